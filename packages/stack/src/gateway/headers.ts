@@ -1,0 +1,82 @@
+import type { IncomingMessage } from "node:http";
+import { CORS_HEADERS } from "./cors.ts";
+
+// RFC 9110 section 7.6.1: these speak of one connection, not of the message. `expect` is answered by this server.
+const HOP_BY_HOP = new Set([
+  "connection",
+  "proxy-connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "expect",
+]);
+
+// What a client says about its own address is replaced by what the gateway sees.
+const CLIENT_CLAIMS = new Set([
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-forwarded-prefix",
+  "x-real-ip",
+]);
+
+/** Flat name, value, name, value list, as `http.request` and `writeHead` take it (the fastest form in Node). */
+export type HeaderList = string[];
+
+/**
+ * The headers for the upstream: the client's, without connection headers and claims of address,
+ * with the true address and (where given) another Authorization.
+ */
+export function requestHeaders(request: IncomingMessage, authorization?: string): HeaderList {
+  const list: HeaderList = [];
+  const dropped = connectionTokens(request.headers.connection);
+  const { rawHeaders } = request;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    const key = name.toLowerCase();
+    if (HOP_BY_HOP.has(key) || CLIENT_CLAIMS.has(key) || dropped?.has(key)) continue;
+    if (key === "authorization" && authorization !== undefined) continue;
+    list.push(name, rawHeaders[i + 1]!);
+  }
+  if (authorization !== undefined) list.push("authorization", authorization);
+  const host = request.headers.host ?? "localhost";
+  list.push("x-forwarded-for", request.socket.remoteAddress ?? "127.0.0.1");
+  list.push("x-forwarded-host", host, "x-forwarded-proto", "http");
+  list.push("x-forwarded-port", /:(\d+)$/.exec(host)?.[1] ?? "80");
+  // A body of unknown length stays one; Node frames it again.
+  if (request.headers["transfer-encoding"] !== undefined) list.push("transfer-encoding", "chunked");
+  return list;
+}
+
+/**
+ * The headers for the client: the upstream's without connection headers. With `cors` the gateway's own CORS headers
+ * replace the upstream's, or only fill what it left out.
+ */
+export function responseHeaders(upstream: IncomingMessage, cors: "replace" | "fill" | "leave"): HeaderList {
+  const list: HeaderList = [];
+  const dropped = connectionTokens(upstream.headers.connection);
+  const { rawHeaders } = upstream;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    const key = name.toLowerCase();
+    if (HOP_BY_HOP.has(key) || dropped?.has(key)) continue;
+    if (cors === "replace" && key.startsWith("access-control-")) continue;
+    list.push(name, rawHeaders[i + 1]!);
+  }
+  if (cors === "leave") return list;
+  for (const [name, value] of CORS_HEADERS) {
+    if (cors === "replace" || upstream.headers[name] === undefined) list.push(name, value);
+  }
+  return list;
+}
+
+function connectionTokens(connection: string | undefined): Set<string> | undefined {
+  if (!connection || /^(keep-alive|close)$/i.test(connection)) return undefined;
+  return new Set(connection.split(",").map((token) => token.trim().toLowerCase()));
+}

@@ -1,0 +1,112 @@
+import {
+  Agent,
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import { type HeaderList, requestHeaders, responseHeaders } from "./headers.ts";
+
+/** Where a service listens on this machine. */
+export type Address = { host: string; port: number } | { socketPath: string };
+
+/** A service behind the gateway: its address now (undefined while it is down) and its connections. */
+export interface Upstream {
+  address: () => Address | undefined;
+  agent: Agent;
+}
+
+/**
+ * An upstream with its own pool of kept-alive connections. Idle ones are closed after 4 s, before any of the upstreams
+ * closes them (5 s and more): a request never meets a connection that its server is just closing.
+ */
+export function createUpstream(address: () => Address | undefined): Upstream {
+  return {
+    address,
+    agent: new Agent({ keepAlive: true, maxFreeSockets: 64, timeout: 4000, scheduling: "lifo" }),
+  };
+}
+
+export interface ProxyOptions {
+  upstream: Upstream;
+  path: string;
+  authorization?: string;
+  cors: "replace" | "fill" | "leave";
+  maxBodyBytes: number;
+  /** Answers the client when the upstream cannot be reached. */
+  onDown: () => void;
+  /** Answers the client when its body is longer than allowed. */
+  onTooLarge: () => void;
+}
+
+/**
+ * Streams one request to the upstream and its answer back, over kept-alive connections and with raw header lists
+ * (no header objects are built): every request of `/api` passes here twice.
+ */
+export function proxy(request: IncomingMessage, response: ServerResponse, options: ProxyOptions): void {
+  if (!options.upstream.address()) {
+    options.onDown();
+    return;
+  }
+  const length = Number(request.headers["content-length"] ?? 0);
+  if (length > options.maxBodyBytes) {
+    options.onTooLarge();
+    return;
+  }
+  const hasBody = length > 0 || request.headers["transfer-encoding"] !== undefined;
+  const headers = requestHeaders(request, options.authorization);
+  let current = attempt(true);
+  response.once("close", () => {
+    if (!response.writableFinished) current.destroy();
+  });
+
+  function attempt(mayRetry: boolean): ClientRequest {
+    const address = options.upstream.address();
+    const outgoing = httpRequest({
+      ...(address ?? { host: "127.0.0.1", port: 0 }),
+      method: request.method,
+      path: options.path,
+      headers: headers as unknown as readonly string[],
+      agent: options.upstream.agent,
+    });
+    outgoing.once("response", (incoming) => forward(incoming, response, options));
+    outgoing.on("error", () => {
+      if (response.headersSent || response.destroyed) {
+        response.destroy();
+        return;
+      }
+      // A kept-alive connection that died unseen: a request without a body is safe to send once more.
+      if (mayRetry && outgoing.reusedSocket && !hasBody) current = attempt(false);
+      else options.onDown();
+    });
+    if (hasBody) sendBody(request, outgoing, options);
+    else outgoing.end();
+    return outgoing;
+  }
+}
+
+function forward(incoming: IncomingMessage, response: ServerResponse, options: ProxyOptions): void {
+  if (response.headersSent || response.destroyed) {
+    incoming.resume();
+    return;
+  }
+  const headers: HeaderList = responseHeaders(incoming, options.cors);
+  response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, headers);
+  incoming.pipe(response);
+  // The upstream broke off in the middle: the client must see that too.
+  incoming.once("close", () => {
+    if (!incoming.complete) response.destroy();
+  });
+}
+
+function sendBody(request: IncomingMessage, outgoing: ClientRequest, options: ProxyOptions): void {
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= options.maxBodyBytes || outgoing.destroyed) return;
+    request.unpipe(outgoing);
+    options.onTooLarge();
+    outgoing.destroy();
+  });
+  request.pipe(outgoing);
+}

@@ -1,0 +1,112 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { CORS_HEADERS } from "./cors.ts";
+import type { Route } from "./routes.ts";
+
+/** Sends JSON with the CORS headers, unless an answer has already begun. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
+  send(response, status, "application/json; charset=utf-8", JSON.stringify(body), headers);
+}
+
+/** Sends a page. */
+export function sendHtml(response: ServerResponse, html: string): void {
+  send(response, 200, "text/html; charset=utf-8", html, {});
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  text: string,
+  headers: Record<string, string>,
+): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  for (const [name, value] of [...CORS_HEADERS, ...Object.entries(headers)]) response.setHeader(name, value);
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) });
+  response.end(response.req.method === "HEAD" ? undefined : text);
+}
+
+export type Refusal =
+  | "missing_key"
+  | "unknown_key"
+  | "unavailable"
+  | "too_large"
+  | "no_function"
+  | "internal";
+
+interface RefusalFacts {
+  status: number;
+  /** The code in the error envelope of `/api`. */
+  apiCode: string;
+  message: string;
+}
+
+const REFUSALS: Record<Refusal, RefusalFacts> = {
+  missing_key: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "No API key found in request" },
+  unknown_key: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Invalid API key" },
+  unavailable: {
+    status: 503,
+    apiCode: "SUPABASE_CONNECTION_ERROR",
+    message: "The service is not reachable at the moment; try again shortly",
+  },
+  too_large: { status: 413, apiCode: "PAYLOAD_TOO_LARGE", message: "The request body is too large" },
+  no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
+  internal: { status: 500, apiCode: "INTERNAL_ERROR", message: "The gateway could not handle the request" },
+};
+
+/**
+ * Answers a request that no upstream answers. The shape follows the path: the error envelope (with the rate-limit
+ * headers of a caller without identity) for the function `api`, `{code, message}` or `{message, hint}` elsewhere.
+ */
+export function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: Route,
+  refusal: Refusal,
+  extra: Record<string, string> = {},
+): void {
+  const { status, apiCode, message } = REFUSALS[refusal];
+  const requestId = headerOf(request, "x-request-id") ?? `req-${randomBytes(6).toString("hex")}`;
+  const headers: Record<string, string> = { "x-request-id": requestId };
+  if (status === 503) headers["retry-after"] = "1";
+  // The rest of a refused upload is not read: the connection ends with the answer.
+  if (status === 413) headers.connection = "close";
+  if (route.kind === "function" && route.name === "api") {
+    const now = Date.now();
+    headers["x-ratelimit-limit"] = "0";
+    headers["x-ratelimit-remaining"] = "0";
+    headers["x-ratelimit-reset"] = String(Math.floor(now / 1000));
+    const timestamp = new Date(now).toISOString();
+    sendJson(
+      response,
+      status,
+      { error: { code: apiCode, message, timestamp, requestId, user_id: null, supabase_details: null } },
+      headers,
+    );
+    return;
+  }
+  sendJson(
+    response,
+    status,
+    { ...(status === 401 ? {} : { code: codeOf(refusal) }), message, ...extra },
+    headers,
+  );
+}
+
+function codeOf(refusal: Refusal): string {
+  if (refusal === "no_function") return "NOT_FOUND";
+  return refusal === "unavailable" ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].apiCode;
+}
+
+export function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}

@@ -1,0 +1,269 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { codeOf, StackError } from "../errors.ts";
+import type { StackKeys } from "../keys.ts";
+import type { Mailbox } from "../mailbox/mailbox.ts";
+import { createRoleTokens } from "../tokens.ts";
+import { authorizeByPost } from "./authorize.ts";
+import { isPreflight, preflightHeaders } from "./cors.ts";
+import { checkApiKey, MISSING_KEY, UNKNOWN_KEY, upstreamAuthorization } from "./credentials.ts";
+import { type FetchHandler, serveInProcess } from "./in-process.ts";
+import { homePage, mailboxPage } from "./pages.ts";
+import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
+import { headerOf, refuse, sendHtml, sendJson } from "./replies.ts";
+import { type Route, routeOf } from "./routes.ts";
+import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
+
+const MiB = 1024 * 1024;
+
+/** What the gateway needs to know of the rest; every address may be undefined while that part is down. */
+export interface GatewayParts {
+  keys: StackKeys;
+  mailbox: Mailbox;
+  rest: () => Address | undefined;
+  /** Auth and storage. */
+  platform: () => FetchHandler | undefined;
+  /** `"unknown"` when no function has that name. */
+  functions: (name: string) => Address | undefined | "unknown";
+  agents: () => Address | undefined;
+  /** The state of each service by name, for /healthz. */
+  health: () => Record<string, string>;
+}
+
+export interface Gateway {
+  port: number;
+  url: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the gateway on 127.0.0.1 (and ::1 where that works). Takes the port, 0 for any free one.
+ * Throws StackError when the port is taken.
+ */
+export async function startGateway(port: number, parts: GatewayParts): Promise<Gateway> {
+  const tokenFor = createRoleTokens(parts.keys.jwtSecret);
+  const rest = createUpstream(parts.rest);
+  const agents = createUpstream(parts.agents);
+  const functions = new Map<string, Upstream>();
+  const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
+  server.on("upgrade", upgrade);
+  await listen(server, port, "127.0.0.1");
+  const bound = (server.address() as AddressInfo).port;
+  const second = await alsoOnIpv6(bound);
+
+  return {
+    port: bound,
+    url: `http://127.0.0.1:${bound}`,
+    async close() {
+      for (const each of [server, second]) {
+        each?.close();
+        each?.closeAllConnections();
+      }
+      for (const { agent } of [rest, agents, ...functions.values()]) agent.destroy();
+    },
+  };
+
+  function handle(request: IncomingMessage, response: ServerResponse): void {
+    const route = routeOf(request.headers.host, request.method ?? "GET", request.url ?? "/");
+    serve(request, response, route).catch(() => refuse(request, response, route, "internal"));
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse, route: Route): Promise<void> {
+    if (route.kind !== "agent" && isPreflight(request)) {
+      response.writeHead(204, preflightHeaders(headerOf(request, "access-control-request-headers"))).end();
+      return;
+    }
+    switch (route.kind) {
+      case "agent":
+        if (!parts.agents()) {
+          sendJson(response, 503, {
+            error: {
+              code: "AGENT_UNAVAILABLE",
+              message: "The agents of this stack are starting; try again shortly",
+            },
+          });
+          return;
+        }
+        return pass(request, response, route, agents, request.url ?? "/", "leave", 64 * MiB);
+      case "rest": {
+        const authorization = authorize(request, response, route, true);
+        if (authorization === false) return;
+        return pass(request, response, route, rest, route.path, "replace", 64 * MiB, authorization);
+      }
+      case "auth":
+      case "storage":
+        return await servePlatform(request, response, route);
+      case "function": {
+        if (authorize(request, response, route, false) === false) return;
+        const address = parts.functions(route.name);
+        if (address === "unknown") return refuse(request, response, route, "no_function");
+        return pass(request, response, route, functionUpstream(route.name), route.path, "fill", 32 * MiB);
+      }
+      case "realtime":
+        return sendJson(response, 501, {
+          code: "NOT_IMPLEMENTED",
+          message: "Realtime is not part of this stack yet",
+        });
+      case "mailbox":
+        return sendHtml(response, mailboxPage(parts.mailbox.list()));
+      case "mailbox.json":
+        return sendJson(
+          response,
+          200,
+          parts.mailbox.list(new URL(request.url ?? "/", origin()).searchParams.get("to") ?? undefined),
+        );
+      case "health": {
+        const services = parts.health();
+        const ok = Object.values(services).every((state) => state === "running");
+        return sendJson(response, ok ? 200 : 503, { status: ok ? "ok" : "degraded", services });
+      }
+      case "home":
+        return home(request, response);
+      case "none":
+        return sendJson(response, 404, { code: "NOT_FOUND", message: "no Route matched with those values" });
+    }
+  }
+
+  function pass(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    upstream: Upstream,
+    path: string,
+    cors: "replace" | "fill" | "leave",
+    maxBodyBytes: number,
+    authorization?: string,
+  ): void {
+    proxy(request, response, {
+      upstream,
+      path,
+      cors,
+      maxBodyBytes,
+      ...(authorization === undefined ? {} : { authorization }),
+      onDown: () => refuse(request, response, route, "unavailable"),
+      onTooLarge: () => refuse(request, response, route, "too_large"),
+    });
+  }
+
+  async function servePlatform(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Extract<Route, { kind: "auth" | "storage" }>,
+  ): Promise<void> {
+    const authorization = authorize(request, response, route, route.needsKey);
+    if (authorization === false) return;
+    const handler = parts.platform();
+    if (!handler) return refuse(request, response, route, "unavailable");
+    if (Number(request.headers["content-length"] ?? 0) > 512 * MiB)
+      return refuse(request, response, route, "too_large");
+    const target = {
+      origin: origin(),
+      path: route.path,
+      ...(authorization === undefined ? {} : { authorization }),
+    };
+    if (request.method === "POST" && route.path.split("?")[0] === "/auth/v1/authorize") {
+      return await authorizeByPost(request, response, handler, target);
+    }
+    await serveInProcess(request, response, handler, target);
+  }
+
+  /** The Authorization for the upstream (undefined: the caller's own), or false when the request has been refused. */
+  function authorize(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    needsKey: boolean,
+  ): string | undefined | false {
+    const check = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
+    if (check.status === "unknown") {
+      refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
+      return false;
+    }
+    if (check.status === "missing") {
+      if (!needsKey) return undefined;
+      refuse(request, response, route, "missing_key", { hint: MISSING_KEY.hint });
+      return false;
+    }
+    if (route.kind === "function") return undefined;
+    return upstreamAuthorization(request.headers.authorization, check.role, tokenFor);
+  }
+
+  function functionUpstream(name: string): Upstream {
+    let upstream = functions.get(name);
+    if (!upstream) {
+      upstream = createUpstream(() => {
+        const address = parts.functions(name);
+        return address === "unknown" ? undefined : address;
+      });
+      functions.set(name, upstream);
+    }
+    return upstream;
+  }
+
+  function home(request: IncomingMessage, response: ServerResponse): void {
+    const links = [
+      { name: "API", href: "/api", about: "launch and watch agents" },
+      { name: "OpenAPI document", href: "/api/openapi.json", about: "every request and response" },
+      { name: "Mailbox", href: "/mailbox", about: "the e-mails that auth sends" },
+      { name: "Health", href: "/healthz", about: "the state of every service" },
+    ];
+    if (request.headers.accept?.includes("text/html")) sendHtml(response, homePage(links));
+    else
+      sendJson(response, 200, {
+        name: "Agent Launchpad",
+        links: links.map(({ name, href }) => ({ name, href })),
+      });
+  }
+
+  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const route = routeOf(request.headers.host, "GET", request.url ?? "/");
+    const key = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
+    if (route.kind === "agent") {
+      passUpgrade(request, socket, head, { address: parts.agents(), path: request.url ?? "/" });
+    } else if (key.status === "unknown") {
+      refuseUpgrade(socket, 401, "UNAUTHORIZED", UNKNOWN_KEY.message);
+    } else if (route.kind === "function") {
+      const address = parts.functions(route.name);
+      if (address === "unknown") refuseUpgrade(socket, 404, "NOT_FOUND", "Requested function was not found");
+      else passUpgrade(request, socket, head, { address, path: route.path });
+    } else if (route.kind === "realtime") {
+      refuseUpgrade(socket, 501, "NOT_IMPLEMENTED", "Realtime is not part of this stack yet");
+    } else {
+      refuseUpgrade(socket, 404, "NOT_FOUND", "no WebSocket is served here");
+    }
+  }
+
+  /** Browsers and Node may take `localhost` for ::1; a machine without IPv6 does without. */
+  async function alsoOnIpv6(port: number): Promise<Server | undefined> {
+    const other = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
+    other.on("upgrade", upgrade);
+    try {
+      await listen(other, port, "::1");
+      return other;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+async function listen(server: Server, port: number, host: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen(port, host, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    if (codeOf(error) === "EADDRINUSE") {
+      throw new StackError(
+        `Port ${port} is taken by another program; stop it, or choose another one with --port.`,
+      );
+    }
+    if (codeOf(error) === "EACCES") {
+      throw new StackError(`Port ${port} may not be used by this user; choose another one with --port.`);
+    }
+    throw error;
+  }
+}

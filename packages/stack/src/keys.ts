@@ -1,0 +1,59 @@
+import { randomBytes } from "node:crypto";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { codeOf, StackError } from "./errors.ts";
+
+const Keys = z.object({
+  jwtSecret: z.string().min(32),
+  publishableKey: z.string().regex(/^sb_publishable_.{22,}$/),
+  secretKey: z.string().regex(/^sb_secret_.{22,}$/),
+  webhookSecret: z.string().min(32),
+  dbPassword: z.string().min(16),
+});
+
+/** Everything secret of one data folder. */
+export type StackKeys = z.infer<typeof Keys>;
+
+/** New random keys. */
+export function generateKeys(): StackKeys {
+  const random = (bytes: number) => randomBytes(bytes).toString("base64url");
+  return {
+    jwtSecret: random(32),
+    publishableKey: `sb_publishable_${random(24)}`,
+    secretKey: `sb_secret_${random(24)}`,
+    webhookSecret: random(32),
+    dbPassword: random(18),
+  };
+}
+
+/**
+ * The keys of a data folder: read from `keys.json`, made there on the first start (mode 0600).
+ * Throws StackError when the file is there but is not ours to use.
+ */
+export async function loadKeys(dataDir: string): Promise<StackKeys> {
+  const file = join(dataDir, "keys.json");
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT")
+      throw new StackError(`The keys in ${file} cannot be read (${codeOf(error)}).`);
+    return await makeKeys(file);
+  }
+  try {
+    return Keys.parse(JSON.parse(text));
+  } catch {
+    throw new StackError(
+      `The keys in ${file} are damaged; restore that file, or delete the data folder to start anew.`,
+    );
+  }
+}
+
+async function makeKeys(file: string): Promise<StackKeys> {
+  const keys = generateKeys();
+  // Written beside and renamed, so that a kill in between leaves no half-written keys.
+  await writeFile(`${file}.new`, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+  return keys;
+}

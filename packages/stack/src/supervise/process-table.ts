@@ -1,0 +1,68 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { codeOf } from "../errors.ts";
+
+/**
+ * When a process started, in the system's own unit; undefined when there is no such process (or only its remains).
+ * Id and start time together name one process: an id alone may have been given to another one since.
+ */
+export function startTimeOf(pid: number): string | undefined {
+  if (!existsSync("/proc/self/stat")) return startTimeByPs(pid);
+  const fields = statFields(pid);
+  return fields && fields[0] !== "Z" ? fields[19] : undefined;
+}
+
+/** What follows the command's name in /proc/PID/stat: state, parent, group … (proc(5), field 3 onwards). */
+function statFields(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
+  }
+}
+
+function startTimeByPs(pid: number): string | undefined {
+  try {
+    const text = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], {
+      encoding: "utf8",
+      stdio: "pipe",
+    });
+    return text.trim().replaceAll(/\s+/g, "_") || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True while the process that had this id and start time is running. */
+export function isRunning(process: { pid: number; start: string }): boolean {
+  return startTimeOf(process.pid) === process.start;
+}
+
+/** True while any process of the group is there, remains that nobody has reaped left aside. */
+export function groupExists(leader: number): boolean {
+  try {
+    process.kill(-leader, 0);
+  } catch (error) {
+    if (codeOf(error) !== "EPERM") return false;
+  }
+  return startTimeOf(leader) !== undefined || hasMembers(leader);
+}
+
+function hasMembers(leader: number): boolean {
+  if (!existsSync("/proc/self/stat")) return true;
+  return readdirSync("/proc").some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    const fields = statFields(Number(entry));
+    return fields !== undefined && fields[0] !== "Z" && fields[2] === String(leader);
+  });
+}
+
+/** Sends a signal to a process, or with a negative id to a group; one that is gone is no error. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone already
+  }
+}

@@ -1,0 +1,64 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+export type ApiRole = "anon" | "service_role";
+
+const header = encode({ alg: "HS256", typ: "JWT" });
+
+/**
+ * Signs a JWT as hosted Supabase's gateway does for an API key: the role, and nothing about a user.
+ * Takes the role, the signing secret, the time in milliseconds and the life in seconds.
+ */
+export function mintRoleToken(role: ApiRole, secret: string, now: number, lifetimeSeconds: number): string {
+  const iat = Math.floor(now / 1000);
+  const body = `${header}.${encode({ iss: "launchpad", aud: "authenticated", role, iat, exp: iat + lifetimeSeconds })}`;
+  return `${body}.${sign(body, secret)}`;
+}
+
+/** The role of a legacy key (a JWT of this stack that carries an API role), or undefined. */
+export function roleOfToken(token: string, secret: string, now: number): ApiRole | undefined {
+  const [head, payload, signature, ...rest] = token.split(".");
+  if (!head || !payload || !signature || rest.length > 0) return undefined;
+  const expected = Buffer.from(sign(`${head}.${payload}`, secret));
+  const given = Buffer.from(signature);
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+  try {
+    if (decode(head).alg !== "HS256") return undefined;
+    const { role, exp } = decode(payload);
+    if (typeof exp !== "number" || exp * 1000 <= now) return undefined;
+    return role === "anon" || role === "service_role" ? role : undefined;
+  } catch {
+    return undefined; // signed by us but not a JWT: no role
+  }
+}
+
+/**
+ * Role tokens for upstream requests. One token serves many requests: PostgREST caches verified tokens, and
+ * signing each request anew would defeat that. A token is replaced when half its life is over.
+ */
+export function createRoleTokens(
+  secret: string,
+  lifetimeSeconds = 300,
+): (role: ApiRole, now?: number) => string {
+  const current = new Map<ApiRole, { token: string; until: number }>();
+  return (role, now = Date.now()) => {
+    const held = current.get(role);
+    if (held && now < held.until) return held.token;
+    const token = mintRoleToken(role, secret, now, lifetimeSeconds);
+    current.set(role, { token, until: now + lifetimeSeconds * 500 });
+    return token;
+  };
+}
+
+function sign(text: string, secret: string): string {
+  return createHmac("sha256", secret).update(text).digest("base64url");
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
+
+function decode(part: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
+  if (typeof value !== "object" || value === null) throw new Error("not an object");
+  return value as Record<string, unknown>;
+}
