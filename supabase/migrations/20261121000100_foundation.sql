@@ -1,0 +1,154 @@
+-- Foundation: schemas, default privileges, extensions, the error list, small helpers.
+-- `public` holds what clients read through RLS, and the RPCs. `private` holds everything else and is never exposed.
+
+-- Hosted Supabase revokes these for new objects since 2026-10-30; older projects and PUBLIC's EXECUTE need it said.
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
+alter default privileges revoke execute on functions from public;
+
+create schema private;
+comment on schema private is 'Rules and state behind the API. Never exposed through PostgREST.';
+-- Row-level policies and RPCs run as the caller and name functions of this schema; each is granted by name.
+grant usage on schema private to authenticated, service_role;
+
+create extension if not exists pgcrypto with schema extensions;
+create extension if not exists pg_net with schema extensions;
+create extension if not exists pg_cron with schema pg_catalog;
+create extension if not exists supabase_vault with schema vault;
+
+-- Every error code of the API with its HTTP status. `_shared/contract/errors.ts` holds the same list; a test compares them.
+create function private.error_codes() returns jsonb
+language sql immutable parallel safe set search_path = ''
+return jsonb_build_object(
+  'INVALID_JWT_TOKEN', 401,
+  'INSUFFICIENT_PERMISSIONS', 403,
+  'AGENT_NOT_FOUND', 404,
+  'RLS_ACCESS_DENIED', 403,
+  'SUPABASE_CONNECTION_ERROR', 503,
+  'VALIDATION_ERROR', 400,
+  'DEPLOYMENT_FAILED', 500,
+  'RESOURCE_LIMIT_EXCEEDED', 429,
+  'SECURITY_SCAN_FAILED', 422,
+  'REAL_TIME_SUBSCRIPTION_FAILED', 422,
+  'RATE_LIMIT_EXCEEDED', 429,
+  'AGENT_LIMIT_REACHED', 403,
+  'INVALID_FRAMEWORK', 400,
+  'INVALID_MODEL', 400,
+  'PERMISSION_DENIED', 403,
+  'IDEMPOTENCY_CONFLICT', 409,
+  'CONFLICT', 409,
+  'NOT_FOUND', 404,
+  'METHOD_NOT_ALLOWED', 405,
+  'UNSUPPORTED_MEDIA_TYPE', 415,
+  'PAYLOAD_TOO_LARGE', 413,
+  'INTERNAL_ERROR', 500
+);
+comment on function private.error_codes() is 'Error code → HTTP status, the one list of the API.';
+
+-- Raises `code` so that PostgREST answers with its HTTP status and {code, message, details, hint}.
+-- details: field → problem, or other facts; PostgREST wants strings, so it travels as JSON text.
+create function private.raise_error(code text, message text, details jsonb default null) returns void
+language plpgsql immutable set search_path = '' as $$
+declare
+  status integer := (private.error_codes() ->> code)::integer;
+begin
+  if status is null then
+    raise exception 'raise_error: % is not an error code of this API', code;
+  end if;
+  raise sqlstate 'PGRST' using
+    message = json_build_object('code', code, 'message', message, 'details', details::text, 'hint', null)::text,
+    detail = json_build_object('status', status, 'headers', '{}'::json)::text;
+end
+$$;
+comment on function private.raise_error(text, text, jsonb) is 'The only way this project raises an error to a client.';
+
+-- n random characters of a–z and 2–7 (RFC 4648 base32, lower case): 5 bits each, safe in a DNS label.
+create function private.random_base32(n integer) returns text
+language sql volatile set search_path = ''
+return (
+  select string_agg(
+    substr('abcdefghijklmnopqrstuvwxyz234567', (get_byte(b, i) & 31) + 1, 1), '' order by i)
+  from (select extensions.gen_random_bytes(n) as b) bytes, generate_series(0, n - 1) as i
+);
+
+-- A request header as PostgREST hands it over (names are lower case), or null outside a request.
+create function private.request_header(name text) returns text
+language sql stable set search_path = ''
+return nullif(current_setting('request.headers', true), '')::jsonb ->> name;
+
+-- RFC 3339 in UTC with milliseconds, the form of every timestamp in an /api body.
+create function private.iso(t timestamptz) returns text
+language sql immutable parallel safe set search_path = ''
+return to_char(t at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
+-- '512Mi', '1Gi', '2G' … → bytes (Kubernetes quantities); null when it is not one.
+create function private.memory_bytes(quantity text) returns bigint
+language sql immutable parallel safe set search_path = ''
+return case when quantity ~ '^[0-9]{1,7}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T)?$' then
+  (substring(quantity from '^[0-9.]+')::numeric * case substring(quantity from '[A-Za-z]+$')
+    when 'Ki' then 1024::numeric when 'Mi' then 1048576::numeric when 'Gi' then 1073741824::numeric
+    when 'Ti' then 1099511627776::numeric
+    when 'k' then 1000::numeric when 'M' then 1000000::numeric when 'G' then 1000000000::numeric
+    when 'T' then 1000000000000::numeric else 1 end)::bigint
+end;
+
+-- '500m', '1', '0.5' → thousandths of a core; null when it is not a CPU quantity.
+create function private.cpu_millicores(quantity text) returns integer
+language sql immutable parallel safe set search_path = ''
+return case
+  when quantity ~ '^[0-9]{1,7}m$' then rtrim(quantity, 'm')::integer
+  when quantity ~ '^[0-9]{1,4}(\.[0-9]{1,3})?$' then (quantity::numeric * 1000)::integer
+end;
+
+-- What is wrong with the types and names of `body`'s fields: field → problem, '{}' when nothing is.
+-- shape: field → 'string' | 'number' | 'integer' | 'boolean' | 'object' | 'strings' ('!' after it: required), or a nested shape.
+create function private.shape_problems(body jsonb, shape jsonb, prefix text default '') returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := '{}';
+  field text;
+  rule jsonb;
+  value jsonb;
+  kind text;
+  fits boolean;
+begin
+  if jsonb_typeof(body) is distinct from 'object' then
+    return jsonb_build_object(coalesce(nullif(rtrim(prefix, '.'), ''), 'body'), 'Must be a JSON object');
+  end if;
+  for field in select k from jsonb_object_keys(body) as k where not shape ? k loop
+    problems := problems || jsonb_build_object(prefix || left(field, 100), 'Unknown field');
+  end loop;
+  for field, rule in select s.key, s.value from jsonb_each(shape) as s loop
+    value := nullif(body -> field, 'null');
+    if jsonb_typeof(rule) = 'object' then
+      if value is not null then
+        problems := problems || private.shape_problems(value, rule, prefix || field || '.');
+      end if;
+      continue;
+    end if;
+    kind := rtrim(rule #>> '{}', '!');
+    if value is null then
+      if right(rule #>> '{}', 1) = '!' then
+        problems := problems || jsonb_build_object(prefix || field, 'Required');
+      end if;
+      continue;
+    end if;
+    fits := case kind
+      when 'integer' then jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,9}$'
+      when 'strings' then jsonb_typeof(value) = 'array'
+        and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
+      else jsonb_typeof(value) = kind
+    end;
+    if not fits then
+      problems := problems || jsonb_build_object(prefix || field, case kind
+        when 'integer' then 'Must be a whole number'
+        when 'object' then 'Must be an object'
+        when 'strings' then 'Must be an array of strings'
+        else 'Must be a ' || kind end);
+    end if;
+  end loop;
+  return problems;
+end
+$$;
+comment on function private.shape_problems(jsonb, jsonb, text) is 'Field → problem for unknown, missing and wrongly typed fields.';

@@ -1,0 +1,84 @@
+-- What each user has beside auth.users: profile, granted permissions, quota. Made at sign-up.
+
+create table public.profiles (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  username text,
+  notification_preferences jsonb not null default '{"email": true, "real_time": true, "security_alerts": true}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint profiles_username_length check (length(username) between 1 and 100)
+);
+alter table public.profiles enable row level security;
+grant select on public.profiles to authenticated, service_role;
+create policy "users can read their profile" on public.profiles for select to authenticated using ((select auth.uid()) = user_id);
+comment on table public.profiles is 'Name and notification preferences of a user.';
+
+-- Written by operators alone. user_metadata.permissions can only narrow what stands here.
+create table public.user_permissions (
+  user_id uuid not null references auth.users (id) on delete cascade,
+  permission text not null,
+  granted_at timestamptz not null default now(),
+  constraint user_permissions_pkey primary key (user_id, permission),
+  constraint user_permissions_known check (permission in
+    ('agents:read', 'agents:write', 'monitoring:read', 'security:read', 'security:write', 'system:read'))
+);
+alter table public.user_permissions enable row level security;
+grant select on public.user_permissions to authenticated;
+grant select, insert, update, delete on public.user_permissions to service_role;
+create policy "users can read their permissions" on public.user_permissions for select to authenticated
+  using ((select auth.uid()) = user_id);
+comment on table public.user_permissions is 'Permissions granted to a user by an operator.';
+
+-- max_cpu in thousandths of a core, max_memory in bytes, both summed over all wanted replicas of a user's agents.
+create table public.quotas (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  max_agents integer not null default 50,
+  max_replicas integer not null default 50,
+  max_cpu integer not null default 32000,
+  max_memory bigint not null default 68719476736,
+  updated_at timestamptz not null default now(),
+  constraint quotas_not_negative check (max_agents >= 0 and max_replicas >= 0 and max_cpu >= 0 and max_memory >= 0)
+);
+alter table public.quotas enable row level security;
+grant select on public.quotas to authenticated;
+grant select, insert, update, delete on public.quotas to service_role;
+create policy "users can read their quota" on public.quotas for select to authenticated using ((select auth.uid()) = user_id);
+comment on table public.quotas is 'Upper bounds of what a user may run; operators write them.';
+
+create function private.provision_user(user_id uuid) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  insert into public.profiles (user_id) values (provision_user.user_id) on conflict do nothing;
+  insert into public.quotas (user_id) values (provision_user.user_id) on conflict do nothing;
+  insert into public.user_permissions (user_id, permission)
+    select provision_user.user_id, p from unnest(array['agents:read', 'agents:write', 'monitoring:read']) as p
+    on conflict do nothing;
+end
+$$;
+comment on function private.provision_user(uuid) is 'Gives a new user a profile, a quota and the default permissions.';
+
+-- Definer: auth's own role inserts the user and has no rights here.
+create function private.tg_users__provision() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.provision_user(new.id);
+  return null;
+end
+$$;
+create trigger _500_launchpad_provision after insert on auth.users
+  for each row execute function private.tg_users__provision();
+
+select private.provision_user(id) from auth.users;
+
+-- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array.
+create function private.effective_permissions(of_user uuid) returns text[]
+language sql stable set search_path = ''
+return (
+  select coalesce(array_agg(p.permission order by p.permission), '{}')
+  from public.user_permissions p
+  join auth.users u on u.id = p.user_id
+  where p.user_id = of_user
+    and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
+         or u.raw_user_meta_data -> 'permissions' ? p.permission)
+);
+comment on function private.effective_permissions(uuid) is 'Granted permissions, narrowed by the user''s own metadata.';

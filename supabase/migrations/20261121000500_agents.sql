@@ -1,0 +1,290 @@
+-- The agents table: one table for both specifications, its policies and what makes a row valid.
+
+create table public.agents (
+  id text primary key default gen_random_uuid()::text,
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  name text not null,
+  description text,
+  role text,
+  avatar text,
+  framework text not null default 'openai' references public.frameworks (name),
+  model text,
+  system_prompt text,
+  settings jsonb not null default '{}',
+  "character" jsonb,
+  plugins text[] not null default '{}',
+  platforms text[] not null default '{}',
+  resources jsonb not null default '{"memory": "512Mi", "cpu": "250m"}',
+  replicas integer not null default 1,
+  scaling_policy jsonb,
+  supabase_config jsonb,
+  -- Written by clients with an activity, by the lifecycle with the phase in lower case (see _400_client_status).
+  status text not null default 'idle',
+  -- Written by the lifecycle alone, from what the controller reports.
+  url text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  deployed_at timestamptz,
+  deleted_at timestamptz,
+  constraint agents_id_dns_label check (id ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
+  constraint agents_model_fkey foreign key (framework, model) references public.models (framework, name),
+  constraint agents_status_known check (status in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
+    'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting'))
+);
+comment on table public.agents is 'AI agents: definitions, and what is wanted of those deployed.';
+create index agents_user_id_created_at_idx on public.agents (user_id, created_at desc);
+create index agents_framework_model_idx on public.agents (framework, model);
+
+alter table public.agents enable row level security;
+grant select, delete on public.agents to authenticated;
+-- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right below.
+grant insert (user_id, name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
+  platforms, resources, replicas, scaling_policy, supabase_config, status, updated_at) on public.agents to authenticated;
+grant update (name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
+  platforms, resources, replicas, scaling_policy, supabase_config, status, updated_at) on public.agents to authenticated;
+grant select, insert, update, delete on public.agents to service_role;
+create policy "owners can read their agents" on public.agents for select to authenticated
+  using ((select auth.uid()) = user_id);
+create policy "owners can create agents" on public.agents for insert to authenticated
+  with check ((select auth.uid()) = user_id);
+create policy "owners can update their agents" on public.agents for update to authenticated
+  using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+create policy "owners can delete their agents" on public.agents for delete to authenticated
+  using ((select auth.uid()) = user_id);
+
+-- problems || {field: problem} when `bad`; null counts as good.
+create function private.problem_if(bad boolean, field text, problem text) returns jsonb
+language sql immutable parallel safe set search_path = ''
+return case when bad then jsonb_build_object(field, problem) else '{}' end;
+
+create function private.settings_problems(settings jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := private.shape_problems(settings, '{"temperature": "number", "max_tokens": "integer",
+    "presence_penalty": "number", "frequency_penalty": "number", "top_p": "number", "stop": "strings"}', 'settings.');
+  range record;
+begin
+  for range in
+    select * from (values ('temperature', 0, 2), ('max_tokens', 1, 1000000), ('presence_penalty', -2, 2),
+      ('frequency_penalty', -2, 2), ('top_p', 0, 1)) as r (field, low, high)
+  loop
+    if jsonb_typeof(settings -> range.field) = 'number'
+       and not (settings ->> range.field)::numeric between range.low and range.high then
+      problems := problems || jsonb_build_object('settings.' || range.field,
+        format('Must be between %s and %s', range.low, range.high));
+    end if;
+  end loop;
+  if jsonb_typeof(settings -> 'stop') = 'array' and jsonb_array_length(settings -> 'stop') > 16 then
+    problems := problems || '{"settings.stop": "Must have at most 16 entries"}';
+  end if;
+  return problems;
+end
+$$;
+
+create function private.scaling_policy_problems(policy jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := private.shape_problems(policy, '{"min_replicas": "integer", "max_replicas": "integer",
+    "target_cpu": "integer"}', 'scaling_policy.');
+  low integer;
+  high integer;
+begin
+  if problems <> '{}' then
+    return problems;
+  end if;
+  low := (policy ->> 'min_replicas')::integer;
+  high := (policy ->> 'max_replicas')::integer;
+  return private.problem_if(low not between 0 and 100, 'scaling_policy.min_replicas', 'Must be between 0 and 100')
+    || private.problem_if(high not between 1 and 100, 'scaling_policy.max_replicas', 'Must be between 1 and 100')
+    || private.problem_if(low > high, 'scaling_policy.min_replicas', 'Must not be more than max_replicas')
+    || private.problem_if((policy ->> 'target_cpu')::integer not between 1 and 100, 'scaling_policy.target_cpu',
+         'Must be between 1 and 100');
+end
+$$;
+
+create function private.character_problems("character" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  if jsonb_typeof("character") <> 'object' then
+    return '{"character": "Must be an object"}';
+  end if;
+  return private.problem_if(octet_length("character"::text) > 65536, 'character', 'Must be at most 64 KiB of JSON')
+    || private.problem_if(jsonb_typeof("character" -> 'name') not in ('string', 'null')
+         or length("character" ->> 'name') > 200, 'character.name', 'Must be a string of at most 200 characters')
+    || private.problem_if(jsonb_typeof("character" -> 'system') not in ('string', 'null'), 'character.system', 'Must be a string')
+    || private.problem_if(jsonb_typeof("character" -> 'personality') not in ('string', 'null'), 'character.personality',
+         'Must be a string')
+    || private.problem_if(jsonb_typeof("character" -> 'bio') not in ('string', 'array', 'null'), 'character.bio',
+         'Must be a string or an array of strings')
+    || private.problem_if(jsonb_typeof("character" -> 'adjectives') not in ('array', 'null'), 'character.adjectives',
+         'Must be an array of strings')
+    || private.problem_if(jsonb_typeof("character" -> 'topics') not in ('array', 'null'), 'character.topics',
+         'Must be an array of strings');
+end
+$$;
+
+create function private.supabase_config_problems(config jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return private.shape_problems(config, '{"project_ref": "string", "database_url": "string",
+      "real_time": {"enabled": "boolean", "channels": "strings"},
+      "storage": {"bucket": "string", "public_access": "boolean"}}', 'supabase_config.')
+    || private.problem_if(length(config ->> 'project_ref') > 100, 'supabase_config.project_ref', 'Must be at most 100 characters')
+    || private.problem_if(octet_length(config::text) > 16384, 'supabase_config', 'Must be at most 16 KiB of JSON');
+end
+$$;
+
+-- What is wrong with an agent's row: column → problem, '{}' when nothing is.
+create function private.agent_problems(a public.agents) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  frameworks text;
+  low integer := (a.scaling_policy ->> 'min_replicas')::integer;
+  high integer := (a.scaling_policy ->> 'max_replicas')::integer;
+  problems jsonb := case
+      when a.name is null or btrim(a.name) = '' then '{"name": "Name is required"}'::jsonb
+      when length(a.name) > 100 then '{"name": "Name must be 1 to 100 characters"}'
+      else '{}' end
+    || private.problem_if(length(a.description) > 2000, 'description', 'Must be at most 2000 characters')
+    || private.problem_if(length(a.role) > 200, 'role', 'Must be at most 200 characters')
+    || private.problem_if(a.avatar !~ '^https?://[^\s]+$' or length(a.avatar) > 2048, 'avatar',
+         'Must be an http or https URL of at most 2048 characters')
+    || private.problem_if(length(a.system_prompt) > 65536, 'system_prompt', 'Must be at most 65536 characters')
+    || private.problem_if(cardinality(a.plugins) > 50, 'plugins', 'Must have at most 50 entries')
+    || private.problem_if(exists (select from unnest(a.plugins) p where p is null or length(p) > 214
+         or p !~ '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9A-Za-z.^~*+-]{1,64})?$'),
+         'plugins', 'Must be npm package names, each with or without @version')
+    || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 entries')
+    || private.problem_if(exists (select from unnest(a.platforms) p where p is null or p !~ '^[a-z0-9][a-z0-9_-]{0,31}$'),
+         'platforms', 'Must be short lower-case names such as "discord"')
+    || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100, 'replicas', 'Must be between 0 and 100')
+    || private.problem_if(a.replicas < low or a.replicas > high, 'replicas', 'Must lie within scaling_policy')
+    || private.settings_problems(coalesce(a.settings, '{}'))
+    || private.shape_problems(coalesce(a.resources, '{}'), '{"memory": "string!", "cpu": "string!"}', 'resources.')
+    || private.problem_if(jsonb_typeof(a.resources -> 'memory') = 'string' and coalesce(
+         private.memory_bytes(a.resources ->> 'memory') not between 134217728 and 68719476736, true),
+         'resources.memory', 'Must be a quantity from 128Mi to 64Gi, such as "512Mi" or "1Gi"')
+    || private.problem_if(jsonb_typeof(a.resources -> 'cpu') = 'string' and coalesce(
+         private.cpu_millicores(a.resources ->> 'cpu') not between 50 and 64000, true),
+         'resources.cpu', 'Must be a quantity from 50m to 64, such as "500m" or "1"');
+begin
+  if a.scaling_policy is not null then
+    problems := problems || private.scaling_policy_problems(a.scaling_policy);
+  end if;
+  if a."character" is not null then
+    problems := problems || private.character_problems(a."character");
+  end if;
+  if a.supabase_config is not null then
+    problems := problems || private.supabase_config_problems(a.supabase_config);
+  end if;
+  if not exists (select from public.frameworks f where f.name = a.framework) then
+    select string_agg(f.name, ', ' order by f.created_at, case f.name when 'openai' then 1 when 'anthropic' then 2 else 3 end)
+      into frameworks from public.frameworks f;
+    problems := problems || jsonb_build_object('framework', 'Framework must be one of: ' || frameworks);
+  elsif a.model is not null
+    and not exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
+    problems := problems || jsonb_build_object('model', format('Model %s is not available for framework %s', a.model, a.framework));
+  end if;
+  return problems;
+end
+$$;
+comment on function private.agent_problems(public.agents) is 'Column → problem of an agent''s row.';
+
+-- Raises the one error for `problems`: INVALID_FRAMEWORK or INVALID_MODEL when that is all, else VALIDATION_ERROR.
+create function private.raise_problems(problems jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if problems = '{}' then
+    return;
+  elsif problems - 'framework' = '{}' then
+    perform private.raise_error('INVALID_FRAMEWORK', problems ->> 'framework', problems);
+  elsif problems - 'model' = '{}' then
+    perform private.raise_error('INVALID_MODEL', problems ->> 'model', problems);
+  end if;
+  perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', problems);
+end
+$$;
+
+-- Fills defaults and brings both specifications' spellings into one form. Definer: it puts a database URL, which holds
+-- a password, into Vault instead of the row.
+create function private.tg_agents__normalise() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  old_resources jsonb := '{"memory": "512Mi", "cpu": "250m"}';
+begin
+  new.settings := coalesce(new.settings, '{}');
+  new.plugins := coalesce(new.plugins, '{}');
+  new.platforms := coalesce(new.platforms, '{}');
+  if tg_op = 'UPDATE' then
+    old_resources := old.resources;
+  end if;
+  if jsonb_typeof(new.resources) = 'object' then
+    -- The Launchpad spec writes replicas inside resources.
+    if new.resources ? 'replicas' and jsonb_typeof(new.resources -> 'replicas') = 'number'
+       and new.resources ->> 'replicas' ~ '^[0-9]{1,9}$' then
+      new.replicas := (new.resources ->> 'replicas')::integer;
+      new.resources := new.resources - 'replicas';
+    end if;
+    new.resources := old_resources || jsonb_strip_nulls(new.resources);
+  else
+    new.resources := coalesce(new.resources, old_resources);
+  end if;
+  if new.model is null then
+    select f.default_model into new.model from public.frameworks f where f.name = new.framework;
+  end if;
+  if jsonb_typeof(new.supabase_config -> 'database_url') = 'string' then
+    perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
+    new.supabase_config := new.supabase_config - 'database_url';
+  end if;
+  if tg_op = 'UPDATE' and new is distinct from old then
+    new.updated_at := now();
+  end if;
+  return new;
+end
+$$;
+create trigger _100_normalise before insert or update on public.agents
+  for each row execute function private.tg_agents__normalise();
+
+-- Definer: the checks read private helpers. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL.
+create function private.tg_agents__validate() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.raise_problems(private.agent_problems(new));
+  return new;
+end
+$$;
+create trigger _200_validate before insert or update of name, description, role, avatar, framework, model, system_prompt,
+  settings, "character", plugins, platforms, resources, replicas, scaling_policy, supabase_config on public.agents
+  for each row execute function private.tg_agents__validate();
+
+-- Definer: counts all of the owner's agents. Locks the owner's quota row, so that two inserts cannot both be the last.
+-- Raises AGENT_LIMIT_REACHED.
+create function private.tg_agents__limit() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  most integer;
+begin
+  select q.max_agents into most from public.quotas q where q.user_id = new.user_id for update;
+  if (select count(*) from public.agents a where a.user_id = new.user_id and a.deleted_at is null) >= most then
+    perform private.raise_error('AGENT_LIMIT_REACHED', format('Maximum of %s agents reached', most),
+      jsonb_build_object('max_agents', most));
+  end if;
+  return new;
+end
+$$;
+create trigger _300_limit before insert on public.agents
+  for each row execute function private.tg_agents__limit();
+
+-- Definer: reads permissions. Raises PERMISSION_DENIED for a direct write by a user without agents:write.
+create function private.tg_agents__authorise() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not 'agents:write' = any (private.effective_permissions((select auth.uid()))) then
+    perform private.raise_error('PERMISSION_DENIED', 'This needs the permission agents:write',
+      '{"required": "agents:write"}');
+  end if;
+  return null;
+end
+$$;
+create trigger _050_authorise before insert or update or delete on public.agents
+  for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();

@@ -1,0 +1,363 @@
+-- Lifecycle: phases, deployments (desired and observed), revisions, the event log.
+
+-- The state machine, as data. cause: the verb of a user, or 'controller'. What is not here is refused.
+create table private.phase_transitions (
+  from_phase text not null,
+  cause text not null,
+  to_phase text not null,
+  constraint phase_transitions_pkey primary key (from_phase, cause, to_phase)
+);
+alter table private.phase_transitions enable row level security;
+comment on table private.phase_transitions is 'Allowed phase changes and what may cause them.';
+
+insert into private.phase_transitions (from_phase, cause, to_phase) values
+  -- A deployment that has not settled once keeps its first phase, whatever else is asked of it.
+  ('QUEUED', 'scale', 'QUEUED'), ('QUEUED', 'update', 'QUEUED'), ('QUEUED', 'restart', 'QUEUED'),
+  ('DEPLOYING', 'scale', 'DEPLOYING'), ('DEPLOYING', 'update', 'DEPLOYING'), ('DEPLOYING', 'restart', 'DEPLOYING'),
+  -- A settled or busy one shows the newest verb.
+  ('DEPLOYED', 'scale', 'SCALING'), ('DEPLOYED', 'update', 'UPDATING'), ('DEPLOYED', 'restart', 'RESTARTING'),
+  ('SCALING', 'scale', 'SCALING'), ('SCALING', 'update', 'UPDATING'), ('SCALING', 'restart', 'RESTARTING'),
+  ('UPDATING', 'scale', 'SCALING'), ('UPDATING', 'update', 'UPDATING'), ('UPDATING', 'restart', 'RESTARTING'),
+  ('RESTARTING', 'scale', 'SCALING'), ('RESTARTING', 'update', 'UPDATING'), ('RESTARTING', 'restart', 'RESTARTING'),
+  ('FAILED', 'scale', 'SCALING'), ('FAILED', 'update', 'UPDATING'), ('FAILED', 'restart', 'RESTARTING'),
+  -- A stopped one takes changes for its next start.
+  ('STOPPING', 'scale', 'STOPPING'), ('STOPPING', 'update', 'STOPPING'),
+  ('STOPPED', 'scale', 'STOPPED'), ('STOPPED', 'update', 'STOPPED'),
+  ('QUEUED', 'stop', 'STOPPING'), ('DEPLOYING', 'stop', 'STOPPING'), ('DEPLOYED', 'stop', 'STOPPING'),
+  ('SCALING', 'stop', 'STOPPING'), ('UPDATING', 'stop', 'STOPPING'), ('RESTARTING', 'stop', 'STOPPING'),
+  ('FAILED', 'stop', 'STOPPING'),
+  ('STOPPING', 'start', 'DEPLOYING'), ('STOPPED', 'start', 'DEPLOYING'), ('FAILED', 'start', 'DEPLOYING'),
+  ('STOPPED', 'deploy', 'DEPLOYING'), ('FAILED', 'deploy', 'DEPLOYING'),
+  ('QUEUED', 'delete', 'DELETING'), ('DEPLOYING', 'delete', 'DELETING'), ('DEPLOYED', 'delete', 'DELETING'),
+  ('SCALING', 'delete', 'DELETING'), ('UPDATING', 'delete', 'DELETING'), ('RESTARTING', 'delete', 'DELETING'),
+  ('STOPPING', 'delete', 'DELETING'), ('STOPPED', 'delete', 'DELETING'), ('FAILED', 'delete', 'DELETING'),
+  -- The controller.
+  ('QUEUED', 'controller', 'DEPLOYING'), ('FAILED', 'controller', 'DEPLOYING'),
+  ('DEPLOYING', 'controller', 'DEPLOYED'), ('SCALING', 'controller', 'DEPLOYED'),
+  ('UPDATING', 'controller', 'DEPLOYED'), ('RESTARTING', 'controller', 'DEPLOYED'),
+  ('QUEUED', 'controller', 'FAILED'), ('DEPLOYING', 'controller', 'FAILED'), ('DEPLOYED', 'controller', 'FAILED'),
+  ('SCALING', 'controller', 'FAILED'), ('UPDATING', 'controller', 'FAILED'), ('RESTARTING', 'controller', 'FAILED'),
+  ('STOPPING', 'controller', 'FAILED'), ('STOPPING', 'controller', 'STOPPED'), ('DELETING', 'controller', 'DELETED');
+
+-- One row per agent that was ever deployed. No foreign key: it outlives the agent until the cluster holds nothing of it.
+create table private.agent_deployments (
+  agent_id text primary key,
+  user_id uuid not null,
+  -- Desired: written by verbs.
+  desired text not null,
+  generation bigint not null default 1,
+  revision integer not null,
+  restarts integer not null default 0,
+  target_replicas integer not null,
+  cpu_millicores integer not null,
+  memory_bytes bigint not null,
+  -- Moved into a working phase by verbs and out of it by the controller, only along phase_transitions.
+  phase text not null,
+  -- Observed: written by report_deployment.
+  observed_generation bigint not null default 0,
+  current_replicas integer not null default 0,
+  ready_replicas integer not null default 0,
+  url text,
+  conditions jsonb not null default '[]',
+  application jsonb,
+  reason text,
+  message text,
+  -- Lease and backoff: written by the claim and release functions.
+  lease_holder text,
+  lease_token uuid,
+  claimed_generation bigint not null default 0,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
+  timings jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  removed_at timestamptz,
+  constraint agent_deployments_desired_known check (desired in ('running', 'stopped', 'absent')),
+  constraint agent_deployments_observed_not_ahead check (observed_generation <= generation),
+  constraint agent_deployments_replicas_not_negative check (target_replicas >= 0 and current_replicas >= 0 and ready_replicas >= 0),
+  constraint agent_deployments_phase_known check (phase in ('QUEUED', 'DEPLOYING', 'DEPLOYED', 'SCALING', 'UPDATING',
+    'RESTARTING', 'STOPPING', 'STOPPED', 'FAILED', 'DELETING', 'DELETED'))
+);
+alter table private.agent_deployments enable row level security;
+comment on table private.agent_deployments is 'What is wanted of a deployed agent and what the controller saw.';
+create index agent_deployments_user_id_idx on private.agent_deployments (user_id) where removed_at is null;
+-- What a controller may have to take: unsettled rows by time, running rows by holder.
+create index agent_deployments_unsettled_idx on private.agent_deployments (next_attempt_at)
+  where removed_at is null and generation > observed_generation;
+create index agent_deployments_holder_idx on private.agent_deployments (lease_holder)
+  where removed_at is null and desired = 'running';
+
+-- Immutable snapshots of what runs. Scaling makes none: the number of replicas is not part of what runs in each.
+create table public.agent_revisions (
+  agent_id text not null,
+  revision integer not null,
+  user_id uuid not null,
+  spec jsonb not null,
+  reason text not null,
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  constraint agent_revisions_pkey primary key (agent_id, revision)
+);
+alter table public.agent_revisions enable row level security;
+create index agent_revisions_user_id_idx on public.agent_revisions (user_id);
+grant select on public.agent_revisions to authenticated, service_role;
+create policy "owners can read their revisions" on public.agent_revisions for select to authenticated
+  using ((select auth.uid()) = user_id);
+comment on table public.agent_revisions is 'Every configuration an agent ran with; secrets by name and version only.';
+
+-- Append-only audit of every verb and transition. Outlives agents and users.
+create table public.agent_events (
+  id text primary key default 'event-' || private.random_base32(12),
+  agent_id text not null,
+  user_id uuid not null,
+  seq bigint not null,
+  event_type text not null,
+  from_phase text,
+  to_phase text,
+  actor text not null,
+  generation bigint,
+  revision integer,
+  message text not null,
+  details jsonb not null default '{}',
+  request_id text,
+  "timestamp" timestamptz not null default clock_timestamp(),
+  constraint agent_events_agent_id_seq_key unique (agent_id, seq)
+);
+alter table public.agent_events enable row level security;
+create index agent_events_user_id_timestamp_idx on public.agent_events (user_id, "timestamp" desc);
+grant select on public.agent_events to authenticated, service_role;
+create policy "owners can read their events" on public.agent_events for select to authenticated
+  using ((select auth.uid()) = user_id);
+comment on table public.agent_events is 'What happened to each agent, in order (seq), for good.';
+
+create function private.tg_agent_events__append_only() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  raise exception 'agent_events is append-only';
+end
+$$;
+create trigger _100_append_only before update or delete or truncate on public.agent_events
+  for each statement execute function private.tg_agent_events__append_only();
+
+-- The last seq of each agent. Its row lock makes seq gapless and in commit order.
+create table private.agent_event_counters (
+  agent_id text primary key,
+  last_seq bigint not null
+);
+alter table private.agent_event_counters enable row level security;
+comment on table private.agent_event_counters is 'The last event number of each agent.';
+
+-- Appends an event and returns its id. Locks the agent's counter until commit.
+create function private.record_event(
+  of_agent text, of_user uuid, event_type text, actor text, message text,
+  from_phase text default null, to_phase text default null, generation bigint default null,
+  revision integer default null, details jsonb default '{}'
+) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  next_seq bigint;
+  event_id text;
+begin
+  insert into private.agent_event_counters as c (agent_id, last_seq) values (of_agent, 1)
+    on conflict (agent_id) do update set last_seq = c.last_seq + 1
+    returning c.last_seq into next_seq;
+  insert into public.agent_events (agent_id, user_id, seq, event_type, from_phase, to_phase, actor, generation, revision,
+      message, details, request_id)
+    values (of_agent, of_user, next_seq, record_event.event_type, record_event.from_phase, record_event.to_phase,
+      record_event.actor, record_event.generation, record_event.revision, record_event.message, record_event.details,
+      left(private.request_header('x-request-id'), 100))
+    returning id into event_id;
+  return event_id;
+end
+$$;
+comment on function private.record_event is 'Appends one event to an agent''s log; returns its id.';
+
+-- The configuration of an agent that a revision freezes.
+create function private.agent_spec(a public.agents) returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+  'name', a.name, 'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
+  'framework', a.framework, 'model', a.model, 'systemPrompt', a.system_prompt, 'settings', a.settings,
+  'supabaseConfig', a.supabase_config,
+  'resources', a.resources || jsonb_build_object(
+    'memoryBytes', private.memory_bytes(a.resources ->> 'memory'),
+    'cpuMillicores', private.cpu_millicores(a.resources ->> 'cpu')),
+  'secretVersions', (select coalesce(jsonb_object_agg(s.name, s.version), '{}')
+                     from public.agent_secrets s where s.agent_id = a.id)
+);
+
+-- Shows the phase in agents.status, except where activity covers DEPLOYED.
+create function private.show_phase(d private.agent_deployments) returns void
+language sql volatile set search_path = '' as $$
+  update public.agents a set
+    status = case when d.phase = 'DEPLOYED' and a.status in ('thinking', 'responding') then a.status else lower(d.phase) end,
+    url = d.url,
+    deployed_at = case when d.phase = 'DEPLOYED' then coalesce((d.timings ->> 'deployedAt')::timestamptz, now())
+                       else a.deployed_at end
+  where a.id = d.agent_id and d.phase <> 'DELETED'
+    and (a.status, a.url) is distinct from (lower(d.phase), d.url)
+$$;
+
+-- Refuses a change that would take a user's wanted replicas over the quota. The quota row is locked, so that two
+-- changes are judged one after the other. Raises RESOURCE_LIMIT_EXCEEDED.
+create function private.enforce_quota(of_user uuid) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  quota public.quotas;
+  used record;
+begin
+  select * into quota from public.quotas q where q.user_id = of_user for update;
+  select coalesce(sum(d.target_replicas), 0) as replicas,
+         coalesce(sum(d.target_replicas * d.cpu_millicores::bigint), 0) as cpu,
+         coalesce(sum(d.target_replicas * d.memory_bytes), 0) as memory
+    into used from private.agent_deployments d
+    where d.user_id = of_user and d.desired = 'running' and d.removed_at is null;
+  if used.replicas > quota.max_replicas then
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s replicas exceeded', quota.max_replicas),
+      jsonb_build_object('quota', 'max_replicas', 'limit', quota.max_replicas, 'requested', used.replicas));
+  elsif used.cpu > quota.max_cpu then
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %sm CPU exceeded', quota.max_cpu),
+      jsonb_build_object('quota', 'max_cpu', 'limit', quota.max_cpu, 'requested', used.cpu));
+  elsif used.memory > quota.max_memory then
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s bytes of memory exceeded', quota.max_memory),
+      jsonb_build_object('quota', 'max_memory', 'limit', quota.max_memory, 'requested', used.memory));
+  end if;
+end
+$$;
+
+-- Freezes the agent's present configuration as its next revision; returns its number.
+create function private.make_revision(a public.agents, reason text, actor text) returns integer
+language sql volatile set search_path = '' as $$
+  insert into public.agent_revisions (agent_id, revision, user_id, spec, reason, created_by)
+  select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor
+  from public.agent_revisions r where r.agent_id = a.id
+  returning revision
+$$;
+
+-- First deployment of an agent: QUEUED, generation 1. Returns the event's id.
+create function private.begin_deployment(a public.agents, actor text) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  d private.agent_deployments;
+begin
+  insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, cpu_millicores,
+      memory_bytes, phase, timings)
+    values (a.id, a.user_id, 'running', private.make_revision(a, 'deploy', actor), a.replicas,
+      private.cpu_millicores(a.resources ->> 'cpu'), private.memory_bytes(a.resources ->> 'memory'), 'QUEUED',
+      jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
+    returning * into d;
+  perform private.enforce_quota(a.user_id);
+  perform private.show_phase(d);
+  return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null, 'QUEUED', d.generation, d.revision);
+end
+$$;
+
+-- A verb on a deployed agent: moves the phase along phase_transitions and makes a new generation. Returns the event's id.
+-- new_revision: what runs changed. Locks the deployment. Raises CONFLICT, RESOURCE_LIMIT_EXCEEDED.
+create function private.request_change(
+  of_agent text, verb text, actor text, message text, new_revision boolean default false, details jsonb default '{}'
+) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  before private.agent_deployments;
+  after private.agent_deployments;
+  a public.agents;
+  next_phase text;
+begin
+  select * into before from private.agent_deployments d where d.agent_id = of_agent for update;
+  select t.to_phase into next_phase from private.phase_transitions t where t.from_phase = before.phase and t.cause = verb;
+  if next_phase is null then
+    perform private.raise_error('CONFLICT', format('Cannot %s an agent that is %s', verb, before.phase),
+      jsonb_build_object('phase', before.phase));
+  end if;
+  select * into a from public.agents where id = of_agent;
+  update private.agent_deployments d set
+    desired = case when verb in ('start', 'deploy') then 'running' when verb = 'stop' then 'stopped'
+                   when verb = 'delete' then 'absent' else d.desired end,
+    generation = d.generation + 1,
+    revision = case when new_revision then private.make_revision(a, verb, actor) else d.revision end,
+    restarts = d.restarts + (verb = 'restart')::integer,
+    -- The agent's row may be gone already (DELETE /rest/v1/agents).
+    target_replicas = coalesce(a.replicas, d.target_replicas),
+    cpu_millicores = coalesce(private.cpu_millicores(a.resources ->> 'cpu'), d.cpu_millicores),
+    memory_bytes = coalesce(private.memory_bytes(a.resources ->> 'memory'), d.memory_bytes),
+    phase = next_phase, reason = null, message = null,
+    attempts = 0, next_attempt_at = now(), last_error = null,
+    timings = jsonb_strip_nulls(jsonb_build_object('requestedAt', private.iso(clock_timestamp()),
+      'deploySeconds', d.timings -> 'deploySeconds')),
+    updated_at = now()
+  where d.agent_id = of_agent
+  returning * into after;
+  if after.desired = 'running' then
+    perform private.enforce_quota(after.user_id);
+  end if;
+  perform private.show_phase(after);
+  return private.record_event(of_agent, after.user_id, case verb when 'scale' then 'SCALING' when 'update' then 'UPDATING'
+      when 'restart' then 'RESTARTING' else next_phase end, actor, request_change.message, before.phase, next_phase,
+      after.generation, after.revision, request_change.details);
+end
+$$;
+comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
+
+-- Definer: writes deployments and events. One place for PUT /api and PATCH /rest/v1: a change of what runs on a deployed
+-- agent is a new revision and generation; a change of replicas or scaling policy alone a new generation.
+create function private.tg_agents__request_change() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  actor text := coalesce('user:' || (select auth.uid())::text, 'system');
+  reason text := current_setting('launchpad.change_reason', true);
+begin
+  if not exists (select from private.agent_deployments d where d.agent_id = new.id and d.desired <> 'absent') then
+    return null;
+  end if;
+  if private.agent_spec(new) - 'secretVersions' is distinct from private.agent_spec(old) - 'secretVersions' then
+    perform private.request_change(new.id, 'update', actor, coalesce(nullif(reason, ''), 'Configuration changed'), true,
+      jsonb_build_object('changed', (
+        select jsonb_agg(n.key order by n.key) from jsonb_each(private.agent_spec(new)) n
+        where n.value is distinct from private.agent_spec(old) -> n.key)));
+  elsif (new.replicas, new.scaling_policy) is distinct from (old.replicas, old.scaling_policy) then
+    perform private.request_change(new.id, 'scale', actor, format('Scaling from %s to %s replicas', old.replicas, new.replicas),
+      false, jsonb_build_object('from', old.replicas, 'to', new.replicas, 'scaling_policy', new.scaling_policy));
+  end if;
+  return null;
+end
+$$;
+create trigger _500_request_change after update of name, framework, model, system_prompt, settings, "character", plugins,
+  platforms, resources, replicas, scaling_policy, supabase_config on public.agents
+  for each row when (new.deleted_at is null) execute function private.tg_agents__request_change();
+
+-- Definer: writes the event log.
+create function private.tg_agents__record_created() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.record_event(new.id, new.user_id, 'CREATED', coalesce('user:' || (select auth.uid())::text, 'system'),
+    'Agent created');
+  return null;
+end
+$$;
+create trigger _500_record_created after insert on public.agents
+  for each row execute function private.tg_agents__record_created();
+
+-- Clients write the activity; the lifecycle owns the rest. Definer: reads the phase. Raises VALIDATION_ERROR.
+create function private.tg_agents__client_status() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  before text := case when tg_op = 'UPDATE' then old.status else 'idle' end;
+begin
+  if new.status = before then
+    return new;
+  elsif new.status is null or new.status = 'updated' then
+    new.status := before;
+  elsif new.status = 'idle' then
+    select lower(d.phase) into new.status from private.agent_deployments d where d.agent_id = new.id;
+    new.status := coalesce(new.status, 'idle');
+  elsif new.status not in ('thinking', 'responding', 'error') then
+    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('status',
+      'Status must be one of: idle, thinking, responding, error; the lifecycle writes the others'));
+  end if;
+  return new;
+end
+$$;
+create trigger _080_client_status before insert or update on public.agents
+  for each row when (current_user in ('authenticated', 'service_role')) execute function private.tg_agents__client_status();

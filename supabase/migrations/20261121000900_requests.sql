@@ -1,0 +1,177 @@
+-- One request of a user: who is calling, rate limits, permission, idempotency, the verb itself, errors, headers.
+-- Every RPC for users is a thin invoker function in `public` that calls private.handle; the verbs themselves are
+-- private functions verb_<name>(caller, args) that no API role may execute.
+
+create table private.verbs (
+  name text primary key,
+  permission text,
+  -- HTTP status of success.
+  status integer not null default 200,
+  -- Honours Idempotency-Key (POST).
+  idempotent boolean not null default false
+);
+alter table private.verbs enable row level security;
+comment on table private.verbs is 'The RPCs of users: permission, status, whether Idempotency-Key applies.';
+
+insert into private.verbs (name, permission, status, idempotent) values
+  ('launch_agent', 'agents:write', 201, true),
+  ('deploy_agent', 'agents:write', 202, true),
+  ('update_agent', 'agents:write', 202, false),
+  ('scale_agent', 'agents:write', 202, true),
+  ('restart_agent', 'agents:write', 202, true),
+  ('stop_agent', 'agents:write', 202, true),
+  ('start_agent', 'agents:write', 202, true),
+  ('stop_all_agents', 'agents:write', 202, true),
+  ('rollback_agent', 'agents:write', 202, true),
+  ('delete_agent', 'agents:write', 202, false),
+  ('get_agent', 'agents:read', 200, false),
+  ('get_agent_status', 'agents:read', 200, false),
+  ('list_agents', 'agents:read', 200, false),
+  ('list_agent_revisions', 'agents:read', 200, false),
+  ('get_agent_logs', 'monitoring:read', 200, false),
+  ('get_agent_metrics', 'monitoring:read', 200, false),
+  ('refuse_request', null, 400, false);
+
+-- Whether every table of `public` that holds users' rows has row-level security on, from the catalogue.
+create function private.user_isolation() returns boolean
+language sql stable set search_path = ''
+return not exists (
+  select from pg_class c
+  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
+    and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped)
+);
+
+-- Answers without raising, so that the request stays counted though the verb's work is undone.
+create function private.answer(status integer, headers jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform set_config('response.status', status::text, true);
+  perform set_config('response.headers', (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(jsonb_strip_nulls(headers)) h)::text, true);
+end
+$$;
+
+-- The body of an error in PostgREST's form, with the status and headers set. Nothing is raised.
+create function private.refuse(code text, message text, details jsonb, headers jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform private.answer((private.error_codes() ->> code)::integer, headers || jsonb_build_object(
+    'X-User-Isolation', case when private.user_isolation() then 'active' else 'compromised' end));
+  return jsonb_build_object('code', code, 'message', message, 'details', details::text, 'hint', null);
+end
+$$;
+
+-- Auth requests an account made in the last hour, as far as the database knows them: sessions begun.
+create function private.auth_requests_last_hour(of_user uuid) returns integer
+language sql stable set search_path = ''
+return (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour');
+
+-- The documented rate-limit headers, from what count_request returned.
+create function private.rate_headers(caller uuid, counts jsonb) returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+  'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
+  'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
+  'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
+  'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
+  'Supabase-Auth-Rate-Limit', greatest(0, 30 - private.auth_requests_last_hour(caller))::text);
+
+-- Runs one verb for the calling user. Definer: it is the one door from the API roles to the private verbs. It authorises
+-- first (identity, rate, permission), then does the work in a subtransaction: a coded error undoes the work, not the count.
+create function private.handle(verb text, args jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  caller uuid := (select auth.uid());
+  route private.verbs;
+  headers jsonb := '{"X-RateLimit-Limit": "0", "X-RateLimit-Remaining": "0"}';
+  counts jsonb;
+  over text;
+  idempotency_key text := private.request_header('idempotency-key');
+  hash text;
+  known private.idempotency_keys;
+  body jsonb;
+  failure jsonb;
+  failure_message text;
+begin
+  select * into strict route from private.verbs v where v.name = verb;
+  if caller is null or not exists (select from auth.users u where u.id = caller) then
+    return private.refuse('INVALID_JWT_TOKEN', 'Supabase JWT token is missing, invalid or expired', null,
+      headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text));
+  end if;
+
+  counts := private.count_request(caller, array['api', 'api_burst']);
+  headers := private.rate_headers(caller, counts);
+  select c.key into over from jsonb_each(counts) c where (c.value ->> 'remaining')::integer < 0
+    order by (c.value ->> 'reset')::bigint desc limit 1;
+  if over is not null then
+    return private.refuse('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(
+        'limit_type', over, 'limit', counts -> over -> 'limit', 'user_id', caller,
+        'reset_time', private.iso(to_timestamp((counts -> over ->> 'reset')::bigint))),
+      headers || jsonb_build_object('Retry-After',
+        greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text));
+  end if;
+
+  if route.permission is not null and not route.permission = any (private.effective_permissions(caller)) then
+    return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || route.permission,
+      jsonb_build_object('required', route.permission), headers);
+  end if;
+
+  begin
+    if route.idempotent and idempotency_key is not null then
+      if length(idempotency_key) not between 1 and 255 then
+        perform private.raise_error('VALIDATION_ERROR', 'Invalid request header',
+          '{"Idempotency-Key": "Must be 1 to 255 characters"}');
+      end if;
+      hash := encode(extensions.digest(verb || args::text, 'sha256'), 'hex');
+      -- A concurrent request with the same key waits here until the first one ends.
+      insert into private.idempotency_keys (user_id, key, request_hash) values (caller, idempotency_key, hash)
+        on conflict do nothing;
+      if not found then
+        select * into strict known from private.idempotency_keys k where k.user_id = caller and k.key = idempotency_key;
+        if known.request_hash <> hash then
+          perform private.raise_error('IDEMPOTENCY_CONFLICT',
+            'This Idempotency-Key was used for a different request', null);
+        end if;
+        perform private.answer(known.status, headers || '{"Idempotency-Replayed": "true"}');
+        return known.response;
+      end if;
+    end if;
+
+    perform private.answer(route.status, headers);
+    execute format('select private.%I($1, $2)', 'verb_' || verb) into body using caller, args;
+
+    if hash is not null then
+      update private.idempotency_keys k set status = current_setting('response.status')::integer, response = body
+        where k.user_id = caller and k.key = idempotency_key;
+    end if;
+    return body;
+  exception when sqlstate 'PGRST' then
+    get stacked diagnostics failure_message = message_text;
+    failure := failure_message::jsonb;
+  end;
+  return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb, headers);
+end
+$$;
+grant execute on function private.handle(text, jsonb) to authenticated;
+comment on function private.handle(text, jsonb) is 'Runs one verb for the calling user.';
+
+-- For the function `api`, when it must refuse a request itself: the request is counted and answered like any other.
+create function private.verb_refuse_request(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  if not private.error_codes() ? coalesce(args ->> 'code', '') then
+    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', '{"code": "Must be one of the API''s error codes"}');
+  end if;
+  perform private.raise_error(args ->> 'code', left(coalesce(args ->> 'message', args ->> 'code'), 500), nullif(args -> 'details', 'null'));
+  return null;
+end
+$$;
+
+create function public.refuse_request(code text, message text, details jsonb default null) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  return private.handle('refuse_request', jsonb_build_object('code', code, 'message', message, 'details', details));
+end
+$$;
+revoke execute on function public.refuse_request(text, text, jsonb) from public, anon, service_role;
+grant execute on function public.refuse_request(text, text, jsonb) to authenticated;
+comment on function public.refuse_request(text, text, jsonb) is 'Counts a request and fails with the given code.';

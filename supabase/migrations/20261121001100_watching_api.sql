@@ -1,0 +1,294 @@
+-- The verbs that read: status, one agent, list, revisions, logs, metrics. POSTed, because a GET cannot count a request.
+
+-- 8132 → '2h 15m'; 42 → '42s'.
+create function private.uptime_words(seconds double precision) returns text
+language sql immutable set search_path = ''
+return case
+  when seconds is null then null
+  when seconds < 60 then format('%ss', floor(greatest(seconds, 0)))
+  when seconds < 3600 then format('%sm %ss', floor(seconds / 60), floor(seconds)::bigint % 60)
+  when seconds < 86400 then format('%sh %sm', floor(seconds / 3600), floor(seconds / 60)::bigint % 60)
+  else format('%sd %sh', floor(seconds / 86400), floor(seconds / 3600)::bigint % 24)
+end;
+
+-- GET /api/agents/{id}/status.
+create function private.verb_get_agent_status(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  wanted text := args ->> 'agent_id';
+  a public.agents;
+  d private.agent_deployments;
+  kubernetes text;
+  application text;
+  integration jsonb;
+begin
+  select * into a from public.agents x where x.id = wanted and x.user_id = caller;
+  select * into d from private.agent_deployments x where x.agent_id = wanted and x.user_id = caller and x.phase <> 'DELETED';
+  if a.id is null and d.agent_id is null then
+    perform private.own_agent(caller, wanted);
+  end if;
+  integration := private.supabase_integration(a.supabase_config);
+  kubernetes := case
+    when d.agent_id is null or d.desired <> 'running' or (d.observed_generation = 0 and d.ready_replicas = 0) then 'UNKNOWN'
+    when d.phase = 'FAILED' and d.ready_replicas = 0 then 'UNHEALTHY'
+    when d.ready_replicas >= d.target_replicas then 'HEALTHY'
+    when d.ready_replicas > 0 then 'DEGRADED'
+    else 'UNHEALTHY' end;
+  application := case when kubernetes = 'UNKNOWN' then 'UNKNOWN'
+    when d.ready_replicas = 0 then 'UNHEALTHY' else coalesce(d.application ->> 'status', 'UNKNOWN') end;
+  return jsonb_build_object(
+    'agentId', wanted, 'name', coalesce(a.name, wanted), 'status', coalesce(d.phase, upper(a.status)),
+    'activity', case when a.status in ('thinking', 'responding', 'error') then a.status else 'idle' end,
+    'user_id', caller, 'url', d.url,
+    'reason', d.reason, 'message', d.message, 'conditions', coalesce(d.conditions, '[]'),
+    'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
+    'health', jsonb_build_object(
+      'overall', case
+        when 'UNHEALTHY' in (kubernetes, application) then 'UNHEALTHY'
+        when 'DEGRADED' in (kubernetes, application) or d.phase = 'FAILED' then 'DEGRADED'
+        when 'UNKNOWN' in (kubernetes, application) then 'UNKNOWN'
+        else 'HEALTHY' end,
+      'kubernetes', jsonb_build_object('status', kubernetes, 'replicas', coalesce(d.current_replicas, 0),
+        'readyReplicas', coalesce(d.ready_replicas, 0), 'targetReplicas', coalesce(d.target_replicas, 0)),
+      'application', jsonb_build_object('status', application,
+        'uptime', case when d.ready_replicas > 0 then
+          private.uptime_words(extract(epoch from now() - (d.application ->> 'startedAt')::timestamptz)) end,
+        'responseTime', case when d.ready_replicas > 0 then round((d.application ->> 'responseTimeMs')::numeric) || 'ms' end),
+      'supabase', jsonb_build_object(
+        -- This very query ran on the database.
+        'connection', case when (integration ->> 'tables_created')::boolean then 'HEALTHY' else 'DEGRADED' end,
+        'real_time_active', integration -> 'real_time_enabled',
+        'rls_policies', case when (integration ->> 'rls_policies_applied')::boolean then 'ACTIVE' else 'INACTIVE' end)),
+    'supabase_config', jsonb_build_object('project_ref', a.supabase_config -> 'project_ref',
+      'tables', '{"conversations": "agent_conversations", "metrics": "agent_metrics", "logs": "agent_logs"}'::jsonb),
+    'deployedAt', private.iso(a.deployed_at), 'lastUpdated', private.iso(greatest(a.updated_at, d.updated_at)));
+end
+$$;
+
+-- GET /api/agents/{id}: the whole definition; secrets by name alone.
+create function private.verb_get_agent(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  a public.agents;
+  d private.agent_deployments;
+begin
+  select * into a from public.agents x where x.id = args ->> 'agent_id' and x.user_id = caller;
+  if not found then
+    perform private.own_agent(caller, args ->> 'agent_id');
+  end if;
+  select * into d from private.agent_deployments x where x.agent_id = a.id;
+  return jsonb_build_object('agentId', a.id, 'name', a.name, 'description', a.description, 'status',
+    coalesce(d.phase, upper(a.status)), 'user_id', a.user_id, 'url', d.url, 'role', a.role, 'avatar', a.avatar,
+    'framework', a.framework, 'model', a.model, 'system_prompt', a.system_prompt, 'settings', a.settings,
+    'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
+    'resources', a.resources || jsonb_build_object('replicas', a.replicas), 'scaling_policy', a.scaling_policy,
+    'supabase_config', a.supabase_config,
+    'environment', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s where s.agent_id = a.id),
+    'generation', d.generation, 'revision', d.revision, 'createdAt', private.iso(a.created_at),
+    'updatedAt', private.iso(a.updated_at), 'deployedAt', private.iso(a.deployed_at));
+end
+$$;
+
+-- limit and offset of a list; raises VALIDATION_ERROR.
+create function private.check_page("limit" integer, "offset" integer) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  perform private.raise_problems(
+    private.problem_if(coalesce("limit" not between 1 and 100, false), 'limit', 'Must be between 1 and 100')
+    || private.problem_if(coalesce("offset" not between 0 and 1000000, false), 'offset', 'Must be between 0 and 1000000'));
+end
+$$;
+
+-- GET /api/agents.
+create function private.verb_list_agents(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  most integer := coalesce((args ->> 'limit')::integer, 20);
+  skip integer := coalesce((args ->> 'offset')::integer, 0);
+  wanted_status text := lower(args ->> 'status');
+  wanted_platform text := args ->> 'platform';
+  integrated boolean;
+begin
+  perform private.check_page(most, skip);
+  if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
+      'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
+    perform private.raise_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
+  end if;
+  select bool_and(v.value::boolean) into integrated
+    from jsonb_each_text(private.supabase_integration() - 'real_time_enabled') v;
+  return (
+    select jsonb_build_object(
+      'agents', coalesce((
+        select jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', upper(a.status), 'user_id', a.user_id,
+          'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
+          'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id)
+        from (
+          select * from public.agents x
+          where x.user_id = caller and (wanted_status is null or x.status = wanted_status)
+            and (wanted_platform is null or wanted_platform = any (x.platforms))
+          order by x.created_at desc, x.id limit most offset skip
+        ) a), '[]'),
+      'total', (select count(*) from public.agents x
+        where x.user_id = caller and (wanted_status is null or x.status = wanted_status)
+          and (wanted_platform is null or wanted_platform = any (x.platforms))),
+      'limit', most, 'offset', skip, 'user_id', caller));
+end
+$$;
+
+-- GET /api/agents/{id}/revisions, newest first.
+create function private.verb_list_agent_revisions(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  a public.agents := private.own_agent(caller, args ->> 'agent_id');
+  most integer := coalesce((args ->> 'limit')::integer, 20);
+  skip integer := coalesce((args ->> 'offset')::integer, 0);
+begin
+  perform private.check_page(most, skip);
+  return jsonb_build_object('agentId', a.id, 'user_id', caller,
+    'revisions', coalesce((
+      select jsonb_agg(jsonb_build_object('revision', r.revision, 'reason', r.reason, 'createdBy', r.created_by,
+        'createdAt', private.iso(r.created_at), 'current', r.revision = d.revision, 'spec', r.spec) order by r.revision desc)
+      from (select * from public.agent_revisions x where x.agent_id = a.id order by x.revision desc limit most offset skip) r
+      left join private.agent_deployments d on d.agent_id = r.agent_id), '[]'),
+    'total', (select count(*) from public.agent_revisions x where x.agent_id = a.id), 'limit', most, 'offset', skip);
+end
+$$;
+
+-- Agents whose telemetry the caller may read: own ones, and own ones that are gone but not yet past retention.
+create function private.own_telemetry(caller uuid, wanted text) returns text
+language plpgsql volatile set search_path = '' as $$
+begin
+  if not exists (select from public.agents a where a.id = wanted and a.user_id = caller)
+     and not exists (select from private.agent_deployments d where d.agent_id = wanted and d.user_id = caller) then
+    perform private.own_agent(caller, wanted);
+  end if;
+  return wanted;
+end
+$$;
+
+-- GET /api/agents/{id}/logs: the newest `lines`, oldest first. totalLines counts all that match, up to 10000.
+create function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  wanted text := private.own_telemetry(caller, args ->> 'agent_id');
+  most integer := coalesce((args ->> 'lines')::integer, 100);
+  since text := args ->> 'since';
+  wanted_level text := upper(args ->> 'level');
+  after timestamptz := '-infinity';
+  logs jsonb;
+  total integer;
+begin
+  perform private.raise_problems(
+    private.problem_if(most not between 1 and 1000, 'lines', 'Must be between 1 and 1000')
+    || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
+    || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR'));
+  if since is not null then
+    after := now() - make_interval(secs => left(since, -1)::integer
+      * case right(since, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
+  end if;
+  select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'timestamp', private.iso(l."timestamp"), 'level', l.level,
+      'message', l.message, 'source', l.source, 'metadata', l.metadata || jsonb_build_object('pod', l.replica))
+      order by l."timestamp", l.sequence), '[]')
+    into logs
+    from (select * from public.agent_logs x
+          where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
+            and (wanted_level is null or x.level = wanted_level)
+          order by x."timestamp" desc, x.sequence desc limit most) l;
+  select count(*) into total
+    from (select from public.agent_logs x
+          where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
+            and (wanted_level is null or x.level = wanted_level) limit 10000) l;
+  return jsonb_build_object('agentId', wanted, 'user_id', caller, 'logs', logs, 'totalLines', total,
+    'truncated', total > jsonb_array_length(logs),
+    'real_time_available', exists (select from pg_publication_tables t
+      where t.pubname = 'supabase_realtime' and t.schemaname = 'public' and t.tablename = 'agent_logs'));
+end
+$$;
+
+-- GET /api/agents/{id}/metrics: the newest sample of each replica seen in the last two minutes, summed.
+create function private.verb_get_agent_metrics(caller uuid, args jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  wanted text := private.own_telemetry(caller, args ->> 'agent_id');
+begin
+  return (
+    select jsonb_build_object('agentId', wanted, 'user_id', caller, 'replicas', count(*),
+      'metrics', jsonb_build_object(
+        'cpu', jsonb_build_object('usage', round(sum(m.cpu_usage)::numeric, 4), 'limit', sum(m.cpu_limit),
+          'percentage', round((100 * sum(m.cpu_usage) / nullif(sum(m.cpu_limit), 0))::numeric, 1)),
+        'memory', jsonb_build_object('usage', sum(m.memory_usage), 'limit', sum(m.memory_limit),
+          'percentage', round(100 * sum(m.memory_usage) / nullif(sum(m.memory_limit), 0), 1)),
+        'network', jsonb_build_object('bytesIn', sum(m.network_in), 'bytesOut', sum(m.network_out)),
+        'requests', jsonb_build_object('total', coalesce(sum(m.requests_total), 0), 'success', coalesce(sum(m.requests_success), 0),
+          'errors', coalesce(sum(m.requests_errors), 0), 'rate', coalesce(round(sum(m.request_rate)::numeric, 2), 0)),
+        'supabase', private.supabase_usage(caller)),
+      'timestamp', private.iso(coalesce(max(m."timestamp"), now())))
+    from (
+      select distinct on (x.replica) * from public.agent_metrics x
+      where x.agent_id = wanted and x.user_id = caller and x."timestamp" > now() - interval '2 minutes'
+      order by x.replica, x."timestamp" desc
+    ) m
+  );
+end
+$$;
+
+-- What a user takes of Supabase right now, from the server's own statistics.
+create function private.supabase_usage(caller uuid) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  subscriptions bigint;
+begin
+  -- Absent where Realtime has not made its tables.
+  if to_regclass('realtime.subscription') is not null then
+    execute 'select count(*) from realtime.subscription s where s.claims ->> ''sub'' = $1' into subscriptions using caller::text;
+  end if;
+  return jsonb_build_object(
+    'database_connections', (select count(*) from pg_stat_activity a where a.datname = current_database()),
+    'real_time_subscriptions', subscriptions,
+    'rls_queries_per_minute', (select coalesce(sum(c.used), 0) from private.rate_counters c
+      join public.rate_limits l using (bucket)
+      where c.user_id = caller and l.window_seconds = 60 and c.window_start > now() - interval '60 seconds'),
+    'auth_requests_per_hour', private.auth_requests_last_hour(caller));
+end
+$$;
+
+create function public.get_agent(agent_id text) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.handle('get_agent', jsonb_build_object('agent_id', agent_id)); end $$;
+create function public.get_agent_status(agent_id text) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.handle('get_agent_status', jsonb_build_object('agent_id', agent_id)); end $$;
+create function public.list_agents("limit" integer default 20, "offset" integer default 0, status text default null,
+  platform text default null) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  return private.handle('list_agents', jsonb_build_object('limit', "limit", 'offset', "offset", 'status', status,
+    'platform', platform));
+end $$;
+create function public.list_agent_revisions(agent_id text, "limit" integer default 20, "offset" integer default 0) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset"));
+end $$;
+create function public.get_agent_logs(agent_id text, lines integer default 100, since text default null, level text default null)
+returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  return private.handle('get_agent_logs', jsonb_build_object('agent_id', agent_id, 'lines', lines, 'since', since, 'level', level));
+end $$;
+create function public.get_agent_metrics(agent_id text) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.handle('get_agent_metrics', jsonb_build_object('agent_id', agent_id)); end $$;
+
+revoke execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
+  public.list_agent_revisions(text, integer, integer), public.get_agent_logs(text, integer, text, text),
+  public.get_agent_metrics(text) from public, anon, service_role;
+grant execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
+  public.list_agent_revisions(text, integer, integer), public.get_agent_logs(text, integer, text, text),
+  public.get_agent_metrics(text) to authenticated;
+comment on function public.get_agent(text) is 'One agent''s definition; secrets by name alone.';
+comment on function public.get_agent_status(text) is 'Phase, health and replicas of an agent.';
+comment on function public.list_agents(integer, integer, text, text) is 'The caller''s agents, newest first.';
+comment on function public.list_agent_revisions(text, integer, integer) is 'Every configuration an agent ran with.';
+comment on function public.get_agent_logs(text, integer, text, text) is 'The newest log lines of an agent.';
+comment on function public.get_agent_metrics(text) is 'What an agent''s replicas use now.';

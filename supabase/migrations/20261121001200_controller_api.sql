@@ -1,0 +1,321 @@
+-- What the controller calls, as service_role: claim, heartbeat, report, release, environment, ingest.
+-- Invoker functions in `public` (service_role alone may execute them) over definer functions in `private`.
+
+-- One row per controller process that ever reported. A lease lasts while its holder's heartbeat does, so that holding
+-- a thousand agents costs one write per heartbeat.
+create table private.controllers (
+  worker text primary key,
+  heartbeat_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  report jsonb not null default '{}',
+  constraint controllers_worker_length check (length(worker) between 1 and 200)
+);
+alter table private.controllers enable row level security;
+comment on table private.controllers is 'Controllers and how long their leases last.';
+
+create function private.check_worker(worker text, lease_seconds integer) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  perform private.raise_problems(
+    private.problem_if(coalesce(length(worker) not between 1 and 200, true), 'worker', 'Must be 1 to 200 characters')
+    || private.problem_if(coalesce(lease_seconds not between 1 and 600, true), 'lease_seconds', 'Must be between 1 and 600'));
+end
+$$;
+
+-- Rows this worker may take now: its own unsettled ones, and unheld ones that are unsettled or should run.
+-- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served.
+create function private.claimable(of_worker text) returns setof private.agent_deployments
+language sql stable set search_path = '' as $$
+  select d.* from private.agent_deployments d
+  left join private.controllers c on c.worker = d.lease_holder
+  where d.removed_at is null and d.next_attempt_at <= now()
+    and (d.generation > d.observed_generation
+         or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0)))
+    and ((d.lease_holder = of_worker and d.generation > d.observed_generation)
+         or d.lease_holder is null or c.worker is null or c.expires_at < now())
+$$;
+
+create function private.heartbeat(of_worker text, lease_seconds integer, new_report jsonb) returns void
+language sql volatile set search_path = '' as $$
+  insert into private.controllers as c (worker, expires_at, report)
+  values (of_worker, now() + make_interval(secs => lease_seconds), coalesce(new_report, '{}'))
+  on conflict (worker) do update set heartbeat_at = now(), expires_at = excluded.expires_at,
+    report = case when new_report is null then c.report else excluded.report end
+$$;
+
+-- What a controller gets to know of a deployment. spec is null when nothing shall remain.
+create function private.claim_answer(d private.agent_deployments) returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+  'agentId', d.agent_id, 'userId', d.user_id, 'desired', d.desired, 'generation', d.generation,
+  'observedGeneration', d.observed_generation, 'revision', d.revision, 'restarts', d.restarts, 'phase', d.phase,
+  'attempts', d.attempts, 'leaseToken', d.lease_token, 'targetReplicas', d.target_replicas, 'timings', d.timings,
+  'spec', case when d.desired <> 'absent' then (
+    select r.spec || jsonb_build_object('scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
+    from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
+);
+
+-- Definer: service_role has no rights on private tables. Locks the claimed rows (skip locked) until commit.
+create function private.claim_deployments(of_worker text, max_count integer, lease_seconds integer) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  candidates text[];
+begin
+  perform private.check_worker(of_worker, lease_seconds);
+  perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 500, true), 'max_count',
+    'Must be between 1 and 500'));
+  perform private.heartbeat(of_worker, lease_seconds, null);
+  select coalesce(array_agg(x.agent_id), '{}') into candidates from (
+    select d.agent_id from private.agent_deployments d
+    where d.agent_id in (select c.agent_id from private.claimable(of_worker) c)
+    -- What this worker already has in hand comes last, so that it cannot crowd out the rest.
+    order by d.lease_holder is not distinct from of_worker and d.claimed_generation = d.generation, d.next_attempt_at
+    limit max_count
+    for update of d skip locked
+  ) x;
+  -- A statement of its own: it sees what other workers committed before the locks were taken, and rechecks.
+  update private.agent_deployments d set
+    lease_token = case when d.lease_holder = of_worker then d.lease_token else gen_random_uuid() end,
+    lease_holder = of_worker,
+    claimed_generation = d.generation,
+    timings = case when d.timings ? 'claimedAt' then d.timings
+      else d.timings || jsonb_build_object('claimedAt', private.iso(clock_timestamp())) end
+  where d.agent_id = any (candidates)
+    and d.agent_id in (select c.agent_id from private.claimable(of_worker) c)
+    and (d.lease_holder is distinct from of_worker or d.claimed_generation <> d.generation);
+  return (
+    select coalesce(jsonb_agg(private.claim_answer(d)), '[]') from private.agent_deployments d
+    where d.agent_id = any (candidates) and d.lease_holder = of_worker
+  );
+end
+$$;
+comment on function private.claim_deployments(text, integer, integer) is 'Leases work to a controller.';
+
+-- Definer: as above. Keeps the worker's leases alive; tells what waits, so that an idle controller need not claim.
+create function private.heartbeat_controller(of_worker text, lease_seconds integer, report jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.check_worker(of_worker, lease_seconds);
+  perform private.heartbeat(of_worker, lease_seconds, coalesce(report, '{}'));
+  return jsonb_build_object('alive', true,
+    'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
+    'pending', (select count(*) from private.claimable(of_worker)));
+end
+$$;
+
+-- Definer: as above. All leases of a worker that starts or stops.
+create function private.release_worker(of_worker text) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  released integer;
+begin
+  update private.agent_deployments d set lease_holder = null, lease_token = null where d.lease_holder = of_worker;
+  get diagnostics released = row_count;
+  delete from private.controllers c where c.worker = of_worker;
+  return jsonb_build_object('released', released);
+end
+$$;
+
+-- Definer: as above. Accepts an observation from the lease's holder for the present generation; refuses any other.
+create function private.report_deployment(of_agent text, of_generation bigint, token uuid, report jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  d private.agent_deployments;
+  after private.agent_deployments;
+  next_phase text := report ->> 'phase';
+  settles boolean := next_phase in ('DEPLOYED', 'FAILED', 'STOPPED', 'DELETED');
+begin
+  select * into d from private.agent_deployments x where x.agent_id = of_agent and x.removed_at is null for update;
+  if not found then
+    return '{"accepted": false, "reason": "gone"}';
+  elsif d.lease_token is distinct from token then
+    return jsonb_build_object('accepted', false, 'reason', 'lease_lost', 'generation', d.generation);
+  elsif d.generation <> of_generation then
+    return jsonb_build_object('accepted', false, 'reason', 'stale_generation', 'generation', d.generation);
+  elsif next_phase = d.phase then
+    next_phase := null;
+  elsif next_phase is not null and not exists (select from private.phase_transitions t
+      where t.from_phase = d.phase and t.cause = 'controller' and t.to_phase = next_phase) then
+    return jsonb_build_object('accepted', false, 'reason', 'transition_refused', 'generation', d.generation, 'phase', d.phase);
+  end if;
+  after := d;
+  after.phase := coalesce(next_phase, d.phase);
+  after.observed_generation := case when settles then of_generation else d.observed_generation end;
+  after.current_replicas := coalesce((report ->> 'currentReplicas')::integer, d.current_replicas);
+  after.ready_replicas := coalesce((report ->> 'readyReplicas')::integer, d.ready_replicas);
+  after.url := coalesce(report ->> 'url', d.url);
+  after.conditions := coalesce(nullif(report -> 'conditions', 'null'), d.conditions);
+  after.application := coalesce(nullif(report -> 'application', 'null'), d.application);
+  if next_phase is not null then
+    after.reason := left(report ->> 'reason', 100);
+    after.message := left(report ->> 'message', 2000);
+  end if;
+  if settles then
+    after.attempts := 0;
+    after.last_error := null;
+  end if;
+  if next_phase = 'DEPLOYED' then
+    after.timings := d.timings || jsonb_build_object('deployedAt', private.iso(clock_timestamp()))
+      || case when d.phase = 'DEPLOYING' then jsonb_build_object('deploySeconds',
+           round(extract(epoch from clock_timestamp() - (d.timings ->> 'requestedAt')::timestamptz), 3)) else '{}' end;
+  elsif next_phase = 'DELETED' then
+    after.removed_at := now();
+    after.lease_holder := null;
+    after.lease_token := null;
+  end if;
+  if after is not distinct from d then
+    return jsonb_build_object('accepted', true, 'phase', d.phase);
+  end if;
+  update private.agent_deployments x set phase = after.phase, observed_generation = after.observed_generation,
+      current_replicas = after.current_replicas, ready_replicas = after.ready_replicas, url = after.url,
+      conditions = after.conditions, application = after.application, reason = after.reason, message = after.message,
+      attempts = after.attempts, last_error = after.last_error, timings = after.timings, removed_at = after.removed_at,
+      lease_holder = after.lease_holder, lease_token = after.lease_token, updated_at = now()
+    where x.agent_id = of_agent;
+  if next_phase is not null then
+    perform private.show_phase(after);
+    perform private.record_event(of_agent, d.user_id, next_phase, 'controller',
+      coalesce(after.message, format('%s → %s', d.phase, next_phase)), d.phase, next_phase, of_generation, d.revision,
+      jsonb_strip_nulls(jsonb_build_object('reason', after.reason, 'currentReplicas', after.current_replicas,
+        'readyReplicas', after.ready_replicas)));
+    if next_phase = 'DELETED' then
+      delete from public.agents a where a.id = of_agent;
+    end if;
+  end if;
+  return jsonb_build_object('accepted', true, 'phase', after.phase);
+end
+$$;
+comment on function private.report_deployment(text, bigint, uuid, jsonb) is 'Takes what a controller saw, fenced by lease and generation.';
+
+-- Definer: as above. Backoff after an error: 1 s doubled per attempt up to 5 minutes, with 25 % jitter.
+create function private.release_deployment(of_agent text, token uuid, error text) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  update private.agent_deployments d set lease_holder = null, lease_token = null,
+    attempts = d.attempts + (error is not null)::integer,
+    last_error = coalesce(left(error, 2000), d.last_error),
+    next_attempt_at = case when error is null then now()
+      else now() + make_interval(secs => least(300, power(2, least(d.attempts, 10))) * (0.75 + random() * 0.5)) end
+  where d.agent_id = of_agent and d.lease_token = token;
+  return jsonb_build_object('released', found);
+end
+$$;
+
+-- Definer: reads Vault. The lease authorises: only who was given this generation of this agent gets its secrets.
+create function private.agent_environment(of_agent text, of_generation bigint, token uuid) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if not exists (select from private.agent_deployments d
+      where d.agent_id = of_agent and d.generation = of_generation and d.lease_token = token and d.desired <> 'absent') then
+    perform private.raise_error('CONFLICT', 'No lease on this generation of this agent');
+  end if;
+  return (
+    select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}')
+    from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent);
+end
+$$;
+
+-- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
+create function private.ingest_agent_logs(rows jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  given integer := jsonb_array_length(rows);
+  known integer;
+  accepted integer;
+begin
+  with r as (
+    select * from jsonb_to_recordset(rows) as x ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
+      level text, message text, source text, metadata jsonb)
+  ), owned as (
+    select r.*, d.user_id from r join private.agent_deployments d on d.agent_id = r."agentId"
+  ), stored as (
+    insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
+    select o."agentId", o.user_id, coalesce(o."timestamp", now()),
+      case when upper(o.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(o.level) else 'INFO' end,
+      left(coalesce(o.message, ''), 16384), left(coalesce(o.source, 'agent'), 100), coalesce(o.metadata, '{}'),
+      o.replica, o.sequence
+    from owned o
+    on conflict (agent_id, replica, sequence) do nothing
+    returning 1
+  )
+  select (select count(*) from owned), (select count(*) from stored) into known, accepted;
+  return jsonb_build_object('accepted', accepted, 'duplicates', known - accepted, 'unknown', given - known);
+end
+$$;
+
+-- Definer: as above.
+create function private.ingest_agent_metrics(rows jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  given integer := jsonb_array_length(rows);
+  known integer;
+  accepted integer;
+begin
+  with r as (
+    select * from jsonb_to_recordset(rows) as x ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
+      "cpuUsage" double precision, "cpuLimit" double precision, "memoryUsage" bigint, "memoryLimit" bigint,
+      "networkIn" bigint, "networkOut" bigint, "requestsTotal" bigint, "requestsSuccess" bigint, "requestsErrors" bigint,
+      "requestRate" double precision, "responseTimeMs" double precision)
+  ), owned as (
+    select r.*, d.user_id from r join private.agent_deployments d on d.agent_id = r."agentId"
+  ), stored as (
+    insert into public.agent_metrics (agent_id, user_id, "timestamp", replica, sequence, cpu_usage, cpu_limit, memory_usage,
+      memory_limit, network_in, network_out, requests_total, requests_success, requests_errors, request_rate, response_time_ms)
+    select o."agentId", o.user_id, coalesce(o."timestamp", now()), o.replica, o.sequence, o."cpuUsage", o."cpuLimit",
+      o."memoryUsage", o."memoryLimit", o."networkIn", o."networkOut", o."requestsTotal", o."requestsSuccess",
+      o."requestsErrors", o."requestRate", o."responseTimeMs"
+    from owned o
+    on conflict (agent_id, replica, sequence) do nothing
+    returning 1
+  )
+  select (select count(*) from owned), (select count(*) from stored) into known, accepted;
+  return jsonb_build_object('accepted', accepted, 'duplicates', known - accepted, 'unknown', given - known);
+end
+$$;
+
+grant execute on function private.claim_deployments(text, integer, integer), private.heartbeat_controller(text, integer, jsonb),
+  private.release_worker(text), private.report_deployment(text, bigint, uuid, jsonb), private.release_deployment(text, uuid, text),
+  private.agent_environment(text, bigint, uuid), private.ingest_agent_logs(jsonb), private.ingest_agent_metrics(jsonb)
+  to service_role;
+
+create function public.claim_deployments(worker text, max_count integer default 50, lease_seconds integer default 15)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.claim_deployments(worker, max_count, lease_seconds); end $$;
+create function public.heartbeat_controller(worker text, lease_seconds integer default 15, report jsonb default '{}')
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.heartbeat_controller(worker, lease_seconds, report); end $$;
+create function public.release_worker(worker text)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.release_worker(worker); end $$;
+create function public.report_deployment(agent_id text, generation bigint, lease_token uuid, report jsonb)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.report_deployment(agent_id, generation, lease_token, report); end $$;
+create function public.release_deployment(agent_id text, lease_token uuid, error text default null)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.release_deployment(agent_id, lease_token, error); end $$;
+create function public.agent_environment(agent_id text, generation bigint, lease_token uuid)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.agent_environment(agent_id, generation, lease_token); end $$;
+create function public.ingest_agent_logs(rows jsonb)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.ingest_agent_logs(rows); end $$;
+create function public.ingest_agent_metrics(rows jsonb)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.ingest_agent_metrics(rows); end $$;
+
+revoke execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
+  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
+  public.agent_environment(text, bigint, uuid), public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
+  from public, anon, authenticated;
+grant execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
+  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
+  public.agent_environment(text, bigint, uuid), public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
+  to service_role;
+comment on function public.claim_deployments(text, integer, integer) is 'Controller: leases deployments that need work.';
+comment on function public.heartbeat_controller(text, integer, jsonb) is 'Controller: keeps its leases; tells what waits.';
+comment on function public.release_worker(text) is 'Controller: gives back all leases of a worker.';
+comment on function public.report_deployment(text, bigint, uuid, jsonb) is 'Controller: reports what it saw of a deployment.';
+comment on function public.release_deployment(text, uuid, text) is 'Controller: gives back a lease; an error delays the next try.';
+comment on function public.agent_environment(text, bigint, uuid) is 'Controller: the secrets of an agent it holds a lease on.';
+comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
+comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

@@ -1,0 +1,77 @@
+-- The hint to the controller: a signed webhook on each new generation, and a sweep that nudges again.
+-- Losing any of them costs latency, never work: the controller also claims on a timer.
+-- Vault holds launchpad_controller_url and launchpad_webhook_secret; where they are missing, nothing is sent.
+
+-- Queues one signed POST. pg_net's queue is readable by any role with SQL, so it carries a signature, never a secret.
+create function private.post_to_controller(body jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  base_url text;
+  secret text;
+  sent_at text := extract(epoch from clock_timestamp())::bigint::text;
+begin
+  select max(s.decrypted_secret) filter (where s.name = 'launchpad_controller_url'),
+         max(s.decrypted_secret) filter (where s.name = 'launchpad_webhook_secret')
+    into base_url, secret
+    from vault.decrypted_secrets s where s.name in ('launchpad_controller_url', 'launchpad_webhook_secret');
+  if base_url is null or secret is null then
+    return;
+  end if;
+  perform net.http_post(
+    url := rtrim(base_url, '/') || '/webhooks/deployments',
+    body := body,
+    headers := jsonb_build_object('Content-Type', 'application/json', 'X-Launchpad-Timestamp', sent_at,
+      'X-Launchpad-Signature', 'v1=' || encode(extensions.hmac(sent_at || '.' || body::text, secret, 'sha256'), 'hex')));
+exception when others then
+  -- A hint must not fail the write it speaks of.
+  raise warning 'launchpad: the controller was not notified: %', sqlerrm;
+end
+$$;
+
+-- Definer: reads Vault.
+create function private.tg_agent_deployments__notify() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.post_to_controller(jsonb_build_object('agentId', new.agent_id, 'generation', new.generation,
+    'reason', lower(new.phase)));
+  return null;
+end
+$$;
+create trigger _900_notify_insert after insert on private.agent_deployments
+  for each row execute function private.tg_agent_deployments__notify();
+create trigger _900_notify_update after update of generation on private.agent_deployments
+  for each row when (new.generation <> old.generation) execute function private.tg_agent_deployments__notify();
+
+-- Nudges again while something has waited for more than five seconds without a living holder.
+create function private.sweep_deployments() returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  if exists (select from private.claimable('') c where c.updated_at < now() - interval '5 seconds') then
+    perform private.post_to_controller('{"reason": "sweep"}');
+  end if;
+end
+$$;
+
+-- Deletes what is past retention, in batches that keep WAL and locks small.
+create function private.delete_expired(batch integer default 5000) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  oldest timestamptz := now() - make_interval(days => private.retention_days());
+begin
+  delete from public.agent_logs where id in (
+    select l.id from public.agent_logs l where l."timestamp" < oldest order by l."timestamp" limit batch);
+  delete from public.agent_metrics where id in (
+    select m.id from public.agent_metrics m where m."timestamp" < oldest order by m."timestamp" limit batch);
+  delete from private.agent_deployments d where d.removed_at < oldest;
+  delete from private.idempotency_keys k where k.created_at < now() - interval '1 day';
+  delete from private.controllers c where c.expires_at < now() - interval '1 day';
+end
+$$;
+create index agent_logs_timestamp_idx on public.agent_logs using brin ("timestamp");
+create index agent_metrics_timestamp_idx on public.agent_metrics using brin ("timestamp");
+
+select cron.schedule('launchpad-sweep', '10 seconds', 'select private.sweep_deployments()');
+select cron.schedule('launchpad-retention', '17 * * * *', 'select private.delete_expired()');
+
+-- Functions made by a role that is not covered by the default privileges would still be executable by PUBLIC.
+revoke execute on all functions in schema private from public;
