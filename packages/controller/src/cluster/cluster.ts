@@ -1,0 +1,128 @@
+import type { AgentSpec } from "../contract.ts";
+
+/**
+ * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
+ * makes it so by itself, without a gap, and tells (`watch`) when something changed.
+ */
+export interface Cluster {
+  readonly kind: string;
+  /** Takes over what an earlier controller left behind: adopted or ended, never doubled. */
+  start(): Promise<void>;
+  /** Ends what must not outlive the controller. */
+  stop(): Promise<void>;
+  /**
+   * Makes the agent's workload this one. Idempotent by generation; returns when accepted, not when ready.
+   * @throws {Error} when the cluster cannot take it now; it may be tried again
+   */
+  apply(workload: Workload): Promise<void>;
+  /**
+   * Gives up on the workload: goes back to the last one that was complete, or, where there is none, keeps only the
+   * replicas that are ready. The failure is remembered for this generation, so that nothing tries again by itself.
+   */
+  revert(workload: Workload, failure: Failure): Promise<void>;
+  /** Ends every replica; `keep` = stopped, may come back; otherwise everything of the agent goes. Idempotent. */
+  remove(agentId: string, keep: boolean): Promise<void>;
+  /** What there is of the agent; undefined when there is nothing at all. */
+  get(agentId: string): Promise<ObservedWorkload | undefined>;
+  /** The agents of which there is something. */
+  list(): Promise<string[]>;
+  watch(listener: (agentId: string) => void): void;
+  logs(listener: (line: ReplicaLog) => void): void;
+  /** One sample per running replica, taken now. */
+  metrics(): Promise<ReplicaSample[]>;
+  /** Whether the cluster itself works, and how large it is. */
+  probe(): Promise<ClusterHealth>;
+}
+
+export interface Workload {
+  agentId: string;
+  generation: number;
+  revision: number;
+  /** Fingerprint of all that a replica is started with: same template, same replica. */
+  template: string;
+  replicas: number;
+  spec: AgentSpec;
+  environment: Record<string, string>;
+}
+
+export interface Failure {
+  reason: string;
+  message: string;
+}
+
+export type ReplicaState =
+  /** A process is up, not ready yet. */
+  | "starting"
+  | "ready"
+  /** Was ready, now refuses or does not answer. */
+  | "unready"
+  /** Ended by itself; waits for its next start. */
+  | "waiting"
+  /** Is being ended, on purpose. */
+  | "ending";
+
+export interface ReplicaExit {
+  code: number | null;
+  signal: string | null;
+  /** CRASHED, OOMKilled, UNHEALTHY, NEVER_READY, SPAWN_FAILED, or the runtime's own reason. */
+  reason: string;
+  message: string;
+  at: number;
+  /** Starting again cannot help. */
+  fatal: boolean;
+}
+
+export interface ObservedReplica {
+  name: string;
+  template: string;
+  state: ReplicaState;
+  /** Exits in a row since the last stable life. */
+  failures: number;
+  exit?: ReplicaExit;
+  startedAt: number;
+  health?: { status: "ok" | "degraded"; responseTimeMs: number };
+}
+
+export interface ObservedWorkload {
+  agentId: string;
+  /** The generation applied last; 0 when none was. */
+  generation: number;
+  template: string;
+  /** How many replicas the cluster works towards. */
+  wanted: number;
+  failure?: Failure;
+  replicas: ObservedReplica[];
+  /** When the rollout began or last came forward. */
+  progressedAt: number;
+}
+
+export interface ReplicaLog {
+  agentId: string;
+  replica: string;
+  timestamp: string;
+  level: "DEBUG" | "INFO" | "WARN" | "ERROR";
+  message: string;
+  source: string;
+  metadata: Record<string, unknown>;
+}
+
+export interface ReplicaSample {
+  agentId: string;
+  replica: string;
+  cpuLimit: number;
+  memoryLimit: number;
+  /** CPU seconds used since the process began; null where the system does not tell. */
+  cpuSeconds: number | null;
+  memoryBytes: number | null;
+  networkIn: number | null;
+  networkOut: number | null;
+  /** Which process life the counters belong to: they begin again with each. */
+  life: string;
+  requests: { total: number; success: number; errors: number; seconds: number } | null;
+}
+
+export interface ClusterHealth {
+  healthy: boolean;
+  message?: string;
+  capacity: Record<string, unknown>;
+}

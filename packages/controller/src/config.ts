@@ -1,0 +1,150 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+
+const port = z.coerce.number().int().min(0).max(65535);
+const seconds = (fallback: number, minimum = 0.05) =>
+  z.coerce.number().min(minimum).max(3600).default(fallback);
+const megabytes = z.coerce.number().min(1).max(100_000);
+
+/** The command that starts one replica, as a JSON array of strings. */
+const command = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.addIssue({ code: "custom", message: "is not JSON" });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.array(z.string()).min(1));
+
+const environment = z.object({
+  LAUNCHPAD_SUPABASE_URL: z.url(),
+  LAUNCHPAD_SECRET_KEY: z.string().min(1),
+  LAUNCHPAD_WEBHOOK_SECRET: z.string().min(16),
+  LAUNCHPAD_STATE_DIR: z.string().min(1),
+  LAUNCHPAD_HOST: z.string().min(1).default("127.0.0.1"),
+  LAUNCHPAD_PORT: port.default(8080),
+  LAUNCHPAD_INGRESS_PORT: port.default(8081),
+  LAUNCHPAD_CLUSTER: z.enum(["processes", "kubernetes"]).default("processes"),
+  LAUNCHPAD_AGENT_URL_TEMPLATE: z
+    .string()
+    .includes("{agentId}")
+    .default("http://{agentId}.agents.localhost:8081"),
+  LAUNCHPAD_POLL_SECONDS: seconds(5),
+  LAUNCHPAD_LEASE_SECONDS: seconds(15, 1),
+  LAUNCHPAD_METRICS_SECONDS: seconds(15),
+  LAUNCHPAD_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(4),
+  // A replica that is not ready by then fails its generation.
+  LAUNCHPAD_READY_SECONDS: seconds(120),
+  // Exits in a row, without a stable life between them, that make a crash loop.
+  LAUNCHPAD_CRASH_LIMIT: z.coerce.number().int().min(1).max(100).default(5),
+  // How long a replica may take to end by itself, and its open requests before that.
+  LAUNCHPAD_GRACE_SECONDS: seconds(10),
+  LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
+  LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
+  LAUNCHPAD_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
+});
+
+/** Settings of model providers, handed on to every agent; an agent's own secret of the same name wins. */
+const PROVIDER_NAMES = [
+  "OPENAI_API_KEY",
+  "OPENAI_BASE_URL",
+  "ANTHROPIC_API_KEY",
+  "ANTHROPIC_BASE_URL",
+  "GOOGLE_GENERATIVE_AI_API_KEY",
+  "GOOGLE_GENERATIVE_AI_BASE_URL",
+] as const;
+
+/** What a process needs from its machine to run at all and to reach the network; nothing else is handed on. */
+const MACHINE_NAMES = [
+  "PATH",
+  "LANG",
+  "LC_ALL",
+  "TZ",
+  "SYSTEMROOT",
+  "NODE_EXTRA_CA_CERTS",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+] as const;
+
+export interface Config {
+  supabaseUrl: string;
+  secretKey: string;
+  webhookSecret: string;
+  stateDir: string;
+  host: string;
+  port: number;
+  ingressPort: number;
+  cluster: "processes" | "kubernetes";
+  agentUrlTemplate: string;
+  pollSeconds: number;
+  leaseSeconds: number;
+  metricsSeconds: number;
+  concurrency: number;
+  readySeconds: number;
+  crashLimit: number;
+  graceSeconds: number;
+  spoolBytes: number;
+  runtimeCommand: string[];
+  logLevel: "debug" | "info" | "warn" | "error";
+  providerEnvironment: Record<string, string>;
+  machineEnvironment: Record<string, string>;
+}
+
+/**
+ * Reads the controller's settings; the only place that looks at the environment.
+ * @throws {Error} one sentence that names every setting that is missing or wrong, never its value
+ */
+export function readConfig(source: NodeJS.ProcessEnv): Config {
+  // An empty variable means "not set", as shells and compose files write it.
+  const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new Error(`The controller's settings do not work. ${problems.join("; ")}`);
+  }
+  const value = parsed.data;
+  return {
+    supabaseUrl: value.LAUNCHPAD_SUPABASE_URL.replace(/\/+$/, ""),
+    secretKey: value.LAUNCHPAD_SECRET_KEY,
+    webhookSecret: value.LAUNCHPAD_WEBHOOK_SECRET,
+    stateDir: resolve(value.LAUNCHPAD_STATE_DIR),
+    host: value.LAUNCHPAD_HOST,
+    port: value.LAUNCHPAD_PORT,
+    ingressPort: value.LAUNCHPAD_INGRESS_PORT,
+    cluster: value.LAUNCHPAD_CLUSTER,
+    agentUrlTemplate: value.LAUNCHPAD_AGENT_URL_TEMPLATE,
+    pollSeconds: value.LAUNCHPAD_POLL_SECONDS,
+    leaseSeconds: value.LAUNCHPAD_LEASE_SECONDS,
+    metricsSeconds: value.LAUNCHPAD_METRICS_SECONDS,
+    concurrency: value.LAUNCHPAD_CONCURRENCY,
+    readySeconds: value.LAUNCHPAD_READY_SECONDS,
+    crashLimit: value.LAUNCHPAD_CRASH_LIMIT,
+    graceSeconds: value.LAUNCHPAD_GRACE_SECONDS,
+    spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
+    runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND ?? [
+      process.execPath,
+      resolve(import.meta.dirname, "../../agent-runtime/src/main.ts"),
+    ],
+    logLevel: value.LAUNCHPAD_LOG_LEVEL,
+    providerEnvironment: pick(given, PROVIDER_NAMES),
+    machineEnvironment: pick(given, MACHINE_NAMES),
+  };
+}
+
+function pick(source: Record<string, string | undefined>, names: readonly string[]): Record<string, string> {
+  const picked: Record<string, string> = {};
+  for (const name of names) {
+    const value = source[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked;
+}

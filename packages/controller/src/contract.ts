@@ -1,0 +1,142 @@
+import { z } from "zod";
+
+/** Shapes of the SQL interface between the database and the controller (role service_role). */
+
+const count = z.number().int().min(0);
+
+export const agentSpecSchema = z.object({
+  name: z.string(),
+  character: z.unknown(),
+  plugins: z.array(z.string()).nullish(),
+  platforms: z.array(z.string()).nullish(),
+  framework: z.string().nullish(),
+  model: z.string().nullish(),
+  systemPrompt: z.string().nullish(),
+  settings: z.unknown(),
+  resources: z.object({
+    memory: z.string(),
+    cpu: z.string(),
+    memoryBytes: z.number().positive(),
+    cpuMillicores: z.number().positive(),
+  }),
+  scalingPolicy: z.unknown(),
+  secretVersions: z.record(z.string(), z.unknown()).nullish(),
+});
+
+export const claimSchema = z.object({
+  agentId: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
+  userId: z.string().nullish(),
+  desired: z.enum(["running", "stopped", "absent"]),
+  generation: count,
+  observedGeneration: count,
+  revision: count.nullish(),
+  restarts: count.nullish(),
+  phase: z.string(),
+  attempts: count.nullish(),
+  leaseToken: z.string(),
+  targetReplicas: count,
+  timings: z.unknown(),
+  spec: agentSpecSchema.nullable(),
+});
+
+/** What must be known of a claimed row to hand it back when the rest cannot be read. */
+export const claimKeySchema = z.object({ agentId: z.string(), leaseToken: z.string() });
+
+export const heartbeatSchema = z.object({ alive: z.boolean(), held: count, pending: count });
+
+export const reportResultSchema = z.union([
+  z.object({ accepted: z.literal(true), phase: z.string() }),
+  z.object({
+    accepted: z.literal(false),
+    reason: z.enum(["lease_lost", "stale_generation", "transition_refused", "gone"]),
+    generation: z.number().nullish(),
+  }),
+]);
+
+export const ingestResultSchema = z.object({ accepted: count, duplicates: count, unknown: count });
+export const environmentSchema = z.record(z.string(), z.string());
+export const releasedSchema = z.object({ released: count });
+
+export type AgentSpec = z.infer<typeof agentSpecSchema>;
+export type Claim = z.infer<typeof claimSchema>;
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+export type ReportResult = z.infer<typeof reportResultSchema>;
+export type IngestResult = z.infer<typeof ingestResultSchema>;
+
+export type TerminalPhase = "DEPLOYED" | "FAILED" | "STOPPED" | "DELETED";
+
+export interface Condition {
+  type: string;
+  status: "True" | "False" | "Unknown";
+  reason: string;
+  message: string;
+  lastTransitionTime: string;
+}
+
+export interface DeploymentReport {
+  phase?: "DEPLOYING" | TerminalPhase;
+  currentReplicas?: number;
+  readyReplicas?: number;
+  url?: string;
+  conditions?: Condition[];
+  application?: {
+    status: "HEALTHY" | "DEGRADED" | "UNHEALTHY";
+    startedAt: string | null;
+    responseTimeMs: number | null;
+  };
+  reason?: string;
+  message?: string;
+}
+
+export interface LogRow {
+  agentId: string;
+  replica: string;
+  sequence: number;
+  timestamp: string;
+  level: "DEBUG" | "INFO" | "WARN" | "ERROR";
+  message: string;
+  source: string;
+  metadata: Record<string, unknown>;
+}
+
+export interface MetricRow {
+  agentId: string;
+  replica: string;
+  sequence: number;
+  timestamp: string;
+  cpuUsage: number | null;
+  cpuLimit: number;
+  memoryUsage: number | null;
+  memoryLimit: number;
+  networkIn: number | null;
+  networkOut: number | null;
+  requestsTotal: number | null;
+  requestsSuccess: number | null;
+  requestsErrors: number | null;
+  requestRate: number | null;
+  responseTimeMs: number | null;
+}
+
+/** The database as the controller sees it; the real one speaks HTTP, tests keep it in memory. */
+export interface Database {
+  claimDeployments(worker: string, maxCount: number, leaseSeconds: number): Promise<ClaimBatch>;
+  heartbeat(worker: string, leaseSeconds: number, report: Record<string, unknown>): Promise<Heartbeat>;
+  releaseWorker(worker: string): Promise<number>;
+  reportDeployment(
+    agentId: string,
+    generation: number,
+    leaseToken: string,
+    report: DeploymentReport,
+  ): Promise<ReportResult>;
+  releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void>;
+  agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
+  /** Rows come as finished JSON texts: what is spooled is sent as it is. */
+  ingestLogs(rows: readonly string[]): Promise<IngestResult>;
+  ingestMetrics(rows: readonly string[]): Promise<IngestResult>;
+}
+
+export interface ClaimBatch {
+  claims: Claim[];
+  /** Rows that were claimed and cannot be understood: to be handed back, so that they block nobody. */
+  unreadable: { agentId: string; leaseToken: string; problem: string }[];
+}

@@ -1,0 +1,218 @@
+import { backoff, type Clock, jittered } from "../clock.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Database } from "../contract.ts";
+import { errorMessage, type Log } from "../log.ts";
+import { Reconciler } from "../reconcile/act.ts";
+import type { Limits } from "../reconcile/decide.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import { Lease } from "./lease.ts";
+
+export interface ControllerOptions {
+  worker: string;
+  database: Database;
+  cluster: Cluster;
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  limits: Limits;
+  pollSeconds: number;
+  leaseSeconds: number;
+  concurrency: number;
+  urlOf(agentId: string): string;
+  /** What the heartbeat tells of this controller. */
+  describe(): Promise<Record<string, unknown>>;
+  onClaim?(outcome: "worked" | "failed", rows: number): void;
+  onPass?(outcome: "worked" | "failed", milliseconds: number): void;
+  onPhase?(phase: string): void;
+}
+
+/** A nudge: somebody thinks that there is something to claim. */
+export interface Hint {
+  agentId?: string | undefined;
+  generation?: number | undefined;
+}
+
+/** Rows asked for in one claim, beyond those that are being worked on and come again each time. */
+const CLAIM_SIZE = 50;
+
+/**
+ * The loops: claim (on a hint, on a timer, at start), heartbeat, and a queue of agents to look at. Level-triggered:
+ * a lost hint or event costs time, never work.
+ */
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #lease: Lease;
+  readonly #queue: KeyedQueue;
+  readonly reconciler: Reconciler;
+  #stopped = false;
+  #released = false;
+  #claiming = false;
+  /** A claim is wanted, or was and did not work. */
+  #owed = false;
+  #failures = 0;
+  #cancelPulse: () => void = () => {};
+  #cancelRetry: () => void = () => {};
+  #contactAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#lease = new Lease(options.leaseSeconds);
+    this.reconciler = new Reconciler({
+      database: options.database,
+      cluster: options.cluster,
+      clock: options.clock,
+      random: options.random,
+      log: options.log,
+      limits: options.limits,
+      urlOf: options.urlOf,
+      lapsed: () => this.#stopped || this.#lease.lapsed(options.clock.now()),
+      claimNow: () => this.hint(),
+      lookAgain: (agentId, milliseconds) => this.#queue.enqueueAfter(agentId, milliseconds),
+      ...(options.onPass ? { onPass: options.onPass } : {}),
+      ...(options.onPhase ? { onPhase: options.onPhase } : {}),
+    });
+    this.#queue = new KeyedQueue(options.clock, options.concurrency, (agentId) =>
+      this.reconciler.pass(agentId),
+    );
+  }
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  /** Whether the database answered within the last lease. */
+  get connected(): boolean {
+    return this.#options.clock.now() - this.#contactAt < this.#options.leaseSeconds * 1000;
+  }
+
+  get lapsed(): boolean {
+    return this.#lease.lapsed(this.#options.clock.now());
+  }
+
+  /** Starts the loops; returns at once, the database need not answer yet. */
+  start(): void {
+    this.#options.cluster.watch((agentId) => this.#queue.enqueue(agentId));
+    this.hint();
+    this.#pulse();
+  }
+
+  /** Claims soon. Hints that come while a claim is under way make one more claim together. */
+  hint(hint: Hint = {}): void {
+    if (this.#stopped) return;
+    if (hint.agentId !== undefined && hint.generation !== undefined) {
+      const held = this.reconciler.held.get(hint.agentId);
+      if (held !== undefined && held.claim.generation >= hint.generation) return;
+    }
+    this.#owed = true;
+    if (!this.#claiming) void this.#claim();
+  }
+
+  /** Ends the loops. The caller then ends the cluster and calls {@link release}. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelPulse();
+    this.#cancelRetry();
+    await this.#queue.stop();
+  }
+
+  /** Gives all leases back, once nothing runs here any more. */
+  async release(): Promise<void> {
+    await this.#options.database.releaseWorker(this.#options.worker);
+  }
+
+  async #claim(): Promise<void> {
+    const { clock, database, leaseSeconds, log, random, worker } = this.#options;
+    this.#claiming = true;
+    this.#cancelRetry();
+    try {
+      while (this.#owed && !this.#stopped) {
+        this.#owed = false;
+        if (!this.#released) {
+          // What an earlier life of this worker held, nobody holds: its replicas ended with it.
+          await database.releaseWorker(worker);
+          this.#released = true;
+        }
+        const sentAt = clock.now();
+        const batch = await database.claimDeployments(worker, CLAIM_SIZE + this.#underWay(), leaseSeconds);
+        this.#renewed(sentAt);
+        let news = 0;
+        for (const claim of batch.claims) {
+          if (!this.reconciler.take(claim)) continue;
+          news += 1;
+          this.#queue.enqueue(claim.agentId);
+        }
+        this.#options.onClaim?.("worked", news);
+        for (const row of batch.unreadable) {
+          log.error("a claimed row cannot be read", { agentId: row.agentId, problem: row.problem });
+          await database.releaseDeployment(row.agentId, row.leaseToken, row.problem);
+        }
+        if (news >= CLAIM_SIZE) this.#owed = true;
+      }
+      this.#failures = 0;
+    } catch (error) {
+      this.#owed = true;
+      this.#failures += 1;
+      this.#options.onClaim?.("failed", 0);
+      const facts = { error: errorMessage(error), failures: this.#failures };
+      if (this.#failures === 1) log.warn("a claim failed", facts);
+      else log.debug("a claim failed", facts);
+      if (!this.#stopped) {
+        const wait = jittered(backoff(this.#failures, 100, this.#options.pollSeconds * 1000), 0.2, random);
+        this.#cancelRetry = clock.after(wait, () => void this.#claim());
+      }
+    } finally {
+      this.#claiming = false;
+    }
+  }
+
+  /** One heartbeat after the other. It says how much there is to claim: an idle controller needs no other call. */
+  #pulse(): void {
+    const { clock, leaseSeconds, pollSeconds, random } = this.#options;
+    if (this.#stopped) return;
+    const period = Math.min(pollSeconds, leaseSeconds / 3) * 1000;
+    this.#cancelPulse = clock.after(jittered(period * 0.95, 0.05, random), () => {
+      void this.#beat().finally(() => this.#pulse());
+    });
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, database, describe, leaseSeconds, log, worker } = this.#options;
+    // Before the first claim nothing is held: there is nothing to keep alive.
+    if (!this.#released) return;
+    try {
+      const report = await describe();
+      const sentAt = clock.now();
+      const answer = await database.heartbeat(worker, leaseSeconds, report);
+      this.#renewed(sentAt);
+      if (answer.pending > 0) this.hint();
+    } catch (error) {
+      const lapsed = this.#lease.lapsed(clock.now());
+      log.warn("a heartbeat failed", { error: errorMessage(error), lapsed });
+    }
+  }
+
+  #renewed(sentAt: number): void {
+    const now = this.#options.clock.now();
+    const first = this.#contactAt === Number.NEGATIVE_INFINITY;
+    // Judged by when the answer came: the database may have taken the renewal at any time before.
+    const lapsed = this.#lease.lapsed(now);
+    this.#lease.renewed(sentAt);
+    this.#contactAt = now;
+    if (lapsed && !first) {
+      this.#options.log.warn(
+        "the lease had run out; every agent's own lease is checked before anything is done",
+      );
+      for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
+      return;
+    }
+    for (const [agentId, held] of this.reconciler.held) if (held.faults > 0) this.#queue.enqueue(agentId);
+  }
+
+  #underWay(): number {
+    let count = 0;
+    for (const { desired } of this.reconciler.held.values()) {
+      if (desired.generation > desired.observedGeneration) count += 1;
+    }
+    return count;
+  }
+}

@@ -1,0 +1,81 @@
+import type { Clock } from "../clock.ts";
+
+/**
+ * Work by key: one key's work never runs twice at once, at most `concurrency` keys run together, and work asked for
+ * while it runs is done once more afterwards. First come, first served, so no key starves another.
+ */
+export class KeyedQueue {
+  readonly #clock: Clock;
+  readonly #concurrency: number;
+  readonly #work: (key: string) => Promise<void>;
+  readonly #waiting = new Set<string>();
+  readonly #running = new Set<string>();
+  readonly #timers = new Map<string, () => void>();
+  #stopped = false;
+  #idle: (() => void)[] = [];
+
+  /** @param work must handle its own errors */
+  constructor(clock: Clock, concurrency: number, work: (key: string) => Promise<void>) {
+    this.#clock = clock;
+    this.#concurrency = concurrency;
+    this.#work = work;
+  }
+
+  get size(): number {
+    return this.#waiting.size + this.#running.size;
+  }
+
+  /** Asks for the key's work, now; forgets a later time that was asked for. */
+  enqueue(key: string): void {
+    if (this.#stopped) return;
+    this.#cancelTimer(key);
+    // A Set keeps the order of arrival; a key that waits already keeps its place.
+    this.#waiting.add(key);
+    this.#pump();
+  }
+
+  /** Asks for the key's work after a while, unless it is asked for before. One such time per key. */
+  enqueueAfter(key: string, milliseconds: number): void {
+    if (this.#stopped) return;
+    this.#cancelTimer(key);
+    const cancel = this.#clock.after(milliseconds, () => {
+      this.#timers.delete(key);
+      this.enqueue(key);
+    });
+    this.#timers.set(key, cancel);
+  }
+
+  /** Takes no more work; resolves when what runs has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#waiting.clear();
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    if (this.#running.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #pump(): void {
+    for (const key of this.#waiting) {
+      if (this.#running.size >= this.#concurrency) return;
+      if (this.#running.has(key)) continue;
+      this.#waiting.delete(key);
+      this.#running.add(key);
+      void this.#run(key);
+    }
+  }
+
+  async #run(key: string): Promise<void> {
+    try {
+      await this.#work(key);
+    } finally {
+      this.#running.delete(key);
+      if (this.#running.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      this.#pump();
+    }
+  }
+
+  #cancelTimer(key: string): void {
+    this.#timers.get(key)?.();
+    this.#timers.delete(key);
+  }
+}

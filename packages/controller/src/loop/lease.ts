@@ -1,0 +1,26 @@
+/**
+ * Whether this controller may still act. Its leases last while its heartbeat is younger than the lease; counted from
+ * when the heartbeat was *sent*, so that the controller stops acting before the database gives its agents to another.
+ */
+export class Lease {
+  readonly #milliseconds: number;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(leaseSeconds: number) {
+    this.#milliseconds = leaseSeconds * 1000;
+  }
+
+  /** @param sentAt when the heartbeat that succeeded was sent */
+  renewed(sentAt: number): void {
+    this.#renewedAt = Math.max(this.#renewedAt, sentAt);
+  }
+
+  lapsed(now: number): boolean {
+    return now - this.#renewedAt >= this.#milliseconds;
+  }
+
+  /** Milliseconds since the last renewal; infinite before the first. */
+  age(now: number): number {
+    return now - this.#renewedAt;
+  }
+}

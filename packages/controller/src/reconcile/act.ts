@@ -1,0 +1,227 @@
+import type { Clock } from "../clock.ts";
+import { backoff, jittered } from "../clock.ts";
+import type { Cluster, Workload } from "../cluster/cluster.ts";
+import type { Claim, Database, DeploymentReport } from "../contract.ts";
+import { errorMessage, type Log } from "../log.ts";
+import { type Decision, decide, type Limits } from "./decide.ts";
+import { type Held, hold, isNews, noteAccepted, reportKey } from "./held.ts";
+import { observe } from "./observe.ts";
+
+export interface ReconcilerOptions {
+  database: Database;
+  cluster: Cluster;
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  limits: Limits;
+  urlOf(agentId: string): string;
+  /** Whether this controller's leases may have run out: then nothing may be done. */
+  lapsed(): boolean;
+  /** The database knows something newer: claim. */
+  claimNow(): void;
+  /** Look at the agent again after a while. */
+  lookAgain(agentId: string, milliseconds: number): void;
+  onPass?(outcome: "worked" | "failed", milliseconds: number): void;
+  onPhase?(phase: string): void;
+}
+
+/** Brings the agents held by this controller to what is wanted: observe → decide → act, one pass at a time each. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #held = new Map<string, Held>();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  get held(): ReadonlyMap<string, Held> {
+    return this.#held;
+  }
+
+  /** Takes a claimed agent; false when it says nothing new. */
+  take(claim: Claim): boolean {
+    const before = this.#held.get(claim.agentId);
+    if (!isNews(before, claim)) return false;
+    this.#held.set(claim.agentId, hold(claim, before));
+    return true;
+  }
+
+  /** The leases may have gone to others: each agent must prove its own before anything is done with it. */
+  doubt(): string[] {
+    for (const held of this.#held.values()) held.verify = true;
+    return [...this.#held.keys()];
+  }
+
+  /** One pass over one agent. Never throws: an error is this agent's alone, and it is looked at again later. */
+  async pass(agentId: string): Promise<void> {
+    const { clock, log } = this.#options;
+    const started = clock.now();
+    try {
+      await this.#pass(agentId);
+      this.#options.onPass?.("worked", clock.now() - started);
+    } catch (error) {
+      this.#options.onPass?.("failed", clock.now() - started);
+      log.warn("a pass failed", { agentId, error: errorMessage(error) });
+      await this.#giveBack(agentId, error);
+    }
+  }
+
+  async #pass(agentId: string): Promise<void> {
+    const { cluster, clock, limits, urlOf } = this.#options;
+    const held = this.#held.get(agentId);
+    if (held === undefined) return await this.#abandon(agentId);
+    if (this.#options.lapsed()) return;
+
+    const observed = observe(await cluster.get(agentId));
+    if (held.verify) {
+      const proof = { currentReplicas: observed.current, readyReplicas: observed.ready };
+      if (!(await this.#report(held, proof))) return;
+      held.verify = false;
+      held.reported = undefined;
+    }
+    const situation = {
+      desired: held.desired,
+      observed,
+      conditions: held.conditions,
+      url: urlOf(agentId),
+      limits,
+    };
+    const decision = decide(situation, clock.now());
+    if (!(await this.#act(held, decision))) return;
+    held.faults = 0;
+    if (decision.finished) this.#forget(held);
+    else if (decision.wakeAt !== undefined) {
+      this.#options.lookAgain(agentId, Math.max(1, decision.wakeAt - clock.now()));
+    }
+  }
+
+  /** Does what was decided, then says it; false when the agent is no longer ours to act on. */
+  async #act(held: Held, decision: Decision): Promise<boolean> {
+    const { cluster } = this.#options;
+    const { agentId } = held.claim;
+    for (const action of decision.actions) {
+      if (action.do === "remove") await cluster.remove(agentId, action.keep);
+      else if (action.do === "revert") {
+        const environment = await this.#environment(held);
+        if (!this.#mayAct(held)) return false;
+        await cluster.revert(this.#workload(held, environment), action.failure);
+      } else {
+        // The announcement and the secrets travel together: the one call's wait is hidden behind the other's.
+        const [accepted, environment] = await Promise.all([
+          this.#announce(held, decision.report),
+          this.#environment(held),
+        ]);
+        if (!accepted || !this.#mayAct(held)) return false;
+        await cluster.apply(this.#workload(held, environment));
+        return true;
+      }
+    }
+    return await this.#announce(held, decision.report);
+  }
+
+  async #announce(held: Held, report: DeploymentReport | undefined): Promise<boolean> {
+    if (report === undefined) return true;
+    if (report.phase === undefined && reportKey(report) === held.reported) return true;
+    return await this.#report(held, report);
+  }
+
+  async #report(held: Held, report: DeploymentReport): Promise<boolean> {
+    const { database, log } = this.#options;
+    const { agentId, generation, leaseToken } = held.claim;
+    const result = await database.reportDeployment(agentId, generation, leaseToken, report);
+    if (result.accepted) {
+      noteAccepted(held, report, result.phase);
+      if (report.phase !== undefined) {
+        this.#options.onPhase?.(report.phase);
+        log.info("phase", { agentId, generation, phase: report.phase, reason: report.reason });
+      }
+      return true;
+    }
+    log.info("a report was refused", { agentId, generation, phase: report.phase, reason: result.reason });
+    switch (result.reason) {
+      case "lease_lost":
+      case "gone":
+        this.#forget(held);
+        await this.#abandon(agentId);
+        return false;
+      case "stale_generation":
+        this.#options.claimNow();
+        return false;
+      case "transition_refused":
+        // The database holds another truth of this generation; said again it would be refused again.
+        held.reported = reportKey(report);
+        if (report.phase !== undefined) held.desired.observedGeneration = held.desired.generation;
+        this.#options.claimNow();
+        return true;
+    }
+  }
+
+  async #environment(held: Held): Promise<Record<string, string>> {
+    if (held.environment === undefined) {
+      const { agentId, generation, leaseToken } = held.claim;
+      held.environment = await this.#options.database.agentEnvironment(agentId, generation, leaseToken);
+    }
+    return held.environment;
+  }
+
+  #workload(held: Held, environment: Record<string, string>): Workload {
+    const { agentId, generation, revision, targetReplicas, spec } = held.claim;
+    if (spec === null) throw new Error("the claimed row wants an agent to run and has no spec");
+    return {
+      agentId,
+      generation,
+      revision: revision ?? 0,
+      template: held.template,
+      replicas: targetReplicas,
+      spec,
+      environment,
+    };
+  }
+
+  /** After a wait: whether the agent is still ours, unchanged, and the lease still good. */
+  #mayAct(held: Held): boolean {
+    return this.#held.get(held.claim.agentId) === held && !this.#options.lapsed();
+  }
+
+  #forget(held: Held): void {
+    if (this.#held.get(held.claim.agentId) === held) this.#held.delete(held.claim.agentId);
+  }
+
+  /** Another controller has the agent, or nobody: nothing of it may run here. */
+  async #abandon(agentId: string): Promise<void> {
+    const { cluster } = this.#options;
+    const workload = await cluster.get(agentId);
+    if (workload === undefined || (workload.wanted === 0 && workload.replicas.length === 0)) return;
+    if (this.#held.has(agentId)) return;
+    await cluster.remove(agentId, true);
+  }
+
+  /**
+   * After an error: with nothing of the agent running here the lease goes back with the error, and the row's backoff
+   * says when anybody tries again. With replicas that serve, the lease is kept, since giving it back would let another
+   * controller double them; then the wait is kept here.
+   */
+  async #giveBack(agentId: string, error: unknown): Promise<void> {
+    const { cluster, clock, database, log, random } = this.#options;
+    const held = this.#held.get(agentId);
+    if (held === undefined) {
+      this.#options.lookAgain(agentId, 1000);
+      return;
+    }
+    held.faults += 1;
+    // The answer may have been lost on its way: what the database took, and whether the lease is ours, is not known.
+    held.reported = undefined;
+    held.verify = true;
+    try {
+      const observed = observe(await cluster.get(agentId));
+      if (observed.current + observed.ending === 0 && !this.#options.lapsed()) {
+        await database.releaseDeployment(agentId, held.claim.leaseToken, errorMessage(error).slice(0, 500));
+        this.#forget(held);
+        return;
+      }
+    } catch (second) {
+      log.debug("the lease could not be given back", { agentId, error: errorMessage(second) });
+    }
+    this.#options.lookAgain(agentId, jittered(backoff(held.faults, 250, 30_000), 0.2, random));
+  }
+}

@@ -1,0 +1,79 @@
+import type { Failure } from "../cluster/cluster.ts";
+import { isComplete } from "../cluster/rollout.ts";
+import type { Condition, DeploymentReport } from "../contract.ts";
+import type { Situation } from "./decide.ts";
+import type { Observation } from "./observe.ts";
+
+type Statement = Omit<Condition, "lastTransitionTime">;
+
+/** What is true of the agent, in the form of Kubernetes conditions. */
+export function conditionsOf(situation: Situation, failure: Failure | undefined, now: number): Condition[] {
+  const { observed } = situation;
+  const statements = [available(observed), progressing(situation, failure), broken(observed)];
+  return statements.map((statement) => {
+    const before = situation.conditions.find((condition) => condition.type === statement.type);
+    const kept = before?.status === statement.status ? before.lastTransitionTime : undefined;
+    return { ...statement, lastTransitionTime: kept ?? new Date(now).toISOString() };
+  });
+}
+
+/** The application's own health: of the replicas that serve, and of those that should. */
+export function applicationOf(observed: Observation): DeploymentReport["application"] {
+  const workload = observed.workload;
+  if (workload === undefined || observed.current === 0) return undefined;
+  const ready = workload.replicas.filter((replica) => replica.state === "ready");
+  const first = ready.map((replica) => replica.startedAt).sort((a, b) => a - b)[0];
+  const times = ready.flatMap((replica) => (replica.health ? [replica.health.responseTimeMs] : []));
+  const whole =
+    ready.length >= workload.wanted && ready.every((replica) => replica.health?.status !== "degraded");
+  return {
+    status: ready.length === 0 ? "UNHEALTHY" : whole ? "HEALTHY" : "DEGRADED",
+    startedAt: first === undefined ? null : new Date(first).toISOString(),
+    responseTimeMs:
+      times.length === 0 ? null : Math.round((times.reduce((a, b) => a + b, 0) / times.length) * 10) / 10,
+  };
+}
+
+function available(observed: Observation): Statement {
+  const wanted = observed.workload?.wanted ?? 0;
+  return observed.ready > 0
+    ? {
+        type: "Available",
+        status: "True",
+        reason: "REPLICAS_READY",
+        message: `${observed.ready} of ${wanted} ready`,
+      }
+    : { type: "Available", status: "False", reason: "NO_REPLICA_READY", message: `0 of ${wanted} ready` };
+}
+
+function progressing({ observed }: Situation, failure: Failure | undefined): Statement {
+  if (failure !== undefined) return { type: "Progressing", status: "False", ...failure };
+  const workload = observed.workload;
+  if (workload !== undefined && isComplete(workload.wanted, workload.template, workload.replicas)) {
+    return {
+      type: "Progressing",
+      status: "True",
+      reason: "COMPLETE",
+      message: "Every replica is up to date and ready",
+    };
+  }
+  return { type: "Progressing", status: "True", reason: "ROLLING_OUT", message: "Replicas are on their way" };
+}
+
+/** The replica that is worst off, by name, so that a person finds it in the logs. */
+function broken(observed: Observation): Statement {
+  const replicas = observed.workload?.replicas.filter((replica) => replica.state !== "ending") ?? [];
+  const [worst] = replicas
+    .filter((replica) => replica.exit !== undefined && replica.state !== "ready")
+    .sort((a, b) => b.failures - a.failures);
+  if (worst?.exit === undefined) {
+    return { type: "ReplicaFailure", status: "False", reason: "NONE", message: "" };
+  }
+  const times = worst.failures > 1 ? ` (${worst.failures} times in a row)` : "";
+  return {
+    type: "ReplicaFailure",
+    status: "True",
+    reason: worst.exit.reason,
+    message: `${worst.name}${times}: ${worst.exit.message}`.slice(0, 1000),
+  };
+}

@@ -1,0 +1,192 @@
+import type { Failure } from "../cluster/cluster.ts";
+import { isComplete } from "../cluster/rollout.ts";
+import type { Condition, DeploymentReport } from "../contract.ts";
+import { applicationOf, conditionsOf } from "./conditions.ts";
+import type { Observation } from "./observe.ts";
+
+/** What is wanted, and what the database knows of it. */
+export interface Desired {
+  state: "running" | "stopped" | "absent";
+  generation: number;
+  observedGeneration: number;
+  phase: string;
+}
+
+export interface Limits {
+  /** Without progress for this long, a rollout has failed. */
+  readyMs: number;
+  /** Exits in a row that make a crash loop. */
+  crashLimit: number;
+}
+
+export type Action = { do: "apply" } | { do: "revert"; failure: Failure } | { do: "remove"; keep: boolean };
+
+export interface Decision {
+  actions: Action[];
+  report?: DeploymentReport;
+  /** When to look again, should nothing happen before. */
+  wakeAt?: number;
+  /** Nothing is left to do or to learn: the agent need not be kept in mind once the report is accepted. */
+  finished: boolean;
+}
+
+export interface Situation {
+  desired: Desired;
+  observed: Observation;
+  /** The conditions last reported: a condition keeps its time while its status stays. */
+  conditions: readonly Condition[];
+  url: string;
+  limits: Limits;
+}
+
+/** Phases in which the database already says that the generation is being worked on. */
+const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING"]);
+
+/**
+ * The controller's judgement: what to do about one agent, and what to say of it. Pure: the same situation at the same
+ * time always gives the same decision, and deciding again after acting leads to nothing more.
+ */
+export function decide(situation: Situation, now: number): Decision {
+  switch (situation.desired.state) {
+    case "absent":
+      return decideAbsent(situation);
+    case "stopped":
+      return decideStopped(situation);
+    case "running":
+      return decideRunning(situation, now);
+  }
+}
+
+function decideAbsent({ desired, observed }: Situation): Decision {
+  if (observed.workload !== undefined) {
+    return { actions: [{ do: "remove", keep: false }], finished: false };
+  }
+  const settled = isSettled(desired, "DELETED");
+  return {
+    actions: [],
+    ...(settled ? {} : { report: { phase: "DELETED", ...counts(observed) } as DeploymentReport }),
+    finished: true,
+  };
+}
+
+function decideStopped({ desired, observed }: Situation): Decision {
+  const workload = observed.workload;
+  if (workload !== undefined && (workload.replicas.length > 0 || workload.wanted > 0)) {
+    return { actions: [{ do: "remove", keep: true }], finished: false };
+  }
+  const settled = isSettled(desired, "STOPPED");
+  return {
+    actions: [],
+    ...(settled ? {} : { report: { phase: "STOPPED", ...counts(observed) } as DeploymentReport }),
+    finished: true,
+  };
+}
+
+function decideRunning(situation: Situation, now: number): Decision {
+  const { desired, observed, limits } = situation;
+  const workload = observed.workload;
+  const failedBefore = isSettled(desired, "FAILED");
+
+  if (workload === undefined || workload.generation < desired.generation) {
+    // A generation that failed is not tried again; but what served before it may serve on.
+    if (failedBefore) {
+      const failure = {
+        reason: "FAILED_BEFORE",
+        message: "This generation failed before; a change starts a new one.",
+      };
+      return { actions: [{ do: "revert", failure }], finished: false };
+    }
+    const begins = desired.generation > desired.observedGeneration && !UNDER_WAY.has(desired.phase);
+    return {
+      actions: [{ do: "apply" }],
+      ...(begins
+        ? { report: { phase: "DEPLOYING", url: situation.url, ...counts(observed) } as DeploymentReport }
+        : {}),
+      finished: false,
+    };
+  }
+
+  if (workload.failure !== undefined) {
+    return { actions: [], report: failed(situation, workload.failure, failedBefore, now), finished: false };
+  }
+  const failure = findFailure(situation, now);
+  if (failure !== undefined) {
+    return {
+      actions: [{ do: "revert", failure }],
+      report: failed(situation, failure, failedBefore, now),
+      finished: false,
+    };
+  }
+
+  const report = status(situation, undefined, now);
+  if (desired.generation <= desired.observedGeneration) return { actions: [], report, finished: false };
+  if (isComplete(workload.wanted, workload.template, workload.replicas)) {
+    return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
+  }
+  return { actions: [], report, wakeAt: workload.progressedAt + limits.readyMs, finished: false };
+}
+
+/**
+ * Whether the generation cannot work. While it rolls out, one hopeless replica is enough. Later, when it has worked,
+ * only if nothing serves any more: a single broken replica is a condition, not a failure.
+ */
+function findFailure({ desired, observed, limits }: Situation, now: number): Failure | undefined {
+  const workload = observed.workload;
+  if (workload === undefined) return undefined;
+  const rollingOut = desired.generation > desired.observedGeneration;
+  const hopeless = observed.members.filter(
+    (replica) =>
+      replica.state !== "ready" && (replica.exit?.fatal === true || replica.failures >= limits.crashLimit),
+  );
+  const worst = hopeless[0];
+  if (
+    worst?.exit !== undefined &&
+    (rollingOut || (observed.ready === 0 && hopeless.length === observed.members.length))
+  ) {
+    if (worst.exit.fatal) return { reason: worst.exit.reason, message: worst.exit.message };
+    return {
+      reason: "CRASH_LOOP",
+      message: `Replica ${worst.name} ended ${worst.failures} times in a row without staying up. ${worst.exit.message}`,
+    };
+  }
+  if (rollingOut && now >= workload.progressedAt + limits.readyMs) {
+    const waiting = observed.members.find((replica) => replica.state !== "ready");
+    if (waiting === undefined) return undefined;
+    const last = waiting.exit === undefined ? "" : ` Its last end: ${waiting.exit.message}`;
+    return {
+      reason: "NEVER_READY",
+      message: `Replica ${waiting.name} was not ready within ${Math.round(limits.readyMs / 1000)} s.${last}`,
+    };
+  }
+  return undefined;
+}
+
+function failed(
+  situation: Situation,
+  failure: Failure,
+  failedBefore: boolean,
+  now: number,
+): DeploymentReport {
+  const report = status(situation, failure, now);
+  if (failedBefore) return report;
+  return { phase: "FAILED", ...report, reason: failure.reason, message: failure.message };
+}
+
+function status(situation: Situation, failure: Failure | undefined, now: number): DeploymentReport {
+  const { observed } = situation;
+  const application = applicationOf(observed);
+  return {
+    ...counts(observed),
+    url: situation.url,
+    conditions: conditionsOf(situation, failure, now),
+    ...(application === undefined ? {} : { application }),
+  };
+}
+
+function counts(observed: Observation): { currentReplicas: number; readyReplicas: number } {
+  return { currentReplicas: observed.current, readyReplicas: observed.ready };
+}
+
+function isSettled(desired: Desired, phase: string): boolean {
+  return desired.phase === phase && desired.observedGeneration >= desired.generation;
+}

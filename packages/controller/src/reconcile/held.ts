@@ -1,0 +1,63 @@
+import type { Claim, Condition, DeploymentReport, TerminalPhase } from "../contract.ts";
+import type { Desired } from "./decide.ts";
+import { templateOf } from "./template.ts";
+
+/** An agent whose lease this controller holds, and what it has told the database of it. */
+export interface Held {
+  claim: Claim;
+  template: string;
+  desired: Desired;
+  conditions: readonly Condition[];
+  /** The last accepted report, to say nothing twice. */
+  reported: string | undefined;
+  /** The lease may be gone: it must be proved by a report before the next action. */
+  verify: boolean;
+  /** Passes in a row that ended in an error. */
+  faults: number;
+  environment?: Record<string, string>;
+}
+
+const TERMINAL = new Set<string>(["DEPLOYED", "FAILED", "STOPPED", "DELETED"] satisfies TerminalPhase[]);
+
+/**
+ * Begins to hold a claimed agent.
+ * @param before what was held of it until now: its conditions keep their times
+ */
+export function hold(claim: Claim, before?: Held): Held {
+  return {
+    claim,
+    template: claim.spec === null ? "" : templateOf(claim.spec, claim.restarts ?? 0),
+    desired: {
+      state: claim.desired,
+      generation: claim.generation,
+      observedGeneration: claim.observedGeneration,
+      phase: claim.phase,
+    },
+    conditions: before?.conditions ?? [],
+    reported: undefined,
+    verify: false,
+    faults: 0,
+  };
+}
+
+/** Whether a claim says more than what is held: another lease, or a newer generation. */
+export function isNews(held: Held | undefined, claim: Claim): boolean {
+  if (held === undefined) return true;
+  return held.claim.leaseToken !== claim.leaseToken || held.claim.generation < claim.generation;
+}
+
+/** Notes an accepted report. */
+export function noteAccepted(held: Held, report: DeploymentReport, phase: string): void {
+  held.reported = reportKey(report);
+  held.conditions = report.conditions ?? held.conditions;
+  held.desired.phase = phase;
+  if (report.phase !== undefined && TERMINAL.has(report.phase)) {
+    held.desired.observedGeneration = Math.max(held.desired.observedGeneration, held.desired.generation);
+  }
+}
+
+/** What makes a report worth sending: all but the response time, which never stands still. */
+export function reportKey(report: DeploymentReport): string {
+  const { application, phase: _, ...rest } = report;
+  return JSON.stringify({ ...rest, status: application?.status, startedAt: application?.startedAt });
+}

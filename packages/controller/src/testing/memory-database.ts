@@ -1,0 +1,331 @@
+import type { Clock } from "../clock.ts";
+import type {
+  AgentSpec,
+  Claim,
+  ClaimBatch,
+  Condition,
+  Database,
+  DeploymentReport,
+  Heartbeat,
+  IngestResult,
+  ReportResult,
+} from "../contract.ts";
+
+/** A deployment row of the model. */
+export interface Row {
+  agentId: string;
+  desired: "running" | "stopped" | "absent";
+  generation: number;
+  observedGeneration: number;
+  revision: number;
+  restarts: number;
+  phase: string;
+  targetReplicas: number;
+  currentReplicas: number;
+  readyReplicas: number;
+  conditions: Condition[];
+  application: DeploymentReport["application"];
+  reason: string | undefined;
+  message: string | undefined;
+  spec: AgentSpec;
+  holder: string | undefined;
+  leaseToken: string | undefined;
+  attempts: number;
+  nextAttemptAt: number;
+  lastError: string | undefined;
+}
+
+/** The allowed transitions, as the schema holds them. */
+const FROM: Record<string, string[]> = {
+  DEPLOYING: ["QUEUED", "STOPPED", "FAILED", "DEPLOYING"],
+  DEPLOYED: ["DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING"],
+  FAILED: ["QUEUED", "DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING", "FAILED"],
+  STOPPED: ["STOPPING", "STOPPED"],
+  DELETED: ["DELETING", "DELETED"],
+};
+
+/** A model of the SQL interface in memory: leases, generations and refusals as the contract says them. */
+export class MemoryDatabase implements Database {
+  readonly rows = new Map<string, Row>();
+  readonly logs = new Map<string, string>();
+  readonly metrics = new Map<string, string>();
+  readonly environments = new Map<string, Record<string, string>>();
+  /** Every accepted phase, in order, as `agent:generation:phase`. */
+  readonly transitions: string[] = [];
+  readonly calls = new Map<string, number>();
+  readonly #clock: Clock;
+  readonly #heartbeats = new Map<string, { at: number; lease: number }>();
+  #tokens = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  // What users ask for.
+
+  launch(agentId: string, spec: AgentSpec, replicas = 1): void {
+    this.rows.set(agentId, {
+      agentId,
+      desired: "running",
+      generation: 1,
+      observedGeneration: 0,
+      revision: 1,
+      restarts: 0,
+      phase: "QUEUED",
+      targetReplicas: replicas,
+      currentReplicas: 0,
+      readyReplicas: 0,
+      conditions: [],
+      application: undefined,
+      reason: undefined,
+      message: undefined,
+      spec,
+      holder: undefined,
+      leaseToken: undefined,
+      attempts: 0,
+      nextAttemptAt: 0,
+      lastError: undefined,
+    });
+  }
+
+  scale(agentId: string, replicas: number): void {
+    this.#change(agentId, "SCALING", (row) => {
+      row.targetReplicas = replicas;
+    });
+  }
+
+  update(agentId: string, spec: Partial<AgentSpec>): void {
+    this.#change(agentId, "UPDATING", (row) => {
+      row.spec = { ...row.spec, ...spec };
+      row.revision += 1;
+    });
+  }
+
+  restart(agentId: string): void {
+    this.#change(agentId, "RESTARTING", (row) => {
+      row.restarts += 1;
+    });
+  }
+
+  stop(agentId: string): void {
+    this.#change(agentId, "STOPPING", (row) => {
+      row.desired = "stopped";
+    });
+  }
+
+  startAgain(agentId: string): void {
+    this.#change(agentId, "STOPPED", (row) => {
+      row.desired = "running";
+    });
+  }
+
+  delete(agentId: string): void {
+    this.#change(agentId, "DELETING", (row) => {
+      row.desired = "absent";
+    });
+  }
+
+  #change(agentId: string, phase: string, change: (row: Row) => void): void {
+    const row = this.row(agentId);
+    if (row.desired === "absent") return;
+    if (row.desired === "stopped" && phase !== "DELETING" && phase !== "STOPPED") return;
+    if (row.desired === "running" && phase === "STOPPED") return;
+    change(row);
+    row.generation += 1;
+    row.phase = phase;
+    row.attempts = 0;
+    row.nextAttemptAt = 0;
+  }
+
+  row(agentId: string): Row {
+    const row = this.rows.get(agentId);
+    if (row === undefined) throw new Error(`no row of ${agentId}`);
+    return row;
+  }
+
+  // What the controller calls.
+
+  async claimDeployments(worker: string, maxCount: number, leaseSeconds: number): Promise<ClaimBatch> {
+    this.#count("claim_deployments");
+    this.#beat(worker, leaseSeconds);
+    const claims: Claim[] = [];
+    for (const row of this.rows.values()) {
+      if (claims.length >= maxCount) break;
+      const claimable = this.#claimable(row, worker);
+      if (claimable === "no") continue;
+      if (claimable === "new") {
+        this.#tokens += 1;
+        row.holder = worker;
+        row.leaseToken = `token-${this.#tokens}`;
+      }
+      claims.push(this.#claim(row));
+    }
+    return structuredClone({ claims, unreadable: [] });
+  }
+
+  async heartbeat(worker: string, leaseSeconds: number): Promise<Heartbeat> {
+    this.#count("heartbeat_controller");
+    this.#beat(worker, leaseSeconds);
+    const rows = [...this.rows.values()];
+    return {
+      alive: true,
+      held: rows.filter((row) => row.holder === worker).length,
+      pending: rows.filter((row) => this.#claimable(row, worker) !== "no").length,
+    };
+  }
+
+  async releaseWorker(worker: string): Promise<number> {
+    this.#count("release_worker");
+    let released = 0;
+    for (const row of this.rows.values()) {
+      if (row.holder !== worker) continue;
+      row.holder = undefined;
+      row.leaseToken = undefined;
+      released += 1;
+    }
+    return released;
+  }
+
+  async reportDeployment(
+    agentId: string,
+    generation: number,
+    leaseToken: string,
+    report: DeploymentReport,
+  ): Promise<ReportResult> {
+    this.#count("report_deployment");
+    const row = this.rows.get(agentId);
+    if (row === undefined) return { accepted: false, reason: "gone", generation: 0 };
+    if (!this.#holds(row, leaseToken)) {
+      return { accepted: false, reason: "lease_lost", generation: row.generation };
+    }
+    if (row.generation !== generation) {
+      return { accepted: false, reason: "stale_generation", generation: row.generation };
+    }
+    if (report.phase !== undefined && report.phase !== row.phase) {
+      if (!FROM[report.phase]?.includes(row.phase)) {
+        return { accepted: false, reason: "transition_refused", generation: row.generation };
+      }
+      this.transitions.push(`${agentId}:${generation}:${report.phase}`);
+      row.phase = report.phase;
+    }
+    if (report.phase !== undefined && report.phase !== "DEPLOYING") {
+      row.observedGeneration = generation;
+      row.attempts = 0;
+    }
+    if (report.phase !== undefined) {
+      row.reason = report.reason;
+      row.message = report.message;
+    }
+    row.currentReplicas = report.currentReplicas ?? row.currentReplicas;
+    row.readyReplicas = report.readyReplicas ?? row.readyReplicas;
+    row.conditions = report.conditions ?? row.conditions;
+    row.application = report.application ?? row.application;
+    return { accepted: true, phase: row.phase };
+  }
+
+  async releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void> {
+    this.#count("release_deployment");
+    const row = this.rows.get(agentId);
+    if (row === undefined || row.leaseToken !== leaseToken) return;
+    row.holder = undefined;
+    row.leaseToken = undefined;
+    if (error !== undefined) {
+      row.attempts += 1;
+      row.lastError = error;
+      row.nextAttemptAt = this.#clock.now() + Math.min(60_000, 500 * 2 ** row.attempts);
+    }
+  }
+
+  async agentEnvironment(
+    agentId: string,
+    _generation: number,
+    leaseToken: string,
+  ): Promise<Record<string, string>> {
+    this.#count("agent_environment");
+    const row = this.rows.get(agentId);
+    if (row === undefined || !this.#holds(row, leaseToken)) throw new Error("42501 the lease is not yours");
+    return { ...this.environments.get(agentId) };
+  }
+
+  async ingestLogs(rows: readonly string[]): Promise<IngestResult> {
+    this.#count("ingest_agent_logs");
+    return this.#ingest(this.logs, rows);
+  }
+
+  async ingestMetrics(rows: readonly string[]): Promise<IngestResult> {
+    this.#count("ingest_agent_metrics");
+    return this.#ingest(this.metrics, rows);
+  }
+
+  #ingest(into: Map<string, string>, rows: readonly string[]): IngestResult {
+    let duplicates = 0;
+    for (const text of rows) {
+      const row = JSON.parse(text) as { agentId: string; replica: string; sequence: number };
+      const key = `${row.agentId}/${row.replica}/${row.sequence}`;
+      if (into.has(key)) duplicates += 1;
+      into.set(key, text);
+    }
+    return { accepted: rows.length - duplicates, duplicates, unknown: 0 };
+  }
+
+  #claimable(row: Row, worker: string): "no" | "same" | "new" {
+    if (row.nextAttemptAt > this.#clock.now()) return "no";
+    const pending = row.generation > row.observedGeneration;
+    if (row.holder === worker) return pending ? "same" : "no";
+    if (row.holder !== undefined && this.#alive(row.holder)) return "no";
+    return pending || row.desired === "running" ? "new" : "no";
+  }
+
+  #claim(row: Row): Claim {
+    return {
+      agentId: row.agentId,
+      userId: "user",
+      desired: row.desired,
+      generation: row.generation,
+      observedGeneration: row.observedGeneration,
+      revision: row.revision,
+      restarts: row.restarts,
+      phase: row.phase,
+      attempts: row.attempts,
+      leaseToken: row.leaseToken ?? "",
+      targetReplicas: row.targetReplicas,
+      timings: {},
+      spec: row.desired === "absent" ? null : row.spec,
+    };
+  }
+
+  #holds(row: Row, leaseToken: string): boolean {
+    return row.holder !== undefined && row.leaseToken === leaseToken && this.#alive(row.holder);
+  }
+
+  #alive(worker: string): boolean {
+    const beat = this.#heartbeats.get(worker);
+    return beat !== undefined && this.#clock.now() - beat.at < beat.lease;
+  }
+
+  #beat(worker: string, leaseSeconds: number): void {
+    this.#heartbeats.set(worker, { at: this.#clock.now(), lease: leaseSeconds * 1000 });
+  }
+
+  #count(name: string): void {
+    this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
+  }
+}
+
+/** A spec for tests. */
+export function specOf(part: Partial<AgentSpec> = {}): AgentSpec {
+  return {
+    name: "test",
+    character: {},
+    plugins: [],
+    platforms: [],
+    framework: "model",
+    model: null,
+    systemPrompt: null,
+    settings: {},
+    resources: { memory: "256Mi", cpu: "500m", memoryBytes: 256 * 1024 * 1024, cpuMillicores: 500 },
+    scalingPolicy: null,
+    secretVersions: {},
+    ...part,
+  };
+}

@@ -1,0 +1,176 @@
+import type { Clock } from "../clock.ts";
+import type { Cluster, Workload } from "../cluster/cluster.ts";
+import { type Behaviour, MemoryCluster } from "../cluster/memory.ts";
+import type { StableWorkload } from "../cluster/replica-set.ts";
+import type { Database } from "../contract.ts";
+import { DatabaseError } from "../database.ts";
+import { silentLog } from "../log.ts";
+import { Controller } from "../loop/controller.ts";
+import { MemoryDatabase } from "./memory-database.ts";
+import { SimulatedClock, seededRandom } from "./simulated-clock.ts";
+
+export interface SimulationOptions {
+  seed: number;
+  controllers: number;
+  /** Whether replicas live on when their controller dies, as on Kubernetes, or end with it, as processes do. */
+  replicasSurvive: boolean;
+}
+
+/** A controller's place in the simulation: its lives come and go, its disk (and perhaps its cluster) stays. */
+interface Site {
+  worker: string;
+  disk: Map<string, StableWorkload>;
+  cluster: MemoryCluster;
+  life: Life | undefined;
+}
+
+interface Life {
+  dead: boolean;
+  pausedUntil: number;
+  held: (() => void)[];
+  controller: Controller;
+}
+
+/** What a model name makes of a replica. */
+function behave(workload: Workload): Behaviour {
+  if (workload.spec.model === "crash") return { does: "crash", afterMs: 30 };
+  if (workload.spec.model === "fatal") {
+    return { does: "fatal", afterMs: 20, reason: "PLUGIN_NOT_FOUND", message: "no such plugin" };
+  }
+  return { does: "ready", afterMs: 50 };
+}
+
+/**
+ * Controllers, a model of the database and pretended clusters under one simulated clock and one seeded randomness.
+ * While `faults` is on, every call may be slow, fail before or after it took effect, or end its controller.
+ */
+export class Simulation {
+  readonly clock = new SimulatedClock();
+  readonly database = new MemoryDatabase(this.clock);
+  readonly random: () => number;
+  readonly sites: Site[];
+  faults = true;
+  crashes = 0;
+  readonly #options: SimulationOptions;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
+    this.random = seededRandom(options.seed);
+    this.sites = Array.from({ length: options.controllers }, (_, index) => {
+      const disk = new Map<string, StableWorkload>();
+      const cluster = new MemoryCluster({ clock: this.clock, behave, disk });
+      return { worker: `worker-${index}`, disk, cluster, life: undefined };
+    });
+    for (const site of this.sites) this.#start(site);
+  }
+
+  /** A webhook, which may get lost. */
+  hint(): void {
+    for (const site of this.sites) if (!this.faults || this.random() < 0.5) site.life?.controller.hint();
+  }
+
+  /** Stops a controller's clock and calls for a while, as a swapped-out or suspended process. */
+  pause(index: number, milliseconds: number): void {
+    const life = this.sites[index]?.life;
+    if (life === undefined) return;
+    life.pausedUntil = this.clock.now() + milliseconds;
+    this.clock.after(milliseconds, () => {
+      for (const resume of life.held.splice(0)) resume();
+    });
+  }
+
+  /** Ends whatever fault is still going on, and waits until all is calm. */
+  async calm(milliseconds: number): Promise<void> {
+    this.faults = false;
+    await this.clock.advance(milliseconds);
+  }
+
+  #start(site: Site): void {
+    const life: Life = { dead: false, pausedUntil: 0, held: [], controller: undefined as never };
+    const clock = this.#clockOf(life);
+    if (!this.#options.replicasSurvive) {
+      site.cluster.crash();
+      site.cluster = new MemoryCluster({ clock, behave, disk: site.disk });
+    }
+    life.controller = new Controller({
+      worker: site.worker,
+      database: this.#faulty(this.database, site, life),
+      cluster: this.#faulty<Cluster>(site.cluster, site, life),
+      clock,
+      random: this.random,
+      log: silentLog,
+      limits: { readyMs: 60_000, crashLimit: 3 },
+      pollSeconds: 5,
+      leaseSeconds: 15,
+      concurrency: 3,
+      urlOf: (agentId) => `http://${agentId}.test`,
+      describe: async () => ({}),
+    });
+    site.life = life;
+    life.controller.start();
+  }
+
+  #crash(site: Site, life: Life): void {
+    if (life.dead) return;
+    life.dead = true;
+    this.crashes += 1;
+    if (!this.#options.replicasSurvive) site.cluster.crash();
+    else site.cluster.watch(() => {});
+    this.clock.after(10 + this.random() * 8000, () => this.#start(site));
+  }
+
+  #clockOf(life: Life): Clock {
+    return {
+      now: () => this.clock.now(),
+      after: (milliseconds, callback) =>
+        this.clock.after(milliseconds, () => {
+          if (life.dead) return;
+          if (this.clock.now() < life.pausedUntil) life.held.push(callback);
+          else callback();
+        }),
+    };
+  }
+
+  #faulty<T extends Database | Cluster>(target: T, site: Site, life: Life): T {
+    return new Proxy(target, {
+      get: (object, name) => {
+        const value: unknown = Reflect.get(object, name, object);
+        if (typeof value !== "function") return value;
+        const method = value.bind(object) as (...args: unknown[]) => unknown;
+        if (name === "watch") return method;
+        return (...args: unknown[]) => this.#call(method, args, site, life);
+      },
+    });
+  }
+
+  async #call(
+    method: (...args: unknown[]) => unknown,
+    args: unknown[],
+    site: Site,
+    life: Life,
+  ): Promise<unknown> {
+    const never = new Promise<never>(() => {});
+    const turn = () => new Promise<void>((resolve) => this.#clockOf(life).after(this.#delay(), resolve));
+    await turn();
+    const fate = this.faults ? this.random() : 1;
+    if (fate < 0.02) {
+      this.#crash(site, life);
+      return await never;
+    }
+    if (fate < 0.05) throw new DatabaseError("unreachable", "no answer");
+    const result = await method(...args);
+    if (fate < 0.07) {
+      this.#crash(site, life);
+      return await never;
+    }
+    await turn();
+    if (life.dead) return await never;
+    if (fate < 0.1) throw new DatabaseError("unreachable", "the answer was lost");
+    return result;
+  }
+
+  #delay(): number {
+    if (this.faults && this.random() < 0.02) return this.random() * 20_000;
+    return 1 + this.random() * 5;
+  }
+}
