@@ -1,0 +1,23 @@
+// `npm run check`: format, lint, types, generated files, unit tests; stops at the first that fails.
+import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+const bin = (name: string) => resolve(root, "node_modules/.bin", name);
+
+const steps: [name: string, command: string, args: string[]][] = [
+  ["format and lint", bin("biome"), ["ci", "--error-on-warnings", "."]],
+  ["types", bin("tsc"), ["-p", "."]],
+  ["docs/openapi.json is current", process.execPath, ["scripts/openapi.ts", "--check"]],
+  ["unit tests", process.execPath, ["scripts/test.ts", "unit"]],
+];
+
+for (const [name, command, args] of steps) {
+  process.stdout.write(`── ${name}\n`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  if (status !== 0) {
+    process.stderr.write(`check failed: ${name}\n`);
+    process.exit(status ?? 1);
+  }
+}
+process.stdout.write("check passed\n");

@@ -1,0 +1,112 @@
+// Runs the tests and ends with `Tests: N passed, N failed, N skipped`.
+//   node scripts/test.ts                 everything
+//   node scripts/test.ts unit            one phase: unit | integration | scenarios | e2e
+//   node scripts/test.ts path/x.test.ts  the named files
+import { existsSync } from "node:fs";
+import { glob } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+const root = resolve(import.meta.dirname, "..");
+
+/** One group of test files; files of a group run `concurrency` at a time, each in its own process. */
+interface Phase {
+  name: string;
+  patterns: string[];
+  concurrency: number;
+}
+
+const phases: Phase[] = [
+  {
+    name: "unit",
+    patterns: ["packages/*/src/**/*.test.ts", "supabase/functions/**/*.test.ts", "scripts/**/*.test.ts"],
+    concurrency: 2,
+  },
+  { name: "integration", patterns: ["tests/integration/**/*.test.ts"], concurrency: 2 },
+  // One stack serves all scenarios; it is started here and named to the files by an environment variable.
+  { name: "scenarios", patterns: ["tests/scenarios/**/*.test.ts"], concurrency: 2 },
+  // These start and kill stacks of their own.
+  { name: "e2e", patterns: ["tests/e2e/**/*.test.ts"], concurrency: 1 },
+];
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+async function filesOf(patterns: string[]): Promise<string[]> {
+  const found = await Array.fromAsync(
+    glob(patterns, { cwd: root, exclude: (path) => path.includes("node_modules") }),
+  );
+  return found.sort().map((file) => join(root, file));
+}
+
+/** Runs `files`, prints them as they go and adds to `total`. Leaf tests count; suites do not. */
+async function runFiles(files: string[], concurrency: number): Promise<void> {
+  const stream = run({ files, concurrency, cwd: root });
+  stream.on("test:pass", (event) => {
+    if (event.details.type === "suite") return;
+    if (event.skip !== undefined || event.todo !== undefined) total.skipped += 1;
+    else total.passed += 1;
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type === "suite") return;
+    total.failed += 1;
+  });
+  for await (const text of stream.compose(spec)) process.stdout.write(text);
+}
+
+/** The stack that the scenarios share, or nothing when one was named from outside. */
+async function startSharedStack(): Promise<{ stop(): Promise<void> } | undefined> {
+  if (process.env.LAUNCHPAD_TEST_STACK) return undefined;
+  const { startTestStack } = await import("../tests/helpers/stack.ts");
+  const stack = await startTestStack();
+  process.env.LAUNCHPAD_TEST_STACK = JSON.stringify(stack.info);
+  return {
+    stop: async () => {
+      delete process.env.LAUNCHPAD_TEST_STACK;
+      await stack.stop();
+    },
+  };
+}
+
+async function runPhase(phase: Phase): Promise<void> {
+  const files = await filesOf(phase.patterns);
+  if (files.length === 0) return;
+  process.stdout.write(`\n── ${phase.name}: ${files.length} files\n`);
+  const stack = phase.name === "scenarios" ? await startSharedStack() : undefined;
+  try {
+    await runFiles(files, phase.concurrency);
+  } finally {
+    await stack?.stop();
+  }
+}
+
+const wanted = process.argv.slice(2);
+const named = wanted.filter((argument) => existsSync(argument));
+const unknown = wanted.filter(
+  (argument) => !named.includes(argument) && !phases.some((p) => p.name === argument),
+);
+if (unknown.length > 0) {
+  process.stderr.write(`No test file or phase: ${unknown.join(", ")}\n`);
+  process.exit(2);
+}
+
+try {
+  if (named.length > 0)
+    await runFiles(
+      named.map((file) => resolve(file)),
+      1,
+    );
+  for (const phase of phases) {
+    if (wanted.length === 0 || wanted.includes(phase.name)) await runPhase(phase);
+  }
+} catch (error) {
+  total.failed += 1;
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+}
+
+if (total.passed + total.failed === 0) {
+  process.stderr.write("No test ran.\n");
+  total.failed += 1;
+}
+process.stdout.write(`\nTests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.exit(total.failed === 0 ? 0 : 1);
