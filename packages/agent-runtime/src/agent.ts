@@ -1,0 +1,109 @@
+// The agent as the server sees it: an engine, what it may do at once, how it is, and whether it is stopping.
+import type { Config } from "./config.ts";
+import type { Engine, Message, Reply } from "./engines/engine.ts";
+import { AgentError, describe } from "./errors.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+export interface Agent {
+  /** Answers a message within the limits of time and number. Throws AgentError. */
+  answer(message: Message, signal: AbortSignal): Promise<Reply>;
+  health(): Record<string, unknown>;
+  /** Why no message can be taken now; undefined where one can. */
+  unready(): string | undefined;
+  /** Takes no new message; resolves when those under way are answered, or given up after the stop timeout. */
+  stop(): Promise<void>;
+}
+
+/** Failures of the model that make the agent's health degraded until it answers again. */
+const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED)/;
+
+/** Wraps an engine with limits and bookkeeping. */
+export function createAgent(config: Config, engine: Engine, metrics: Metrics, log: Log): Agent {
+  let stopping = false;
+  let lastError: { code: string; message: string; at: string } | undefined;
+  const underway = new Set<Promise<unknown>>();
+  const giveUp = new AbortController();
+
+  async function run(message: Message, signal: AbortSignal): Promise<Reply> {
+    const started = performance.now();
+    const facts = { conversationId: message.conversationId, replica: config.replica };
+    try {
+      const timeout = AbortSignal.timeout(config.messageTimeoutMs);
+      const reply = await engine.reply(message, AbortSignal.any([timeout, signal, giveUp.signal]));
+      const { inputTokens = 0, outputTokens = 0 } = reply.usage ?? {};
+      metrics.message({ input: inputTokens, output: outputTokens });
+      lastError = undefined;
+      log.info("Message answered", {
+        ...facts,
+        model: reply.model,
+        milliseconds: elapsed(started),
+        ...reply.usage,
+      });
+      return reply;
+    } catch (error) {
+      const known = signal.aborted
+        ? new AgentError("REQUEST_TIMEOUT", "The caller went away.")
+        : error instanceof AgentError
+          ? error
+          : new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause: error });
+      metrics.failure(known.code);
+      if (PROVIDER_FAULT.test(known.code)) {
+        lastError = { code: known.code, message: known.message, at: new Date().toISOString() };
+      }
+      const cause = known.cause === undefined ? {} : { cause: describe(known.cause) };
+      log.warn(known.message, { ...facts, code: known.code, milliseconds: elapsed(started), ...cause });
+      throw known;
+    }
+  }
+
+  return {
+    answer(message, signal) {
+      if (stopping) {
+        throw new AgentError("AGENT_STOPPING", "This replica is stopping; try again.", {
+          retryAfterSeconds: 1,
+        });
+      }
+      if (underway.size >= config.maxConcurrentMessages) {
+        const message = `The agent answers ${underway.size} messages already; try again.`;
+        throw new AgentError("AGENT_BUSY", message, { retryAfterSeconds: 1 });
+      }
+      const work = run(message, signal).finally(() => {
+        underway.delete(work);
+        metrics.inFlight = underway.size;
+      });
+      underway.add(work);
+      metrics.inFlight = underway.size;
+      return work;
+    },
+    health: () => ({
+      status: engine.model === undefined || lastError ? "degraded" : "ok",
+      engine: engine.name,
+      model: engine.model ?? "unconfigured",
+      framework: config.framework,
+      uptimeSeconds: Math.round(process.uptime() * 10) / 10,
+      revision: config.revision ?? null,
+      generation: config.generation ?? null,
+      agentId: config.agentId,
+      replica: config.replica,
+      name: config.name,
+      plugins: engine.plugins,
+      messagesInFlight: underway.size,
+      stopping,
+      ...(lastError && { lastError }),
+    }),
+    unready: () => (stopping ? "stopping" : undefined),
+    async stop() {
+      stopping = true;
+      if (underway.size === 0) return;
+      log.info("Stopping after the messages under way", { messages: underway.size });
+      const timer = setTimeout(() => giveUp.abort(), config.stopTimeoutMs);
+      await Promise.allSettled(underway);
+      clearTimeout(timer);
+    },
+  };
+}
+
+function elapsed(since: number): number {
+  return Math.round(performance.now() - since);
+}

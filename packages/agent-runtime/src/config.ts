@@ -1,0 +1,224 @@
+// The one description of what the program is told, and the only file that reads the environment.
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { ConfigurationError, describe } from "./errors.ts";
+import { LEVELS } from "./log.ts";
+import { defaultElizaDir } from "./paths.ts";
+
+export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
+export type Framework = (typeof FRAMEWORKS)[number];
+
+const words = z.union([z.string(), z.array(z.string())]);
+const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? undefined);
+
+const characterSchema = z.looseObject({
+  name: optional(z.string()),
+  username: optional(z.string()),
+  bio: optional(words),
+  lore: optional(words),
+  personality: optional(words),
+  system: optional(z.string()),
+  adjectives: optional(words),
+  topics: optional(words),
+  knowledge: optional(z.array(z.unknown())),
+  style: optional(z.looseObject({ all: optional(words), chat: optional(words), post: optional(words) })),
+  messageExamples: optional(z.array(z.unknown())),
+});
+
+const settingsSchema = z.looseObject({
+  temperature: optional(z.number().min(0).max(2)),
+  max_tokens: optional(z.int().min(1).max(1_000_000)),
+  top_p: optional(z.number().min(0).max(1)),
+  presence_penalty: optional(z.number().min(-2).max(2)),
+  frequency_penalty: optional(z.number().min(-2).max(2)),
+  stop: optional(words),
+});
+
+const agentSchema = z.looseObject({
+  agentId: z.string().min(1),
+  name: z.string().min(1),
+  character: optional(characterSchema),
+  plugins: z
+    .array(z.string())
+    .nullish()
+    .transform((list) => [...new Set(list ?? [])]),
+  platforms: z
+    .array(z.string())
+    .nullish()
+    .transform((list) => list ?? []),
+  framework: optional(z.string()),
+  model: optional(z.string()),
+  systemPrompt: optional(z.string()),
+  settings: optional(settingsSchema),
+  revision: optional(z.union([z.int(), z.string()])),
+});
+
+export type Character = Partial<z.infer<typeof characterSchema>>;
+export type ModelSettings = Partial<z.infer<typeof settingsSchema>>;
+
+const milliseconds = (fallback: number) => z.coerce.number().int().min(1).max(3_600_000).default(fallback);
+
+const environmentSchema = z.object({
+  AGENT_ID: optional(z.string().min(1)),
+  AGENT_REPLICA: optional(z.string().min(1)),
+  AGENT_GENERATION: optional(z.string()),
+  AGENT_CONFIG_FILE: z.string().min(1),
+  AGENT_STATE_DIR: optional(z.string().min(1)),
+  AGENT_ELIZA_DIR: optional(z.string().min(1)),
+  AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
+  AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
+  AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
+  AGENT_MAX_CONCURRENT_MESSAGES: z.coerce.number().int().min(1).max(1_000).default(16),
+  AGENT_MODEL_RETRIES: z.coerce.number().int().min(0).max(5).default(1),
+  OPENAI_API: z.enum(["chat", "responses"]).default("chat"),
+  HOST: z.string().min(1).default("127.0.0.1"),
+  PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+});
+
+/** The key and the address of each provider, by the names their own SDKs use. */
+const PROVIDER_VARIABLES: Record<Framework, { key: string; baseUrl: string }> = {
+  openai: { key: "OPENAI_API_KEY", baseUrl: "OPENAI_BASE_URL" },
+  anthropic: { key: "ANTHROPIC_API_KEY", baseUrl: "ANTHROPIC_BASE_URL" },
+  google: { key: "GOOGLE_GENERATIVE_AI_API_KEY", baseUrl: "GOOGLE_GENERATIVE_AI_BASE_URL" },
+};
+
+/** Variables of the process itself: neither the agent's settings nor worth hiding in a log. */
+const OWN_VARIABLE =
+  /^(AGENT_.*|HOST|PORT|PATH|HOME|USER|SHELL|PWD|OLDPWD|SHLVL|LANG|LC_.*|TZ|TERM|TMPDIR|_|NODE_.*|npm_.*|LOGNAME|HOSTNAME)$/;
+
+export interface ProviderAccess {
+  readonly apiKey: string | undefined;
+  readonly baseUrl: string | undefined;
+  /** The variable a person sets to give the key. */
+  readonly keyVariable: string;
+}
+
+export interface Config {
+  readonly agentId: string;
+  readonly replica: string;
+  readonly generation: string | undefined;
+  readonly revision: string | number | undefined;
+  readonly name: string;
+  readonly character: Character;
+  readonly plugins: readonly string[];
+  readonly platforms: readonly string[];
+  readonly framework: Framework;
+  readonly model: string | undefined;
+  readonly systemPrompt: string | undefined;
+  readonly settings: ModelSettings;
+  readonly provider: ProviderAccess;
+  readonly openaiApi: "chat" | "responses";
+  readonly modelRetries: number;
+  /** The agent's own variables (secrets and provider settings), for engines and plugins. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Values that no log line may show. */
+  readonly secrets: readonly string[];
+  readonly stateDir: string | undefined;
+  readonly elizaDir: string;
+  readonly logLevel: (typeof LEVELS)[number];
+  readonly messageTimeoutMs: number;
+  readonly stopTimeoutMs: number;
+  readonly maxConcurrentMessages: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Reads the whole configuration: the environment and the file it names.
+ * @param env the process environment
+ * @throws ConfigurationError (INVALID_CONFIG, INVALID_FRAMEWORK, INVALID_MODEL) naming every wrong field
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const own = parse(environmentSchema, set, "environment");
+  const agent = parse(agentSchema, readJson(own.AGENT_CONFIG_FILE), own.AGENT_CONFIG_FILE);
+  const framework = readFramework(agent.framework);
+  const environment = Object.fromEntries(
+    Object.entries(set).filter((entry): entry is [string, string] => !OWN_VARIABLE.test(entry[0])),
+  );
+  const variables = PROVIDER_VARIABLES[framework];
+  return {
+    agentId: own.AGENT_ID ?? agent.agentId,
+    replica: own.AGENT_REPLICA ?? agent.agentId,
+    generation: own.AGENT_GENERATION,
+    revision: agent.revision,
+    name: agent.name,
+    character: agent.character ?? {},
+    plugins: agent.plugins,
+    platforms: agent.platforms,
+    framework,
+    model: readModel(agent.model),
+    systemPrompt: agent.systemPrompt,
+    settings: agent.settings ?? {},
+    provider: {
+      apiKey: environment[variables.key],
+      baseUrl: readUrl(variables.baseUrl, environment[variables.baseUrl]),
+      keyVariable: variables.key,
+    },
+    openaiApi: own.OPENAI_API,
+    modelRetries: own.AGENT_MODEL_RETRIES,
+    environment,
+    secrets: secretValues(environment),
+    stateDir: own.AGENT_STATE_DIR,
+    elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,
+    logLevel: own.AGENT_LOG_LEVEL,
+    messageTimeoutMs: own.AGENT_MESSAGE_TIMEOUT_MS,
+    stopTimeoutMs: own.AGENT_STOP_TIMEOUT_MS,
+    maxConcurrentMessages: own.AGENT_MAX_CONCURRENT_MESSAGES,
+    host: own.HOST,
+    port: own.PORT,
+  };
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ConfigurationError(
+      "INVALID_CONFIG",
+      `The configuration ${file} cannot be read: ${describe(error)}`,
+    );
+  }
+}
+
+function parse<T extends z.ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const details = Object.fromEntries(
+    result.error.issues.map((issue) => [issue.path.join(".") || "(whole)", issue.message]),
+  );
+  const list = Object.entries(details).map(([field, problem]) => `${field}: ${problem}`);
+  throw new ConfigurationError("INVALID_CONFIG", `The ${where} is not valid. ${list.join("; ")}`, {
+    details,
+  });
+}
+
+function readFramework(framework = "openai"): Framework {
+  const known = FRAMEWORKS.find((name) => name === framework);
+  if (known) return known;
+  const message = `Framework "${framework}" is not known; it is one of ${FRAMEWORKS.join(", ")}.`;
+  throw new ConfigurationError("INVALID_FRAMEWORK", message, { framework });
+}
+
+/** Which models a provider has is the catalogue's business; here only what can never be a model's name is refused. */
+function readModel(model: string | undefined): string | undefined {
+  if (model === undefined || /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/.test(model)) return model;
+  throw new ConfigurationError("INVALID_MODEL", `"${model.slice(0, 200)}" is not a model's name.`, { model });
+}
+
+function readUrl(variable: string, value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const url = URL.parse(value);
+  if (url && (url.protocol === "http:" || url.protocol === "https:")) return value.replace(/\/+$/, "");
+  throw new ConfigurationError("INVALID_CONFIG", `${variable} is not an http(s) address.`, { variable });
+}
+
+/** Anything the agent was given may be a secret, except addresses; short values would blot out ordinary words. */
+function secretValues(environment: Record<string, string>): string[] {
+  return Object.entries(environment)
+    .filter(([name, value]) => value.length >= 8 && !name.endsWith("_BASE_URL"))
+    .map(([, value]) => value)
+    .sort((a, b) => b.length - a.length);
+}

@@ -1,0 +1,17 @@
+import { pathToFileURL } from "node:url";
+import type { Config } from "../config.ts";
+import type { StartEngine } from "./engine.ts";
+import { needsEliza } from "./packages.ts";
+
+/** Decides by the plugins: one that needs elizaOS makes the agent an elizaOS agent, else it talks to its model directly. */
+export function engineName(config: Config): "model" | "eliza" {
+  const folders = [import.meta.url, pathToFileURL(`${config.elizaDir}/package.json`).href];
+  const needs = config.plugins.some((plugin) => folders.some((from) => needsEliza(plugin, from)));
+  return needs ? "eliza" : "model";
+}
+
+/** Loads the chosen engine's code alone: elizaOS costs a model agent nothing, and the other way round. */
+export async function loadEngine(name: "model" | "eliza"): Promise<StartEngine> {
+  if (name === "eliza") return (await import("./eliza/engine.ts")).startElizaEngine;
+  return (await import("./model/engine.ts")).startModelEngine;
+}

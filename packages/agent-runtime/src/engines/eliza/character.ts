@@ -1,0 +1,83 @@
+import type { Character, Config, Framework } from "../../config.ts";
+import { DEFAULT_MODELS } from "../model/providers.ts";
+
+/** The elizaOS plugin that talks to each provider. */
+export const PROVIDER_PLUGINS: Record<Framework, string> = {
+  openai: "@elizaos/plugin-openai",
+  anthropic: "@elizaos/plugin-anthropic",
+  google: "@elizaos/plugin-google-genai",
+};
+
+const MODEL_PREFIX: Record<Framework, string> = {
+  openai: "OPENAI",
+  anthropic: "ANTHROPIC",
+  google: "GOOGLE",
+};
+
+/**
+ * Makes an elizaOS character. It holds no secret: elizaOS stores characters in its database.
+ * The system prompt and the personality, which elizaOS does not know, stand at the head of its system text.
+ */
+export function toElizaCharacter(config: Config): Record<string, unknown> {
+  const { character, name, systemPrompt } = config;
+  const personality = toList(character.personality).join(", ");
+  const system = [systemPrompt, character.system, personality && `Personality: ${personality}`]
+    .map((text) => text?.trim())
+    .filter((text) => text !== undefined && text !== "")
+    .join("\n\n");
+  const speaker = character.name?.trim() || name;
+  return {
+    name: speaker,
+    username: character.username ?? speaker.toLowerCase().replace(/[^a-z0-9_]+/g, "_"),
+    bio: [...toList(character.bio), ...toList(character.lore)],
+    ...(system !== "" && { system }),
+    adjectives: toList(character.adjectives),
+    topics: toList(character.topics),
+    knowledge: (character.knowledge ?? []).filter((item) => typeof item === "string"),
+    messageExamples: (character.messageExamples ?? []).filter(Array.isArray).map(toElizaExample),
+    style: {
+      all: toList(character.style?.all),
+      chat: toList(character.style?.chat),
+      post: toList(character.style?.post),
+    },
+    settings: {},
+  };
+}
+
+function toList(value: Character["bio"]): string[] {
+  return value === undefined ? [] : typeof value === "string" ? [value] : value;
+}
+
+/** Older characters name the speaker `user`, elizaOS 1.x `name`. */
+function toElizaExample(turns: unknown[]): unknown[] {
+  return turns.map((turn) => {
+    const { user, name, content } = (turn ?? {}) as { user?: string; name?: string; content?: unknown };
+    return { name: name ?? user ?? "{{user1}}", content };
+  });
+}
+
+/** The runtime's settings: the agent's own variables, and its model and sampling in elizaOS's names. */
+export function toElizaSettings(config: Config): Record<string, string> {
+  const prefix = MODEL_PREFIX[config.framework];
+  const model = elizaModel(config);
+  const { temperature, max_tokens, presence_penalty, frequency_penalty } = config.settings;
+  const sampling = {
+    DEFAULT_TEMPERATURE: temperature,
+    DEFAULT_MAX_TOKENS: max_tokens,
+    DEFAULT_PRESENCE_PENALTY: presence_penalty,
+    DEFAULT_FREQUENCY_PENALTY: frequency_penalty,
+  };
+  const given = Object.entries(sampling).filter(([, value]) => value !== undefined);
+  return {
+    [`${prefix}_LARGE_MODEL`]: model,
+    [`${prefix}_SMALL_MODEL`]: model,
+    ...Object.fromEntries(given.map(([name, value]) => [name, String(value)])),
+    ...config.environment,
+  };
+}
+
+/** The model that writes the replies. */
+export function elizaModel(config: Config): string {
+  const own = config.environment[`${MODEL_PREFIX[config.framework]}_LARGE_MODEL`];
+  return config.model ?? own ?? DEFAULT_MODELS[config.framework];
+}

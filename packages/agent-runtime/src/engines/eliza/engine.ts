@@ -1,0 +1,156 @@
+// The real elizaOS AgentRuntime, without elizaOS's server: one agent, its plugins, a PGlite database of its own.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { randomUUID } from "node:crypto";
+import type { Config } from "../../config.ts";
+import { AgentError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import type { Engine, Message, Reply } from "../engine.ts";
+import { Turns } from "../turns.ts";
+import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
+import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
+import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
+import type { ElizaContent, ElizaCore, ElizaMemory, ElizaPlugin, ElizaRuntime, ElizaSql } from "./types.ts";
+import { openWorkspace } from "./workspace.ts";
+
+const TEXT_MODEL = "TEXT_LARGE";
+
+interface Usage {
+  inputTokens: number;
+  outputTokens: number;
+}
+
+/** Starts elizaOS with the agent's plugins. Throws ConfigurationError. */
+export async function startElizaEngine(config: Config, log: Log): Promise<Engine> {
+  const part = await openPart(config.elizaDir, config.plugins);
+  const workspace = openWorkspace(config, process.env);
+  const hasKey = config.provider.apiKey !== undefined;
+  const provider = PROVIDER_PLUGINS[config.framework];
+  const wanted =
+    hasKey && !config.plugins.includes(provider) ? [...config.plugins, provider] : config.plugins;
+  const plugins = await loadElizaPlugins(part, wanted);
+
+  const core = (await part.load(CORE)) as unknown as ElizaCore;
+  const sql = (await part.load(SQL)) as unknown as ElizaSql;
+  const bootstrap = (await part.load(BOOTSTRAP)).default as ElizaPlugin;
+  const agentId = core.stringToUuid(config.agentId);
+  const adapter = sql.createDatabaseAdapter({ dataDir: workspace.databaseDir }, agentId);
+  await adapter.init();
+  // Before initialize(): it reads tables that only its own migrations make.
+  await adapter.runPluginMigrations([{ name: sql.default.name, schema: sql.default.schema }]);
+
+  const settings = toElizaSettings(config);
+  const runtime = new core.AgentRuntime({ agentId, character: toElizaCharacter(config), adapter, settings });
+  await registerPlugins(runtime, new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], ...plugins]));
+  await runtime.initialize();
+
+  const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
+  if (!configured) log.warn(unconfigured(config), { framework: config.framework });
+  const answer = createAnswer(config, core, runtime);
+  return {
+    name: "eliza",
+    model: configured ? elizaModel(config) : undefined,
+    plugins: [...plugins.keys()],
+    reply: async (message, signal) => {
+      if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
+      return answer(message, signal);
+    },
+    async close() {
+      await runtime.stop();
+      await runtime.close();
+      workspace.dispose();
+    },
+  };
+}
+
+function unconfigured({ provider }: Config): string {
+  return `No model key: set ${provider.keyVariable} in the agent's environment or where the stack starts.`;
+}
+
+function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
+  const turns = new Turns(); // elizaOS discards a reply when the same room gets a newer message meanwhile
+  const usages = new AsyncLocalStorage<Usage>();
+  runtime.registerEvent("MODEL_USED", async ({ tokens }) => {
+    const usage = usages.getStore();
+    if (!usage) return;
+    usage.inputTokens += tokens?.prompt ?? 0;
+    usage.outputTokens += tokens?.completion ?? 0;
+  });
+
+  return ({ text, conversationId, userId }: Message, signal: AbortSignal): Promise<Reply> =>
+    turns.run(conversationId, async () => {
+      const usage: Usage = { inputTokens: 0, outputTokens: 0 };
+      try {
+        signal.throwIfAborted();
+        const id = (kind: string, name: string) => core.stringToUuid(`${config.agentId}:${kind}:${name}`);
+        const user = userId ?? `caller of ${conversationId}`;
+        const place = { entityId: id("user", user), roomId: id("room", conversationId) };
+        await runtime.ensureConnection({
+          ...place,
+          worldId: id("world", "messages"),
+          worldName: "Messages",
+          userName: userId ?? "user",
+          name: userId ?? "user",
+          source: "launchpad",
+          type: "DM",
+          channelId: conversationId,
+          messageServerId: id("server", "messages"),
+        });
+        const handled = usages.run(usage, () => handle(runtime, place, text, config.messageTimeoutMs));
+        const texts = await untilAborted(handled, signal);
+        return { text: texts.join("\n\n"), model: elizaModel(config), usage };
+      } catch (error) {
+        const { mapModelError } = await import("../model/errors.ts");
+        throw mapModelError(error, config.framework, signal.aborted);
+      }
+    });
+}
+
+/** Gives elizaOS one message and gathers what it says. An agent that decides to stay silent says nothing: an empty list. */
+async function handle(
+  runtime: ElizaRuntime,
+  place: { entityId: string; roomId: string },
+  text: string,
+  timeoutDuration: number,
+): Promise<string[]> {
+  const base = { agentId: runtime.agentId, roomId: place.roomId };
+  const content = { text, source: "launchpad", channelType: "DM" };
+  const message: ElizaMemory = {
+    ...base,
+    id: randomUUID(),
+    entityId: place.entityId,
+    content,
+    createdAt: Date.now(),
+  };
+  const texts: string[] = [];
+  const keep = async (said: ElizaContent): Promise<ElizaMemory[]> => {
+    if (!said.text?.trim()) return [];
+    texts.push(said.text);
+    const memory = {
+      ...base,
+      id: randomUUID(),
+      entityId: runtime.agentId,
+      content: said,
+      createdAt: Date.now(),
+    };
+    await runtime.createMemory(memory, "messages"); // elizaOS leaves this to its caller; without it the agent forgets
+    return [memory];
+  };
+  const result = await runtime.messageService?.handleMessage(runtime, message, keep, { timeoutDuration });
+  if (texts.length === 0 && !result?.responseContent?.actions?.length) {
+    throw new AgentError("MODEL_BAD_RESPONSE", "The model's answer has not the form that elizaOS asks for.");
+  }
+  return texts;
+}
+
+/** elizaOS cannot be interrupted: its work goes on, but nobody waits for it any longer. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,68 @@
+// The little of elizaOS 1.7 that the engine touches. Its own types are part of the optional install and cannot be relied on.
+
+export interface ElizaPlugin {
+  readonly name: string;
+  readonly schema?: unknown;
+  readonly dependencies?: readonly string[];
+}
+
+export interface ElizaContent {
+  readonly text?: string;
+  readonly actions?: readonly string[];
+  readonly [key: string]: unknown;
+}
+
+export interface ElizaMemory {
+  readonly id: string;
+  readonly entityId: string;
+  readonly agentId: string;
+  readonly roomId: string;
+  readonly content: ElizaContent;
+  readonly createdAt: number;
+}
+
+export interface ElizaDatabase {
+  init(): Promise<void>;
+  runPluginMigrations(plugins: readonly { name: string; schema: unknown }[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ElizaRuntime {
+  readonly agentId: string;
+  readonly plugins: readonly ElizaPlugin[];
+  readonly messageService: {
+    handleMessage(
+      runtime: ElizaRuntime,
+      message: ElizaMemory,
+      callback: (content: ElizaContent) => Promise<ElizaMemory[]>,
+      options: { timeoutDuration: number },
+    ): Promise<{ didRespond: boolean; responseContent: ElizaContent | null }>;
+  } | null;
+  registerPlugin(plugin: ElizaPlugin): Promise<void>;
+  initialize(): Promise<void>;
+  getModel(type: string): unknown;
+  registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
+  ensureConnection(connection: Record<string, unknown>): Promise<void>;
+  createMemory(memory: ElizaMemory, table: string): Promise<string>;
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ElizaUsage {
+  readonly tokens?: { readonly prompt?: number; readonly completion?: number };
+}
+
+export interface ElizaCore {
+  readonly AgentRuntime: new (options: {
+    agentId: string;
+    character: Record<string, unknown>;
+    adapter: ElizaDatabase;
+    settings: Record<string, string>;
+  }) => ElizaRuntime;
+  stringToUuid(text: string): string;
+}
+
+export interface ElizaSql {
+  readonly default: ElizaPlugin;
+  createDatabaseAdapter(options: { dataDir: string }, agentId: string): ElizaDatabase;
+}

@@ -1,0 +1,43 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../../config.ts";
+
+export interface Workspace {
+  /** The folder of the agent's database. */
+  readonly databaseDir: string;
+  /** Removes the folder where it was only a temporary one. */
+  dispose(): void;
+}
+
+/**
+ * Makes the folder elizaOS works in, and moves the process there.
+ * elizaOS looks for a `.env` from the working directory upwards and puts what it finds into the environment: an empty one
+ * in the agent's own folder keeps the operator's out. SECRET_SALT, with which it encrypts, is made once per folder.
+ */
+export function openWorkspace(config: Config, env: NodeJS.ProcessEnv): Workspace {
+  const temporary = config.stateDir === undefined;
+  const folder = config.stateDir ?? mkdtempSync(join(tmpdir(), "agent-eliza-"));
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, ".env"), "");
+  process.chdir(folder);
+  env.SECRET_SALT = config.environment.SECRET_SALT ?? readSalt(folder);
+  env.LOG_LEVEL = config.environment.LOG_LEVEL ?? (config.logLevel === "DEBUG" ? "debug" : "warn");
+  env.LOG_JSON_FORMAT = "true";
+  env.ELIZA_DISABLE_UPDATE_CHECK = "true";
+  return {
+    databaseDir: join(folder, "pglite"),
+    dispose: () => {
+      if (temporary) rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function readSalt(folder: string): string {
+  const file = join(folder, "secret-salt");
+  if (existsSync(file)) return readFileSync(file, "utf8");
+  const salt = randomBytes(24).toString("base64url");
+  writeFileSync(file, salt, { mode: 0o600 });
+  return salt;
+}

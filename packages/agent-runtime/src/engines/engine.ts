@@ -1,0 +1,35 @@
+import type { Config } from "../config.ts";
+import type { Log } from "../log.ts";
+
+/** One message to an agent, already checked. */
+export interface Message {
+  readonly text: string;
+  readonly conversationId: string;
+  readonly userId: string | undefined;
+}
+
+export interface Reply {
+  readonly text: string;
+  /** The model that answered. */
+  readonly model: string;
+  readonly usage?: { readonly inputTokens: number; readonly outputTokens: number };
+}
+
+/** What makes an agent answer. The server knows nothing else of it. */
+export interface Engine {
+  readonly name: "model" | "eliza";
+  /** The model's name; undefined while no key is set. */
+  readonly model: string | undefined;
+  /** Plugins that are loaded. */
+  readonly plugins: readonly string[];
+  /**
+   * Answers one message.
+   * @throws AgentError for everything a caller should be told
+   */
+  reply(message: Message, signal: AbortSignal): Promise<Reply>;
+  /** Gives back what the engine holds (connections, files). */
+  close(): Promise<void>;
+}
+
+/** Makes an engine ready to answer. Throws ConfigurationError for what a person must change. */
+export type StartEngine = (config: Config, log: Log) => Promise<Engine>;

@@ -1,0 +1,100 @@
+// A plugin of the model engine is an npm package whose module exports, as its default,
+//   { name: string, tools?: Record<string, Tool>, init?(context): void | Promise<void> }
+// Tool is the AI SDK's: { description, inputSchema, execute }.
+import type { ToolSet } from "ai";
+import { ConfigurationError, describe } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import { isMissing, isPackageName } from "../packages.ts";
+
+export interface PluginContext {
+  readonly agentId: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly log: Log;
+}
+
+export interface ModelPlugin {
+  readonly name: string;
+  readonly tools?: ToolSet;
+  readonly init?: (context: PluginContext) => void | Promise<void>;
+}
+
+/**
+ * Loads the plugins and runs their init, in order.
+ * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED
+ */
+export async function loadPlugins(names: readonly string[], context: PluginContext): Promise<ModelPlugin[]> {
+  const missing = names.filter((name) => !isInstalled(name));
+  if (missing.length > 0) throw pluginsNotFound(missing);
+  const plugins: ModelPlugin[] = [];
+  for (const name of names) {
+    const plugin = await load(name);
+    const clash = Object.keys(plugin.tools ?? {}).find((tool) =>
+      plugins.some((other) => tool in (other.tools ?? {})),
+    );
+    if (clash !== undefined) {
+      throw new ConfigurationError(
+        "PLUGIN_INVALID",
+        `Plugin ${name} brings a tool "${clash}" that another one has.`,
+        {
+          plugin: name,
+        },
+      );
+    }
+    try {
+      await plugin.init?.(context);
+    } catch (error) {
+      throw new ConfigurationError("PLUGIN_FAILED", `Plugin ${name} failed to start: ${describe(error)}`, {
+        plugin: name,
+      });
+    }
+    plugins.push(plugin);
+  }
+  return plugins;
+}
+
+/** The error of packages that are not installed, all named at once. */
+export function pluginsNotFound(missing: readonly string[]): ConfigurationError {
+  const list = missing.join(", ");
+  const message =
+    missing.length === 1
+      ? `Plugin ${list} is not installed where agents run. Check its name, or ask the operator to install it.`
+      : `Plugins ${list} are not installed where agents run. Check their names, or ask the operator to install them.`;
+  return new ConfigurationError("PLUGIN_NOT_FOUND", message, { plugins: missing });
+}
+
+function isInstalled(name: string): boolean {
+  if (!isPackageName(name)) return false;
+  try {
+    import.meta.resolve(name);
+    return true;
+  } catch (error) {
+    return !isMissing(error, name); // an installed package without a main entry is there, but no plugin
+  }
+}
+
+async function load(name: string): Promise<ModelPlugin> {
+  let plugin: unknown;
+  try {
+    plugin = ((await import(name)) as { default?: unknown }).default;
+  } catch (error) {
+    throw new ConfigurationError("PLUGIN_FAILED", `Plugin ${name} cannot be loaded: ${describe(error)}`, {
+      plugin: name,
+    });
+  }
+  if (isPlugin(plugin)) return plugin;
+  throw new ConfigurationError(
+    "PLUGIN_INVALID",
+    `Package ${name} is installed but is no plugin: its default export must be { name, tools?, init? }.`,
+    { plugin: name },
+  );
+}
+
+function isPlugin(value: unknown): value is ModelPlugin {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, tools, init } = value as Record<string, unknown>;
+  return (
+    typeof name === "string" &&
+    (tools === undefined || (typeof tools === "object" && tools !== null)) &&
+    (init === undefined || typeof init === "function")
+  );
+}

@@ -1,0 +1,42 @@
+// Plugins are npm packages. Nothing but a package's name is accepted: no path, no URL, no module of Node itself.
+import { readFileSync } from "node:fs";
+import { builtinModules, findPackageJSON } from "node:module";
+
+const NAME = /^(@[a-z0-9][a-z0-9._-]*\/)?[a-z0-9][a-z0-9._-]*$/;
+
+/** True where the text may name an npm package that can be a plugin. */
+export function isPackageName(name: string): boolean {
+  return name.length <= 214 && NAME.test(name) && !builtinModules.includes(name);
+}
+
+/** Scopes and prefixes under which elizaOS plugins are published. */
+const ELIZA_NAME = /^(@elizaos\/|@elizaos-plugins\/|elizaos-plugin-)/;
+
+/**
+ * Tells whether a plugin needs elizaOS: by its name, or because its package says it depends on @elizaos/core.
+ * @param from file URL of the module the plugin is looked up from
+ */
+export function needsEliza(plugin: string, from: string): boolean {
+  if (ELIZA_NAME.test(plugin)) return true;
+  if (!isPackageName(plugin)) return false;
+  const manifest = readManifest(plugin, from);
+  return ["dependencies", "peerDependencies"].some((kind) => {
+    const list = manifest?.[kind];
+    return typeof list === "object" && list !== null && "@elizaos/core" in list;
+  });
+}
+
+function readManifest(plugin: string, from: string): Record<string, unknown> | undefined {
+  try {
+    const file = findPackageJSON(plugin, from);
+    return file === undefined ? undefined : JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return undefined; // not installed here; whoever loads it says so
+  }
+}
+
+/** True for the error of a missing package itself, not of something missing inside an installed one. */
+export function isMissing(error: unknown, name: string): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === "ERR_MODULE_NOT_FOUND" && message.includes(`'${name}'`);
+}

@@ -1,0 +1,79 @@
+import type { IncomingMessage } from "node:http";
+import { z } from "zod";
+import type { Message } from "../engines/engine.ts";
+import { AgentError } from "../errors.ts";
+
+export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
+/** Longest text of one message: more than any model's useful prompt, less than a body. */
+export const MAX_TEXT = 100_000;
+
+const identifier = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[\x21-\x7e]+$/, "must be printable ASCII without spaces");
+
+const messageSchema = z.strictObject({
+  text: z
+    .string()
+    .max(MAX_TEXT, `must have at most ${MAX_TEXT} characters`)
+    .refine((text) => text.trim() !== "", "must not be empty"),
+  conversationId: identifier.nullish(),
+  userId: identifier.nullish(),
+});
+
+/**
+ * Reads a message from a request's body.
+ * @param newId makes the id of a conversation that begins here
+ * @throws AgentError UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, VALIDATION_ERROR (with one problem per field)
+ */
+export async function readMessage(request: IncomingMessage, newId: () => string): Promise<Message> {
+  // Only JSON: a web page of another origin can send any other type without asking the browser first.
+  const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
+  if (type !== "application/json") {
+    throw new AgentError(
+      "UNSUPPORTED_MEDIA_TYPE",
+      "Send the message as JSON, with Content-Type: application/json.",
+    );
+  }
+  const body = parseJson(await readBody(request));
+  const result = messageSchema.safeParse(body);
+  if (!result.success) {
+    const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
+    throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
+  }
+  const { text, conversationId, userId } = result.data;
+  return { text, conversationId: conversationId ?? newId(), userId: userId ?? undefined };
+}
+
+function toProblems(issue: z.core.$ZodIssue): [string, string][] {
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => [key.slice(0, 100), "is not a known field"]);
+  return [[issue.path.join(".") || "body", issue.message]];
+}
+
+/** Reads on past the limit, discarding, so that a sender who is only a little over it gets to read the refusal. */
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // The iterator must not destroy the request when the loop ends early: the answer goes over the same socket.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks.length = 0;
+    if (size > MAX_DISCARDED_BYTES) break;
+  }
+  if (size <= MAX_BODY_BYTES) return Buffer.concat(chunks);
+  throw new AgentError("PAYLOAD_TOO_LARGE", `A body may have at most ${MAX_BODY_BYTES} bytes.`);
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    throw new AgentError("VALIDATION_ERROR", "The body is not JSON.", {
+      details: { body: "must be a JSON object" },
+    });
+  }
+}

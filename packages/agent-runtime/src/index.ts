@@ -1,0 +1,3 @@
+export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
+export { EXIT } from "./errors.ts";
+export { compileCacheDir, runtimeProgram } from "./paths.ts";

@@ -1,0 +1,109 @@
+// The program's only voice: one JSON object a line on stdout. What libraries print is caught and becomes such a line too,
+// so that whoever reads stdout never meets anything else.
+import { writeSync } from "node:fs";
+
+export const LEVELS = ["DEBUG", "INFO", "WARN", "ERROR"] as const;
+export type Level = (typeof LEVELS)[number];
+export type Metadata = Record<string, unknown>;
+
+/** Longest message kept; the rest is cut, so that one line never costs a reader megabytes. */
+const MAX_MESSAGE = 8_000;
+
+export interface Log {
+  debug(message: string, metadata?: Metadata): void;
+  info(message: string, metadata?: Metadata): void;
+  warn(message: string, metadata?: Metadata): void;
+  error(message: string, metadata?: Metadata): void;
+  /** The same log under another source name. */
+  named(source: string): Log;
+}
+
+export interface LogOptions {
+  readonly source?: string;
+  readonly level?: Level;
+  /** Values that must never be written; each is replaced by `[secret]`. */
+  readonly secrets?: readonly string[];
+  readonly write?: (line: string) => void;
+}
+
+/**
+ * Makes a log.
+ * @returns a log whose lines hold timestamp, level, message, source and metadata
+ */
+export function createLog(options: LogOptions = {}): Log {
+  const { source = "runtime", level = "INFO", secrets = [], write = writeLine } = options;
+  const lowest = LEVELS.indexOf(level);
+  const at =
+    (lineLevel: Level) =>
+    (message: string, metadata: Metadata = {}) => {
+      if (LEVELS.indexOf(lineLevel) < lowest) return;
+      write(redact(formatLine(lineLevel, message, source, metadata), secrets));
+    };
+  return {
+    debug: at("DEBUG"),
+    info: at("INFO"),
+    warn: at("WARN"),
+    error: at("ERROR"),
+    named: (name) => createLog({ ...options, source: name }),
+  };
+}
+
+function formatLine(level: Level, message: string, source: string, metadata: Metadata): string {
+  const text = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
+  const line = { timestamp: new Date().toISOString(), level, message: text, source, metadata };
+  try {
+    return JSON.stringify(line);
+  } catch {
+    return JSON.stringify({ ...line, metadata: {} }); // a cycle or a BigInt in the metadata must not lose the message
+  }
+}
+
+/** Replaces each secret in a line, as it stands and as JSON would escape it. */
+export function redact(line: string, secrets: readonly string[]): string {
+  let clean = line;
+  for (const secret of secrets) {
+    clean = clean.replaceAll(secret, "[secret]");
+    const escaped = JSON.stringify(secret).slice(1, -1);
+    if (escaped !== secret) clean = clean.replaceAll(escaped, "[secret]");
+  }
+  return clean;
+}
+
+/** Writes past process.stdout, so that captureOutput never sees our own lines. A gone reader is no reason to crash. */
+function writeLine(line: string): void {
+  let rest = Buffer.from(`${line}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EAGAIN") continue; // the pipe is full: its reader is behind
+      return;
+    }
+  }
+}
+
+/** Turns everything printed by libraries, to stdout or stderr, into log lines of the source "output". */
+export function captureOutput(log: Log): void {
+  const output = log.named("output");
+  for (const [stream, say] of [
+    [process.stdout, output.info],
+    [process.stderr, output.warn],
+  ] as const) {
+    let pending = "";
+    const write = (chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
+      pending += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString();
+      const lines = pending.split("\n");
+      pending = lines.pop() ?? "";
+      for (const line of lines) if (line.trim() !== "") say(stripAnsi(line));
+      const callback = typeof encoding === "function" ? encoding : done;
+      if (typeof callback === "function") callback();
+      return true;
+    };
+    stream.write = write as typeof stream.write;
+  }
+}
+
+function stripAnsi(line: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: terminal colours begin with the control character ESC
+  return line.replace(/\u001b\[[0-9;]*m/g, "");
+}

@@ -1,0 +1,12 @@
+import { fileURLToPath } from "node:url";
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** The program to run: `node <runtimeProgram>` with the environment described in this package's README. */
+export const runtimeProgram = path("main.ts");
+
+/** Compiled code kept between starts, inside the package: a shared temporary folder could be written by others. */
+export const compileCacheDir = path("../.cache/compile");
+
+/** Where the optional elizaOS part is installed. */
+export const defaultElizaDir = path("../eliza");

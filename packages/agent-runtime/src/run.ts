@@ -1,0 +1,117 @@
+// The life of the program: configure, start the engine, listen, stop.
+import { fstatSync } from "node:fs";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createAgent } from "./agent.ts";
+import { type Config, readConfig } from "./config.ts";
+import { engineName, loadEngine } from "./engines/choose.ts";
+import { ConfigurationError, describe, EXIT } from "./errors.ts";
+import { createAgentServer } from "./http/server.ts";
+import { captureOutput, createLog, type Log } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+
+/** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
+export async function run(): Promise<void> {
+  let log = createLog();
+  const fail = (error: unknown) => process.exit(report(error, log));
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  try {
+    const config = readConfig(process.env);
+    log = createLog({ level: config.logLevel, secrets: config.secrets });
+    captureOutput(log);
+    await start(config, log);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function start(config: Config, log: Log): Promise<void> {
+  let stop: ((reason: string) => void) | undefined;
+  let stopped: string | undefined;
+  // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
+  onStopRequest((reason) => {
+    stopped ??= reason;
+    stop?.(reason);
+  });
+
+  const name = engineName(config);
+  if (name === "model" && config.platforms.length > 0) {
+    log.warn("The model engine serves no platform: messages come by POST /message", {
+      platforms: config.platforms,
+    });
+  }
+  const startEngine = await loadEngine(name);
+  const engine = await startEngine(config, log.named(name));
+  const metrics = createMetrics(config);
+  const agent = createAgent(config, engine, metrics, log.named("agent"));
+  const server = createAgentServer(agent, metrics, log.named("http"));
+  const port = await listen(server, config);
+  log.info("listening", {
+    port,
+    host: config.host,
+    engine: engine.name,
+    model: engine.model ?? "unconfigured",
+    plugins: engine.plugins,
+    milliseconds: Math.round(process.uptime() * 1000),
+  });
+
+  stop = once(async (reason: string) => {
+    log.info("Stopping", { reason });
+    await agent.stop(); // /ready says 503 from here; the port stays open until the last message is answered
+    const closed = new Promise((done) => server.close(done));
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), 500).unref();
+    await closed;
+    await engine.close();
+    log.info("Stopped", { reason });
+    process.exit(EXIT.ok);
+  });
+  if (stopped !== undefined) stop(stopped);
+}
+
+function listen(server: Server, { host, port }: Config): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+/** SIGTERM, SIGINT, and the end of a piped stdin: the parent is gone. Any other stdin (a terminal, /dev/null) says nothing. */
+function onStopRequest(stop: (reason: string) => void): void {
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  if (!isPipe(0)) return;
+  process.stdin.on("error", () => stop("stdin closed"));
+  process.stdin.on("end", () => stop("stdin closed"));
+  process.stdin.resume();
+}
+
+function isPipe(descriptor: number): boolean {
+  try {
+    const stat = fstatSync(descriptor);
+    return stat.isFIFO() || stat.isSocket();
+  } catch {
+    return false; // no stdin at all
+  }
+}
+
+function once(action: (reason: string) => Promise<void>): (reason: string) => void {
+  let done = false;
+  return (reason) => {
+    if (done) return;
+    done = true;
+    void action(reason);
+  };
+}
+
+/** Writes the last line and says with which code to exit. */
+function report(error: unknown, log: Log): number {
+  if (error instanceof ConfigurationError) {
+    log.error(error.message, { reason: error.reason, ...error.facts });
+    return EXIT.configuration;
+  }
+  const reason = (error as NodeJS.ErrnoException)?.code === "EADDRINUSE" ? "PORT_IN_USE" : "CRASHED";
+  log.error(describe(error), { reason, stack: error instanceof Error ? error.stack : undefined });
+  return EXIT.crash;
+}
