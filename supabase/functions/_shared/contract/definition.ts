@@ -1,0 +1,128 @@
+/** What runs: the bodies that create and change an agent. A null field counts as left out at creation, and clears in a change. */
+import { z } from "zod";
+import { character } from "./character.ts";
+import { aBody, anObject, flag, list, numeric, text, textBytes, whole } from "./primitives.ts";
+import { resourceChanges, resources, scalingPolicy } from "./quantities.ts";
+
+const KIBI = 1024;
+
+/** An npm package name, scoped or not, with an optional `@version`. */
+const PLUGIN = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9A-Za-z.^~*+-]{1,64})?$/;
+export const PLATFORM = /^[a-z0-9][a-z0-9_-]{0,31}$/;
+const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+
+const aPackage = "Must be an npm package name, with or without @version";
+const plugins = list(z.string(aPackage).max(214, aPackage).regex(PLUGIN, aPackage), 50).meta({
+  example: ["@elizaos/plugin-discord"],
+});
+
+const aPlatform = 'Must be a short lower-case name such as "discord"';
+const platforms = list(z.string(aPlatform).regex(PLATFORM, aPlatform), 20).meta({ example: ["discord"] });
+
+const environment = z
+  .record(
+    z
+      .string()
+      .regex(ENVIRONMENT_NAME, "Name must be letters, digits and underscores, not beginning with a digit"),
+    textBytes(32 * KIBI).nullable(),
+    anObject,
+  )
+  .refine((value) => Object.keys(value).length <= 100, { error: "Must have at most 100 entries" })
+  .meta({
+    maxProperties: 100,
+    description: "Secrets, as environment variables; null removes one. Kept in Vault and never shown again.",
+  });
+
+export const supabaseConfig = z
+  .strictObject(
+    {
+      project_ref: text(100).nullish(),
+      database_url: text(4096).nullish().meta({ description: "Kept in Vault and never shown again." }),
+      real_time: z
+        .strictObject({ enabled: flag().nullish(), channels: list(text(200), 100).nullish() }, anObject)
+        .nullish(),
+      storage: z
+        .strictObject({ bucket: text(100).nullish(), public_access: flag().nullish() }, anObject)
+        .nullish(),
+    },
+    anObject,
+  )
+  .meta({ id: "SupabaseConfig" });
+
+/** Model configuration, as in the HIVE specification. */
+export const settings = z
+  .strictObject(
+    {
+      temperature: numeric(0, 2).nullish(),
+      max_tokens: whole(1, 1_000_000).nullish(),
+      presence_penalty: numeric(-2, 2).nullish(),
+      frequency_penalty: numeric(-2, 2).nullish(),
+      top_p: numeric(0, 1).nullish(),
+      stop: list(z.string("Must be text"), 16).nullish(),
+    },
+    anObject,
+  )
+  .meta({ id: "ModelSettings" });
+
+const agentName = text(100, 1).meta({
+  description: "What people call the agent.",
+  example: "my-trading-bot",
+});
+
+const fields = {
+  description: text(2000).nullish(),
+  role: text(200).nullish().meta({ description: "Title of the agent." }),
+  avatar: text(2048)
+    .refine((value) => /^https?:\/\/\S+$/.test(value), { error: "Must be an http or https URL" })
+    .nullish(),
+  character: character.nullish(),
+  plugins: plugins.nullish(),
+  platforms: platforms.nullish(),
+  environment: environment.nullish(),
+  supabase_config: supabaseConfig.nullish(),
+  scaling_policy: scalingPolicy.nullish(),
+  framework: text(32).nullish().meta({ description: "AI provider.", example: "openai" }),
+  model: text(100).nullish().meta({ description: "Left out: the provider's default.", example: "gpt-4o" }),
+  system_prompt: text(64 * KIBI).nullish(),
+  settings: settings.nullish(),
+};
+
+/** POST /api/agents */
+export const launchRequest = z
+  .strictObject({ agentName, ...fields, resources: resources.nullish() }, aBody)
+  .meta({ id: "LaunchAgentRequest" });
+
+/** PUT /api/agents/{agentId}: a field left out stays, null clears one; objects with parts are merged part by part. */
+export const updateRequest = z
+  .strictObject({ agentName: agentName.optional(), ...fields, resources: resourceChanges.nullish() }, aBody)
+  .refine((value) => Object.keys(value).length > 0, { error: "Must name at least one field to change" })
+  .meta({ id: "UpdateAgentRequest", minProperties: 1 });
+
+/** POST /api/agents/{agentId}/scale: a policy left out stays, null removes it. */
+export const scaleRequest = z
+  .strictObject({ replicas: whole(0, 100), scaling_policy: scalingPolicy.nullish() }, aBody)
+  .refine(
+    ({ replicas, scaling_policy: policy }) => within(replicas, policy?.min_replicas, policy?.max_replicas),
+    {
+      path: ["replicas"],
+      error: "Must lie within scaling_policy",
+    },
+  )
+  .meta({ id: "ScaleAgentRequest" });
+
+function within(value: number, min: number | null | undefined, max: number | null | undefined): boolean {
+  return value >= (min ?? 0) && value <= (max ?? value);
+}
+
+/** POST /api/agents/{agentId}/rollback: no revision means the one before the present. */
+export const rollbackRequest = z
+  .strictObject({ revision: whole(1, 999_999_999).nullish() }, aBody)
+  .meta({ id: "RollbackAgentRequest" });
+
+/** Verbs that take no input accept no body, or an empty object. */
+export const emptyRequest = z.strictObject({}, aBody).meta({ id: "EmptyRequest" });
+
+export type LaunchAgentRequest = z.input<typeof launchRequest>;
+export type UpdateAgentRequest = z.input<typeof updateRequest>;
+export type ScaleAgentRequest = z.input<typeof scaleRequest>;
+export type RollbackAgentRequest = z.input<typeof rollbackRequest>;

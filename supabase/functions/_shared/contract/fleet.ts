@@ -1,0 +1,38 @@
+/** Revisions of one agent, and verbs over all agents of a user. */
+import { z } from "zod";
+import { agentId, timestamp, userId } from "./primitives.ts";
+
+const revision = z
+  .object({
+    revision: z.int().min(1),
+    createdAt: timestamp,
+  })
+  .meta({ id: "Revision" });
+
+/** GET …/revisions, newest first */
+export const revisionList = z
+  .object({
+    agentId,
+    user_id: userId,
+    revisions: z.array(revision),
+    total: z.int().min(0),
+    limit: z.int(),
+    offset: z.int(),
+  })
+  .meta({ id: "RevisionList" });
+
+/** POST /api/agents/stop-all */
+export const allStopped = z
+  .object({
+    user_id: userId,
+    status: z.literal("STOPPING"),
+    stopped: z.int().min(0).meta({ description: "How many agents this request stops." }),
+    agents: z.array(agentId),
+    message: z.string(),
+    timestamp,
+  })
+  .meta({ id: "StoppedAgents" });
+
+export type Revision = z.infer<typeof revision>;
+export type RevisionList = z.infer<typeof revisionList>;
+export type StoppedAgents = z.infer<typeof allStopped>;

@@ -1,0 +1,10 @@
+/** The contract: one description of every request and response of `/api`. Imports only zod. */
+export * from "./agents.ts";
+export * from "./character.ts";
+export * from "./definition.ts";
+export * from "./errors.ts";
+export * from "./fleet.ts";
+export * from "./monitoring.ts";
+export * from "./primitives.ts";
+export * from "./quantities.ts";
+export * from "./queries.ts";

@@ -1,0 +1,57 @@
+/** What an agent uses, and what it says. */
+import { z } from "zod";
+import { agentId, timestamp, userId } from "./primitives.ts";
+
+const figure = z.number().nullable();
+const usage = z.object({ usage: figure, limit: figure, percentage: figure });
+
+/** GET …/metrics; a figure nobody could measure is null. */
+export const agentMetrics = z
+  .object({
+    agentId,
+    user_id: userId,
+    metrics: z.object({
+      cpu: usage.meta({ description: "Cores." }),
+      memory: usage.meta({ description: "Bytes." }),
+      network: z.object({ bytesIn: figure, bytesOut: figure }),
+      requests: z.object({ total: figure, success: figure, errors: figure, rate: figure }),
+      supabase: z.object({
+        database_connections: figure,
+        real_time_subscriptions: figure,
+        rls_queries_per_minute: figure,
+        auth_requests_per_hour: figure,
+      }),
+    }),
+    timestamp: timestamp.nullable(),
+  })
+  .meta({ id: "AgentMetrics" });
+
+export const logLevels = ["INFO", "WARN", "ERROR", "DEBUG"] as const;
+const logLevel = z.enum(logLevels).meta({ id: "LogLevel" });
+
+const logEntry = z
+  .object({
+    id: z.string(),
+    timestamp,
+    level: logLevel,
+    message: z.string(),
+    source: z.string().nullable(),
+    metadata: z.record(z.string(), z.unknown()).nullable(),
+  })
+  .meta({ id: "LogEntry" });
+
+/** GET …/logs */
+export const agentLogs = z
+  .object({
+    agentId,
+    user_id: userId,
+    logs: z.array(logEntry),
+    totalLines: z.int().min(0),
+    truncated: z.boolean(),
+    real_time_available: z.boolean(),
+  })
+  .meta({ id: "AgentLogs" });
+
+export type AgentMetrics = z.infer<typeof agentMetrics>;
+export type LogEntry = z.infer<typeof logEntry>;
+export type AgentLogs = z.infer<typeof agentLogs>;

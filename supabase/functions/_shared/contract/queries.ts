@@ -1,0 +1,52 @@
+/** Query parameters. They arrive as text: a whole number is read before its schema judges it. */
+import { z } from "zod";
+import { PLATFORM } from "./definition.ts";
+import { logLevels } from "./monitoring.ts";
+import { activities, phases, whole } from "./primitives.ts";
+
+const MAX_INTEGER = 2_147_483_647;
+
+/** Accepts any case, as the specification's filters do. */
+const oneOf = <T extends readonly [string, ...string[]]>(values: T) =>
+  z
+    .string()
+    .transform((value) => value.toUpperCase())
+    .pipe(z.enum(values, `Must be one of: ${values.join(", ")}`))
+    .meta({ enum: [...values] });
+
+const offset = whole(0, MAX_INTEGER).default(0).meta({ description: "How many to skip." });
+const limit = whole(1, 100).default(20).meta({ description: "Number of results." });
+
+/** GET /api/agents */
+export const listQuery = z.strictObject({
+  limit,
+  offset,
+  status: oneOf([...phases, ...activities])
+    .optional()
+    .meta({ description: "Filter by status, in any case." }),
+  platform: z
+    .string()
+    .regex(PLATFORM, "Must be a short lower-case name")
+    .optional()
+    .meta({ description: "Filter by platform." }),
+});
+
+/** GET …/revisions */
+export const pageQuery = z.strictObject({ limit, offset });
+
+/** GET …/logs */
+export const logsQuery = z.strictObject({
+  lines: whole(1, 1000).default(100).meta({ description: "Number of log lines." }),
+  since: z
+    .string()
+    .regex(/^\d{1,6}[smhd]$/, "Must be a time span such as 45s, 30m, 1h or 2d")
+    .optional()
+    .meta({ description: "Only lines of this last span of time.", example: "1h" }),
+  level: oneOf(logLevels).optional().meta({ description: "Filter by log level." }),
+});
+
+export const noQuery = z.strictObject({});
+
+export type ListQuery = z.input<typeof listQuery>;
+export type PageQuery = z.input<typeof pageQuery>;
+export type LogsQuery = z.input<typeof logsQuery>;

@@ -1,0 +1,53 @@
+/** The one call that a request makes: POST /rest/v1/rpc/<function>, as the caller. */
+import type { Config } from "./env.ts";
+
+export interface RpcCall {
+  readonly rpc: string;
+  /** JSON text of the arguments. */
+  readonly args: string;
+}
+
+export interface RpcRequest extends RpcCall {
+  readonly requestId: string;
+  /** The client's headers, of which a few travel on. */
+  readonly client: Headers;
+  /** The client's key, from the header or the query. */
+  readonly apikey: string | null;
+  readonly idempotencyKey: string | null;
+}
+
+export type Rpc = (request: RpcRequest) => Promise<Response>;
+
+/** Longer than the database's own statement timeout (8 s), shorter than any gateway's patience. */
+const TIMEOUT_MS = 20_000;
+const forwarded = ["authorization", "user-agent", "x-forwarded-for"];
+
+/**
+ * Makes the client. Connections are kept alive by the platform's fetch.
+ * @param config where PostgREST is
+ * @param send the platform's fetch, or a test's
+ * @returns a function that rejects when PostgREST cannot be reached in time
+ */
+export function rpcClient(config: Config, send: typeof fetch = fetch): Rpc {
+  return ({ rpc, args, requestId, client, apikey, idempotencyKey }) => {
+    const headers: Record<string, string> = {
+      "content-type": "application/json",
+      accept: "application/json",
+      "x-request-id": requestId,
+    };
+    for (const name of forwarded) {
+      const value = client.get(name);
+      if (value !== null) headers[name] = value;
+    }
+    const key = apikey ?? config.publishableKey;
+    if (key !== undefined) headers.apikey = key;
+    if (idempotencyKey !== null) headers["idempotency-key"] = idempotencyKey;
+    return send(`${config.restUrl}/rpc/${rpc}`, {
+      method: "POST",
+      headers,
+      body: args,
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  };
+}

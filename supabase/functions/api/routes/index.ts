@@ -1,0 +1,7 @@
+/** The route table: every verb of `/api`. The router and the OpenAPI document are both made from it. */
+import type { Route } from "../../_shared/route.ts";
+import { agentRoutes } from "./agents.ts";
+import { lifecycleRoutes } from "./lifecycle.ts";
+import { monitoringRoutes } from "./monitoring.ts";
+
+export const routes: readonly Route[] = [...agentRoutes, ...lifecycleRoutes, ...monitoringRoutes];
