@@ -9,10 +9,9 @@ const Keys = z.object({
   publishableKey: z.string().regex(/^sb_publishable_.{22,}$/),
   secretKey: z.string().regex(/^sb_secret_.{22,}$/),
   webhookSecret: z.string().min(32),
-  dbPassword: z.string().min(16),
 });
 
-/** Everything secret of one data folder. */
+/** What is secret in one data folder, the database's passwords apart (postgres/credentials.ts keeps those). */
 export type StackKeys = z.infer<typeof Keys>;
 
 /** New random keys. */
@@ -23,7 +22,6 @@ export function generateKeys(): StackKeys {
     publishableKey: `sb_publishable_${random(24)}`,
     secretKey: `sb_secret_${random(24)}`,
     webhookSecret: random(32),
-    dbPassword: random(18),
   };
 }
 

@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { readEnvironment } from "../environment.ts";
+import { reasonOf, StackError } from "../errors.ts";
+import { ROOT, type Stack, startStack } from "../stack.ts";
+import { HELP, parseOptions } from "./options.ts";
+import { createProgress, readyText } from "./output.ts";
+
+// What a stop may take. After it this process ends anyway, and the guardian ends what is left.
+const STOP_MS = 4500;
+
+/**
+ * `npm start`: starts the stack, says where it is and runs until SIGINT, SIGTERM or SIGHUP.
+ * Exits with 2 for a wrong command line, 1 when the stack cannot start, 0 when it was asked to end.
+ */
+export async function main(args: readonly string[]): Promise<void> {
+  let options: ReturnType<typeof parseOptions>;
+  try {
+    options = parseOptions(args);
+  } catch (error) {
+    fail(error, 2);
+  }
+  if (options.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+
+  const begun = performance.now();
+  const progress = createProgress(process.stderr);
+  const ending = new AbortController();
+  let stack: Stack | undefined;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (ending.signal.aborted) process.exit(1); // asked twice: at once
+      ending.abort(new StackError("Stopped."));
+      setTimeout(() => process.exit(1), STOP_MS).unref();
+      if (stack) void end(stack);
+    });
+  }
+
+  try {
+    stack = await startStack(
+      {
+        port: options.port,
+        dbPort: options.dbPort,
+        cluster: options.cluster,
+        environment: readEnvironment(process.env, join(ROOT, "supabase/functions/.env")),
+        log: (message) => progress.note(message),
+        onState: (name, state) => progress.service(name, state),
+        ...(options.ephemeral ? {} : { dataDir: options.dataDir }),
+      },
+      ending.signal,
+    );
+  } catch (error) {
+    progress.end();
+    if (ending.signal.aborted) process.exit(0);
+    fail(error, 1);
+  }
+  progress.end();
+  if (options.json) process.stdout.write(`${JSON.stringify(stack.urls)}\n`);
+  else process.stdout.write(readyText(stack.urls, performance.now() - begun));
+  if (ending.signal.aborted) await end(stack);
+}
+
+async function end(stack: Stack): Promise<never> {
+  await stack.stop();
+  process.exit(0);
+}
+
+function fail(error: unknown, code: number): never {
+  const text = error instanceof StackError ? error.message : `The stack could not start: ${reasonOf(error)}`;
+  process.stderr.write(`${text}\n`);
+  process.exit(code);
+}

@@ -1,0 +1,117 @@
+import { link, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { codeOf, StackError } from "./errors.ts";
+import { isRunning, startTimeOf } from "./supervise/process-table.ts";
+
+const ProcessId = z.object({ pid: z.number().int(), start: z.string() });
+type ProcessId = z.infer<typeof ProcessId>;
+
+/** What the lock says: the stack that uses the folder, and the guardian that cleans up after it. */
+const Lock = ProcessId.extend({ guardian: ProcessId.optional() });
+
+/** The folder of one stack, locked for this process. */
+export interface DataDir {
+  path: string;
+  /** Deleted when the stack stops. */
+  ephemeral: boolean;
+  storage: string;
+  controller: string;
+  logs: string;
+  /** Writes the guardian into the lock: a later start waits until it has cleaned up. */
+  nameGuardian(pid: number): Promise<void>;
+  /** Gives the folder up (an ephemeral one is deleted). */
+  release(): Promise<void>;
+}
+
+/**
+ * Opens (makes, where needed) and locks a data folder. Takes its path, or nothing for a temporary one.
+ * Throws StackError, one sentence each, when the folder cannot be used or another stack uses it.
+ */
+export async function openDataDir(path: string | undefined): Promise<DataDir> {
+  const ephemeral = path === undefined;
+  const folder = ephemeral ? await mkdtemp(join(tmpdir(), "launchpad-")) : resolve(path);
+  try {
+    for (const part of ["", "storage", "controller", "logs"])
+      await mkdir(join(folder, part), { recursive: true });
+  } catch (error) {
+    throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
+  }
+  const lock = join(folder, "lock");
+  const own: ProcessId = { pid: process.pid, start: startTimeOf(process.pid) ?? "" };
+  await takeLock(lock, own, folder);
+  return {
+    path: folder,
+    ephemeral,
+    storage: join(folder, "storage"),
+    controller: join(folder, "controller"),
+    logs: join(folder, "logs"),
+    async nameGuardian(pid) {
+      await put(lock, { ...own, guardian: { pid, start: startTimeOf(pid) ?? "" } });
+    },
+    async release() {
+      await rm(ephemeral ? folder : lock, { recursive: true, force: true });
+    },
+  };
+}
+
+async function takeLock(lock: string, own: ProcessId, folder: string): Promise<void> {
+  const mine = `${lock}.${process.pid}`;
+  await writeFile(mine, JSON.stringify(own)).catch((error: unknown) => {
+    throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
+  });
+  try {
+    for (;;) {
+      try {
+        await link(mine, lock); // fails where a lock is: nobody can take it between a look and a write
+        return;
+      } catch (error) {
+        if (codeOf(error) !== "EEXIST") throw error;
+      }
+      await clearStaleLock(lock, folder);
+    }
+  } finally {
+    await rm(mine, { force: true });
+  }
+}
+
+/** Removes the lock of a stack that is gone, after its guardian has finished; throws when the stack is there. */
+async function clearStaleLock(lock: string, folder: string): Promise<void> {
+  const held = await readLock(lock);
+  if (held && isRunning(held)) {
+    throw new StackError(
+      `The data folder ${folder} is used by another stack (process ${held.pid}); stop that one, or choose another folder with --data-dir.`,
+    );
+  }
+  // The system tells nobody but its parent when the guardian ends, so this looks.
+  for (let waited = 0; held?.guardian && isRunning(held.guardian) && waited < 15_000; waited += 50)
+    await sleep(50);
+  const stale = `${lock}.stale.${process.pid}`;
+  await rename(lock, stale).catch(() => {}); // another start may have been faster: then its lock decides
+  const moved = await readLock(stale);
+  if (moved && isRunning(moved)) await rename(stale, lock);
+  else await rm(stale, { force: true });
+}
+
+async function readLock(file: string): Promise<z.infer<typeof Lock> | undefined> {
+  try {
+    return Lock.parse(JSON.parse(await readFile(file, "utf8")));
+  } catch {
+    return undefined; // none, or half-written by a stack that was killed meanwhile
+  }
+}
+
+async function put(file: string, value: object): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(value));
+  await rename(`${file}.new`, file);
+}
+
+function explain(code: string | undefined): string {
+  if (code === "ENOTDIR" || code === "EEXIST") return "a file is in its place";
+  if (code === "EACCES" || code === "EPERM") return "this user may not write there";
+  if (code === "EROFS") return "it is on a read-only disk";
+  if (code === "ENOSPC") return "the disk is full";
+  return code ?? "unknown reason";
+}

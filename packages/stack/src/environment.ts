@@ -1,0 +1,77 @@
+import { readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
+import { codeOf, StackError } from "./errors.ts";
+
+/** Settings of model providers: they reach the functions, the controller and, through it, the agents. */
+const PROVIDER_SETTINGS = [
+  "OPENAI_API_KEY",
+  "OPENAI_BASE_URL",
+  "ANTHROPIC_API_KEY",
+  "ANTHROPIC_BASE_URL",
+  "GOOGLE_GENERATIVE_AI_API_KEY",
+  "GOOGLE_GENERATIVE_AI_BASE_URL",
+] as const;
+
+/** What a program needs of a machine's environment to run at all and to reach the outside. */
+const MACHINE_SETTINGS = [
+  "PATH",
+  "HOME",
+  "TMPDIR",
+  "LANG",
+  "TZ",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "SSL_CERT_FILE",
+  "NODE_EXTRA_CA_CERTS",
+];
+
+export interface Environment {
+  /** For every child. */
+  machine: Record<string, string>;
+  /** For the functions and the controller. */
+  provider: Record<string, string>;
+  /** For the functions: everything in `supabase/functions/.env`. */
+  functions: Record<string, string>;
+  /** For the controller: its own settings (LAUNCHPAD_…), where someone tunes them. */
+  controller: Record<string, string>;
+}
+
+/**
+ * What reaches the children of the environment and of `supabase/functions/.env`; where both name a setting, the
+ * environment wins. Nothing else of the environment is handed on. Throws StackError when the file cannot be read.
+ */
+export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Environment {
+  const file = readEnvFile(envFile);
+  const provider = { ...pick(file, PROVIDER_SETTINGS), ...pick(env, PROVIDER_SETTINGS) };
+  return {
+    machine: pick(env, MACHINE_SETTINGS),
+    provider,
+    functions: { ...file, ...provider },
+    controller: pick(
+      env,
+      Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_")),
+    ),
+  };
+}
+
+function readEnvFile(path: string): Record<string, string> {
+  try {
+    return pick(parseEnv(readFileSync(path, "utf8")));
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return {};
+    throw new StackError(`The settings in ${path} cannot be read (${codeOf(error)}).`);
+  }
+}
+
+function pick(
+  from: NodeJS.Dict<string>,
+  names: readonly string[] = Object.keys(from),
+): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const name of names) {
+    const value = from[name];
+    if (value !== undefined && value !== "") kept[name] = value;
+  }
+  return kept;
+}

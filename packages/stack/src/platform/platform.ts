@@ -1,0 +1,61 @@
+import type { FetchHandler } from "../gateway/in-process.ts";
+import type { Mailbox } from "../mailbox/mailbox.ts";
+import { createObjectFiles } from "./object-files.ts";
+
+export interface PlatformOptions {
+  /** The connection of the role `supabase_lite`. */
+  dbUrl: string;
+  jwtSecret: string;
+  /** The gateway: links in e-mails point there. */
+  siteUrl: string;
+  storageDir: string;
+  mailbox: Mailbox;
+}
+
+export interface Platform {
+  /** Serves /auth/v1 and /storage/v1. */
+  handler: FetchHandler;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts auth and storage (@supabase/lite) inside this process. Their tables are there already (the bootstrap of the
+ * database makes them), and API keys are the gateway's matter. The library is loaded here, not at the
+ * top: it takes 0.2 s, during which Postgres starts.
+ */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  process.env.LITE_TELEMETRY = "0";
+  const [{ App, setExperimental }, { createPostgresConnection }] = await Promise.all([
+    import("@supabase/lite"),
+    import("@supabase/lite/postgres"),
+  ]);
+  const connection = createPostgresConnection({
+    url: options.dbUrl,
+    postgresOptions: { max: 6, idle_timeout: 60, onnotice: () => {} },
+  });
+  const app = new App({
+    connection,
+    api: { external_url: options.siteUrl },
+    auth: {
+      enabled: true,
+      jwt_secret: options.jwtSecret,
+      site_url: options.siteUrl,
+      additional_redirect_urls: ["http://localhost:*/**", "http://127.0.0.1:*/**"],
+      email: { enable_signup: true, enable_confirmations: false },
+    },
+    storage: { enabled: true, file_size_limit: "512MiB" },
+    db: { migrations: { enabled: false } },
+    options: {
+      server: { disableStudio: true, disableFallback: true, apiKeys: false },
+      drivers: { email: options.mailbox },
+    },
+  });
+  app._storageAdapter = createObjectFiles(options.storageDir);
+  await app.init();
+  // After init, which would print a warning meant for lite's own command line. Requests ask for this flag.
+  setExperimental("storage", true);
+  return {
+    handler: async (request) => await app.fetch(request),
+    stop: async () => await connection.close(),
+  };
+}

@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import { z } from "zod";
+import type { Environment } from "../environment.ts";
+import type { StackKeys } from "../keys.ts";
+import type { Child } from "../supervise/child.ts";
+import type { Guardian } from "../supervise/guardian.ts";
+import { readyEvent, startReadyChild } from "./ready-child.ts";
+
+const Ready = z.object({ port: z.number().int().positive(), ingressPort: z.number().int().positive() });
+
+export interface ControllerOptions {
+  root: string;
+  gatewayUrl: string;
+  /** The ports of an earlier life (kept over a restart), or 0. */
+  ports: { port: number; ingressPort: number };
+  cluster: "processes" | "kubernetes";
+  stateDir: string;
+  keys: StackKeys;
+  environment: Environment;
+  guardian: Guardian;
+  log: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/**
+ * Starts the controller and waits for its ready line. Returns the process and its two ports (webhooks and health;
+ * the agents' ingress). Throws when it cannot start.
+ */
+export async function startController(
+  options: ControllerOptions,
+): Promise<{ child: Child; port: number; ingressPort: number }> {
+  const gateway = new URL(options.gatewayUrl);
+  const { child, ready } = await startReadyChild(
+    {
+      name: "controller",
+      command: process.execPath,
+      args: ["--max-semi-space-size=2", join(options.root, "packages/controller/src/main.ts")],
+      cwd: options.root,
+      env: {
+        ...options.environment.machine,
+        ...options.environment.provider,
+        ...options.environment.controller,
+        NODE_COMPILE_CACHE: join(options.root, ".cache", "node"),
+        LAUNCHPAD_SUPABASE_URL: options.gatewayUrl,
+        LAUNCHPAD_SECRET_KEY: options.keys.secretKey,
+        LAUNCHPAD_WEBHOOK_SECRET: options.keys.webhookSecret,
+        LAUNCHPAD_HOST: "127.0.0.1",
+        LAUNCHPAD_PORT: String(options.ports.port),
+        LAUNCHPAD_INGRESS_PORT: String(options.ports.ingressPort),
+        LAUNCHPAD_CLUSTER: options.cluster,
+        LAUNCHPAD_STATE_DIR: options.stateDir,
+        LAUNCHPAD_AGENT_URL_TEMPLATE: `http://{agentId}.agents.localhost:${gateway.port}`,
+      },
+      stop: [{ signal: "SIGTERM", graceMs: 2500 }],
+    },
+    {
+      guardian: options.guardian,
+      parse: (line) => readyEvent(line),
+      log: options.log,
+      timeoutMs: 20_000,
+      signal: options.signal,
+    },
+  );
+  const ports = Ready.safeParse(ready);
+  if (ports.success) return { child, ...ports.data };
+  await child.stop();
+  throw new Error(`controller did not start: its ready line names no ports (${JSON.stringify(ready)})`);
+}

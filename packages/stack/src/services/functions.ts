@@ -1,0 +1,80 @@
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Environment } from "../environment.ts";
+import { type EdgeFunction, findDeno } from "../functions/discover.ts";
+import type { StackKeys } from "../keys.ts";
+import type { Child } from "../supervise/child.ts";
+import type { Guardian } from "../supervise/guardian.ts";
+import { readyEvent, startReadyChild } from "./ready-child.ts";
+
+const HOST = fileURLToPath(new URL("../functions/serve.ts", import.meta.url));
+
+export interface FunctionOptions {
+  fn: EdgeFunction;
+  root: string;
+  gatewayUrl: string;
+  keys: StackKeys;
+  environment: Environment;
+  guardian: Guardian;
+  log: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/**
+ * Starts one edge function in its own Deno process, with the variables that hosted injects and its own deno.json.
+ * It may use the network and read the functions and installed packages; nothing else of this machine.
+ * Returns the process and the port it listens on. Throws when the function cannot start.
+ */
+export async function startFunction(options: FunctionOptions): Promise<{ child: Child; port: number }> {
+  const { fn, root, keys } = options;
+  const config = fn.config ? ["--config", fn.config] : ["--no-config"];
+  const readable = [
+    dirname(dirname(fn.entry)),
+    join(root, "packages"),
+    join(root, "node_modules"),
+    join(root, "package.json"),
+  ];
+  const { child, ready } = await startReadyChild(
+    {
+      name: `function ${fn.name}`,
+      command: findDeno(),
+      args: [
+        "run",
+        ...config,
+        "--node-modules-dir=manual", // packages come from npm ci; nothing is downloaded at start
+        "--no-remote",
+        "--no-lock",
+        "--no-prompt",
+        "--quiet",
+        "--v8-flags=--max-old-space-size=256", // hosted's limit
+        "--allow-net",
+        "--allow-env",
+        `--allow-read=${readable.join(",")}`,
+        HOST,
+        fn.entry,
+      ],
+      cwd: root,
+      env: {
+        ...options.environment.machine,
+        ...options.environment.functions,
+        DENO_DIR: join(root, ".cache", "deno"),
+        DENO_NO_UPDATE_CHECK: "1",
+        NO_COLOR: "1",
+        SUPABASE_URL: options.gatewayUrl,
+        SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
+        SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
+        SUPABASE_ANON_KEY: keys.publishableKey,
+        SUPABASE_SERVICE_ROLE_KEY: keys.secretKey,
+      },
+      stop: [{ signal: "SIGTERM", graceMs: 500 }],
+    },
+    {
+      guardian: options.guardian,
+      parse: (line) => readyEvent(line)?.port,
+      log: options.log,
+      timeoutMs: 20_000,
+      signal: options.signal,
+    },
+  );
+  return { child, port: Number(ready) };
+}

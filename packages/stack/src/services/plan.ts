@@ -1,0 +1,211 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { DataDir } from "../data-dir.ts";
+import { findFunctions } from "../functions/discover.ts";
+import { startGateway } from "../gateway/server.ts";
+import type { StackKeys } from "../keys.ts";
+import type { Logs } from "../logs.ts";
+import { createMailbox } from "../mailbox/mailbox.ts";
+import { type Platform, startPlatform } from "../platform/platform.ts";
+import { prepareDatabase } from "../postgres/prepare.ts";
+import { type Postgres, startPostgres } from "../postgres/server.ts";
+import { startPostgrest } from "../postgrest.ts";
+import type { StackOptions } from "../stack.ts";
+import { type Exit, endGroup } from "../supervise/child.ts";
+import type { EndOrder, Guardian } from "../supervise/guardian.ts";
+import { startTimeOf } from "../supervise/process-table.ts";
+import type { ServiceSpec } from "../supervise/supervisor.ts";
+import { putWebhookTarget } from "../vault.ts";
+import { startController } from "./controller.ts";
+import { startFunction } from "./functions.ts";
+
+/** What becomes known while the services start. */
+export interface StackState {
+  gatewayUrl: string;
+  dbUrl: string;
+  controllerUrl: string;
+}
+
+export interface PlanContext {
+  options: StackOptions;
+  root: string;
+  dataDir: DataDir;
+  keys: StackKeys;
+  guardian: Guardian;
+  logs: Logs;
+  state: StackState;
+  health: () => Record<string, string>;
+}
+
+type Live = {
+  postgres?: Postgres;
+  platform?: Platform;
+  rest?: { host: string; port: number };
+  functions: Map<string, { host: string; port: number } | undefined>;
+  ingress?: { host: string; port: number };
+};
+
+const HOST = "127.0.0.1";
+
+/**
+ * The services of the stack, who needs whom, and how each is started (again).
+ * The gateway comes first, so that a taken port is known before any work is done; a stop goes the other way round:
+ * the controller reports through the gateway until its end, Postgres goes last.
+ */
+export function planServices(context: PlanContext): ServiceSpec[] {
+  const { options, root, dataDir, keys, guardian, logs, state } = context;
+  const functions = findFunctions(join(root, "supabase/functions"));
+  const live: Live = { functions: new Map(functions.map(({ name }) => [name, undefined])) };
+  const mailbox = createMailbox();
+  const environment = options.environment;
+  const controllerPorts = { port: 0, ingressPort: 0 };
+  let dbPort = options.dbPort;
+  let restPort = 0;
+
+  /** The guardian learns of a process that its own module has started. */
+  const watchOver = (order: EndOrder, pid: number) => {
+    guardian.pipe.write(`add ${order} ${pid} ${startTimeOf(pid) ?? ""}\n`);
+  };
+
+  const gateway: ServiceSpec = {
+    name: "gateway",
+    needs: [],
+    async start() {
+      const started = await startGateway(options.port, {
+        keys,
+        mailbox,
+        rest: () => live.rest,
+        platform: () => live.platform?.handler,
+        functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
+        agents: () => live.ingress,
+        health: context.health,
+      });
+      state.gatewayUrl = started.url;
+      return { stop: () => started.close() };
+    },
+  };
+
+  const postgres: ServiceSpec = {
+    name: "postgres",
+    needs: [],
+    async start() {
+      const { promise: exited, resolve } = Promise.withResolvers<Exit>();
+      const started = await startPostgres({
+        dataDir: dataDir.path,
+        port: dbPort,
+        durable: !dataDir.ephemeral,
+        onExit: ({ code, signal }) => resolve({ code, signal }),
+        onLog: (line) => logs.write("postgres", line),
+      });
+      watchOver("last", started.pid);
+      dbPort = started.port; // a restart keeps it
+      live.postgres = started;
+      state.dbUrl = started.url("postgres");
+      return { exited, stop: () => started.stop() };
+    },
+  };
+
+  const schema: ServiceSpec = {
+    name: "schema",
+    needs: ["postgres"],
+    async start() {
+      await prepareDatabase(live.postgres!);
+      return { stop: async () => {} };
+    },
+  };
+
+  const rest: ServiceSpec = {
+    name: "rest",
+    needs: ["schema"],
+    async start() {
+      delete live.rest;
+      const { promise: exited, resolve } = Promise.withResolvers<Exit>();
+      const started = await startPostgrest({
+        dbUrl: live.postgres!.url("authenticator"),
+        jwtSecret: keys.jwtSecret,
+        port: restPort,
+        onExit: ({ code, signal }) => resolve({ code, signal }),
+        onLog: (line) => logs.write("rest", line),
+      });
+      watchOver("first", started.pid);
+      restPort = started.port;
+      live.rest = { host: HOST, port: restPort };
+      return { exited, stop: () => started.stop() };
+    },
+  };
+
+  const platform: ServiceSpec = {
+    name: "auth and storage",
+    needs: ["gateway", "postgres"],
+    async start() {
+      const started = await startPlatform({
+        dbUrl: live.postgres!.url("supabase_lite"),
+        jwtSecret: keys.jwtSecret,
+        siteUrl: state.gatewayUrl,
+        storageDir: dataDir.storage,
+        mailbox,
+      });
+      live.platform = started;
+      return { stop: () => started.stop() };
+    },
+  };
+
+  const edge = functions.map((fn): ServiceSpec => {
+    const name = `function ${fn.name}`;
+    return {
+      name,
+      needs: ["gateway"],
+      async start(signal) {
+        live.functions.set(fn.name, undefined);
+        const log = (line: string) => {
+          logs.write(`function-${fn.name}`, line);
+        };
+        const { child, port } = await startFunction({
+          fn,
+          root,
+          gatewayUrl: state.gatewayUrl,
+          keys,
+          environment,
+          guardian,
+          log,
+          signal,
+        });
+        live.functions.set(fn.name, { host: HOST, port });
+        return { exited: child.exited, stop: () => child.stop() };
+      },
+    };
+  });
+
+  const controller: ServiceSpec = {
+    name: "controller",
+    needs: ["gateway", "rest"],
+    async start(signal) {
+      delete live.ingress;
+      const { child, port, ingressPort } = await startController({
+        root,
+        gatewayUrl: state.gatewayUrl,
+        ports: controllerPorts,
+        cluster: options.cluster,
+        stateDir: dataDir.controller,
+        keys,
+        environment,
+        guardian,
+        log: (line) => logs.write("controller", line),
+        signal,
+      });
+      Object.assign(controllerPorts, { port, ingressPort }); // a restart keeps them: webhooks and agents' URLs stay
+      live.ingress = { host: HOST, port: ingressPort };
+      state.controllerUrl = `http://${HOST}:${port}`;
+      // Agents end by themselves when their controller is gone; what does not is ended here.
+      void child.exited.then(() => endGroup(child.pid, 3000));
+      await putWebhookTarget(state.dbUrl, {
+        controllerUrl: state.controllerUrl,
+        webhookSecret: keys.webhookSecret,
+      });
+      return { exited: child.exited, stop: () => child.stop() };
+    },
+  };
+  const hasController = existsSync(join(root, "packages/controller/src/main.ts"));
+
+  return [gateway, postgres, schema, rest, platform, ...edge, ...(hasController ? [controller] : [])];
+}

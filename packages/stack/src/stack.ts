@@ -1,0 +1,136 @@
+import { fileURLToPath } from "node:url";
+import { type DataDir, openDataDir } from "./data-dir.ts";
+import type { Environment } from "./environment.ts";
+import { loadKeys } from "./keys.ts";
+import { openLogs, rotateLogs } from "./logs.ts";
+import { planServices, type StackState } from "./services/plan.ts";
+import { type Guardian, startGuardian } from "./supervise/guardian.ts";
+import { type ServiceState, Supervisor } from "./supervise/supervisor.ts";
+
+/** The repository: migrations, functions and the other packages are found from here. */
+export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+export interface StackOptions {
+  /** 0: any free port. */
+  port: number;
+  dbPort: number;
+  /** Absent: a temporary folder, deleted when the stack stops. */
+  dataDir?: string;
+  cluster: "processes" | "kubernetes";
+  environment: Environment;
+  /** What a person should see: a service that died, what a function logs. */
+  log: (message: string) => void;
+  onState?: (service: string, state: ServiceState) => void;
+}
+
+/** Where a running stack is reached; the line that `--json` prints. */
+export interface StackUrls {
+  apiUrl: string;
+  dbUrl: string;
+  publishableKey: string;
+  secretKey: string;
+  functionsUrl: string;
+  realtimeUrl: string;
+  storageUrl: string;
+  mailboxUrl: string;
+  controllerUrl: string;
+}
+
+export interface Stack {
+  urls: StackUrls;
+  dataDir: string;
+  /** Ends everything in order; safe to call again. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the embedded stack and returns when all of it is ready. Throws StackError (one sentence for a person) or
+ * another Error when it cannot; nothing of it is left then.
+ */
+export async function startStack(options: StackOptions, signal?: AbortSignal): Promise<Stack> {
+  const dataDir = await openDataDir(options.dataDir);
+  let guardian: Guardian | undefined;
+  try {
+    guardian = startGuardian();
+    await dataDir.nameGuardian(guardian.pid);
+    if (dataDir.ephemeral) guardian.removeAfterwards(dataDir.path);
+    return await startServices(options, dataDir, guardian, signal);
+  } catch (error) {
+    await guardian?.release();
+    await dataDir.release();
+    throw error;
+  }
+}
+
+async function startServices(
+  options: StackOptions,
+  dataDir: DataDir,
+  guardian: Guardian,
+  signal: AbortSignal | undefined,
+): Promise<Stack> {
+  const keys = await loadKeys(dataDir.path);
+  const logs = openLogs(dataDir.logs);
+  const supervisor = new Supervisor({
+    log(message) {
+      logs.write("stack", `${new Date().toISOString()} ${message}`);
+      options.log(message);
+    },
+    ...(options.onState ? { onState: options.onState } : {}),
+  });
+  const state: StackState = { gatewayUrl: "", dbUrl: "", controllerUrl: "" };
+  const plan = planServices({
+    options,
+    root: ROOT,
+    dataDir,
+    keys,
+    guardian,
+    logs,
+    state,
+    health: () => supervisor.states(),
+  });
+  await rotateLogs(
+    dataDir.logs,
+    ["stack", ...plan.map(({ name }) => name.replaceAll(/\W+/g, "-"))].map((name) => `${name}.log`),
+  );
+
+  const stopServices = async () => {
+    await supervisor.stop();
+    await logs.close();
+  };
+  const onAbort = () => void supervisor.stop();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await supervisor.start(plan);
+    signal?.throwIfAborted();
+  } catch (error) {
+    await stopServices();
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+
+  let stopped: Promise<void> | undefined;
+  const { gatewayUrl } = state;
+  return {
+    dataDir: dataDir.path,
+    urls: {
+      apiUrl: gatewayUrl,
+      dbUrl: state.dbUrl,
+      publishableKey: keys.publishableKey,
+      secretKey: keys.secretKey,
+      functionsUrl: `${gatewayUrl}/functions/v1`,
+      realtimeUrl: `${gatewayUrl.replace("http", "ws")}/realtime/v1`,
+      storageUrl: `${gatewayUrl}/storage/v1`,
+      mailboxUrl: `${gatewayUrl}/mailbox`,
+      controllerUrl: state.controllerUrl,
+    },
+    stop() {
+      stopped ??= stopServices().then(async () => {
+        await guardian.release();
+        await dataDir.release();
+      });
+      return stopped;
+    },
+  };
+}
