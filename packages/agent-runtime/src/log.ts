@@ -94,12 +94,35 @@ export function captureOutput(log: Log): void {
       pending += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString();
       const lines = pending.split("\n");
       pending = lines.pop() ?? "";
-      for (const line of lines) if (line.trim() !== "") say(stripAnsi(line));
+      for (const line of lines) if (line.trim() !== "") relay(output, stripAnsi(line), say);
       const callback = typeof encoding === "function" ? encoding : done;
       if (typeof callback === "function") callback();
       return true;
     };
     stream.write = write as typeof stream.write;
+  }
+}
+
+/** Logs one printed line; elizaOS prints JSON with a level of its own, which is kept. */
+function relay(output: Log, line: string, say: Log["info"]): void {
+  const entry = line.startsWith("{") ? parseEntry(line) : undefined;
+  if (!entry) {
+    say(line);
+    return;
+  }
+  const { levelName, msg, args } = entry;
+  const level =
+    LEVELS.find((known) => known.toLowerCase() === levelName) ?? (levelName === "fatal" ? "ERROR" : "INFO");
+  const write = { DEBUG: output.debug, INFO: output.info, WARN: output.warn, ERROR: output.error }[level];
+  write(String(msg), Array.isArray(args) && args.length > 0 ? { args } : {});
+}
+
+function parseEntry(line: string): { levelName?: unknown; msg: unknown; args?: unknown } | undefined {
+  try {
+    const entry = JSON.parse(line);
+    return "msg" in entry ? entry : undefined;
+  } catch {
+    return undefined;
   }
 }
 

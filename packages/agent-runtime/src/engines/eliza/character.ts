@@ -72,6 +72,10 @@ export function toElizaSettings(config: Config): Record<string, string> {
     [`${prefix}_LARGE_MODEL`]: model,
     [`${prefix}_SMALL_MODEL`]: model,
     ...Object.fromEntries(given.map(([name, value]) => [name, String(value)])),
+    // The name people know the bot's token by; the plugin knows it by another.
+    ...(config.environment.DISCORD_TOKEN !== undefined && {
+      DISCORD_API_TOKEN: config.environment.DISCORD_TOKEN,
+    }),
     ...config.environment,
   };
 }

@@ -6,6 +6,7 @@ import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Engine, Message, Reply } from "../engine.ts";
 import { Turns } from "../turns.ts";
+import { logModelWarnings } from "../warnings.ts";
 import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
 import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
@@ -28,6 +29,7 @@ export async function startElizaEngine(config: Config, log: Log): Promise<Engine
   const wanted =
     hasKey && !config.plugins.includes(provider) ? [...config.plugins, provider] : config.plugins;
   const plugins = await loadElizaPlugins(part, wanted);
+  logModelWarnings(log);
 
   const core = (await part.load(CORE)) as unknown as ElizaCore;
   const sql = (await part.load(SQL)) as unknown as ElizaSql;
@@ -49,7 +51,7 @@ export async function startElizaEngine(config: Config, log: Log): Promise<Engine
   return {
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
-    plugins: [...plugins.keys()],
+    plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
     reply: async (message, signal) => {
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
       return answer(message, signal);
@@ -91,7 +93,7 @@ function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
           userName: userId ?? "user",
           name: userId ?? "user",
           source: "launchpad",
-          type: "DM",
+          type: "API",
           channelId: conversationId,
           messageServerId: id("server", "messages"),
         });
@@ -113,7 +115,7 @@ async function handle(
   timeoutDuration: number,
 ): Promise<string[]> {
   const base = { agentId: runtime.agentId, roomId: place.roomId };
-  const content = { text, source: "launchpad", channelType: "DM" };
+  const content = { text, source: "launchpad", channelType: "API" };
   const message: ElizaMemory = {
     ...base,
     id: randomUUID(),

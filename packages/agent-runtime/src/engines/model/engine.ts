@@ -5,6 +5,7 @@ import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Engine, Message, Reply } from "../engine.ts";
 import { Turns } from "../turns.ts";
+import { logModelWarnings } from "../warnings.ts";
 import { Conversations } from "./conversations.ts";
 import { composeInstructions } from "./instructions.ts";
 import { loadPlugins } from "./plugins.ts";
@@ -44,9 +45,7 @@ export async function startModelEngine(config: Config, log: Log): Promise<Engine
 async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet, log: Log) {
   const { generateText, isStepCount } = await import("ai");
   const { mapModelError } = await import("./errors.ts");
-  globalThis.AI_SDK_LOG_WARNINGS = ({ warnings }) => {
-    for (const warning of warnings) log.warn("The model does not take a setting as it is", { warning });
-  };
+  logModelWarnings(log);
   const conversations = new Conversations();
   const turns = new Turns();
   const call = {

@@ -1,4 +1,4 @@
-import { APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
+import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
 import { AgentError } from "../../errors.ts";
 
 /**
@@ -16,17 +16,22 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   if (NoContentGeneratedError.isInstance(cause)) {
     return new AgentError("MODEL_BAD_RESPONSE", `${framework} answered without a reply.`, { cause });
   }
-  if (!APICallError.isInstance(cause)) {
-    // What the SDK throws of its own while reading an answer: a body that is no JSON, or not of the known form.
-    return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
-      cause,
-    });
+  const status = statusOf(cause);
+  if (status === null) {
+    if (AISDKError.isInstance(cause)) {
+      // What the SDK throws of its own while reading an answer: a body that is no JSON, or not of the known form.
+      return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
+        cause,
+      });
+    }
+    return new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause });
   }
-  const status = cause.statusCode;
   if (status === undefined)
     return new AgentError("MODEL_UNAVAILABLE", `${framework} cannot be reached.`, { cause });
   if (status === 429) {
-    const seconds = readRetryAfter(cause.responseHeaders?.["retry-after"]);
+    const seconds = readRetryAfter(
+      APICallError.isInstance(cause) ? cause.responseHeaders?.["retry-after"] : undefined,
+    );
     return new AgentError("MODEL_RATE_LIMITED", `${framework} refuses more requests for now (429).`, {
       cause,
       retryAfterSeconds: seconds ?? 10,
@@ -52,6 +57,15 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
     cause,
   });
+}
+
+/** The HTTP status a call failed with; undefined where the provider was not reached, null where it was no failed call. */
+function statusOf(cause: unknown): number | undefined | null {
+  if (APICallError.isInstance(cause)) return cause.statusCode;
+  // Google's own SDK, which elizaOS's plugin uses, throws errors of its own and fetch's as they are.
+  const { name, status, message } = (cause ?? {}) as { name?: unknown; status?: unknown; message?: unknown };
+  if (name === "ApiError" && typeof status === "number") return status;
+  return name === "TypeError" && message === "fetch failed" ? undefined : null;
 }
 
 function readRetryAfter(value: string | undefined): number | undefined {

@@ -1,0 +1,123 @@
+// Starts the program as the controller does, for tests: its own process, a pipe as stdin, a minimal environment.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { compileCacheDir, runtimeProgram } from "../paths.ts";
+
+export interface LogLine {
+  readonly timestamp: string;
+  readonly level: string;
+  readonly message: string;
+  readonly source: string;
+  readonly metadata: Record<string, unknown>;
+}
+
+/** A JSON answer. */
+export interface Answered {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown>;
+}
+
+export interface RunningAgent extends AsyncDisposable {
+  readonly process: ChildProcess;
+  readonly url: string;
+  /** Milliseconds from spawn to the line "listening". */
+  readonly readyAfter: number;
+  readonly lines: LogLine[];
+  readonly exited: Promise<number | null>;
+  get(path: string): Promise<Answered>;
+  say(body: unknown, init?: RequestInit): Promise<Answered>;
+}
+
+export interface AgentOptions {
+  readonly config?: Record<string, unknown>;
+  readonly environment?: Record<string, string>;
+}
+
+/** Runs the program until it listens, or until it ends: then it throws with what it logged. */
+export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
+  const launched = launch(options);
+  const listening = await launched.listening;
+  if (!listening) {
+    await launched[Symbol.asyncDispose]();
+    throw new Error(`The agent ended before it listened: ${JSON.stringify(launched.lines.at(-1))}`);
+  }
+  const url = `http://127.0.0.1:${listening.port}`;
+  const call = async (path: string, init?: RequestInit): Promise<Answered> => {
+    const response = await fetch(`${url}${path}`, init);
+    const text = await response.text();
+    const json = response.headers.get("content-type")?.startsWith("application/json");
+    return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : { text } };
+  };
+  return Object.assign(launched, {
+    url,
+    readyAfter: listening.after,
+    get: (path: string) => call(path),
+    say: (body: unknown, init: RequestInit = {}) =>
+      call("/message", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        ...init,
+      }),
+  });
+}
+
+/** Runs the program to its end. */
+export async function runToEnd(
+  options: AgentOptions = {},
+): Promise<{ code: number | null; lines: LogLine[] }> {
+  await using launched = launch(options);
+  const code = await launched.exited;
+  return { code, lines: launched.lines };
+}
+
+function launch({ config = {}, environment = {} }: AgentOptions) {
+  const folder = mkdtempSync(join(tmpdir(), "agent-test-"));
+  const file = join(folder, "agent.json");
+  writeFileSync(
+    file,
+    JSON.stringify({ agentId: "agent-test", name: "tester", plugins: [], revision: 3, ...config }),
+  );
+  const started = performance.now();
+  const child = spawn(process.execPath, [runtimeProgram], {
+    env: {
+      PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: compileCacheDir,
+      AGENT_ID: "agent-test",
+      AGENT_REPLICA: "agent-test-abc234",
+      AGENT_GENERATION: "7",
+      AGENT_CONFIG_FILE: file,
+      AGENT_STATE_DIR: join(folder, "state"),
+      AGENT_MODEL_RETRIES: "0",
+      ...environment,
+    },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const lines: LogLine[] = [];
+  const exited = once(child, "close").then(([code]) => code as number | null);
+  const found = Promise.withResolvers<{ port: number; after: number } | undefined>();
+  createInterface({ input: child.stdout }).on("line", (text) => {
+    const line = JSON.parse(text) as LogLine; // anything but JSON fails the test
+    lines.push(line);
+    if (line.source === "runtime" && line.message === "listening") {
+      found.resolve({ port: line.metadata.port as number, after: performance.now() - started });
+    }
+  });
+  exited.then(() => found.resolve(undefined));
+  return {
+    process: child,
+    lines,
+    exited,
+    listening: found.promise,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
