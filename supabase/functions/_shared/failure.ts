@@ -58,21 +58,23 @@ export function failureOf(
     return { code, message, details: asRecord(body.details), isolation, verified: status !== 401 };
   }
   if (status === 401) return invalidToken(message);
-  const known = fromDatabase(String(body.code ?? ""), status, message, subject);
+  const code = String(body.code ?? "");
+  if (!/^(?:[0-9A-Z]{5}|PGRST\d+)$/.test(code)) return foreign(status);
+  const known = fromDatabase(code, message, subject);
   return { ...known, isolation, verified: status < 500 && known.code !== "INVALID_JWT_TOKEN" };
 }
 
 type Known = Pick<Failure, "code" | "message">;
 
 /** Codes of Postgres (SQLSTATE) and PostgREST. Their own details may quote rows, so they are dropped. */
-function fromDatabase(code: string, status: number, message: string, subject: string | null): Known {
+function fromDatabase(code: string, message: string, subject: string | null): Known {
   if (code === "42501") {
     if (subject === null) return invalidToken("");
     return message.includes("row-level security")
       ? { code: "RLS_ACCESS_DENIED", message: "A row-level security policy refuses the change" }
       : { code: "INSUFFICIENT_PERMISSIONS", message: "The user lacks a required permission" };
   }
-  if (/^(?:22|23502|23514|PGRST1)/.test(code)) {
+  if (/^(?:22|23502|23514|PGRST10)/.test(code)) {
     return { code: "VALIDATION_ERROR", message: "A value is out of range or cannot be stored" };
   }
   if (code === "23505" || code === "23503") {
@@ -83,9 +85,7 @@ function fromDatabase(code: string, status: number, message: string, subject: st
   if (code === "57014") return { ...unreachable, message: "The Supabase backend did not answer in time" };
   if (code === "PGRST202")
     return { ...unreachable, message: "The Supabase backend lacks this function's migrations" };
-  if (/^(?:08|53|57|58|PGRST0)/.test(code)) return unreachable;
-  if (/^(?:[0-9A-Z]{5}|PGRST\d+)$/.test(code)) return defect;
-  return foreign(status);
+  return /^(?:08|53|57|58|PGRST0)/.test(code) ? unreachable : defect;
 }
 
 /** An answer that neither the RPC nor PostgREST wrote: a proxy's, or a wrong address. */

@@ -38,11 +38,29 @@ export const agentStatusReport = z
     agentId,
     name: z.string(),
     status: agentStatus,
+    activity: z.enum(["idle", "thinking", "responding", "error"]),
     user_id: userId,
     url,
+    reason: z
+      .string()
+      .nullable()
+      .meta({ description: "Why the phase is what it is, in one word.", example: "PLUGIN_NOT_FOUND" }),
+    message: z.string().nullable().meta({ description: "The same, in a sentence a person can act on." }),
+    conditions: z.array(condition),
+    generation: z.int().nullable().meta({ description: "What is wanted; null where never deployed." }),
+    observedGeneration: z
+      .int()
+      .nullable()
+      .meta({ description: "Up to which generation the cluster has followed." }),
+    revision: z.int().nullable(),
     health: z.object({
       overall: healthState,
-      kubernetes: z.object({ status: healthState, replicas, readyReplicas: replicas }),
+      kubernetes: z.object({
+        status: healthState,
+        replicas,
+        readyReplicas: replicas,
+        targetReplicas: replicas,
+      }),
       application: z.object({
         status: healthState,
         uptime: z.string().nullable().meta({ example: "2h 15m" }),
@@ -58,7 +76,6 @@ export const agentStatusReport = z
       project_ref: z.string().nullable(),
       tables: z.object({ conversations: z.string(), metrics: z.string(), logs: z.string() }),
     }),
-    conditions: z.array(condition).optional(),
     deployedAt: timestamp.nullable(),
     lastUpdated: timestamp,
   })
@@ -88,15 +105,33 @@ export const agentList = z
   })
   .meta({ id: "AgentList" });
 
-/** GET /api/agents/{agentId} */
+/** GET /api/agents/{agentId}: the whole definition. */
 export const agent = z
   .object({
     agentId,
     name: z.string(),
+    description: z.string().nullable(),
     status: agentStatus,
     user_id: userId,
-    createdAt: timestamp,
     url,
+    role: z.string().nullable(),
+    avatar: z.string().nullable(),
+    framework: z.string(),
+    model: z.string().nullable(),
+    system_prompt: z.string().nullable(),
+    settings: z.record(z.string(), z.unknown()),
+    character: z.record(z.string(), z.unknown()).nullable(),
+    plugins: z.array(z.string()),
+    platforms: z.array(z.string()),
+    resources: z.object({ memory: z.string(), cpu: z.string(), replicas }),
+    scaling_policy: z.record(z.string(), z.unknown()).nullable(),
+    supabase_config: z.record(z.string(), z.unknown()).nullable(),
+    environment: z.array(z.string()).meta({ description: "Names of the secrets." }),
+    generation: z.int().nullable(),
+    revision: z.int().nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    deployedAt: timestamp.nullable(),
   })
   .meta({ id: "Agent" });
 

@@ -95,7 +95,10 @@ export const launchRequest = z
 /** PUT /api/agents/{agentId}: a field left out stays, null clears one; objects with parts are merged part by part. */
 export const updateRequest = z
   .strictObject({ agentName: agentName.optional(), ...fields, resources: resourceChanges.nullish() }, aBody)
-  .refine((value) => Object.keys(value).length > 0, { error: "Must name at least one field to change" })
+  .refine((value) => Object.keys(value).length > 0, {
+    error: "Must name at least one field to change",
+    when: ({ issues }) => issues.length === 0,
+  })
   .meta({ id: "UpdateAgentRequest", minProperties: 1 });
 
 /** POST /api/agents/{agentId}/scale: a policy left out stays, null removes it. */

@@ -5,7 +5,13 @@ import { agentId, timestamp, userId } from "./primitives.ts";
 const revision = z
   .object({
     revision: z.int().min(1),
+    reason: z.string().meta({ example: "deploy" }),
+    createdBy: z.string().meta({ description: "`user:<id>`, or `system`." }),
     createdAt: timestamp,
+    current: z.boolean().nullable().meta({ description: "Whether this is what is wanted now." }),
+    spec: z
+      .record(z.string(), z.unknown())
+      .meta({ description: "The whole configuration; secrets by name and version only." }),
   })
   .meta({ id: "Revision" });
 

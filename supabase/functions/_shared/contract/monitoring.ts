@@ -3,6 +3,7 @@ import { z } from "zod";
 import { agentId, timestamp, userId } from "./primitives.ts";
 
 const figure = z.number().nullable();
+const count = z.int().min(0);
 const usage = z.object({ usage: figure, limit: figure, percentage: figure });
 
 /** GET …/metrics; a figure nobody could measure is null. */
@@ -10,11 +11,12 @@ export const agentMetrics = z
   .object({
     agentId,
     user_id: userId,
+    replicas: z.int().min(0).meta({ description: "Replicas that reported within two minutes." }),
     metrics: z.object({
       cpu: usage.meta({ description: "Cores." }),
       memory: usage.meta({ description: "Bytes." }),
       network: z.object({ bytesIn: figure, bytesOut: figure }),
-      requests: z.object({ total: figure, success: figure, errors: figure, rate: figure }),
+      requests: z.object({ total: count, success: count, errors: count, rate: z.number().min(0) }),
       supabase: z.object({
         database_connections: figure,
         real_time_subscriptions: figure,
@@ -22,7 +24,7 @@ export const agentMetrics = z
         auth_requests_per_hour: figure,
       }),
     }),
-    timestamp: timestamp.nullable(),
+    timestamp,
   })
   .meta({ id: "AgentMetrics" });
 
@@ -35,8 +37,8 @@ const logEntry = z
     timestamp,
     level: logLevel,
     message: z.string(),
-    source: z.string().nullable(),
-    metadata: z.record(z.string(), z.unknown()).nullable(),
+    source: z.string(),
+    metadata: z.record(z.string(), z.unknown()),
   })
   .meta({ id: "LogEntry" });
 

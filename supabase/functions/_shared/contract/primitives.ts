@@ -109,6 +109,9 @@ export const phases = [
 /** What an agent that was never deployed shows, and what may cover the phase while it works. */
 export const activities = ["IDLE", "THINKING", "RESPONDING", "ERROR"] as const;
 
+/** What an agent's row may show: a row does not outlive DELETING. */
+export const statuses = [...phases.filter((phase) => phase !== "DELETED"), ...activities] as const;
+
 export const agentStatus = z
   .enum([...phases, ...activities])
   .meta({ id: "AgentStatus", description: "A lifecycle phase, or the activity of an agent." });

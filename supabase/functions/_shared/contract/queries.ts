@@ -2,28 +2,24 @@
 import { z } from "zod";
 import { PLATFORM } from "./definition.ts";
 import { logLevels } from "./monitoring.ts";
-import { activities, phases, whole } from "./primitives.ts";
-
-const MAX_INTEGER = 2_147_483_647;
+import { statuses, whole } from "./primitives.ts";
 
 /** Accepts any case, as the specification's filters do. */
-const oneOf = <T extends readonly [string, ...string[]]>(values: T) =>
+const oneOf = (values: readonly string[]) =>
   z
     .string()
     .transform((value) => value.toUpperCase())
     .pipe(z.enum(values, `Must be one of: ${values.join(", ")}`))
     .meta({ enum: [...values] });
 
-const offset = whole(0, MAX_INTEGER).default(0).meta({ description: "How many to skip." });
+const offset = whole(0, 1_000_000).default(0).meta({ description: "How many to skip." });
 const limit = whole(1, 100).default(20).meta({ description: "Number of results." });
 
 /** GET /api/agents */
 export const listQuery = z.strictObject({
   limit,
   offset,
-  status: oneOf([...phases, ...activities])
-    .optional()
-    .meta({ description: "Filter by status, in any case." }),
+  status: oneOf(statuses).optional().meta({ description: "Filter by status, in any case." }),
   platform: z
     .string()
     .regex(PLATFORM, "Must be a short lower-case name")
@@ -39,7 +35,7 @@ export const logsQuery = z.strictObject({
   lines: whole(1, 1000).default(100).meta({ description: "Number of log lines." }),
   since: z
     .string()
-    .regex(/^\d{1,6}[smhd]$/, "Must be a time span such as 45s, 30m, 1h or 2d")
+    .regex(/^\d{1,5}[smhd]$/, "Must be a duration such as 45s, 30m, 1h or 2d")
     .optional()
     .meta({ description: "Only lines of this last span of time.", example: "1h" }),
   level: oneOf(logLevels).optional().meta({ description: "Filter by log level." }),
