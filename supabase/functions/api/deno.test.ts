@@ -1,0 +1,216 @@
+/** The function as it is deployed: a real Deno process, offline, over a counting upstream. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, it } from "node:test";
+import { tokenFor, Upstream, USER_ID } from "../_shared/testing/upstream.ts";
+
+const root = new URL("../../../", import.meta.url);
+
+/** Deno itself, not the launcher that its package puts on the path. */
+function denoBinary(): string {
+  const require = createRequire(import.meta.url);
+  const { optionalDependencies = {} } = require("deno/package.json") as { optionalDependencies?: object };
+  for (const name of Object.keys(optionalDependencies)) {
+    try {
+      return join(
+        dirname(require.resolve(`${name}/package.json`)),
+        process.platform === "win32" ? "deno.exe" : "deno",
+      );
+    } catch {
+      // another platform's package
+    }
+  }
+  throw new Error("Deno is not installed for this platform");
+}
+
+const upstream = new Upstream();
+const server = createServer(async (incoming, outgoing) => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(chunk as Buffer);
+  const answer = await upstream.fetch(`http://upstream${incoming.url}`, {
+    method: incoming.method ?? "GET",
+    headers: incoming.headers as Record<string, string>,
+    body: Buffer.concat(chunks),
+  });
+  outgoing.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
+});
+
+let deno: ChildProcess;
+let base = "";
+const lines: string[] = [];
+const authorization = `Bearer ${tokenFor()}`;
+
+before(async () => {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  deno = spawn(
+    denoBinary(),
+    [
+      ...["run", "--node-modules-dir=manual", "--no-remote", "--cached-only", "--no-lock", "--no-prompt"],
+      ...[
+        "--allow-net",
+        "--allow-env",
+        "--config",
+        "supabase/functions/api/deno.json",
+        "supabase/functions/api/index.ts",
+      ],
+    ],
+    {
+      cwd: root,
+      env: {
+        SUPABASE_URL: `http://127.0.0.1:${port}`,
+        SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_own"}',
+        DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0",
+        DENO_NO_UPDATE_CHECK: "1",
+        NO_COLOR: "1",
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  const listening = Promise.withResolvers<string>();
+  for (const stream of [deno.stdout!, deno.stderr!]) {
+    createInterface({ input: stream }).on("line", (line) => {
+      lines.push(line);
+      const address = /Listening on (http:\/\/[^/ ]+)/.exec(line)?.[1];
+      if (address !== undefined) listening.resolve(address);
+    });
+  }
+  deno.once("exit", (code) => listening.reject(new Error(`Deno ended with ${code}: ${lines.join("\n")}`)));
+  base = await listening.promise;
+});
+
+after(async () => {
+  if (deno.exitCode === null) {
+    deno.kill();
+    await once(deno, "exit");
+  }
+  server.closeAllConnections();
+  server.close();
+});
+
+const ask = (path: string, init: RequestInit = {}) => {
+  upstream.calls.length = 0;
+  return fetch(`${base}${path}`, {
+    ...init,
+    headers: { authorization, ...(init.headers as Record<string, string>) },
+  });
+};
+
+/** A request written piece by piece, as fetch cannot: the server may answer before its end. */
+async function stream(
+  path: string,
+  headers: Record<string, string>,
+  pieces: number,
+): Promise<IncomingMessage> {
+  upstream.calls.length = 0;
+  const request = httpRequest(`${base}${path}`, { method: "POST", headers: { authorization, ...headers } });
+  const answered = Promise.withResolvers<IncomingMessage>();
+  // The server may close the connection once it has answered.
+  request.on("error", (error) => answered.reject(error));
+  request.on("response", (response) => answered.resolve(response));
+  const piece = Buffer.alloc(64 * 1024, 0x20);
+  for (let sent = 0; sent < pieces && !request.destroyed; sent++) request.write(piece);
+  if (pieces > 0) request.end();
+  else request.flushHeaders();
+  const response = await answered.promise;
+  response.resume();
+  request.destroy();
+  return response;
+}
+
+describe("the function in Deno", () => {
+  it("relays a call, one for one", async () => {
+    const response = await ask("/api/agents", {
+      method: "POST",
+      headers: { "content-type": "application/json", "idempotency-key": "k" },
+      body: '{"agentName":"bot"}',
+    });
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), {
+      rpc: "launch_agent",
+      args: { definition: { agentName: "bot" } },
+    });
+    assert.equal(response.headers.get("x-ratelimit-remaining"), "95");
+    assert.equal(upstream.calls.length, 1);
+    const { headers } = upstream.calls[0]!;
+    assert.equal(headers.get("apikey"), "sb_publishable_own");
+    assert.equal(headers.get("idempotency-key"), "k");
+    assert.equal(headers.get("x-request-id"), response.headers.get("x-request-id"));
+  });
+
+  it("keeps its connection to the database", async () => {
+    let connections = 0;
+    server.on("connection", () => connections++);
+    for (let count = 0; count < 20; count++) await (await ask("/api/agents")).arrayBuffer();
+    assert.ok(connections <= 1, `${connections} new connections`);
+  });
+
+  it("names what is wrong", async () => {
+    const response = await ask("/api/agents/agent-1/scale", {
+      method: "POST",
+      body: '{"replicas":-1,"x":1}',
+    });
+    assert.equal(response.status, 415, "fetch declares text/plain");
+    const json = await ask("/api/agents/agent-1/scale", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"replicas":-1,"x":1}',
+    });
+    assert.equal(json.status, 400);
+    const { error } = (await json.json()) as { error: Record<string, unknown> };
+    assert.deepEqual(error.details, { replicas: "Must be a whole number from 0 to 100", x: "Unknown field" });
+    assert.equal(error.user_id, USER_ID);
+    assert.equal(upstream.calls.length, 1);
+  });
+
+  it("refuses a declared and a chunked body above 1 MiB, before its end", async () => {
+    const json = { "content-type": "application/json" };
+    const declared = await stream("/api/agents", { ...json, "content-length": "10000000" }, 0);
+    assert.equal(declared.statusCode, 413);
+    assert.equal(upstream.calls.length, 1);
+    const chunked = await stream("/api/agents", { ...json, "transfer-encoding": "chunked" }, 20);
+    assert.equal(chunked.statusCode, 413);
+    assert.equal(upstream.calls.length, 1);
+  });
+
+  it("answers 404, 405, HEAD, OPTIONS and the document", async () => {
+    assert.equal((await ask("/nothing")).status, 404);
+    const wrong = await ask("/api/agents", { method: "PATCH" });
+    assert.equal(wrong.status, 405);
+    assert.equal(wrong.headers.get("allow"), "GET, HEAD, POST, OPTIONS");
+    assert.equal((await ask("/api/agents", { method: "HEAD" })).status, 200);
+    assert.equal((await ask("/api/agents", { method: "OPTIONS" })).status, 204);
+    const document = await ask("/api/openapi.json");
+    assert.equal(((await document.json()) as { openapi: string }).openapi, "3.1.1");
+    assert.equal(upstream.calls.length, 0);
+  });
+
+  it("says so when the database is away, and recovers", async () => {
+    server.closeAllConnections();
+    const { port } = server.address() as AddressInfo;
+    const closed = once(server, "close");
+    server.close();
+    await closed;
+    assert.equal((await ask("/api/agents")).status, 503);
+    await once(server.listen(port, "127.0.0.1"), "listening");
+    assert.equal((await ask("/api/agents")).status, 200);
+  });
+
+  it("logs a JSON line per request", async () => {
+    const response = await ask("/api/agents", { headers: { "x-request-id": "trace-log" } });
+    await response.arrayBuffer();
+    while (!lines.some((line) => line.includes("trace-log"))) await once(deno.stdout!, "data");
+    const entry = JSON.parse(lines.find((line) => line.includes("trace-log")) ?? "") as Record<
+      string,
+      unknown
+    >;
+    assert.equal(entry.status, 200);
+    assert.equal(entry.source, "api");
+  });
+});
