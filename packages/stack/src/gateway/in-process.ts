@@ -39,7 +39,7 @@ async function reply(response: ServerResponse, answer: Response): Promise<void> 
     if (!name.startsWith("access-control-")) list.push(name, value);
   }
   for (const [name, value] of CORS_HEADERS) list.push(name, value);
-  response.writeHead(answer.status, answer.statusText, list);
+  response.writeHead(answer.status, list);
   if (answer.body && response.req.method !== "HEAD") {
     await pipeline(Readable.fromWeb(answer.body as Parameters<typeof Readable.fromWeb>[0]), response).catch(
       () => {

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openDataDir } from "./data-dir.ts";
+import { StackError } from "./errors.ts";
+
+async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-dir-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+const sentence = (pattern: RegExp) => (error: unknown) =>
+  error instanceof StackError && pattern.test(error.message) && !error.message.includes("\n");
+
+test("a second stack on the same folder is refused, by name and process", async (t) => {
+  const folder = await scratch(t);
+  const held = await openDataDir(folder);
+  await assert.rejects(
+    openDataDir(folder),
+    sentence(new RegExp(`used by another stack \\(process ${process.pid}\\)`)),
+  );
+  await held.release();
+  await (await openDataDir(folder)).release();
+});
+
+test("the lock of a stack that is gone is taken over, even half-written", async (t) => {
+  const folder = await scratch(t);
+  for (const left of [JSON.stringify({ pid: process.pid, start: "1" }), "", '{"pid":']) {
+    await writeFile(join(folder, "lock"), left);
+    const dir = await openDataDir(folder);
+    assert.equal(JSON.parse(await readFile(join(folder, "lock"), "utf8")).pid, process.pid);
+    await dir.release();
+    assert.ok(!existsSync(join(folder, "lock")));
+  }
+});
+
+test("a file in the folder's place is named", async (t) => {
+  const path = join(await scratch(t), "file");
+  await writeFile(path, "");
+  await assert.rejects(openDataDir(path), sentence(/cannot be used: a file is in its place\.$/));
+});
+
+test("a temporary folder is gone afterwards", async () => {
+  const dir = await openDataDir(undefined);
+  assert.ok(existsSync(dir.storage));
+  await dir.release();
+  assert.ok(!existsSync(dir.path));
+});

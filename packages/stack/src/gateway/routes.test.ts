@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Route, routeOf } from "./routes.ts";
+
+const HERE = "127.0.0.1:54321";
+
+const TABLE: [string, string, Route][] = [
+  ["GET", "/rest/v1/agents?select=*", { kind: "rest", path: "/agents?select=*" }],
+  ["GET", "/rest/v1/", { kind: "rest", path: "/" }],
+  ["GET", "/rest/v1", { kind: "rest", path: "/" }],
+  ["GET", "/rest/v1/agents?apikey=k&id=eq.1", { kind: "rest", path: "/agents?id=eq.1" }],
+  ["GET", "/rest/v1/agents?apikey=k", { kind: "rest", path: "/agents" }],
+  ["GET", "/rest/v10/agents", { kind: "none" }],
+  ["POST", "/auth/v1/token?grant_type=password", auth("/auth/v1/token?grant_type=password", true)],
+  ["GET", "/auth/v1/verify?token=t", auth("/auth/v1/verify?token=t", false)],
+  ["POST", "/auth/v1/verify", auth("/auth/v1/verify", true)],
+  ["GET", "/auth/v1/authorize?provider=github", auth("/auth/v1/authorize?provider=github", false)],
+  ["POST", "/auth/v1/authorize", auth("/auth/v1/authorize", true)],
+  ["GET", "/auth/v1/.well-known/jwks.json", auth("/auth/v1/.well-known/jwks.json", false)],
+  ["GET", "/storage/v1/bucket", storage("/storage/v1/bucket", true)],
+  ["GET", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png", false)],
+  ["GET", "/storage/v1/object/publicity/b.png", storage("/storage/v1/object/publicity/b.png", true)],
+  ["GET", "/storage/v1/object/sign/a/b?token=t", storage("/storage/v1/object/sign/a/b?token=t", false)],
+  ["POST", "/storage/v1/object/sign/a/b", storage("/storage/v1/object/sign/a/b", true)],
+  ["GET", "/api/agents", { kind: "function", name: "api", path: "/api/agents" }],
+  ["GET", "/api", { kind: "function", name: "api", path: "/api" }],
+  ["GET", "/apis", { kind: "none" }],
+  ["POST", "/functions/v1/api/agents?x=1", { kind: "function", name: "api", path: "/api/agents?x=1" }],
+  ["POST", "/functions/v1/hello", { kind: "function", name: "hello", path: "/hello" }],
+  ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x" }],
+  ["POST", "/functions/v1/", { kind: "none" }],
+  ["GET", "/realtime/v1/websocket", { kind: "realtime" }],
+  ["GET", "/mailbox", { kind: "mailbox" }],
+  ["GET", "/mailbox.json?to=a", { kind: "mailbox.json" }],
+  ["GET", "/healthz", { kind: "health" }],
+  ["GET", "/", { kind: "home" }],
+  ["GET", "/elsewhere", { kind: "none" }],
+];
+
+for (const [method, target, expected] of TABLE) {
+  test(`${method} ${target}`, () => assert.deepEqual(routeOf(HERE, method, target), expected));
+}
+
+test("every path on an agent's host is the agent's", () => {
+  for (const host of ["agent-123abc.agents.localhost:54321", "Agent-123ABC.agents.localhost"]) {
+    assert.deepEqual(routeOf(host, "GET", "/rest/v1/agents"), { kind: "agent", agentId: "agent-123abc" });
+  }
+});
+
+test("a host that only looks like an agent's is not one", () => {
+  for (const host of [
+    "agents.localhost",
+    ".agents.localhost",
+    "a.b.agents.localhost",
+    "a.agents.localhost.evil.com",
+  ]) {
+    assert.equal(routeOf(host, "GET", "/").kind, "home");
+  }
+});
+
+function auth(path: string, needsKey: boolean): Route {
+  return { kind: "auth", path, needsKey };
+}
+
+function storage(path: string, needsKey: boolean): Route {
+  return { kind: "storage", path, needsKey };
+}

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { StackError } from "./errors.ts";
+import { generateKeys, loadKeys } from "./keys.ts";
+
+test("keys are made once, readable by their owner alone, and read again", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const keys = await loadKeys(folder);
+  assert.match(keys.publishableKey, /^sb_publishable_[\w-]{32}$/);
+  assert.match(keys.secretKey, /^sb_secret_[\w-]{32}$/);
+  assert.equal((await stat(join(folder, "keys.json"))).mode & 0o777, 0o600);
+  assert.deepEqual(await loadKeys(folder), keys);
+});
+
+test("damaged keys are named, and not replaced", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, "keys.json");
+  for (const text of ["", "{", "{}", JSON.stringify({ ...generateKeys(), jwtSecret: "short" })]) {
+    await writeFile(file, text);
+    await assert.rejects(
+      loadKeys(folder),
+      (error) => error instanceof StackError && error.message.includes(file),
+    );
+    assert.equal(await readFile(file, "utf8"), text);
+  }
+});

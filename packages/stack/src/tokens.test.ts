@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { jwtVerify } from "jose";
+import { createRoleTokens, mintRoleToken, roleOfToken } from "./tokens.ts";
+
+const SECRET = "a-secret-of-at-least-thirty-two-characters";
+const NOW = Date.UTC(2026, 0, 1);
+
+test("a minted token is a JWT that another library verifies", async () => {
+  const token = mintRoleToken("service_role", SECRET, NOW, 300);
+  const { payload } = await jwtVerify(token, new TextEncoder().encode(SECRET), {
+    currentDate: new Date(NOW),
+  });
+  assert.deepEqual(payload, {
+    iss: "launchpad",
+    aud: "authenticated",
+    role: "service_role",
+    iat: NOW / 1000,
+    exp: NOW / 1000 + 300,
+  });
+});
+
+test("a token is used again until half its life is over", () => {
+  const tokenFor = createRoleTokens(SECRET, 300);
+  const first = tokenFor("anon", NOW);
+  assert.equal(tokenFor("anon", NOW + 149_999), first);
+  assert.notEqual(tokenFor("anon", NOW + 150_000), first);
+  assert.notEqual(tokenFor("service_role", NOW), first);
+});
+
+test("garbage has no role", () => {
+  for (const token of ["", "a", "a.b", "a.b.c", "a.b.c.d", `${mintRoleToken("anon", SECRET, NOW, 9)}.x`]) {
+    assert.equal(roleOfToken(token, SECRET, NOW), undefined);
+  }
+});
