@@ -118,6 +118,15 @@ begin
 end
 $$;
 
+-- Whether changes of a table reach Realtime subscribers. From the catalogue: the view pg_publication_tables expands every
+-- publication first.
+create function private.is_published(wanted regclass) returns boolean
+language sql stable set search_path = ''
+return exists (
+  select from pg_publication p
+  where p.pubname = 'supabase_realtime'
+    and (p.puballtables or exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = wanted)));
+
 -- Facts about the tables behind an agent, from the catalogue and the publication.
 create function private.supabase_integration(config jsonb default null) returns jsonb
 language sql stable set search_path = ''
@@ -127,8 +136,7 @@ return (
     'rls_policies_applied', coalesce(bool_and(c.relrowsecurity
       and exists (select from pg_policy p where p.polrelid = c.oid)), false),
     'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
-      and exists (select from pg_publication_tables t where t.pubname = 'supabase_realtime'
-                  and t.schemaname = 'public' and t.tablename = 'agents'))
+      and private.is_published('public.agents'))
   from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets']) as needed
   left join pg_class c on c.relname = needed and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
 );
@@ -324,12 +332,6 @@ begin
 end
 $$;
 
--- Whether a change of `agents` reaches Realtime subscribers: the table is published.
-create function private.real_time_published() returns boolean
-language sql stable set search_path = ''
-return exists (select from pg_publication_tables t
-  where t.pubname = 'supabase_realtime' and t.schemaname = 'public' and t.tablename = 'agents');
-
 -- POST /api/agents/{id}/restart.
 create function private.verb_restart_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -338,7 +340,7 @@ declare
   event_id text := private.request_change(d.agent_id, 'restart', 'user:' || caller, 'Restart requested');
 begin
   return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', 'Agent restart initiated',
-    'supabase_event_logged', event_id is not null, 'real_time_notification_sent', private.real_time_published(),
+    'supabase_event_logged', event_id is not null, 'real_time_notification_sent', private.is_published('public.agents'),
     'timestamp', private.iso(now())));
 end
 $$;

@@ -200,8 +200,7 @@ begin
             and (wanted_level is null or x.level = wanted_level) limit 10000) l;
   return jsonb_build_object('agentId', wanted, 'user_id', caller, 'logs', logs, 'totalLines', total,
     'truncated', total > jsonb_array_length(logs),
-    'real_time_available', exists (select from pg_publication_tables t
-      where t.pubname = 'supabase_realtime' and t.schemaname = 'public' and t.tablename = 'agent_logs'));
+    'real_time_available', private.is_published('public.agent_logs'));
 end
 $$;
 

@@ -1,0 +1,195 @@
+// public.agents through /rest/v1, as HIVE and the Launchpad spec's direct queries use it.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { anon, as, type Caller, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
+
+let db: TestDatabase;
+let alice: string;
+let bob: string;
+
+before(async () => {
+  db = await createTestDatabase();
+  await liftRateLimits(db.pool);
+  alice = await createUser(db.pool);
+  bob = await createUser(db.pool);
+});
+after(() => db.drop());
+
+const query = async (text: string, values: unknown[] = [], caller: Caller = user(alice)) =>
+  (await as(db.pool, caller, (client) => client.query(text, values))).rows;
+
+const insert = async (columns = "name", values = "'bot'") =>
+  (await query(`insert into public.agents (${columns}) values (${values}) returning *`))[0];
+
+/** The coded error a statement raises. */
+async function raised(
+  text: string,
+  values: unknown[] = [],
+): Promise<{ code: string; details: Record<string, string> }> {
+  try {
+    await query(text, values);
+  } catch (error) {
+    const body = JSON.parse((error as Error).message);
+    return { code: body.code, details: JSON.parse(body.details ?? "{}") };
+  }
+  throw new Error("nothing was raised");
+}
+
+describe("insert", () => {
+  test("makes a definition that is idle and not deployed", async () => {
+    const agent = await insert();
+    assert.match(agent.id, /^[0-9a-f-]{36}$/);
+    assert.equal(agent.user_id, alice);
+    assert.equal(agent.status, "idle");
+    assert.equal(agent.framework, "openai");
+    assert.equal(agent.model, "gpt-4o");
+    assert.deepEqual(agent.settings, {});
+    const { rows } = await db.pool.query("select from private.agent_deployments where agent_id = $1", [
+      agent.id,
+    ]);
+    assert.equal(rows.length, 0);
+  });
+
+  test("names every wrong field in one error", async () => {
+    const { code, details } = await raised("insert into public.agents (name, framework) values ('', 'acme')");
+    assert.equal(code, "VALIDATION_ERROR");
+    assert.deepEqual(details, {
+      name: "Name is required",
+      framework: "Framework must be one of: openai, anthropic, google",
+    });
+  });
+
+  test("callers cannot choose the id, the url or another owner", async () => {
+    for (const [columns, values] of [
+      ["name, id", "'x', 'mine'"],
+      ["name, url", "'x', 'http://x'"],
+      ["name, deleted_at", "'x', now()"],
+    ] as const) {
+      await assert.rejects(query(`insert into public.agents (${columns}) values (${values})`), {
+        code: "42501",
+      });
+    }
+    await assert.rejects(query("insert into public.agents (name, user_id) values ('x', $1)", [bob]), {
+      code: "42501",
+    });
+  });
+
+  test("a lifecycle value as status is a VALIDATION_ERROR", async () => {
+    const { code, details } = await raised(
+      "insert into public.agents (name, status) values ('x', 'deployed')",
+    );
+    assert.equal(code, "VALIDATION_ERROR");
+    assert.ok(details.status);
+  });
+
+  test("a database URL goes to Vault, not into the row", async () => {
+    const agent = await insert(
+      "name, supabase_config",
+      `'x', '{"project_ref": "p", "database_url": "postgresql://u:sekrit@h/d"}'`,
+    );
+    assert.deepEqual(agent.supabase_config, { project_ref: "p" });
+    const { rows } = await db.pool.query(
+      "select v.decrypted_secret from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = $1",
+      [agent.id],
+    );
+    assert.deepEqual(rows, [{ decrypted_secret: "postgresql://u:sekrit@h/d" }]);
+  });
+});
+
+describe("update", () => {
+  test("of a deployed agent's configuration redeploys; updated_at is the server's; status 'updated' means nothing", async () => {
+    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db.pool, body.agentId);
+    const [row] = await query(
+      `update public.agents set status = 'updated', resources = '{"memory": "2Gi", "cpu": "1000m"}', updated_at = '2024-01-15T13:10:00Z'
+       where id = $1 returning status, resources, updated_at`,
+      [body.agentId],
+    );
+    assert.deepEqual(row.resources, { memory: "2Gi", cpu: "1000m" });
+    assert.ok(row.updated_at > new Date("2025-01-01"));
+    const [after] = await query("select status from public.agents where id = $1", [body.agentId]);
+    assert.equal(after.status, "updating");
+    const { body: status } = await rpc(db.pool, user(alice), "get_agent_status", { agent_id: body.agentId });
+    assert.equal(status.status, "UPDATING");
+    assert.equal(status.revision, 2);
+  });
+
+  test("of replicas scales", async () => {
+    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db.pool, body.agentId);
+    await query("update public.agents set replicas = 3 where id = $1", [body.agentId]);
+    const { body: status } = await rpc(db.pool, user(alice), "get_agent_status", { agent_id: body.agentId });
+    assert.deepEqual([status.status, status.revision], ["SCALING", 1]);
+  });
+
+  test("activity covers the phase, and idle shows it again", async () => {
+    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db.pool, body.agentId);
+    const write = async (status: string) =>
+      (
+        await query("update public.agents set status = $2 where id = $1 returning status", [
+          body.agentId,
+          status,
+        ])
+      )[0].status;
+    assert.equal(await write("thinking"), "thinking");
+    assert.equal(await write("responding"), "responding");
+    assert.equal(await write("idle"), "deployed");
+    const { code } = await raised("update public.agents set status = 'stopped' where id = $1", [
+      body.agentId,
+    ]);
+    assert.equal(code, "VALIDATION_ERROR");
+  });
+
+  test("a model that the framework lacks is INVALID_MODEL", async () => {
+    const agent = await insert();
+    const { code } = await raised("update public.agents set model = 'gemini-2.5-pro' where id = $1", [
+      agent.id,
+    ]);
+    assert.equal(code, "INVALID_MODEL");
+  });
+
+  test("the owner cannot be changed", async () => {
+    const agent = await insert();
+    await assert.rejects(query("update public.agents set user_id = $2 where id = $1", [agent.id, bob]), {
+      code: "42501",
+    });
+  });
+});
+
+describe("delete", () => {
+  test("of a deployed agent: the row goes at once, the teardown is the verb's", async () => {
+    const { body } = await rpc(db.pool, user(alice), "launch_agent", {
+      definition: { agentName: "bot", environment: { TOKEN: "x" } },
+    });
+    await settle(db.pool, body.agentId);
+    await query("delete from public.agents where id = $1", [body.agentId]);
+    assert.equal((await query("select from public.agents where id = $1", [body.agentId])).length, 0);
+    const { rows } = await db.pool.query(
+      `select d.desired, d.phase, (select count(*)::int from public.agent_secrets s where s.agent_id = d.agent_id) as secrets
+       from private.agent_deployments d where d.agent_id = $1`,
+      [body.agentId],
+    );
+    assert.deepEqual(rows, [{ desired: "absent", phase: "DELETING", secrets: 0 }]);
+    await settle(db.pool, body.agentId, ["DELETED"]);
+  });
+});
+
+describe("others", () => {
+  test("see, change and delete nothing", async () => {
+    const agent = await insert();
+    assert.equal((await query("select from public.agents where id = $1", [agent.id], user(bob))).length, 0);
+    assert.equal(
+      (await query("update public.agents set name = 'x' where id = $1 returning id", [agent.id], user(bob)))
+        .length,
+      0,
+    );
+    assert.equal(
+      (await query("delete from public.agents where id = $1 returning id", [agent.id], user(bob))).length,
+      0,
+    );
+    await assert.rejects(query("select from public.agents", [], anon), { code: "42501" });
+    assert.equal((await query("select name from public.agents where id = $1", [agent.id]))[0].name, "bot");
+  });
+});

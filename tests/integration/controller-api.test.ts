@@ -1,0 +1,322 @@
+// Claim, heartbeat, report, release, ingest: what fences controllers from each other.
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
+
+let db: TestDatabase;
+let alice: string;
+
+before(async () => {
+  db = await createTestDatabase();
+  await liftRateLimits(db.pool);
+  alice = await createUser(db.pool);
+  await db.pool.query(
+    "update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1000000, max_memory = 1e12",
+  );
+});
+// Each test starts with nothing to claim.
+beforeEach(async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now(), lease_holder = null");
+  await db.pool.query("delete from private.controllers");
+});
+after(() => db.drop());
+
+interface Claim {
+  agentId: string;
+  generation: number;
+  leaseToken: string;
+  spec: Record<string, unknown> | null;
+  desired: string;
+}
+
+const call = async (name: string, args: Record<string, unknown>) =>
+  (await rpc(db.pool, service, name, args)).body;
+const claim = (worker: string, extra = {}): Promise<Claim[]> =>
+  call("claim_deployments", { worker, ...extra });
+const launch = async (extra: Record<string, unknown> = {}): Promise<string> =>
+  (await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot", ...extra } })).body
+    .agentId;
+const report = (c: Claim, phase: string | null, extra: Record<string, unknown> = {}) =>
+  call("report_deployment", {
+    agent_id: c.agentId,
+    generation: c.generation,
+    lease_token: c.leaseToken,
+    report: { ...(phase ? { phase } : {}), ...extra },
+  });
+/** Makes a worker look dead: its heartbeat ended a second ago. */
+const die = (worker: string) =>
+  db.pool.query("update private.controllers set expires_at = now() - interval '1 second' where worker = $1", [
+    worker,
+  ]);
+
+describe("claim", () => {
+  test("gives each deployment to one worker", async () => {
+    for (let i = 0; i < 20; i++) await launch();
+    const shares = await Promise.all(["w1", "w2", "w3"].map((w) => claim(w)));
+    const ids = shares.flat().map((c) => c.agentId);
+    assert.equal(ids.length, 20);
+    assert.equal(new Set(ids).size, 20);
+  });
+
+  test("respects max_count and leaves the rest to others", async () => {
+    for (let i = 0; i < 5; i++) await launch();
+    assert.equal((await claim("w1", { max_count: 2 })).length, 2);
+    assert.equal((await claim("w2")).length, 3);
+  });
+
+  test("work in hand does not crowd out new work", async () => {
+    await launch();
+    await launch();
+    await claim("w1", { max_count: 2 });
+    const fresh = await launch();
+    assert.deepEqual(
+      (await claim("w1", { max_count: 1 })).map((c) => c.agentId),
+      [fresh],
+    );
+  });
+
+  test("a lost answer is given again: unsettled work stays claimable by its holder, with the same token", async () => {
+    await launch();
+    const [first] = await claim("w1");
+    const [again] = await claim("w1");
+    assert.equal(again?.leaseToken, first?.leaseToken);
+  });
+
+  test("settled work is not claimed again while its holder lives, and is when the holder dies", async () => {
+    await launch();
+    const [c] = await claim("w1");
+    await report(c!, "DEPLOYING");
+    await report(c!, "DEPLOYED", { currentReplicas: 1, readyReplicas: 1 });
+    assert.deepEqual(await claim("w1"), []);
+    assert.deepEqual(await claim("w2"), []);
+    await die("w1");
+    const [taken] = await claim("w2");
+    assert.equal(taken?.agentId, c!.agentId);
+    assert.notEqual(taken?.leaseToken, c!.leaseToken);
+  });
+
+  test("carries the spec, with sizes computed and secrets by version", async () => {
+    await launch({
+      resources: { memory: "1Gi", cpu: "500m", replicas: 2 },
+      environment: { TOKEN: "sekrit" },
+    });
+    const [c] = await claim("w1");
+    assert.equal(c?.desired, "running");
+    assert.deepEqual(c?.spec?.resources, {
+      memory: "1Gi",
+      cpu: "500m",
+      memoryBytes: 1073741824,
+      cpuMillicores: 500,
+    });
+    assert.deepEqual(c?.spec?.secretVersions, { TOKEN: 1 });
+    assert.ok(!JSON.stringify(c).includes("sekrit"));
+  });
+
+  test("backoff: a released error is not claimable until its time, and attempts count", async () => {
+    const id = await launch();
+    const [c] = await claim("w1");
+    await call("release_deployment", { agent_id: id, lease_token: c!.leaseToken, error: "cluster away" });
+    assert.deepEqual(await claim("w1"), []);
+    const { rows } = await db.pool.query(
+      "select attempts, last_error, next_attempt_at > now() as later from private.agent_deployments where agent_id = $1",
+      [id],
+    );
+    assert.deepEqual(rows, [{ attempts: 1, last_error: "cluster away", later: true }]);
+    // A new intent does not wait for an old failure.
+    await rpc(db.pool, user(alice), "restart_agent", { agent_id: id });
+    assert.equal((await claim("w1")).length, 1);
+  });
+
+  test("a worker that stops gives everything back", async () => {
+    await launch();
+    await claim("w1");
+    assert.deepEqual(await call("release_worker", { worker: "w1" }), { released: 1 });
+    assert.equal((await claim("w2")).length, 1);
+  });
+
+  test("nonsense is named", async () => {
+    for (const [args, field] of [
+      [{ worker: "" }, "worker"],
+      [{ worker: "w", max_count: 0 }, "max_count"],
+      [{ worker: "w", lease_seconds: 0 }, "lease_seconds"],
+    ] as const) {
+      const { status, body } = await rpc(db.pool, service, "claim_deployments", args);
+      assert.equal(status, 400);
+      assert.ok(JSON.parse(body.details)[field]);
+    }
+  });
+});
+
+describe("fencing", () => {
+  test("a report with a lost lease is refused and changes nothing", async () => {
+    const id = await launch();
+    const [old] = await claim("w1");
+    await die("w1");
+    const [fresh] = await claim("w2");
+    assert.equal((await report(old!, "FAILED")).reason, "lease_lost");
+    assert.equal((await report(fresh!, "DEPLOYING")).accepted, true);
+    const { rows } = await db.pool.query("select phase from private.agent_deployments where agent_id = $1", [
+      id,
+    ]);
+    assert.equal(rows[0].phase, "DEPLOYING");
+  });
+
+  test("a late report of an old generation is refused", async () => {
+    const id = await launch();
+    const [c] = await claim("w1");
+    await report(c!, "DEPLOYING");
+    await rpc(db.pool, user(alice), "scale_agent", { agent_id: id, scale: { replicas: 2 } });
+    const late = await report(c!, "DEPLOYED");
+    assert.deepEqual([late.accepted, late.reason, late.generation], [false, "stale_generation", 2]);
+    const { rows } = await db.pool.query(
+      "select observed_generation::int, generation::int from private.agent_deployments where agent_id = $1",
+      [id],
+    );
+    assert.deepEqual(rows, [{ observed_generation: 0, generation: 2 }]);
+  });
+
+  test("an equal report writes nothing", async () => {
+    const id = await launch();
+    const [c] = await claim("w1");
+    await report(c!, "DEPLOYING");
+    const observation = { currentReplicas: 1, readyReplicas: 1, url: "http://x" };
+    await report(c!, "DEPLOYED", observation);
+    const version = async () =>
+      (await db.pool.query("select xmin::text from private.agent_deployments where agent_id = $1", [id]))
+        .rows[0].xmin;
+    const before = await version();
+    await report(c!, "DEPLOYED", observation);
+    assert.equal(await version(), before);
+  });
+
+  test("an agent that is gone answers gone", async () => {
+    const { body } = await rpc(db.pool, service, "report_deployment", {
+      agent_id: "agent-none",
+      generation: 1,
+      lease_token: "00000000-0000-0000-0000-000000000000",
+      report: {},
+    });
+    assert.deepEqual(body, { accepted: false, reason: "gone" });
+  });
+
+  test("secrets are given to the lease's holder alone", async () => {
+    const id = await launch({ environment: { TOKEN: "sekrit" } });
+    const [c] = await claim("w1");
+    const args = { agent_id: id, generation: 1, lease_token: c!.leaseToken };
+    assert.deepEqual(await call("agent_environment", args), { TOKEN: "sekrit" });
+    const wrong = await rpc(db.pool, service, "agent_environment", {
+      ...args,
+      lease_token: "00000000-0000-0000-0000-000000000000",
+    });
+    assert.equal(wrong.body.code, "CONFLICT");
+    for (const caller of [user(alice), anon]) {
+      assert.equal((await rpc(db.pool, caller, "agent_environment", args)).status, 403);
+    }
+  });
+});
+
+describe("ingest", () => {
+  const row = (agentId: string, sequence: number) => ({
+    agentId,
+    replica: "r1",
+    sequence,
+    timestamp: new Date().toISOString(),
+    level: "INFO",
+    message: `line ${sequence}`,
+    source: "runtime",
+    metadata: { a: 1 },
+  });
+
+  test("a batch sent twice is stored once; an unknown agent is counted, not stored", async () => {
+    const id = await launch();
+    const rows = [row(id, 1), row(id, 2), row("agent-none", 1)];
+    assert.deepEqual(await call("ingest_agent_logs", { rows }), { accepted: 2, duplicates: 0, unknown: 1 });
+    assert.deepEqual(await call("ingest_agent_logs", { rows }), { accepted: 0, duplicates: 2, unknown: 1 });
+    const { body } = await rpc(db.pool, user(alice), "get_agent_logs", { agent_id: id });
+    assert.deepEqual(
+      body.logs.map((l: { message: string }) => l.message),
+      ["line 1", "line 2"],
+    );
+    assert.equal(body.totalLines, 2);
+    assert.equal(body.truncated, false);
+    assert.match(body.logs[0].id, /^log-\d+$/);
+    assert.equal(body.logs[0].metadata.pod, "r1");
+  });
+
+  test("metrics of all replicas are summed, and a percentage is of the limit", async () => {
+    const id = await launch();
+    const sample = (replica: string, cpuUsage: number) => ({
+      agentId: id,
+      replica,
+      sequence: 1,
+      timestamp: new Date().toISOString(),
+      cpuUsage,
+      cpuLimit: 1,
+      memoryUsage: 536870912,
+      memoryLimit: 1073741824,
+      networkIn: null,
+      networkOut: null,
+      requestsTotal: 10,
+      requestsSuccess: 9,
+      requestsErrors: 1,
+      requestRate: 0.5,
+      responseTimeMs: 3,
+    });
+    await call("ingest_agent_metrics", { rows: [sample("a", 0.25), sample("b", 0.65)] });
+    const { body } = await rpc(db.pool, user(alice), "get_agent_metrics", { agent_id: id });
+    assert.deepEqual(body.metrics.cpu, { usage: 0.9, limit: 2, percentage: 45 });
+    assert.deepEqual(body.metrics.memory, { usage: 1073741824, limit: 2147483648, percentage: 50 });
+    assert.deepEqual(body.metrics.requests, { total: 20, success: 18, errors: 2, rate: 1 });
+    assert.deepEqual(body.metrics.network, { bytesIn: null, bytesOut: null });
+    assert.ok(body.metrics.supabase.database_connections >= 1);
+  });
+
+  test("nonsense in lines, since and level is named", async () => {
+    const id = await launch();
+    const { status, body } = await rpc(db.pool, user(alice), "get_agent_logs", {
+      agent_id: id,
+      lines: 0,
+      since: "yesterday",
+      level: "LOUD",
+    });
+    assert.equal(status, 400);
+    assert.deepEqual(Object.keys(JSON.parse(body.details)).sort(), ["level", "lines", "since"]);
+  });
+});
+
+test("100 create, scale and delete races: observed never ahead, one lease each, events gapless", async () => {
+  const ids = await Promise.all(Array.from({ length: 100 }, () => launch()));
+  const controller = async (worker: string) => {
+    for (let round = 0; round < 6; round++) {
+      for (const c of await claim(worker, { max_count: 40 })) {
+        if (c.desired === "absent") await report(c, "DELETED");
+        else {
+          await report(c, "DEPLOYING");
+          await report(c, "DEPLOYED", { currentReplicas: 1, readyReplicas: 1 });
+        }
+      }
+    }
+  };
+  const users = ids.map(async (id, i) => {
+    await rpc(db.pool, user(alice), "scale_agent", { agent_id: id, scale: { replicas: (i % 3) + 1 } });
+    if (i % 2 === 0) await rpc(db.pool, user(alice), "delete_agent", { agent_id: id });
+  });
+  await Promise.all([controller("w1"), controller("w2"), ...users]);
+  // Whatever the race left is finished by one more pass of each.
+  await controller("w1");
+  await controller("w2");
+  const { rows } = await db.pool.query(
+    `select count(*) filter (where generation <> observed_generation)::int as unsettled,
+            count(*) filter (where phase = 'DELETED')::int as deleted,
+            count(*) filter (where phase = 'DEPLOYED')::int as deployed
+     from private.agent_deployments where agent_id = any ($1)`,
+    [ids],
+  );
+  assert.deepEqual(rows, [{ unsettled: 0, deleted: 50, deployed: 50 }]);
+  const { rows: gaps } = await db.pool.query(
+    "select agent_id from public.agent_events where agent_id = any ($1) group by agent_id having max(seq) <> count(*)",
+    [ids],
+  );
+  assert.deepEqual(gaps, []);
+});

@@ -1,0 +1,315 @@
+// One request of a user in SQL: identity, rate limits, permissions, idempotency, quotas, validation.
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { anon, as, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
+
+let db: TestDatabase;
+let alice: string;
+
+before(async () => {
+  db = await createTestDatabase();
+});
+beforeEach(async () => {
+  await liftRateLimits(db.pool);
+  alice = await createUser(db.pool);
+});
+after(() => db.drop());
+
+const launch = (definition: unknown, caller = user(alice)) =>
+  rpc(db.pool, caller, "launch_agent", { definition: definition as Record<string, unknown> });
+
+describe("identity", () => {
+  test("an anonymous caller may execute no RPC of users", async () => {
+    const { status } = await launch({ agentName: "x" }, anon);
+    assert.equal(status, 403);
+  });
+
+  test("a token of a user who is gone is INVALID_JWT_TOKEN", async () => {
+    await db.pool.query("delete from auth.users where id = $1", [alice]);
+    const { status, body, headers } = await launch({ agentName: "x" });
+    assert.equal(status, 401);
+    assert.equal(body.code, "INVALID_JWT_TOKEN");
+    assert.equal(headers["X-RateLimit-Remaining"], "0");
+  });
+
+  test("a token without a subject is INVALID_JWT_TOKEN", async () => {
+    const { body } = await launch({ agentName: "x" }, { role: "authenticated" });
+    assert.equal(body.code, "INVALID_JWT_TOKEN");
+  });
+});
+
+describe("rate limits", () => {
+  test("the documented headers count down, on failures too", async () => {
+    await db.pool.query("update public.rate_limits set max_requests = 100 where bucket = 'api'");
+    const first = await rpc(db.pool, user(alice), "list_agents");
+    const failed = await rpc(db.pool, user(alice), "get_agent", { agent_id: "agent-none" });
+    assert.equal(first.headers["X-RateLimit-Limit"], "100");
+    assert.equal(first.headers["X-RateLimit-Remaining"], "99");
+    assert.equal(failed.headers["X-RateLimit-Remaining"], "98");
+    assert.ok(Number(first.headers["X-RateLimit-Reset"]) > Date.now() / 1000);
+    assert.ok(Number(first.headers["Supabase-RateLimit-Remaining"]) >= 0);
+    assert.equal(first.headers["Supabase-Auth-Rate-Limit"], "30");
+  });
+
+  for (const bucket of ["api", "api_burst"]) {
+    test(`over ${bucket}: RATE_LIMIT_EXCEEDED, and nothing is done`, async () => {
+      await db.pool.query("update public.rate_limits set max_requests = 2 where bucket = $1", [bucket]);
+      await launch({ agentName: "one" });
+      await launch({ agentName: "two" });
+      const { status, body, headers } = await launch({ agentName: "three" });
+      assert.equal(status, 429);
+      assert.equal(body.code, "RATE_LIMIT_EXCEEDED");
+      const details = JSON.parse(body.details);
+      assert.equal(details.limit_type, bucket);
+      assert.equal(details.user_id, alice);
+      assert.match(details.reset_time, /^\d{4}-.*Z$/);
+      assert.ok(Number(headers["Retry-After"]) >= 1);
+      const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
+        alice,
+      ]);
+      assert.equal(rows[0].count, 2);
+    });
+  }
+
+  test("a limit is per user, and an operator's change counts at once", async () => {
+    await db.pool.query("update public.rate_limits set max_requests = 1 where bucket = 'api'");
+    const bob = await createUser(db.pool);
+    await rpc(db.pool, user(alice), "list_agents");
+    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 429);
+    assert.equal((await rpc(db.pool, user(bob), "list_agents")).status, 200);
+    await db.pool.query("update public.rate_limits set max_requests = 10 where bucket = 'api'");
+    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 200);
+  });
+});
+
+describe("permissions", () => {
+  const narrow = (permissions: unknown) =>
+    db.pool.query("update auth.users set raw_user_meta_data = $2 where id = $1", [
+      alice,
+      JSON.stringify({ permissions }),
+    ]);
+
+  test("a new user has agents:read, agents:write and monitoring:read", async () => {
+    const { rows } = await db.pool.query("select private.effective_permissions($1) as p", [alice]);
+    assert.deepEqual(rows[0].p, ["agents:read", "agents:write", "monitoring:read"]);
+  });
+
+  test("user_metadata narrows them", async () => {
+    await narrow(["agents:read"]);
+    const { status, body } = await launch({ agentName: "x" });
+    assert.equal(status, 403);
+    assert.equal(body.code, "INSUFFICIENT_PERMISSIONS");
+    assert.deepEqual(JSON.parse(body.details), { required: "agents:write" });
+    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 200);
+  });
+
+  test("user_metadata grants nothing", async () => {
+    await db.pool.query(
+      "delete from public.user_permissions where user_id = $1 and permission = 'agents:write'",
+      [alice],
+    );
+    await narrow(["agents:read", "agents:write", "system:read"]);
+    assert.equal((await launch({ agentName: "x" })).body.code, "INSUFFICIENT_PERMISSIONS");
+  });
+
+  test("a direct write without agents:write is PERMISSION_DENIED", async () => {
+    await narrow(["agents:read"]);
+    await assert.rejects(
+      as(db.pool, user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
+      /PERMISSION_DENIED/,
+    );
+  });
+});
+
+describe("Idempotency-Key", () => {
+  test("ten at once make one agent and ten equal answers", async () => {
+    const caller = user(alice, { "idempotency-key": "once" });
+    const answers = await Promise.all(Array.from({ length: 10 }, () => launch({ agentName: "x" }, caller)));
+    assert.deepEqual(new Set(answers.map((a) => a.status)), new Set([201]));
+    assert.equal(new Set(answers.map((a) => a.body.agentId)).size, 1);
+    assert.equal(answers.filter((a) => a.headers["Idempotency-Replayed"] === "true").length, 9);
+    const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
+      alice,
+    ]);
+    assert.equal(rows[0].count, 1);
+  });
+
+  test("the same key for a different request is IDEMPOTENCY_CONFLICT", async () => {
+    const caller = user(alice, { "idempotency-key": "twice" });
+    await launch({ agentName: "x" }, caller);
+    const { status, body } = await launch({ agentName: "y" }, caller);
+    assert.deepEqual([status, body.code], [409, "IDEMPOTENCY_CONFLICT"]);
+  });
+
+  test("a failed request does not use up its key", async () => {
+    const caller = user(alice, { "idempotency-key": "retry" });
+    assert.equal((await launch({ agentName: "" }, caller)).status, 400);
+    assert.equal((await launch({ agentName: "x" }, caller)).status, 201);
+  });
+
+  test("two users may use one key", async () => {
+    const bob = await createUser(db.pool);
+    const headers = { "idempotency-key": "shared" };
+    const [a, b] = [
+      await launch({ agentName: "x" }, user(alice, headers)),
+      await launch({ agentName: "x" }, user(bob, headers)),
+    ];
+    assert.notEqual(a.body.agentId, b.body.agentId);
+  });
+});
+
+describe("quotas", () => {
+  const quota = (column: string, value: number) =>
+    db.pool.query(`update public.quotas set ${column} = $2 where user_id = $1`, [alice, value]);
+
+  test("one agent too many is AGENT_LIMIT_REACHED, through /api and /rest/v1, and also at once", async () => {
+    await quota("max_agents", 2);
+    const answers = await Promise.all(Array.from({ length: 6 }, (_, i) => launch({ agentName: `a${i}` })));
+    assert.equal(answers.filter((a) => a.status === 201).length, 2);
+    assert.deepEqual(
+      new Set(answers.filter((a) => a.status !== 201).map((a) => a.body.code)),
+      new Set(["AGENT_LIMIT_REACHED"]),
+    );
+    await assert.rejects(
+      as(db.pool, user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
+      /AGENT_LIMIT_REACHED/,
+    );
+  });
+
+  for (const [column, value, resources] of [
+    ["max_replicas", 2, { replicas: 3 }],
+    ["max_cpu", 1000, { cpu: "1001m" }],
+    ["max_memory", 1073741824, { memory: "2Gi" }],
+  ] as const) {
+    test(`${column}: RESOURCE_LIMIT_EXCEEDED names it, and nothing is created`, async () => {
+      await quota(column, value);
+      const { status, body } = await launch({ agentName: "x", resources });
+      assert.deepEqual([status, body.code], [429, "RESOURCE_LIMIT_EXCEEDED"]);
+      assert.equal(JSON.parse(body.details).quota, column);
+      const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
+        alice,
+      ]);
+      assert.equal(rows[0].count, 0);
+    });
+  }
+
+  test("scaling over the quota is refused and changes nothing; a stopped agent takes none of it", async () => {
+    await quota("max_replicas", 3);
+    const { body: first } = await launch({ agentName: "one", resources: { replicas: 2 } });
+    await settle(db.pool, first.agentId);
+    const refused = await rpc(db.pool, user(alice), "scale_agent", {
+      agent_id: first.agentId,
+      scale: { replicas: 4 },
+    });
+    assert.equal(refused.body.code, "RESOURCE_LIMIT_EXCEEDED");
+    const { rows } = await db.pool.query("select replicas from public.agents where id = $1", [first.agentId]);
+    assert.equal(rows[0].replicas, 2);
+    await rpc(db.pool, user(alice), "stop_agent", { agent_id: first.agentId });
+    assert.equal((await launch({ agentName: "two", resources: { replicas: 3 } })).status, 201);
+    const start = await rpc(db.pool, user(alice), "start_agent", { agent_id: first.agentId });
+    assert.equal(start.body.code, "RESOURCE_LIMIT_EXCEEDED");
+  });
+});
+
+describe("validation", () => {
+  const cases: [
+    title: string,
+    definition: unknown,
+    problems: Record<string, string | RegExp>,
+    code?: string,
+  ][] = [
+    ["a missing name", {}, { agentName: "Required" }],
+    ["an empty name", { agentName: " " }, { agentName: "Name is required" }],
+    ["a long name", { agentName: "x".repeat(101) }, { agentName: /1 to 100/ }],
+    ["an unknown field", { agentName: "x", colour: "red" }, { colour: "Unknown field" }],
+    [
+      "a nested unknown field",
+      { agentName: "x", resources: { gpu: "1" } },
+      { "resources.gpu": "Unknown field" },
+    ],
+    ["a wrong memory", { agentName: "x", resources: { memory: "lots" } }, { "resources.memory": /128Mi/ }],
+    ["too little memory", { agentName: "x", resources: { memory: "1Mi" } }, { "resources.memory": /128Mi/ }],
+    ["a wrong cpu", { agentName: "x", resources: { cpu: "-1" } }, { "resources.cpu": /50m/ }],
+    ["too many replicas", { agentName: "x", resources: { replicas: 101 } }, { "resources.replicas": /100/ }],
+    ["no replica", { agentName: "x", resources: { replicas: 0 } }, { "resources.replicas": /at least 1/ }],
+    [
+      "a fractional replica",
+      { agentName: "x", resources: { replicas: 1.5 } },
+      { "resources.replicas": /whole/ },
+    ],
+    ["a wrong plugin", { agentName: "x", plugins: ["../x"] }, { plugins: /npm/ }],
+    ["a wrong platform", { agentName: "x", platforms: ["Dis cord"] }, { platforms: /lower-case/ }],
+    [
+      "a wrong environment name",
+      { agentName: "x", environment: { "1A": "x" } },
+      { "environment.1A": /letters/ },
+    ],
+    [
+      "a reserved environment name",
+      { agentName: "x", environment: { AGENT_ID: "x" } },
+      { "environment.AGENT_ID": /reserved/ },
+    ],
+    [
+      "a temperature out of range",
+      { agentName: "x", settings: { temperature: 3 } },
+      { "settings.temperature": /0 and 2/ },
+    ],
+    [
+      "a policy upside down",
+      { agentName: "x", scaling_policy: { min_replicas: 3, max_replicas: 1 } },
+      { "scaling_policy.min_replicas": /more than/, "resources.replicas": /within/ },
+    ],
+    [
+      "an unknown framework",
+      { agentName: "x", framework: "acme" },
+      { framework: /openai, anthropic, google/ },
+      "INVALID_FRAMEWORK",
+    ],
+    [
+      "a model of another framework",
+      { agentName: "x", framework: "google", model: "gpt-4o" },
+      { model: /not available/ },
+      "INVALID_MODEL",
+    ],
+    ["not an object", [], { body: /object/ }],
+    [
+      "several at once",
+      { agentName: 5, framework: "acme", plugins: "x" },
+      { agentName: /string/, framework: /one of/, plugins: /array/ },
+    ],
+  ];
+  for (const [title, definition, problems, code = "VALIDATION_ERROR"] of cases) {
+    test(`${title}: ${code} names ${Object.keys(problems).join(", ")}`, async () => {
+      const { status, body } = await launch(definition);
+      assert.equal(status, 400);
+      assert.equal(body.code, code);
+      const details = JSON.parse(body.details);
+      assert.deepEqual(Object.keys(details).sort(), Object.keys(problems).sort());
+      for (const [field, problem] of Object.entries(problems))
+        assert.match(details[field], new RegExp(problem));
+    });
+  }
+
+  test("a value of the environment is never repeated in an error", async () => {
+    const { body } = await launch({ agentName: "", environment: { "bad-name": "sekrit", PORT: "sekrit" } });
+    assert.ok(!JSON.stringify(body).includes("sekrit"));
+  });
+
+  test("refuse_request fails with the given code and counts", async () => {
+    const before = await rpc(db.pool, user(alice), "list_agents");
+    const refused = await rpc(db.pool, user(alice), "refuse_request", {
+      code: "METHOD_NOT_ALLOWED",
+      message: "PATCH is not allowed here",
+      details: { allow: "GET, POST" },
+    });
+    assert.equal(refused.status, 405);
+    assert.equal(refused.body.message, "PATCH is not allowed here");
+    assert.equal(
+      Number(refused.headers["X-RateLimit-Remaining"]),
+      Number(before.headers["X-RateLimit-Remaining"]) - 1,
+    );
+    const { body } = await rpc(db.pool, user(alice), "refuse_request", { code: "NOPE", message: "x" });
+    assert.equal(body.code, "VALIDATION_ERROR");
+  });
+});
