@@ -9,7 +9,11 @@ export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
 export type Framework = (typeof FRAMEWORKS)[number];
 
 const words = z.union([z.string(), z.array(z.string())]);
-const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? undefined);
+const optional = <T extends z.ZodType>(type: T) =>
+  type
+    .nullish()
+    .transform((value) => value ?? undefined)
+    .optional();
 
 const characterSchema = z.looseObject({
   name: optional(z.string()),

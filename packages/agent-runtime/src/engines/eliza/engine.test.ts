@@ -1,0 +1,138 @@
+// The real elizaOS AgentRuntime against a local stand-in of its provider. Needs the optional part: npm run install:eliza
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type Answering, startProviderStub } from "../../../../../tests/helpers/providers.ts";
+import { defaultElizaDir } from "../../paths.ts";
+import { runToEnd, startAgent } from "../../testing/agent.ts";
+
+const installed = existsSync(join(defaultElizaDir, "node_modules/@elizaos/core/package.json"));
+const skip = installed ? false : "the elizaOS engine is not installed: npm run install:eliza";
+
+/** Answers in elizaOS's form, with the name it finds in the conversation that elizaOS hands over. */
+const namesake: Answering = ({ messages }) => {
+  const name = [...(messages.at(-1)?.text ?? "").matchAll(/my name is (\w+)/g)].at(-1)?.[1];
+  return `<response><thought>easy</thought><actions>REPLY</actions><text>Hello ${name ?? "stranger"}</text></response>`;
+};
+
+const FRAMEWORKS = [
+  { framework: "openai", plugin: "@elizaos/plugin-openai", model: "gpt-4o" },
+  { framework: "anthropic", plugin: "@elizaos/plugin-anthropic", model: "claude-sonnet-4-20250514" },
+  { framework: "google", plugin: "@elizaos/plugin-google-genai", model: "gemini-2.5-flash" },
+];
+
+for (const { framework, plugin, model } of FRAMEWORKS) {
+  test(`${framework}: a real elizaOS agent answers, remembers, and keeps conversations apart`, {
+    skip,
+  }, async () => {
+    await using stub = await startProviderStub(namesake);
+    await using agent = await startAgent({
+      config: {
+        framework,
+        plugins: ["@elizaos/plugin-bootstrap"],
+        character: {
+          name: "Ada",
+          bio: "A mathematician",
+          personality: "exact",
+          system: "You speak of engines.",
+        },
+        systemPrompt: "Never lie.",
+      },
+      environment: { ...stub.environment, SOME_PASSWORD: "correct-horse-battery" },
+    });
+    const health = (await agent.get("/health")).body;
+    assert.deepEqual([health.engine, health.model, health.status], ["eliza", model, "ok"]);
+    assert.deepEqual(health.plugins, ["@elizaos/plugin-sql", "@elizaos/plugin-bootstrap", plugin]);
+
+    const say = async (text: string, conversationId: string) =>
+      (await agent.say({ text, conversationId })).body;
+    assert.equal((await say("hello", "c1")).reply, "Hello stranger");
+    const named = await say("my name is Grace", "c1");
+    assert.deepEqual([named.reply, named.conversationId, named.model], ["Hello Grace", "c1", model]);
+    assert.ok((named.usage as { outputTokens: number }).outputTokens > 0);
+    assert.equal((await say("who am I?", "c1")).reply, "Hello Grace", "it remembers");
+    assert.equal((await say("who am I?", "c2")).reply, "Hello stranger", "and tells nobody else");
+    const last = stub.requests.at(-2);
+    const prompt = `${last?.system}\n${last?.messages.map(({ text }) => text).join("\n")}`;
+    for (const part of ["Ada", "mathematician", "You speak of engines.", "Never lie.", "exact"]) {
+      assert.ok(prompt.includes(part), `the prompt holds "${part}"`);
+    }
+    assert.match(prompt, /Ada: Hello Grace/, "its own replies are part of what it remembers");
+
+    agent.process.kill("SIGTERM");
+    assert.equal(await agent.exited, 0);
+  });
+}
+
+test("no secret reaches elizaOS's database, and no .env of a folder above is read", { skip }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "agent-eliza-test-"));
+  try {
+    writeFileSync(join(folder, ".env"), "OPENAI_API_KEY=sk-of-the-operator\n");
+    await using agent = await startAgent({
+      config: { plugins: ["@elizaos/plugin-bootstrap"] },
+      environment: { AGENT_STATE_DIR: join(folder, "agents/state"), SOME_PASSWORD: "correct-horse-battery" },
+    });
+    assert.equal((await agent.get("/health")).body.model, "unconfigured");
+    const answer = await agent.say({ text: "hello" });
+    assert.deepEqual(
+      [answer.status, (answer.body.error as { code: string }).code],
+      [503, "MODEL_UNCONFIGURED"],
+    );
+    agent.process.kill("SIGTERM");
+    assert.equal(await agent.exited, 0);
+    const written = readdirSync(join(folder, "agents"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1"));
+    assert.ok(written.length > 100);
+    assert.ok(!written.some((text) => text.includes("correct-horse-battery")));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a failing provider, and an answer not in elizaOS's form, become clear errors", { skip }, async () => {
+  await using stub = await startProviderStub();
+  await using agent = await startAgent({
+    config: { framework: "anthropic", plugins: ["@elizaos/plugin-bootstrap"] },
+    environment: { ...stub.environment, AGENT_MESSAGE_TIMEOUT_MS: "3000" },
+  });
+  const table = [
+    [{ status: 401 }, 502, "MODEL_AUTHENTICATION_FAILED"],
+    [{ status: 400 }, 502, "MODEL_REQUEST_REJECTED"],
+    ["no form at all", 502, "MODEL_BAD_RESPONSE"],
+    [new Promise<string>(() => undefined), 504, "MODEL_TIMEOUT"],
+  ] as const;
+  for (const [given, status, code] of table) {
+    stub.answer = () => given;
+    const answer = await agent.say({ text: "hello", conversationId: code });
+    assert.deepEqual([answer.status, (answer.body.error as { code: string }).code], [status, code]);
+  }
+});
+
+test("every plugin that does not exist is named at once", { skip }, async () => {
+  const plugins = ["@elizaos/plugin-discord", "@elizaos/plugin-web3", "@elizaos/plugin-supabase"];
+  const { code, lines } = await runToEnd({ config: { plugins } });
+  const last = lines.at(-1);
+  assert.deepEqual([code, last?.level, last?.metadata.reason], [78, "ERROR", "PLUGIN_NOT_FOUND"]);
+  assert.deepEqual(last?.metadata.plugins, ["@elizaos/plugin-web3", "@elizaos/plugin-supabase"]);
+  assert.match(last?.message ?? "", /@elizaos\/plugin-web3, @elizaos\/plugin-supabase/);
+});
+
+test("without the optional part the launch says which command installs it, and what it would not bring", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "agent-eliza-bare-"));
+  try {
+    for (const file of ["package.json", "load.mjs"]) cpSync(join(defaultElizaDir, file), join(folder, file));
+    const { code, lines } = await runToEnd({
+      config: { plugins: ["@elizaos/plugin-discord", "@elizaos/plugin-web3"] },
+      environment: { AGENT_ELIZA_DIR: folder },
+    });
+    const last = lines.at(-1);
+    assert.deepEqual([code, last?.metadata.reason], [78, "ENGINE_NOT_INSTALLED"]);
+    assert.match(last?.message ?? "", /npm run install:eliza/);
+    assert.match(last?.message ?? "", /does not bring @elizaos\/plugin-web3,/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

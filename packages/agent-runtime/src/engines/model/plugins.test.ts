@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Asked, startProviderStub } from "../../../../../tests/helpers/providers.ts";
+import { runToEnd, startAgent } from "../../testing/agent.ts";
+
+// Real packages where real ones would be: beside the runtime, named so that two runs at once do not meet.
+const modules = join(import.meta.dirname, "../../../node_modules");
+const name = (kind: string) => `agent-launchpad-test-${kind}-${process.pid}`;
+
+const SOURCES = {
+  clock: `import { z } from "zod";
+    export default {
+      name: "clock",
+      init({ environment, log }) { log.info("clock starts", { zone: environment.CLOCK_ZONE }); },
+      tools: { time: {
+        description: "Tells the time",
+        inputSchema: z.object({ zone: z.string() }),
+        execute: async ({ zone }) => ({ time: "12:00", zone }),
+      } },
+    };`,
+  broken: "throw new Error('this plugin is broken');",
+  failing: "export default { name: 'failing', init() { throw new Error('no luck'); } };",
+  shapeless: "export const plugin = {};",
+  commonjs: "module.exports = { name: 'commonjs' };",
+};
+
+before(() => {
+  for (const [kind, source] of Object.entries(SOURCES)) {
+    const folder = join(modules, name(kind));
+    const type = kind === "commonjs" ? "commonjs" : "module";
+    const manifest = { name: name(kind), version: "1.0.0", type, main: "index.js" };
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+    writeFileSync(join(folder, "index.js"), source);
+  }
+});
+after(() => {
+  for (const kind of Object.keys(SOURCES))
+    rmSync(join(modules, name(kind)), { recursive: true, force: true });
+});
+
+test("a plugin's tool is offered, called, and its result goes back to the model", async () => {
+  await using stub = await startProviderStub((asked: Asked) => {
+    if (stub.requests.length > 1) return "It is noon.";
+    const call = { id: "call_1", type: "function", function: { name: "time", arguments: '{"zone":"UTC"}' } };
+    const message = { role: "assistant", content: null, tool_calls: [call] };
+    const choices = [{ index: 0, message, finish_reason: "tool_calls" }];
+    return { raw: JSON.stringify({ id: "x", created: 1, model: asked.model, choices, usage: {} }) };
+  });
+  await using agent = await startAgent({
+    config: { plugins: [name("clock")] },
+    environment: { ...stub.environment, CLOCK_ZONE: "Europe/Berlin" },
+  });
+  assert.equal((await agent.say({ text: "What time is it?" })).body.reply, "It is noon.");
+  const tools = stub.requests[0]?.body.tools as { function: { name: string; description: string } }[];
+  assert.deepEqual([tools[0]?.function.name, tools[0]?.function.description], ["time", "Tells the time"]);
+  const result = (stub.requests[1]?.body.messages as { role: string; content: string }[] | undefined)?.at(-1);
+  assert.deepEqual(
+    [result?.role, JSON.parse(result?.content ?? "")],
+    ["tool", { time: "12:00", zone: "UTC" }],
+  );
+  const started = agent.lines.find(({ message }) => message === "clock starts");
+  assert.deepEqual([started?.source, started?.metadata.zone], ["plugin", "[secret]"]);
+  assert.deepEqual((await agent.get("/health")).body.plugins, ["clock"]);
+});
+
+test("a plugin of the older module form works too", async () => {
+  await using agent = await startAgent({ config: { plugins: [name("commonjs")] } });
+  assert.deepEqual((await agent.get("/health")).body.plugins, ["commonjs"]);
+});
+
+test("a plugin that cannot serve fails the launch with its name", async () => {
+  const table = [
+    ["broken", "PLUGIN_FAILED", /this plugin is broken/],
+    ["failing", "PLUGIN_FAILED", /no luck/],
+    ["shapeless", "PLUGIN_INVALID", /default export/],
+  ] as const;
+  for (const [kind, reason, pattern] of table) {
+    const { code, lines } = await runToEnd({ config: { plugins: [name(kind)] } });
+    const last = lines.at(-1);
+    assert.deepEqual([code, last?.metadata.reason], [78, reason]);
+    assert.match(last?.message ?? "", pattern);
+    assert.ok(last?.message.includes(name(kind)));
+  }
+});

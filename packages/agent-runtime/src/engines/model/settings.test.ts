@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mapSettings } from "./settings.ts";
+
+test("defaults are the documented ones", () => {
+  assert.deepEqual(mapSettings({}), { temperature: 0.7, maxOutputTokens: 4096 });
+});
+
+test("what changes nothing is not sent", () => {
+  const neutral = { temperature: 0, top_p: 1, presence_penalty: 0, frequency_penalty: 0, stop: [] };
+  assert.deepEqual(mapSettings(neutral), { temperature: 0, maxOutputTokens: 4096 });
+});
+
+test("every setting is mapped", () => {
+  const all = {
+    temperature: 1.5,
+    max_tokens: 10,
+    top_p: 0.9,
+    presence_penalty: -1,
+    frequency_penalty: 1,
+    stop: "END",
+  };
+  assert.deepEqual(mapSettings(all), {
+    temperature: 1.5,
+    maxOutputTokens: 10,
+    topP: 0.9,
+    presencePenalty: -1,
+    frequencyPenalty: 1,
+    stopSequences: ["END"],
+  });
+});
