@@ -7,6 +7,7 @@ import type { StackKeys } from "../keys.ts";
 import type { Logs } from "../logs.ts";
 import { createMailbox } from "../mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "../platform/platform.ts";
+import { LOGIN_ROLES, type LoginRole } from "../postgres/credentials.ts";
 import { prepareDatabase } from "../postgres/prepare.ts";
 import { type Postgres, startPostgres } from "../postgres/server.ts";
 import { startPostgrest } from "../postgrest.ts";
@@ -16,6 +17,8 @@ import type { EndOrder, Guardian } from "../supervise/guardian.ts";
 import { startTimeOf } from "../supervise/process-table.ts";
 import type { ServiceSpec } from "../supervise/supervisor.ts";
 import { putWebhookTarget } from "../vault.ts";
+import { startCronWorker } from "../workers/cron-worker.ts";
+import { startNetWorker } from "../workers/net-worker.ts";
 import { startController } from "./controller.ts";
 import { startFunction } from "./functions.ts";
 
@@ -46,6 +49,10 @@ type Live = {
 };
 
 const HOST = "127.0.0.1";
+
+function isLoginRole(role: string): role is LoginRole {
+  return LOGIN_ROLES.some((known) => known === role);
+}
 
 /**
  * The services of the stack, who needs whom, and how each is started (again).
@@ -150,6 +157,29 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     },
   };
 
+  const workers: ServiceSpec = {
+    name: "workers",
+    needs: ["schema"],
+    async start() {
+      const server = live.postgres!;
+      const onLog = (line: string) => logs.write("workers", line);
+      const started = [
+        startNetWorker({ url: server.superuserUrl, onLog }),
+        startCronWorker({
+          url: server.superuserUrl,
+          onLog,
+          connectionFor: (role, database) => (isLoginRole(role) ? server.url(role, database) : undefined),
+        }),
+      ];
+      await Promise.all(started.map(({ ready }) => ready));
+      return {
+        async stop() {
+          await Promise.all(started.map((worker) => worker.stop()));
+        },
+      };
+    },
+  };
+
   const edge = functions.map((fn): ServiceSpec => {
     const name = `function ${fn.name}`;
     return {
@@ -207,5 +237,14 @@ export function planServices(context: PlanContext): ServiceSpec[] {
   };
   const hasController = existsSync(join(root, "packages/controller/src/main.ts"));
 
-  return [gateway, postgres, schema, rest, platform, ...edge, ...(hasController ? [controller] : [])];
+  return [
+    gateway,
+    postgres,
+    schema,
+    rest,
+    platform,
+    workers,
+    ...edge,
+    ...(hasController ? [controller] : []),
+  ];
 }
