@@ -62,3 +62,19 @@ alter role supabase_lite set storage.allow_delete_query = 'true';
 -- Hosted lets `postgres` write policies and triggers on the tables of these owners through supautils, which is C code.
 -- Here it inherits their ownership, and 90_guard.sql takes back everything except policies and triggers.
 grant supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin to postgres with inherit true, set false;
+
+-- Settings that hosted lets `postgres` change although they are a superuser's: PostgREST's, and a few of the server's.
+do $$
+declare
+  parameter text;
+begin
+  foreach parameter in array array[
+    'pgrst.db_schemas', 'pgrst.db_max_rows', 'pgrst.db_pre_request', 'pgrst.db_extra_search_path', 'pgrst.db_anon_role',
+    'pgrst.db_aggregates_enabled', 'pgrst.db_plan_enabled', 'pgrst.db_tx_end', 'pgrst.openapi_mode', 'pgrst.server_timing_enabled',
+    'session_replication_role', 'log_min_duration_statement', 'log_min_messages', 'log_statement', 'log_lock_waits',
+    'deadlock_timeout', 'track_io_timing', 'pg_stat_statements.track', 'safeupdate.enabled'
+  ] loop
+    execute format('grant set on parameter %s to postgres', parameter);
+  end loop;
+end
+$$;
