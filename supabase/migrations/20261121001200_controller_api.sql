@@ -125,6 +125,10 @@ declare
   next_phase text := report ->> 'phase';
   settles boolean := next_phase in ('DEPLOYED', 'FAILED', 'STOPPED', 'DELETED');
 begin
+  -- Locks go from the agent to its deployment, as in every verb: the other way round the two would deadlock.
+  if next_phase is not null then
+    perform from public.agents a where a.id = of_agent for update;
+  end if;
   select * into d from private.agent_deployments x where x.agent_id = of_agent and x.removed_at is null for update;
   if not found then
     return '{"accepted": false, "reason": "gone"}';

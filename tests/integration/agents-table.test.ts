@@ -1,8 +1,8 @@
 // public.agents through /rest/v1, as HIVE and the Launchpad spec's direct queries use it.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { anon, as, type Caller, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
+import { type Caller, createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { anon, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -10,14 +10,14 @@ let bob: string;
 
 before(async () => {
   db = await createTestDatabase();
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
-  bob = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
+  bob = await createUser(db);
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 const query = async (text: string, values: unknown[] = [], caller: Caller = user(alice)) =>
-  (await as(db.pool, caller, (client) => client.query(text, values))).rows;
+  (await db.as(caller, (client) => client.query(text, values))).rows;
 
 const insert = async (columns = "name", values = "'bot'") =>
   (await query(`insert into public.agents (${columns}) values (${values}) returning *`))[0];
@@ -99,8 +99,8 @@ describe("insert", () => {
 
 describe("update", () => {
   test("of a deployed agent's configuration redeploys; updated_at is the server's; status 'updated' means nothing", async () => {
-    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
-    await settle(db.pool, body.agentId);
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db, body.agentId);
     const [row] = await query(
       `update public.agents set status = 'updated', resources = '{"memory": "2Gi", "cpu": "1000m"}', updated_at = '2024-01-15T13:10:00Z'
        where id = $1 returning status, resources, updated_at`,
@@ -110,22 +110,22 @@ describe("update", () => {
     assert.ok(row.updated_at > new Date("2025-01-01"));
     const [after] = await query("select status from public.agents where id = $1", [body.agentId]);
     assert.equal(after.status, "updating");
-    const { body: status } = await rpc(db.pool, user(alice), "get_agent_status", { agent_id: body.agentId });
+    const { body: status } = await rpc(db, user(alice), "get_agent_status", { agent_id: body.agentId });
     assert.equal(status.status, "UPDATING");
     assert.equal(status.revision, 2);
   });
 
   test("of replicas scales", async () => {
-    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
-    await settle(db.pool, body.agentId);
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db, body.agentId);
     await query("update public.agents set replicas = 3 where id = $1", [body.agentId]);
-    const { body: status } = await rpc(db.pool, user(alice), "get_agent_status", { agent_id: body.agentId });
+    const { body: status } = await rpc(db, user(alice), "get_agent_status", { agent_id: body.agentId });
     assert.deepEqual([status.status, status.revision], ["SCALING", 1]);
   });
 
   test("activity covers the phase, and idle shows it again", async () => {
-    const { body } = await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } });
-    await settle(db.pool, body.agentId);
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db, body.agentId);
     const write = async (status: string) =>
       (
         await query("update public.agents set status = $2 where id = $1 returning status", [
@@ -160,10 +160,10 @@ describe("update", () => {
 
 describe("delete", () => {
   test("of a deployed agent: the row goes at once, the teardown is the verb's", async () => {
-    const { body } = await rpc(db.pool, user(alice), "launch_agent", {
+    const { body } = await rpc(db, user(alice), "launch_agent", {
       definition: { agentName: "bot", environment: { TOKEN: "x" } },
     });
-    await settle(db.pool, body.agentId);
+    await settle(db, body.agentId);
     await query("delete from public.agents where id = $1", [body.agentId]);
     assert.equal((await query("select from public.agents where id = $1", [body.agentId])).length, 0);
     const { rows } = await db.pool.query(
@@ -172,7 +172,7 @@ describe("delete", () => {
       [body.agentId],
     );
     assert.deepEqual(rows, [{ desired: "absent", phase: "DELETING", secrets: 0 }]);
-    await settle(db.pool, body.agentId, ["DELETED"]);
+    await settle(db, body.agentId, ["DELETED"]);
   });
 });
 

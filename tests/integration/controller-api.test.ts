@@ -9,8 +9,8 @@ let alice: string;
 
 before(async () => {
   db = await createTestDatabase();
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
   await db.pool.query(
     "update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1000000, max_memory = 1e12",
   );
@@ -20,7 +20,7 @@ beforeEach(async () => {
   await db.pool.query("update private.agent_deployments set removed_at = now(), lease_holder = null");
   await db.pool.query("delete from private.controllers");
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 interface Claim {
   agentId: string;
@@ -30,13 +30,11 @@ interface Claim {
   desired: string;
 }
 
-const call = async (name: string, args: Record<string, unknown>) =>
-  (await rpc(db.pool, service, name, args)).body;
+const call = async (name: string, args: Record<string, unknown>) => (await rpc(db, service, name, args)).body;
 const claim = (worker: string, extra = {}): Promise<Claim[]> =>
   call("claim_deployments", { worker, ...extra });
 const launch = async (extra: Record<string, unknown> = {}): Promise<string> =>
-  (await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot", ...extra } })).body
-    .agentId;
+  (await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot", ...extra } })).body.agentId;
 const report = (c: Claim, phase: string | null, extra: Record<string, unknown> = {}) =>
   call("report_deployment", {
     agent_id: c.agentId,
@@ -124,7 +122,7 @@ describe("claim", () => {
     );
     assert.deepEqual(rows, [{ attempts: 1, last_error: "cluster away", later: true }]);
     // A new intent does not wait for an old failure.
-    await rpc(db.pool, user(alice), "restart_agent", { agent_id: id });
+    await rpc(db, user(alice), "restart_agent", { agent_id: id });
     assert.equal((await claim("w1")).length, 1);
   });
 
@@ -141,7 +139,7 @@ describe("claim", () => {
       [{ worker: "w", max_count: 0 }, "max_count"],
       [{ worker: "w", lease_seconds: 0 }, "lease_seconds"],
     ] as const) {
-      const { status, body } = await rpc(db.pool, service, "claim_deployments", args);
+      const { status, body } = await rpc(db, service, "claim_deployments", args);
       assert.equal(status, 400);
       assert.ok(JSON.parse(body.details)[field]);
     }
@@ -166,7 +164,7 @@ describe("fencing", () => {
     const id = await launch();
     const [c] = await claim("w1");
     await report(c!, "DEPLOYING");
-    await rpc(db.pool, user(alice), "scale_agent", { agent_id: id, scale: { replicas: 2 } });
+    await rpc(db, user(alice), "scale_agent", { agent_id: id, scale: { replicas: 2 } });
     const late = await report(c!, "DEPLOYED");
     assert.deepEqual([late.accepted, late.reason, late.generation], [false, "stale_generation", 2]);
     const { rows } = await db.pool.query(
@@ -191,7 +189,7 @@ describe("fencing", () => {
   });
 
   test("an agent that is gone answers gone", async () => {
-    const { body } = await rpc(db.pool, service, "report_deployment", {
+    const { body } = await rpc(db, service, "report_deployment", {
       agent_id: "agent-none",
       generation: 1,
       lease_token: "00000000-0000-0000-0000-000000000000",
@@ -205,13 +203,13 @@ describe("fencing", () => {
     const [c] = await claim("w1");
     const args = { agent_id: id, generation: 1, lease_token: c!.leaseToken };
     assert.deepEqual(await call("agent_environment", args), { TOKEN: "sekrit" });
-    const wrong = await rpc(db.pool, service, "agent_environment", {
+    const wrong = await rpc(db, service, "agent_environment", {
       ...args,
       lease_token: "00000000-0000-0000-0000-000000000000",
     });
     assert.equal(wrong.body.code, "CONFLICT");
     for (const caller of [user(alice), anon]) {
-      assert.equal((await rpc(db.pool, caller, "agent_environment", args)).status, 403);
+      assert.equal((await rpc(db, caller, "agent_environment", args)).status, 403);
     }
   });
 });
@@ -233,7 +231,7 @@ describe("ingest", () => {
     const rows = [row(id, 1), row(id, 2), row("agent-none", 1)];
     assert.deepEqual(await call("ingest_agent_logs", { rows }), { accepted: 2, duplicates: 0, unknown: 1 });
     assert.deepEqual(await call("ingest_agent_logs", { rows }), { accepted: 0, duplicates: 2, unknown: 1 });
-    const { body } = await rpc(db.pool, user(alice), "get_agent_logs", { agent_id: id });
+    const { body } = await rpc(db, user(alice), "get_agent_logs", { agent_id: id });
     assert.deepEqual(
       body.logs.map((l: { message: string }) => l.message),
       ["line 1", "line 2"],
@@ -264,7 +262,7 @@ describe("ingest", () => {
       responseTimeMs: 3,
     });
     await call("ingest_agent_metrics", { rows: [sample("a", 0.25), sample("b", 0.65)] });
-    const { body } = await rpc(db.pool, user(alice), "get_agent_metrics", { agent_id: id });
+    const { body } = await rpc(db, user(alice), "get_agent_metrics", { agent_id: id });
     assert.deepEqual(body.metrics.cpu, { usage: 0.9, limit: 2, percentage: 45 });
     assert.deepEqual(body.metrics.memory, { usage: 1073741824, limit: 2147483648, percentage: 50 });
     assert.deepEqual(body.metrics.requests, { total: 20, success: 18, errors: 2, rate: 1 });
@@ -274,7 +272,7 @@ describe("ingest", () => {
 
   test("nonsense in lines, since and level is named", async () => {
     const id = await launch();
-    const { status, body } = await rpc(db.pool, user(alice), "get_agent_logs", {
+    const { status, body } = await rpc(db, user(alice), "get_agent_logs", {
       agent_id: id,
       lines: 0,
       since: "yesterday",
@@ -299,8 +297,8 @@ test("100 create, scale and delete races: observed never ahead, one lease each, 
     }
   };
   const users = ids.map(async (id, i) => {
-    await rpc(db.pool, user(alice), "scale_agent", { agent_id: id, scale: { replicas: (i % 3) + 1 } });
-    if (i % 2 === 0) await rpc(db.pool, user(alice), "delete_agent", { agent_id: id });
+    await rpc(db, user(alice), "scale_agent", { agent_id: id, scale: { replicas: (i % 3) + 1 } });
+    if (i % 2 === 0) await rpc(db, user(alice), "delete_agent", { agent_id: id });
   });
   await Promise.all([controller("w1"), controller("w2"), ...users]);
   // Whatever the race left is finished by one more pass of each.

@@ -2,18 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
-import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import {
-  anon,
-  as,
-  type Caller,
-  createUser,
-  liftRateLimits,
-  rpc,
-  service,
-  settle,
-  user,
-} from "../helpers/sql-api.ts";
+import { type Caller, createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { anon, createUser, liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -21,25 +11,25 @@ let bob: string;
 
 before(async () => {
   db = await createTestDatabase();
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
-  bob = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
+  bob = await createUser(db);
   // A row of Alice's in every table that holds users' rows.
-  const { body } = await rpc(db.pool, user(alice), "launch_agent", {
+  const { body } = await rpc(db, user(alice), "launch_agent", {
     definition: { agentName: "bot", environment: { TOKEN: "sekrit" } },
   });
-  await settle(db.pool, body.agentId);
+  await settle(db, body.agentId);
   const line = { agentId: body.agentId, replica: "r", sequence: 1, timestamp: new Date().toISOString() };
-  await rpc(db.pool, service, "ingest_agent_logs", {
+  await rpc(db, service, "ingest_agent_logs", {
     rows: [{ ...line, level: "INFO", message: "m", source: "s" }],
   });
-  await rpc(db.pool, service, "ingest_agent_metrics", { rows: [line] });
+  await rpc(db, service, "ingest_agent_metrics", { rows: [line] });
   await db.pool.query(
     "insert into public.agent_conversations (agent_id, user_id, conversation_id, role, content) values ($1, $2, gen_random_uuid(), 'user', 'hi')",
     [body.agentId, alice],
   );
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 const names = async (text: string) => (await db.pool.query(text)).rows.map((row) => row.name as string);
 
@@ -178,7 +168,7 @@ describe("the RLS matrix", () => {
     const undo = new Error("undo");
     let reached = false;
     try {
-      await as(db.pool, caller, async (client) => {
+      await db.as(caller, async (client) => {
         const { rowCount } = await client.query(text, text.includes("$1") ? [alice] : []);
         reached = (rowCount ?? 0) > 0;
         throw undo;
@@ -211,16 +201,12 @@ describe("the RLS matrix", () => {
 
   test("nobody but the owner can make a row of the owner's", async () => {
     await assert.rejects(
-      as(db.pool, user(bob), (c) =>
-        c.query("insert into public.agents (name, user_id) values ('x', $1)", [alice]),
-      ),
+      db.as(user(bob), (c) => c.query("insert into public.agents (name, user_id) values ('x', $1)", [alice])),
       { code: "42501" },
     );
     for (const table of Object.keys(matrix).filter((t) => t !== "agents")) {
       await assert.rejects(
-        as(db.pool, user(alice), (c) =>
-          c.query(`insert into public.${table} (user_id) values ($1)`, [alice]),
-        ),
+        db.as(user(alice), (c) => c.query(`insert into public.${table} (user_id) values ($1)`, [alice])),
         { code: "42501" },
         table,
       );

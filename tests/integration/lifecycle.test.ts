@@ -10,14 +10,14 @@ let bob: string;
 
 before(async () => {
   db = await createTestDatabase();
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
-  bob = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
+  bob = await createUser(db);
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 const verb = (name: string, args: Record<string, unknown> = {}, caller = alice) =>
-  rpc(db.pool, user(caller), name, args);
+  rpc(db, user(caller), name, args);
 
 async function launch(definition: Record<string, unknown> = {}): Promise<string> {
   const { status, body } = await verb("launch_agent", { definition: { agentName: "bot", ...definition } });
@@ -27,7 +27,7 @@ async function launch(definition: Record<string, unknown> = {}): Promise<string>
 
 async function deployed(definition: Record<string, unknown> = {}): Promise<string> {
   const id = await launch(definition);
-  await settle(db.pool, id);
+  await settle(db, id);
   return id;
 }
 
@@ -62,10 +62,10 @@ describe("the state machine", () => {
   test("STOPPED → start → DEPLOYING → DEPLOYED", async () => {
     const id = await deployed();
     await verb("stop_agent", { agent_id: id });
-    await settle(db.pool, id, ["STOPPED"]);
+    await settle(db, id, ["STOPPED"]);
     assert.equal(await phaseOf(id), "STOPPED");
     assert.equal((await verb("start_agent", { agent_id: id })).body.status, "DEPLOYING");
-    await settle(db.pool, id, ["DEPLOYED"]);
+    await settle(db, id, ["DEPLOYED"]);
     assert.equal(await phaseOf(id), "DEPLOYED");
   });
 
@@ -87,12 +87,12 @@ describe("the state machine", () => {
 
   test("FAILED carries its reason; the next generation may deploy", async () => {
     const id = await launch();
-    const { body: claims } = await rpc(db.pool, service, "claim_deployments", {
+    const { body: claims } = await rpc(db, service, "claim_deployments", {
       worker: "test-worker",
       max_count: 500,
     });
     const claim = claims.find((c: { agentId: string }) => c.agentId === id);
-    await rpc(db.pool, service, "report_deployment", {
+    await rpc(db, service, "report_deployment", {
       agent_id: id,
       generation: 1,
       lease_token: claim.leaseToken,
@@ -109,13 +109,13 @@ describe("the state machine", () => {
 
   test("every allowed pair is between known phases, and a pair outside the table is refused", async () => {
     const id = await launch();
-    const { body: claims } = await rpc(db.pool, service, "claim_deployments", {
+    const { body: claims } = await rpc(db, service, "claim_deployments", {
       worker: "test-worker",
       max_count: 500,
     });
     const claim = claims.find((c: { agentId: string }) => c.agentId === id);
     for (const phase of ["DEPLOYED", "STOPPED", "DELETED"]) {
-      const { body } = await rpc(db.pool, service, "report_deployment", {
+      const { body } = await rpc(db, service, "report_deployment", {
         agent_id: id,
         generation: 1,
         lease_token: claim.leaseToken,
@@ -131,9 +131,9 @@ describe("events", () => {
   test("each verb and transition is one event; seq has no gap", async () => {
     const id = await deployed();
     await verb("scale_agent", { agent_id: id, scale: { replicas: 3 } });
-    await settle(db.pool, id, ["DEPLOYED"]);
+    await settle(db, id, ["DEPLOYED"]);
     await verb("delete_agent", { agent_id: id });
-    await settle(db.pool, id, ["DELETED"]);
+    await settle(db, id, ["DELETED"]);
     const { rows } = await db.pool.query(
       "select seq::int, event_type, actor like 'user:%' as by_user from public.agent_events where agent_id = $1 order by seq",
       [id],
@@ -165,7 +165,7 @@ describe("events", () => {
   });
 
   test("the request's id is in the event", async () => {
-    const { body } = await rpc(db.pool, user(alice, { "x-request-id": "req-test1" }), "launch_agent", {
+    const { body } = await rpc(db, user(alice, { "x-request-id": "req-test1" }), "launch_agent", {
       definition: { agentName: "traced" },
     });
     const { rows } = await db.pool.query(
@@ -208,7 +208,7 @@ describe("revisions", () => {
   test("rollback runs an old one again as a new revision", async () => {
     const id = await deployed({ character: { name: "First" } });
     await verb("update_agent", { agent_id: id, changes: { character: { name: "Second" } } });
-    await settle(db.pool, id, ["DEPLOYED"]);
+    await settle(db, id, ["DEPLOYED"]);
     const { status, body } = await verb("rollback_agent", { agent_id: id, revision: 1 });
     assert.equal(status, 202);
     assert.equal(body.rolledBackTo, 1);
@@ -248,13 +248,13 @@ describe("delete", () => {
       { secrets: 0, vault: 0, conversations: 0, revisions: 0, character: null, events: true },
     );
     assert.equal(await phaseOf(id), "DELETING");
-    await settle(db.pool, id, ["DELETED"]);
+    await settle(db, id, ["DELETED"]);
     assert.equal((await verb("get_agent_status", { agent_id: id })).body.code, "AGENT_NOT_FOUND");
   });
 
   test("a deleted account tears its agents down and leaves no secret", async () => {
-    const carol = await createUser(db.pool);
-    const { body } = await rpc(db.pool, user(carol), "launch_agent", {
+    const carol = await createUser(db);
+    const { body } = await rpc(db, user(carol), "launch_agent", {
       definition: { agentName: "orphan", environment: { TOKEN: "sekrit" } },
     });
     await db.pool.query("delete from auth.users where id = $1", [carol]);
@@ -297,7 +297,7 @@ describe("another user", () => {
 
   test("is not stopped by the kill switch", async () => {
     const mine = await deployed();
-    const { body: theirs } = await rpc(db.pool, user(bob), "launch_agent", {
+    const { body: theirs } = await rpc(db, user(bob), "launch_agent", {
       definition: { agentName: "bobs" },
     });
     const { body } = await verb("stop_all_agents");

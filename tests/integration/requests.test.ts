@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { anon, as, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
+import { anon, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -11,13 +11,13 @@ before(async () => {
   db = await createTestDatabase();
 });
 beforeEach(async () => {
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 const launch = (definition: unknown, caller = user(alice)) =>
-  rpc(db.pool, caller, "launch_agent", { definition: definition as Record<string, unknown> });
+  rpc(db, caller, "launch_agent", { definition: definition as Record<string, unknown> });
 
 describe("identity", () => {
   test("an anonymous caller may execute no RPC of users", async () => {
@@ -30,7 +30,7 @@ describe("identity", () => {
     const { status, body, headers } = await launch({ agentName: "x" });
     assert.equal(status, 401);
     assert.equal(body.code, "INVALID_JWT_TOKEN");
-    assert.equal(headers["X-RateLimit-Remaining"], "0");
+    assert.equal(headers["x-ratelimit-remaining"], "0");
   });
 
   test("a token without a subject is INVALID_JWT_TOKEN", async () => {
@@ -42,14 +42,14 @@ describe("identity", () => {
 describe("rate limits", () => {
   test("the documented headers count down, on failures too", async () => {
     await db.pool.query("update public.rate_limits set max_requests = 100 where bucket = 'api'");
-    const first = await rpc(db.pool, user(alice), "list_agents");
-    const failed = await rpc(db.pool, user(alice), "get_agent", { agent_id: "agent-none" });
-    assert.equal(first.headers["X-RateLimit-Limit"], "100");
-    assert.equal(first.headers["X-RateLimit-Remaining"], "99");
-    assert.equal(failed.headers["X-RateLimit-Remaining"], "98");
-    assert.ok(Number(first.headers["X-RateLimit-Reset"]) > Date.now() / 1000);
-    assert.ok(Number(first.headers["Supabase-RateLimit-Remaining"]) >= 0);
-    assert.equal(first.headers["Supabase-Auth-Rate-Limit"], "30");
+    const first = await rpc(db, user(alice), "list_agents");
+    const failed = await rpc(db, user(alice), "get_agent", { agent_id: "agent-none" });
+    assert.equal(first.headers["x-ratelimit-limit"], "100");
+    assert.equal(first.headers["x-ratelimit-remaining"], "99");
+    assert.equal(failed.headers["x-ratelimit-remaining"], "98");
+    assert.ok(Number(first.headers["x-ratelimit-reset"]) > Date.now() / 1000);
+    assert.ok(Number(first.headers["supabase-ratelimit-remaining"]) >= 0);
+    assert.equal(first.headers["supabase-auth-rate-limit"], "30");
   });
 
   for (const bucket of ["api", "api_burst"]) {
@@ -64,7 +64,7 @@ describe("rate limits", () => {
       assert.equal(details.limit_type, bucket);
       assert.equal(details.user_id, alice);
       assert.match(details.reset_time, /^\d{4}-.*Z$/);
-      assert.ok(Number(headers["Retry-After"]) >= 1);
+      assert.ok(Number(headers["retry-after"]) >= 1);
       const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
         alice,
       ]);
@@ -74,12 +74,12 @@ describe("rate limits", () => {
 
   test("a limit is per user, and an operator's change counts at once", async () => {
     await db.pool.query("update public.rate_limits set max_requests = 1 where bucket = 'api'");
-    const bob = await createUser(db.pool);
-    await rpc(db.pool, user(alice), "list_agents");
-    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 429);
-    assert.equal((await rpc(db.pool, user(bob), "list_agents")).status, 200);
+    const bob = await createUser(db);
+    await rpc(db, user(alice), "list_agents");
+    assert.equal((await rpc(db, user(alice), "list_agents")).status, 429);
+    assert.equal((await rpc(db, user(bob), "list_agents")).status, 200);
     await db.pool.query("update public.rate_limits set max_requests = 10 where bucket = 'api'");
-    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 200);
+    assert.equal((await rpc(db, user(alice), "list_agents")).status, 200);
   });
 });
 
@@ -101,7 +101,7 @@ describe("permissions", () => {
     assert.equal(status, 403);
     assert.equal(body.code, "INSUFFICIENT_PERMISSIONS");
     assert.deepEqual(JSON.parse(body.details), { required: "agents:write" });
-    assert.equal((await rpc(db.pool, user(alice), "list_agents")).status, 200);
+    assert.equal((await rpc(db, user(alice), "list_agents")).status, 200);
   });
 
   test("user_metadata grants nothing", async () => {
@@ -116,7 +116,7 @@ describe("permissions", () => {
   test("a direct write without agents:write is PERMISSION_DENIED", async () => {
     await narrow(["agents:read"]);
     await assert.rejects(
-      as(db.pool, user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
+      db.as(user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
       /PERMISSION_DENIED/,
     );
   });
@@ -128,7 +128,7 @@ describe("Idempotency-Key", () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => launch({ agentName: "x" }, caller)));
     assert.deepEqual(new Set(answers.map((a) => a.status)), new Set([201]));
     assert.equal(new Set(answers.map((a) => a.body.agentId)).size, 1);
-    assert.equal(answers.filter((a) => a.headers["Idempotency-Replayed"] === "true").length, 9);
+    assert.equal(answers.filter((a) => a.headers["idempotency-replayed"] === "true").length, 9);
     const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
       alice,
     ]);
@@ -149,7 +149,7 @@ describe("Idempotency-Key", () => {
   });
 
   test("two users may use one key", async () => {
-    const bob = await createUser(db.pool);
+    const bob = await createUser(db);
     const headers = { "idempotency-key": "shared" };
     const [a, b] = [
       await launch({ agentName: "x" }, user(alice, headers)),
@@ -172,7 +172,7 @@ describe("quotas", () => {
       new Set(["AGENT_LIMIT_REACHED"]),
     );
     await assert.rejects(
-      as(db.pool, user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
+      db.as(user(alice), (c) => c.query("insert into public.agents (name) values ('x')")),
       /AGENT_LIMIT_REACHED/,
     );
   });
@@ -197,17 +197,17 @@ describe("quotas", () => {
   test("scaling over the quota is refused and changes nothing; a stopped agent takes none of it", async () => {
     await quota("max_replicas", 3);
     const { body: first } = await launch({ agentName: "one", resources: { replicas: 2 } });
-    await settle(db.pool, first.agentId);
-    const refused = await rpc(db.pool, user(alice), "scale_agent", {
+    await settle(db, first.agentId);
+    const refused = await rpc(db, user(alice), "scale_agent", {
       agent_id: first.agentId,
       scale: { replicas: 4 },
     });
     assert.equal(refused.body.code, "RESOURCE_LIMIT_EXCEEDED");
     const { rows } = await db.pool.query("select replicas from public.agents where id = $1", [first.agentId]);
     assert.equal(rows[0].replicas, 2);
-    await rpc(db.pool, user(alice), "stop_agent", { agent_id: first.agentId });
+    await rpc(db, user(alice), "stop_agent", { agent_id: first.agentId });
     assert.equal((await launch({ agentName: "two", resources: { replicas: 3 } })).status, 201);
-    const start = await rpc(db.pool, user(alice), "start_agent", { agent_id: first.agentId });
+    const start = await rpc(db, user(alice), "start_agent", { agent_id: first.agentId });
     assert.equal(start.body.code, "RESOURCE_LIMIT_EXCEEDED");
   });
 });
@@ -297,8 +297,8 @@ describe("validation", () => {
   });
 
   test("refuse_request fails with the given code and counts", async () => {
-    const before = await rpc(db.pool, user(alice), "list_agents");
-    const refused = await rpc(db.pool, user(alice), "refuse_request", {
+    const before = await rpc(db, user(alice), "list_agents");
+    const refused = await rpc(db, user(alice), "refuse_request", {
       code: "METHOD_NOT_ALLOWED",
       message: "PATCH is not allowed here",
       details: { allow: "GET, POST" },
@@ -306,10 +306,10 @@ describe("validation", () => {
     assert.equal(refused.status, 405);
     assert.equal(refused.body.message, "PATCH is not allowed here");
     assert.equal(
-      Number(refused.headers["X-RateLimit-Remaining"]),
-      Number(before.headers["X-RateLimit-Remaining"]) - 1,
+      Number(refused.headers["x-ratelimit-remaining"]),
+      Number(before.headers["x-ratelimit-remaining"]) - 1,
     );
-    const { body } = await rpc(db.pool, user(alice), "refuse_request", { code: "NOPE", message: "x" });
+    const { body } = await rpc(db, user(alice), "refuse_request", { code: "NOPE", message: "x" });
     assert.equal(body.code, "VALIDATION_ERROR");
   });
 });

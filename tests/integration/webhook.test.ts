@@ -10,14 +10,13 @@ let alice: string;
 
 before(async () => {
   db = await createTestDatabase();
-  await liftRateLimits(db.pool);
-  alice = await createUser(db.pool);
+  await liftRateLimits(db);
+  alice = await createUser(db);
 });
-after(() => db.drop());
+after(() => db.destroy());
 
 const launch = async () =>
-  (await rpc(db.pool, user(alice), "launch_agent", { definition: { agentName: "bot" } })).body
-    .agentId as string;
+  (await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } })).body.agentId as string;
 
 const queued = async () =>
   (
@@ -36,7 +35,7 @@ test("each generation is one request, signed over timestamp and body; the secret
   await db.pool.query("select vault.create_secret('http://127.0.0.1:9/', 'launchpad_controller_url')");
   await db.pool.query("select vault.create_secret($1, 'launchpad_webhook_secret')", [secret]);
   const id = await launch();
-  await rpc(db.pool, user(alice), "scale_agent", { agent_id: id, scale: { replicas: 2 } });
+  await rpc(db, user(alice), "scale_agent", { agent_id: id, scale: { replicas: 2 } });
   const requests = await queued();
   assert.equal(requests.length, 2);
   for (const [i, request] of requests.entries()) {
@@ -70,10 +69,10 @@ test("the sweep nudges for what has waited, and only then", async () => {
 });
 
 test("a failing hint does not fail the write", async () => {
-  await db.pool.query("alter function net.http_post rename to http_post_away");
+  await db.superuser.query("alter function net.http_post rename to http_post_away");
   try {
     assert.match(await launch(), /^agent-/);
   } finally {
-    await db.pool.query("alter function net.http_post_away rename to http_post");
+    await db.superuser.query("alter function net.http_post_away rename to http_post");
   }
 });
