@@ -88,6 +88,7 @@ async function connectToServer(): Promise<ServerFacts> {
   for (let attempt = 0; !socket && attempt < 200; attempt++) {
     if (attempt % 40 === 0) {
       if (process.platform !== "win32") rmSync(path, { force: true }); // nobody answers there
+      // Its failures come through the socket: an inherited pipe would keep the test runner waiting for its end.
       const main = fileURLToPath(new URL("./database-server.ts", import.meta.url));
       spawn(process.execPath, [main, path], {
         detached: true,

@@ -119,7 +119,7 @@ create function cron._apply_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   is_super boolean := (select rolsuper from pg_catalog.pg_roles where rolname = new.caller);
-  job cron.job;
+  entry cron.job;
 begin
   if new.schedule is not null and not cron._schedule_is_valid(new.schedule) then
     raise exception 'invalid schedule: %', new.schedule using
@@ -146,25 +146,25 @@ begin
     return new;
   end if;
 
-  select * into job from cron.job
+  select * into entry from cron.job
   where case when new.jobid is not null then cron.job.jobid = new.jobid
     else cron.job.jobname = new.jobname and cron.job.username = new.caller end;
   if not found then
     raise exception 'could not find valid entry for job %', coalesce(new.jobid::text, '''' || new.jobname || '''') using errcode = '22023';
   end if;
-  if job.username <> new.caller and not is_super then
+  if entry.username <> new.caller and not is_super then
     raise exception 'permission denied for table job' using errcode = '42501';
   end if;
   if new.action = 'unschedule' then
-    delete from cron.job where cron.job.jobid = job.jobid;
+    delete from cron.job where cron.job.jobid = entry.jobid;
   else
     update cron.job set
-      schedule = coalesce(new.schedule, job.schedule), command = coalesce(new.command, job.command),
-      database = coalesce(new.database, job.database), username = coalesce(new.username, job.username),
-      active = coalesce(new.active, job.active)
-    where cron.job.jobid = job.jobid;
+      schedule = coalesce(new.schedule, entry.schedule), command = coalesce(new.command, entry.command),
+      database = coalesce(new.database, entry.database), username = coalesce(new.username, entry.username),
+      active = coalesce(new.active, entry.active)
+    where cron.job.jobid = entry.jobid;
   end if;
-  new.jobid := job.jobid;
+  new.jobid := entry.jobid;
   return new;
 end
 $$;

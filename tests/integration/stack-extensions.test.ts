@@ -1,0 +1,351 @@
+// pg_net, pg_cron and Vault as the embedded stack offers them: SQL, grants, and the workers that drive them.
+import assert from "node:assert/strict";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, test } from "node:test";
+import type pg from "pg";
+import { startCronWorker } from "../../packages/stack/src/workers/cron-worker.ts";
+import { startNetWorker, type Worker } from "../../packages/stack/src/workers/net-worker.ts";
+import { useTestDatabase } from "../helpers/database.ts";
+
+const db = useTestDatabase();
+
+const value = async <T>(sql: string, args: unknown[] = []): Promise<T> =>
+  (await db().pool.query<{ v: T }>(sql, args)).rows[0]?.v as T;
+
+async function refusal(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    return `${(error as { code: string }).code} ${(error as Error).message}`;
+  }
+  return assert.fail("expected an error");
+}
+
+/** Looks again each time something was written, until the answer is there. */
+async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (let attempt = 0; attempt < 400; attempt++) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return assert.fail("it did not happen");
+}
+
+describe("pg_net", () => {
+  const arrived: { url: string; method: string; headers: IncomingMessage["headers"]; body: string }[] = [];
+  let waiting: (() => void)[] = [];
+  const server = createServer((req, res) => {
+    let body = "";
+    req.on("data", (chunk) => {
+      body += chunk;
+    });
+    req.on("end", () => {
+      arrived.push({ url: req.url ?? "", method: req.method ?? "", headers: req.headers, body });
+      res.writeHead(202, { "content-type": "text/plain" }).end("ok");
+      for (const wake of waiting) wake();
+      waiting = [];
+    });
+  });
+  const arrivals = async (n: number) => {
+    while (arrived.length < n) await new Promise<void>((resolve) => waiting.push(resolve));
+  };
+  let url = "";
+  let worker: Worker;
+
+  before(async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    worker = startNetWorker({ url: db().url("supabase_admin") });
+    await worker.ready;
+  });
+  after(async () => {
+    await worker.stop();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  test("a request leaves after COMMIT, not before, and not after ROLLBACK", async () => {
+    const client = await db().pool.connect();
+    try {
+      await client.query("begin");
+      await client.query('select net.http_post($1, \'{"n": 1}\', headers := \'{"X-Lost": "1"}\')', [
+        `${url}/rolled-back`,
+      ]);
+      await client.query("rollback");
+      await client.query("begin");
+      const { rows } = await client.query(
+        'select net.http_post($1, \'{"n": 2}\', params := \'{"q": "a b&c"}\') as id',
+        [`${url}/kept`],
+      );
+      // Another transaction's request goes out meanwhile, so the worker was awake and did not take ours.
+      await db().pool.query("select net.http_get($1)", [`${url}/other`]);
+      await arrivals(1);
+      assert.deepEqual(
+        arrived.map((a) => a.url),
+        ["/other"],
+      );
+      await client.query("commit");
+      await arrivals(2);
+      const kept = arrived[1];
+      assert.deepEqual([kept?.url, kept?.method, kept?.body], ["/kept?q=a%20b%26c", "POST", '{"n": 2}']);
+      assert.equal(kept?.headers["content-type"], "application/json");
+      const answer = await eventually(
+        async () =>
+          (await db().pool.query("select * from net._http_response where id = $1", [rows[0]?.id])).rows[0],
+      );
+      assert.deepEqual(
+        [answer.status_code, answer.content, answer.timed_out, answer.error_msg],
+        [202, "ok", false, null],
+      );
+      assert.equal(await value("select count(*)::int as v from net.http_request_queue"), 0);
+    } finally {
+      client.release();
+    }
+  });
+
+  test("http_post takes JSON only; http_delete and every role may queue", async () => {
+    assert.match(
+      await refusal(
+        db().pool.query("select net.http_post('http://x', headers := '{\"content-type\": \"text/plain\"}')"),
+      ),
+      /Content-Type header must be "application\/json"/,
+    );
+    const before = arrived.length;
+    await db().asAnon((client) => client.query("select net.http_delete($1)", [`${url}/by-anon`]));
+    await arrivals(before + 1);
+    assert.equal(arrived[before]?.method, "DELETE");
+  });
+
+  test("a failed request is noted once and not repeated", async () => {
+    const id = await value<string>(
+      "select net.http_get('http://127.0.0.1:1/', timeout_milliseconds := 500) as v",
+    );
+    const answer = await eventually(
+      async () => (await db().pool.query("select * from net._http_response where id = $1", [id])).rows[0],
+    );
+    assert.equal(answer.status_code, null);
+    assert.ok(answer.error_msg);
+  });
+
+  test("what was queued while no worker ran is sent when one starts", async () => {
+    await worker.stop();
+    const before = arrived.length;
+    await db().pool.query("select net.http_get($1 || '/' || n) from generate_series(1, 5) n", [url]);
+    worker = startNetWorker({ url: db().url("supabase_admin") });
+    await arrivals(before + 5);
+  });
+});
+
+describe("pg_cron", () => {
+  let worker: Worker;
+  before(async () => {
+    worker = startCronWorker({
+      url: db().url("supabase_admin"),
+      connectionFor: (role) =>
+        role === "postgres" || role === "supabase_admin" ? db().url(role) : undefined,
+    });
+    await worker.ready;
+  });
+  after(() => worker.stop());
+
+  const runs = (id: string, n: number) =>
+    eventually(async () => {
+      const { rows } = await db().pool.query(
+        "select * from cron.job_run_details where jobid = $1 and end_time is not null order by runid",
+        [id],
+      );
+      return rows.length >= n ? rows : undefined;
+    });
+
+  test("refuses what is no schedule, before it is stored", async () => {
+    for (const bad of [
+      "61 * * * *",
+      "* * * *",
+      "60 seconds",
+      "0 seconds",
+      "every day",
+      "* * * foo *",
+      "5-1 * * * *",
+      "*/0 * * * *",
+    ]) {
+      assert.match(
+        await refusal(db().pool.query("select cron.schedule('bad', $1, 'select 1')", [bad])),
+        /^22023 invalid schedule: /,
+        bad,
+      );
+    }
+    for (const good of [
+      "5 4 * * *",
+      "*/10 0-6,22 1,15 jan-mar mon",
+      "0 0 $ * *",
+      "59 seconds",
+      "1 second",
+      "@daily",
+    ]) {
+      await db().pool.query("select cron.schedule('good', $1, 'select 1')", [good]);
+    }
+    assert.equal(
+      await value("select count(*)::int as v from cron.job where jobname = 'good'"),
+      1,
+      "a name is scheduled again, not twice",
+    );
+    assert.equal(await value("select cron.unschedule('good') as v"), true);
+    assert.match(
+      await refusal(db().pool.query("select cron.unschedule('good')")),
+      /could not find valid entry for job 'good'/,
+    );
+  });
+
+  test("runs a job every second as its user, and notes success and failure", async () => {
+    await db().pool.query("create table public.ticks (who text default current_user)");
+    const id = await value<string>(
+      "select cron.schedule('tick', '1 second', 'insert into public.ticks default values') as v",
+    );
+    const failing = await value<string>("select cron.schedule('fail', '1 second', 'select 1/0') as v");
+    const [first, second] = await runs(id, 2);
+    assert.deepEqual(
+      [first.status, first.return_message, first.username],
+      ["succeeded", "INSERT 0 1", "postgres"],
+    );
+    assert.ok(second.start_time - first.start_time > 800);
+    assert.equal(await value("select who as v from public.ticks limit 1"), "postgres");
+    const [failed] = await runs(failing, 1);
+    assert.deepEqual([failed.status, failed.return_message], ["failed", "ERROR: division by zero"]);
+    await db().pool.query("select cron.unschedule(jobid) from cron.job where jobname in ('tick', 'fail')");
+  });
+
+  test("one run of a job at a time", async () => {
+    await db().pool.query("create table public.spans (started timestamptz, ended timestamptz)");
+    const id = await value<string>(
+      `select cron.schedule('slow', '1 second', $$
+        with s as (select clock_timestamp() as started), w as (select pg_sleep(1.3))
+        insert into public.spans select s.started, clock_timestamp() from s, w $$) as v`,
+    );
+    await runs(id, 2);
+    await db().pool.query("select cron.unschedule('slow')");
+    assert.equal(
+      await value(
+        `select count(*)::int as v from cron.job_run_details a join cron.job_run_details b
+         on a.jobid = b.jobid and a.runid < b.runid and b.start_time < a.end_time where a.jobid = $1`,
+        [id],
+      ),
+      0,
+    );
+  });
+
+  test("postgres schedules for itself alone, and cannot write the tables", async () => {
+    const pool = db().pool;
+    assert.match(
+      await refusal(
+        pool.query(
+          "select cron.schedule_in_database('x', '1 second', 'select 1', 'postgres', 'supabase_admin')",
+        ),
+      ),
+      /^42501/,
+    );
+    assert.match(
+      await refusal(
+        pool.query(
+          "insert into cron._change (caller, action, schedule, command) values ('supabase_admin', 'schedule', '1 second', 'select 1')",
+        ),
+      ),
+      /^42501/,
+    );
+    assert.match(
+      await refusal(
+        pool.query(
+          "insert into cron.job (schedule, command, username) values ('1 second', 'select 1', 'supabase_admin')",
+        ),
+      ),
+      /^42501/,
+    );
+    assert.match(await refusal(pool.query("update cron.job set username = 'supabase_admin'")), /^42501/);
+    const theirs = (await db().superuser.query("select cron.schedule('theirs', '@yearly', 'select 1') as id"))
+      .rows[0]?.id;
+    assert.match(
+      await refusal(pool.query("select cron.alter_job($1, command := 'select 2')", [theirs])),
+      /^42501/,
+    );
+    assert.match(await refusal(pool.query("select cron.unschedule($1::bigint)", [theirs])), /^42501/);
+  });
+
+  test("an inactive job does not run; a changed one does", async () => {
+    const id = await value<string>(
+      "select cron.schedule_in_database('off', '1 second', 'select 1', current_database(), active := false) as v",
+    );
+    await db().pool.query("select cron.alter_job($1, command := 'select 1 union select 2', active := true)", [
+      id,
+    ]);
+    const [run] = await runs(id, 1);
+    assert.deepEqual([run.command, run.return_message], ["select 1 union select 2", "2 rows"]);
+    await db().pool.query("select cron.unschedule($1::bigint)", [id]);
+  });
+});
+
+describe("Vault", () => {
+  const read = (id: string, pool: pg.Pool = db().pool) =>
+    pool
+      .query("select name, description, decrypted_secret from vault.decrypted_secrets where id = $1", [id])
+      .then((r) => r.rows[0]);
+
+  test("postgres stores, reads, renames and deletes a secret", async () => {
+    const id = await value<string>("select vault.create_secret('s3cret ✓', 'one', 'for tests') as v");
+    assert.deepEqual(await read(id), { name: "one", description: "for tests", decrypted_secret: "s3cret ✓" });
+    await db().pool.query("select vault.update_secret($1, 'other')", [id]);
+    assert.deepEqual(await read(id), { name: "one", description: "for tests", decrypted_secret: "other" });
+    await db().pool.query("select vault.update_secret($1, new_name := 'two')", [id]);
+    assert.equal((await read(id)).name, "two");
+    assert.match(await refusal(db().pool.query("select vault.create_secret('x', 'two')")), /^23505/);
+    await db().pool.query("delete from vault.secrets where id = $1", [id]);
+    assert.equal(await read(id), undefined);
+    assert.match(
+      await refusal(db().pool.query("insert into vault.secrets (secret) values ('plain')")),
+      /^42501/,
+    );
+    assert.match(await refusal(db().pool.query("update vault.secrets set name = 'x'")), /^42501/);
+  });
+
+  test("the stored text is encrypted, differs each time, and is bound to its row", async () => {
+    const [a, b] = [
+      await value<string>("select vault.create_secret('same') as v"),
+      await value<string>("select vault.create_secret('same') as v"),
+    ];
+    const stored = (
+      await db().pool.query("select id, secret, nonce from vault.secrets where id = any($1)", [[a, b]])
+    ).rows;
+    assert.notEqual(stored[0].secret, stored[1].secret);
+    for (const row of stored)
+      assert.ok(!Buffer.from(row.secret, "base64").toString("latin1").includes("same"));
+    // A row that carries another row's ciphertext does not open.
+    await db().superuser.query(
+      "update vault.secrets s set secret = o.secret, nonce = o.nonce from vault.secrets o where s.id = $1 and o.id = $2",
+      [a, b],
+    );
+    assert.match(await refusal(read(a)), /cannot be decrypted/);
+    assert.equal((await read(b)).decrypted_secret, "same");
+  });
+
+  test("nobody but postgres gets near it, and nobody at all reads the key", async () => {
+    for (const role of ["anon", "authenticated", "service_role"] as const) {
+      for (const sql of [
+        "select * from vault.decrypted_secrets",
+        "select vault.create_secret('x')",
+        "select vault._key('encrypt')",
+      ]) {
+        assert.match(
+          await refusal(db().as({ role }, (client) => client.query(sql))),
+          /^42501/,
+          `${role}: ${sql}`,
+        );
+      }
+    }
+    for (const sql of [
+      "select vault._key('encrypt')",
+      "select pg_read_binary_file('../vault.key')",
+      "select vault._crypto_aead_det_encrypt('x', 'x', 0, 'x', 'x')",
+    ]) {
+      assert.match(await refusal(db().pool.query(sql)), /^42501/, sql);
+    }
+  });
+});
