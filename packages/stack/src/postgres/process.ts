@@ -30,7 +30,7 @@ export interface ServerOptions {
   /** 0 = any free port. */
   port: number;
   account: Account | undefined;
-  /** false: no fsync, for data that nobody will miss. */
+  /** false: no fsync, for data that nobody will miss; a crash of the machine, not of the server, can lose it. */
   durable: boolean;
   /** true: the server goes when this process goes, even by SIGKILL (Linux). */
   dieWithUs: boolean;
@@ -66,7 +66,8 @@ function settings(durable: boolean): Record<string, string | number> {
     lc_messages: "C",
     log_timezone: "UTC",
     timezone: "UTC",
-    ...(durable ? {} : { fsync: "off", full_page_writes: "off", synchronous_commit: "off" }),
+    // Still survives a killed server; not a machine that loses power.
+    ...(durable ? {} : { fsync: "off", full_page_writes: "off" }),
   };
 }
 
