@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { compileCacheDir, runtimeProgram } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";
 
 const port = z.coerce.number().int().min(0).max(65535);
@@ -40,8 +41,8 @@ const environment = z.object({
   LAUNCHPAD_READY_SECONDS: seconds(120),
   // Exits in a row, without a stable life between them, that make a crash loop.
   LAUNCHPAD_CRASH_LIMIT: z.coerce.number().int().min(1).max(100).default(5),
-  // How long a replica may take to end by itself, and its open requests before that.
-  LAUNCHPAD_GRACE_SECONDS: seconds(10),
+  // How long the open requests of a replica that is no longer wanted may take.
+  LAUNCHPAD_GRACE_SECONDS: seconds(30),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   LAUNCHPAD_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
@@ -130,13 +131,14 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     crashLimit: value.LAUNCHPAD_CRASH_LIMIT,
     graceSeconds: value.LAUNCHPAD_GRACE_SECONDS,
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
-    runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND ?? [
-      process.execPath,
-      resolve(import.meta.dirname, "../../agent-runtime/src/main.ts"),
-    ],
+    runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND ?? [process.execPath, runtimeProgram],
     logLevel: value.LAUNCHPAD_LOG_LEVEL,
     providerEnvironment: pick(given, PROVIDER_NAMES),
-    machineEnvironment: pick(given, MACHINE_NAMES),
+    machineEnvironment: {
+      ...pick(given, MACHINE_NAMES),
+      // A replica that finds its code compiled starts in half the time and takes less memory.
+      NODE_COMPILE_CACHE: compileCacheDir,
+    },
   };
 }
 

@@ -99,6 +99,8 @@ export interface ObservedWorkload {
 export interface ReplicaLog {
   agentId: string;
   replica: string;
+  /** Grows with each line of the replica; a line that is told twice has the same. */
+  sequence: number;
   timestamp: string;
   level: "DEBUG" | "INFO" | "WARN" | "ERROR";
   message: string;
@@ -118,6 +120,8 @@ export interface ReplicaSample {
   networkOut: number | null;
   /** Which process life the counters belong to: they begin again with each. */
   life: string;
+  /** When that life began. */
+  startedAt: number;
   requests: { total: number; success: number; errors: number; seconds: number } | null;
 }
 

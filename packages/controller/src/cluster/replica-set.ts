@@ -42,6 +42,7 @@ export class ReplicaSet {
   #readyBefore = 0;
   #converging = false;
   #again = false;
+  #frozen = false;
 
   constructor(options: ReplicaSetOptions) {
     this.#options = options;
@@ -82,6 +83,12 @@ export class ReplicaSet {
       this.#options.saveStable(undefined);
     }
     this.converge();
+  }
+
+  /** Ends every replica and starts none any more; what was wanted stays written down. */
+  freeze(): void {
+    this.#frozen = true;
+    for (const replica of this.#replicas.values()) replica.end();
   }
 
   get empty(): boolean {
@@ -126,6 +133,7 @@ export class ReplicaSet {
     for (const [name, replica] of this.#replicas) {
       if (replica.observe() === undefined) this.#replicas.delete(name);
     }
+    if (this.#frozen) return;
     const current = this.#current;
     const wanted = current?.replicas ?? 0;
     const template = current?.template ?? "";

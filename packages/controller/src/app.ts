@@ -1,0 +1,151 @@
+import { once } from "node:events";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { systemClock } from "./clock.ts";
+import { createIngress, type Ingress } from "./cluster/processes/ingress.ts";
+import { ProcessesCluster } from "./cluster/processes/processes.ts";
+import type { Config } from "./config.ts";
+import { createDatabase } from "./database.ts";
+import { errorMessage, type Log } from "./log.ts";
+import { Controller } from "./loop/controller.ts";
+import { createInstruments } from "./instruments.ts";
+import { createControllerServer } from "./server.ts";
+import { Telemetry } from "./shipping/telemetry.ts";
+import { takeStateDirectory } from "./state-directory.ts";
+
+/** A running controller. */
+export interface App {
+  port: number;
+  ingressPort: number;
+  worker: string;
+  /** Ends the agents, gives the leases back, ships what it can. Never throws. */
+  stop(): Promise<void>;
+}
+
+/** How long the last deliveries may take when the controller stops. */
+const LAST_DELIVERY_MS = 1500;
+
+/**
+ * Starts the controller: takes the state directory, ends leftovers, listens, and begins to claim.
+ * @throws {Error} one sentence a person can act on: the directory is taken, a port is in use, the cluster is not built
+ */
+export async function startApp(config: Config, log: Log): Promise<App> {
+  if (config.cluster !== "processes") {
+    throw new Error(`The cluster "${config.cluster}" is not available yet; use LAUNCHPAD_CLUSTER=processes.`);
+  }
+  const state = takeStateDirectory(config.stateDir);
+  let ingress: Ingress | undefined;
+  let server: Server | undefined;
+  try {
+    const clock = systemClock;
+    const random = Math.random;
+    const instruments = createInstruments();
+    const database = createDatabase({
+      url: config.supabaseUrl,
+      key: config.secretKey,
+      // Short of a lease: a call that hangs must not keep the heartbeat from its next try.
+      timeoutMs: Math.min(10_000, (config.leaseSeconds * 1000) / 3),
+      onCall: instruments.onCall,
+    });
+    const cluster = new ProcessesCluster({
+      command: config.runtimeCommand,
+      stateDir: config.stateDir,
+      log,
+      machineEnvironment: config.machineEnvironment,
+      providerEnvironment: config.providerEnvironment,
+      readyMs: config.readySeconds * 1000,
+      graceMs: config.graceSeconds * 1000,
+    });
+    await cluster.start();
+    const telemetry = new Telemetry({
+      database,
+      cluster,
+      clock,
+      random,
+      log,
+      stateDir: config.stateDir,
+      spoolBytes: config.spoolBytes,
+      metricsSeconds: config.metricsSeconds,
+    });
+    const controller = new Controller({
+      worker: state.worker,
+      database,
+      cluster,
+      clock,
+      random,
+      log,
+      limits: { readyMs: config.readySeconds * 1000, crashLimit: config.crashLimit },
+      pollSeconds: config.pollSeconds,
+      leaseSeconds: config.leaseSeconds,
+      concurrency: config.concurrency,
+      urlOf: (agentId) => config.agentUrlTemplate.replaceAll("{agentId}", agentId),
+      describe: async () => ({ cluster: cluster.kind, version: VERSION, ...(await cluster.probe()) }),
+      onClaim: instruments.onClaim,
+      onPass: instruments.onPass,
+      onPhase: instruments.onPhase,
+    });
+    instruments.watch({ controller, cluster, telemetry });
+
+    ingress = createIngress({ endpoints: cluster.endpoints, log, onRequest: instruments.onIngressRequest });
+    server = createControllerServer({
+      secret: config.webhookSecret,
+      log,
+      onHint: (hint) => controller.hint(hint),
+      onWebhook: instruments.onWebhook,
+      problems: async () => {
+        const health = await cluster.probe();
+        return [
+          ...(controller.connected ? [] : ["The database has not answered lately."]),
+          ...(health.healthy ? [] : [health.message ?? "The cluster does not work."]),
+        ];
+      },
+      metrics: () => instruments.text(),
+    });
+    const [port, ingressPort] = await Promise.all([
+      listen(server, config.port, config.host, "LAUNCHPAD_PORT"),
+      listen(ingress.server, config.ingressPort, config.host, "LAUNCHPAD_INGRESS_PORT"),
+    ]);
+    controller.start();
+    telemetry.start();
+    log.info("started", { worker: state.worker, port, ingressPort, cluster: cluster.kind });
+
+    const stop = async () => {
+      log.info("stopping");
+      server?.close();
+      server?.closeIdleConnections();
+      // Together: passes under way see that they may not act any more, and nothing new is started.
+      await Promise.all([controller.stop(), cluster.stop()]);
+      ingress?.close();
+      server?.closeAllConnections();
+      const releasing = controller.release().catch((error: unknown) => {
+        // They run out by themselves.
+        log.warn("the leases could not be given back", { error: errorMessage(error) });
+      });
+      await Promise.all([releasing, telemetry.stop(LAST_DELIVERY_MS)]);
+      state.release();
+      log.info("stopped");
+    };
+    return { port, ingressPort, worker: state.worker, stop };
+  } catch (error) {
+    ingress?.close();
+    server?.close();
+    state.release();
+    throw error;
+  }
+}
+
+const VERSION = "0.1.0";
+
+/** @throws {Error} naming the setting when the port is taken */
+async function listen(server: Server, port: number, host: string, setting: string): Promise<number> {
+  server.listen(port, host);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
+      throw new Error(`Port ${port} on ${host} is in use; choose another with ${setting} (0 = any).`);
+    }
+    throw error;
+  }
+  return (server.address() as AddressInfo).port;
+}

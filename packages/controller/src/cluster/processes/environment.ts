@@ -1,0 +1,62 @@
+import { heapMebibytes } from "./memory-limit.ts";
+
+/** Names that belong to the machinery: an agent's secret cannot take them. */
+const RESERVED = /^(AGENT_.*|LAUNCHPAD_.*|NODE_OPTIONS|NODE_COMPILE_CACHE|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export interface ReplicaIdentity {
+  agentId: string;
+  replica: string;
+  generation: number;
+  configFile: string;
+  stateDir: string;
+  memoryBytes: number;
+}
+
+/**
+ * The whole environment of a replica: what a process needs to run, the providers' settings, the agent's own secrets
+ * (which win over the providers'), and who it is. Nothing of the controller's own environment besides.
+ */
+export function replicaEnvironment(
+  identity: ReplicaIdentity,
+  machine: Record<string, string>,
+  providers: Record<string, string>,
+  own: Record<string, string>,
+): Record<string, string> {
+  return {
+    ...machine,
+    ...providers,
+    ...usable(own),
+    HOME: identity.stateDir,
+    TMPDIR: identity.stateDir,
+    NODE_ENV: "production",
+    NODE_OPTIONS: `--max-old-space-size=${heapMebibytes(identity.memoryBytes)}`,
+    AGENT_ID: identity.agentId,
+    AGENT_REPLICA: identity.replica,
+    AGENT_GENERATION: String(identity.generation),
+    AGENT_CONFIG_FILE: identity.configFile,
+    AGENT_STATE_DIR: identity.stateDir,
+    HOST: "127.0.0.1",
+    PORT: "0",
+  };
+}
+
+/** Names of an agent's own variables that are not handed on. */
+export function refusedNames(own: Record<string, string>): string[] {
+  const kept = usable(own);
+  return Object.keys(own).filter((name) => !(name in kept));
+}
+
+/** Values that must not appear in the agent's logs: its own, and the providers' keys. */
+export function secretValues(providers: Record<string, string>, own: Record<string, string>): string[] {
+  const keys = Object.entries(providers).filter(([name]) => !name.endsWith("_BASE_URL"));
+  return [...keys.map(([, value]) => value), ...Object.values(own)];
+}
+
+function usable(own: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(own).filter(
+      ([name, value]) => NAME.test(name) && !RESERVED.test(name) && !value.includes("\0"),
+    ),
+  );
+}

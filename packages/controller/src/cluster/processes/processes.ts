@@ -1,0 +1,212 @@
+import { availableParallelism, freemem, totalmem } from "node:os";
+import { systemClock } from "../../clock.ts";
+import { errorMessage, type Log } from "../../log.ts";
+import type {
+  Cluster,
+  ClusterHealth,
+  Failure,
+  ObservedWorkload,
+  ReplicaLog,
+  ReplicaSample,
+  Workload,
+} from "../cluster.ts";
+import { ReplicaSet } from "../replica-set.ts";
+import { RESTARTS, type RestartLimits } from "../restarts.ts";
+import { Endpoints } from "./endpoints.ts";
+import { Folders } from "./folders.ts";
+import { endLeftovers } from "./leftovers.ts";
+import { Replica, type ReplicaOptions } from "./replica.ts";
+import { sampleReplicas } from "./samples.ts";
+
+export interface ProcessesOptions {
+  command: readonly string[];
+  stateDir: string;
+  log: Log;
+  machineEnvironment: Record<string, string>;
+  providerEnvironment: Record<string, string>;
+  restarts?: RestartLimits;
+  probeMs?: number;
+  readyMs?: number;
+  graceMs?: number;
+  killMs?: number;
+}
+
+interface Agent {
+  set: ReplicaSet;
+  /** Everything of it goes once the last replica has ended. */
+  leaving: boolean;
+}
+
+/** Runs each replica as a child process of this one. */
+export class ProcessesCluster implements Cluster {
+  readonly kind = "processes";
+  readonly endpoints = new Endpoints();
+  readonly #folders: Folders;
+  readonly #options: ProcessesOptions;
+  readonly #replicaOptions: ReplicaOptions;
+  readonly #agents = new Map<string, Agent>();
+  #watcher: (agentId: string) => void = () => {};
+  #logListener: (line: ReplicaLog) => void = () => {};
+  #stopped: (() => void)[] | undefined;
+
+  constructor(options: ProcessesOptions) {
+    const { command, log, machineEnvironment, providerEnvironment, stateDir } = options;
+    this.#options = options;
+    this.#folders = new Folders(stateDir);
+    this.#replicaOptions = {
+      command,
+      folders: this.#folders,
+      endpoints: this.endpoints,
+      log,
+      machineEnvironment,
+      providerEnvironment,
+      restarts: options.restarts ?? RESTARTS,
+      probeMs: options.probeMs ?? 5000,
+      // Later than the controller's own judgement, which is about the whole rollout.
+      readyMs: (options.readyMs ?? 120_000) + 5000,
+      graceMs: options.graceMs ?? 30_000,
+      killMs: options.killMs ?? 5000,
+      onLog: (line) => this.#logListener(line),
+    };
+  }
+
+  async start(): Promise<void> {
+    this.#folders.prepare();
+    await endLeftovers(this.#folders, this.#options.log);
+  }
+
+  /** Ends every replica without waiting for open requests; what does not end by itself is killed. */
+  async stop(): Promise<void> {
+    const ended = new Promise<void>((resolve) => {
+      this.#stopped = [resolve];
+    });
+    // The complete workloads stay on disk: the next start of an agent that failed may need them.
+    for (const { set } of this.#agents.values()) set.freeze();
+    this.endpoints.hurry();
+    this.#checkStopped();
+    await ended;
+  }
+
+  async apply(workload: Workload): Promise<void> {
+    this.#refuseWhenStopped();
+    this.endpoints.know(workload.agentId);
+    this.#agent(workload.agentId).set.apply(workload);
+  }
+
+  async revert(workload: Workload, failure: Failure): Promise<void> {
+    this.#refuseWhenStopped();
+    this.endpoints.know(workload.agentId);
+    this.#agent(workload.agentId).set.revert(workload, failure);
+  }
+
+  async remove(agentId: string, keep: boolean): Promise<void> {
+    this.endpoints.forget(agentId);
+    const agent = this.#agents.get(agentId);
+    if (agent === undefined) {
+      if (!keep) this.#folders.removeAgent(agentId);
+      return;
+    }
+    agent.leaving = !keep;
+    agent.set.clear();
+    this.#settle(agentId, agent);
+  }
+
+  async get(agentId: string): Promise<ObservedWorkload | undefined> {
+    if (!this.#agents.has(agentId) && !this.#folders.exists(agentId)) return undefined;
+    return this.#agent(agentId).set.observe();
+  }
+
+  async list(): Promise<string[]> {
+    return [...new Set([...this.#agents.keys(), ...this.#folders.agents()])];
+  }
+
+  watch(listener: (agentId: string) => void): void {
+    this.#watcher = listener;
+  }
+
+  logs(listener: (line: ReplicaLog) => void): void {
+    this.#logListener = listener;
+  }
+
+  async metrics(): Promise<ReplicaSample[]> {
+    return await sampleReplicas(this.#replicas());
+  }
+
+  async probe(): Promise<ClusterHealth> {
+    return {
+      healthy: this.#stopped === undefined,
+      capacity: {
+        cpus: availableParallelism(),
+        memoryBytes: totalmem(),
+        freeMemoryBytes: freemem(),
+        replicas: this.#replicas().length,
+      },
+    };
+  }
+
+  /** How many replicas are in which state. */
+  countStates(): Map<string, number> {
+    const states = new Map<string, number>();
+    for (const replica of this.#replicas()) {
+      const state = replica.observe()?.state;
+      if (state !== undefined) states.set(state, (states.get(state) ?? 0) + 1);
+    }
+    return states;
+  }
+
+  #replicas(): Replica[] {
+    return [...this.#agents.values()].flatMap(({ set }) => set.running as readonly Replica[]);
+  }
+
+  #agent(agentId: string): Agent {
+    const known = this.#agents.get(agentId);
+    if (known !== undefined) return known;
+    const set = new ReplicaSet({
+      agentId,
+      clock: systemClock,
+      create: (workload, changed) => new Replica(workload, this.#replicaOptions, changed),
+      changed: () => {
+        const current = this.#agents.get(agentId);
+        if (current !== undefined) this.#settle(agentId, current);
+        this.#checkStopped();
+        this.#watcher(agentId);
+      },
+      stable: this.#folders.readStable(agentId),
+      saveStable: (workload) => this.#saveStable(agentId, workload),
+    });
+    const agent = { set, leaving: false };
+    this.#agents.set(agentId, agent);
+    return agent;
+  }
+
+  /** Forgets an agent that leaves, once nothing of it runs. */
+  #settle(agentId: string, agent: Agent): void {
+    if (!agent.leaving || !agent.set.empty) return;
+    this.#agents.delete(agentId);
+    try {
+      this.#folders.removeAgent(agentId);
+    } catch (error) {
+      // The folder is still there, so the agent is too, and its removal is tried again.
+      this.#options.log.warn("an agent's folder could not be removed", { agentId, error: errorMessage(error) });
+    }
+    this.#watcher(agentId);
+  }
+
+  #saveStable(agentId: string, workload: Parameters<Folders["saveStable"]>[1]): void {
+    if (this.#stopped !== undefined) return;
+    try {
+      this.#folders.saveStable(agentId, workload);
+    } catch (error) {
+      this.#options.log.warn("a workload could not be written down", { agentId, error: errorMessage(error) });
+    }
+  }
+
+  #refuseWhenStopped(): void {
+    if (this.#stopped !== undefined) throw new Error("the cluster is being stopped");
+  }
+
+  #checkStopped(): void {
+    if (this.#stopped === undefined || this.#replicas().length > 0) return;
+    for (const resolve of this.#stopped.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,304 @@
+import { randomBytes } from "node:crypto";
+import { errorMessage, type Log } from "../../log.ts";
+import { createRedactor } from "../../shipping/redact.ts";
+import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
+import type { ReplicaHandle } from "../replica-set.ts";
+import { afterExit, type RestartLimits } from "../restarts.ts";
+import { Child } from "./child.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { refusedNames, replicaEnvironment, secretValues } from "./environment.ts";
+import { explainExit } from "./exits.ts";
+import type { Folders } from "./folders.ts";
+import { type ParsedLine, parseLine } from "./lines.ts";
+import { watchMemory } from "./memory-limit.ts";
+import { Prober } from "./prober.ts";
+import { processMark } from "./system.ts";
+
+export interface ReplicaOptions {
+  command: readonly string[];
+  folders: Folders;
+  endpoints: Endpoints;
+  log: Log;
+  machineEnvironment: Record<string, string>;
+  providerEnvironment: Record<string, string>;
+  restarts: RestartLimits;
+  /** Between probes of a replica that is well. */
+  probeMs: number;
+  /** A life that is not ready by then is ended. */
+  readyMs: number;
+  /** How long open requests may take when the replica is no longer wanted. */
+  graceMs: number;
+  /** How long it may take to end by itself after SIGTERM. */
+  killMs: number;
+  onLog(line: ReplicaLog): void;
+}
+
+type Phase = "starting" | "ready" | "unready" | "waiting" | "ending" | "gone";
+
+/** One replica: a process that is started again when it ends by itself, under one name and in one folder. */
+export class Replica implements ReplicaHandle {
+  readonly name: string;
+  readonly workload: Workload;
+  readonly #options: ReplicaOptions;
+  readonly #changed: () => void;
+  readonly #redact: <T>(value: T) => T;
+  #phase: Phase = "starting";
+  #child: Child | undefined;
+  #prober: Prober | undefined;
+  #stopMemoryWatch: () => void = () => {};
+  #timer: NodeJS.Timeout | undefined;
+  #port: number | undefined;
+  #startedAt = Date.now();
+  #readyAt: number | undefined;
+  #failures = 0;
+  #exit: ReplicaExit | undefined;
+  /** Why this life is being ended by us, where it is. */
+  #verdict: { reason: string; message: string } | undefined;
+  #lastError: ReplicaLog | undefined;
+  #lastLine: ReplicaLog | undefined;
+  #life = 0;
+  #lines = 0;
+
+  constructor(workload: Workload, options: ReplicaOptions, changed: () => void) {
+    this.name = `${workload.agentId}-${randomName()}`;
+    this.workload = workload;
+    this.#options = options;
+    this.#changed = changed;
+    this.#redact = createRedactor(secretValues(options.providerEnvironment, workload.environment));
+    this.#live();
+  }
+
+  get pid(): number | undefined {
+    return this.#phase === "waiting" || this.#phase === "gone" ? undefined : this.#child?.pid;
+  }
+
+  get port(): number | undefined {
+    return this.#port;
+  }
+
+  /** Names this life of the process; counters begin again with each. */
+  get life(): string {
+    return `${this.name}/${this.#life}`;
+  }
+
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
+  observe(): ObservedReplica | undefined {
+    if (this.#phase === "gone") return undefined;
+    const health = this.#prober?.health;
+    return {
+      name: this.name,
+      template: this.workload.template,
+      state: this.#phase,
+      failures: this.#failures,
+      startedAt: this.#startedAt,
+      ...(this.#exit === undefined ? {} : { exit: this.#exit }),
+      ...(health === undefined ? {} : { health }),
+    };
+  }
+
+  retry(): void {
+    if (this.#phase === "ending" || this.#phase === "gone") return;
+    this.#failures = 0;
+    this.#exit = undefined;
+    if (this.#phase === "waiting") this.#live();
+  }
+
+  end(): void {
+    if (this.#phase === "ending" || this.#phase === "gone") return;
+    const { endpoints, graceMs } = this.#options;
+    const running = this.#phase !== "waiting";
+    this.#phase = "ending";
+    clearTimeout(this.#timer);
+    this.#prober?.stop();
+    void endpoints.drain(this.workload.agentId, this.name, graceMs).then(() => {
+      if (running) this.#terminate();
+      else this.#gone();
+    });
+  }
+
+  /** Ends the process at once, without its consent. */
+  kill(): void {
+    this.#child?.kill();
+  }
+
+  #live(): void {
+    this.#life += 1;
+    this.#phase = "starting";
+    this.#startedAt = Date.now();
+    this.#readyAt = undefined;
+    this.#port = undefined;
+    this.#verdict = undefined;
+    this.#lastError = undefined;
+    this.#lastLine = undefined;
+    const { command, folders, machineEnvironment, providerEnvironment, readyMs } = this.#options;
+    const { agentId, environment, generation, spec } = this.workload;
+    try {
+      const { configFile, dataDir } = folders.makeReplica(this.name, this.workload);
+      const { memoryBytes } = spec.resources;
+      const identity = { agentId, replica: this.name, generation, configFile, stateDir: dataDir, memoryBytes };
+      this.#child = new Child({
+        command,
+        environment: replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
+        directory: dataDir,
+        onOutput: (line) => this.#output(line, "stdout", "INFO"),
+        onErrorOutput: (line) => this.#output(line, "stderr", "ERROR"),
+        onExit: (exit) => this.#exited(exit),
+      });
+    } catch (error) {
+      // The folder could not be made: as if the process had not started, later and from the outside.
+      const failed = errorMessage(error);
+      queueMicrotask(() => this.#exited({ code: null, signal: null, failed }));
+      return;
+    }
+    const pid = this.#child.pid;
+    if (pid === undefined) return;
+    this.#record(pid);
+    this.#stopMemoryWatch = watchMemory(pid, spec.resources.memoryBytes, (bytes) =>
+      this.#condemn(
+        "OOMKilled",
+        `It used ${mebibytes(bytes)} MiB of its ${mebibytes(spec.resources.memoryBytes)} MiB of memory and was ended.`,
+      ),
+    );
+    this.#timer = setTimeout(() => {
+      this.#condemn("NEVER_READY", `It was not ready within ${Math.round(readyMs / 1000)} s and was ended.`);
+    }, readyMs);
+    this.#timer.unref();
+    if (this.#life === 1) this.#warnOfRefusedNames();
+  }
+
+  #record(pid: number): void {
+    try {
+      const mark = processMark(pid);
+      if (mark !== undefined) this.#options.folders.saveProcess(this.workload.agentId, this.name, pid, mark);
+    } catch (error) {
+      // Without the record its end of stdin still ends it when the controller dies.
+      this.#options.log.warn("a process could not be written down", { pid, error: errorMessage(error) });
+    }
+  }
+
+  #output(line: string, source: string, level: ReplicaLog["level"]): void {
+    const parsed = this.#redact(parseLine(line, { source, level }));
+    const entry = this.#entry(parsed);
+    this.#lastLine = entry;
+    if (entry.level === "ERROR") this.#lastError = entry;
+    this.#options.onLog(entry);
+    const port = entry.metadata.port;
+    const listening = entry.source === "runtime" && entry.message === "listening" && typeof port === "number";
+    if (listening && this.#phase === "starting" && this.#port === undefined) this.#probe(port);
+  }
+
+  #probe(port: number): void {
+    this.#port = port;
+    this.#prober = new Prober({
+      port,
+      probeMs: this.#options.probeMs,
+      onReady: () => this.#ready(port),
+      onUnready: () => this.#unready(),
+      onDead: (message) => this.#condemn("UNHEALTHY", message),
+      onHealth: () => this.#changed(),
+    });
+  }
+
+  #ready(port: number): void {
+    if (this.#phase !== "starting" && this.#phase !== "unready") return;
+    clearTimeout(this.#timer);
+    this.#phase = "ready";
+    this.#readyAt ??= Date.now();
+    this.#options.endpoints.add(this.workload.agentId, this.name, port, () => this.#prober?.suspect());
+    this.#changed();
+  }
+
+  #unready(): void {
+    if (this.#phase !== "ready") return;
+    this.#phase = "unready";
+    this.#options.endpoints.remove(this.workload.agentId, this.name);
+    this.#changed();
+  }
+
+  /** Ends this life for a reason of ours; it counts as if it had ended by itself. */
+  #condemn(reason: string, message: string): void {
+    if (this.#verdict !== undefined || this.pid === undefined) return;
+    this.#verdict = { reason, message };
+    this.#options.endpoints.remove(this.workload.agentId, this.name);
+    this.#child?.kill();
+  }
+
+  #terminate(): void {
+    this.#child?.terminate();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#child?.kill(), this.#options.killMs);
+    this.#timer.unref();
+  }
+
+  #exited(how: { code: number | null; signal: string | null; failed?: string }): void {
+    clearTimeout(this.#timer);
+    this.#stopMemoryWatch();
+    this.#prober?.stop();
+    this.#prober = undefined;
+    this.#child = undefined;
+    this.#options.endpoints.remove(this.workload.agentId, this.name);
+    if (this.#phase === "ending" || this.#phase === "gone") return this.#gone();
+    this.#options.folders.forgetProcess(this.workload.agentId, this.name);
+    const now = Date.now();
+    const why = this.#verdict ?? explainExit(how, this.#lastError ?? this.#lastLine);
+    const fatal = this.#verdict === undefined && how.code === 78;
+    const next = afterExit(this.#failures, this.#readyAt, now, fatal, this.#options.restarts);
+    this.#failures = next.failures;
+    this.#exit = { code: how.code, signal: how.signal, at: now, fatal, ...why };
+    this.#phase = "waiting";
+    this.#timer = setTimeout(() => this.#live(), next.delayMs);
+    this.#timer.unref();
+    this.#say("ERROR", why.message, {
+      reason: why.reason,
+      exitCode: how.code,
+      signal: how.signal,
+      failures: next.failures,
+      nextStartMs: next.delayMs,
+    });
+    this.#changed();
+  }
+
+  #gone(): void {
+    if (this.#phase === "gone") return;
+    this.#phase = "gone";
+    try {
+      this.#options.folders.removeReplica(this.workload.agentId, this.name);
+    } catch (error) {
+      this.#options.log.warn("a replica's folder could not be removed", {
+        replica: this.name,
+        error: errorMessage(error),
+      });
+    }
+    this.#changed();
+  }
+
+  #warnOfRefusedNames(): void {
+    const names = refusedNames(this.workload.environment);
+    if (names.length === 0) return;
+    this.#say("WARN", `These secrets are not handed on, their names are reserved: ${names.join(", ")}`, {});
+  }
+
+  /** A line of the controller's own in the agent's log. */
+  #say(level: ReplicaLog["level"], message: string, metadata: Record<string, unknown>): void {
+    const timestamp = new Date().toISOString();
+    this.#options.onLog(this.#entry(this.#redact({ timestamp, level, message, source: "controller", metadata })));
+  }
+
+  #entry(line: ParsedLine): ReplicaLog {
+    this.#lines += 1;
+    return { agentId: this.workload.agentId, replica: this.name, sequence: this.#lines, ...line };
+  }
+}
+
+/** Six characters that are easy to read and never form a word's ending that matters (base32 without padding). */
+function randomName(): string {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  return [...randomBytes(6)].map((byte) => alphabet[byte & 31]).join("");
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024);
+}

@@ -1,0 +1,89 @@
+import type { ProcessesCluster } from "./cluster/processes/processes.ts";
+import type { Controller } from "./loop/controller.ts";
+import { Registry } from "./prometheus.ts";
+import type { Telemetry } from "./shipping/telemetry.ts";
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** What the controller counts of itself, for `/metrics`. */
+export function createInstruments() {
+  const registry = new Registry();
+  const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.");
+  const claimed = registry.counter("launchpad_claimed_deployments_total", "Deployments that a claim brought anew.");
+  const passes = registry.histogram("launchpad_reconcile_seconds", "Reconcile passes, by outcome.", SECONDS);
+  const phases = registry.counter("launchpad_phases_total", "Phases reported, by phase.");
+  const calls = registry.histogram("launchpad_database_call_seconds", "Calls to the database.", SECONDS);
+  const failures = registry.counter("launchpad_database_call_failures_total", "Calls that did not work.");
+  const webhooks = registry.counter("launchpad_webhooks_total", "Webhooks, by outcome.");
+  const requests = registry.counter("launchpad_ingress_requests_total", "Requests to agents, by status class.");
+
+  return {
+    onClaim(outcome: "worked" | "failed", rows: number) {
+      claims.add({ outcome });
+      claimed.add({}, rows);
+    },
+    onPass: (outcome: "worked" | "failed", milliseconds: number) =>
+      passes.observe(milliseconds / 1000, { outcome }),
+    onPhase: (phase: string) => phases.add({ phase }),
+    onCall(name: string, worked: boolean, milliseconds: number) {
+      calls.observe(milliseconds / 1000, { call: name });
+      if (!worked) failures.add({ call: name });
+    },
+    onWebhook: (outcome: "accepted" | "refused") => webhooks.add({ outcome }),
+    onIngressRequest: (_agentId: string, status: number) =>
+      requests.add({ status: `${Math.floor(status / 100)}xx` }),
+
+    /** Registers what is read when asked for. */
+    watch({ controller, cluster, telemetry }: Watched) {
+      registry.gauge("launchpad_held_deployments", "Deployments whose lease this controller holds.", () => {
+        return controller.reconciler.held.size;
+      });
+      registry.gauge("launchpad_queued_deployments", "Deployments waiting for a pass.", () => controller.queued);
+      registry.gauge("launchpad_lease_lapsed", "1 while the heartbeat could not be renewed in time.", () =>
+        controller.lapsed ? 1 : 0,
+      );
+      registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>
+        [...cluster.countStates()].map(([state, count]) => [{ state }, count]),
+      );
+      const spools = [
+        ["logs", telemetry.logs, telemetry.logSpool],
+        ["metrics", telemetry.metrics, telemetry.metricSpool],
+      ] as const;
+      registry.gauge("launchpad_spool_rows", "Rows on their way to the database.", () =>
+        spools.map(([kind, shipper]) => [{ kind }, shipper.waiting]),
+      );
+      registry.gauge("launchpad_spool_bytes", "Size of the spool on disk.", () =>
+        spools.map(([kind, , spool]) => [{ kind }, spool.bytes]),
+      );
+      registry.gauge(
+        "launchpad_shipped_rows_total",
+        "Rows delivered.",
+        () => spools.map(([kind, shipper]) => [{ kind }, shipper.shipped]),
+        "counter",
+      );
+      registry.gauge(
+        "launchpad_lost_rows_total",
+        "Rows dropped for want of room, or refused for good.",
+        () => spools.map(([kind, shipper, spool]) => [{ kind }, spool.dropped + shipper.refused]),
+        "counter",
+      );
+      registry.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+      registry.gauge(
+        "process_cpu_seconds_total",
+        "CPU time, user and system.",
+        () => {
+          const { system, user } = process.cpuUsage();
+          return (user + system) / 1e6;
+        },
+        "counter",
+      );
+    },
+    text: () => registry.text(),
+  };
+}
+
+interface Watched {
+  controller: Controller;
+  cluster: ProcessesCluster;
+  telemetry: Telemetry;
+}

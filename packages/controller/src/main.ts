@@ -1,0 +1,8 @@
+// Entry point. The compile cache comes before everything else: with it no file needs its types stripped again, which
+// makes the start shorter and the process smaller.
+import { enableCompileCache } from "node:module";
+import { resolve } from "node:path";
+
+enableCompileCache(resolve(import.meta.dirname, "../.cache/compile"));
+const { run } = await import("./run.ts");
+await run();

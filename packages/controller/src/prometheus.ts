@@ -1,0 +1,87 @@
+type Labels = Record<string, string>;
+
+interface Metric {
+  name: string;
+  type: "counter" | "gauge" | "histogram";
+  help: string;
+  lines(): string[];
+}
+
+/** Counters, gauges and histograms in the Prometheus text format; a hundred lines need no library. */
+export class Registry {
+  readonly #metrics: Metric[] = [];
+
+  counter(name: string, help: string): { add(labels?: Labels, by?: number): void } {
+    const values = new Map<string, number>();
+    this.#metrics.push({ name, type: "counter", help, lines: () => samples(name, values) });
+    return {
+      add: (labels = {}, by = 1) => {
+        const key = labelText(labels);
+        values.set(key, (values.get(key) ?? 0) + by);
+      },
+    };
+  }
+
+  /** A value that is asked for when it is read; several where `read` gives a list with labels. */
+  gauge(
+    name: string,
+    help: string,
+    read: () => number | [Labels, number][],
+    type: "gauge" | "counter" = "gauge",
+  ): void {
+    const lines = () => {
+      const value = read();
+      const list: [Labels, number][] = typeof value === "number" ? [[{}, value]] : value;
+      return list.map(([labels, one]) => `${name}${labelText(labels)} ${one}`);
+    };
+    this.#metrics.push({ name, type, help, lines });
+  }
+
+  /** @param bounds the buckets' upper bounds, ascending */
+  histogram(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+  ): { observe(value: number, labels?: Labels): void } {
+    const series = new Map<string, { labels: Labels; buckets: number[]; sum: number; count: number }>();
+    const lines = () =>
+      [...series.values()].flatMap(({ labels, buckets, sum, count }) => [
+        ...bounds.map((bound, index) => `${name}_bucket${labelText({ ...labels, le: String(bound) })} ${buckets[index]}`),
+        `${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
+        `${name}_sum${labelText(labels)} ${sum}`,
+        `${name}_count${labelText(labels)} ${count}`,
+      ]);
+    this.#metrics.push({ name, type: "histogram", help, lines });
+    return {
+      observe: (value, labels = {}) => {
+        const key = labelText(labels);
+        const one = series.get(key) ?? { labels, buckets: bounds.map(() => 0), sum: 0, count: 0 };
+        series.set(key, one);
+        for (const [index, bound] of bounds.entries()) if (value <= bound) one.buckets[index]! += 1;
+        one.sum += value;
+        one.count += 1;
+      },
+    };
+  }
+
+  /** The text of all metrics. */
+  text(): string {
+    const parts = this.#metrics.map(({ name, type, help, lines }) =>
+      [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines(), ""].join("\n"),
+    );
+    return parts.join("");
+  }
+}
+
+function samples(name: string, values: ReadonlyMap<string, number>): string[] {
+  if (values.size === 0) return [`${name} 0`];
+  return [...values].map(([labels, value]) => `${name}${labels} ${value}`);
+}
+
+function labelText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(
+    ([name, value]) =>
+      `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`,
+  );
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}

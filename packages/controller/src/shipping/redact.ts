@@ -1,0 +1,35 @@
+/** Shorter values would blot out ordinary words. */
+const SHORTEST = 6;
+const MASK = "***";
+
+/**
+ * Makes a function that replaces secrets in any JSON value: in texts, at every depth, in field names too.
+ * @param secrets values that must not be seen; those under six characters are left alone
+ */
+export function createRedactor(secrets: readonly string[]): <T>(value: T) => T {
+  const forms = new Set<string>();
+  for (const secret of secrets) {
+    if (secret.length < SHORTEST) continue;
+    forms.add(secret);
+    // As it stands inside a JSON text, and line by line where it has several (a private key).
+    forms.add(JSON.stringify(secret).slice(1, -1));
+    for (const line of secret.split("\n")) if (line.trim().length >= 16) forms.add(line.trim());
+  }
+  // Longest first: a secret that contains another is masked whole.
+  const ordered = [...forms].sort((a, b) => b.length - a.length);
+  const text = (value: string) => {
+    let clean = value;
+    for (const form of ordered) if (clean.includes(form)) clean = clean.replaceAll(form, MASK);
+    return clean;
+  };
+  const walk = (value: unknown, depth: number): unknown => {
+    if (typeof value === "string") return text(value);
+    if (value === null || typeof value !== "object") return value;
+    if (depth > 20) return MASK;
+    if (Array.isArray(value)) return value.map((item) => walk(item, depth + 1));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, field]) => [text(name), walk(field, depth + 1)]),
+    );
+  };
+  return <T>(value: T): T => (ordered.length === 0 ? value : (walk(value, 0) as T));
+}
