@@ -1,0 +1,47 @@
+// What a tree of processes takes, read from /proc. Shared pages are counted once for each process in `resident`, and split
+// among their users in `proportional`, which is what the machine really has less of.
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface ProcessMemory {
+  readonly pid: number;
+  readonly command: string;
+  readonly resident: number;
+  readonly proportional: number;
+}
+
+/** The process and everything below it. Linux only: elsewhere an empty list. */
+export function readTree(root: number): ProcessMemory[] {
+  if (process.platform !== "linux") return [];
+  const children = new Map<number, number[]>();
+  for (const entry of readdirSync("/proc")) {
+    const pid = Number(entry);
+    const parent = Number.isInteger(pid) ? parentOf(pid) : undefined;
+    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), pid]);
+  }
+  const list = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap(list)];
+  return list(root)
+    .map(readMemory)
+    .filter((memory) => memory !== undefined);
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    // The command in parentheses may hold spaces and parentheses: what follows its last one is regular.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined; // it ended meanwhile
+  }
+}
+
+function readMemory(pid: number): ProcessMemory | undefined {
+  try {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    const bytes = (name: string) =>
+      Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1] ?? 0) * 1024;
+    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+    return { pid, command, resident: bytes("Rss"), proportional: bytes("Pss") };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,65 @@
+// Measurements side by side:  npm run bench [-- names…] [--rounds N] [--strict]
+//   deploy     create → DEPLOYED against the bare start of the runtime
+//   peer       GET and POST /api/agents against @elizaos/server
+//   edge       the edge function against the RPC it calls
+//   footprint  memory and start times
+// Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
+import { cpus, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import type { Benchmark, Context } from "./lib/benchmark.ts";
+import { type BenchStack, startBenchStack } from "./lib/stack.ts";
+import { formatTable } from "./lib/table.ts";
+
+const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
+  deploy: () => import("./benchmarks/deploy.ts"),
+  peer: () => import("./benchmarks/peer.ts"),
+  edge: () => import("./benchmarks/edge.ts"),
+  footprint: () => import("./benchmarks/footprint.ts"),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: "string" }, strict: { type: "boolean" } },
+});
+const unknown = positionals.filter((name) => !(name in BENCHMARKS));
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+if (unknown.length > 0 || (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))) {
+  process.stderr.write(
+    `usage: npm run bench -- [${Object.keys(BENCHMARKS).join("|")}]… [--rounds N] [--strict]\n`,
+  );
+  process.exit(2);
+}
+
+let shared: Promise<BenchStack> | undefined;
+const context: Context = {
+  stack() {
+    shared ??= startBenchStack();
+    return shared;
+  },
+  progress: (line) => void process.stderr.write(`  ${line}\n`),
+  rounds: (own) => rounds ?? own,
+};
+
+const cpu = cpus();
+process.stdout.write(
+  `${cpu.length} cores (${cpu[0]?.model.trim()}), ${Math.round(totalmem() / 1e9)} GB, Node ${process.version}\n`,
+);
+let missed = 0;
+try {
+  for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)) {
+    const { benchmark } = await (BENCHMARKS[name] as () => Promise<{ benchmark: Benchmark }>)();
+    process.stderr.write(`\n${name}: ${benchmark.title} …\n`);
+    try {
+      const rows = await benchmark.run(context);
+      missed += rows.filter(({ met }) => met === false).length;
+      process.stdout.write(`\n${name}: ${benchmark.title}\n${formatTable(rows)}\n`);
+    } catch (error) {
+      missed += 1;
+      process.stdout.write(`\n${name}: failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  }
+} finally {
+  await shared?.then((stack) => stack.stop()).catch(() => undefined);
+}
+process.stdout.write(missed === 0 ? "\nEvery goal is met.\n" : `\n${missed} missed.\n`);
+process.exitCode = values.strict && missed > 0 ? 1 : 0;
