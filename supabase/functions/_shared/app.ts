@@ -4,7 +4,7 @@ import { type ErrorCode, errorCodes } from "./contract/index.ts";
 import { defect, envelopeOf, type Failure, failureOf, unreachable } from "./failure.ts";
 import { preflightHeaders, requestIdOf, responseHeaders } from "./headers.ts";
 import type { Log } from "./log.ts";
-import type { Rpc, RpcCall } from "./postgrest.ts";
+import type { Rpc, RpcAnswer, RpcCall } from "./postgrest.ts";
 import { prepare, type Refusal, refusalCall } from "./prepare.ts";
 import { safeText } from "./problems.ts";
 import { honoPath, offered, type Route } from "./route.ts";
@@ -56,8 +56,7 @@ export function createApp({
   /** Makes the request's one call and turns its answer into ours. */
   const relay = async (c: Ctx, call: RpcCall, refusal?: Refusal): Promise<Response> => {
     const client = c.req.raw.headers;
-    let upstream: Response;
-    let text: string;
+    let upstream: RpcAnswer;
     try {
       upstream = await rpc({
         ...call,
@@ -67,21 +66,21 @@ export function createApp({
         idempotencyKey:
           c.req.method === "POST" && refusal === undefined ? client.get("idempotency-key") : null,
       });
-      text = await upstream.text();
     } catch {
       return answerFailure(c, unreachable);
     }
-    if (upstream.ok && refusal === undefined && text !== "") {
+    const { ok, status, text } = upstream;
+    if (ok && refusal === undefined && text !== "") {
       return new Response(text, {
-        status: upstream.status,
+        status,
         headers: responseHeaders(c.get("requestId"), upstream.headers, now()),
       });
     }
     const subject = subjectOf(client.get("authorization"));
     const isolation = upstream.headers.get("x-user-isolation");
-    const failure = upstream.ok
+    const failure = ok
       ? { ...defect, ...refusal, verified: true }
-      : failureOf(upstream.status, text, isolation, subject);
+      : failureOf(status, text, isolation, subject);
     const extra = failure.code === refusal?.code ? refusal.headers : undefined;
     return answerFailure(c, failure, upstream.headers, extra);
   };

@@ -17,6 +17,7 @@ const blankIsAbsent = (value: unknown) => (value === "" ? undefined : value);
 
 const environment = z.object({
   SUPABASE_URL: z.url({ protocol: /^https?$/ }),
+  LAUNCHPAD_REST_URL: z.preprocess(blankIsAbsent, z.url({ protocol: /^https?$/ }).optional()),
   SUPABASE_PUBLISHABLE_KEYS: z.preprocess(blankIsAbsent, keys.optional()),
   SUPABASE_ANON_KEY: z.preprocess(blankIsAbsent, z.string().optional()),
 });
@@ -39,9 +40,14 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
     throw new Error(`The function cannot start: ${problems.join("; ")}`);
   }
-  const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS: published, SUPABASE_ANON_KEY } = parsed.data;
+  const {
+    SUPABASE_URL,
+    LAUNCHPAD_REST_URL,
+    SUPABASE_PUBLISHABLE_KEYS: published,
+    SUPABASE_ANON_KEY,
+  } = parsed.data;
   return {
-    restUrl: `${SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`,
+    restUrl: LAUNCHPAD_REST_URL?.replace(/\/+$/, "") ?? `${SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`,
     publishableKey: published?.default ?? Object.values(published ?? {})[0] ?? SUPABASE_ANON_KEY,
   };
 }

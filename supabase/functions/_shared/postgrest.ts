@@ -16,7 +16,15 @@ export interface RpcRequest extends RpcCall {
   readonly idempotencyKey: string | null;
 }
 
-export type Rpc = (request: RpcRequest) => Promise<Response>;
+export interface RpcAnswer {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: Headers;
+  /** The whole body: a connection that breaks in its middle is an error of ours, not a broken answer to the client. */
+  readonly text: string;
+}
+
+export type Rpc = (request: RpcRequest) => Promise<RpcAnswer>;
 
 /** Longer than the database's own statement timeout (8 s), shorter than any gateway's patience. */
 const TIMEOUT_MS = 20_000;
@@ -29,7 +37,7 @@ const forwarded = ["authorization", "user-agent", "x-forwarded-for"];
  * @returns a function that rejects when PostgREST cannot be reached in time
  */
 export function rpcClient(config: Config, send: typeof fetch = fetch): Rpc {
-  return ({ rpc, args, requestId, client, apikey, idempotencyKey }) => {
+  return async ({ rpc, args, requestId, client, apikey, idempotencyKey }) => {
     const headers: Record<string, string> = {
       "content-type": "application/json",
       accept: "application/json",
@@ -42,12 +50,21 @@ export function rpcClient(config: Config, send: typeof fetch = fetch): Rpc {
     const key = apikey ?? config.publishableKey;
     if (key !== undefined) headers.apikey = key;
     if (idempotencyKey !== null) headers["idempotency-key"] = idempotencyKey;
-    return send(`${config.restUrl}/rpc/${rpc}`, {
-      method: "POST",
-      headers,
-      body: args,
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
+    // AbortSignal.timeout would hold its timer for the full time after every request: 190 MB against 120 MB under load.
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), TIMEOUT_MS);
+    try {
+      const response = await send(`${config.restUrl}/rpc/${rpc}`, {
+        method: "POST",
+        headers,
+        body: args,
+        redirect: "manual",
+        signal: deadline.signal,
+      });
+      const { ok, status, headers: answered } = response;
+      return { ok, status, headers: answered, text: await response.text() };
+    } finally {
+      clearTimeout(timer);
+    }
   };
 }

@@ -31,7 +31,7 @@ export async function prepare(
 ): Promise<Prepared> {
   const id = parameters.agentId;
   if (id !== undefined && !AGENT_ID.test(id)) return { refusal: noSuchAgent(id) };
-  const query = readQuery(route.query, new URL(request.url).searchParams);
+  const query = readQuery(route.query, searchOf(request.url));
   const body = route.body === undefined ? { text: "{}", value: {} } : await checkBody(route.body, request);
   if ("refusal" in body) return body;
   const headerProblems = idempotencyProblems(request);
@@ -57,6 +57,11 @@ export const refusalCall = ({ code, message, details }: Refusal): RpcCall => ({
   rpc: "refuse_request",
   args: JSON.stringify({ code, message, details: details ?? null }),
 });
+
+function searchOf(url: string): URLSearchParams {
+  const at = url.indexOf("?");
+  return new URLSearchParams(at === -1 ? "" : url.slice(at));
+}
 
 function noSuchAgent(id: string): Refusal {
   const message = `Agent with ID '${safeText(id, 100)}' not found or access denied`;

@@ -112,5 +112,11 @@ export function reply(status: number, body: unknown, headers: Record<string, str
 
 /** Postgres keeps neither U+0000 nor a lone surrogate in jsonb or text. */
 function storable(text: string): boolean {
-  return JSON.stringify(JSON.parse(text)).search(/\\u0000|\\ud[89a-f]/) === -1;
+  const fits = (value: string) => !value.includes("\u0000") && value.isWellFormed();
+  let all = true;
+  JSON.parse(text, (key, value: unknown) => {
+    all &&= fits(key) && (typeof value !== "string" || fits(value));
+    return value;
+  });
+  return all;
 }
