@@ -84,14 +84,17 @@ export function spawnStack(flags: StackFlags = {}): {
       "--db-port",
       String(flags.dbPort ?? 0),
     ],
-    { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...flags.env } },
+    { cwd: ROOT, stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...flags.env } },
   );
+  const { stdout, stderr: errors } = child;
+  if (!stdout || !errors) throw new Error("the stack has no output");
+  child.channel?.unref(); // it only tells the stack of our death; it keeps nobody waiting
   let stderr = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  errors.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
   });
   const ready = Promise.race([
-    once(createInterface({ input: child.stdout }), "line").then(([line]) => JSON.parse(line) as StackInfo),
+    once(createInterface({ input: stdout }), "line").then(([line]) => JSON.parse(line) as StackInfo),
     once(child, "close").then(([code]): never => {
       throw new Error(`the stack ended with exit code ${code}:\n${stderr}`);
     }),

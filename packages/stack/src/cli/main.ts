@@ -28,14 +28,15 @@ export async function main(args: readonly string[]): Promise<void> {
   const progress = createProgress(process.stderr);
   const ending = new AbortController();
   let stack: Stack | undefined;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      if (ending.signal.aborted) process.exit(1); // asked twice: at once
-      ending.abort(new StackError("Stopped."));
-      setTimeout(() => process.exit(1), STOP_MS).unref();
-      if (stack) void end(stack);
-    });
-  }
+  const askedToEnd = () => {
+    if (ending.signal.aborted) process.exit(1); // asked twice: at once
+    ending.abort(new StackError("Stopped."));
+    setTimeout(() => process.exit(1), STOP_MS).unref();
+    if (stack) void end(stack);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, askedToEnd);
+  // Started by a program over an IPC channel (a test runner): its death ends the stack too.
+  process.once("disconnect", askedToEnd);
 
   try {
     stack = await startStack(

@@ -1,5 +1,6 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
+import { withHostedForms } from "./compat.ts";
 import { createObjectFiles } from "./object-files.ts";
 
 export interface PlatformOptions {
@@ -33,6 +34,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     url: options.dbUrl,
     postgresOptions: { max: 6, idle_timeout: 60, onnotice: () => {} },
   });
+  keepGrants(connection);
   const app = new App({
     connection,
     api: { external_url: options.siteUrl },
@@ -55,7 +57,16 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   // After init, which would print a warning meant for lite's own command line. Requests ask for this flag.
   setExperimental("storage", true);
   return {
-    handler: async (request) => await app.fetch(request),
+    handler: withHostedForms(async (request) => await app.fetch(request)),
     stop: async () => await connection.close(),
   };
+}
+
+/**
+ * Before its first query as an API role, lite grants the API roles everything in every schema that has row level
+ * security. Here migrations decide who may do what: lite is told that this has been done.
+ */
+function keepGrants(connection: object): void {
+  if (!("rlsState" in connection)) throw new Error("this version of @supabase/lite grants by other means");
+  connection.rlsState = "active";
 }
