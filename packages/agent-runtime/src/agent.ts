@@ -77,7 +77,7 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, lo
       return work;
     },
     health: () => ({
-      status: engine.model === undefined || lastError ? "degraded" : "ok",
+      status: lastError ? "degraded" : "ok",
       engine: engine.name,
       model: engine.model ?? "unconfigured",
       framework: config.framework,

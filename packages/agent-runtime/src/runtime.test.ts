@@ -110,7 +110,7 @@ test("without a key the agent is up, says so, and answers with a clear error", a
   const health = await agent.get("/health");
   assert.equal(health.status, 200);
   const { status, engine, model, revision, generation, agentId, replica } = health.body;
-  assert.deepEqual([status, engine, model, revision], ["degraded", "model", "unconfigured", 3]);
+  assert.deepEqual([status, engine, model, revision], ["ok", "model", "unconfigured", 3]);
   assert.deepEqual([generation, agentId, replica], ["7", "agent-test", "agent-test-abc234"]);
   assert.deepEqual((await agent.get("/ready")).body, { ready: true });
   const answer = await agent.say({ text: "hello" });
