@@ -138,8 +138,8 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const url = (role: Role) => onDatabase(urls[role], name);
   const pools = {
     postgres: new pg.Pool({ connectionString: url("postgres"), max: 8 }),
-    superuser: new pg.Pool({ connectionString: url("supabase_admin"), max: 4 }),
-    authenticator: new pg.Pool({ connectionString: url("authenticator"), max: 16 }),
+    superuser: new pg.Pool({ connectionString: url("supabase_admin"), max: 2 }),
+    authenticator: new pg.Pool({ connectionString: url("authenticator"), max: 12 }),
   };
   for (const pool of Object.values(pools)) pool.on("error", () => undefined); // idle connections end with the database
   await pools.superuser.query(

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { PoolClient } from "pg";
+import { runSupabaseCli } from "../../packages/stack/src/postgres/migrate.ts";
+import { PROJECT_FOLDER } from "../../packages/stack/src/postgres/paths.ts";
 import { useTestDatabase } from "../helpers/database.ts";
 
 const db = useTestDatabase();
@@ -236,4 +238,12 @@ describe("Realtime's SQL", () => {
     );
     assert.equal(rows[0]?.n, 0);
   });
+});
+
+test("the real advisors find no error and no warning in the project", async () => {
+  const printed = await runSupabaseCli(["db", "advisors", "--level", "warn", "--fail-on", "warn"], {
+    url: db().url("postgres"),
+    projectFolder: PROJECT_FOLDER,
+  });
+  assert.match(printed, /No issues found/);
 });

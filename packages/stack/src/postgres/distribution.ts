@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   chmod,
   copyFile,
@@ -102,7 +102,7 @@ export async function ensureDistribution(cacheFolder: string = CACHE_FOLDER): Pr
   };
   if ((await readdir(folder).catch(() => [])).length > 0) return distribution;
 
-  const building = `${folder}.${process.pid}.tmp`;
+  const building = `${folder}.${process.pid}-${randomBytes(3).toString("hex")}.tmp`;
   await rm(building, { recursive: true, force: true });
   try {
     await linkTree(native.folder, building);

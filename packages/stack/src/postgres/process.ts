@@ -45,7 +45,7 @@ function settings(durable: boolean): Record<string, string | number> {
     listen_addresses: HOST,
     unix_socket_directories: "",
     wal_level: "logical",
-    max_connections: 60,
+    max_connections: 100,
     shared_buffers: "32MB",
     wal_buffers: "1MB",
     min_wal_size: "16MB",

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
 import { serverAccount } from "./account.ts";
@@ -24,7 +24,7 @@ export async function ensureTemplate(
   const template = join(cacheFolder, `cluster-${key}${account ? `-${account.uid}` : ""}`);
   if (existsSync(join(template, "PG_VERSION"))) return template;
 
-  const building = `${template}.${process.pid}.tmp`;
+  const building = `${template}.${process.pid}-${randomBytes(3).toString("hex")}.tmp`;
   rmSync(building, { recursive: true, force: true });
   mkdirSync(cacheFolder, { recursive: true });
   const password = randomBytes(18).toString("base64url");
@@ -60,5 +60,16 @@ export async function ensureTemplate(
   } finally {
     rmSync(building, { recursive: true, force: true });
   }
+  forgetOld(cacheFolder, template);
   return template;
+}
+
+/** Removes the templates of earlier versions (30 MB each), except fresh ones: another checkout may be copying them. */
+function forgetOld(cacheFolder: string, current: string): void {
+  for (const name of readdirSync(cacheFolder)) {
+    const folder = join(cacheFolder, name);
+    if (!name.startsWith("cluster-") || folder === current) continue;
+    if (Date.now() - statSync(folder).mtimeMs > 24 * 60 * 60 * 1000)
+      rmSync(folder, { recursive: true, force: true });
+  }
 }
