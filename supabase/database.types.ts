@@ -1,0 +1,666 @@
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  public: {
+    Tables: {
+      agent_conversations: {
+        Row: {
+          agent_id: string;
+          content: string;
+          conversation_id: string;
+          created_at: string;
+          id: string;
+          role: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          content: string;
+          conversation_id: string;
+          created_at?: string;
+          id?: string;
+          role: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          content?: string;
+          conversation_id?: string;
+          created_at?: string;
+          id?: string;
+          role?: string;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "agent_conversations_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      agent_events: {
+        Row: {
+          actor: string;
+          agent_id: string;
+          details: NonNullable<Json>;
+          event_type: string;
+          from_phase: string | null;
+          generation: number | null;
+          id: string;
+          message: string;
+          request_id: string | null;
+          revision: number | null;
+          seq: number;
+          timestamp: string;
+          to_phase: string | null;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          actor: string;
+          agent_id: string;
+          details?: NonNullable<Json>;
+          event_type: string;
+          from_phase?: string | null;
+          generation?: number | null;
+          id?: string;
+          message: string;
+          request_id?: string | null;
+          revision?: number | null;
+          seq: number;
+          timestamp?: string;
+          to_phase?: string | null;
+          user_id: string;
+        };
+        Update: {
+          actor?: string;
+          agent_id?: string;
+          details?: NonNullable<Json>;
+          event_type?: string;
+          from_phase?: string | null;
+          generation?: number | null;
+          id?: string;
+          message?: string;
+          request_id?: string | null;
+          revision?: number | null;
+          seq?: number;
+          timestamp?: string;
+          to_phase?: string | null;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      agent_logs: {
+        Row: {
+          agent_id: string;
+          id: string;
+          level: string;
+          message: string;
+          metadata: NonNullable<Json>;
+          replica: string;
+          sequence: number;
+          source: string;
+          timestamp: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          id?: string;
+          level: string;
+          message: string;
+          metadata?: NonNullable<Json>;
+          replica: string;
+          sequence: number;
+          source: string;
+          timestamp: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          id?: string;
+          level?: string;
+          message?: string;
+          metadata?: NonNullable<Json>;
+          replica?: string;
+          sequence?: number;
+          source?: string;
+          timestamp?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      agent_metrics: {
+        Row: {
+          agent_id: string;
+          cpu_limit: number | null;
+          cpu_usage: number | null;
+          id: number;
+          memory_limit: number | null;
+          memory_usage: number | null;
+          network_in: number | null;
+          network_out: number | null;
+          replica: string;
+          request_rate: number | null;
+          requests_errors: number | null;
+          requests_success: number | null;
+          requests_total: number | null;
+          response_time_ms: number | null;
+          sequence: number;
+          timestamp: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          cpu_limit?: number | null;
+          cpu_usage?: number | null;
+          id?: never;
+          memory_limit?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replica: string;
+          request_rate?: number | null;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          sequence: number;
+          timestamp: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          cpu_limit?: number | null;
+          cpu_usage?: number | null;
+          id?: never;
+          memory_limit?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replica?: string;
+          request_rate?: number | null;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          sequence?: number;
+          timestamp?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      agent_revisions: {
+        Row: {
+          agent_id: string;
+          created_at: string;
+          created_by: string;
+          reason: string;
+          revision: number;
+          spec: NonNullable<Json>;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          created_at?: string;
+          created_by: string;
+          reason: string;
+          revision: number;
+          spec: NonNullable<Json>;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          created_at?: string;
+          created_by?: string;
+          reason?: string;
+          revision?: number;
+          spec?: NonNullable<Json>;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      agent_secrets: {
+        Row: {
+          agent_id: string;
+          created_at: string;
+          name: string;
+          updated_at: string;
+          user_id: string;
+          vault_id: string;
+          version: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          created_at?: string;
+          name: string;
+          updated_at?: string;
+          user_id: string;
+          vault_id: string;
+          version?: number;
+        };
+        Update: {
+          agent_id?: string;
+          created_at?: string;
+          name?: string;
+          updated_at?: string;
+          user_id?: string;
+          vault_id?: string;
+          version?: number;
+        };
+        Relationships: [];
+      };
+      agents: {
+        Row: {
+          avatar: string | null;
+          character: Json | null;
+          created_at: string;
+          deleted_at: string | null;
+          deployed_at: string | null;
+          description: string | null;
+          framework: string;
+          id: string;
+          model: string | null;
+          name: string;
+          platforms: string[];
+          plugins: string[];
+          replicas: number;
+          resources: NonNullable<Json>;
+          role: string | null;
+          scaling_policy: Json | null;
+          settings: NonNullable<Json>;
+          status: string;
+          supabase_config: Json | null;
+          system_prompt: string | null;
+          updated_at: string;
+          url: string | null;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          avatar?: string | null;
+          character?: Json | null;
+          created_at?: string;
+          deleted_at?: string | null;
+          deployed_at?: string | null;
+          description?: string | null;
+          framework?: string;
+          id?: string;
+          model?: string | null;
+          name: string;
+          platforms?: string[];
+          plugins?: string[];
+          replicas?: number;
+          resources?: NonNullable<Json>;
+          role?: string | null;
+          scaling_policy?: Json | null;
+          settings?: NonNullable<Json>;
+          status?: string;
+          supabase_config?: Json | null;
+          system_prompt?: string | null;
+          updated_at?: string;
+          url?: string | null;
+          user_id?: string;
+        };
+        Update: {
+          avatar?: string | null;
+          character?: Json | null;
+          created_at?: string;
+          deleted_at?: string | null;
+          deployed_at?: string | null;
+          description?: string | null;
+          framework?: string;
+          id?: string;
+          model?: string | null;
+          name?: string;
+          platforms?: string[];
+          plugins?: string[];
+          replicas?: number;
+          resources?: NonNullable<Json>;
+          role?: string | null;
+          scaling_policy?: Json | null;
+          settings?: NonNullable<Json>;
+          status?: string;
+          supabase_config?: Json | null;
+          system_prompt?: string | null;
+          updated_at?: string;
+          url?: string | null;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "agents_framework_fkey";
+            columns: ["framework"];
+            isOneToOne: false;
+            referencedRelation: "frameworks";
+            referencedColumns: ["name"];
+          },
+          {
+            foreignKeyName: "agents_model_fkey";
+            columns: ["framework", "model"];
+            isOneToOne: false;
+            referencedRelation: "models";
+            referencedColumns: ["framework", "name"];
+          },
+        ];
+      };
+      frameworks: {
+        Row: {
+          created_at: string;
+          default_model: string;
+          name: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          default_model: string;
+          name: string;
+        };
+        Update: {
+          created_at?: string;
+          default_model?: string;
+          name?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "frameworks_default_model_fkey";
+            columns: ["name", "default_model"];
+            isOneToOne: false;
+            referencedRelation: "models";
+            referencedColumns: ["framework", "name"];
+          },
+        ];
+      };
+      models: {
+        Row: {
+          created_at: string;
+          framework: string;
+          name: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          framework: string;
+          name: string;
+        };
+        Update: {
+          created_at?: string;
+          framework?: string;
+          name?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "models_framework_fkey";
+            columns: ["framework"];
+            isOneToOne: false;
+            referencedRelation: "frameworks";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      profiles: {
+        Row: {
+          created_at: string;
+          notification_preferences: NonNullable<Json>;
+          updated_at: string;
+          user_id: string;
+          username: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          notification_preferences?: NonNullable<Json>;
+          updated_at?: string;
+          user_id: string;
+          username?: string | null;
+        };
+        Update: {
+          created_at?: string;
+          notification_preferences?: NonNullable<Json>;
+          updated_at?: string;
+          user_id?: string;
+          username?: string | null;
+        };
+        Relationships: [];
+      };
+      quotas: {
+        Row: {
+          max_agents: number;
+          max_cpu: number;
+          max_memory: number;
+          max_replicas: number;
+          updated_at: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          max_agents?: number;
+          max_cpu?: number;
+          max_memory?: number;
+          max_replicas?: number;
+          updated_at?: string;
+          user_id: string;
+        };
+        Update: {
+          max_agents?: number;
+          max_cpu?: number;
+          max_memory?: number;
+          max_replicas?: number;
+          updated_at?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      rate_limits: {
+        Row: {
+          bucket: string;
+          max_requests: number;
+          window_seconds: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          bucket: string;
+          max_requests: number;
+          window_seconds: number;
+        };
+        Update: {
+          bucket?: string;
+          max_requests?: number;
+          window_seconds?: number;
+        };
+        Relationships: [];
+      };
+      user_permissions: {
+        Row: {
+          granted_at: string;
+          permission: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          granted_at?: string;
+          permission: string;
+          user_id: string;
+        };
+        Update: {
+          granted_at?: string;
+          permission?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+    };
+    Views: {
+      [_ in never]: never;
+    };
+    Functions: {
+      agent_environment: {
+        Args: { agent_id: string; generation: number; lease_token: string };
+        Returns: Json;
+      };
+      claim_deployments: {
+        Args: { lease_seconds?: number; max_count?: number; worker: string };
+        Returns: Json;
+      };
+      delete_agent: { Args: { agent_id: string }; Returns: Json };
+      deploy_agent: { Args: { agent_id: string }; Returns: Json };
+      get_agent: { Args: { agent_id: string }; Returns: Json };
+      get_agent_logs: {
+        Args: { agent_id: string; level?: string; lines?: number; since?: string };
+        Returns: Json;
+      };
+      get_agent_metrics: { Args: { agent_id: string }; Returns: Json };
+      get_agent_status: { Args: { agent_id: string }; Returns: Json };
+      heartbeat_controller: {
+        Args: { lease_seconds?: number; report?: Json; worker: string };
+        Returns: Json;
+      };
+      ingest_agent_logs: { Args: { rows: Json }; Returns: Json };
+      ingest_agent_metrics: { Args: { rows: Json }; Returns: Json };
+      launch_agent: { Args: { definition: Json }; Returns: Json };
+      list_agent_revisions: { Args: { agent_id: string; limit?: number; offset?: number }; Returns: Json };
+      list_agents: {
+        Args: { limit?: number; offset?: number; platform?: string; status?: string };
+        Returns: Json;
+      };
+      refuse_request: { Args: { code: string; details?: Json; message: string }; Returns: Json };
+      release_deployment: { Args: { agent_id: string; error?: string; lease_token: string }; Returns: Json };
+      release_worker: { Args: { worker: string }; Returns: Json };
+      report_deployment: {
+        Args: { agent_id: string; generation: number; lease_token: string; report: Json };
+        Returns: Json;
+      };
+      restart_agent: { Args: { agent_id: string }; Returns: Json };
+      rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
+      scale_agent: { Args: { agent_id: string; scale: Json }; Returns: Json };
+      start_agent: { Args: { agent_id: string }; Returns: Json };
+      stop_agent: { Args: { agent_id: string }; Returns: Json };
+      stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };
+      update_agent: { Args: { agent_id: string; changes: Json }; Returns: Json };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])[TableName] extends {
+      Row: infer R;
+    }
+    ? R
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+        Row: infer R;
+      }
+      ? R
+      : never
+    : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Insert: infer I;
+    }
+    ? I
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+        Insert: infer I;
+      }
+      ? I
+      : never
+    : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Update: infer U;
+    }
+    ? U
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+        Update: infer U;
+      }
+      ? U
+      : never
+    : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+    : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+    : never;
+
+export const Constants = {
+  public: {
+    Enums: {},
+  },
+} as const;
