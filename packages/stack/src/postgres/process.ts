@@ -58,6 +58,8 @@ function settings(durable: boolean): Record<string, string | number> {
     jit: "off",
     shared_preload_libraries: "pg_stat_statements",
     "pg_stat_statements.max": 1000,
+    // After a crash PostgreSQL makes sure of every file first: 2.5 s one by one, 0.1 s for the file system as a whole.
+    ...(process.platform === "linux" ? { recovery_init_sync_method: "syncfs" } : {}),
     // Utility statements would show passwords, failed ones the secrets in their text.
     "pg_stat_statements.track_utility": "off",
     log_min_error_statement: "panic",
