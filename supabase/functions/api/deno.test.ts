@@ -1,102 +1,25 @@
 /** The function as it is deployed: a real Deno process, offline, over a counting upstream. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
-import { createRequire } from "node:module";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type DenoFunction, startDeno } from "../_shared/testing/deno.ts";
 import { tokenFor, Upstream, USER_ID } from "../_shared/testing/upstream.ts";
 
-const root = new URL("../../../", import.meta.url);
-
-/** Deno itself, not the launcher that its package puts on the path. */
-function denoBinary(): string {
-  const require = createRequire(import.meta.url);
-  const { optionalDependencies = {} } = require("deno/package.json") as { optionalDependencies?: object };
-  for (const name of Object.keys(optionalDependencies)) {
-    try {
-      return join(
-        dirname(require.resolve(`${name}/package.json`)),
-        process.platform === "win32" ? "deno.exe" : "deno",
-      );
-    } catch {
-      // another platform's package
-    }
-  }
-  throw new Error("Deno is not installed for this platform");
-}
-
 const upstream = new Upstream();
-const server = createServer(async (incoming, outgoing) => {
-  const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk as Buffer);
-  const answer = await upstream.fetch(`http://upstream${incoming.url}`, {
-    method: incoming.method ?? "GET",
-    headers: incoming.headers as Record<string, string>,
-    body: Buffer.concat(chunks),
-  });
-  outgoing.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
-});
-
-let deno: ChildProcess;
-let base = "";
-const lines: string[] = [];
 const authorization = `Bearer ${tokenFor()}`;
+let deno: DenoFunction;
 
 before(async () => {
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  deno = spawn(
-    denoBinary(),
-    [
-      ...["run", "--node-modules-dir=manual", "--no-remote", "--cached-only", "--no-lock", "--no-prompt"],
-      ...[
-        "--allow-net",
-        "--allow-env",
-        "--config",
-        "supabase/functions/api/deno.json",
-        "supabase/functions/api/index.ts",
-      ],
-    ],
-    {
-      cwd: root,
-      env: {
-        SUPABASE_URL: `http://127.0.0.1:${port}`,
-        SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_own"}',
-        DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0",
-        DENO_NO_UPDATE_CHECK: "1",
-        NO_COLOR: "1",
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  const listening = Promise.withResolvers<string>();
-  for (const stream of [deno.stdout!, deno.stderr!]) {
-    createInterface({ input: stream }).on("line", (line) => {
-      lines.push(line);
-      const address = /Listening on (http:\/\/[^/ ]+)/.exec(line)?.[1];
-      if (address !== undefined) listening.resolve(address);
-    });
-  }
-  deno.once("exit", (code) => listening.reject(new Error(`Deno ended with ${code}: ${lines.join("\n")}`)));
-  base = await listening.promise;
+  deno = await startDeno(fileURLToPath(new URL("../../../", import.meta.url)), upstream);
 });
-
-after(async () => {
-  if (deno.exitCode === null) {
-    deno.kill();
-    await once(deno, "exit");
-  }
-  server.closeAllConnections();
-  server.close();
-});
+after(() => deno[Symbol.asyncDispose]());
 
 const ask = (path: string, init: RequestInit = {}) => {
   upstream.calls.length = 0;
-  return fetch(`${base}${path}`, {
+  return fetch(`${deno.url}${path}`, {
     ...init,
     headers: { authorization, ...(init.headers as Record<string, string>) },
   });
@@ -109,7 +32,10 @@ async function stream(
   pieces: number,
 ): Promise<IncomingMessage> {
   upstream.calls.length = 0;
-  const request = httpRequest(`${base}${path}`, { method: "POST", headers: { authorization, ...headers } });
+  const request = httpRequest(`${deno.url}${path}`, {
+    method: "POST",
+    headers: { authorization, ...headers },
+  });
   const answered = Promise.withResolvers<IncomingMessage>();
   // The server may close the connection once it has answered.
   request.on("error", (error) => answered.reject(error));
@@ -146,7 +72,7 @@ describe("the function in Deno", () => {
 
   it("keeps its connection to the database", async () => {
     let connections = 0;
-    server.on("connection", () => connections++);
+    deno.server.on("connection", () => connections++);
     for (let count = 0; count < 20; count++) await (await ask("/api/agents")).arrayBuffer();
     assert.ok(connections <= 1, `${connections} new connections`);
   });
@@ -192,6 +118,7 @@ describe("the function in Deno", () => {
   });
 
   it("says so when the database is away, and recovers", async () => {
+    const { server } = deno;
     server.closeAllConnections();
     const { port } = server.address() as AddressInfo;
     const closed = once(server, "close");
@@ -205,7 +132,8 @@ describe("the function in Deno", () => {
   it("logs a JSON line per request", async () => {
     const response = await ask("/api/agents", { headers: { "x-request-id": "trace-log" } });
     await response.arrayBuffer();
-    while (!lines.some((line) => line.includes("trace-log"))) await once(deno.stdout!, "data");
+    const { lines } = deno;
+    while (!lines.some((line) => line.includes("trace-log"))) await once(deno.process.stdout!, "data");
     const entry = JSON.parse(lines.find((line) => line.includes("trace-log")) ?? "") as Record<
       string,
       unknown
