@@ -1,7 +1,11 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
 
-// Compiled code is kept between starts: the second start then neither strips types nor compiles.
+// The space for young objects stays at its first size: 10 to 15 MB less for a process that mostly waits.
+setFlagsFromString("--semi-space-growth-factor=1");
+
+// Compiled code is kept between starts: a second start neither strips types (20 MB of stripper) nor compiles.
 enableCompileCache(fileURLToPath(new URL("../../../.cache/node", import.meta.url)));
 const { main } = await import("./cli/main.ts");
 await main(process.argv.slice(2));

@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { readEnvironment } from "../environment.ts";
 import { reasonOf, StackError } from "../errors.ts";
@@ -57,6 +58,7 @@ export async function main(args: readonly string[]): Promise<void> {
     fail(error, 1);
   }
   progress.end();
+  flushCompileCache(); // now, not at the exit: the exit may be a kill
   if (options.json) process.stdout.write(`${JSON.stringify(stack.urls)}\n`);
   else process.stdout.write(readyText(stack.urls, performance.now() - begun));
   if (ending.signal.aborted) await end(stack);

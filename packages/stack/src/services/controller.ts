@@ -34,7 +34,7 @@ export async function startController(
     {
       name: "controller",
       command: process.execPath,
-      args: ["--max-semi-space-size=2", join(options.root, "packages/controller/src/main.ts")],
+      args: ["--max-semi-space-size=1", join(options.root, "packages/controller/src/main.ts")],
       cwd: options.root,
       env: {
         ...options.environment.machine,
