@@ -319,6 +319,25 @@ describe("a refusal of the function's own", () => {
     assert.ok(cancelled && pulled < 25, `${pulled} chunks`);
     assert.equal(upstream.calls.length, 1);
   });
+
+  it("says when a body is no text, or breaks off", async () => {
+    const { app, upstream, signedIn } = testApp();
+    const post = async (body: BodyInit) => {
+      const init = {
+        method: "POST",
+        headers: { ...signedIn, "content-type": "application/json" },
+        body,
+        duplex: "half",
+      };
+      return (await envelope(await app.request("/api/agents", init as RequestInit))).details;
+    };
+    assert.deepEqual(await post(new Uint8Array([0x7b, 0xff, 0x7d])), { body: "Is not UTF-8 text" });
+    const broken = new ReadableStream({
+      pull: (controller) => controller.error(new Error("connection reset")),
+    });
+    assert.deepEqual(await post(broken), { body: "Broke off before its end" });
+    assert.equal(upstream.calls.length, 2);
+  });
 });
 
 describe("without an identity", () => {

@@ -2,7 +2,9 @@
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 
-export type BodyText = { readonly text: string } | { readonly refusal: "too large" | "not utf-8" };
+export type BodyText =
+  | { readonly text: string }
+  | { readonly refusal: "too large" | "not utf-8" | "broken off" };
 
 /**
  * Reads a body as UTF-8, and stops where it grows too large, whether or not its length was declared.
@@ -13,7 +15,12 @@ export async function readBody(request: Request): Promise<BodyText> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > MAX_BODY_BYTES) return { refusal: "too large" };
   if (request.body === null) return { text: "" };
-  const bytes = declared === null ? await readUpTo(request.body, MAX_BODY_BYTES) : await wholeBody(request);
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = declared === null ? await readUpTo(request.body, MAX_BODY_BYTES) : await wholeBody(request);
+  } catch {
+    return { refusal: "broken off" };
+  }
   if (bytes === undefined) return { refusal: "too large" };
   try {
     return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };

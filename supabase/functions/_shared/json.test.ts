@@ -76,10 +76,13 @@ describe("what cannot be stored", () => {
     it(json, () => assert.deepEqual(storageProblems(JSON.parse(json)), problems));
   }
 
-  it("is a key, too", () => {
-    assert.deepEqual(Object.values(storageProblems({ "\u0000": 1 })), [
-      "Has a character that cannot be stored",
-    ]);
+  it("is a key, too, whose name is made fit to be told", () => {
+    const problem = "Has a character that cannot be stored";
+    assert.deepEqual(storageProblems({ a: { "b\u0000": 1 } }), { "a.b\uFFFD": problem });
+    assert.deepEqual(storageProblems({ "\ud800": 1 }), { "\uFFFD": problem });
+    assert.ok(
+      Object.keys(storageProblems({ [`${"k".repeat(5000)}\u0000`]: 1 })).every((key) => key.length < 202),
+    );
   });
 
   it("is too deep a value, whatever its depth", () => {

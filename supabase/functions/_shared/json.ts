@@ -1,4 +1,5 @@
 /** Reading JSON that others wrote: where it is malformed, and what in it Postgres could not store. */
+import { safeText } from "./problems.ts";
 
 export interface JsonFault {
   /** Characters before the fault. */
@@ -155,5 +156,5 @@ function scalarProblem(value: unknown): string | undefined {
 function pathText(path: Path): string {
   const keys: string[] = [];
   for (let step = path; step !== null; step = step.parent) keys.unshift(step.key);
-  return keys.length === 0 ? "body" : keys.join(".");
+  return keys.length === 0 ? "body" : safeText(keys.join("."), 200);
 }

@@ -118,10 +118,12 @@ const notJsonType: Refusal = {
   details: { "Content-Type": "Must be application/json" },
 };
 
-function unreadable(why: "too large" | "not utf-8"): Refusal {
-  return why === "too large"
-    ? { code: "PAYLOAD_TOO_LARGE", message: `The body must be at most ${MAX_BODY_BYTES} bytes` }
-    : { code: "VALIDATION_ERROR", message: "Invalid request body", details: { body: "Is not UTF-8 text" } };
+function unreadable(why: "too large" | "not utf-8" | "broken off"): Refusal {
+  if (why === "too large") {
+    return { code: "PAYLOAD_TOO_LARGE", message: `The body must be at most ${MAX_BODY_BYTES} bytes` };
+  }
+  const problem = why === "not utf-8" ? "Is not UTF-8 text" : "Broke off before its end";
+  return { code: "VALIDATION_ERROR", message: "Invalid request body", details: { body: problem } };
 }
 
 interface Given {

@@ -105,6 +105,11 @@ describe("the environment", () => {
     );
   }
 
+  it("may name PostgREST's own address, to save a hop", () => {
+    const { restUrl } = readConfig({ SUPABASE_URL: url, LAUNCHPAD_REST_URL: "http://127.0.0.1:3000/" });
+    assert.equal(restUrl, "http://127.0.0.1:3000");
+  });
+
   it("that is wrong is named", () => {
     assert.throws(() => readConfig({}), /SUPABASE_URL/);
     assert.throws(() => readConfig({ SUPABASE_URL: "ftp://x" }), /SUPABASE_URL/);
