@@ -6,9 +6,9 @@ import { createIngress, type Ingress } from "./cluster/processes/ingress.ts";
 import { ProcessesCluster } from "./cluster/processes/processes.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
+import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
-import { createInstruments } from "./instruments.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
 import { takeStateDirectory } from "./state-directory.ts";
@@ -95,7 +95,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       problems: async () => {
         const health = await cluster.probe();
         return [
-          ...(controller.connected ? [] : ["The database has not answered lately."]),
+          ...(controller.lapsed ? ["The database has not answered lately."] : []),
           ...(health.healthy ? [] : [health.message ?? "The cluster does not work."]),
         ];
       },

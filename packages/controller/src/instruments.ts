@@ -9,13 +9,19 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 export function createInstruments() {
   const registry = new Registry();
   const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.");
-  const claimed = registry.counter("launchpad_claimed_deployments_total", "Deployments that a claim brought anew.");
+  const claimed = registry.counter(
+    "launchpad_claimed_deployments_total",
+    "Deployments that a claim brought anew.",
+  );
   const passes = registry.histogram("launchpad_reconcile_seconds", "Reconcile passes, by outcome.", SECONDS);
   const phases = registry.counter("launchpad_phases_total", "Phases reported, by phase.");
   const calls = registry.histogram("launchpad_database_call_seconds", "Calls to the database.", SECONDS);
   const failures = registry.counter("launchpad_database_call_failures_total", "Calls that did not work.");
   const webhooks = registry.counter("launchpad_webhooks_total", "Webhooks, by outcome.");
-  const requests = registry.counter("launchpad_ingress_requests_total", "Requests to agents, by status class.");
+  const requests = registry.counter(
+    "launchpad_ingress_requests_total",
+    "Requests to agents, by status class.",
+  );
 
   return {
     onClaim(outcome: "worked" | "failed", rows: number) {
@@ -38,8 +44,12 @@ export function createInstruments() {
       registry.gauge("launchpad_held_deployments", "Deployments whose lease this controller holds.", () => {
         return controller.reconciler.held.size;
       });
-      registry.gauge("launchpad_queued_deployments", "Deployments waiting for a pass.", () => controller.queued);
-      registry.gauge("launchpad_lease_lapsed", "1 while the heartbeat could not be renewed in time.", () =>
+      registry.gauge(
+        "launchpad_queued_deployments",
+        "Deployments waiting for a pass.",
+        () => controller.queued,
+      );
+      registry.gauge("launchpad_lease_lapsed", "Whether the heartbeat could not be renewed in time.", () =>
         controller.lapsed ? 1 : 0,
       );
       registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>

@@ -46,7 +46,9 @@ export class Registry {
     const series = new Map<string, { labels: Labels; buckets: number[]; sum: number; count: number }>();
     const lines = () =>
       [...series.values()].flatMap(({ labels, buckets, sum, count }) => [
-        ...bounds.map((bound, index) => `${name}_bucket${labelText({ ...labels, le: String(bound) })} ${buckets[index]}`),
+        ...bounds.map(
+          (bound, index) => `${name}_bucket${labelText({ ...labels, le: String(bound) })} ${buckets[index]}`,
+        ),
         `${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
         `${name}_sum${labelText(labels)} ${sum}`,
         `${name}_count${labelText(labels)} ${count}`,

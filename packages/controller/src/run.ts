@@ -26,7 +26,9 @@ export async function run(): Promise<void> {
   process.on("unhandledRejection", (error) => {
     log.error("an error that nobody handled", { error: errorMessage(error) });
   });
-  process.stdout.write(`${JSON.stringify({ event: "ready", port: app.port, ingressPort: app.ingressPort })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ event: "ready", port: app.port, ingressPort: app.ingressPort })}\n`,
+  );
 
   let stopping = false;
   stop = (reason) => {

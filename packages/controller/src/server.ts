@@ -29,7 +29,11 @@ export function createControllerServer(options: ServerOptions): Server {
   return server;
 }
 
-async function route(options: ServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function route(
+  options: ServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const path = (request.url ?? "/").split("?", 1)[0];
   switch (path) {
     case "/webhooks/deployments":

@@ -30,7 +30,9 @@ export function takeStateDirectory(directory: string): StateDirectory {
       const text = read(lock);
       const owner = parseOwner(text);
       if ((owner !== undefined && processMark(owner.pid) === owner.mark) || attempt > 20) {
-        throw new Error(`Another controller (process ${owner?.pid}) uses ${directory}; two must not share it.`);
+        throw new Error(
+          `Another controller (process ${owner?.pid}) uses ${directory}; two must not share it.`,
+        );
       }
       discard(lock, text, draft);
     }

@@ -65,6 +65,7 @@ export class ReplicaSet {
   /** See {@link Cluster.revert}. */
   revert(workload: Workload, failure: Failure): void {
     if (this.#current !== undefined && workload.generation < this.#current.generation) return;
+    if (this.#failure !== undefined && workload.generation === this.#current?.generation) return;
     const stable = this.#stable;
     this.#current =
       stable !== undefined && stable.template !== workload.template
@@ -74,8 +75,10 @@ export class ReplicaSet {
     this.converge();
   }
 
-  /** Wants nothing any more. */
+  /** Wants nothing any more. Told twice, it does nothing more: who reacts to changes may tell it at each of them. */
   clear(): void {
+    const active = this.#observed().some((replica) => replica.state !== "ending");
+    if (this.#current === undefined && this.#stable === undefined && !active) return;
     this.#current = undefined;
     this.#failure = undefined;
     if (this.#stable !== undefined) {

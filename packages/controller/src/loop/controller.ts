@@ -52,7 +52,7 @@ export class Controller {
   #failures = 0;
   #cancelPulse: () => void = () => {};
   #cancelRetry: () => void = () => {};
-  #contactAt = Number.NEGATIVE_INFINITY;
+  #contacted = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -80,11 +80,7 @@ export class Controller {
     return this.#queue.size;
   }
 
-  /** Whether the database answered within the last lease. */
-  get connected(): boolean {
-    return this.#options.clock.now() - this.#contactAt < this.#options.leaseSeconds * 1000;
-  }
-
+  /** Whether the database has not answered for so long that nothing may be done. */
   get lapsed(): boolean {
     return this.#lease.lapsed(this.#options.clock.now());
   }
@@ -193,11 +189,11 @@ export class Controller {
 
   #renewed(sentAt: number): void {
     const now = this.#options.clock.now();
-    const first = this.#contactAt === Number.NEGATIVE_INFINITY;
+    const first = !this.#contacted;
     // Judged by when the answer came: the database may have taken the renewal at any time before.
     const lapsed = this.#lease.lapsed(now);
     this.#lease.renewed(sentAt);
-    this.#contactAt = now;
+    this.#contacted = true;
     if (lapsed && !first) {
       this.#options.log.warn(
         "the lease had run out; every agent's own lease is checked before anything is done",

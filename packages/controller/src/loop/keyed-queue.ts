@@ -70,7 +70,9 @@ export class KeyedQueue {
     } finally {
       this.#running.delete(key);
       if (this.#running.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
-      this.#pump();
+      // Work that asks for itself again waits for a turn of the event loop: it can never shut everything else out.
+      if (this.#waiting.has(key)) this.#clock.after(0, () => this.#pump());
+      else this.#pump();
     }
   }
 

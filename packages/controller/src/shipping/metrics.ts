@@ -31,10 +31,13 @@ export class MetricRows {
   #row(sample: ReplicaSample, now: number): MetricRow {
     const { requests } = sample;
     const known = this.#before.get(sample.replica);
-    const { at, cpuSeconds, requests: earlier }: Before =
-      known?.life === sample.life
-        ? known
-        : { at: sample.startedAt, life: sample.life, cpuSeconds: 0, requests: NO_REQUESTS };
+    const {
+      at,
+      cpuSeconds,
+      requests: earlier,
+    }: Before = known?.life === sample.life
+      ? known
+      : { at: sample.startedAt, life: sample.life, cpuSeconds: 0, requests: NO_REQUESTS };
     this.#before.set(sample.replica, { at: now, life: sample.life, cpuSeconds: sample.cpuSeconds, requests });
     const seconds = (now - at) / 1000;
     const answered = requests === null ? undefined : requests.total - (earlier?.total ?? 0);

@@ -112,7 +112,10 @@ export class Shipper {
       if (!(error instanceof DatabaseError) || error.kind !== "refused") throw error;
       if (rows.length === 1) {
         this.refused += 1;
-        this.#options.log.warn("a row was refused for good", { name: this.#options.name, error: error.message });
+        this.#options.log.warn("a row was refused for good", {
+          name: this.#options.name,
+          error: error.message,
+        });
         return;
       }
       const half = Math.ceil(rows.length / 2);

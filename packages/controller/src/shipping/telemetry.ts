@@ -35,7 +35,10 @@ export class Telemetry {
     this.#options = options;
     // Logs are many, samples few.
     this.logSpool = new Spool({ directory: join(stateDir, "spool", "logs"), maxBytes: spoolBytes * 0.75 });
-    this.metricSpool = new Spool({ directory: join(stateDir, "spool", "metrics"), maxBytes: spoolBytes * 0.25 });
+    this.metricSpool = new Spool({
+      directory: join(stateDir, "spool", "metrics"),
+      maxBytes: spoolBytes * 0.25,
+    });
     const common = { clock, random, log };
     this.logs = new Shipper({
       ...common,

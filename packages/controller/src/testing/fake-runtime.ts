@@ -33,7 +33,9 @@ function log(level: string, message: string, metadata: Record<string, unknown> =
 }
 
 if (settings.print !== undefined) {
-  log("INFO", `the value is ${process.env[settings.print]}`, { nested: { value: process.env[settings.print] } });
+  log("INFO", `the value is ${process.env[settings.print]}`, {
+    nested: { value: process.env[settings.print] },
+  });
 }
 
 if (settings.exitCode !== undefined) {
@@ -90,7 +92,9 @@ const server = createServer((request, response) => {
       request.on("data", (chunk: Buffer) => {
         body += chunk.toString();
       });
-      request.on("end", () => send(200, { ...about, method: request.method, headers: request.headers, body }));
+      request.on("end", () =>
+        send(200, { ...about, method: request.method, headers: request.headers, body }),
+      );
       return;
     }
     default:

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
 import type { Workload } from "../cluster/cluster.ts";
+import { processMark } from "../cluster/processes/system.ts";
 import type { AgentSpec } from "../contract.ts";
 import { templateOf } from "../reconcile/template.ts";
 import { specOf } from "./memory-database.ts";
@@ -19,7 +20,10 @@ export function temporaryFolder(context: TestContext): string {
 
 /** A workload of the fake runtime. */
 export function workloadOf(
-  part: Partial<Omit<Workload, "spec">> & { spec?: Partial<AgentSpec>; settings?: Record<string, unknown> } = {},
+  part: Partial<Omit<Workload, "spec">> & {
+    spec?: Partial<AgentSpec>;
+    settings?: Record<string, unknown>;
+  } = {},
 ): Workload {
   const spec = specOf({ ...part.spec, settings: part.settings ?? {} });
   const generation = part.generation ?? 1;
@@ -50,12 +54,7 @@ export async function until<T>(
   }
 }
 
-/** Whether a process with this id lives. */
+/** Whether a process with this id lives; one that ended and that nobody has buried yet does not. */
 export function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return processMark(pid) !== undefined;
 }

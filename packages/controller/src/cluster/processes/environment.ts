@@ -1,7 +1,8 @@
 import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
-const RESERVED = /^(AGENT_.*|LAUNCHPAD_.*|NODE_OPTIONS|NODE_COMPILE_CACHE|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+const RESERVED =
+  /^(AGENT_.*|LAUNCHPAD_.*|NODE_OPTIONS|NODE_COMPILE_CACHE|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface ReplicaIdentity {

@@ -25,5 +25,8 @@ export function explainExit(
     };
   }
   const end = how.signal === null ? `It exited with code ${how.code}.` : `It was ended by ${how.signal}.`;
-  return { reason: "CRASHED", message: said === "" ? `${end} It said nothing.` : `${end} Its last words: ${said}` };
+  return {
+    reason: "CRASHED",
+    message: said === "" ? `${end} It said nothing.` : `${end} Its last words: ${said}`,
+  };
 }

@@ -103,7 +103,9 @@ export class Folders {
   }
 
   readStable(agentId: string): StableWorkload | undefined {
-    const stable = readJson(join(this.#root, agentId, "workload.json")) as Partial<StableWorkload> | undefined;
+    const stable = readJson(join(this.#root, agentId, "workload.json")) as
+      | Partial<StableWorkload>
+      | undefined;
     if (typeof stable?.template !== "string" || typeof stable.replicas !== "number") return undefined;
     return stable.spec === undefined ? undefined : (stable as StableWorkload);
   }

@@ -1,4 +1,11 @@
-import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import {
+  Agent,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { Duplex } from "node:stream";
 import type { Log } from "../../log.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
@@ -40,7 +47,9 @@ export interface Ingress {
  */
 export function createIngress(options: IngressOptions): Ingress {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 16, timeout: 30_000 });
-  const server = createServer((incoming, response) => new Exchange(options, agent, incoming, response).start());
+  const server = createServer((incoming, response) =>
+    new Exchange(options, agent, incoming, response).start(),
+  );
   server.on("upgrade", (incoming, socket, head) => upgrade(options, incoming, socket, head));
   // Longer than the proxies in front keep theirs, so that they never meet a connection being closed.
   server.keepAliveTimeout = 75_000;
@@ -88,7 +97,8 @@ class Exchange {
     }
     const endpoint = endpoints.pick(agentId, this.#tried);
     if (endpoint !== undefined) return this.#send(endpoint);
-    if (this.#tried.size > 0) return this.#refuse(502, "AGENT_UNREACHABLE", "The agent could not be reached.");
+    if (this.#tried.size > 0)
+      return this.#refuse(502, "AGENT_UNREACHABLE", "The agent could not be reached.");
     this.#response.setHeader("retry-after", "1");
     this.#refuse(503, "AGENT_NOT_READY", "The agent has no replica that is ready.");
   }
@@ -123,7 +133,8 @@ class Exchange {
       if (response.destroyed || response.headersSent) return;
       incoming.unpipe(call);
       endpoint.suspect();
-      const unsent = (error as NodeJS.ErrnoException).syscall === "connect" || (call.reusedSocket && !hasBody(incoming));
+      const unsent =
+        (error as NodeJS.ErrnoException).syscall === "connect" || (call.reusedSocket && !hasBody(incoming));
       const again = !this.#bodySent && (unsent || IDEMPOTENT.has(incoming.method ?? ""));
       if (again) return this.start();
       this.#options.log.debug("a request broke off", { agentId: this.#agentId, error: error.message });
@@ -169,7 +180,8 @@ function upgrade(options: IngressOptions, incoming: IncomingMessage, socket: Dup
   socket.on("error", () => socket.destroy());
 
   const attempt = () => {
-    if (agentId === undefined || !endpoints.knows(agentId)) return refuse(404, "Not Found", "AGENT_NOT_FOUND");
+    if (agentId === undefined || !endpoints.knows(agentId))
+      return refuse(404, "Not Found", "AGENT_NOT_FOUND");
     const endpoint = endpoints.pick(agentId, tried);
     if (endpoint === undefined) return refuse(503, "Service Unavailable", "AGENT_NOT_READY");
     tried.add(endpoint.replica);
@@ -180,7 +192,11 @@ function upgrade(options: IngressOptions, incoming: IncomingMessage, socket: Dup
       port: endpoint.port,
       method: incoming.method,
       path: incoming.url,
-      headers: { ...forwarded(incoming), connection: "Upgrade", upgrade: incoming.headers.upgrade ?? "websocket" },
+      headers: {
+        ...forwarded(incoming),
+        connection: "Upgrade",
+        upgrade: incoming.headers.upgrade ?? "websocket",
+      },
       setHost: false,
     });
     call.on("error", () => {

@@ -37,11 +37,20 @@ export function readLines(stream: Readable, take: (line: string) => void): void 
 }
 
 /** Reads a line of the runtime's JSON log; anything else becomes a plain message. */
-export function parseLine(line: string, fallback: { source: string; level: ReplicaLog["level"] }): ParsedLine {
+export function parseLine(
+  line: string,
+  fallback: { source: string; level: ReplicaLog["level"] },
+): ParsedLine {
   const now = new Date().toISOString();
   const given = line.startsWith("{") ? parseObject(line) : undefined;
   if (given === undefined || typeof given.message !== "string") {
-    return { timestamp: now, level: fallback.level, message: clean(line), source: fallback.source, metadata: {} };
+    return {
+      timestamp: now,
+      level: fallback.level,
+      message: clean(line),
+      source: fallback.source,
+      metadata: {},
+    };
   }
   const level = typeof given.level === "string" ? given.level.toUpperCase() : "";
   const time = typeof given.timestamp === "string" ? Date.parse(given.timestamp) : Number.NaN;

@@ -28,7 +28,8 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
   const ready = (count: number, generation?: number) =>
     until(`${count} replicas ready`, async () => {
       const seen = await made.get("agent-a");
-      const good = seen?.replicas.length === count && seen.replicas.every((replica) => replica.state === "ready");
+      const good =
+        seen?.replicas.length === count && seen.replicas.every((replica) => replica.state === "ready");
       return good && (generation === undefined || seen.generation === generation) && seen;
     });
   return { cluster: made, lines, ready, stateDir };
@@ -88,7 +89,10 @@ test("exit code 78 is final and speaks for itself", async (context) => {
   const settings = { exitCode: 78, exitReason: "PLUGIN_NOT_FOUND", exitMessage: "no plugin @x/y" };
   await made.apply(workloadOf({ settings }));
   const exit = await until("an exit", async () => (await made.get("agent-a"))?.replicas[0]?.exit);
-  assert.deepEqual([exit.code, exit.fatal, exit.reason, exit.message], [78, true, "PLUGIN_NOT_FOUND", "no plugin @x/y"]);
+  assert.deepEqual(
+    [exit.code, exit.fatal, exit.reason, exit.message],
+    [78, true, "PLUGIN_NOT_FOUND", "no plugin @x/y"],
+  );
 });
 
 test("a replica that ends by itself starts again, under its name, and its failures are counted", async (context) => {
@@ -103,7 +107,10 @@ test("a replica that ends by itself starts again, under its name, and its failur
   assert.match(again.replicas[0]?.exit?.message ?? "", /code 1.*crashed on request/);
   const own = lines.filter((line) => line.source === "controller");
   assert.equal(own[0]?.metadata.reason, "CRASHED");
-  assert.deepEqual(lines.map((line) => line.sequence), lines.map((_, index) => index + 1));
+  assert.deepEqual(
+    lines.map((line) => line.sequence),
+    lines.map((_, index) => index + 1),
+  );
 });
 
 test("a crash loop is told, and what runs of it ends with a revert", async (context) => {

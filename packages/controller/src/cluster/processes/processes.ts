@@ -187,7 +187,10 @@ export class ProcessesCluster implements Cluster {
       this.#folders.removeAgent(agentId);
     } catch (error) {
       // The folder is still there, so the agent is too, and its removal is tried again.
-      this.#options.log.warn("an agent's folder could not be removed", { agentId, error: errorMessage(error) });
+      this.#options.log.warn("an agent's folder could not be removed", {
+        agentId,
+        error: errorMessage(error),
+      });
     }
     this.#watcher(agentId);
   }

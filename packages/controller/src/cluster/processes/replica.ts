@@ -138,7 +138,14 @@ export class Replica implements ReplicaHandle {
     try {
       const { configFile, dataDir } = folders.makeReplica(this.name, this.workload);
       const { memoryBytes } = spec.resources;
-      const identity = { agentId, replica: this.name, generation, configFile, stateDir: dataDir, memoryBytes };
+      const identity = {
+        agentId,
+        replica: this.name,
+        generation,
+        configFile,
+        stateDir: dataDir,
+        memoryBytes,
+      };
       this.#child = new Child({
         command,
         environment: replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
@@ -284,7 +291,9 @@ export class Replica implements ReplicaHandle {
   /** A line of the controller's own in the agent's log. */
   #say(level: ReplicaLog["level"], message: string, metadata: Record<string, unknown>): void {
     const timestamp = new Date().toISOString();
-    this.#options.onLog(this.#entry(this.#redact({ timestamp, level, message, source: "controller", metadata })));
+    this.#options.onLog(
+      this.#entry(this.#redact({ timestamp, level, message, source: "controller", metadata })),
+    );
   }
 
   #entry(line: ParsedLine): ReplicaLog {

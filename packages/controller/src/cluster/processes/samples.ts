@@ -8,7 +8,9 @@ const TOGETHER = 8;
 
 /** Samples every replica that has a process: what the system knows of it, and what it counts itself. */
 export async function sampleReplicas(replicas: readonly Replica[]): Promise<ReplicaSample[]> {
-  const running = replicas.flatMap((replica) => (replica.pid === undefined ? [] : [{ replica, pid: replica.pid }]));
+  const running = replicas.flatMap((replica) =>
+    replica.pid === undefined ? [] : [{ replica, pid: replica.pid }],
+  );
   const usage = await usageOf(running.map(({ pid }) => pid));
   const samples: ReplicaSample[] = [];
   const queue = running.filter(({ pid }) => usage.has(pid));
