@@ -11,13 +11,16 @@ export const benchmark: Benchmark = {
     const launches: number[] = [];
     const bare: number[] = [];
     const answers: number[] = [];
+    const removals: number[] = [];
     const warm = await bench.launch(user);
     await bench.remove(user, warm.agentId);
     await startBareRuntime();
-    const count = rounds(15);
+    const count = rounds(10);
     for (let round = 1; round <= count; round++) {
       const { agentId, answered, deployed } = await bench.launch(user);
+      const removing = performance.now();
       await bench.remove(user, agentId);
+      removals.push(performance.now() - removing);
       bare.push((await startBareRuntime()).ready);
       launches.push(deployed);
       answers.push(answered);
@@ -41,6 +44,7 @@ export const benchmark: Benchmark = {
       },
       { measure: "create → DEPLOYED, p95", ours: ms(quantile(launches, 0.95)) },
       { measure: "  of it the answer to POST, p50", ours: ms(median(answers)) },
+      { measure: "DELETE → DELETED, p50", ours: ms(median(removals)) },
     ];
   },
 };

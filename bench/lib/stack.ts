@@ -68,7 +68,7 @@ export async function startBenchStack(): Promise<BenchStack> {
     const deadline = performance.now() + DEADLINE_MS;
     for (;;) {
       const rows = await stack.sql<{ phase: string; conditions: unknown }>(
-        "select phase::text, conditions from public.agent_deployments where agent_id = $1",
+        "select phase::text, conditions from private.agent_deployments where agent_id = $1",
         [agentId],
       );
       const now = rows[0]?.phase ?? "(none)";
