@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { api, launched, reached } from "../helpers/agents.ts";
-import { canListProcesses, descendantsOf, findProcess, replicasOf } from "../helpers/processes.ts";
+import { stillRunning, tree } from "../helpers/processes.ts";
+import { canListProcesses, replicaCounts, replicas } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 const options = { skip: canListProcesses ? false : "needs /proc to see what runs" };
@@ -43,7 +44,7 @@ describe("faults", options, () => {
   async function kill(part: string): Promise<void> {
     const deadline = Date.now() + 20_000;
     for (;;) {
-      const found = findProcess(stackPid, part);
+      const found = tree(stackPid).find(({ pid, command }) => pid !== stackPid && command.includes(part));
       if (found) return void process.kill(found.pid, "SIGKILL");
       assert.ok(Date.now() < deadline, `${part} is not running`);
       await new Promise((resolve) => setTimeout(resolve, 25));
@@ -67,7 +68,7 @@ describe("faults", options, () => {
                   case when desired = 'running' then target_replicas else 0 end as wanted
            from private.agent_deployments`,
         );
-        const running = replicasOf(stackPid);
+        const running = replicaCounts(stackPid);
         const wrong = rows.filter(
           (row) =>
             !row.settled ||
@@ -163,11 +164,11 @@ describe("faults", options, () => {
 
   test("a replica killed comes back, and the agent shows it", async () => {
     const agent = await launched(stack, owner, { resources: { ...small, replicas: 2 } });
-    const replica = descendantsOf(stackPid).find((p) => p.agentId === agent);
+    const replica = replicas(stackPid).find((r) => r.agentId === agent);
     assert.ok(replica);
     process.kill(replica.pid, "SIGKILL");
     await converged();
-    assert.ok(!descendantsOf(stackPid).some((p) => p.pid === replica.pid));
+    assert.deepEqual(stillRunning([replica]), []);
     await insist("DELETE", `/agents/${agent}`);
     await converged();
   });
@@ -191,18 +192,10 @@ describe("faults", options, () => {
 
   test("the stack ends and leaves no process", async () => {
     await launched(stack, owner, { resources: small });
-    const pids = descendantsOf(stackPid).map((p) => p.pid);
-    assert.ok(pids.length > 4);
+    const running = tree(stackPid);
+    assert.ok(running.length > 5);
     ended = true;
     await stack.stop();
-    const alive = pids.filter((pid) => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-    assert.deepEqual(alive, []);
+    assert.deepEqual(stillRunning(running), []);
   });
 });
