@@ -1,0 +1,240 @@
+// The stack as a program: what it prints, how it ends, what it leaves (nothing), how it recovers.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { eventually, processes, stillRunning, tree } from "../helpers/processes.ts";
+import { type StackInfo, spawnStack, startTestStack } from "../helpers/stack.ts";
+
+const healthOf = async (info: StackInfo) => {
+  const { services } = (await (await fetch(`${info.apiUrl}/healthz`)).json()) as {
+    services: Record<string, string>;
+  };
+  return services;
+};
+
+async function isOpen(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+    return false;
+  } catch {
+    return true;
+  } finally {
+    server.close();
+  }
+}
+
+const portsOf = (info: StackInfo) =>
+  [info.apiUrl, info.dbUrl, info.controllerUrl]
+    .filter((url) => url !== "")
+    .map((url) => Number(new URL(url).port));
+
+async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-e2e-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Starts a stack that is expected not to come up; gives what it said and its exit code. */
+async function failure(flags: Parameters<typeof spawnStack>[0]): Promise<{ code: number; said: string[] }> {
+  const started = spawnStack(flags);
+  const [code] = await once(started.process, "close");
+  const said = started.stderr().trim().split("\n");
+  return { code: Number(code), said: said.filter((line) => !/ is ready \(/.test(line)) };
+}
+
+describe("an ephemeral stack", () => {
+  test("--json is one line; Ctrl-C ends everything within 5 s and leaves no process, port or file", async (t) => {
+    const temporary = await scratch(t);
+    const stack = await startTestStack({ env: { TMPDIR: temporary } });
+    const root = stack.process?.pid ?? 0;
+    assert.deepEqual(Object.keys(stack.info), [
+      "apiUrl",
+      "dbUrl",
+      "publishableKey",
+      "secretKey",
+      "functionsUrl",
+      "realtimeUrl",
+      "storageUrl",
+      "mailboxUrl",
+      "controllerUrl",
+    ]);
+    for (const [name, value] of Object.entries(stack.info)) assert.ok(value, `${name} is said`);
+    assert.equal((await readdir(temporary)).length, 1);
+    const all = tree(root);
+    assert.ok(all.length >= 6, "the stack has its processes");
+
+    const begun = performance.now();
+    await stack.stop();
+    assert.ok(performance.now() - begun < 5000);
+    assert.equal(stack.process?.exitCode, 0);
+    assert.deepEqual(stillRunning(all), []);
+    for (const port of portsOf(stack.info)) assert.equal(await isOpen(port), false, `port ${port}`);
+    assert.deepEqual(await readdir(temporary), []);
+  });
+
+  test("a stack that is told to end while it starts ends, and leaves nothing", async (t) => {
+    const temporary = await scratch(t);
+    const started = spawnStack({ env: { TMPDIR: temporary } });
+    const closed = once(started.process, "close");
+    await eventually("something runs", () => tree(started.process.pid ?? 0).length > 2);
+    const all = tree(started.process.pid ?? 0);
+    started.process.kill("SIGTERM");
+    await closed;
+    await eventually("nothing of it runs", () => stillRunning(all).length === 0);
+    assert.deepEqual(await readdir(temporary), []);
+  });
+
+  test("the death of the program that started it ends it too", async (t) => {
+    const temporary = await scratch(t);
+    const stack = await startTestStack({ env: { TMPDIR: temporary } });
+    assert.ok(stack.process);
+    const exited = once(stack.process, "exit"); // "close" would wait for the channel that we close ourselves
+    stack.process.disconnect();
+    await exited;
+    await stack.stop();
+    assert.deepEqual(await readdir(temporary), []);
+  });
+});
+
+describe("kill -9 of the stack", () => {
+  test("leaves no process, and the next start on the same data recovers it", async (t) => {
+    const dataDir = await scratch(t);
+    const first = await startTestStack({ dataDir });
+    const user = await first.createUser();
+    const all = tree(first.process?.pid ?? 0);
+    assert.ok(first.process);
+    const closed = once(first.process, "close");
+    first.process.kill("SIGKILL");
+    await closed;
+
+    // At once, while the guardian is still at work: the start waits for it.
+    const second = await startTestStack({ dataDir });
+    assert.deepEqual(stillRunning(all), []);
+    assert.equal(second.info.publishableKey, first.info.publishableKey);
+    const signedIn = await second
+      .client()
+      .auth.signInWithPassword({ email: user.email, password: user.password });
+    assert.equal(signedIn.data.user?.id, user.id);
+    await Promise.all([first.stop(), second.stop()]);
+    assert.ok(!existsSync(join(dataDir, "lock")));
+  });
+
+  test("of an ephemeral one: its folder goes too", async (t) => {
+    const temporary = await scratch(t);
+    const stack = await startTestStack({ env: { TMPDIR: temporary } });
+    const all = tree(stack.process?.pid ?? 0);
+    stack.process?.kill("SIGKILL");
+    await eventually("nothing of it runs", () => stillRunning(all).length === 0);
+    assert.deepEqual(await readdir(temporary), []);
+    await stack.stop();
+  });
+});
+
+describe("a child that dies is started again, by name", () => {
+  for (const [service, pattern] of [
+    ["rest", /\/postgrest$/],
+    ["function api", /deno run .*serve\.ts/],
+    ["controller", /controller\/src\/main\.ts$/],
+    ["postgres", /bin\/postgres -D/],
+  ] as const) {
+    test(service, async (t) => {
+      const started = spawnStack({ env: { TMPDIR: await scratch(t) } });
+      const info = await started.ready;
+      t.after(async () => {
+        const closed = once(started.process, "close");
+        started.process.kill("SIGINT");
+        await closed;
+      });
+      const victim = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
+      assert.ok(victim, `${service} runs`);
+      process.kill(victim.pid, "SIGKILL");
+      await eventually("the log names it", () => started.stderr().includes(`${service} ended (SIGKILL)`));
+      await eventually("it runs again", async () => (await healthOf(info))[service] === "running");
+      const heir = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
+      assert.notEqual(heir?.pid, victim.pid);
+      await eventually("the API answers", async () => {
+        const answer = await fetch(`${info.apiUrl}/rest/v1/agents`, { headers: { apikey: info.secretKey } });
+        await answer.arrayBuffer();
+        return answer.status === 200;
+      });
+      const api = await fetch(`${info.apiUrl}/api/agents`);
+      assert.equal(api.status, 401);
+    });
+  }
+});
+
+describe("what cannot work is said in one sentence, with exit code 1", () => {
+  test("a taken gateway port", async (t) => {
+    const holder = createServer().listen(0, "127.0.0.1");
+    await once(holder, "listening");
+    t.after(() => holder.close());
+    const port = (holder.address() as { port: number }).port;
+    const { code, said } = await failure({ port, env: { TMPDIR: await scratch(t) } });
+    assert.equal(code, 1);
+    assert.equal(said.length, 1, said.join("\n"));
+    assert.match(said[0] ?? "", new RegExp(`Port ${port} .*--port`));
+  });
+
+  test("a taken database port", async (t) => {
+    const holder = createServer().listen(0, "127.0.0.1");
+    await once(holder, "listening");
+    t.after(() => holder.close());
+    const dbPort = (holder.address() as { port: number }).port;
+    const { code, said } = await failure({ dbPort, env: { TMPDIR: await scratch(t) } });
+    assert.equal(code, 1);
+    assert.equal(said.length, 1, said.join("\n"));
+    assert.match(said[0] ?? "", new RegExp(`Port ${dbPort} .*--db-port`));
+  });
+
+  test("a data folder that is a file, damaged keys, a damaged database", async (t) => {
+    const folder = await scratch(t);
+    await writeFile(join(folder, "file"), "");
+    assert.match(
+      (await failure({ dataDir: join(folder, "file") })).said.join("\n"),
+      /^The data folder .* a file is in its place\.$/,
+    );
+
+    const dataDir = join(folder, "data");
+    await (await startTestStack({ dataDir })).stop();
+    assert.equal((await stat(join(dataDir, "keys.json"))).mode & 0o777, 0o600);
+    const keys = await readFile(join(dataDir, "keys.json"));
+    await writeFile(join(dataDir, "keys.json"), "{}");
+    assert.match((await failure({ dataDir })).said.join("\n"), /^The keys in .* are damaged; [^\n]*$/);
+    await writeFile(join(dataDir, "keys.json"), keys);
+
+    await rm(join(dataDir, "postgres/data/global/pg_control"));
+    const broken = await failure({ dataDir });
+    assert.equal(broken.code, 1);
+    assert.equal(broken.said.length, 1, broken.said.join("\n"));
+  });
+
+  test("a data folder that another stack uses", async (t) => {
+    const dataDir = await scratch(t);
+    const stack = await startTestStack({ dataDir });
+    const { code, said } = await failure({ dataDir });
+    await stack.stop();
+    assert.equal(code, 1);
+    assert.match(said.join("\n"), /^The data folder .* is used by another stack \(process \d+\)[^\n]*$/);
+  });
+
+  test("a wrong flag is exit code 2", async () => {
+    const started = spawnStack({ port: -1 });
+    const [code] = await once(started.process, "close");
+    assert.equal(code, 2);
+    assert.equal(started.stderr().trim().split("\n").length, 1);
+  });
+});
+
+test("no process of these tests is left", async () => {
+  await eventually(
+    "nothing runs",
+    () => !processes().some(({ command }) => command.includes("launchpad-e2e-")),
+  );
+});
