@@ -144,9 +144,14 @@ begin
         where k.user_id = caller and k.key = idempotency_key;
     end if;
     return body;
-  exception when sqlstate 'PGRST' then
-    get stacked diagnostics failure_message = message_text;
-    failure := failure_message::jsonb;
+  exception
+    when sqlstate 'PGRST' then
+      get stacked diagnostics failure_message = message_text;
+      failure := failure_message::jsonb;
+    -- A value that a type or constraint refuses and no check named before: the caller's, not ours, and counted too.
+    when data_exception or integrity_constraint_violation then
+      failure := jsonb_build_object('code', 'VALIDATION_ERROR', 'message', 'Invalid request body',
+        'details', jsonb_build_object('body', sqlerrm)::text);
   end;
   return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb, headers);
 end

@@ -183,7 +183,7 @@ begin
     || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
     || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR'));
   if since is not null then
-    after := now() - make_interval(secs => left(since, -1)::integer
+    after := now() - make_interval(secs => left(since, -1)::double precision
       * case right(since, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
   end if;
   select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'timestamp', private.iso(l."timestamp"), 'level', l.level,

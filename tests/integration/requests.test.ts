@@ -313,3 +313,16 @@ describe("validation", () => {
     assert.equal(body.code, "VALIDATION_ERROR");
   });
 });
+
+test("a value that only a type refuses is the caller's error, and counted", async () => {
+  const before = await rpc(db, user(alice), "list_agents");
+  const answer = await launch({ agentName: "x", scaling_policy: { min_replicas: 1e300 } });
+  assert.equal(answer.status, 400);
+  assert.equal(
+    Number(answer.headers["x-ratelimit-remaining"]),
+    Number(before.headers["x-ratelimit-remaining"]) - 1,
+  );
+  const { body } = await launch({ agentName: "y" });
+  const logs = await rpc(db, user(alice), "get_agent_logs", { agent_id: body.agentId, since: "99999d" });
+  assert.equal(logs.status, 200);
+});
