@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { withHostedForms } from "./compat.ts";
@@ -58,7 +59,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   setExperimental("storage", true);
   return {
     handler: withHostedForms(async (request) => await app.fetch(request)),
-    stop: async () => await connection.close(),
+    // Closing waits for open queries; a stop does not wait for one that hangs.
+    stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
   };
 }
 

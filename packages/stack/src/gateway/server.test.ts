@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { after, before, test } from "node:test";
+import { generateKeys } from "../keys.ts";
+import { createMailbox } from "../mailbox/mailbox.ts";
+import { roleOfToken } from "../tokens.ts";
+import type { Address } from "./proxy.ts";
+import { type Gateway, startGateway } from "./server.ts";
+
+const keys = generateKeys();
+let upstream: Server;
+let gateway: Gateway;
+let down = false;
+const seen: IncomingMessage[] = [];
+
+/** The upstream of these tests: says what it got, or does what the path says. */
+before(async () => {
+  upstream = createServer((request, response) => {
+    seen.push(request);
+    if (request.url === "/break") {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("half");
+      return void setImmediate(() => response.destroy());
+    }
+    if (request.url === "/hang-up") return void request.socket.destroy();
+    if (request.url === "/cors") response.setHeader("access-control-allow-origin", "https://own.example");
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+    });
+    request.on("end", () => response.end(JSON.stringify({ method: request.method, url: request.url, size })));
+  });
+  upstream.on("upgrade", (request, socket) => {
+    if (request.url?.includes("refuse"))
+      return void socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n");
+    socket.on("data", (data: Buffer) => socket.write(`echo ${data}`));
+    socket.on("end", () => socket.end());
+  });
+  upstream.listen(0, "127.0.0.1");
+  await once(upstream, "listening");
+  const address = (): Address | undefined =>
+    down ? undefined : { host: "127.0.0.1", port: (upstream.address() as AddressInfo).port };
+  gateway = await startGateway(0, {
+    keys,
+    mailbox: createMailbox(),
+    rest: address,
+    platform: () =>
+      down ? undefined : async (request) => new Response(request.headers.get("authorization")),
+    functions: (name) => (name === "api" || name === "hello" ? address() : "unknown"),
+    agents: address,
+    health: () => ({ rest: down ? "restarting" : "running" }),
+  });
+});
+after(async () => {
+  await gateway.close();
+  upstream.close();
+  upstream.closeAllConnections();
+});
+
+const ask = (path: string, init: RequestInit = {}) =>
+  fetch(gateway.url + path, { ...init, headers: { apikey: keys.publishableKey, ...init.headers } });
+
+const lastSeen = () => seen.at(-1) ?? assert.fail("nothing reached the upstream");
+
+test("the upstream gets a token of the key's role, and the true address of the client", async () => {
+  await ask("/rest/v1/agents?select=*", {
+    headers: {
+      "x-forwarded-for": "6.6.6.6",
+      "x-forwarded-host": "evil",
+      forwarded: "for=6.6.6.6",
+      "x-request-id": "r1",
+    },
+  });
+  const { url, headers } = lastSeen();
+  assert.equal(url, "/agents?select=*");
+  assert.equal(roleOfToken(headers.authorization?.slice(7) ?? "", keys.jwtSecret, Date.now()), "anon");
+  assert.match(headers["x-forwarded-for"] as string, /^(127\.0\.0\.1|::1)$/);
+  assert.equal(headers["x-forwarded-host"], new URL(gateway.url).host);
+  assert.equal(headers.forwarded, undefined);
+  assert.equal(headers["x-request-id"], "r1");
+});
+
+test("functions get key and token as the client sent them", async () => {
+  await ask("/functions/v1/hello/a?b", { headers: { authorization: "Bearer own" } });
+  assert.equal(lastSeen().url, "/hello/a?b");
+  assert.equal(lastSeen().headers.authorization, "Bearer own");
+  assert.equal(lastSeen().headers.apikey, keys.publishableKey);
+});
+
+test("auth and storage get the role's token too", async () => {
+  const text = await (await ask("/storage/v1/bucket", { headers: { apikey: keys.secretKey } })).text();
+  assert.equal(roleOfToken(text.slice(7), keys.jwtSecret, Date.now()), "service_role");
+});
+
+test("bodies pass in both framings", async () => {
+  const fixed = await ask("/rest/v1/x", { method: "POST", body: "x".repeat(100_000) });
+  assert.equal(((await fixed.json()) as { size: number }).size, 100_000);
+  const stream = new Blob(["y".repeat(50_000)]).stream();
+  const chunked = await ask("/rest/v1/x", { method: "PATCH", body: stream, duplex: "half" } as RequestInit);
+  assert.equal(((await chunked.json()) as { size: number }).size, 50_000);
+});
+
+test("a body that says it is too long, or turns out to be, is refused", async () => {
+  const said = await once(
+    httpRequest(`${gateway.url}/api/agents`, {
+      method: "POST",
+      headers: { "content-length": 33 * 1024 * 1024 },
+    })
+      .on("error", () => {})
+      .end("x"),
+    "response",
+  );
+  assert.equal((said[0] as IncomingMessage).statusCode, 413);
+  (said[0] as IncomingMessage).resume();
+  const outgoing = httpRequest(`${gateway.url}/api/agents`, { method: "POST" });
+  outgoing.on("error", () => {}); // the gateway hangs up on the rest
+  const chunk = Buffer.alloc(1024 * 1024);
+  const more = () => {
+    while (!outgoing.destroyed && !outgoing.writableEnded && outgoing.write(chunk));
+  };
+  outgoing.on("drain", more);
+  more();
+  const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
+  assert.equal(answer.statusCode, 413);
+  outgoing.destroy();
+});
+
+test("CORS: the platform's answers get the gateway's headers, a function keeps its own", async () => {
+  assert.equal((await ask("/rest/v1/cors")).headers.get("access-control-allow-origin"), "*");
+  const own = await ask("/functions/v1/hello");
+  assert.equal(own.headers.get("access-control-allow-origin"), "*");
+});
+
+test("an answer that breaks off breaks off for the client too", async () => {
+  await assert.rejects(async () => await (await ask("/rest/v1/break")).text());
+});
+
+test("an upstream that hangs up is 503", async () => {
+  assert.equal((await ask("/rest/v1/hang-up", { method: "POST", body: "x" })).status, 503);
+});
+
+test("what is down is 503 in JSON, for /api in its error form with rate-limit headers", async (t) => {
+  down = true;
+  t.after(() => {
+    down = false;
+  });
+  for (const path of ["/rest/v1/x", "/auth/v1/x", "/storage/v1/bucket", "/functions/v1/hello"]) {
+    const answer = await ask(path);
+    assert.equal(answer.status, 503, path);
+    assert.equal(((await answer.json()) as { code: string }).code, "SERVICE_UNAVAILABLE");
+  }
+  const api = await ask("/api/agents", { headers: { "x-request-id": "req-7" } });
+  assert.equal(api.status, 503);
+  const { error } = (await api.json()) as { error: Record<string, unknown> };
+  assert.equal(error.code, "SUPABASE_CONNECTION_ERROR");
+  assert.equal(error.requestId, "req-7");
+  assert.equal(api.headers.get("x-ratelimit-limit"), "0");
+  assert.equal((await ask("/healthz")).status, 503);
+});
+
+/** Opens a WebSocket by hand; gives the first line of the answer and the raw socket. */
+async function handshake(
+  path: string,
+  host: string,
+): Promise<{ head: string; socket: ReturnType<typeof connect> }> {
+  const { hostname, port } = new URL(gateway.url);
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n\r\n`,
+  );
+  const [data] = (await once(socket, "data")) as [Buffer];
+  return { head: data.toString(), socket };
+}
+
+test("a WebSocket passes through to an agent, both ways, and ends on both sides", async () => {
+  const { head, socket } = await handshake("/chat?a=1", "agent-1.agents.localhost");
+  assert.match(head, /^HTTP\/1\.1 101 /);
+  socket.write("hi");
+  assert.equal(String((await once(socket, "data"))[0]), "echo hi");
+  socket.end();
+  await once(socket, "close");
+});
+
+test("a handshake that is refused, has no upstream or no route is answered in HTTP", async (t) => {
+  const cases: [string, string, RegExp][] = [
+    ["/refuse", "agent-1.agents.localhost", /^HTTP\/1\.1 403 [\s\S]*no$/],
+    ["/realtime/v1/websocket", "localhost", /^HTTP\/1\.1 501 /],
+    ["/rest/v1/x", "localhost", /^HTTP\/1\.1 404 /],
+    ["/functions/v1/none", "localhost", /^HTTP\/1\.1 404 /],
+    ["/functions/v1/hello?apikey=wrong", "localhost", /^HTTP\/1\.1 401 /],
+  ];
+  for (const [path, host, expected] of cases) {
+    const { head, socket } = await handshake(path, host);
+    assert.match(head, expected);
+    socket.destroy();
+  }
+  down = true;
+  t.after(() => {
+    down = false;
+  });
+  const { head, socket } = await handshake("/chat", "agent-1.agents.localhost");
+  assert.match(head, /^HTTP\/1\.1 503 /);
+  socket.destroy();
+});
