@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { backoff, jittered } from "../clock.ts";
 import type { Cluster, Workload } from "../cluster/cluster.ts";
 import type { Claim, Database, DeploymentReport } from "../contract.ts";
+import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { type Decision, decide, type Limits } from "./decide.ts";
 import { type Held, hold, isNews, noteAccepted, reportKey } from "./held.ts";
@@ -202,7 +203,7 @@ export class Reconciler {
    * controller double them; then the wait is kept here.
    */
   async #giveBack(agentId: string, error: unknown): Promise<void> {
-    const { cluster, clock, database, log, random } = this.#options;
+    const { cluster, database, log, random } = this.#options;
     const held = this.#held.get(agentId);
     if (held === undefined) {
       this.#options.lookAgain(agentId, 1000);
@@ -212,6 +213,12 @@ export class Reconciler {
     // The answer may have been lost on its way: what the database took, and whether the lease is ours, is not known.
     held.reported = undefined;
     held.verify = true;
+    if (error instanceof DatabaseError && error.code === "CONFLICT") {
+      // The generation has passed, or the lease: nobody's fault, and the next claim or report tells which.
+      this.#options.claimNow();
+      this.#options.lookAgain(agentId, jittered(backoff(held.faults, 100, 30_000), 0.2, random));
+      return;
+    }
     try {
       const observed = observe(await cluster.get(agentId));
       if (observed.current + observed.ending === 0 && !this.#options.lapsed()) {

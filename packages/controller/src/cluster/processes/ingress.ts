@@ -93,14 +93,16 @@ class Exchange {
     const { endpoints } = this.#options;
     const agentId = this.#agentId;
     if (agentId === undefined || !endpoints.knows(agentId)) {
-      return this.#refuse(404, "AGENT_NOT_FOUND", "No agent runs at this address.");
+      this.#refuse(404, "AGENT_NOT_FOUND", "No agent runs at this address.");
+      return;
     }
     const endpoint = endpoints.pick(agentId, this.#tried);
-    if (endpoint !== undefined) return this.#send(endpoint);
-    if (this.#tried.size > 0)
-      return this.#refuse(502, "AGENT_UNREACHABLE", "The agent could not be reached.");
-    this.#response.setHeader("retry-after", "1");
-    this.#refuse(503, "AGENT_NOT_READY", "The agent has no replica that is ready.");
+    if (endpoint !== undefined) this.#send(endpoint);
+    else if (this.#tried.size > 0) this.#refuse(502, "AGENT_UNREACHABLE", "The agent could not be reached.");
+    else {
+      this.#response.setHeader("retry-after", "1");
+      this.#refuse(503, "AGENT_NOT_READY", "The agent has no replica that is ready.");
+    }
   }
 
   #send(endpoint: Endpoint): void {
@@ -133,10 +135,12 @@ class Exchange {
       if (response.destroyed || response.headersSent) return;
       incoming.unpipe(call);
       endpoint.suspect();
-      const unsent =
-        (error as NodeJS.ErrnoException).syscall === "connect" || (call.reusedSocket && !hasBody(incoming));
+      const unsent = (error as NodeJS.ErrnoException).syscall === "connect";
       const again = !this.#bodySent && (unsent || IDEMPOTENT.has(incoming.method ?? ""));
-      if (again) return this.start();
+      if (again) {
+        this.start();
+        return;
+      }
       this.#options.log.debug("a request broke off", { agentId: this.#agentId, error: error.message });
       this.#refuse(502, "AGENT_UNREACHABLE", "The agent broke the connection before it answered.");
     });

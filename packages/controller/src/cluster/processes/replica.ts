@@ -247,7 +247,10 @@ export class Replica implements ReplicaHandle {
     this.#prober = undefined;
     this.#child = undefined;
     this.#options.endpoints.remove(this.workload.agentId, this.name);
-    if (this.#phase === "ending" || this.#phase === "gone") return this.#gone();
+    if (this.#phase === "ending" || this.#phase === "gone") {
+      this.#gone();
+      return;
+    }
     this.#options.folders.forgetProcess(this.workload.agentId, this.name);
     const now = Date.now();
     const why = this.#verdict ?? explainExit(how, this.#lastError ?? this.#lastLine);

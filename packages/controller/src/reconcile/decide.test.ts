@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ObservedReplica, ObservedWorkload, ReplicaExit, ReplicaState } from "../cluster/cluster.ts";
+import { type Decision, type Desired, decide } from "./decide.ts";
+import { observe } from "./observe.ts";
+
+const NOW = Date.UTC(2030, 0, 1);
+const LIMITS = { readyMs: 60_000, crashLimit: 3 };
+
+function replica(state: ReplicaState, part: Partial<ObservedReplica> = {}): ObservedReplica {
+  return { name: "r", template: "t", state, failures: 0, startedAt: NOW - 5000, ...part };
+}
+
+function workload(
+  generation: number,
+  wanted: number,
+  replicas: ObservedReplica[],
+  part: Partial<ObservedWorkload> = {},
+) {
+  return { agentId: "a", generation, template: "t", wanted, replicas, progressedAt: NOW - 1000, ...part };
+}
+
+function exit(part: Partial<ReplicaExit> = {}): ReplicaExit {
+  return { code: 1, signal: null, reason: "CRASHED", message: "It broke.", at: NOW, fatal: false, ...part };
+}
+
+function decided(desired: Desired, observed: ObservedWorkload | undefined, now = NOW): Decision {
+  const situation = { desired, observed: observe(observed), conditions: [], url: "http://a", limits: LIMITS };
+  return decide(situation, now);
+}
+
+/** A decision in one line: the actions, then what is said. */
+function brief({ actions, report }: Decision): string {
+  const done = actions.map((action) => {
+    if (action.do === "remove") return action.keep ? "remove" : "remove all";
+    return action.do === "revert" ? `revert ${action.failure.reason}` : "apply";
+  });
+  if (report !== undefined) {
+    const ready = `${report.readyReplicas}/${report.currentReplicas}`;
+    done.push([report.phase, report.reason, ready].filter(Boolean).join(" "));
+  }
+  return done.join(", ");
+}
+
+const running = (phase: string, generation: number, observedGeneration: number): Desired => ({
+  state: "running",
+  phase,
+  generation,
+  observedGeneration,
+});
+const stopped = (phase: string, observed: number): Desired => ({
+  ...running(phase, 2, observed),
+  state: "stopped",
+});
+const absent = (phase: string, observed: number): Desired => ({
+  ...running(phase, 2, observed),
+  state: "absent",
+});
+const ready = replica("ready");
+const starting = replica("starting");
+const fatal = replica("waiting", {
+  failures: 1,
+  exit: exit({ fatal: true, code: 78, reason: "PLUGIN_NOT_FOUND" }),
+});
+const looping = replica("waiting", { failures: 3, exit: exit() });
+const crashed = replica("waiting", { failures: 1, exit: exit() });
+
+const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
+  ["QUEUED, nothing there → DEPLOYING", running("QUEUED", 1, 0), undefined, "apply, DEPLOYING 0/0"],
+  ["DEPLOYING by the verb (start) → apply, nothing to say", running("DEPLOYING", 3, 2), undefined, "apply"],
+  ["DEPLOYING, applied, starting → waits", running("DEPLOYING", 1, 0), workload(1, 1, [starting]), "0/1"],
+  [
+    "DEPLOYING, one of two ready → waits",
+    running("DEPLOYING", 1, 0),
+    workload(1, 2, [ready, starting]),
+    "1/2",
+  ],
+  [
+    "DEPLOYING, all ready → DEPLOYED",
+    running("DEPLOYING", 1, 0),
+    workload(1, 2, [ready, ready]),
+    "DEPLOYED 2/2",
+  ],
+  ["DEPLOYED + scale 1→3 → apply", running("SCALING", 2, 1), workload(1, 1, [ready]), "apply"],
+  [
+    "SCALING, two still starting → waits",
+    running("SCALING", 2, 1),
+    workload(2, 3, [ready, starting, starting]),
+    "1/3",
+  ],
+  [
+    "SCALING, three ready → DEPLOYED",
+    running("SCALING", 2, 1),
+    workload(2, 3, [ready, ready, ready]),
+    "DEPLOYED 3/3",
+  ],
+  [
+    "SCALING 3→1, surplus ending → DEPLOYED",
+    running("SCALING", 2, 1),
+    workload(2, 1, [ready, replica("ending"), replica("ending")]),
+    "DEPLOYED 1/1",
+  ],
+  [
+    "DEPLOYED + scale to 0 → DEPLOYED with none",
+    running("SCALING", 2, 1),
+    workload(2, 0, []),
+    "DEPLOYED 0/0",
+  ],
+  [
+    "UPDATING, the old still serves → waits",
+    running("UPDATING", 2, 1),
+    workload(2, 1, [replica("ready", { template: "old" }), starting]),
+    "1/2",
+  ],
+  [
+    "UPDATING, exit code 78 → FAILED at once, revert",
+    running("UPDATING", 2, 1),
+    workload(2, 1, [replica("ready", { template: "old" }), fatal]),
+    "revert PLUGIN_NOT_FOUND, FAILED PLUGIN_NOT_FOUND 1/2",
+  ],
+  [
+    "DEPLOYING, three exits in a row → FAILED CRASH_LOOP",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [looping]),
+    "revert CRASH_LOOP, FAILED CRASH_LOOP 0/1",
+  ],
+  ["DEPLOYING, one exit → waits", running("DEPLOYING", 1, 0), workload(1, 1, [crashed]), "0/1"],
+  [
+    "DEPLOYING, no progress for a minute → FAILED NEVER_READY",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [starting], { progressedAt: NOW - 60_000 }),
+    "revert NEVER_READY, FAILED NEVER_READY 0/1",
+  ],
+  [
+    "reverted, not said yet → FAILED again",
+    running("UPDATING", 2, 1),
+    workload(2, 1, [ready], { failure: { reason: "CRASH_LOOP", message: "x" } }),
+    "FAILED CRASH_LOOP 1/1",
+  ],
+  [
+    "FAILED and said → only what is seen",
+    running("FAILED", 2, 2),
+    workload(2, 1, [ready], { failure: { reason: "CRASH_LOOP", message: "x" } }),
+    "1/1",
+  ],
+  [
+    "FAILED, taken over, nothing runs → not tried again",
+    running("FAILED", 2, 2),
+    undefined,
+    "revert FAILED_BEFORE",
+  ],
+  ["FAILED + update → apply", running("UPDATING", 3, 2), workload(2, 1, [ready]), "apply"],
+  ["DEPLOYED, taken over, nothing runs → apply, phase stays", running("DEPLOYED", 2, 2), undefined, "apply"],
+  [
+    "DEPLOYED, a replica crashed → counts and conditions",
+    running("DEPLOYED", 2, 2),
+    workload(2, 2, [ready, crashed]),
+    "1/2",
+  ],
+  [
+    "DEPLOYED, one of two loops → no failure",
+    running("DEPLOYED", 2, 2),
+    workload(2, 2, [ready, looping]),
+    "1/2",
+  ],
+  [
+    "DEPLOYED, all loop → FAILED",
+    running("DEPLOYED", 2, 2),
+    workload(2, 2, [looping, looping]),
+    "revert CRASH_LOOP, FAILED CRASH_LOOP 0/2",
+  ],
+  [
+    "DEPLOYED, slow to come back → no failure",
+    running("DEPLOYED", 2, 2),
+    workload(2, 1, [starting], { progressedAt: NOW - 600_000 }),
+    "0/1",
+  ],
+  [
+    "ready again after many exits → no failure",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [replica("ready", { failures: 5, exit: exit() })]),
+    "DEPLOYED 1/1",
+  ],
+  ["STOPPING, runs → remove, keeping the rest", stopped("STOPPING", 1), workload(1, 1, [ready]), "remove"],
+  [
+    "STOPPING, ending → asks again, harmlessly",
+    stopped("STOPPING", 1),
+    workload(0, 0, [replica("ending")]),
+    "remove",
+  ],
+  ["STOPPING, nothing runs → STOPPED", stopped("STOPPING", 1), workload(0, 0, []), "STOPPED 0/0"],
+  ["STOPPED + update → seen", stopped("STOPPED", 1), undefined, "STOPPED 0/0"],
+  ["STOPPED and said → silence", stopped("STOPPED", 2), undefined, ""],
+  ["DELETING, runs → remove all", absent("DELETING", 1), workload(1, 1, [ready]), "remove all"],
+  ["DELETING, only files are left → remove all", absent("DELETING", 1), workload(0, 0, []), "remove all"],
+  ["DELETING, nothing left → DELETED", absent("DELETING", 1), undefined, "DELETED 0/0"],
+];
+
+for (const [what, desired, observed, expected] of TABLE) {
+  test(what, () => assert.equal(brief(decided(desired, observed)), expected));
+}
+
+test("a waiting rollout is looked at again when its time is up", () => {
+  const decision = decided(
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [starting], { progressedAt: NOW - 1000 }),
+  );
+  assert.equal(decision.wakeAt, NOW - 1000 + LIMITS.readyMs);
+});
+
+test("stopped and deleted agents need not be kept in mind; running ones do", () => {
+  assert.ok(decided(stopped("STOPPING", 1), undefined).finished);
+  assert.ok(decided(absent("DELETING", 1), undefined).finished);
+  assert.ok(!decided(running("DEPLOYED", 2, 2), workload(2, 1, [ready])).finished);
+});
+
+test("a crash loop names the replica and its last words", () => {
+  const { report } = decided(running("DEPLOYING", 1, 0), workload(1, 1, [looping]));
+  assert.equal(report?.message, "Replica r ended 3 times in a row without staying up. It broke.");
+});
+
+test("conditions keep their time while their status stays", () => {
+  const desired = running("DEPLOYED", 2, 2);
+  const first = decided(desired, workload(2, 1, [ready])).report?.conditions ?? [];
+  const again = decide(
+    {
+      desired,
+      observed: observe(workload(2, 1, [crashed])),
+      conditions: first,
+      url: "http://a",
+      limits: LIMITS,
+    },
+    NOW + 5000,
+  );
+  const times = Object.fromEntries(
+    (again.report?.conditions ?? []).map((condition) => [
+      condition.type,
+      [condition.status, condition.lastTransitionTime],
+    ]),
+  );
+  const [then, later] = [new Date(NOW).toISOString(), new Date(NOW + 5000).toISOString()];
+  assert.deepEqual(times, {
+    Available: ["False", later],
+    Progressing: ["True", then],
+    ReplicaFailure: ["True", later],
+  });
+});
+
+test("the application is as well as its replicas", () => {
+  const health = (status: "ok" | "degraded") => ({ health: { status, responseTimeMs: 2 } });
+  const status = (replicas: ObservedReplica[]) =>
+    decided(running("DEPLOYED", 2, 2), workload(2, 2, replicas)).report?.application?.status;
+  assert.equal(status([replica("ready", health("ok")), replica("ready", health("ok"))]), "HEALTHY");
+  assert.equal(status([replica("ready", health("ok")), replica("ready", health("degraded"))]), "DEGRADED");
+  assert.equal(status([replica("ready", health("ok")), crashed]), "DEGRADED");
+  assert.equal(status([crashed, crashed]), "UNHEALTHY");
+});
