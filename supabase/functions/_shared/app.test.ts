@@ -52,14 +52,18 @@ describe("what reaches the database", () => {
     });
   });
 
-  it("takes the key from the query, and the project's own where the caller brings none", async () => {
+  it("takes the key from the query too; without a key there is no call", async () => {
     const { app, upstream } = testApp();
     const headers = { authorization: `Bearer ${tokenFor()}` };
     await app.request("/api/agents?apikey=from-query", { headers });
-    await app.request("/api/agents", { headers });
+    const keyless = await app.request("/api/agents", { headers });
+    assert.equal(keyless.status, 401);
+    const error = await envelope(keyless);
+    assert.equal(error.code, "INVALID_JWT_TOKEN");
+    assert.match(error.message, /apikey/);
     assert.deepEqual(
       upstream.calls.map((call) => call.headers.get("apikey")),
-      ["from-query", "sb_publishable_own"],
+      ["from-query"],
     );
   });
 
@@ -353,7 +357,7 @@ describe("without an identity", () => {
   for (const [name, headers, message] of cases) {
     it(`${name} is INVALID_JWT_TOKEN, with no budget`, async () => {
       const { app, upstream, entries } = testApp();
-      const response = await app.request("/api/agents", { headers });
+      const response = await app.request("/api/agents", { headers: { apikey: "key", ...headers } });
       assert.equal(response.status, 401);
       assert.equal(response.headers.get("www-authenticate"), "Bearer");
       assert.equal(response.headers.get("x-ratelimit-limit"), "0");

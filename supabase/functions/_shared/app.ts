@@ -1,7 +1,7 @@
 /** The app: routes from the table, one upstream call per request, and the same headers on every answer. */
 import { type Context, Hono } from "hono";
 import { type ErrorCode, errorCodes } from "./contract/index.ts";
-import { defect, envelopeOf, type Failure, failureOf, unreachable } from "./failure.ts";
+import { defect, envelopeOf, type Failure, failureOf, keyless, unreachable } from "./failure.ts";
 import { preflightHeaders, requestIdOf, responseHeaders } from "./headers.ts";
 import type { Log } from "./log.ts";
 import type { Rpc, RpcAnswer, RpcCall } from "./postgrest.ts";
@@ -56,13 +56,16 @@ export function createApp({
   /** Makes the request's one call and turns its answer into ours. */
   const relay = async (c: Ctx, call: RpcCall, refusal?: Refusal): Promise<Response> => {
     const client = c.req.raw.headers;
+    const apikey = client.get("apikey") ?? c.req.query("apikey") ?? null;
+    // Supabase's gateway would refuse the call too; here PostgREST may stand directly behind.
+    if (apikey === null) return answerFailure(c, keyless);
     let upstream: RpcAnswer;
     try {
       upstream = await rpc({
         ...call,
         requestId: c.get("requestId"),
         client,
-        apikey: client.get("apikey") ?? c.req.query("apikey") ?? null,
+        apikey,
         idempotencyKey:
           c.req.method === "POST" && refusal === undefined ? client.get("idempotency-key") : null,
       });

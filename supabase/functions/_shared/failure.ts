@@ -28,6 +28,14 @@ export const unreachable: Failure = {
   verified: false,
 };
 
+/** The failure of a request without the project's key: every request needs both the key and a user's token. */
+export const keyless: Failure = {
+  code: "INVALID_JWT_TOKEN",
+  message: "No API key found in request; send the project's publishable key as the header apikey",
+  isolation: untouched,
+  verified: false,
+};
+
 /** The failure when our own code threw. */
 export const defect: Failure = {
   code: "INTERNAL_ERROR",

@@ -12,7 +12,7 @@ export interface RpcRequest extends RpcCall {
   /** The client's headers, of which a few travel on. */
   readonly client: Headers;
   /** The client's key, from the header or the query. */
-  readonly apikey: string | null;
+  readonly apikey: string;
   readonly idempotencyKey: string | null;
 }
 
@@ -41,14 +41,13 @@ export function rpcClient(config: Config, send: typeof fetch = fetch): Rpc {
     const headers: Record<string, string> = {
       "content-type": "application/json",
       accept: "application/json",
+      apikey,
       "x-request-id": requestId,
     };
     for (const name of forwarded) {
       const value = client.get(name);
       if (value !== null) headers[name] = value;
     }
-    const key = apikey ?? config.publishableKey;
-    if (key !== undefined) headers.apikey = key;
     if (idempotencyKey !== null) headers["idempotency-key"] = idempotencyKey;
     // AbortSignal.timeout would hold its timer for the full time after every request: 190 MB against 120 MB under load.
     const deadline = new AbortController();

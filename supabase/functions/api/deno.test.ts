@@ -10,6 +10,7 @@ import { tokenFor, Upstream, USER_ID } from "../_shared/testing/upstream.ts";
 
 const upstream = new Upstream();
 const authorization = `Bearer ${tokenFor()}`;
+const apikey = "sb_publishable_client";
 let deno: DenoFunction;
 
 before(async () => {
@@ -21,7 +22,7 @@ const ask = (path: string, init: RequestInit = {}) => {
   upstream.calls.length = 0;
   return fetch(`${deno.url}${path}`, {
     ...init,
-    headers: { authorization, ...(init.headers as Record<string, string>) },
+    headers: { authorization, apikey, ...(init.headers as Record<string, string>) },
   });
 };
 
@@ -34,7 +35,7 @@ async function stream(
   upstream.calls.length = 0;
   const request = httpRequest(`${deno.url}${path}`, {
     method: "POST",
-    headers: { authorization, ...headers },
+    headers: { authorization, apikey, ...headers },
   });
   const answered = Promise.withResolvers<IncomingMessage>();
   // The server may close the connection once it has answered.
@@ -65,7 +66,7 @@ describe("the function in Deno", () => {
     assert.equal(response.headers.get("x-ratelimit-remaining"), "95");
     assert.equal(upstream.calls.length, 1);
     const { headers } = upstream.calls[0]!;
-    assert.equal(headers.get("apikey"), "sb_publishable_own");
+    assert.equal(headers.get("apikey"), apikey);
     assert.equal(headers.get("idempotency-key"), "k");
     assert.equal(headers.get("x-request-id"), response.headers.get("x-request-id"));
   });

@@ -120,7 +120,7 @@ describe("a deployment", () => {
     await symlink(join(root, "node_modules"), join(folder, "deployed", "node_modules"), "dir");
     const upstream = new Upstream();
     await using deno = await startDeno(join(folder, "deployed"), upstream);
-    const response = await fetch(`${deno.url}/api/agents`);
+    const response = await fetch(`${deno.url}/api/agents`, { headers: { apikey: "sb_publishable_client" } });
     assert.equal(response.status, 401);
     assert.equal(upstream.calls.length, 1);
   });

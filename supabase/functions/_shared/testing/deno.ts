@@ -71,7 +71,6 @@ export async function startDeno(cwd: string, upstream: Upstream): Promise<DenoFu
     cwd,
     env: {
       SUPABASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-      SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_own"}',
       DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0",
       DENO_NO_UPDATE_CHECK: "1",
       NO_COLOR: "1",
