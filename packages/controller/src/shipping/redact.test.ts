@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createRedactor } from "./redact.ts";
+
+test("secrets are masked at every depth, in names too, and short ones are left", () => {
+  const redact = createRedactor([
+    "hunter22",
+    "hunter22-longer",
+    "short",
+    'with "quotes"\nand lines that are long enough',
+  ]);
+  assert.deepEqual(
+    redact({
+      a: "x hunter22-longer y hunter22",
+      hunter22: [{ b: 'with "quotes"\nand lines that are long enough' }],
+      c: 5,
+    }),
+    { a: "x *** y ***", "***": [{ b: "***" }], c: 5 },
+  );
+  assert.equal(redact("short"), "short");
+  assert.equal(redact("… and lines that are long enough …"), "… *** …");
+  assert.equal(
+    redact(JSON.stringify({ key: 'with "quotes"\nand lines that are long enough' })),
+    '{"key":"***"}',
+  );
+});
+
+test("without secrets nothing is copied", () => {
+  const value = { a: 1 };
+  assert.equal(createRedactor([])(value), value);
+});
