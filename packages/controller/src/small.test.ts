@@ -25,7 +25,7 @@ test("settings have defaults, and an empty one is none", () => {
     PATH: "/bin",
     OTHER: "x",
   });
-  assert.equal(config.port, 8075);
+  assert.equal(config.port, 8080);
   assert.equal(config.supabaseUrl, "http://127.0.0.1:54321");
   assert.deepEqual(config.providerEnvironment, { OPENAI_API_KEY: "k" });
   assert.equal(config.machineEnvironment.PATH, "/bin");
