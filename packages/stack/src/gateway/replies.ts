@@ -3,6 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { CORS_HEADERS } from "./cors.ts";
 import type { Route } from "./routes.ts";
 
+/** What the function says of row-level security where no statement ran. */
+const UNTOUCHED = { rls_applied: false, user_isolation: "unknown" };
+
 /** Sends JSON with the CORS headers, unless an answer has already begun. */
 export function sendJson(
   response: ServerResponse,
@@ -84,11 +87,13 @@ export function refuse(
     headers["x-ratelimit-limit"] = "0";
     headers["x-ratelimit-remaining"] = "0";
     headers["x-ratelimit-reset"] = String(Math.floor(now / 1000));
+    headers["supabase-ratelimit-remaining"] = "0";
+    headers["supabase-auth-rate-limit"] = "0";
     const timestamp = new Date(now).toISOString();
     sendJson(
       response,
       status,
-      { error: { code: apiCode, message, timestamp, requestId, user_id: null, supabase_details: null } },
+      { error: { code: apiCode, message, timestamp, requestId, user_id: null, supabase_details: UNTOUCHED } },
       headers,
     );
     return;

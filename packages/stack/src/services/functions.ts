@@ -13,6 +13,8 @@ export interface FunctionOptions {
   fn: EdgeFunction;
   root: string;
   gatewayUrl: string;
+  /** PostgREST's own address. */
+  restUrl: string;
   keys: StackKeys;
   environment: Environment;
   guardian: Guardian;
@@ -61,6 +63,7 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         DENO_NO_UPDATE_CHECK: "1",
         NO_COLOR: "1",
         SUPABASE_URL: options.gatewayUrl,
+        LAUNCHPAD_REST_URL: options.restUrl,
         SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
         SUPABASE_ANON_KEY: keys.publishableKey,
