@@ -7,7 +7,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { launched } from "../helpers/agents.ts";
 import { eventually, processes, stillRunning, tree } from "../helpers/processes.ts";
+import { startProviderStub } from "../helpers/providers.ts";
 import { type StackInfo, spawnStack, startTestStack } from "../helpers/stack.ts";
 
 const healthOf = async (info: StackInfo) => {
@@ -135,6 +137,44 @@ describe("kill -9 of the stack", () => {
     assert.deepEqual(await readdir(temporary), []);
     await stack.stop();
   });
+});
+
+describe("an agent with a message whose answer never comes", () => {
+  for (const [signal, within] of [
+    ["SIGINT", 5000],
+    ["SIGKILL", 9000],
+  ] as const) {
+    test(`does not outlive a stack that gets ${signal}`, async (t) => {
+      const asked = Promise.withResolvers<void>();
+      const provider = await startProviderStub(() => {
+        asked.resolve();
+        return new Promise<never>(() => {});
+      });
+      t.after(() => provider.close());
+      const temporary = await scratch(t);
+      const stack = await startTestStack({ env: { TMPDIR: temporary, ...provider.environment } });
+      assert.ok(stack.process);
+      const agentId = await launched(stack, await stack.createUser());
+      const message = stack.agentFetch(agentId, "/message", {
+        method: "POST",
+        body: JSON.stringify({ text: "hi" }),
+      });
+      message.catch(() => {}); // it breaks off, as it should
+      await asked.promise;
+      const all = tree(stack.process.pid ?? 0);
+      assert.ok(all.some(({ command }) => command.includes("agent-runtime")));
+      const exited = once(stack.process, "exit");
+      stack.process.kill(signal);
+      await exited;
+      await eventually(
+        "nothing of it runs",
+        () => stillRunning(all).length === 0,
+        signal === "SIGINT" ? 100 : within,
+      );
+      await eventually("no file is left", async () => (await readdir(temporary)).length === 0, 2000);
+      await stack.stop();
+    });
+  }
 });
 
 describe("a child that dies is started again, by name", () => {

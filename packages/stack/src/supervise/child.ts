@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EndOrder, Guardian } from "./guardian.ts";
-import { groupExists, sendSignal } from "./process-table.ts";
+import { childrenOf, groupExists, isRunning, sendSignal } from "./process-table.ts";
 
 export interface ChildSpec {
   name: string;
@@ -62,11 +62,14 @@ export function startChild(spec: ChildSpec, guardian: Guardian): Child {
     exited,
     async stop() {
       if (pid === 0) return;
+      const children = childrenOf(pid); // an agent leads a group of its own, which could outlive the controller's
       for (const { signal, graceMs } of spec.stop) {
         sendSignal(pid, signal);
         if (await within(exited, graceMs)) break;
       }
-      await endGroup(pid, 0);
+      await Promise.all(
+        [pid, ...children.filter(isRunning).map((child) => child.pid)].map((id) => endGroup(id, 0)),
+      );
       await exited;
     },
   };

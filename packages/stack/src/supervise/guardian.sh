@@ -93,6 +93,26 @@ gone() {
   done
 }
 
+# The children of PID as PID:START. Those that lead groups of their own (the controller's agents) would outlive it.
+children_of() {
+  if [ -d /proc/self ]; then
+    parent=$1
+    for file in /proc/[0-9]*/stat; do
+      { read -r stat <"$file"; } 2>/dev/null || continue
+      set -- ${stat##*) }
+      [ "$2" = "$parent" ] && shift 19 && echo "${stat%% *}:$1"
+    done
+  else
+    ps -axo pid=,ppid= | while read -r pid parent; do
+      [ "$parent" = "$1" ] && echo "$pid:$(start_of "$pid")"
+    done
+  fi
+}
+
+for entry in $first; do
+  first="$first $(children_of "${entry%%:*}")"
+done
+
 signal TERM $first
 gone 25 $first || signal KILL $first
 signal INT $last

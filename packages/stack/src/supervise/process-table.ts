@@ -35,7 +35,7 @@ function startTimeByPs(pid: number): string | undefined {
 }
 
 /** True while the process that had this id and start time is running. */
-export function isRunning(process: { pid: number; start: string }): boolean {
+export function isRunning(process: ProcessMark): boolean {
   return startTimeOf(process.pid) === process.start;
 }
 
@@ -56,6 +56,31 @@ function hasMembers(leader: number): boolean {
     const fields = statFields(Number(entry));
     return fields !== undefined && fields[0] !== "Z" && fields[2] === String(leader);
   });
+}
+
+/** One process for good: its id, and when it started. */
+export interface ProcessMark {
+  pid: number;
+  start: string;
+}
+
+/** The direct children of a process. */
+export function childrenOf(parent: number): ProcessMark[] {
+  return allWithParents().flatMap(([pid, itsParent]) => {
+    const start = itsParent === parent ? startTimeOf(pid) : undefined;
+    return start === undefined ? [] : [{ pid, start }];
+  });
+}
+
+function allWithParents(): [pid: number, parent: number][] {
+  if (existsSync("/proc/self/stat")) {
+    return readdirSync("/proc").flatMap((entry) => {
+      const parent = /^\d+$/.test(entry) ? statFields(Number(entry))?.[1] : undefined;
+      return parent === undefined ? [] : [[Number(entry), Number(parent)] as [number, number]];
+    });
+  }
+  const lines = execFileSync("ps", ["-axo", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+  return lines.map((line) => line.trim().split(/\s+/).map(Number) as [number, number]);
 }
 
 /** Sends a signal to a process, or with a negative id to a group; one that is gone is no error. */
