@@ -23,7 +23,7 @@ export interface App {
 }
 
 /** How long the last deliveries may take when the controller stops. */
-const LAST_DELIVERY_MS = 1500;
+const LAST_DELIVERY_MS = 1000;
 
 /**
  * Starts the controller: takes the state directory, ends leftovers, listens, and begins to claim.

@@ -7,8 +7,8 @@ export interface ReplicaHandle {
   readonly name: string;
   /** Undefined once it has ended for good. */
   observe(): ObservedReplica | undefined;
-  /** Lets it finish what it does and ends it. */
-  end(): void;
+  /** Lets it finish what it does and ends it; with a limit in milliseconds, ends it by then at the latest. */
+  end(limitMs?: number): void;
   /** Forgets its failures and starts it now, if it waits. */
   retry(): void;
 }
@@ -88,10 +88,10 @@ export class ReplicaSet {
     this.converge();
   }
 
-  /** Ends every replica and starts none any more; what was wanted stays written down. */
-  freeze(): void {
+  /** Ends every replica, soon, and starts none any more; what was wanted stays written down. */
+  freeze(limitMs: number): void {
     this.#frozen = true;
-    for (const replica of this.#replicas.values()) replica.end();
+    for (const replica of this.#replicas.values()) replica.end(limitMs);
   }
 
   get empty(): boolean {

@@ -71,11 +71,6 @@ export class Endpoints {
     });
   }
 
-  /** Lets every drain end now. */
-  hurry(): void {
-    for (const draining of [...this.#draining]) draining.done();
-  }
-
   /** The replica with the fewest open requests, in turn among equals; none of those already tried. */
   pick(agentId: string, tried: ReadonlySet<string>): Endpoint | undefined {
     const endpoints = this.#ready.get(agentId) ?? [];

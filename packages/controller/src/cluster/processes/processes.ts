@@ -31,6 +31,9 @@ export interface ProcessesOptions {
   killMs?: number;
 }
 
+/** How long replicas may take to end when the whole cluster stops: whoever stops it waits. */
+const STOP_MS = 1000;
+
 interface Agent {
   set: ReplicaSet;
   /** Everything of it goes once the last replica has ended. */
@@ -75,14 +78,13 @@ export class ProcessesCluster implements Cluster {
     await endLeftovers(this.#folders, this.#options.log);
   }
 
-  /** Ends every replica without waiting for open requests; what does not end by itself is killed. */
+  /** Ends every replica without waiting for open requests; what does not end by itself soon is killed. */
   async stop(): Promise<void> {
     const ended = new Promise<void>((resolve) => {
       this.#stopped = [resolve];
     });
     // The complete workloads stay on disk: the next start of an agent that failed may need them.
-    for (const { set } of this.#agents.values()) set.freeze();
-    this.endpoints.hurry();
+    for (const { set } of this.#agents.values()) set.freeze(STOP_MS);
     this.#checkStopped();
     await ended;
   }

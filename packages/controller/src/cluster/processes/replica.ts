@@ -106,22 +106,23 @@ export class Replica implements ReplicaHandle {
     if (this.#phase === "waiting") this.#live();
   }
 
-  end(): void {
-    if (this.#phase === "ending" || this.#phase === "gone") return;
-    const { endpoints, graceMs } = this.#options;
+  end(limitMs?: number): void {
+    if (this.#phase === "gone") return;
+    // Ending already, in its own time; now there is less of it.
+    if (this.#phase === "ending") {
+      if (limitMs !== undefined) this.#terminate(limitMs);
+      return;
+    }
+    const { endpoints, graceMs, killMs } = this.#options;
     const running = this.#phase !== "waiting";
     this.#phase = "ending";
     clearTimeout(this.#timer);
     this.#prober?.stop();
-    void endpoints.drain(this.workload.agentId, this.name, graceMs).then(() => {
-      if (running) this.#terminate();
+    const drained = endpoints.drain(this.workload.agentId, this.name, limitMs === undefined ? graceMs : 0);
+    void drained.then(() => {
+      if (running) this.#terminate(limitMs ?? killMs);
       else this.#gone();
     });
-  }
-
-  /** Ends the process at once, without its consent. */
-  kill(): void {
-    this.#child?.kill();
   }
 
   #live(): void {
@@ -233,10 +234,10 @@ export class Replica implements ReplicaHandle {
     this.#child?.kill();
   }
 
-  #terminate(): void {
+  #terminate(limitMs: number): void {
     this.#child?.terminate();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#child?.kill(), this.#options.killMs);
+    this.#timer = setTimeout(() => this.#child?.kill(), limitMs);
     this.#timer.unref();
   }
 
