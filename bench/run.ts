@@ -1,8 +1,8 @@
 // Measurements side by side:  npm run bench [-- names…] [--rounds N] [--strict]
+//   footprint  memory and start times, first: another stack beside it would share pages with it
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   edge       the edge function against the RPC it calls
-//   footprint  memory and start times
 // Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -11,10 +11,10 @@ import { type BenchStack, startBenchStack } from "./lib/stack.ts";
 import { formatTable } from "./lib/table.ts";
 
 const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
+  footprint: () => import("./benchmarks/footprint.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),
-  footprint: () => import("./benchmarks/footprint.ts"),
 };
 
 const { values, positionals } = parseArgs({
