@@ -72,8 +72,9 @@ select private.provision_user(id) from auth.users;
 
 -- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array.
 create function private.effective_permissions(of_user uuid) returns text[]
-language sql stable set search_path = ''
-return (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select coalesce(array_agg(p.permission order by p.permission), '{}')
   from public.user_permissions p
   join auth.users u on u.id = p.user_id
@@ -81,4 +82,6 @@ return (
     and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
          or u.raw_user_meta_data -> 'permissions' ? p.permission)
 );
+end
+$$;
 comment on function private.effective_permissions(uuid) is 'Granted permissions, narrowed by the user''s own metadata.';

@@ -30,7 +30,10 @@ comment on table private.rate_counters is 'Requests used in the current window; 
 -- Counts one request in each of `buckets`. Returns bucket → {limit, remaining (negative: over), reset (unix seconds)}.
 -- Locks the user's counter rows until commit.
 create function private.count_request(of_user uuid, buckets text[]) returns jsonb
-language sql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
+declare
+  counts jsonb;
+begin
   with limits as (
     select l.bucket, l.max_requests, l.window_seconds,
            to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds) as starts
@@ -38,7 +41,7 @@ language sql volatile set search_path = '' as $$
   ), counted as (
     insert into private.rate_counters as c (user_id, bucket, window_start, used)
     select of_user, l.bucket, l.starts, 1 from limits l order by l.bucket
-    on conflict (user_id, bucket) do update set
+    on conflict on constraint rate_counters_pkey do update set
       used = case when c.window_start = excluded.window_start then c.used + 1 else 1 end,
       window_start = excluded.window_start
     returning c.bucket, c.used
@@ -47,20 +50,26 @@ language sql volatile set search_path = '' as $$
     'limit', l.max_requests,
     'remaining', l.max_requests - c.used,
     'reset', extract(epoch from l.starts)::bigint + l.window_seconds)), '{}')
-  from limits l join counted c using (bucket)
+    into counts
+    from limits l join counted c using (bucket);
+  return counts;
+end
 $$;
 comment on function private.count_request(uuid, text[]) is 'Counts a request; returns what is left in each bucket.';
 
 -- What is left of a bucket without counting.
 create function private.remaining(of_user uuid, of_bucket text) returns integer
-language sql stable set search_path = ''
-return (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select greatest(0, l.max_requests - coalesce((
     select c.used from private.rate_counters c
     where c.user_id = of_user and c.bucket = l.bucket
       and c.window_start = to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds)), 0))
   from public.rate_limits l where l.bucket = of_bucket
 );
+end
+$$;
 
 -- A finished POST under its Idempotency-Key. A second request with the key waits on the primary key for the first.
 create table private.idempotency_keys (

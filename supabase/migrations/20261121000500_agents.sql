@@ -54,8 +54,11 @@ create policy "owners can delete their agents" on public.agents for delete to au
 
 -- problems || {field: problem} when `bad`; null counts as good.
 create function private.problem_if(bad boolean, field text, problem text) returns jsonb
-language sql immutable parallel safe set search_path = ''
-return case when bad then jsonb_build_object(field, problem) else '{}' end;
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case when bad then jsonb_build_object(field, problem) else '{}' end;
+end
+$$;
 
 create function private.settings_problems(settings jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$

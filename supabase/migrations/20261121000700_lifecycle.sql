@@ -175,8 +175,9 @@ comment on function private.record_event is 'Appends one event to an agent''s lo
 
 -- The configuration of an agent that a revision freezes.
 create function private.agent_spec(a public.agents) returns jsonb
-language sql stable set search_path = ''
-return jsonb_build_object(
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object(
   'name', a.name, 'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
   'framework', a.framework, 'model', a.model, 'systemPrompt', a.system_prompt, 'settings', a.settings,
   'supabaseConfig', a.supabase_config,
@@ -186,17 +187,21 @@ return jsonb_build_object(
   'secretVersions', (select coalesce(jsonb_object_agg(s.name, s.version), '{}')
                      from public.agent_secrets s where s.agent_id = a.id)
 );
+end
+$$;
 
 -- Shows the phase in agents.status, except where activity covers DEPLOYED.
 create function private.show_phase(d private.agent_deployments) returns void
-language sql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
+begin
   update public.agents a set
     status = case when d.phase = 'DEPLOYED' and a.status in ('thinking', 'responding') then a.status else lower(d.phase) end,
     url = d.url,
     deployed_at = case when d.phase = 'DEPLOYED' then coalesce((d.timings ->> 'deployedAt')::timestamptz, now())
                        else a.deployed_at end
   where a.id = d.agent_id and d.phase <> 'DELETED'
-    and (a.status, a.url) is distinct from (lower(d.phase), d.url)
+    and (a.status, a.url) is distinct from (lower(d.phase), d.url);
+end
 $$;
 
 -- Refuses a change that would take a user's wanted replicas over the quota. The quota row is locked, so that two
@@ -228,11 +233,16 @@ $$;
 
 -- Freezes the agent's present configuration as its next revision; returns its number.
 create function private.make_revision(a public.agents, reason text, actor text) returns integer
-language sql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
+declare
+  made integer;
+begin
   insert into public.agent_revisions (agent_id, revision, user_id, spec, reason, created_by)
   select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor
   from public.agent_revisions r where r.agent_id = a.id
-  returning revision
+  returning revision into made;
+  return made;
+end
 $$;
 
 -- First deployment of an agent: QUEUED, generation 1. Returns the event's id.

@@ -34,12 +34,15 @@ insert into private.verbs (name, permission, status, idempotent) values
 
 -- Whether every table of `public` that holds users' rows has row-level security on, from the catalogue.
 create function private.user_isolation() returns boolean
-language sql stable set search_path = ''
-return not exists (
+language plpgsql stable set search_path = '' as $$
+begin
+  return not exists (
   select from pg_class c
   where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
     and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped)
 );
+end
+$$;
 
 -- Answers without raising, so that the request stays counted though the verb's work is undone.
 create function private.answer(status integer, headers jsonb) returns void
@@ -62,18 +65,24 @@ $$;
 
 -- Auth requests an account made in the last hour, as far as the database knows them: sessions begun.
 create function private.auth_requests_last_hour(of_user uuid) returns integer
-language sql stable set search_path = ''
-return (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour');
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour');
+end
+$$;
 
 -- The documented rate-limit headers, from what count_request returned.
 create function private.rate_headers(caller uuid, counts jsonb) returns jsonb
-language sql stable set search_path = ''
-return jsonb_build_object(
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object(
   'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
   'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
   'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
   'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
   'Supabase-Auth-Rate-Limit', greatest(0, 30 - private.auth_requests_last_hour(caller))::text);
+end
+$$;
 
 -- Runs one verb for the calling user. Definer: it is the one door from the API roles to the private verbs. It authorises
 -- first (identity, rate, permission), then does the work in a subtransaction: a coded error undoes the work, not the count.

@@ -53,8 +53,11 @@ end
 $$;
 
 create function private.texts(list jsonb) returns text[]
-language sql immutable set search_path = ''
-return (select coalesce(array_agg(e), '{}') from jsonb_array_elements_text(list) e);
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select coalesce(array_agg(e), '{}') from jsonb_array_elements_text(list) e);
+end
+$$;
 
 -- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their own
 -- (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
@@ -121,16 +124,20 @@ $$;
 -- Whether changes of a table reach Realtime subscribers. From the catalogue: the view pg_publication_tables expands every
 -- publication first.
 create function private.is_published(wanted regclass) returns boolean
-language sql stable set search_path = ''
-return exists (
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (
   select from pg_publication p
   where p.pubname = 'supabase_realtime'
     and (p.puballtables or exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = wanted)));
+end
+$$;
 
 -- Facts about the tables behind an agent, from the catalogue and the publication.
 create function private.supabase_integration(config jsonb default null) returns jsonb
-language sql stable set search_path = ''
-return (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select jsonb_build_object(
     'tables_created', count(c.oid) = count(*),
     'rls_policies_applied', coalesce(bool_and(c.relrowsecurity
@@ -140,11 +147,14 @@ return (
   from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets']) as needed
   left join pg_class c on c.relname = needed and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
 );
+end
+$$;
 
 -- Seconds in words: '2 seconds', '5 minutes'.
 create function private.duration_words(low double precision, high double precision) returns text
-language sql immutable set search_path = ''
-return case
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
   when low is null then null
   when high <= 1 then '1 second'
   when high < 90 then case when ceil(low) = ceil(high) then format('%s seconds', ceil(low))
@@ -152,11 +162,14 @@ return case
   else case when ceil(low / 60) = ceil(high / 60) then format('%s minutes', ceil(low / 60))
             else format('%s-%s minutes', ceil(low / 60), ceil(high / 60)) end
 end;
+end
+$$;
 
 -- Median to 90th percentile of the last week's first deployments; says so when there is nothing to go by.
 create function private.estimated_deploy_time() returns text
-language sql stable set search_path = ''
-return (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select coalesce(private.duration_words(
     percentile_cont(0.5) within group (order by s.seconds), percentile_cont(0.9) within group (order by s.seconds)),
     'unknown until a first agent has been deployed')
@@ -167,6 +180,8 @@ return (
     order by d.created_at desc limit 100
   ) s
 );
+end
+$$;
 
 -- POST /api/agents. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL, AGENT_LIMIT_REACHED, RESOURCE_LIMIT_EXCEEDED.
 create function private.verb_launch_agent(caller uuid, args jsonb) returns jsonb
@@ -197,8 +212,9 @@ $$;
 
 -- What every verb on one agent answers with. status: the verb's phase while the agent runs, else its real phase.
 create function private.verb_answer(of_agent text, event_id text, extra jsonb) returns jsonb
-language sql stable set search_path = ''
-return (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select jsonb_build_object('agentId', d.agent_id, 'user_id', d.user_id,
     'status', case when d.desired = 'running' and e.event_type in ('SCALING', 'UPDATING', 'RESTARTING') then e.event_type
                    else d.phase end,
@@ -206,10 +222,15 @@ return (
   from private.agent_deployments d left join public.agent_events e on e.id = event_id
   where d.agent_id = of_agent
 );
+end
+$$;
 
 create function private.last_event(of_agent text) returns text
-language sql stable set search_path = ''
-return (select e.id from public.agent_events e where e.agent_id = of_agent order by e.seq desc limit 1);
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select e.id from public.agent_events e where e.agent_id = of_agent order by e.seq desc limit 1);
+end
+$$;
 
 -- POST /api/agents/{id}/deploy: first deployment of a definition, or again after STOPPED or FAILED.
 create function private.verb_deploy_agent(caller uuid, args jsonb) returns jsonb
