@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type TestContext, test } from "node:test";
 import { createDatabase, DatabaseError, readClaims } from "./database.ts";
+import type { PostAnswer } from "./http-post.ts";
 import { specOf } from "./testing/memory-database.ts";
 
 const CLAIM = {
@@ -19,27 +23,26 @@ const CLAIM = {
   spec: { ...specOf(), supabaseConfig: null },
 };
 
-function answering(respond: (body: string) => Response | Promise<Response>) {
-  const seen: { url: string; init: RequestInit }[] = [];
+function answering(respond: () => PostAnswer | Promise<PostAnswer>) {
+  const seen: { url: string; headers: Record<string, string>; body: string }[] = [];
   const database = createDatabase({
     url: "http://database",
     key: "the-key",
-    timeoutMs: 50,
-    fetch: (async (url: string, init: RequestInit) => {
-      seen.push({ url, init });
-      return await respond(String(init.body));
-    }) as typeof fetch,
+    post: async (url, headers, body) => {
+      seen.push({ url, headers, body });
+      return await respond();
+    },
   });
   return { database, seen };
 }
 
-const json = (status: number, body: unknown) => new Response(JSON.stringify(body), { status });
+const json = (status: number, body: unknown): PostAnswer => ({ status, text: JSON.stringify(body) });
 
 test("a call is one POST with the key, and its answer is read strictly", async () => {
   const { database, seen } = answering(() => json(200, { alive: true, held: 1, pending: 2 }));
   assert.deepEqual(await database.heartbeat("w", 15, {}), { alive: true, held: 1, pending: 2 });
   assert.equal(seen[0]?.url, "http://database/rest/v1/rpc/heartbeat_controller");
-  assert.deepEqual(seen[0]?.init.headers, {
+  assert.deepEqual(seen[0]?.headers, {
     apikey: "the-key",
     authorization: "Bearer the-key",
     "content-type": "application/json",
@@ -49,16 +52,21 @@ test("a call is one POST with the key, and its answer is read strictly", async (
 test("rows of telemetry go out as they are", async () => {
   const { database, seen } = answering(() => json(200, { accepted: 2, duplicates: 0, unknown: 0 }));
   await database.ingestLogs(['{"a":1}', '{"b":2}']);
-  assert.equal(seen[0]?.init.body, '{"rows":[{"a":1},{"b":2}]}');
+  assert.equal(seen[0]?.body, '{"rows":[{"a":1},{"b":2}]}');
 });
 
-const FAILURES: [what: string, respond: () => Response | Promise<Response>, kind: string, code?: string][] = [
-  ["no connection", () => Promise.reject(new TypeError("fetch failed")), "unreachable"],
+const FAILURES: [
+  what: string,
+  respond: () => PostAnswer | Promise<PostAnswer>,
+  kind: string,
+  code?: string,
+][] = [
+  ["no connection", () => Promise.reject(new Error("connect ECONNREFUSED")), "unreachable"],
   ["500", () => json(500, { code: "XX000", message: "oops" }), "unavailable", "XX000"],
-  ["a gateway's page", () => new Response("<html>", { status: 502 }), "unavailable"],
+  ["a gateway's page", () => ({ status: 502, text: "<html>" }), "unavailable"],
   ["401", () => json(401, { message: "Invalid API key" }), "unavailable"],
   ["409", () => json(409, { code: "CONFLICT", message: "No lease" }), "refused", "CONFLICT"],
-  ["not JSON", () => new Response("hello", { status: 200 }), "contract"],
+  ["not JSON", () => ({ status: 200, text: "hello" }), "contract"],
   ["another shape", () => json(200, { alive: "yes" }), "contract"],
 ];
 
@@ -74,20 +82,48 @@ for (const [what, respond, kind, code] of FAILURES) {
   });
 }
 
-test("a call that hangs ends in time", async () => {
-  const database = createDatabase({
-    url: "http://database",
-    key: "k",
-    timeoutMs: 30,
-    fetch: ((_url: string, init: RequestInit) =>
-      new Promise((_resolve, reject) => {
-        init.signal?.addEventListener("abort", () => reject(init.signal?.reason));
-      })) as typeof fetch,
+/** A real server for the real poster. */
+async function serve(context: TestContext, listener: RequestListener) {
+  const server = createServer(listener);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.close();
+    server.closeAllConnections();
   });
-  // The signal's own timer does not keep the process alive; something must, as servers do in the controller.
-  const alive = setInterval(() => {}, 1000);
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { database: createDatabase({ url, key: "k", timeoutMs: 100 }), server };
+}
+
+test("a call that hangs ends in time", async (context) => {
+  const { database } = await serve(context, () => {});
   await assert.rejects(database.releaseWorker("w"), { kind: "unreachable" });
-  clearInterval(alive);
+});
+
+test("an answer that breaks off is none", async (context) => {
+  const { database } = await serve(context, (_request, response) => {
+    response.writeHead(200, { "content-length": "100" });
+    response.write('{"released"', () => response.destroy());
+  });
+  await assert.rejects(database.releaseWorker("w"), { kind: "unreachable" });
+});
+
+test("calls share a connection, and one that was closed meanwhile is no failure", async (context) => {
+  const sockets = new Set<unknown>();
+  let breakNext = false;
+  const { database } = await serve(context, (request, response) => {
+    sockets.add(request.socket);
+    if (breakNext) {
+      breakNext = false;
+      request.socket.resetAndDestroy();
+      return;
+    }
+    response.end('{"released":1}');
+  });
+  for (let time = 0; time < 5; time += 1) assert.equal(await database.releaseWorker("w"), 1);
+  assert.equal(sockets.size, 1);
+  breakNext = true;
+  assert.equal(await database.releaseWorker("w"), 1);
 });
 
 test("a claimed row that cannot be read is handed back alone", () => {

@@ -10,6 +10,7 @@ import {
   releasedSchema,
   reportResultSchema,
 } from "./contract.ts";
+import { createPost, type Post } from "./http-post.ts";
 
 export type DatabaseErrorKind =
   /** No answer: refused, reset, timed out. */
@@ -46,25 +47,25 @@ export interface DatabaseOptions {
   timeoutMs?: number;
   /** Ingestion of a large batch may take longer than a claim. */
   ingestTimeoutMs?: number;
-  fetch?: typeof fetch;
+  post?: Post;
   /** Told of every call: the name, whether it worked, and how long it took. */
   onCall?: (name: string, worked: boolean, milliseconds: number) => void;
 }
 
 /**
- * The SQL interface over PostgREST. Plain fetch: nine calls need no query builder, and spooled rows go out as the
- * texts they are, without a parse.
+ * The SQL interface over PostgREST. No client library: nine calls need no query builder, and spooled rows go out as
+ * the texts they are, without a parse.
  */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, key, timeoutMs = 10_000, ingestTimeoutMs = 30_000, onCall } = options;
-  const send = options.fetch ?? fetch;
+  const post = options.post ?? createPost();
   const headers = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
 
   async function call<T>(name: string, body: string, schema: z.ZodType<T>, limit = timeoutMs): Promise<T> {
     const started = performance.now();
     let worked = false;
     try {
-      const text = await post(name, body, limit);
+      const text = await send(name, body, limit);
       const parsed = schema.safeParse(parseJson(name, text));
       if (!parsed.success) {
         const problem = parsed.error.issues[0];
@@ -80,23 +81,15 @@ export function createDatabase(options: DatabaseOptions): Database {
     }
   }
 
-  async function post(name: string, body: string, limit: number): Promise<string> {
-    let response: Response;
-    let text: string;
+  async function send(name: string, body: string, limit: number): Promise<string> {
     try {
-      response = await send(`${url}/rest/v1/rpc/${name}`, {
-        method: "POST",
-        headers,
-        body,
-        redirect: "error",
-        signal: AbortSignal.timeout(limit),
-      });
-      text = await response.text();
+      const { status, text } = await post(`${url}/rest/v1/rpc/${name}`, headers, body, limit);
+      if (status >= 200 && status < 300) return text;
+      throw refusal(name, status, text);
     } catch (cause) {
+      if (cause instanceof DatabaseError) throw cause;
       throw new DatabaseError("unreachable", `${name}: the database does not answer`, { cause });
     }
-    if (response.ok) return text;
-    throw refusal(name, response.status, text);
   }
 
   return {

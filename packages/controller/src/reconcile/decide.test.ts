@@ -68,7 +68,7 @@ const crashed = replica("waiting", { failures: 1, exit: exit() });
 const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
   ["QUEUED, nothing there → DEPLOYING", running("QUEUED", 1, 0), undefined, "apply, DEPLOYING 0/0"],
   ["DEPLOYING by the verb (start) → apply, nothing to say", running("DEPLOYING", 3, 2), undefined, "apply"],
-  ["DEPLOYING, applied, starting → waits", running("DEPLOYING", 1, 0), workload(1, 1, [starting]), "0/1"],
+  ["DEPLOYING, applied, starting → waits", running("DEPLOYING", 1, 0), workload(1, 1, [starting]), ""],
   [
     "DEPLOYING, one of two ready → waits",
     running("DEPLOYING", 1, 0),

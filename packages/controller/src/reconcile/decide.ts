@@ -123,7 +123,13 @@ function decideRunning(situation: Situation, now: number): Decision {
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {
     return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
   }
-  return { actions: [], report, wakeAt: workload.progressedAt + limits.readyMs, finished: false };
+  const wakeAt = workload.progressedAt + limits.readyMs;
+  // That it has begun is said already; with nothing ready and nothing broken there is no more to say yet.
+  const begun = desired.phase === "DEPLOYING";
+  if (begun && observed.ready === 0 && !observed.members.some((replica) => replica.exit !== undefined)) {
+    return { actions: [], wakeAt, finished: false };
+  }
+  return { actions: [], report, wakeAt, finished: false };
 }
 
 /**

@@ -1,4 +1,3 @@
-import { clearTimeout, setTimeout } from "node:timers";
 import { residentBytes } from "./system.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -29,7 +28,7 @@ export function watchMemory(pid: number, limitBytes: number, over: (bytes: numbe
       return;
     }
     const room = (limitBytes - bytes) / limitBytes;
-    timer = setTimeout(look, room > 0.5 ? 2000 : room > 0.2 ? 500 : 100);
+    timer = setTimeout(look, room > 0.5 ? 2000 : room > 0.2 ? 1000 : 100);
     timer.unref();
   };
   timer = setTimeout(look, 250);

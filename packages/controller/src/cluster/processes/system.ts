@@ -33,7 +33,8 @@ export function processMark(pid: number): string | undefined {
 export async function residentBytes(pid: number): Promise<number | undefined> {
   if (!hasProc) return (await usageOf([pid])).get(pid)?.memoryBytes;
   try {
-    return readResident(await readFile(`/proc/${pid}/status`, "utf8"));
+    // Synchronous: the kernel answers in microseconds, a turn of the thread pool takes longer.
+    return readResident(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
     return undefined;
   }
