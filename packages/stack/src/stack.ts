@@ -111,6 +111,10 @@ async function startServices(
   }
 
   let stopped: Promise<void> | undefined;
+  void guardian.exited.then(() => {
+    if (!stopped)
+      options.log("the guardian process is gone: a kill -9 of this stack would now leave processes behind");
+  });
   const { gatewayUrl } = state;
   return {
     dataDir: dataDir.path,

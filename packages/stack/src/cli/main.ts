@@ -60,7 +60,7 @@ export async function main(args: readonly string[]): Promise<void> {
   progress.end();
   flushCompileCache(); // now, not at the exit: the exit may be a kill
   if (options.json) process.stdout.write(`${JSON.stringify(stack.urls)}\n`);
-  else process.stdout.write(readyText(stack.urls, performance.now() - begun));
+  else process.stdout.write(readyText(stack.urls, join(stack.dataDir, "logs"), performance.now() - begun));
   if (ending.signal.aborted) await end(stack);
 }
 

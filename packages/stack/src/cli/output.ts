@@ -47,7 +47,7 @@ export function createProgress(output: Terminal, now: () => number = () => perfo
 }
 
 /** The table of addresses and keys, and one request to try. */
-export function readyText(urls: StackUrls, startedInMs: number): string {
+export function readyText(urls: StackUrls, logs: string, startedInMs: number): string {
   const rows: [string, string][] = [
     ["API", `${urls.apiUrl}/api`],
     ["REST", `${urls.apiUrl}/rest/v1`],
@@ -60,6 +60,7 @@ export function readyText(urls: StackUrls, startedInMs: number): string {
     ["Database", urls.dbUrl],
     ["Publishable key", urls.publishableKey],
     ["Secret key", urls.secretKey],
+    ["Logs", logs],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   const table = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n");

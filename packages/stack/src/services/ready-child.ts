@@ -46,8 +46,14 @@ export async function startReadyChild<T>(
   timer.abort();
   if (failure === undefined) return { child, ready: await line };
   await child.stop();
-  const words = lastWords.slice(-3).join(" | ").slice(0, 500);
+  const words = reasonIn(lastWords).slice(0, 500);
   throw new Error(`${spec.name} did not start: ${failure}${words ? ` (${words})` : ""}`);
+}
+
+/** The lines of a dying program's output that say why, not where in its code. */
+function reasonIn(lines: readonly string[]): string {
+  const errors = lines.filter((line) => /error|cannot|failed/i.test(line) && !/^at /.test(line));
+  return (errors.length > 0 ? errors : lines).slice(-3).join(" | ");
 }
 
 /** Reads `{"event":"ready", …}`; undefined for any other line. */

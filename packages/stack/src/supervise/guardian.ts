@@ -16,6 +16,8 @@ export interface Guardian {
   wrap(order: EndOrder, command: string, args: readonly string[]): { command: string; args: string[] };
   /** Deletes this temporary folder (its name must begin with `launchpad-`) after the stack's death. */
   removeAfterwards(folder: string): void;
+  /** Settles when it is gone; before release() that means that a kill of the stack would leave processes behind. */
+  exited: Promise<unknown>;
   /** Tells the guardian that everything has been ended, and waits until it is gone. */
   release(): Promise<void>;
 }
@@ -38,6 +40,7 @@ export function startGuardian(): Guardian {
   return {
     pid: child.pid,
     pipe: child.stdin,
+    exited,
     wrap: (order, command, args) => ({ command: "/bin/sh", args: [SCRIPT, "run", order, command, ...args] }),
     removeAfterwards: (folder) => void child.stdin.write(`remove ${folder}\n`),
     async release() {

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { findFunctions } from "../functions/discover.ts";
+import { generateKeys } from "../keys.ts";
+import { type Guardian, startGuardian } from "../supervise/guardian.ts";
+import { startFunction } from "./functions.ts";
+
+const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
+const keys = generateKeys();
+let folder: string;
+let guardian: Guardian;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "launchpad-functions-"));
+  guardian = startGuardian();
+});
+after(async () => {
+  await guardian.release();
+  await rm(folder, { recursive: true });
+});
+
+/** Starts a function with this code; gives its answer to one request. */
+async function answerOf(code: string): Promise<Response> {
+  const entry = join(folder, "fn", "index.ts");
+  await mkdir(dirname(entry), { recursive: true });
+  await writeFile(entry, code);
+  const { child, port } = await startFunction({
+    fn: { name: "fn", entry, config: undefined },
+    root: ROOT,
+    gatewayUrl: "http://127.0.0.1:1",
+    restUrl: "http://127.0.0.1:2",
+    keys,
+    environment: {
+      machine: { HOME: "/nowhere" },
+      provider: {},
+      functions: { MINE: "from .env" },
+      controller: {},
+    },
+    guardian,
+    log: () => {},
+    signal: new AbortController().signal,
+  });
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/fn/path?q=1`);
+    return new Response(await answer.arrayBuffer(), answer);
+  } finally {
+    await child.stop();
+  }
+}
+
+test("every way that hosted lets a function serve works", async () => {
+  const handler = "(request) => new Response(new URL(request.url).pathname)";
+  for (const code of [
+    `Deno.serve(${handler});`,
+    `Deno.serve({ port: 9999, hostname: "0.0.0.0" }, ${handler});`,
+    `Deno.serve({ handler: ${handler} });`,
+    `export default { fetch: ${handler} };`,
+  ]) {
+    assert.equal(await (await answerOf(code)).text(), "/fn/path", code);
+  }
+});
+
+test("a function has hosted's variables and its own, and nothing else of this machine", async () => {
+  const answer = await answerOf("Deno.serve(() => Response.json(Deno.env.toObject()));");
+  const env = (await answer.json()) as Record<string, string>;
+  assert.equal(env.SUPABASE_URL, "http://127.0.0.1:1");
+  assert.deepEqual(JSON.parse(env.SUPABASE_PUBLISHABLE_KEYS ?? ""), { default: keys.publishableKey });
+  assert.deepEqual(JSON.parse(env.SUPABASE_SECRET_KEYS ?? ""), { default: keys.secretKey });
+  assert.equal(env.SUPABASE_ANON_KEY, keys.publishableKey);
+  assert.equal(env.SUPABASE_SERVICE_ROLE_KEY, keys.secretKey);
+  assert.equal(env.MINE, "from .env");
+  assert.equal(env.USER, undefined);
+});
+
+test("a function may not write, run programs or read elsewhere", async () => {
+  const answer = await answerOf(`
+    const tries = {
+      write: () => Deno.writeTextFileSync("x", ""),
+      run: () => new Deno.Command("/bin/ls").outputSync(),
+      read: () => Deno.readTextFileSync("/etc/passwd"),
+    };
+    Deno.serve(() => Response.json(Object.entries(tries).map(([name, attempt]) => {
+      try { attempt(); return name + " allowed"; } catch (error) { return name + " " + error.name; }
+    })));
+  `);
+  assert.deepEqual(await answer.json(), ["write NotCapable", "run NotCapable", "read NotCapable"]);
+});
+
+test("a function that cannot start says why", async () => {
+  await assert.rejects(
+    answerOf(`throw new Error("no luck today");`),
+    /function fn did not start: .*no luck today/s,
+  );
+  await assert.rejects(answerOf("export {};"), /Deno\.serve needs a handler/);
+});
+
+test("folders that deploy would deploy are found", async () => {
+  const found = join(folder, "several");
+  for (const path of [
+    "api/index.ts",
+    "_shared/index.ts",
+    "empty/other.ts",
+    "1st/index.ts",
+    "with-config/index.ts",
+    "with-config/deno.json",
+  ]) {
+    await mkdir(dirname(join(found, path)), { recursive: true });
+    await writeFile(join(found, path), "{}");
+  }
+  assert.deepEqual(
+    findFunctions(found).map(({ name, config }) => [name, config !== undefined]),
+    [
+      ["api", false],
+      ["with-config", true],
+    ],
+  );
+  assert.deepEqual(findFunctions(join(folder, "absent")), []);
+});
