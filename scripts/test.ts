@@ -20,7 +20,12 @@ interface Phase {
 const phases: Phase[] = [
   {
     name: "unit",
-    patterns: ["packages/*/src/**/*.test.ts", "supabase/functions/**/*.test.ts", "scripts/**/*.test.ts"],
+    patterns: [
+      "packages/*/src/**/*.test.ts",
+      "supabase/functions/**/*.test.ts",
+      "scripts/**/*.test.ts",
+      "bench/**/*.test.ts",
+    ],
     concurrency: 2,
   },
   { name: "integration", patterns: ["tests/integration/**/*.test.ts"], concurrency: 2 },

@@ -87,7 +87,7 @@ begin
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be a string, or null to remove it');
     elsif octet_length(entry.value #>> '{}') > 32768 then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be at most 32 KiB');
-    elsif entry.key ~ '^(AGENT_|LAUNCHPAD_)' or entry.key in ('PORT', 'HOST', 'PATH', 'NODE_OPTIONS', 'LD_PRELOAD') then
+    elsif entry.key ~ '^(AGENT_|LAUNCHPAD_|NODE_|LD_|DYLD_)' or entry.key in ('PORT', 'HOST', 'PATH', 'HOME', 'TMPDIR') then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Name is reserved');
     end if;
   end loop;

@@ -1,8 +1,9 @@
 import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
-const RESERVED =
-  /^(AGENT_.*|LAUNCHPAD_.*|NODE_OPTIONS|NODE_COMPILE_CACHE|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+const RESERVED = /^(AGENT_.*|LAUNCHPAD_.*|NODE_.*|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+/** The prefixes of the providers' settings: a key and the address it is sent to belong together. */
+const PROVIDERS = ["OPENAI_", "ANTHROPIC_", "GOOGLE_GENERATIVE_AI_"];
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface ReplicaIdentity {
@@ -24,10 +25,11 @@ export function replicaEnvironment(
   providers: Record<string, string>,
   own: Record<string, string>,
 ): Record<string, string> {
+  const secrets = usable(own);
   return {
     ...machine,
-    ...providers,
-    ...usable(own),
+    ...trustedProviders(providers, secrets),
+    ...secrets,
     HOME: identity.stateDir,
     TMPDIR: identity.stateDir,
     NODE_ENV: "production",
@@ -40,6 +42,17 @@ export function replicaEnvironment(
     HOST: "127.0.0.1",
     PORT: "0",
   };
+}
+
+/** Without the operator's settings of a provider whose address the agent's owner chose: the key would travel there. */
+function trustedProviders(
+  providers: Record<string, string>,
+  own: Record<string, string>,
+): Record<string, string> {
+  const redirected = PROVIDERS.filter((prefix) => `${prefix}BASE_URL` in own);
+  return Object.fromEntries(
+    Object.entries(providers).filter(([name]) => !redirected.some((prefix) => name.startsWith(prefix))),
+  );
 }
 
 /** Names of an agent's own variables that are not handed on. */

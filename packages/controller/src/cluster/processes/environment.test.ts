@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { refusedNames, replicaEnvironment } from "./environment.ts";
+
+const identity = {
+  agentId: "agent-a",
+  replica: "agent-a-x",
+  generation: 1,
+  configFile: "/c",
+  stateDir: "/s",
+  memoryBytes: 268435456,
+};
+const operator = {
+  OPENAI_API_KEY: "operators",
+  OPENAI_BASE_URL: "http://operators",
+  ANTHROPIC_API_KEY: "operators",
+};
+const environmentOf = (own: Record<string, string>) => replicaEnvironment(identity, {}, operator, own);
+
+test("an agent without settings of its own uses the operator's", () => {
+  const { OPENAI_API_KEY, OPENAI_BASE_URL } = environmentOf({});
+  assert.deepEqual([OPENAI_API_KEY, OPENAI_BASE_URL], ["operators", "http://operators"]);
+});
+
+test("an agent's own key wins", () => {
+  assert.equal(environmentOf({ OPENAI_API_KEY: "own" }).OPENAI_API_KEY, "own");
+});
+
+test("the operator's key never travels to an address that the agent's owner chose", () => {
+  const environment = environmentOf({ OPENAI_BASE_URL: "http://elsewhere" });
+  assert.equal(environment.OPENAI_BASE_URL, "http://elsewhere");
+  assert.equal(environment.OPENAI_API_KEY, undefined);
+  assert.equal(environment.ANTHROPIC_API_KEY, "operators");
+});
+
+test("the machinery's names cannot be taken", () => {
+  const own = {
+    AGENT_ID: "x",
+    NODE_OPTIONS: "--inspect",
+    NODE_V8_COVERAGE: "/x",
+    LD_PRELOAD: "x",
+    PORT: "1",
+    TOKEN: "t",
+  };
+  assert.deepEqual(refusedNames(own), ["AGENT_ID", "NODE_OPTIONS", "NODE_V8_COVERAGE", "LD_PRELOAD", "PORT"]);
+  const environment = environmentOf(own);
+  assert.equal(environment.AGENT_ID, "agent-a");
+  assert.equal(environment.TOKEN, "t");
+});
