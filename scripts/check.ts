@@ -9,6 +9,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["format and lint", bin("biome"), ["ci", "--error-on-warnings", "."]],
   ["types", bin("tsc"), ["-p", "."]],
   ["docs/openapi.json is current", process.execPath, ["scripts/openapi.ts", "--check"]],
+  ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
   ["unit tests", process.execPath, ["scripts/test.ts", "unit"]],
 ];
 
