@@ -9,7 +9,7 @@ const rows = readdirSync(folder)
   .filter((name) => /^\d{4}-.*\.md$/.test(name))
   .sort()
   .map((name) => {
-    const title = /^# (?:\d+\. )?(.+)$/m.exec(readFileSync(join(folder, name), "utf8"))?.[1];
+    const title = /^# (?:\d+\.? )?(.+)$/m.exec(readFileSync(join(folder, name), "utf8"))?.[1];
     if (title === undefined) throw new Error(`docs/adr/${name} has no title`);
     return `- [${name.slice(0, 4)}](${name}) ${title}`;
   });
