@@ -53,10 +53,13 @@ begin
 end
 $$;
 
--- The body of an error in PostgREST's form, with the status and headers set. Nothing is raised.
-create function private.refuse(code text, message text, details jsonb, headers jsonb) returns jsonb
+-- The body of an error in PostgREST's form, with the status and headers set. Nothing is raised, so what is recorded of the
+-- refusal (a security event) stays.
+create function private.refuse(code text, message text, details jsonb, headers jsonb, verb text default null,
+  args jsonb default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
+  perform private.record_refusal(code, message, details, verb, args);
   perform private.answer((private.error_codes() ->> code)::integer, headers || jsonb_build_object(
     'X-User-Isolation', case when private.user_isolation() then 'active' else 'compromised' end));
   return jsonb_build_object('code', code, 'message', message, 'details', details::text, 'hint', null);
@@ -104,7 +107,7 @@ begin
   select * into strict route from private.verbs v where v.name = verb;
   if caller is null or not exists (select from auth.users u where u.id = caller) then
     return private.refuse('INVALID_JWT_TOKEN', 'Supabase JWT token is missing, invalid or expired', null,
-      headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text));
+      headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text), verb, args);
   end if;
 
   counts := private.count_request(caller, array['api', 'api_burst']);
@@ -116,12 +119,12 @@ begin
         'limit_type', over, 'limit', counts -> over -> 'limit', 'user_id', caller,
         'reset_time', private.iso(to_timestamp((counts -> over ->> 'reset')::bigint))),
       headers || jsonb_build_object('Retry-After',
-        greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text));
+        greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text), verb, args);
   end if;
 
   if route.permission is not null and not route.permission = any (private.effective_permissions(caller)) then
     return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || route.permission,
-      jsonb_build_object('required', route.permission), headers);
+      jsonb_build_object('required', route.permission), headers, verb, args);
   end if;
 
   begin
@@ -162,7 +165,7 @@ begin
       failure := jsonb_build_object('code', 'VALIDATION_ERROR', 'message', 'Invalid request body',
         'details', jsonb_build_object('body', sqlerrm)::text);
   end;
-  return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb, headers);
+  return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb, headers, verb, args);
 end
 $$;
 grant execute on function private.handle(text, jsonb) to authenticated;

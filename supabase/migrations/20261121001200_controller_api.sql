@@ -213,6 +213,7 @@ begin
       where d.agent_id = of_agent and d.generation = of_generation and d.lease_token = token and d.desired <> 'absent') then
     perform private.raise_error('CONFLICT', 'No lease on this generation of this agent');
   end if;
+  perform private.record_secret_access(of_agent);
   return (
     select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}')
     from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent);

@@ -28,6 +28,7 @@ before(async () => {
     "insert into public.agent_conversations (agent_id, user_id, conversation_id, role, content) values ($1, $2, gen_random_uuid(), 'user', 'hi')",
     [body.agentId, alice],
   );
+  await rpc(db, user(alice), "scan_agent", { agent_id: body.agentId });
 });
 after(() => db.destroy());
 
@@ -136,6 +137,8 @@ describe("the RLS matrix", () => {
     agent_revisions: { owner: "r", other: "", service: "r" },
     agent_secrets: { owner: "r", other: "", service: "r" },
     profiles: { owner: "r", other: "", service: "r" },
+    security_events: { owner: "r", other: "", service: "r" },
+    security_scans: { owner: "r", other: "", service: "r" },
     quotas: { owner: "r", other: "", service: "rud" },
     user_permissions: { owner: "r", other: "", service: "rud" },
   };
