@@ -24,6 +24,7 @@ before(async () => {
     rows: [{ ...line, level: "INFO", message: "m", source: "s" }],
   });
   await rpc(db, service, "ingest_agent_metrics", { rows: [line] });
+  await db.pool.query("select private.roll_up_metrics()");
   await db.pool.query(
     "insert into public.agent_conversations (agent_id, user_id, conversation_id, role, content) values ($1, $2, gen_random_uuid(), 'user', 'hi')",
     [body.agentId, alice],
@@ -56,13 +57,13 @@ describe("the catalogue", () => {
     );
   });
 
-  test("anon may execute no function of public or private", async () => {
+  test("anon may execute no function of public or private but what precedes each request", async () => {
     assert.deepEqual(
       await names(
         `select p.oid::regprocedure::text as name from pg_proc p
          where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and has_function_privilege('anon', p.oid, 'execute')`,
       ),
-      [],
+      ["private.pre_request()"],
     );
   });
 
@@ -134,6 +135,8 @@ describe("the RLS matrix", () => {
     agent_events: { owner: "r", other: "", service: "r" },
     agent_logs: { owner: "r", other: "", service: "r" },
     agent_metrics: { owner: "r", other: "", service: "r" },
+    agent_metrics_hour: { owner: "r", other: "", service: "r" },
+    agent_metrics_minute: { owner: "r", other: "", service: "r" },
     agent_revisions: { owner: "r", other: "", service: "r" },
     agent_secrets: { owner: "r", other: "", service: "r" },
     profiles: { owner: "r", other: "", service: "r" },

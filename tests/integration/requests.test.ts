@@ -42,6 +42,7 @@ describe("identity", () => {
 describe("rate limits", () => {
   test("the documented headers count down, on failures too", async () => {
     await db.pool.query("update public.rate_limits set max_requests = 100 where bucket = 'api'");
+    await db.pool.query("update public.rate_limits set max_requests = 30 where bucket = 'auth'");
     const first = await rpc(db, user(alice), "list_agents");
     const failed = await rpc(db, user(alice), "get_agent", { agent_id: "agent-none" });
     assert.equal(first.headers["x-ratelimit-limit"], "100");

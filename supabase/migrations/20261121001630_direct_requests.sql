@@ -1,0 +1,193 @@
+-- Requests straight to /rest/v1 tables: writes counted by PostgREST's pre-request, reads judged by permission. RPCs go through
+-- private.handle, which counts and judges them by itself. A GET runs read only, so it cannot be counted here; where a gateway
+-- of ours stands before PostgREST it counts reads and adds them by private.count_reads.
+
+insert into public.rate_limits (bucket, max_requests, window_seconds) values ('auth', 30, 3600);
+comment on table public.rate_limits is 'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address.';
+
+-- As raise_error, with headers of its own.
+create function private.raise_error(code text, message text, details jsonb, headers jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  raise sqlstate 'PGRST' using
+    message = json_build_object('code', code, 'message', message, 'details', details::text, 'hint', null)::text,
+    detail = json_build_object('status', (private.error_codes() ->> code)::integer, 'headers', headers)::text;
+end
+$$;
+
+-- The permission that reading a table takes, or null where signing in is enough.
+create function private.read_permission("table" text) returns text
+language sql immutable parallel safe set search_path = ''
+return case
+  when "table" in ('agents', 'agent_events', 'agent_revisions', 'agent_secrets', 'agent_conversations') then 'agents:read'
+  when "table" in ('agent_logs', 'agent_metrics', 'agent_metrics_minute', 'agent_metrics_hour') then 'monitoring:read'
+end;
+
+-- Whether the caller may read what takes `permission`. The pre-request leaves the permissions in a setting, so that a query
+-- through PostgREST costs no second look-up; Realtime and GraphQL are looked up. Definer: reads permissions; tells the
+-- caller's own alone. (Only the server can set the setting: no function that clients may call sets one of their choosing.)
+create function private.may(permission text) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  known text := current_setting('launchpad.permissions', true);
+  caller text := (select auth.uid())::text;
+begin
+  -- The user's id stands before the permissions: claims that change within a transaction get their own look-up.
+  if known <> '' and split_part(known, ' ', 1) = caller then
+    return permission = any (string_to_array(known, ' '));
+  end if;
+  return permission = any (private.effective_permissions(caller::uuid));
+end
+$$;
+grant execute on function private.may(text) to authenticated;
+
+-- The same rule in the rows' own policies, for every door: Realtime, and tables embedded in another's request.
+create policy "reading agents takes agents:read" on public.agents as restrictive for select to authenticated
+  using ((select private.may('agents:read')));
+create policy "reading events takes agents:read" on public.agent_events as restrictive for select to authenticated
+  using ((select private.may('agents:read')));
+create policy "reading revisions takes agents:read" on public.agent_revisions as restrictive for select to authenticated
+  using ((select private.may('agents:read')));
+create policy "reading names of secrets takes agents:read" on public.agent_secrets as restrictive for select to authenticated
+  using ((select private.may('agents:read')));
+create policy "reading conversations takes agents:read" on public.agent_conversations as restrictive for select to authenticated
+  using ((select private.may('agents:read')));
+create policy "reading logs takes monitoring:read" on public.agent_logs as restrictive for select to authenticated
+  using ((select private.may('monitoring:read')));
+create policy "reading metrics takes monitoring:read" on public.agent_metrics as restrictive for select to authenticated
+  using ((select private.may('monitoring:read')));
+create policy "reading metrics by the minute takes monitoring:read" on public.agent_metrics_minute as restrictive for select
+  to authenticated using ((select private.may('monitoring:read')));
+create policy "reading metrics by the hour takes monitoring:read" on public.agent_metrics_hour as restrictive for select
+  to authenticated using ((select private.may('monitoring:read')));
+
+-- The headers that tell of one bucket, from what count_request returned of it.
+create function private.bucket_headers(bucket jsonb) returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+  'X-RateLimit-Limit', bucket ->> 'limit',
+  'X-RateLimit-Remaining', greatest(0, (bucket ->> 'remaining')::bigint)::text,
+  'X-RateLimit-Reset', bucket ->> 'reset',
+  'Supabase-RateLimit-Remaining', greatest(0, (bucket ->> 'remaining')::bigint)::text);
+
+-- PostgREST calls this before each request, as the request's role. Definer: counters and permissions are private. It knows the
+-- caller by the verified claims alone. Raises RATE_LIMIT_EXCEEDED, PERMISSION_DENIED. A write that fails later is rolled back
+-- and its count with it; so is the count of a refused one, which changes nothing: the window stays full.
+create function private.pre_request() returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  path text := current_setting('request.path', true);
+  method text := current_setting('request.method', true);
+  caller uuid;
+  permissions text[];
+  needed text;
+  bucket jsonb;
+begin
+  if path is null or path like '/rpc/%' or current_setting('role', true) is distinct from 'authenticated' then
+    return;
+  end if;
+  caller := (select auth.uid());
+  if caller is null then
+    return;
+  end if;
+  permissions := private.effective_permissions(caller);
+  perform set_config('launchpad.permissions', caller || ' ' || array_to_string(permissions, ' '), true);
+  if method in ('GET', 'HEAD') then
+    needed := private.read_permission(ltrim(path, '/'));
+    if needed is not null and not needed = any (permissions) then
+      perform private.raise_error('PERMISSION_DENIED', 'This needs the permission ' || needed, jsonb_build_object('required', needed));
+    end if;
+  elsif method in ('POST', 'PUT', 'PATCH', 'DELETE') then
+    bucket := private.count_request(caller, array['rest_writes']) -> 'rest_writes';
+    if (bucket ->> 'remaining')::bigint < 0 then
+      perform private.raise_error('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(
+          'limit_type', 'supabase_queries', 'limit', bucket -> 'limit', 'user_id', caller,
+          'reset_time', private.iso(to_timestamp((bucket ->> 'reset')::bigint))),
+        private.bucket_headers(bucket) || jsonb_build_object('Retry-After',
+          greatest(1, (bucket ->> 'reset')::bigint - extract(epoch from now())::bigint)::text));
+    end if;
+    perform set_config('response.headers',
+      (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(private.bucket_headers(bucket)) h)::text, true);
+  end if;
+end
+$$;
+-- PostgREST runs it as whichever role the token names, anon too; it does nothing for anon.
+grant usage on schema private to anon;
+grant execute on function private.pre_request() to anon, authenticated, service_role;
+comment on function private.pre_request() is 'Before each request to /rest/v1: counts writes, judges reads.';
+alter role authenticator set pgrst.db_pre_request = 'private.pre_request';
+notify pgrst, 'reload config';
+
+-- Adds reads that a gateway let through to the bucket of direct queries: {"<user id>": n, …} → the same keys with
+-- {limit, used, reset}. Called by the embedded stack's gateway, some times a second for all users together.
+create function private.count_reads(reads jsonb) returns jsonb
+language sql volatile set search_path = '' as $$
+  with l as (
+    select x.max_requests, x.window_seconds,
+      to_timestamp(floor(extract(epoch from now()) / x.window_seconds) * x.window_seconds) as starts
+    from public.rate_limits x where x.bucket = 'rest_writes'
+  ), counted as (
+    insert into private.rate_counters as c (user_id, bucket, window_start, used)
+    select r.key::uuid, 'rest_writes', l.starts, r.value::integer from jsonb_each_text(reads) r, l order by 1
+    on conflict (user_id, bucket) do update set
+      used = case when c.window_start = excluded.window_start then c.used + excluded.used else excluded.used end,
+      window_start = excluded.window_start
+    returning c.user_id, c.used
+  )
+  select coalesce(jsonb_object_agg(c.user_id, jsonb_build_object('limit', l.max_requests, 'used', c.used,
+    'reset', extract(epoch from l.starts)::bigint + l.window_seconds)), '{}')
+  from counted c, l
+$$;
+
+-- Auth requests by e-mail address, counted by a gateway of ours. The address itself is not kept. Unlogged, as rate_counters.
+create unlogged table private.auth_counters (
+  email_digest bytea primary key,
+  window_start timestamptz not null,
+  used integer not null
+);
+alter table private.auth_counters enable row level security;
+comment on table private.auth_counters is 'Auth requests in the current window, by digest of the e-mail address.';
+
+create function private.email_digest(email text) returns bytea
+language sql immutable set search_path = ''
+return extensions.digest(lower(btrim(email)), 'sha256');
+
+-- Counts one auth request for an address → {limit, remaining (negative: over), reset}.
+create function private.count_auth_request(email text) returns jsonb
+language sql volatile set search_path = '' as $$
+  with l as (
+    select x.max_requests, x.window_seconds,
+      to_timestamp(floor(extract(epoch from now()) / x.window_seconds) * x.window_seconds) as starts
+    from public.rate_limits x where x.bucket = 'auth'
+  ), counted as (
+    insert into private.auth_counters as c (email_digest, window_start, used)
+    select private.email_digest(email), l.starts, 1 from l
+    on conflict (email_digest) do update set
+      used = case when c.window_start = excluded.window_start then c.used + 1 else 1 end,
+      window_start = excluded.window_start
+    returning c.used
+  )
+  select jsonb_build_object('limit', l.max_requests, 'remaining', l.max_requests - c.used,
+    'reset', extract(epoch from l.starts)::bigint + l.window_seconds)
+  from l, counted c
+$$;
+
+-- Auth requests of an account in this hour: those a gateway of ours counted, else (hosted) the sessions begun.
+create or replace function private.auth_requests_last_hour(of_user uuid) returns integer
+language sql stable set search_path = ''
+return coalesce(
+  (select c.used from private.auth_counters c, public.rate_limits l
+   where l.bucket = 'auth' and c.email_digest = (select private.email_digest(u.email) from auth.users u where u.id = of_user)
+     and c.window_start = to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds)),
+  (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour'));
+
+-- The documented rate-limit headers, from what count_request returned.
+create or replace function private.rate_headers(caller uuid, counts jsonb) returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+  'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
+  'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
+  'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
+  'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
+  'Supabase-Auth-Rate-Limit', greatest(0, (select l.max_requests from public.rate_limits l where l.bucket = 'auth')
+    - private.auth_requests_last_hour(caller))::text);
