@@ -58,6 +58,7 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
       { name: "Agents", description: "Launch, read, change and delete agents." },
       { name: "Lifecycle", description: "Deploy, scale, restart, stop, start, roll back." },
       { name: "Monitoring", description: "Figures and log lines." },
+      { name: "Security", description: "Security events and scans." },
       { name: "Meta", description: "This document." },
     ],
     paths,

@@ -8,3 +8,4 @@ export * from "./monitoring.ts";
 export * from "./primitives.ts";
 export * from "./quantities.ts";
 export * from "./queries.ts";
+export * from "./security.ts";

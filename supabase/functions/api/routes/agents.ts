@@ -31,7 +31,13 @@ export const agentRoutes: readonly Route[] = [
     query: noQuery,
     body: { schema: launchRequest, required: true },
     success: { status: 201, schema: launched, description: "The agent exists and waits for its deployment." },
-    errors: ["AGENT_LIMIT_REACHED", "INVALID_FRAMEWORK", "INVALID_MODEL", "RESOURCE_LIMIT_EXCEEDED"],
+    errors: [
+      "AGENT_LIMIT_REACHED",
+      "INVALID_FRAMEWORK",
+      "INVALID_MODEL",
+      "RESOURCE_LIMIT_EXCEEDED",
+      "SECURITY_SCAN_FAILED",
+    ],
   },
   {
     operationId: "listAgents",
@@ -75,7 +81,14 @@ export const agentRoutes: readonly Route[] = [
     query: noQuery,
     body: { schema: updateRequest, required: true },
     success: { status: 202, schema: updated, description: "The change is recorded and on its way." },
-    errors: ["AGENT_NOT_FOUND", "CONFLICT", "INVALID_FRAMEWORK", "INVALID_MODEL", "RESOURCE_LIMIT_EXCEEDED"],
+    errors: [
+      "AGENT_NOT_FOUND",
+      "CONFLICT",
+      "INVALID_FRAMEWORK",
+      "INVALID_MODEL",
+      "RESOURCE_LIMIT_EXCEEDED",
+      "SECURITY_SCAN_FAILED",
+    ],
   },
   {
     operationId: "deleteAgent",

@@ -3,5 +3,11 @@ import type { Route } from "../../_shared/route.ts";
 import { agentRoutes } from "./agents.ts";
 import { lifecycleRoutes } from "./lifecycle.ts";
 import { monitoringRoutes } from "./monitoring.ts";
+import { securityRoutes } from "./security.ts";
 
-export const routes: readonly Route[] = [...agentRoutes, ...lifecycleRoutes, ...monitoringRoutes];
+export const routes: readonly Route[] = [
+  ...agentRoutes,
+  ...lifecycleRoutes,
+  ...monitoringRoutes,
+  ...securityRoutes,
+];

@@ -43,6 +43,7 @@ function verb(
 }
 
 const quota: readonly ErrorCode[] = ["RESOURCE_LIMIT_EXCEEDED"];
+const gated: readonly ErrorCode[] = [...quota, "SECURITY_SCAN_FAILED"];
 
 export const lifecycleRoutes: readonly Route[] = [
   verb(
@@ -50,7 +51,7 @@ export const lifecycleRoutes: readonly Route[] = [
     "deploy_agent",
     "Deploy a definition, or deploy again after STOPPED or FAILED",
     deployed,
-    quota,
+    gated,
   ),
   verb("scale", "scale_agent", "Set the number of replicas and the scaling policy", scaled, quota, {
     args: { agent_id, scale: body },
@@ -58,13 +59,13 @@ export const lifecycleRoutes: readonly Route[] = [
   }),
   verb("restart", "restart_agent", "Replace every replica, without a gap", restarted, []),
   verb("stop", "stop_agent", "Stop every replica; the agent can be started again", initiated, []),
-  verb("start", "start_agent", "Start a stopped agent", initiated, quota),
+  verb("start", "start_agent", "Start a stopped agent", initiated, gated),
   verb(
     "rollback",
     "rollback_agent",
     "Run an earlier revision again, as a new revision",
     rolledBack,
-    ["NOT_FOUND", ...quota],
+    ["NOT_FOUND", ...gated],
     {
       args: { agent_id, revision: bodyField("revision") },
       body: { schema: rollbackRequest, required: false },
