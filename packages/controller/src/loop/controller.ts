@@ -34,6 +34,10 @@ export interface Hint {
 
 /** Rows asked for in one claim, beyond those that are being worked on and come again each time. */
 const CLAIM_SIZE = 50;
+/** The most that the database gives at once. */
+const CLAIM_LIMIT = 500;
+/** After all leases were released, claims come first. */
+const SETTLE_MS = 1000;
 
 /**
  * The loops: claim (on a hint, on a timer, at start), heartbeat, and a queue of agents to look at. Level-triggered:
@@ -49,6 +53,10 @@ export class Controller {
   #claiming = false;
   /** A claim is wanted, or was and did not work. */
   #owed = false;
+  /** A claim failed: its answer may have been lost. */
+  #uncertain = false;
+  /** Heartbeats in a row whose count of leases was not the one known here. */
+  #strayBeats = 0;
   #failures = 0;
   #cancelPulse: () => void = () => {};
   #cancelRetry: () => void = () => {};
@@ -123,13 +131,11 @@ export class Controller {
     try {
       while (this.#owed && !this.#stopped) {
         this.#owed = false;
-        if (!this.#released) {
-          // What an earlier life of this worker held, nobody holds: its replicas ended with it.
-          await database.releaseWorker(worker);
-          this.#released = true;
-        }
+        if (this.#uncertain) await this.#compare();
+        if (!this.#released) await this.#releaseAll();
         const sentAt = clock.now();
-        const batch = await database.claimDeployments(worker, CLAIM_SIZE + this.#underWay(), leaseSeconds);
+        const size = Math.min(CLAIM_LIMIT, CLAIM_SIZE + this.#underWay());
+        const batch = await database.claimDeployments(worker, size, leaseSeconds);
         this.#renewed(sentAt);
         let news = 0;
         for (const claim of batch.claims) {
@@ -147,6 +153,8 @@ export class Controller {
       this.#failures = 0;
     } catch (error) {
       this.#owed = true;
+      // Only the answer may have been lost: then the database gave leases of which nothing is known here.
+      this.#uncertain = true;
       this.#failures += 1;
       this.#options.onClaim?.("failed", 0);
       const facts = { error: errorMessage(error), failures: this.#failures };
@@ -161,6 +169,26 @@ export class Controller {
     }
   }
 
+  /**
+   * Begins from nothing: what an earlier life of this worker held nobody holds, its replicas ended with it. With agents
+   * in hand it is the way back from an unknown state: they are claimed again at once, and keep running meanwhile; each
+   * that is not among the claimed must prove its lease.
+   */
+  async #releaseAll(): Promise<void> {
+    await this.#options.database.releaseWorker(this.#options.worker);
+    this.#released = true;
+    for (const agentId of this.reconciler.doubt()) this.#queue.enqueueAfter(agentId, SETTLE_MS);
+  }
+
+  /** After a claim whose answer was lost: whether the database thinks that this worker holds more than it knows of. */
+  async #compare(): Promise<void> {
+    if (this.#released) {
+      const held = await this.#heartbeat();
+      if (held > this.reconciler.held.size) this.#released = false;
+    }
+    this.#uncertain = false;
+  }
+
   /** One heartbeat after the other. It says how much there is to claim: an idle controller needs no other call. */
   #pulse(): void {
     const { clock, leaseSeconds, pollSeconds, random } = this.#options;
@@ -172,19 +200,38 @@ export class Controller {
   }
 
   async #beat(): Promise<void> {
-    const { clock, database, describe, leaseSeconds, log, worker } = this.#options;
+    const { clock, log } = this.#options;
     // Before the first claim nothing is held: there is nothing to keep alive.
     if (!this.#released) return;
     try {
-      const report = await describe();
-      const sentAt = clock.now();
-      const answer = await database.heartbeat(worker, leaseSeconds, report);
-      this.#renewed(sentAt);
-      if (answer.pending > 0) this.hint();
+      const calm = () => !this.#claiming && this.#queue.size === 0;
+      const calmBefore = calm();
+      const held = await this.#heartbeat();
+      const known = this.reconciler.held.size;
+      // Numbers taken in the middle of a change say nothing; taken in calm, twice, they do.
+      this.#strayBeats = calmBefore && calm() && held !== known ? this.#strayBeats + 1 : 0;
+      if (this.#strayBeats < 2) return;
+      log.warn("the database counts other leases than this controller knows", { held, known });
+      this.#strayBeats = 0;
+      if (held > known) {
+        this.#released = false;
+        this.hint();
+      } else for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
     } catch (error) {
       const lapsed = this.#lease.lapsed(clock.now());
       log.warn("a heartbeat failed", { error: errorMessage(error), lapsed });
     }
+  }
+
+  /** @returns how many agents this worker holds, by the database's count */
+  async #heartbeat(): Promise<number> {
+    const { clock, database, describe, leaseSeconds, worker } = this.#options;
+    const report = await describe();
+    const sentAt = clock.now();
+    const { held, pending } = await database.heartbeat(worker, leaseSeconds, report);
+    this.#renewed(sentAt);
+    if (pending > 0) this.hint();
+    return held;
   }
 
   #renewed(sentAt: number): void {

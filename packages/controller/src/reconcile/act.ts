@@ -26,6 +26,12 @@ export interface ReconcilerOptions {
   onPhase?(phase: string): void;
 }
 
+/** From the loss of a lease to the end of the replicas: long enough for a claim, should nobody else have it. */
+const ABANDON_MS = 250;
+
+/** Longer than the database works on any call of ours. */
+const REPEAT_MS = 30_000;
+
 /** Brings the agents held by this controller to what is wanted: observe → decide → act, one pass at a time each. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
@@ -80,6 +86,10 @@ export class Reconciler {
       held.verify = false;
       held.reported = undefined;
     }
+    if (held.repeatAt !== undefined && clock.now() >= held.repeatAt) {
+      held.repeatAt = undefined;
+      held.reported = undefined;
+    }
     const situation = {
       desired: held.desired,
       observed,
@@ -90,10 +100,12 @@ export class Reconciler {
     const decision = decide(situation, clock.now());
     if (!(await this.#act(held, decision))) return;
     held.faults = 0;
-    if (decision.finished) this.#forget(held);
-    else if (decision.wakeAt !== undefined) {
-      this.#options.lookAgain(agentId, Math.max(1, decision.wakeAt - clock.now()));
-    }
+    if (decision.finished) await this.#finish(held);
+    const wakeAt = Math.min(
+      decision.wakeAt ?? Number.POSITIVE_INFINITY,
+      held.repeatAt ?? Number.POSITIVE_INFINITY,
+    );
+    if (Number.isFinite(wakeAt)) this.#options.lookAgain(agentId, Math.max(1, wakeAt - clock.now()));
   }
 
   /** Does what was decided, then says it; false when the agent is no longer ours to act on. */
@@ -142,8 +154,10 @@ export class Reconciler {
     switch (result.reason) {
       case "lease_lost":
       case "gone":
+        // What runs of it ends in the next pass, unless it is claimed again before.
         this.#forget(held);
-        await this.#abandon(agentId);
+        this.#options.claimNow();
+        this.#options.lookAgain(agentId, ABANDON_MS);
         return false;
       case "stale_generation":
         this.#options.claimNow();
@@ -184,6 +198,15 @@ export class Reconciler {
     return this.#held.get(held.claim.agentId) === held && !this.#options.lapsed();
   }
 
+  /** Nothing of the agent is left to do here: a stopped one goes back, so that any controller may start it again. */
+  async #finish(held: Held): Promise<void> {
+    const { agentId, leaseToken } = held.claim;
+    if (held.desired.state === "stopped" && this.#mayAct(held)) {
+      await this.#options.database.releaseDeployment(agentId, leaseToken);
+    }
+    this.#forget(held);
+  }
+
   #forget(held: Held): void {
     if (this.#held.get(held.claim.agentId) === held) this.#held.delete(held.claim.agentId);
   }
@@ -213,6 +236,7 @@ export class Reconciler {
     // The answer may have been lost on its way: what the database took, and whether the lease is ours, is not known.
     held.reported = undefined;
     held.verify = true;
+    held.repeatAt = this.#options.clock.now() + REPEAT_MS;
     if (error instanceof DatabaseError && error.code === "CONFLICT") {
       // The generation has passed, or the lease: nobody's fault, and the next claim or report tells which.
       this.#options.claimNow();

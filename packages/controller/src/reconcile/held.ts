@@ -14,6 +14,10 @@ export interface Held {
   verify: boolean;
   /** Passes in a row that ended in an error. */
   faults: number;
+  /**
+   * A call failed that may still take effect, after others that came later: when that is past, all is said once more.
+   */
+  repeatAt: number | undefined;
   environment?: Record<string, string>;
 }
 
@@ -37,6 +41,7 @@ export function hold(claim: Claim, before?: Held): Held {
     reported: undefined,
     verify: false,
     faults: 0,
+    repeatAt: before?.repeatAt,
   };
 }
 

@@ -194,7 +194,8 @@ export class MemoryDatabase implements Database {
   ): Promise<ReportResult> {
     this.#count("report_deployment");
     const row = this.rows.get(agentId);
-    if (row === undefined) return { accepted: false, reason: "gone", generation: 0 };
+    if (row === undefined || row.phase === "DELETED")
+      return { accepted: false, reason: "gone", generation: 0 };
     if (!this.#holds(row, leaseToken)) {
       return { accepted: false, reason: "lease_lost", generation: row.generation };
     }
@@ -211,6 +212,10 @@ export class MemoryDatabase implements Database {
     if (report.phase !== undefined && report.phase !== "DEPLOYING") {
       row.observedGeneration = generation;
       row.attempts = 0;
+    }
+    if (report.phase === "DELETED") {
+      row.holder = undefined;
+      row.leaseToken = undefined;
     }
     if (report.phase !== undefined) {
       row.reason = report.reason;
@@ -269,6 +274,7 @@ export class MemoryDatabase implements Database {
   }
 
   #claimable(row: Row, worker: string): "no" | "same" | "new" {
+    if (row.phase === "DELETED") return "no";
     if (row.nextAttemptAt > this.#clock.now()) return "no";
     const pending = row.generation > row.observedGeneration;
     if (row.holder === worker) return pending ? "same" : "no";

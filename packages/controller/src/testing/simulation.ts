@@ -138,7 +138,8 @@ export class Simulation {
         if (typeof value !== "function") return value;
         const method = value.bind(object) as (...args: unknown[]) => unknown;
         if (name === "watch") return method;
-        return (...args: unknown[]) => this.#call(method, args, site, life);
+        const late = (target as unknown) === this.database;
+        return (...args: unknown[]) => this.#call(method, args, site, life, late);
       },
     });
   }
@@ -148,6 +149,7 @@ export class Simulation {
     args: unknown[],
     site: Site,
     life: Life,
+    late: boolean,
   ): Promise<unknown> {
     const never = new Promise<never>(() => {});
     const turn = () => new Promise<void>((resolve) => this.#clockOf(life).after(this.#delay(), resolve));
@@ -158,14 +160,19 @@ export class Simulation {
       return await never;
     }
     if (fate < 0.05) throw new DatabaseError("unreachable", "no answer");
+    if (fate < 0.06 && late) {
+      // The caller gives up; the call takes effect later all the same.
+      this.clock.after(this.random() * 10_000, () => void Promise.resolve(method(...args)).catch(() => {}));
+      throw new DatabaseError("unreachable", "no answer in time");
+    }
     const result = await method(...args);
-    if (fate < 0.07) {
+    if (fate < 0.08) {
       this.#crash(site, life);
       return await never;
     }
     await turn();
     if (life.dead) return await never;
-    if (fate < 0.1) throw new DatabaseError("unreachable", "the answer was lost");
+    if (fate < 0.11) throw new DatabaseError("unreachable", "the answer was lost");
     return result;
   }
 
