@@ -12,6 +12,7 @@ const sampleBody: Record<string, unknown> = {
   launchAgent: { agentName: "bot" },
   updateAgent: { description: "new" },
   scaleAgent: { replicas: 2 },
+  updateProfile: { username: "ada" },
 };
 
 describe("every route", () => {
@@ -83,7 +84,7 @@ describe("what reaches the database", () => {
       upstream.calls.map((call) => call.args),
       [
         { limit: 5, offset: 0, status: "DEPLOYED", platform: null },
-        { agent_id: "agent-1", lines: 100, since: "30m", level: null },
+        { agent_id: "agent-1", lines: 100, since: "30m", level: null, text: null },
         { agent_id: "agent-1", revision: null },
       ],
     );

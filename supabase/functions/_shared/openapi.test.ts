@@ -54,6 +54,10 @@ describe("the OpenAPI document", () => {
       "DELETE /api/agents/{agentId}",
       "GET /api/agents/{agentId}/metrics",
       "GET /api/agents/{agentId}/logs",
+      "GET /api/health",
+      "GET /api/system/metrics",
+      "GET /api/users/profile",
+      "PUT /api/users/profile",
     ]) {
       assert.ok(verbs.includes(promised), promised);
     }

@@ -1,13 +1,12 @@
 /** The OpenAPI 3.1 document, made from the contract and the route table. */
 import { z } from "zod";
-import { type ErrorCode, errorCodes } from "./contract/index.ts";
+import { type ErrorCode, errorCodes, VERSION } from "./contract/index.ts";
 import { documentedHeaders } from "./headers.ts";
 import type { Route } from "./route.ts";
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
 type Schemas = Record<string, Json>;
 
-const VERSION = "1.0.0";
 const reference = (kind: string, name: string) => `#/components/${kind}/${name}`;
 
 /** What any request may meet. */
@@ -58,6 +57,8 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
       { name: "Agents", description: "Launch, read, change and delete agents." },
       { name: "Lifecycle", description: "Deploy, scale, restart, stop, start, roll back." },
       { name: "Monitoring", description: "Figures and log lines." },
+      { name: "System", description: "Health, and the figures of the fleet." },
+      { name: "Users", description: "The caller's account: profile, export, deletion." },
       { name: "Security", description: "Security events and scans." },
       { name: "Meta", description: "This document." },
     ],

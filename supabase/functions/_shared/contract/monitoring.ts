@@ -6,6 +6,20 @@ const figure = z.number().nullable();
 const count = z.int().min(0);
 const usage = z.object({ usage: figure, limit: figure, percentage: figure });
 
+/** A minute or an hour of the past. */
+const point = z
+  .object({
+    timestamp,
+    replicas: count,
+    samples: count,
+    cpu: z.object({ usage: figure, max: figure, limit: figure }),
+    memory: z.object({ usage: figure, max: figure, limit: figure }),
+    network: z.object({ bytesIn: figure, bytesOut: figure }),
+    requests: z.object({ total: count, success: count, errors: count }),
+    responseTimeMs: figure,
+  })
+  .meta({ id: "MetricsPoint" });
+
 /** GET …/metrics; a figure nobody could measure is null. */
 export const agentMetrics = z
   .object({
@@ -25,6 +39,10 @@ export const agentMetrics = z
       }),
     }),
     timestamp,
+    history: z
+      .object({ resolution: z.enum(["minute", "hour"]), points: z.array(point) })
+      .optional()
+      .meta({ description: "Where the query asked for it: oldest first." }),
   })
   .meta({ id: "AgentMetrics" });
 
@@ -51,6 +69,10 @@ export const agentLogs = z
     totalLines: z.int().min(0),
     truncated: z.boolean(),
     real_time_available: z.boolean(),
+    search: z
+      .object({ scanned: count, complete: z.boolean() })
+      .optional()
+      .meta({ description: "How far a search for `text` looked." }),
   })
   .meta({ id: "AgentLogs" });
 

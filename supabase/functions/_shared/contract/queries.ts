@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { PLATFORM } from "./definition.ts";
 import { logLevels } from "./monitoring.ts";
-import { statuses, whole } from "./primitives.ts";
+import { statuses, text, whole } from "./primitives.ts";
 
 /** Accepts any case, as the specification's filters do. */
 const oneOf = (values: readonly string[]) =>
@@ -39,10 +39,30 @@ export const logsQuery = z.strictObject({
     .optional()
     .meta({ description: "Only lines of this last span of time.", example: "1h" }),
   level: oneOf(logLevels).optional().meta({ description: "Filter by log level." }),
+  text: text(200, 1).optional().meta({
+    description: "Only lines whose message has this text, in any case; of the newest 50000 lines.",
+  }),
+});
+
+/** GET …/metrics */
+export const metricsQuery = z.strictObject({
+  range: z
+    .string()
+    .regex(/^\d{1,5}[smhd]$/, "Must be a duration such as 30m, 6h or 30d")
+    .optional()
+    .meta({ description: "Also what was in this last span of time, at most 400d.", example: "24h" }),
+  resolution: z
+    .string()
+    .transform((value) => value.toLowerCase())
+    .pipe(z.enum(["minute", "hour"], "Must be minute or hour"))
+    .meta({ enum: ["minute", "hour"] })
+    .optional()
+    .meta({ description: "Left out: minutes up to 6h, hours beyond. Minutes reach back 1d." }),
 });
 
 export const noQuery = z.strictObject({});
 
 export type ListQuery = z.input<typeof listQuery>;
 export type PageQuery = z.input<typeof pageQuery>;
+export type MetricsQuery = z.input<typeof metricsQuery>;
 export type LogsQuery = z.input<typeof logsQuery>;

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { routes } from "../../api/routes/index.ts";
 import { errorCodes } from "./errors.ts";
+import { VERSION } from "./version.ts";
 
 const folder = new URL("../../../migrations/", import.meta.url);
 const sql = readdirSync(folder)
@@ -48,6 +49,10 @@ describe("the contract and SQL", () => {
       assert.equal(Number(status), success.status);
     });
   }
+
+  it("have the same version", () => {
+    assert.equal(/return '([^']+)'/.exec(definition("private.version"))?.[1], VERSION);
+  });
 
   it("know refuse_request by the same arguments", () => {
     assert.deepEqual(parametersOf("public.refuse_request"), ["code", "message", "details"]);

@@ -4,10 +4,14 @@ import { agentRoutes } from "./agents.ts";
 import { lifecycleRoutes } from "./lifecycle.ts";
 import { monitoringRoutes } from "./monitoring.ts";
 import { securityRoutes } from "./security.ts";
+import { systemRoutes } from "./system.ts";
+import { userRoutes } from "./users.ts";
 
 export const routes: readonly Route[] = [
   ...agentRoutes,
   ...lifecycleRoutes,
   ...monitoringRoutes,
   ...securityRoutes,
+  ...systemRoutes,
+  ...userRoutes,
 ];

@@ -1,5 +1,5 @@
 /** Monitoring: what an agent uses and says. */
-import { agentLogs, agentMetrics, logsQuery, noQuery } from "../../_shared/contract/index.ts";
+import { agentLogs, agentMetrics, logsQuery, metricsQuery } from "../../_shared/contract/index.ts";
 import { path, query, type Route } from "../../_shared/route.ts";
 
 const agent_id = path("agentId");
@@ -11,9 +11,10 @@ export const monitoringRoutes: readonly Route[] = [
     path: "/agents/{agentId}/metrics",
     tag: "Monitoring",
     summary: "Read the latest figures of an agent, over all replicas",
+    description: "With `range` or `resolution` also what was, by the minute or the hour.",
     rpc: "get_agent_metrics",
-    args: { agent_id },
-    query: noQuery,
+    args: { agent_id, range: query("range"), resolution: query("resolution") },
+    query: metricsQuery,
     success: { status: 200, schema: agentMetrics, description: "Figures; null where nobody could measure." },
     errors: ["AGENT_NOT_FOUND"],
   },
@@ -24,7 +25,13 @@ export const monitoringRoutes: readonly Route[] = [
     tag: "Monitoring",
     summary: "Read an agent's latest log lines",
     rpc: "get_agent_logs",
-    args: { agent_id, lines: query("lines"), since: query("since"), level: query("level") },
+    args: {
+      agent_id,
+      lines: query("lines"),
+      since: query("since"),
+      level: query("level"),
+      text: query("text"),
+    },
     query: logsQuery,
     success: { status: 200, schema: agentLogs, description: "Log lines, oldest first." },
     errors: ["AGENT_NOT_FOUND"],

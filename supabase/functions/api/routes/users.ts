@@ -1,0 +1,66 @@
+/** The caller's own account. */
+import {
+  accountDeleted,
+  deleteAccountQuery,
+  noQuery,
+  updateProfileRequest,
+  userExport,
+  userProfile,
+} from "../../_shared/contract/index.ts";
+import { body, query, type Route } from "../../_shared/route.ts";
+
+export const userRoutes: readonly Route[] = [
+  {
+    operationId: "getProfile",
+    method: "GET",
+    path: "/users/profile",
+    tag: "Users",
+    summary: "Read the caller's account and profile",
+    rpc: "get_profile",
+    args: {},
+    query: noQuery,
+    success: { status: 200, schema: userProfile, description: "Account and profile." },
+    errors: [],
+  },
+  {
+    operationId: "updateProfile",
+    method: "PUT",
+    path: "/users/profile",
+    tag: "Users",
+    summary: "Change the caller's profile",
+    description: "A field left out stays, null clears one. Permissions can only be narrowed.",
+    rpc: "update_profile",
+    args: { changes: body },
+    query: noQuery,
+    body: { schema: updateProfileRequest, required: true },
+    success: { status: 200, schema: userProfile, description: "The profile as it is now." },
+    errors: [],
+  },
+  {
+    operationId: "deleteAccount",
+    method: "DELETE",
+    path: "/users/profile",
+    tag: "Users",
+    summary: "Delete the caller's account and personal data",
+    description:
+      "Agents are stopped and removed. The audit (events by user id) stays. Files must be deleted through Storage before.",
+    rpc: "delete_my_account",
+    args: { confirm: query("confirm") },
+    query: deleteAccountQuery,
+    success: { status: 200, schema: accountDeleted, description: "The account is gone." },
+    errors: ["CONFLICT"],
+  },
+  {
+    operationId: "exportMyData",
+    method: "GET",
+    path: "/users/export",
+    tag: "Users",
+    summary: "Take along everything the caller owns",
+    description: "One JSON document. Secrets by name only.",
+    rpc: "export_my_data",
+    args: {},
+    query: noQuery,
+    success: { status: 200, schema: userExport, description: "The caller's data." },
+    errors: [],
+  },
+];
