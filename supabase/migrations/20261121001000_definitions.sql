@@ -1,0 +1,183 @@
+-- What a request may say of an agent: whose it is, what is wrong with a definition, and facts an answer tells.
+
+-- The agent of this caller, locked until commit. Another user's agent is as absent as one that never was.
+-- Raises AGENT_NOT_FOUND.
+create function private.own_agent(caller uuid, wanted text) returns public.agents
+language plpgsql volatile set search_path = '' as $$
+declare
+  a public.agents;
+begin
+  select * into a from public.agents x where x.id = wanted and x.user_id = caller for update;
+  if not found then
+    perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(wanted, 100)));
+  end if;
+  return a;
+end
+$$;
+
+-- The caller's deployed agent; raises CONFLICT for one that was never deployed or is going.
+create function private.own_deployment(caller uuid, wanted text) returns private.agent_deployments
+language plpgsql volatile set search_path = '' as $$
+declare
+  a public.agents := private.own_agent(caller, wanted);
+  d private.agent_deployments;
+begin
+  select * into d from private.agent_deployments x where x.agent_id = a.id for update;
+  if not found then
+    perform private.raise_error('CONFLICT', 'This agent is not deployed; deploy it first', '{"phase": null}');
+  end if;
+  if d.desired = 'absent' then
+    perform private.raise_error('CONFLICT', 'This agent is being deleted', jsonb_build_object('phase', d.phase));
+  end if;
+  return d;
+end
+$$;
+
+-- Field → problem of a definition's types and names, in the names of the Launchpad spec.
+create function private.definition_problems(definition jsonb, launching boolean) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := private.shape_problems(definition, jsonb_build_object(
+    'agentName', case when launching then 'string!' else 'string' end,
+    'description', 'string', 'role', 'string', 'avatar', 'string', 'framework', 'string', 'model', 'string',
+    'system_prompt', 'string', 'settings', 'object', 'character', 'object', 'plugins', 'strings', 'platforms', 'strings',
+    'resources', '{"memory": "string", "cpu": "string", "replicas": "integer"}'::jsonb,
+    'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object'));
+begin
+  if jsonb_typeof(definition -> 'environment') = 'object' then
+    problems := problems || private.environment_problems(definition -> 'environment');
+  end if;
+  return problems;
+end
+$$;
+
+create function private.texts(list jsonb) returns text[]
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select coalesce(array_agg(e), '{}') from jsonb_array_elements_text(list) e);
+end
+$$;
+
+-- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their own
+-- (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
+create function private.with_definition(a public.agents, d jsonb) returns public.agents
+language plpgsql immutable set search_path = '' as $$
+begin
+  if d ? 'agentName' then a.name := d ->> 'agentName'; end if;
+  if d ? 'description' then a.description := d ->> 'description'; end if;
+  if d ? 'role' then a.role := d ->> 'role'; end if;
+  if d ? 'avatar' then a.avatar := d ->> 'avatar'; end if;
+  if d ? 'framework' then a.framework := coalesce(d ->> 'framework', 'openai'); end if;
+  if d ? 'model' then a.model := d ->> 'model'; end if;
+  if d ? 'system_prompt' then a.system_prompt := d ->> 'system_prompt'; end if;
+  if d ? 'settings' then a.settings := coalesce(a.settings, '{}') || coalesce(nullif(d -> 'settings', 'null'), '{}'); end if;
+  if d ? 'character' then a."character" := nullif(d -> 'character', 'null'); end if;
+  if d ? 'plugins' then a.plugins := case when d -> 'plugins' = 'null' then '{}' else private.texts(d -> 'plugins') end; end if;
+  if d ? 'platforms' then
+    a.platforms := case when d -> 'platforms' = 'null' then '{}' else private.texts(d -> 'platforms') end;
+  end if;
+  if jsonb_typeof(d -> 'resources') = 'object' then
+    a.replicas := coalesce((d -> 'resources' ->> 'replicas')::integer, a.replicas);
+    a.resources := a.resources || (jsonb_strip_nulls(d -> 'resources') - 'replicas');
+  end if;
+  if d ? 'supabase_config' then
+    a.supabase_config := case when d -> 'supabase_config' = 'null' then null
+      else coalesce(a.supabase_config, '{}') || (d -> 'supabase_config') end;
+  end if;
+  if d ? 'scaling_policy' then a.scaling_policy := nullif(d -> 'scaling_policy', 'null'); end if;
+  return a;
+end
+$$;
+
+-- Raises one error that names every wrong field of a definition laid over `a`, types and bounds together.
+create function private.check_definition(a public.agents, definition jsonb, launching boolean) returns public.agents
+language plpgsql stable set search_path = '' as $$
+declare
+  problems jsonb := private.definition_problems(definition, launching);
+  sound jsonb := '{}';
+  field text;
+  row_problems jsonb;
+begin
+  if jsonb_typeof(definition) is distinct from 'object' then
+    perform private.raise_problems(problems);
+  end if;
+  -- Fields of the right type are judged further, so that one answer names everything.
+  for field in select k from jsonb_object_keys(definition) k
+    where not exists (select from jsonb_object_keys(problems) p where p = k or p like k || '.%') loop
+    sound := sound || jsonb_build_object(field, definition -> field);
+  end loop;
+  a := private.with_definition(a, sound);
+  row_problems := private.agent_problems(a);
+  if row_problems ? 'name' then
+    row_problems := row_problems - 'name'
+      || case when problems ? 'agentName' then '{}' else jsonb_build_object('agentName', row_problems -> 'name') end;
+  end if;
+  if row_problems ? 'replicas' then
+    row_problems := row_problems - 'replicas' || jsonb_build_object('resources.replicas', row_problems -> 'replicas');
+  end if;
+  perform private.raise_problems(row_problems || problems);
+  return a;
+end
+$$;
+
+-- Whether changes of a table reach Realtime subscribers. From the catalogue: the view pg_publication_tables expands every
+-- publication first.
+create function private.is_published(wanted regclass) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (
+  select from pg_publication p
+  where p.pubname = 'supabase_realtime'
+    and (p.puballtables or exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = wanted)));
+end
+$$;
+
+-- Facts about the tables behind an agent, from the catalogue and the publication.
+create function private.supabase_integration(config jsonb default null) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+  select jsonb_build_object(
+    'tables_created', count(c.oid) = count(*),
+    'rls_policies_applied', coalesce(bool_and(c.relrowsecurity
+      and exists (select from pg_policy p where p.polrelid = c.oid)), false),
+    'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
+      and private.is_published('public.agents'))
+  from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets']) as needed
+  left join pg_class c on c.relname = needed and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+);
+end
+$$;
+
+-- Seconds in words: '2 seconds', '5 minutes'.
+create function private.duration_words(low double precision, high double precision) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+  when low is null then null
+  when high <= 1 then '1 second'
+  when high < 90 then case when ceil(low) = ceil(high) then format('%s seconds', ceil(low))
+                           else format('%s-%s seconds', ceil(low), ceil(high)) end
+  else case when ceil(low / 60) = ceil(high / 60) then format('%s minutes', ceil(low / 60))
+            else format('%s-%s minutes', ceil(low / 60), ceil(high / 60)) end
+end;
+end
+$$;
+
+-- Median to 90th percentile of the last week's first deployments; says so when there is nothing to go by.
+create function private.estimated_deploy_time() returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+  select coalesce(private.duration_words(
+    percentile_cont(0.5) within group (order by s.seconds), percentile_cont(0.9) within group (order by s.seconds)),
+    'unknown until a first agent has been deployed')
+  from (
+    select (d.timings ->> 'deploySeconds')::double precision as seconds
+    from private.agent_deployments d
+    where d.timings ? 'deploySeconds' and d.created_at > now() - interval '7 days'
+    order by d.created_at desc limit 100
+  ) s
+);
+end
+$$;
