@@ -29,7 +29,7 @@ const TABLE: [string, string, Route][] = [
   ["POST", "/functions/v1/hello", { kind: "function", name: "hello", path: "/hello" }],
   ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x" }],
   ["POST", "/functions/v1/", { kind: "none" }],
-  ["GET", "/realtime/v1/websocket", { kind: "realtime" }],
+  ["GET", "/realtime/v1/websocket", { kind: "realtime", path: "/websocket" }],
   ["GET", "/mailbox", { kind: "mailbox" }],
   ["GET", "/mailbox.json?to=a", { kind: "mailbox.json" }],
   ["GET", "/healthz", { kind: "health" }],

@@ -4,7 +4,8 @@ export type Route =
   | { kind: "rest"; path: string }
   | { kind: "auth" | "storage"; path: string; needsKey: boolean }
   | { kind: "function"; name: string; path: string }
-  | { kind: "realtime" | "mailbox" | "mailbox.json" | "health" | "home" | "none" };
+  | { kind: "realtime"; path: string }
+  | { kind: "mailbox" | "mailbox.json" | "health" | "home" | "none" };
 
 const AGENT_HOST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.agents\.localhost(?::\d+)?$/i;
 
@@ -35,7 +36,9 @@ export function routeOf(host: string | undefined, method: string, target: string
     const name = /^\/([^/?]+)/.exec(rest)?.[1];
     return name ? { kind: "function", name, path: rest } : { kind: "none" };
   }
-  if (under(path, "/realtime/v1")) return { kind: "realtime" };
+  if (under(path, "/realtime/v1")) {
+    return { kind: "realtime", path: (path.slice("/realtime/v1".length) || "/") + search };
+  }
   if (path === "/mailbox") return { kind: "mailbox" };
   if (path === "/mailbox.json") return { kind: "mailbox.json" };
   if (path === "/healthz") return { kind: "health" };

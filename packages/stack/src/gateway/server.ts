@@ -4,10 +4,17 @@ import type { Duplex } from "node:stream";
 import { codeOf, StackError } from "../errors.ts";
 import type { StackKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
+import type { Realtime } from "../realtime/server.ts";
 import { createRoleTokens } from "../tokens.ts";
 import { authorizeByPost } from "./authorize.ts";
 import { isPreflight, preflightHeaders } from "./cors.ts";
-import { checkApiKey, MISSING_KEY, UNKNOWN_KEY, upstreamAuthorization } from "./credentials.ts";
+import {
+  checkApiKey,
+  type KeyCheck,
+  MISSING_KEY,
+  UNKNOWN_KEY,
+  upstreamAuthorization,
+} from "./credentials.ts";
 import { type FetchHandler, serveInProcess } from "./in-process.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
@@ -24,6 +31,7 @@ export interface GatewayParts {
   rest: () => Address | undefined;
   /** Auth and storage. */
   platform: () => FetchHandler | undefined;
+  realtime?: () => Realtime | undefined;
   /** `"unknown"` when no function has that name. */
   functions: (name: string) => Address | undefined | "unknown";
   agents: () => Address | undefined;
@@ -103,10 +111,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         return pass(request, response, route, functionUpstream(route.name), route.path, "fill", 32 * MiB);
       }
       case "realtime":
-        return sendJson(response, 501, {
-          code: "NOT_IMPLEMENTED",
-          message: "Realtime is not part of this stack yet",
-        });
+        return await serveRealtime(request, response, route);
       case "mailbox":
         return sendHtml(response, mailboxPage(parts.mailbox.list()));
       case "mailbox.json":
@@ -170,6 +175,19 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     await serveInProcess(request, response, handler, target);
   }
 
+  async function serveRealtime(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Extract<Route, { kind: "realtime" }>,
+  ): Promise<void> {
+    if (authorize(request, response, route, true) === false) return;
+    const key = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
+    const realtime = parts.realtime?.();
+    if (!realtime || key.status !== "known") return refuse(request, response, route, "unavailable");
+    const url = `http://${request.headers.host ?? new URL(origin()).host}`;
+    await realtime.handle(request, response, { path: route.path, role: key.role, origin: url });
+  }
+
   /** The Authorization for the upstream (undefined: the caller's own), or false when the request has been refused. */
   function authorize(
     request: IncomingMessage,
@@ -230,10 +248,26 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       if (address === "unknown") refuseUpgrade(socket, 404, "NOT_FOUND", "Requested function was not found");
       else passUpgrade(request, socket, head, { address, path: route.path });
     } else if (route.kind === "realtime") {
-      refuseUpgrade(socket, 501, "NOT_IMPLEMENTED", "Realtime is not part of this stack yet");
+      upgradeRealtime(request, socket, head, route, key);
     } else {
       refuseUpgrade(socket, 404, "NOT_FOUND", "no WebSocket is served here");
     }
+  }
+
+  function upgradeRealtime(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    route: Extract<Route, { kind: "realtime" }>,
+    key: KeyCheck,
+  ): void {
+    const realtime = parts.realtime?.();
+    if (key.status !== "known") refuseUpgrade(socket, 401, "UNAUTHORIZED", MISSING_KEY.message);
+    else if (route.path.split("?")[0] !== "/websocket")
+      refuseUpgrade(socket, 404, "NOT_FOUND", "no WebSocket is served here");
+    else if (!realtime)
+      refuseUpgrade(socket, 503, "SERVICE_UNAVAILABLE", "Realtime is not reachable at the moment");
+    else realtime.upgrade(request, socket, head, key.role);
   }
 
   /** Browsers and Node may take `localhost` for ::1; a machine without IPv6 does without. */

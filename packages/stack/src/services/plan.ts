@@ -12,6 +12,7 @@ import { prepareDatabase } from "../postgres/prepare.ts";
 import { freePort } from "../postgres/process.ts";
 import { type Postgres, startPostgres } from "../postgres/server.ts";
 import { startPostgrest } from "../postgrest.ts";
+import { type Realtime, startRealtime } from "../realtime/server.ts";
 import type { StackOptions } from "../stack.ts";
 import { type Exit, endGroup } from "../supervise/child.ts";
 import type { EndOrder, Guardian } from "../supervise/guardian.ts";
@@ -44,6 +45,7 @@ export interface PlanContext {
 type Live = {
   postgres?: Postgres;
   platform?: Platform;
+  realtime?: Realtime;
   rest?: { host: string; port: number };
   functions: Map<string, { host: string; port: number } | undefined>;
   ingress?: { host: string; port: number };
@@ -87,6 +89,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         mailbox,
         rest: () => live.rest,
         platform: () => live.platform?.handler,
+        realtime: () => live.realtime,
         functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
         agents: () => live.ingress,
         health: context.health,
@@ -156,6 +159,23 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         mailbox,
       });
       live.platform = started;
+      return { stop: () => started.stop() };
+    },
+  };
+
+  const realtime: ServiceSpec = {
+    name: "realtime",
+    needs: ["gateway", "schema"],
+    async start() {
+      const started = await startRealtime({
+        urls: {
+          admin: live.postgres!.url("supabase_realtime_admin"),
+          api: live.postgres!.url("authenticator"),
+        },
+        jwtSecret: keys.jwtSecret,
+        onLog: (line) => logs.write("realtime", `${new Date().toISOString()} ${line}`),
+      });
+      live.realtime = started;
       return { stop: () => started.stop() };
     },
   };
@@ -247,6 +267,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     schema,
     rest,
     platform,
+    realtime,
     workers,
     ...edge,
     ...(hasController ? [controller] : []),

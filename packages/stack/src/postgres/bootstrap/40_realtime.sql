@@ -6,7 +6,14 @@ begin
     create type realtime.equality_op as enum
       ('eq', 'neq', 'lt', 'lte', 'gt', 'gte', 'in', 'like', 'ilike', 'is', 'match', 'imatch', 'isdistinct');
     create type realtime.action as enum ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'ERROR');
-    create type realtime.user_defined_filter as (column_name text, op realtime.equality_op, value text);
+    create type realtime.user_defined_filter as (column_name text, op realtime.equality_op, value text, negate boolean);
+  end if;
+  -- Data folders made before `not.` filters.
+  if not exists (
+    select from pg_attribute
+    where attrelid = 'realtime.user_defined_filter'::regclass and attname = 'negate' and not attisdropped
+  ) then
+    alter type realtime.user_defined_filter add attribute negate boolean cascade;
   end if;
 end
 $$;
@@ -41,11 +48,23 @@ create table if not exists realtime.subscription (
   claims jsonb not null,
   claims_role regrole not null generated always as (realtime.to_regrole(claims ->> 'role')) stored,
   created_at timestamp not null default timezone('utc', now()),
-  action_filter text default '*'
+  action_filter text default '*',
+  selected_columns text[]
 );
-create unique index if not exists subscription_subscription_id_entity_filters_action_filter_key
-  on realtime.subscription (subscription_id, entity, filters, action_filter);
+alter table realtime.subscription add column if not exists selected_columns text[];
+drop index if exists realtime.subscription_subscription_id_entity_filters_action_filter_key;
+create unique index if not exists subscription_subscription_id_entity_filters_action_selected_key
+  on realtime.subscription (subscription_id, entity, filters, action_filter, coalesce(selected_columns, '{}'));
 alter table realtime.subscription enable row level security;
+
+-- What realtime.send() writes reaches subscribers through replication.
+do $$
+begin
+  if not exists (select from pg_publication where pubname = 'supabase_realtime_messages_publication') then
+    create publication supabase_realtime_messages_publication for table realtime.messages with (publish = 'insert');
+  end if;
+end
+$$;
 
 create or replace function realtime.topic() returns text
 language sql stable as $$ select nullif(current_setting('realtime.topic', true), '') $$;

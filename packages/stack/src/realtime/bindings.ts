@@ -1,0 +1,130 @@
+import { reasonOf } from "../errors.ts";
+import type { Identity } from "./claims.ts";
+import type { RealtimeContext } from "./context.ts";
+import { isAway } from "./database.ts";
+import { type ChangeParams, parseChangeParams } from "./filters.ts";
+import type { ChangeTarget, Entry } from "./registry.ts";
+import {
+  compileSubscription,
+  SubscriptionError,
+  type SubscriptionRow,
+  subscriptionRows,
+  type TablePart,
+} from "./subscriptions.ts";
+
+/** Hosted tries again after 5 to 10 s when the database was away. */
+const RETRY_MS = 2000;
+
+interface Compiled {
+  id: number;
+  params: ChangeParams;
+  parts: TablePart[];
+}
+
+/** The postgres_changes of one channel: from what the client asked to entries that changes find. */
+export class ChangeBindings {
+  readonly #context: RealtimeContext;
+  readonly #target: ChangeTarget;
+  readonly #asked: Record<string, unknown>[];
+  #compiled: Compiled[] = [];
+  #entries: Entry[] = [];
+  #rows: SubscriptionRow[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #dropped = false;
+
+  constructor(context: RealtimeContext, target: ChangeTarget, asked: Record<string, unknown>[]) {
+    this.#context = context;
+    this.#target = target;
+    this.#asked = asked;
+  }
+
+  /** Checks everything asked for and notes it in realtime.subscription; returns what is wrong with it. */
+  async prepare(identity: Identity): Promise<string | undefined> {
+    if (this.#asked.length === 0) return undefined;
+    const compiled: Compiled[] = [];
+    const ids = bindingIds(this.#asked).map(({ id }) => id);
+    try {
+      for (const [i, asked] of this.#asked.entries()) {
+        const params = parseChangeParams(asked);
+        if ("error" in params) return params.error;
+        const parts = await compileSubscription(this.#context.database.admin, identity, params);
+        compiled.push({ id: ids[i] as number, params, parts });
+      }
+    } catch (error) {
+      if (error instanceof SubscriptionError) return error.message;
+      this.#context.log(`UnableToSubscribeToPostgres: ${reasonOf(error)}`);
+      if (isAway(error)) this.#later(identity);
+      return "Realtime was unable to connect to the project database";
+    }
+    if (this.#dropped) return undefined;
+    const before = this.#rows;
+    this.#compiled = compiled;
+    this.#rows = compiled.flatMap(({ params, parts }) => subscriptionRows(identity, params, parts));
+    this.#context.subscriptions.remove(before.map(({ subscription_id }) => subscription_id));
+    await this.#context.subscriptions.add(this.#rows);
+    if (this.#dropped) this.drop();
+    return undefined;
+  }
+
+  /** From now on changes are delivered, seen with these claims. */
+  start(identity: Identity): void {
+    for (const entry of this.#entries) this.#context.registry.remove(entry);
+    this.#entries = this.#compiled.flatMap(({ id, params, parts }) =>
+      parts.map(({ table, filters }) => {
+        const { action, select } = params;
+        return { table, action, filters, select, identity, target: this.#target, id };
+      }),
+    );
+    for (const entry of this.#entries) this.#context.registry.add(entry);
+  }
+
+  /** The same with a new token; what it may not see counts at once. */
+  async renew(identity: Identity): Promise<string | undefined> {
+    this.start(identity);
+    const problem = await this.prepare(identity);
+    if (!this.#dropped) this.start(identity);
+    return problem;
+  }
+
+  drop(): void {
+    this.#dropped = true;
+    clearTimeout(this.#retry);
+    for (const entry of this.#entries) this.#context.registry.remove(entry);
+    this.#entries = [];
+    if (this.#rows.length > 0) {
+      this.#context.subscriptions.remove(this.#rows.map(({ subscription_id }) => subscription_id));
+    }
+    this.#rows = [];
+  }
+
+  #later(identity: Identity): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      void this.prepare(identity).then((problem) => {
+        if (!this.#dropped && problem === undefined) this.start(identity);
+      });
+    }, RETRY_MS);
+    this.#retry.unref();
+  }
+}
+
+/** Each entry as the client sent it with the id that its changes will carry: equal entries have equal ids, as on hosted. */
+export function bindingIds(
+  asked: readonly Record<string, unknown>[],
+): (Record<string, unknown> & { id: number })[] {
+  const taken = new Map<number, string>();
+  return asked.map((params) => {
+    const text = JSON.stringify(Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1)));
+    let id = hash(text);
+    while (taken.has(id) && taken.get(id) !== text) id += 1;
+    taken.set(id, text);
+    return { ...params, id };
+  });
+}
+
+/** FNV-1a to 27 bits, never 0: the range of Erlang's phash2, which hosted uses. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return (value % ((1 << 27) - 1)) + 1;
+}

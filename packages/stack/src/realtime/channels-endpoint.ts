@@ -1,0 +1,114 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { headerOf, sendJson } from "../gateway/replies.ts";
+import { mayRead } from "./authorization.ts";
+import { readBody } from "./body.ts";
+import { describeTables } from "./catalog.ts";
+import type { Identity } from "./claims.ts";
+import type { RealtimeContext } from "./context.ts";
+import { parseChangeParams } from "./filters.ts";
+import { isRecord } from "./frames.ts";
+import { changesOfTopic } from "./join.ts";
+import { compileSubscription, SubscriptionError } from "./subscriptions.ts";
+
+/**
+ * `POST /realtime/v1/channels {topic}` of the Launchpad specification, which hosted Supabase does not have: the WebSocket's
+ * address, what to subscribe to, and whether this caller may. `realtime:<schema>:<table>[:<filter>]` means changes of a table;
+ * `{topic, private: true}` a private channel; any other topic is a public channel, open to everyone with a key.
+ */
+export async function answerChannels(
+  context: RealtimeContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: { identity: Identity | undefined; origin: string },
+): Promise<void> {
+  const { identity } = target;
+  const fail = (status: number, code: string, message: string) => {
+    const requestId = headerOf(request, "x-request-id") ?? `req-${randomBytes(6).toString("hex")}`;
+    const timestamp = new Date(context.now()).toISOString();
+    const error = {
+      code,
+      message,
+      timestamp,
+      requestId,
+      user_id: identity?.sub ?? null,
+      supabase_details: null,
+    };
+    sendJson(response, status, { error }, { "x-request-id": requestId });
+  };
+  if (!identity) return fail(401, "INVALID_JWT_TOKEN", "The token is invalid or has expired");
+  const refuse = (message: string) => fail(422, "REAL_TIME_SUBSCRIPTION_FAILED", message);
+
+  const body = await readBody(request, 65_536);
+  const asked = parse(body);
+  const topic = isRecord(asked) ? asked.topic : undefined;
+  if (typeof topic !== "string" || topic.replace(/^realtime:/, "") === "")
+    return refuse('Name a topic: {"topic": "realtime:public:agent_metrics:agent_id=eq.<id>"}');
+  const name = topic.replace(/^realtime:/, "");
+  const answer = {
+    websocket_url: `${target.origin.replace(/^http/, "ws")}/realtime/v1/websocket`,
+    topic: `realtime:${name}`,
+    can_join: true,
+    user_id: identity.sub ?? null,
+  };
+  const isPrivate = isRecord(asked) && asked.private === true;
+  try {
+    if (isPrivate) {
+      const rights = await mayRead(context.database, identity, name, JSON.stringify(request.headers));
+      if (!rights.broadcast && !rights.presence)
+        return refuse(`You do not have permissions to read from this Channel topic: ${name}`);
+      return sendJson(response, 200, { ...answer, private: true, postgres_changes: [] });
+    }
+    const [changes] = /^[^:]+:[^:]+/.test(name) ? changesOfTopic(name) : [];
+    if (!changes || !(await isSchema(context, String(changes.schema)))) {
+      return sendJson(response, 200, { ...answer, private: false, postgres_changes: [] });
+    }
+    const problem = await problemOf(context, identity, changes);
+    if (problem !== undefined) return refuse(problem);
+    return sendJson(response, 200, { ...answer, private: false, postgres_changes: [changes] });
+  } catch {
+    return fail(
+      503,
+      "SUPABASE_CONNECTION_ERROR",
+      "The database is not reachable at the moment; try again shortly",
+    );
+  }
+}
+
+async function problemOf(
+  context: RealtimeContext,
+  identity: Identity,
+  changes: Record<string, unknown>,
+): Promise<string | undefined> {
+  const params = parseChangeParams(changes);
+  if ("error" in params) return params.error;
+  try {
+    const parts = await compileSubscription(context.database.admin, identity, params);
+    const oids = parts.map(({ table }) => table);
+    const tables = await describeTables(context.database.admin, oids, [identity.role]);
+    const readable = [...tables.values()].some(({ columns }) =>
+      columns.some(({ isKey, roles }) => isKey && roles.includes(identity.role)),
+    );
+    return readable ? undefined : `The role ${identity.role} may not read ${params.schema}.${params.table}`;
+  } catch (error) {
+    if (error instanceof SubscriptionError) return error.message;
+    throw error;
+  }
+}
+
+/** Whether the first part of a topic is a schema: `room:1` is a topic, `public:agents` a table. */
+async function isSchema(context: RealtimeContext, name: string): Promise<boolean> {
+  if (name === "*") return true;
+  const { rowCount } = await context.database.admin.query("select from pg_namespace where nspname = $1", [
+    name,
+  ]);
+  return (rowCount ?? 0) > 0;
+}
+
+function parse(body: Buffer | undefined): unknown {
+  try {
+    return JSON.parse(body?.toString("utf8") ?? "") as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,48 @@
+import pg from "pg";
+
+/**
+ * Realtime's connections: `admin` (supabase_realtime_admin: catalogue, subscriptions, messages) and `api` (authenticator,
+ * who may become the role of a token and nothing else). Opened on demand, closed after half a minute without use.
+ */
+export interface Database {
+  admin: pg.Pool;
+  api: pg.Pool;
+  stop(): Promise<void>;
+}
+
+/** Opens nothing yet. */
+export function createDatabase(urls: { admin: string; api: string }): Database {
+  const pool = (connectionString: string, max: number, options: string) => {
+    const made = new pg.Pool({
+      connectionString,
+      max,
+      application_name: "realtime",
+      idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: 5000,
+      allowExitOnIdle: true,
+      options,
+    });
+    made.on("error", () => undefined); // an idle connection ended with the server; the next query opens another
+    return made;
+  };
+  // Nothing on the search path: type names come out qualified, and fit every connection.
+  const admin = pool(
+    urls.admin,
+    3,
+    "-c search_path= -c statement_timeout=10000 -c timezone=UTC -c datestyle=ISO",
+  );
+  const api = pool(urls.api, 2, "-c timezone=UTC -c datestyle=ISO");
+  return {
+    admin,
+    api,
+    async stop() {
+      await Promise.all([admin.end(), api.end()]);
+    },
+  };
+}
+
+/** Whether an error means that the server is away, not that it refused. */
+export function isAway(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return true;
+  return /^(57P0[1-3]|08|53300)/.test(error.code ?? "");
+}

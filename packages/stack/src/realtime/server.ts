@@ -1,0 +1,159 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { reasonOf } from "../errors.ts";
+import { type Identity, identityOfKey } from "./claims.ts";
+import { type RealtimeContext, Users } from "./context.ts";
+import { createDatabase } from "./database.ts";
+import { Feed, SLOT } from "./feed.ts";
+import type { UserBroadcast, Version } from "./frames.ts";
+import { answerHttp } from "./http.ts";
+import { Hub } from "./hub.ts";
+import { LIMITS, type Limits, RateWindow } from "./limits.ts";
+import { pruneMessages } from "./prune.ts";
+import { Registry } from "./registry.ts";
+import type { Change } from "./replication.ts";
+import { dropSlot } from "./slot.ts";
+import { RealtimeSocket } from "./socket.ts";
+import { SubscriptionTable } from "./subscriptions.ts";
+
+export interface RealtimeOptions {
+  /** Connection URLs of supabase_realtime_admin and authenticator. */
+  urls: { admin: string; api: string };
+  jwtSecret: string;
+  limits?: Partial<Limits>;
+  now?: () => number;
+  onLog: (line: string) => void;
+}
+
+/** The realtime service; mounted by the gateway below /realtime/v1. The gateway has checked the API key: `role` is its role. */
+export interface Realtime {
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, role: string): void;
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    target: { path: string; role: string; origin: string },
+  ): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const SWEEP_MS = 15_000;
+const PRUNE_MS = 60 * 60_000;
+
+/** Starts the service. Throws when the database cannot be reached. */
+export async function startRealtime(options: RealtimeOptions): Promise<Realtime> {
+  const limits = { ...LIMITS, ...options.limits };
+  const now = options.now ?? Date.now;
+  const database = createDatabase(options.urls);
+  const registry = new Registry();
+  const hub = new Hub();
+  const sockets = new Set<RealtimeSocket>();
+  const subscriptions = new SubscriptionTable(database.admin, options.onLog);
+  const feed = new Feed({
+    url: options.urls.admin,
+    database,
+    registry,
+    recordBytes: limits.recordBytes,
+    onMessage: (change) => passOn(hub, change, limits, options.onLog),
+    onGap: () => tellGap(sockets, options.onLog),
+    onLog: options.onLog,
+  });
+  const context: RealtimeContext = {
+    database,
+    feed,
+    hub,
+    registry,
+    subscriptions,
+    limits,
+    jwtSecret: options.jwtSecret,
+    now,
+    log: options.onLog,
+    users: new Users(limits, () => new RateWindow(limits.joinsPerSecond, 1000)),
+  };
+
+  // What an earlier life left: nobody listens yet.
+  await subscriptions.clear();
+  await dropSlot(options.urls.admin, SLOT);
+  const prune = () =>
+    pruneMessages(database.admin).catch((error: unknown) =>
+      options.onLog(`old messages not deleted: ${reasonOf(error)}`),
+    );
+  void prune();
+  const pruning = setInterval(() => void prune(), PRUNE_MS).unref();
+  const sweeping = setInterval(() => {
+    for (const socket of sockets) socket.sweep(now());
+  }, SWEEP_MS).unref();
+
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: limits.frameBytes,
+    perMessageDeflate: false,
+    clientTracking: false,
+  });
+
+  return {
+    upgrade(request, socket, head, role) {
+      const url = new URL(request.url ?? "/", "http://realtime");
+      const headersJson = JSON.stringify(request.headers);
+      const version: Version = url.searchParams.get("vsn")?.startsWith("2.") ? "2.0.0" : "1.0.0";
+      const identity: Identity = identityOfKey(role);
+      server.handleUpgrade(request, socket, head, (ws: WebSocket) => {
+        const connection = new RealtimeSocket(ws, context, { version, headersJson, identity });
+        sockets.add(connection);
+        ws.once("close", () => sockets.delete(connection));
+      });
+    },
+    async handle(request, response, target) {
+      const { path, role, origin } = target;
+      await answerHttp(context, request, response, { path, origin, key: identityOfKey(role) });
+    },
+    async stop() {
+      clearInterval(pruning);
+      clearInterval(sweeping);
+      // 1012: the service restarts; clients come back by themselves.
+      for (const socket of sockets) socket.close(1012, "");
+      for (const socket of sockets) socket.terminate();
+      await feed.stop().catch(() => undefined);
+      await subscriptions.settled();
+      await database.stop();
+    },
+  };
+}
+
+/** A committed row of realtime.messages goes to the members of its topic (replication_connection.ex). */
+function passOn(hub: Hub, change: Change, limits: Limits, log: (line: string) => void): void {
+  if (change.action !== "INSERT") return;
+  const row = new Map(change.relation.columns.map(({ name }, i) => [name, change.row?.[i]]));
+  const [topic, event, id] = ["topic", "event", "id"].map((name) => row.get(name));
+  const binary = row.get("binary_payload");
+  const json = row.get("payload");
+  if (row.get("extension") !== "broadcast" || !topic || !event) return;
+  let message: UserBroadcast;
+  // bytea comes as \x and hex digits.
+  if (binary) message = { event, encoding: "binary", body: Buffer.from(binary.slice(2), "hex") };
+  else if (json) message = { event, encoding: "json", body: Buffer.from(json) };
+  else {
+    log("UnableToBroadcastChanges: payload_missing");
+    return;
+  }
+  if (message.body.length > limits.payloadBytes) {
+    log("UnableToBroadcastChanges: payload_size_exceeded");
+    return;
+  }
+  hub.broadcast(topic, row.get("private") === "t", message, { meta: { id } });
+}
+
+function tellGap(sockets: Iterable<RealtimeSocket>, log: (line: string) => void): void {
+  log("replication: the slot was lost, changes are missing");
+  for (const socket of sockets) {
+    for (const channel of socket.channels) {
+      if (!channel.listensToChanges) continue;
+      channel.system(
+        "postgres_changes",
+        "error",
+        "Changes were lost while the database was away; read again",
+      );
+      channel.system("postgres_changes", "ok", "Subscribed to PostgreSQL");
+    }
+  }
+}

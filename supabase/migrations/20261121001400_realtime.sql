@@ -1,0 +1,47 @@
+-- Realtime: who may join which private topic, and the broadcast of every event of an agent.
+-- Changes of tables (postgres_changes) need no more than the publication (…_telemetry) and the tables' own policies.
+--
+-- Private topics: `agent:<agentId>` is its owner's, `user:<uid>` that user's. On both they may also send broadcasts and be
+-- present; nobody else may read or write there, and no other private topic is open to anyone.
+
+-- Whether `topic` is the caller's: their own, or that of an agent of theirs. Called by the policies below.
+-- An invoker's function: the agent is looked up under its own row-level security.
+create function private.owns_topic(topic text) returns boolean
+language sql stable set search_path = ''
+return case
+  when topic like 'user:%' then topic = 'user:' || (select auth.uid())::text
+  when topic like 'agent:%' then exists (
+    select from public.agents a
+    where a.id = substr(topic, length('agent:') + 1) and a.user_id = (select auth.uid()))
+  else false
+end;
+revoke execute on function private.owns_topic(text) from public, anon;
+grant execute on function private.owns_topic(text) to authenticated;
+comment on function private.owns_topic(text) is 'Whether a private Realtime topic is the caller''s.';
+
+-- Realtime asks these with the caller's claims and the topic set: a row is looked for to read, inserted to write.
+create policy "owners can read their topics" on realtime.messages for select to authenticated
+  using (extension in ('broadcast', 'presence') and (select private.owns_topic(realtime.topic())));
+create policy "owners can write to their topics" on realtime.messages for insert to authenticated
+  with check (extension in ('broadcast', 'presence') and (select private.owns_topic(realtime.topic())));
+
+-- The default replica identity (the primary key) is what Realtime needs of every published table: an UPDATE then carries
+-- the key as its old record, a DELETE the key alone, which is all that may be shown of a row under row-level security.
+
+-- Sends each event of an agent, as its row reads in REST, to the agent's topic and to its owner's.
+-- Definer: realtime.messages is open to nobody who may cause an event. Never fails the write that it speaks of:
+-- realtime.send() turns its own errors into warnings, and so does this function.
+create function private.tg_agent_events__broadcast() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform realtime.send(to_jsonb(new), new.event_type, topic, true)
+  from unnest(array['agent:' || new.agent_id, 'user:' || new.user_id]) as topic;
+  return null;
+exception when others then
+  raise warning 'launchpad: event % was not broadcast: %', new.id, sqlerrm;
+  return null;
+end
+$$;
+create trigger _900_broadcast after insert on public.agent_events
+  for each row execute function private.tg_agent_events__broadcast();
+revoke execute on function private.tg_agent_events__broadcast() from public;
