@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jwtVerify } from "jose";
-import { createRoleTokens, mintRoleToken, roleOfToken } from "./tokens.ts";
+import { createRoleTokens, judgeToken, mintRoleToken, roleOfToken } from "./tokens.ts";
 
 const SECRET = "a-secret-of-at-least-thirty-two-characters";
 const NOW = Date.UTC(2026, 0, 1);
@@ -31,5 +31,20 @@ test("a token is used again until half its life is over", () => {
 test("garbage has no role", () => {
   for (const token of ["", "a", "a.b", "a.b.c", "a.b.c.d", `${mintRoleToken("anon", SECRET, NOW, 9)}.x`]) {
     assert.equal(roleOfToken(token, SECRET, NOW), undefined);
+  }
+});
+
+test("a JWT is judged by its signature alone; what is no JWT is not judged", () => {
+  const token = mintRoleToken("anon", SECRET, NOW, 9);
+  assert.deepEqual(judgeToken(token, SECRET), { genuine: true, claims: { role: "anon" } });
+  assert.equal(judgeToken(token, `${SECRET}.`)?.genuine, false);
+  const [head, payload] = token.split(".");
+  for (const forged of [`${head}.${payload}.`, `${head}.${payload}.AAAA`]) {
+    assert.equal(judgeToken(forged, SECRET)?.genuine, false);
+  }
+  const none = Buffer.from('{"alg":"none"}').toString("base64url");
+  assert.equal(judgeToken(`${none}.${payload}.`, SECRET)?.genuine, false);
+  for (const garbage of ["", "a", "a.b", "a.b.c", "sb_publishable_x", `${token}.x`, "e".repeat(9000)]) {
+    assert.equal(judgeToken(garbage, SECRET), undefined);
   }
 });

@@ -17,23 +17,30 @@ export async function serveInProcess(
   handler: FetchHandler,
   target: { origin: string; path: string; authorization?: string },
 ): Promise<void> {
+  await reply(response, await handler(fetchRequest(request, target)));
+}
+
+/** The request as a fetch handler sees it; with `body` where the caller has read it already. */
+export function fetchRequest(
+  request: IncomingMessage,
+  target: { origin: string; path: string; authorization?: string },
+  body?: string,
+): Request {
   const list = requestHeaders(request, target.authorization);
   const headers = new Headers();
   for (let i = 0; i < list.length; i += 2) {
     if (list[i]!.toLowerCase() !== "transfer-encoding") headers.append(list[i]!, list[i + 1]!);
   }
   const hasBody = request.method !== "GET" && request.method !== "HEAD";
-  const answer = await handler(
-    new Request(new URL(target.path, target.origin), {
-      method: request.method ?? "GET",
-      headers,
-      ...(hasBody ? { body: Readable.toWeb(request) as ReadableStream, duplex: "half" } : {}),
-    }),
-  );
-  await reply(response, answer);
+  return new Request(new URL(target.path, target.origin), {
+    method: request.method ?? "GET",
+    headers,
+    ...(hasBody ? { body: body ?? (Readable.toWeb(request) as ReadableStream), duplex: "half" } : {}),
+  });
 }
 
-async function reply(response: ServerResponse, answer: Response): Promise<void> {
+/** Answers the client with a handler's answer. */
+export async function reply(response: ServerResponse, answer: Response): Promise<void> {
   const list: string[] = [];
   for (const [name, value] of answer.headers) {
     if (!name.startsWith("access-control-")) list.push(name, value);

@@ -37,6 +37,8 @@ export interface ProxyOptions {
   onDown: () => void;
   /** Answers the client when its body is longer than allowed. */
   onTooLarge: () => void;
+  /** Sees the upstream's answer as it passes; may listen to its data, must not hold it. */
+  onAnswer?: (answer: IncomingMessage) => void;
 }
 
 /**
@@ -90,6 +92,7 @@ function forward(incoming: IncomingMessage, response: ServerResponse, options: P
     incoming.resume();
     return;
   }
+  options.onAnswer?.(incoming);
   const headers: HeaderList = responseHeaders(incoming, options.cors);
   response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, headers);
   incoming.pipe(response);

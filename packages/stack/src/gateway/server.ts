@@ -20,6 +20,8 @@ import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { headerOf, refuse, sendHtml, sendJson } from "./replies.ts";
 import { type Route, routeOf } from "./routes.ts";
+import { createSecurityWatch } from "./security.ts";
+import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
 
 const MiB = 1024 * 1024;
@@ -54,6 +56,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const rest = createUpstream(parts.rest);
   const agents = createUpstream(parts.agents);
   const functions = new Map<string, Upstream>();
+  const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, rest: parts.rest, tokenFor });
+  const signIn = createSignInGuard(watch);
   const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
@@ -71,6 +75,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         each?.closeAllConnections();
       }
       for (const { agent } of [rest, agents, ...functions.values()]) agent.destroy();
+      watch.close();
     },
   };
 
@@ -150,6 +155,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       ...(authorization === undefined ? {} : { authorization }),
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
+      ...(route.kind === "rest" ? { onAnswer: (answer) => watch.answered(request, route, answer) } : {}),
     });
   }
 
@@ -171,6 +177,10 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     };
     if (request.method === "POST" && route.path.split("?")[0] === "/auth/v1/authorize") {
       return await authorizeByPost(request, response, handler, target);
+    }
+    if (isPasswordSignIn(request.method, route.path)) {
+      const unavailable = () => refuse(request, response, route, "unavailable");
+      return await signIn(request, response, handler, target, unavailable);
     }
     await serveInProcess(request, response, handler, target);
   }
@@ -195,6 +205,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     route: Route,
     needsKey: boolean,
   ): string | undefined | false {
+    watch.look(request, route);
     const check = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
     if (check.status === "unknown") {
       refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });

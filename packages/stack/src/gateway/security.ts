@@ -1,0 +1,182 @@
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { type ApiRole, judgeToken } from "../tokens.ts";
+import type { Address } from "./proxy.ts";
+import { headerOf } from "./replies.ts";
+import type { Route } from "./routes.ts";
+
+/** Whether an account's sign-in is locked, and for how many more seconds. */
+export interface Lock {
+  locked: boolean;
+  retry_after: number;
+}
+
+/** What the gateway tells the database of security (migration security_events): sign-ins, forged tokens, refusals. */
+export interface SecurityWatch {
+  /** Looks at a request's tokens; a forged one is reported. Never delays the request. */
+  look(request: IncomingMessage, route: Route): void;
+  /** Looks at an answer of PostgREST: what it refused was rolled back and left no trace in SQL. Never delays it. */
+  answered(request: IncomingMessage, route: Route, answer: IncomingMessage): void;
+  /** Asked before a password is checked. Throws when the database does not answer. */
+  beginSignIn(request: IncomingMessage, email: string): Promise<Lock>;
+  /** Told after a password was checked. Throws when the database does not answer. */
+  endSignIn(request: IncomingMessage, email: string, ok: boolean): Promise<Lock>;
+  close(): void;
+}
+
+export interface SecurityWatchOptions {
+  jwtSecret: string;
+  rest: () => Address | undefined;
+  tokenFor: (role: ApiRole) => string;
+}
+
+interface Report {
+  kind: "forged_token" | "denied";
+  method: string;
+  path: string;
+  ip: string;
+  user_agent: string;
+  count: number;
+  [fact: string]: unknown;
+}
+
+/** Different reports that may wait; beyond that, new ones are dropped: the database coalesces them anyway. */
+const MOST_PENDING = 500;
+const MOST_BODY = 4096;
+const TIMEOUT_MS = 3000;
+
+/**
+ * Starts the watch. Reports are sent one batch at a time; repeats that come meanwhile are counted together, so that a
+ * flood of forged tokens costs the database a few calls a second at most.
+ */
+export function createSecurityWatch({ jwtSecret, rest, tokenFor }: SecurityWatchOptions): SecurityWatch {
+  const agent = new Agent({ keepAlive: true, maxSockets: 4, timeout: 4000 });
+  const pending = new Map<string, Report>();
+  let sending = false;
+  let closed = false;
+
+  function report(key: string, made: () => Omit<Report, "count">): void {
+    const known = pending.get(key);
+    if (known) known.count += 1;
+    else if (pending.size < MOST_PENDING && !closed) pending.set(key, { ...made(), count: 1 } as Report);
+    if (!sending) void send();
+  }
+
+  async function send(): Promise<void> {
+    sending = true;
+    try {
+      while (pending.size > 0 && !closed) {
+        const reports = [...pending.values()];
+        pending.clear();
+        await rpc("record_security_reports", { reports });
+      }
+    } catch {
+      // The database is away: what was seen meanwhile is not kept. Requests fare no better then.
+    } finally {
+      sending = false;
+    }
+  }
+
+  function rpc<T>(name: string, args: object): Promise<T> {
+    const address = rest();
+    if (!address) return Promise.reject(new Error("PostgREST is down"));
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const outgoing = httpRequest({
+      ...address,
+      agent,
+      method: "POST",
+      path: `/rpc/${name}`,
+      timeout: TIMEOUT_MS,
+      headers: { authorization: `Bearer ${tokenFor("service_role")}`, "content-type": "application/json" },
+    });
+    outgoing.on("timeout", () => outgoing.destroy(new Error("PostgREST does not answer")));
+    outgoing.on("error", reject);
+    outgoing.on("response", async (answer) => {
+      try {
+        let text = "";
+        for await (const chunk of answer.setEncoding("utf8")) text += chunk;
+        if (answer.statusCode !== 200) reject(new Error(`${name} answered ${answer.statusCode}`));
+        else resolve(JSON.parse(text) as T);
+      } catch (error) {
+        reject(error);
+      }
+    });
+    outgoing.end(JSON.stringify(args));
+    return promise;
+  }
+
+  return {
+    look(request, route) {
+      for (const token of tokensOf(request)) {
+        const judged = judgeToken(token, jwtSecret);
+        if (judged?.genuine !== false) continue;
+        const { sub, role } = judged.claims;
+        const facts = factsOf(request, route);
+        report(`forged ${sub} ${role} ${facts.ip}`, () => ({ kind: "forged_token", sub, role, ...facts }));
+      }
+    },
+
+    answered(request, route, answer) {
+      const status = answer.statusCode ?? 0;
+      if (route.kind !== "rest" || ![401, 403, 422, 429].includes(status)) return;
+      const judged = judgeToken(bearerOf(request) ?? "", jwtSecret);
+      const userId = judged?.genuine ? judged.claims.sub : undefined;
+      // Without a user it is a visitor who forgot to sign in.
+      if (typeof userId !== "string") return;
+      let text = "";
+      answer.on("data", (chunk: Buffer) => {
+        if (text.length < MOST_BODY) text += chunk.toString("utf8");
+      });
+      answer.once("end", () => {
+        const { code, message } = errorOf(text);
+        // RPCs of users record their own refusals, in the transaction that answers.
+        if (code === undefined || (route.path.startsWith("/rpc/") && code !== "42501")) return;
+        const facts = factsOf(request, route);
+        report(`denied ${userId} ${code}`, () => ({
+          kind: "denied",
+          user_id: userId,
+          code,
+          message,
+          ...facts,
+        }));
+      });
+    },
+
+    beginSignIn: (request, email) => rpc<Lock>("begin_sign_in", { email, ...clientOf(request) }),
+    endSignIn: (request, email, ok) => rpc<Lock>("record_auth_attempt", { email, ok, ...clientOf(request) }),
+
+    close() {
+      closed = true;
+      agent.destroy();
+    },
+  };
+}
+
+function clientOf(request: IncomingMessage): { ip: string; user_agent: string } {
+  const ip = (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+  return { ip, user_agent: (headerOf(request, "user-agent") ?? "").slice(0, 500) };
+}
+
+function factsOf(request: IncomingMessage, route: Route) {
+  const path = "path" in route ? (request.url ?? "/").split("?")[0]! : "/";
+  return { method: request.method ?? "GET", path: path.slice(0, 200), ...clientOf(request) };
+}
+
+function bearerOf(request: IncomingMessage): string | undefined {
+  return /^bearer\s+(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+}
+
+function tokensOf(request: IncomingMessage): string[] {
+  const key = headerOf(request, "apikey");
+  return [bearerOf(request), key].filter((token) => token?.startsWith("ey") === true) as string[];
+}
+
+function errorOf(text: string): { code?: string; message?: string } {
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body !== "object" || body === null) return {};
+    const { code, message } = body as Record<string, unknown>;
+    return typeof code === "string" ? { code, message: String(message ?? "").slice(0, 200) } : {};
+  } catch {
+    return {}; // longer than kept, or not PostgREST's: nothing to learn from
+  }
+}
