@@ -247,7 +247,7 @@ describe("controller and SQL", () => {
       maxDelayMs: 5,
       send: async (rows) => {
         await database.ingestLogs(rows);
-        if (random() < 0.5) throw new DatabaseError("unreachable", "the answer was lost");
+        if (random() < 0.1) throw new DatabaseError("unreachable", "the answer was lost");
       },
     });
     for (let sequence = 1; sequence <= 100; sequence += 1) {
