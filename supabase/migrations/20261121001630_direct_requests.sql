@@ -120,8 +120,9 @@ notify pgrst, 'reload config';
 
 -- Adds reads that a gateway let through to the bucket of direct queries: {"<user id>": n, …} → the same keys with
 -- {limit, used, reset}. Called by the embedded stack's gateway, some times a second for all users together.
+-- Definer: service_role has no rights on private tables.
 create function private.count_reads(reads jsonb) returns jsonb
-language sql volatile set search_path = '' as $$
+language sql volatile security definer set search_path = '' as $$
   with l as (
     select x.max_requests, x.window_seconds,
       to_timestamp(floor(extract(epoch from now()) / x.window_seconds) * x.window_seconds) as starts
@@ -138,6 +139,14 @@ language sql volatile set search_path = '' as $$
     'reset', extract(epoch from l.starts)::bigint + l.window_seconds)), '{}')
   from counted c, l
 $$;
+grant execute on function private.count_reads(jsonb) to service_role;
+
+create function public.count_reads(reads jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.count_reads(reads); end $$;
+revoke execute on function public.count_reads(jsonb) from public, anon, authenticated;
+grant execute on function public.count_reads(jsonb) to service_role;
+comment on function public.count_reads(jsonb) is 'Gateway: adds direct reads to their users'' budgets.';
 
 -- Auth requests by e-mail address, counted by a gateway of ours. The address itself is not kept. Unlogged, as rate_counters.
 create unlogged table private.auth_counters (
@@ -153,8 +162,9 @@ language sql immutable set search_path = ''
 return extensions.digest(lower(btrim(email)), 'sha256');
 
 -- Counts one auth request for an address → {limit, remaining (negative: over), reset}.
+-- Definer: as above.
 create function private.count_auth_request(email text) returns jsonb
-language sql volatile set search_path = '' as $$
+language sql volatile security definer set search_path = '' as $$
   with l as (
     select x.max_requests, x.window_seconds,
       to_timestamp(floor(extract(epoch from now()) / x.window_seconds) * x.window_seconds) as starts
@@ -171,6 +181,14 @@ language sql volatile set search_path = '' as $$
     'reset', extract(epoch from l.starts)::bigint + l.window_seconds)
   from l, counted c
 $$;
+grant execute on function private.count_auth_request(text) to service_role;
+
+create function public.count_auth_request(email text) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.count_auth_request(email); end $$;
+revoke execute on function public.count_auth_request(text) from public, anon, authenticated;
+grant execute on function public.count_auth_request(text) to service_role;
+comment on function public.count_auth_request(text) is 'Gateway: counts an auth request for an e-mail address.';
 
 -- Auth requests of an account in this hour: those a gateway of ours counted, else (hosted) the sessions begun.
 create or replace function private.auth_requests_last_hour(of_user uuid) returns integer

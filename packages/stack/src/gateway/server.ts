@@ -16,6 +16,10 @@ import {
   upstreamAuthorization,
 } from "./credentials.ts";
 import { type FetchHandler, serveInProcess } from "./in-process.ts";
+import { type AuthCounted, withAuthLimit } from "./limits/auth-limit.ts";
+import { refuseRest } from "./limits/rest-guard.ts";
+import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
+import { createServiceRpc } from "./limits/service-rpc.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { headerOf, refuse, sendHtml, sendJson } from "./replies.ts";
@@ -58,6 +62,15 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const functions = new Map<string, Upstream>();
   const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, rest: parts.rest, tokenFor });
   const signIn = createSignInGuard(watch);
+  const { jwtSecret } = parts.keys;
+  const service = createServiceRpc(parts.rest, tokenFor);
+  const limit = createRestLimit({
+    count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
+  });
+  const authLimit = {
+    count: (email: string) => service.call<AuthCounted>("count_auth_request", { email }),
+    jwtSecret,
+  };
   const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
@@ -76,6 +89,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       }
       for (const { agent } of [rest, agents, ...functions.values()]) agent.destroy();
       watch.close();
+      limit.close();
+      service.close();
     },
   };
 
@@ -104,6 +119,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       case "rest": {
         const authorization = authorize(request, response, route, true);
         if (authorization === false) return;
+        if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
         return pass(request, response, route, rest, route.path, "replace", 64 * MiB, authorization);
       }
       case "auth":
@@ -166,8 +182,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   ): Promise<void> {
     const authorization = authorize(request, response, route, route.needsKey);
     if (authorization === false) return;
-    const handler = parts.platform();
-    if (!handler) return refuse(request, response, route, "unavailable");
+    const platform = parts.platform();
+    if (!platform) return refuse(request, response, route, "unavailable");
+    const handler = route.kind === "auth" ? withAuthLimit(platform, authLimit) : platform;
     if (Number(request.headers["content-length"] ?? 0) > 512 * MiB)
       return refuse(request, response, route, "too_large");
     const target = {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { DataDir } from "../data-dir.ts";
 import { findFunctions } from "../functions/discover.ts";
 import { startGateway } from "../gateway/server.ts";
-import type { StackKeys } from "../keys.ts";
+import { respondSecret, type StackKeys } from "../keys.ts";
 import type { Logs } from "../logs.ts";
 import { createMailbox } from "../mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "../platform/platform.ts";
@@ -18,9 +18,10 @@ import { type Exit, endGroup } from "../supervise/child.ts";
 import type { EndOrder, Guardian } from "../supervise/guardian.ts";
 import { startTimeOf } from "../supervise/process-table.ts";
 import type { ServiceSpec } from "../supervise/supervisor.ts";
-import { putWebhookTarget } from "../vault.ts";
+import { putRespondTarget, putWebhookTarget } from "../vault.ts";
 import { startCronWorker } from "../workers/cron-worker.ts";
 import { startNetWorker } from "../workers/net-worker.ts";
+import { type PulseOptions, startPulse } from "../workers/pulse.ts";
 import { startController } from "./controller.ts";
 import { startFunction } from "./functions.ts";
 
@@ -55,6 +56,26 @@ const HOST = "127.0.0.1";
 
 function isLoginRole(role: string): role is LoginRole {
   return LOGIN_ROLES.some((known) => known === role);
+}
+
+/** How each part of the platform is asked whether it works. */
+function probesOf(live: Live, { state, health }: PlanContext): PulseOptions["probes"] {
+  const running = async (service: string) => ({ ok: health()[service] === "running" });
+  const served = async (path: string) => {
+    const answer = await live.platform?.handler(new Request(new URL(path, state.gatewayUrl)));
+    return { ok: answer !== undefined && answer.status < 500 };
+  };
+  return {
+    auth: () => served("/auth/v1/settings"),
+    storage: () => served("/storage/v1/bucket"),
+    realtime: () => running("realtime"),
+    async edge_functions() {
+      const address = live.functions.get("api");
+      if (!address) return { ok: false };
+      const url = `http://${address.host}:${address.port}/api/health`;
+      return { ok: (await fetch(url, { method: "OPTIONS" })).ok };
+    },
+  };
 }
 
 /**
@@ -121,9 +142,13 @@ export function planServices(context: PlanContext): ServiceSpec[] {
 
   const schema: ServiceSpec = {
     name: "schema",
-    needs: ["postgres"],
+    needs: ["postgres", "gateway"],
     async start() {
       await prepareDatabase(live.postgres!);
+      await putRespondTarget(state.dbUrl, {
+        functionsUrl: `${state.gatewayUrl}/functions/v1`,
+        respondSecret: respondSecret(keys),
+      });
       return { stop: async () => {} };
     },
   };
@@ -193,6 +218,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
           onLog,
           connectionFor: (role, database) => (isLoginRole(role) ? server.url(role, database) : undefined),
         }),
+        startPulse({ url: server.superuserUrl, onLog, probes: probesOf(live, context) }),
       ];
       await Promise.all(started.map(({ ready }) => ready));
       return {

@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { mintRoleToken } from "../../tokens.ts";
+import { withAuthLimit } from "./auth-limit.ts";
+import { changesEveryRow } from "./rest-guard.ts";
+import { type Counted, createRestLimit } from "./rest-limit.ts";
+
+describe("a change without a filter", () => {
+  for (const [method, target, refused] of [
+    ["DELETE", "/agents", true],
+    ["PATCH", "/agents?select=id&limit=1&order=id&columns=name", true],
+    ["DELETE", "/agents?id=eq.1", false],
+    ["PATCH", "/agents?or=(id.eq.1,id.eq.2)", false],
+    ["DELETE", "/rpc/x", false],
+    ["GET", "/agents", false],
+    ["POST", "/agents", false],
+  ] as const) {
+    test(`${method} ${target}`, () => assert.equal(changesEveryRow(method, target), refused));
+  }
+});
+
+describe("the budget of direct reads", () => {
+  const USER = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
+  const OTHER = "11111111-7425-40de-944b-e07fc1f90ae7";
+
+  function counter(limit: number) {
+    const used: Record<string, number> = {};
+    const state = { limit, down: false, used, calls: 0 };
+    const count = async (reads: Record<string, number>): Promise<Record<string, Counted>> => {
+      state.calls += 1;
+      if (state.down) throw new Error("down");
+      for (const [user, n] of Object.entries(reads)) used[user] = (used[user] ?? 0) + n;
+      return Object.fromEntries(
+        Object.keys(reads).map((user) => [user, { limit: state.limit, used: used[user] ?? 0, reset: 60 }]),
+      );
+    };
+    return { state, count };
+  }
+
+  test("is counted together, refused when spent, per user, and a raised limit counts", async () => {
+    const { state, count } = counter(10);
+    const limit = createRestLimit({ count, now: () => 0, flushMs: 60_000 });
+    for (let i = 0; i < 4; i++) limit.read(USER);
+    await limit.flush();
+    assert.deepEqual([state.calls, state.used[USER]], [1, 4]);
+    for (let i = 0; i < 6; i++) assert.equal(limit.read(USER)?.allowed, true);
+    assert.equal(limit.read(USER)?.allowed, false, "the eleventh, before SQL has heard of the tenth");
+    await limit.flush();
+    assert.equal(state.used[USER], 10, "a refused read is not counted");
+    assert.equal(limit.read(USER)?.allowed, false);
+    assert.equal(limit.read(OTHER)?.allowed, true);
+    state.limit = 20;
+    await limit.flush();
+    assert.equal(limit.read(USER)?.allowed, true);
+    limit.close();
+  });
+
+  test("writes that SQL counted are part of it", async () => {
+    const { state, count } = counter(10);
+    const limit = createRestLimit({ count, now: () => 0, flushMs: 60_000 });
+    state.used[USER] = 9;
+    limit.read(USER);
+    await limit.flush();
+    assert.equal(limit.read(USER)?.allowed, false);
+    limit.close();
+  });
+
+  test("a new window is a new budget; a database that is away refuses nobody", async () => {
+    const { state, count } = counter(1);
+    let now = 0;
+    const limit = createRestLimit({ count, now: () => now, flushMs: 60_000 });
+    limit.read(USER);
+    await limit.flush();
+    assert.equal(limit.read(USER)?.allowed, false);
+    now = 60_000;
+    assert.notEqual(limit.read(USER)?.allowed, false);
+    state.down = true;
+    await limit.flush();
+    for (let i = 0; i < 5; i++) assert.notEqual(limit.read(USER)?.allowed, false);
+    limit.close();
+  });
+});
+
+describe("the limit of auth requests", () => {
+  const secret = "a secret of thirty-two characters!";
+  const passed: string[] = [];
+  let left = 2;
+  const counted: string[] = [];
+  const handler = withAuthLimit(
+    async (request) => {
+      passed.push(await request.text());
+      return Response.json({ ok: true });
+    },
+    {
+      jwtSecret: secret,
+      now: () => 1_000,
+      count: async (email) => {
+        counted.push(email);
+        return { limit: 2, remaining: --left, reset: 61 };
+      },
+    },
+  );
+  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+    handler(new Request(`http://x/auth/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
+
+  test("counts by address, tells what is left, then refuses in Auth's own form", async () => {
+    const body = { email: "a@example.com", password: "p" };
+    const first = await post("token?grant_type=password", body);
+    assert.equal(first.headers.get("supabase-auth-rate-limit"), "1");
+    assert.deepEqual(passed, [JSON.stringify(body)]);
+    await post("otp", body);
+    const third = await post("recover", body);
+    assert.equal(third.status, 429);
+    assert.equal(third.headers.get("retry-after"), "60");
+    assert.deepEqual(await third.json(), {
+      code: 429,
+      error_code: "over_request_rate_limit",
+      msg: "Request rate limit reached",
+    });
+    assert.equal(passed.length, 2);
+  });
+
+  test("leaves alone what names no address, is no guess, or comes with the secret key", async () => {
+    const before = counted.length;
+    await post("token?grant_type=refresh_token", { refresh_token: "x" });
+    await post("logout", { email: "a@example.com" });
+    await post("otp", "{");
+    const authorization = `Bearer ${mintRoleToken("service_role", secret, 1_000, 60)}`;
+    assert.equal((await post("otp", { email: "a@example.com" }, { authorization })).status, 200);
+    assert.equal(counted.length, before);
+  });
+});
