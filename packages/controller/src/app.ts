@@ -67,6 +67,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       spoolBytes: config.spoolBytes,
       metricsSeconds: config.metricsSeconds,
     });
+    const listening = { port: config.port };
     const controller = new Controller({
       worker: state.worker,
       database,
@@ -79,7 +80,12 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       leaseSeconds: config.leaseSeconds,
       concurrency: config.concurrency,
       urlOf: (agentId) => config.agentUrlTemplate.replaceAll("{agentId}", agentId),
-      describe: async () => ({ cluster: cluster.kind, version: VERSION, ...(await cluster.probe()) }),
+      describe: async () => ({
+        cluster: cluster.kind,
+        version: VERSION,
+        url: `http://${config.host}:${listening.port}`,
+        ...(await cluster.probe()),
+      }),
       onClaim: instruments.onClaim,
       onPass: instruments.onPass,
       onPhase: instruments.onPhase,
@@ -105,6 +111,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       listen(server, config.port, config.host, "LAUNCHPAD_PORT"),
       listen(ingress.server, config.ingressPort, config.host, "LAUNCHPAD_INGRESS_PORT"),
     ]);
+    listening.port = port;
     controller.start();
     telemetry.start();
     log.info("started", { worker: state.worker, port, ingressPort, cluster: cluster.kind });

@@ -5,7 +5,7 @@ import type { Claim, Database, DeploymentReport } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { type Decision, decide, type Limits } from "./decide.ts";
-import { type Held, hold, isNews, noteAccepted, reportKey } from "./held.ts";
+import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
 import { observe } from "./observe.ts";
 
 export interface ReconcilerOptions {
@@ -134,7 +134,7 @@ export class Reconciler {
 
   async #announce(held: Held, report: DeploymentReport | undefined): Promise<boolean> {
     if (report === undefined) return true;
-    if (report.phase === undefined && reportKey(report) === held.reported) return true;
+    if (report.phase === undefined && !isWorthSaying(held, report)) return true;
     return await this.#report(held, report);
   }
 
@@ -165,6 +165,7 @@ export class Reconciler {
       case "transition_refused":
         // The database holds another truth of this generation; said again it would be refused again.
         held.reported = reportKey(report);
+        held.reportedLatencyMs = report.application?.responseTimeMs;
         if (report.phase !== undefined) held.desired.observedGeneration = held.desired.generation;
         this.#options.claimNow();
         return true;

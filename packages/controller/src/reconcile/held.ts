@@ -1,3 +1,4 @@
+import { isNewLatency } from "../cluster/latency.ts";
 import type { Claim, Condition, DeploymentReport, TerminalPhase } from "../contract.ts";
 import type { Desired } from "./decide.ts";
 import { templateOf } from "./template.ts";
@@ -10,6 +11,7 @@ export interface Held {
   conditions: readonly Condition[];
   /** The last accepted report, to say nothing twice. */
   reported: string | undefined;
+  reportedLatencyMs: number | null | undefined;
   /** The lease may be gone: it must be proved by a report before the next action. */
   verify: boolean;
   /** Passes in a row that ended in an error. */
@@ -39,6 +41,7 @@ export function hold(claim: Claim, before?: Held): Held {
     },
     conditions: before?.conditions ?? [],
     reported: undefined,
+    reportedLatencyMs: undefined,
     verify: false,
     faults: 0,
     repeatAt: before?.repeatAt,
@@ -54,6 +57,7 @@ export function isNews(held: Held | undefined, claim: Claim): boolean {
 /** Notes an accepted report. */
 export function noteAccepted(held: Held, report: DeploymentReport, phase: string): void {
   held.reported = reportKey(report);
+  held.reportedLatencyMs = report.application?.responseTimeMs;
   held.conditions = report.conditions ?? held.conditions;
   held.desired.phase = phase;
   if (report.phase !== undefined && TERMINAL.has(report.phase)) {
@@ -61,7 +65,15 @@ export function noteAccepted(held: Held, report: DeploymentReport, phase: string
   }
 }
 
-/** What makes a report worth sending: all but the response time, which never stands still. */
+/** Whether a report without a phase says anything that the last one did not. */
+export function isWorthSaying(held: Held, report: DeploymentReport): boolean {
+  return (
+    reportKey(report) !== held.reported ||
+    isNewLatency(report.application?.responseTimeMs, held.reportedLatencyMs)
+  );
+}
+
+/** What a report says, apart from the phase and from the response time, which never stands still. */
 export function reportKey(report: DeploymentReport): string {
   const { application, phase: _, ...rest } = report;
   return JSON.stringify({ ...rest, status: application?.status, startedAt: application?.startedAt });

@@ -1,3 +1,4 @@
+import { isNewLatency } from "../latency.ts";
 import { get } from "./probe.ts";
 
 export interface ProberOptions {
@@ -8,7 +9,7 @@ export interface ProberOptions {
   onUnready(): void;
   /** It did not answer several times in a row. */
   onDead(message: string): void;
-  /** Its health's status changed. */
+  /** Its health's status changed, or how fast it answers did by much. */
   onHealth(): void;
 }
 
@@ -29,6 +30,7 @@ export class Prober {
   readonly #options: ProberOptions;
   #timer: NodeJS.Timeout | undefined;
   #ready = false;
+  #toldMs = 0;
   #wait = FIRST_MS;
   #silent = 0;
   #silentSince = 0;
@@ -78,13 +80,18 @@ export class Prober {
   }
 
   async #look(): Promise<void> {
-    const before = this.health?.status;
+    const before = this.health;
     const answer = await get(this.#options.port, "/health", TIMEOUT_MS);
     if (answer === undefined || this.#stopped) return;
 
     const status = answer.status === 200 && !degraded(answer.body) ? "ok" : "degraded";
-    this.health = { status, responseTimeMs: Math.round(answer.milliseconds * 10) / 10 };
-    if (this.#ready && before !== status) this.#options.onHealth();
+    const responseTimeMs = Math.round(answer.milliseconds * 10) / 10;
+    this.health = { status, responseTimeMs };
+    if (!this.#ready) this.#toldMs = responseTimeMs;
+    else if (before?.status !== status || isNewLatency(responseTimeMs, this.#toldMs)) {
+      this.#toldMs = responseTimeMs;
+      this.#options.onHealth();
+    }
   }
 }
 

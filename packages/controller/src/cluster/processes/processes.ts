@@ -138,9 +138,9 @@ export class ProcessesCluster implements Cluster {
     return {
       healthy: this.#stopped === undefined,
       capacity: {
-        cpus: availableParallelism(),
-        memoryBytes: totalmem(),
-        freeMemoryBytes: freemem(),
+        cpu: availableParallelism(),
+        memory: totalmem(),
+        memoryFree: freemem(),
         replicas: this.#replicas().length,
       },
     };
