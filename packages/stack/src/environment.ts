@@ -12,6 +12,9 @@ const PROVIDER_SETTINGS = [
   "GOOGLE_GENERATIVE_AI_BASE_URL",
 ] as const;
 
+/** How agents without a deployment answer: read by the function `respond`. */
+const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND)_\w+)$/;
+
 /** What a program needs of a machine's environment to run at all and to reach the outside. */
 const MACHINE_SETTINGS = [
   "PATH",
@@ -31,7 +34,7 @@ export interface Environment {
   machine: Record<string, string>;
   /** For the functions and the controller. */
   provider: Record<string, string>;
-  /** For the functions: everything in `supabase/functions/.env`. */
+  /** For the functions: everything in `supabase/functions/.env`, and the settings of answering. */
   functions: Record<string, string>;
   /** For the controller: its own settings (LAUNCHPAD_…), where someone tunes them. */
   controller: Record<string, string>;
@@ -47,7 +50,14 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
   return {
     machine: pick(env, MACHINE_SETTINGS),
     provider,
-    functions: { ...file, ...provider },
+    functions: {
+      ...file,
+      ...pick(
+        env,
+        Object.keys(env).filter((name) => ANSWERING_SETTINGS.test(name)),
+      ),
+      ...provider,
+    },
     controller: pick(
       env,
       Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_")),

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -23,6 +23,11 @@ export function generateKeys(): StackKeys {
     secretKey: `sb_secret_${random(24)}`,
     webhookSecret: random(32),
   };
+}
+
+/** Signs the database's calls of the function `respond`; made from the webhook's secret, which never leaves this machine. */
+export function respondSecret({ webhookSecret }: Pick<StackKeys, "webhookSecret">): string {
+  return createHmac("sha256", webhookSecret).update("respond").digest("base64url");
 }
 
 /**

@@ -6,26 +6,39 @@ export interface WebhookTarget {
   webhookSecret: string;
 }
 
+/** Where the database calls the function `respond`, and how those calls are signed. */
+export interface RespondTarget {
+  functionsUrl: string;
+  respondSecret: string;
+}
+
 /**
  * Puts the webhook's target into the Vault under the names that the schema's trigger reads; writes only what differs.
  * Takes a connection URL of the role `postgres`. Throws when the database refuses.
  */
 export async function putWebhookTarget(dbUrl: string, target: WebhookTarget): Promise<void> {
+  await putSecrets(dbUrl, [
+    ["launchpad_controller_url", target.controllerUrl, "Where the controller takes webhooks"],
+    ["launchpad_webhook_secret", target.webhookSecret, "Signs the webhooks to the controller"],
+  ]);
+}
+
+/** As putWebhookTarget, for the calls of the function `respond`. */
+export async function putRespondTarget(dbUrl: string, target: RespondTarget): Promise<void> {
+  await putSecrets(dbUrl, [
+    ["launchpad_functions_url", target.functionsUrl, "Where edge functions are called"],
+    ["launchpad_respond_secret", target.respondSecret, "Signs the calls of the function respond"],
+  ]);
+}
+
+async function putSecrets(
+  dbUrl: string,
+  secrets: readonly [name: string, value: string, description: string][],
+): Promise<void> {
   const client = new pg.Client({ connectionString: dbUrl, connectionTimeoutMillis: 5000 });
   await client.connect();
   try {
-    await putSecret(
-      client,
-      "launchpad_controller_url",
-      target.controllerUrl,
-      "Where the controller takes webhooks",
-    );
-    await putSecret(
-      client,
-      "launchpad_webhook_secret",
-      target.webhookSecret,
-      "Signs the webhooks to the controller",
-    );
+    for (const [name, value, description] of secrets) await putSecret(client, name, value, description);
   } finally {
     await client.end();
   }

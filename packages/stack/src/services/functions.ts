@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Environment } from "../environment.ts";
 import { type EdgeFunction, findDeno } from "../functions/discover.ts";
-import type { StackKeys } from "../keys.ts";
+import { respondSecret, type StackKeys } from "../keys.ts";
 import type { Child } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";
 import { readyEvent, startReadyChild } from "./ready-child.ts";
@@ -68,6 +68,7 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
         SUPABASE_ANON_KEY: keys.publishableKey,
         SUPABASE_SERVICE_ROLE_KEY: keys.secretKey,
+        LAUNCHPAD_RESPOND_SECRET: respondSecret(keys),
       },
       stop: [{ signal: "SIGTERM", graceMs: 500 }],
     },

@@ -8,12 +8,15 @@ export const DEFAULT_MODELS: Record<Framework, string> = {
   google: "gemini-2.5-flash",
 };
 
+/** What a provider is called with. */
+export type ModelAccess = Pick<Config, "framework" | "provider" | "openaiApi">;
+
 /**
  * Makes the language model of an agent, importing the one provider it uses.
  * OpenAI is called by chat completions: they honour every setting (the responses API drops penalties and stop sequences),
  * and compatible servers speak them. OPENAI_API=responses switches, for models that know only that API.
  */
-export async function createLanguageModel(config: Config, model: string): Promise<LanguageModel> {
+export async function createLanguageModel(config: ModelAccess, model: string): Promise<LanguageModel> {
   const { apiKey, baseUrl: baseURL } = config.provider;
   const access = { ...(apiKey !== undefined && { apiKey }), ...(baseURL !== undefined && { baseURL }) };
   switch (config.framework) {

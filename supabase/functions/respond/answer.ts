@@ -1,0 +1,130 @@
+/** One answer by a model: streamed, with tools in a bounded loop, within time limits. */
+import { randomBytes } from "node:crypto";
+import { isStepCount, streamText } from "ai";
+import { mapModelError } from "../../../packages/agent-runtime/src/engines/model/errors.ts";
+import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
+import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/settings.ts";
+import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
+import type { Database } from "./database.ts";
+import { composePrompt } from "./prompt.ts";
+import type { Settings } from "./settings.ts";
+import type { Answer, Task } from "./task.ts";
+import { makeTools } from "./tools/index.ts";
+
+/** A model may call tools and look at their results this many times before it must answer. */
+const MAX_STEPS = 8;
+/** The longest answer that is kept. */
+const MAX_CHARACTERS = 100_000;
+
+export interface AnswerContext {
+  readonly settings: Settings;
+  readonly database: Database;
+  readonly signal: AbortSignal;
+  /** Takes each piece of text as it comes. */
+  say(text: string): void;
+}
+
+/** An attempt that failed, with what it cost. */
+export class AttemptError extends Error {
+  readonly failure: AgentError;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+
+  constructor(failure: AgentError, inputTokens: number, outputTokens: number) {
+    super(failure.message, { cause: failure });
+    this.failure = failure;
+    this.inputTokens = inputTokens;
+    this.outputTokens = outputTokens;
+  }
+}
+
+/**
+ * Asks the agent's model for its answer.
+ * @throws AttemptError with the code and message that people see; the provider's own words stay in its cause
+ */
+export async function answerByModel(task: Task, context: AnswerContext): Promise<Answer> {
+  const { settings } = context;
+  const { framework, model } = task.agent;
+  const project = settings.providers[framework];
+  const apiKey = task.apiKey ?? project.apiKey;
+  if (apiKey === undefined) {
+    const message = `No model key: store a secret named ${project.keyVariable}, or set it for the project.`;
+    throw new AttemptError(new AgentError("MODEL_UNCONFIGURED", message), 0, 0);
+  }
+
+  const silence = new AbortController();
+  let timer = setTimeout(() => silence.abort(), settings.silenceMs);
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(), settings.silenceMs);
+  };
+  const limit = AbortSignal.timeout(settings.answerMs);
+  const signal = AbortSignal.any([silence.signal, limit, context.signal]);
+  const spent = { input: 0, output: 0 };
+  const word = randomBytes(4).toString("hex");
+  const { instructions, messages } = composePrompt(task, word);
+  let text = "";
+  let finishReason = "unknown";
+  try {
+    const tools = makeTools(task, { settings, database: context.database, signal, word });
+    const result = streamText({
+      model: await createLanguageModel(
+        { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi },
+        model,
+      ),
+      instructions,
+      messages,
+      ...mapSettings(task.agent.settings as Parameters<typeof mapSettings>[0]),
+      ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
+      maxRetries: 0, // the outbox retries, and says so
+      abortSignal: signal,
+      onError: () => undefined, // comes as a part, below
+    });
+    let separate = false;
+    for await (const part of result.fullStream) {
+      heard();
+      if (part.type === "text-delta") {
+        const piece = separate && text !== "" ? `\n\n${part.text}` : part.text;
+        separate = false;
+        text += piece;
+        context.say(piece);
+        if (text.length > MAX_CHARACTERS) {
+          throw new AgentError("MODEL_BAD_RESPONSE", `${framework} did not come to an end.`);
+        }
+      } else if (part.type === "finish-step") {
+        separate = true;
+        spent.input += part.usage.inputTokens ?? 0;
+        spent.output += part.usage.outputTokens ?? 0;
+        finishReason = part.finishReason;
+      } else if (part.type === "error") {
+        throw part.error;
+      } else if (part.type === "abort") {
+        throw signal.reason;
+      }
+    }
+    signal.throwIfAborted();
+    if (text.trim() === "") throw withoutText(finishReason, framework);
+    return { content: text, model, inputTokens: spent.input, outputTokens: spent.output };
+  } catch (error) {
+    const late = silence.signal.aborted || limit.aborted;
+    throw new AttemptError(mapModelError(error, framework, late), spent.input, spent.output);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function withoutText(finishReason: string, framework: string): AgentError {
+  if (finishReason === "content-filter") {
+    return new AgentError("MODEL_REFUSED", `${framework} refused to answer this message.`);
+  }
+  const why =
+    finishReason === "length"
+      ? " Its max_tokens may be too small."
+      : finishReason === "tool-calls"
+        ? ` It was still calling tools after ${MAX_STEPS} steps.`
+        : "";
+  return new AgentError(
+    "MODEL_BAD_RESPONSE",
+    `${framework} answered without a text (${finishReason}).${why}`,
+  );
+}

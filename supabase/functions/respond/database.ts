@@ -1,0 +1,90 @@
+/** The database as the function sees it: five RPCs, called as service_role. */
+import { Buffer } from "node:buffer";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Settings } from "./settings.ts";
+import { type Answer, readTasks, type Task } from "./task.ts";
+
+const TIMEOUT_MS = 15_000;
+/** A lease outlasts two lost heartbeats. */
+export const LEASE_SECONDS = 15;
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly retryAfterSeconds?: number;
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+}
+
+export interface Database {
+  claim(most: number): Promise<Task[]>;
+  /** Renews the lease and broadcasts text. False: the lease is lost. */
+  report(task: Task, text: string, sequence: number): Promise<boolean>;
+  finish(task: Task, answer: Answer): Promise<void>;
+  /** Seconds until the next attempt; undefined when there is none. */
+  fail(task: Task, failure: Failure): Promise<number | undefined>;
+  search(task: Task, query: string, limit: number): Promise<unknown>;
+}
+
+/** Makes the client; its calls throw when the database cannot be reached or refuses. */
+export function createDatabase(settings: Settings, worker: string): Database {
+  const headers: Record<string, string> = {
+    "content-type": "application/json",
+    accept: "application/json",
+    apikey: settings.secretKey,
+    // The old key is a JWT and travels as one; the gateway makes one of the new keys.
+    ...(!settings.secretKey.startsWith("sb_") && { authorization: `Bearer ${settings.secretKey}` }),
+  };
+  const call = async (name: string, args: object): Promise<unknown> => {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), TIMEOUT_MS);
+    try {
+      const response = await fetch(`${settings.restUrl}/rpc/${name}`, {
+        method: "POST",
+        headers,
+        body: Buffer.from(JSON.stringify(args)),
+        redirect: "manual",
+        signal: deadline.signal,
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text.slice(0, 300)}`);
+      return JSON.parse(text);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  /** For what must not be lost: reports are fenced and may be repeated. */
+  const persist = async (name: string, args: object): Promise<Record<string, unknown>> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await call(name, args)) as Record<string, unknown>;
+      } catch (error) {
+        if (attempt === 4) throw error;
+        await delay(100 * 3 ** attempt);
+      }
+    }
+  };
+  const lease = (task: Task) => ({ job_id: task.jobId, lease_token: task.leaseToken });
+  return {
+    claim: async (most) =>
+      readTasks(await call("claim_replies", { worker, max_count: most, lease_seconds: LEASE_SECONDS })),
+    async report(task, text, sequence) {
+      const body = await call("report_reply", {
+        ...lease(task),
+        text,
+        sequence,
+        lease_seconds: LEASE_SECONDS,
+      });
+      return (body as { accepted?: boolean }).accepted === true;
+    },
+    async finish(task, answer) {
+      await persist("finish_reply", { ...lease(task), answer });
+    },
+    async fail(task, failure) {
+      const { retryInSeconds } = await persist("fail_reply", { ...lease(task), failure });
+      return typeof retryInSeconds === "number" ? retryInSeconds : undefined;
+    },
+    search: (task, query, limit) => call("search_conversation", { ...lease(task), query, limit }),
+  };
+}

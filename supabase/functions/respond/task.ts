@@ -1,0 +1,66 @@
+/** One answer that is wanted, as claim_replies tells it. */
+import { z } from "zod";
+
+const toolSchema = z.object({
+  name: z.string(),
+  description: z.string(),
+  inputSchema: z.record(z.string(), z.unknown()),
+  implementation: z.looseObject({
+    type: z.string(),
+    name: z.string().optional(),
+    method: z.string().nullish(),
+    url: z.string().optional(),
+    headers: z.record(z.string(), z.string()).nullish(),
+  }),
+  configuration: z.record(z.string(), z.unknown()),
+  /** The value of the secret that configuration.api_key_ref names. */
+  secret: z.string().nullish(),
+});
+
+const taskSchema = z.object({
+  jobId: z.string(),
+  leaseToken: z.string(),
+  attempt: z.number(),
+  turn: z.number(),
+  userId: z.string(),
+  conversationId: z.string(),
+  agent: z.object({
+    id: z.string(),
+    name: z.string(),
+    role: z.string().nullish(),
+    framework: z.enum(["openai", "anthropic", "google"]),
+    model: z.string(),
+    systemPrompt: z.string().nullish(),
+    settings: z.record(z.string(), z.unknown()),
+    character: z.record(z.string(), z.unknown()).nullish(),
+  }),
+  swarm: z.object({ id: z.string(), name: z.string(), members: z.array(z.string()) }).nullish(),
+  messages: z.array(
+    z.object({
+      id: z.string(),
+      /** self: the answering agent's own; agent: another agent's. */
+      role: z.enum(["self", "agent", "user"]),
+      name: z.string().nullish(),
+      content: z.string(),
+    }),
+  ),
+  tools: z.array(toolSchema),
+  /** The agent's or the user's own key for the provider. */
+  apiKey: z.string().nullish(),
+  /** Where the agent's own runtime answers; null where it is not deployed. */
+  url: z.string().nullish(),
+});
+
+export type Task = z.infer<typeof taskSchema>;
+export type TaskTool = z.infer<typeof toolSchema>;
+
+/** Reads what claim_replies returned. Throws ZodError where database and function do not fit together. */
+export const readTasks = (body: unknown): Task[] => z.array(taskSchema).parse(body);
+
+/** What answering came to. */
+export interface Answer {
+  readonly content: string;
+  readonly model: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}

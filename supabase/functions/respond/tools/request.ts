@@ -1,0 +1,94 @@
+/** A request of a tool to the outside: only to public addresses, checked and pinned for every hop, within limits. */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { isPublicAddress } from "./addresses.ts";
+import { type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
+
+export const MAX_RESPONSE_BYTES = 256 * 1024;
+const MAX_REDIRECTS = 3;
+
+export interface RequestLimits {
+  /** Hosts, or host:port, whose addresses need not be public. */
+  readonly privateHosts: readonly string[];
+  readonly signal: AbortSignal;
+  /** Whether a redirect may lead there; the first URL is the caller's to judge. */
+  mayFollow(url: URL): boolean;
+  /** Stands in for the resolver in tests. */
+  resolve?(host: string): Promise<string[]>;
+}
+
+/** A request that is not made, with a sentence for the model. */
+export class ToolError extends Error {}
+
+/**
+ * Makes the request, following redirects.
+ * @throws ToolError when it must not be made; Error when it fails
+ */
+export async function requestOutside(
+  start: URL,
+  request: ExchangeRequest,
+  limits: RequestLimits,
+): Promise<ExchangeResponse> {
+  let url = start;
+  let current = request;
+  for (let hop = 0; ; hop++) {
+    const address = await checkedAddress(url, limits);
+    const response = await exchange(url, address, current, {
+      maxBytes: MAX_RESPONSE_BYTES,
+      signal: limits.signal,
+    });
+    const location = response.headers.location;
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
+    const next = URL.parse(location, url);
+    if (!next || hop === MAX_REDIRECTS) throw new ToolError("The server redirects without end.");
+    if (!limits.mayFollow(next) || (url.protocol === "https:" && next.protocol === "http:")) {
+      throw new ToolError("The server redirects to where this tool may not go.");
+    }
+    const keepsMethod = response.status >= 307 || current.method === "GET";
+    current = {
+      method: keepsMethod ? current.method : "GET",
+      // What may be secret goes to the origin it was meant for alone.
+      headers: next.host === url.host ? current.headers : {},
+      ...(keepsMethod && { body: current.body }),
+    };
+    url = next;
+  }
+}
+
+/**
+ * The address a request may go to.
+ * @throws ToolError unless every address of the host is public (or the host is named as an exception)
+ */
+export async function checkedAddress(
+  url: URL,
+  { privateHosts, resolve = resolveHost }: Pick<RequestLimits, "privateHosts" | "resolve">,
+): Promise<string> {
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw new ToolError("Only http and https are possible.");
+  if (url.username !== "" || url.password !== "") throw new ToolError("An address must not hold a password.");
+  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+  if (port !== 80 && port !== 443 && port < 1024) throw new ToolError(`Port ${port} is not one for HTTP.`);
+  const name = url.hostname.replace(/^\[|\]$/g, "").toLowerCase();
+  const addresses = isIP(name) ? [name] : await resolve(name).catch(() => []);
+  const [first] = addresses;
+  if (first === undefined) throw new ToolError("The host is not known.");
+  const excepted = privateHosts.includes(name) || privateHosts.includes(`${name}:${port}`);
+  if (!excepted && !addresses.every(isPublicAddress))
+    throw new ToolError("The host is not on the public Internet.");
+  return first;
+}
+
+async function resolveHost(host: string): Promise<string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}
+
+/** Whether a host (and port) is on a list such as ["api.example.com", "*.example.org", "localhost:8080"]. */
+export function isListed(url: URL, list: readonly string[]): boolean {
+  const name = url.hostname.toLowerCase();
+  const port = url.port || (url.protocol === "https:" ? "443" : "80");
+  return list.some((entry) => {
+    const [host = "", wanted] = entry.toLowerCase().split(":");
+    if (wanted !== undefined && wanted !== port) return false;
+    return host.startsWith("*.") ? name.endsWith(host.slice(1)) : name === host;
+  });
+}

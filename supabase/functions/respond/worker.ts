@@ -1,0 +1,147 @@
+/** Takes waiting answers in batches and makes them, several at a time, until none waits. */
+import { type AnswerContext, AttemptError, answerByModel } from "./answer.ts";
+import type { Database, Failure } from "./database.ts";
+import { Progress } from "./progress.ts";
+import { answerByRuntime } from "./runtime.ts";
+import type { Settings } from "./settings.ts";
+import type { Answer, Task } from "./task.ts";
+
+/** Failures that another attempt may not meet. */
+const RETRYABLE = new Set([
+  "MODEL_RATE_LIMITED",
+  "MODEL_UNAVAILABLE",
+  "MODEL_TIMEOUT",
+  "MODEL_BAD_RESPONSE",
+  "AGENT_BUSY",
+  "AGENT_STOPPING",
+  "INTERNAL_ERROR",
+]);
+/** A wait longer than this is left to the database's sweep. */
+const MAX_OWN_WAIT_SECONDS = 30;
+
+export type Log = (
+  level: "INFO" | "WARN" | "ERROR",
+  message: string,
+  facts?: Record<string, unknown>,
+) => void;
+
+export class Worker {
+  readonly #settings: Settings;
+  readonly #database: Database;
+  readonly #log: Log;
+  readonly #running = new Set<Promise<void>>();
+  #claiming: Promise<void> | undefined;
+  #again = false;
+  /** More may wait than there was room for. */
+  #crowded = false;
+
+  constructor(settings: Settings, database: Database, log: Log) {
+    this.#settings = settings;
+    this.#database = database;
+    this.#log = log;
+  }
+
+  /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
+  async wake(): Promise<void> {
+    this.#again = true;
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = undefined;
+    });
+    await this.#claiming;
+    while (this.#running.size > 0) await Promise.race(this.#running);
+  }
+
+  async #claim(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      const free = this.#settings.concurrency - this.#running.size;
+      if (free <= 0) {
+        this.#crowded = true; // whoever ends looks again
+        return;
+      }
+      try {
+        const tasks = await this.#database.claim(Math.min(free, 50));
+        for (const task of tasks) this.#start(task);
+        if (tasks.length > 0) this.#again = true;
+      } catch (error) {
+        this.#log("ERROR", "Answers cannot be claimed", { cause: String(error) });
+        return;
+      }
+    }
+  }
+
+  #start(task: Task): void {
+    const work = this.#answer(task).finally(() => {
+      this.#running.delete(work);
+      if (!this.#crowded) return;
+      this.#crowded = false;
+      void this.wake();
+    });
+    this.#running.add(work);
+  }
+
+  async #answer(task: Task): Promise<void> {
+    const started = performance.now();
+    const facts = { jobId: task.jobId, agentId: task.agent.id, attempt: task.attempt, turn: task.turn };
+    const progress = new Progress(this.#database, task);
+    try {
+      const answer = await this.#attempt(task, progress);
+      await progress.close();
+      await this.#database.finish(task, answer);
+      const { inputTokens, outputTokens } = answer;
+      const milliseconds = Math.round(performance.now() - started);
+      this.#log("INFO", "Answered", { ...facts, milliseconds, inputTokens, outputTokens });
+    } catch (error) {
+      await progress.close();
+      if (progress.lost.aborted) {
+        this.#log("WARN", "The lease was lost; somebody else answers", facts);
+        return;
+      }
+      await this.#fail(task, error, facts);
+    }
+  }
+
+  #attempt(task: Task, progress: Progress): Promise<Answer> {
+    const context: AnswerContext = {
+      settings: this.#settings,
+      database: this.#database,
+      signal: progress.lost,
+      say: (text) => progress.say(text),
+    };
+    return task.url ? answerByRuntime(task, context) : answerByModel(task, context);
+  }
+
+  async #fail(task: Task, error: unknown, facts: Record<string, unknown>): Promise<void> {
+    const failure = describeFailure(error);
+    const cause = error instanceof AttemptError ? error.failure.cause : error;
+    this.#log("WARN", failure.message, {
+      ...facts,
+      code: failure.code,
+      cause: String(cause ?? "").slice(0, 500),
+    });
+    try {
+      const wait = await this.#database.fail(task, failure);
+      if (wait !== undefined && wait <= MAX_OWN_WAIT_SECONDS) {
+        setTimeout(() => void this.wake(), wait * 1000 + 20);
+      }
+    } catch (unreachable) {
+      // The lease ends by itself, and the sweep finds the job.
+      this.#log("ERROR", "A failure could not be reported", { ...facts, cause: String(unreachable) });
+    }
+  }
+}
+
+function describeFailure(error: unknown): Failure {
+  if (!(error instanceof AttemptError)) {
+    return { code: "INTERNAL_ERROR", message: "The agent failed to answer.", retryable: true };
+  }
+  const { code, message, retryAfterSeconds } = error.failure;
+  return {
+    code,
+    message,
+    retryable: RETRYABLE.has(code),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    inputTokens: error.inputTokens,
+    outputTokens: error.outputTokens,
+  };
+}
