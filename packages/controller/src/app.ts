@@ -84,6 +84,8 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         cluster: cluster.kind,
         version: VERSION,
         url: `http://${config.host}:${listening.port}`,
+        // How soon the database may expect the next word (health waits longer for a slower controller).
+        heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
         ...(await cluster.probe()),
       }),
       onClaim: instruments.onClaim,

@@ -128,5 +128,6 @@ export interface ReplicaSample {
 export interface ClusterHealth {
   healthy: boolean;
   message?: string;
+  /** nodes, replicas, and {total, used} of cpu (cores), memory and storage (bytes): what GET /api/system/metrics adds up. */
   capacity: Record<string, unknown>;
 }

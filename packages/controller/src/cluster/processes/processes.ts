@@ -1,4 +1,3 @@
-import { availableParallelism, freemem, totalmem } from "node:os";
 import { systemClock } from "../../clock.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type {
@@ -15,6 +14,7 @@ import { RESTARTS, type RestartLimits } from "../restarts.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Folders } from "./folders.ts";
 import { endLeftovers } from "./leftovers.ts";
+import { machineMeter } from "./machine.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
 
@@ -48,6 +48,7 @@ export class ProcessesCluster implements Cluster {
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
+  readonly #meter: ReturnType<typeof machineMeter>;
   #watcher: (agentId: string) => void = () => {};
   #logListener: (line: ReplicaLog) => void = () => {};
   #stopped: (() => void)[] | undefined;
@@ -56,6 +57,7 @@ export class ProcessesCluster implements Cluster {
     const { command, log, machineEnvironment, providerEnvironment, stateDir } = options;
     this.#options = options;
     this.#folders = new Folders(stateDir);
+    this.#meter = machineMeter(stateDir);
     this.#replicaOptions = {
       command,
       folders: this.#folders,
@@ -137,12 +139,7 @@ export class ProcessesCluster implements Cluster {
   async probe(): Promise<ClusterHealth> {
     return {
       healthy: this.#stopped === undefined,
-      capacity: {
-        cpu: availableParallelism(),
-        memory: totalmem(),
-        memoryFree: freemem(),
-        replicas: this.#replicas().length,
-      },
+      capacity: { nodes: 1, replicas: this.#replicas().length, ...(await this.#meter()) },
     };
   }
 
