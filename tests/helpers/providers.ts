@@ -2,6 +2,7 @@
 // One server serves all three; what it answers is decided by a function of what was asked, and every request is kept.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { type Streamed, stream } from "./provider-streams.ts";
 
 export type Provider = "openai" | "anthropic" | "google";
 
@@ -18,9 +19,10 @@ export interface Asked {
   readonly body: Record<string, unknown>;
 }
 
-/** A reply's text, or an HTTP failure, or bytes that are no answer. */
+/** A reply's text, or what to stream, or an HTTP failure, or bytes that are no answer. */
 export type Answer =
   | string
+  | Streamed
   | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string }
   | { readonly raw: string };
 
@@ -93,13 +95,18 @@ async function serve(request: IncomingMessage, response: ServerResponse, stub: P
   stub.requests.push(asked);
   const answer = await stub.answer(asked);
   if (response.destroyed) return;
+  const streams = body.stream === true || path.endsWith(":streamGenerateContent");
   if (typeof answer === "string") {
-    const stream = body.stream === true || path.endsWith(":streamGenerateContent");
-    if (stream) return json(response, 400, { error: { message: "the stub does not stream" } });
+    if (streams) return stream(response, asked, { pieces: answer.match(/\S+\s*|\s+/g) ?? [] });
     return json(response, 200, form.write(answer, asked));
   }
+  if ("pieces" in answer) {
+    if (streams) return stream(response, asked, answer);
+    return json(response, 400, { error: { message: "this answer is a stream" } });
+  }
   if ("raw" in answer) {
-    response.writeHead(200, { "content-type": "application/json" }).end(answer.raw);
+    const type = streams ? "text/event-stream" : "application/json";
+    response.writeHead(200, { "content-type": type }).end(answer.raw);
     return;
   }
   const message = answer.message ?? `stubbed ${answer.status}`;

@@ -52,7 +52,10 @@ Deno.serve(async (request) => {
   if (!isGenuine(settings.respondSecret, request.headers, body, Date.now())) {
     return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
   }
-  loaded ??= load();
+  loaded ??= load().catch((error: unknown) => {
+    loaded = undefined; // the next call tries again
+    throw error;
+  });
   const work = loaded.then((ready) => ready.wake());
   if (typeof EdgeRuntime === "undefined") void work.catch((error: unknown) => log("ERROR", String(error)));
   else EdgeRuntime.waitUntil(work);

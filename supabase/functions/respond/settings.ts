@@ -9,7 +9,6 @@ const number = (low: number, high: number, fallback: number) =>
 
 const environment = z.object({
   SUPABASE_URL: address,
-  LAUNCHPAD_REST_URL: optional(address),
   SUPABASE_SECRET_KEYS: optional(z.string()),
   SUPABASE_SERVICE_ROLE_KEY: optional(z.string()),
   LAUNCHPAD_RESPOND_SECRET: optional(z.string()),
@@ -77,10 +76,8 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     keyVariable: string,
   ): ProviderAccess => ({ apiKey, baseUrl: baseUrl?.replace(/\/+$/, ""), keyVariable });
   return {
-    restUrl: (env.LAUNCHPAD_REST_URL ?? `${env.SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`).replace(
-      /\/+$/,
-      "",
-    ),
+    // By the gateway: PostgREST itself does not know the project's keys.
+    restUrl: `${env.SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`,
     secretKey,
     respondSecret: env.LAUNCHPAD_RESPOND_SECRET,
     concurrency: env.LAUNCHPAD_RESPOND_CONCURRENCY,

@@ -51,6 +51,7 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         "--v8-flags=--max-old-space-size=256", // hosted's limit
         "--allow-net",
         "--allow-env",
+        "--allow-sys=hostname", // a part of the AI SDK asks for it while it loads
         `--allow-read=${readable.join(",")}`,
         HOST,
         fn.entry,
