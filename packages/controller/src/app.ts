@@ -1,6 +1,10 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createAdvisoryDatabase } from "./advisories/database.ts";
+import { runtimePackages } from "./advisories/packages.ts";
+import { AdvisoryRefresh } from "./advisories/refresh.ts";
+import { advisoryUrl } from "./advisories/source.ts";
 import { systemClock } from "./clock.ts";
 import { createIngress, type Ingress } from "./cluster/processes/ingress.ts";
 import { ProcessesCluster } from "./cluster/processes/processes.ts";
@@ -114,12 +118,23 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       listen(ingress.server, config.ingressPort, config.host, "LAUNCHPAD_INGRESS_PORT"),
     ]);
     listening.port = port;
+    const advisories = new AdvisoryRefresh({
+      database: createAdvisoryDatabase(config.supabaseUrl, config.secretKey),
+      clock,
+      random,
+      log,
+      periodSeconds: config.advisorySeconds,
+      packages: runtimePackages,
+      source: () => advisoryUrl(config.advisoryUrl),
+    });
     controller.start();
     telemetry.start();
+    advisories.start();
     log.info("started", { worker: state.worker, port, ingressPort, cluster: cluster.kind });
 
     const stop = async () => {
       log.info("stopping");
+      void advisories.stop();
       server?.close();
       server?.closeIdleConnections();
       // Together: passes under way see that they may not act any more, and nothing new is started.

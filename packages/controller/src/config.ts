@@ -44,6 +44,9 @@ const environment = z.object({
   // How long the open requests of a replica that is no longer wanted may take.
   LAUNCHPAD_GRACE_SECONDS: seconds(30),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
+  // Where known vulnerabilities of packages are asked for; unset: the registry that npm is configured with.
+  LAUNCHPAD_ADVISORY_URL: z.union([z.url({ protocol: /^https?$/ }), z.literal("off")]).optional(),
+  LAUNCHPAD_ADVISORY_SECONDS: z.coerce.number().min(1).max(86_400).default(3600),
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   LAUNCHPAD_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
@@ -94,6 +97,8 @@ export interface Config {
   crashLimit: number;
   graceSeconds: number;
   spoolBytes: number;
+  advisoryUrl: string | undefined;
+  advisorySeconds: number;
   runtimeCommand: string[];
   logLevel: "debug" | "info" | "warn" | "error";
   providerEnvironment: Record<string, string>;
@@ -131,6 +136,8 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     crashLimit: value.LAUNCHPAD_CRASH_LIMIT,
     graceSeconds: value.LAUNCHPAD_GRACE_SECONDS,
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
+    advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
+    advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND ?? [process.execPath, runtimeProgram],
     logLevel: value.LAUNCHPAD_LOG_LEVEL,
     providerEnvironment: pick(given, PROVIDER_NAMES),
