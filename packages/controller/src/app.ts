@@ -26,8 +26,8 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** How long the last deliveries may take when the controller stops. */
-const LAST_DELIVERY_MS = 1000;
+/** How long the database may take over a last call when the controller stops: whoever stops it waits. */
+const LAST_CALL_MS = 1000;
 
 /**
  * Starts the controller: takes the state directory, ends leftovers, listens, and begins to claim.
@@ -138,14 +138,14 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       server?.close();
       server?.closeIdleConnections();
       // Together: passes under way see that they may not act any more, and nothing new is started.
-      await Promise.all([controller.stop(), cluster.stop()]);
+      await Promise.all([within(LAST_CALL_MS, controller.stop()), cluster.stop()]);
       ingress?.close();
       server?.closeAllConnections();
       const releasing = controller.release().catch((error: unknown) => {
         // They run out by themselves.
         log.warn("the leases could not be given back", { error: errorMessage(error) });
       });
-      await Promise.all([releasing, telemetry.stop(LAST_DELIVERY_MS)]);
+      await Promise.all([within(LAST_CALL_MS, releasing), telemetry.stop(LAST_CALL_MS)]);
       state.release();
       log.info("stopped");
     };
@@ -159,6 +159,12 @@ export async function startApp(config: Config, log: Log): Promise<App> {
 }
 
 const VERSION = "0.1.0";
+
+/** Waits for the work, but no longer than the limit. */
+async function within(limitMs: number, work: Promise<void>): Promise<void> {
+  const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
+  await Promise.race([work, limit]);
+}
 
 /** @throws {Error} naming the setting when the port is taken */
 async function listen(server: Server, port: number, host: string, setting: string): Promise<number> {

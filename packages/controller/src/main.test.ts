@@ -262,6 +262,21 @@ test("the end of stdin and SIGTERM stop it in order, and give the leases back", 
   }
 });
 
+test("a database that hangs does not hold up the stop", async (context) => {
+  const { database, http, start } = await world(context);
+  const controller = await start();
+  database.launch("agent-a", specOf());
+  await hint(controller.port, {});
+  await deployed(database, "agent-a", 1);
+  http.server.removeAllListeners("request");
+  database.scale("agent-a", 2);
+  await hint(controller.port, {});
+  const began = performance.now();
+  controller.child.kill("SIGTERM");
+  await once(controller.child, "exit");
+  assert.ok(performance.now() - began < 2500);
+});
+
 test("two controllers never share a state directory", async (context) => {
   const { start } = await world(context);
   await start();
