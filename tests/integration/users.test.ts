@@ -1,0 +1,280 @@
+// A user's account in SQL: profile, what Auth and we agree on, export, and what is left of an account that goes.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { userExport, userProfile } from "../../supabase/functions/_shared/contract/index.ts";
+import type { TestDatabase, TestUser } from "../helpers/database.ts";
+import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
+
+let db: TestDatabase;
+let alice: TestUser;
+
+before(async () => {
+  db = await createUnlimitedDatabase();
+});
+beforeEach(async () => {
+  alice = await db.createUser(undefined, { full_name: "Alice" });
+});
+after(() => db.destroy());
+
+const call = (name: string, args: Record<string, unknown> = {}, who = alice) =>
+  rpc(db, user(who.id), name, args);
+const update = (changes: unknown) => call("update_profile", { changes: changes as Record<string, unknown> });
+const metadata = async () =>
+  (await db.pool.query("select raw_user_meta_data as m from auth.users where id = $1", [alice.id])).rows[0].m;
+
+describe("the profile", () => {
+  test("shows Auth's row, the permissions in force, and the user's use", async () => {
+    await db.pool.query("insert into storage.buckets (id, name) values ('p', 'p') on conflict do nothing");
+    await db.pool.query(
+      `insert into storage.objects (bucket_id, name, owner_id, metadata) values ('p', gen_random_uuid()::text, $1, '{"size": 157286400}')`,
+      [alice.id],
+    );
+    await call("launch_agent", { definition: { agentName: "bot" } });
+    const { status, body } = await call("get_profile");
+    assert.equal(status, 200);
+    userProfile.parse(body);
+    assert.equal(body.user.email, alice.email);
+    assert.deepEqual(body.user.app_metadata, { provider: "email", providers: ["email"] });
+    assert.equal(body.user.user_metadata.full_name, "Alice");
+    assert.deepEqual(body.user.user_metadata.permissions, ["agents:read", "agents:write", "monitoring:read"]);
+    assert.equal(body.profile.username, alice.email.split("@")[0]);
+    assert.deepEqual(body.profile.notification_preferences, {
+      email: true,
+      real_time: true,
+      security_alerts: true,
+    });
+    assert.deepEqual([body.profile.agent_count, body.profile.storage_used], [1, "150MB"]);
+  });
+
+  test("is changed field by field; null clears; what else a user's metadata holds stays", async () => {
+    await db.pool.query(
+      `update auth.users set raw_user_meta_data = raw_user_meta_data || '{"mine": {"deep": null}}' where id = $1`,
+      [alice.id],
+    );
+    const { status, body } = await update({
+      username: " ada ",
+      user_metadata: { full_name: "Updated Name", avatar_url: "https://new-avatar-url.com" },
+      notification_preferences: { real_time: false },
+    });
+    assert.equal(status, 200, JSON.stringify(body));
+    assert.equal(body.profile.username, "ada");
+    assert.equal(body.user.user_metadata.full_name, "Updated Name");
+    assert.deepEqual(body.profile.notification_preferences, {
+      email: true,
+      real_time: false,
+      security_alerts: true,
+    });
+    await update({ user_metadata: { avatar_url: null } });
+    assert.deepEqual(await metadata(), { full_name: "Updated Name", mine: { deep: null } });
+  });
+
+  test("permissions can be narrowed and restored, never widened", async () => {
+    const narrowed = await update({ user_metadata: { permissions: ["agents:read"] } });
+    assert.deepEqual(narrowed.body.user.user_metadata.permissions, ["agents:read"]);
+    assert.equal((await call("launch_agent", { definition: { agentName: "x" } })).status, 403);
+    const widened = await update({ user_metadata: { permissions: ["agents:read", "system:read"] } });
+    assert.equal(widened.status, 400);
+    assert.deepEqual(Object.keys(JSON.parse(widened.body.details)), ["user_metadata.permissions"]);
+    const restored = await update({ user_metadata: { permissions: null } });
+    assert.equal(restored.body.user.user_metadata.permissions.length, 3);
+  });
+
+  test("notification preferences set through Auth are the same ones; nonsense there does no harm", async () => {
+    const through = (value: unknown) =>
+      db.pool.query(
+        "update auth.users set raw_user_meta_data = jsonb_build_object('notification_preferences', $2::jsonb) where id = $1",
+        [alice.id, JSON.stringify(value)],
+      );
+    await through({ email: false, real_time: "no", other: true });
+    const { body } = await call("get_profile");
+    assert.deepEqual(body.profile.notification_preferences, {
+      email: false,
+      real_time: true,
+      security_alerts: true,
+    });
+    await through("nonsense");
+    await through([1]);
+  });
+
+  for (const [field, changes] of [
+    ["body", {}],
+    ["body", []],
+    ["other", { other: 1 }],
+    ["username", { username: "  " }],
+    ["username", { username: "x".repeat(101) }],
+    ["username", { username: 1 }],
+    ["user_metadata", { user_metadata: "x" }],
+    ["user_metadata.role", { user_metadata: { role: "admin" } }],
+    ["user_metadata.full_name", { user_metadata: { full_name: "x".repeat(201) } }],
+    ["user_metadata.avatar_url", { user_metadata: { avatar_url: "javascript:alert(1)" } }],
+    ["user_metadata.permissions", { user_metadata: { permissions: "all" } }],
+    ["notification_preferences.email", { notification_preferences: { email: "yes" } }],
+    ["notification_preferences.sms", { notification_preferences: { sms: true } }],
+  ] as [string, unknown][]) {
+    test(`${JSON.stringify(changes).slice(0, 60)} is a VALIDATION_ERROR of ${field}`, async () => {
+      const { status, body } = await update(changes);
+      assert.equal(status, 400);
+      assert.deepEqual(Object.keys(JSON.parse(body.details)), [field]);
+    });
+  }
+});
+
+/** Words of a user's own, new for each test. */
+let mark: string;
+beforeEach(() => {
+  mark = `Personal${randomUUID()}`;
+});
+
+/** Puts something personal everywhere a user can. Returns the agent's id. */
+async function live(who: TestUser): Promise<string> {
+  await call(
+    "update_profile",
+    { changes: { username: `${mark}-name`, user_metadata: { full_name: mark } } },
+    who,
+  );
+  const { body } = await call(
+    "launch_agent",
+    {
+      definition: {
+        agentName: `${mark}-agent`,
+        description: mark,
+        system_prompt: mark,
+        character: { name: mark, bio: mark },
+        environment: { TOKEN: `${mark}-secret` },
+      },
+    },
+    who,
+  );
+  await settle(db, body.agentId);
+  await call("update_agent", { agent_id: body.agentId, changes: { description: `${mark} again` } }, who);
+  const line = { agentId: body.agentId, replica: "r", timestamp: new Date().toISOString() };
+  await rpc(db, service, "ingest_agent_logs", {
+    rows: [{ ...line, sequence: 1, level: "INFO", message: mark, source: "s", metadata: { text: mark } }],
+  });
+  await rpc(db, service, "ingest_agent_metrics", { rows: [{ ...line, sequence: 1 }] });
+  await db.pool.query("select private.roll_up_metrics()");
+  await db.pool.query(
+    "insert into public.agent_conversations (agent_id, user_id, conversation_id, role, content) values ($1, $2, gen_random_uuid(), 'user', $3)",
+    [body.agentId, who.id, mark],
+  );
+  return body.agentId;
+}
+
+/** Every table of the database that has a row with `text` in it, in any column. */
+async function tablesWith(text: string): Promise<string[]> {
+  const { rows } = await db.superuser.query(
+    `select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind = 'r' and n.nspname in ('public', 'private', 'auth', 'storage', 'vault', 'realtime', 'net', 'cron')`,
+  );
+  const found: string[] = [];
+  for (const { name } of rows) {
+    const hit = await db.superuser.query(
+      `select from ${name} t where t::text like '%' || $1 || '%' limit 1`,
+      [text],
+    );
+    if (hit.rowCount) found.push(name);
+  }
+  return found.sort();
+}
+
+describe("export_my_data", () => {
+  test("is everything the user owns, with no secret's value and no other user's row", async () => {
+    const bob = await db.createUser();
+    await live(bob);
+    const agentId = await live(alice);
+    const { status, body } = await call("export_my_data");
+    assert.equal(status, 200, JSON.stringify(body));
+    userExport.parse(body);
+    const { rows } = await db.pool.query("select private.user_tables() as t");
+    assert.deepEqual(Object.keys(body.tables).sort(), rows.map(({ t }) => t).sort());
+    for (const table of [
+      "agents",
+      "agent_logs",
+      "agent_metrics",
+      "agent_revisions",
+      "agent_events",
+      "agent_conversations",
+    ]) {
+      assert.ok(body.tables[table].length > 0, table);
+    }
+    assert.equal(body.tables.agents[0].id, agentId);
+    assert.equal(body.tables.agent_secrets[0].name, "TOKEN");
+    assert.equal(body.tables.agent_secrets[0].vault_id, undefined);
+    assert.deepEqual(body.omitted, {});
+    const text = JSON.stringify(body);
+    assert.ok(!text.includes(`${mark}-secret`) && !text.includes(bob.id) && !text.includes(bob.email));
+  });
+});
+
+describe("delete_my_account", () => {
+  test("wants the account's address, and no files left", async () => {
+    for (const confirm of ["", "someone@example.com"]) {
+      const { status, body } = await call("delete_my_account", { confirm });
+      assert.equal(status, 400);
+      assert.deepEqual(Object.keys(JSON.parse(body.details)), ["confirm"]);
+    }
+    await db.pool.query("insert into storage.buckets (id, name) values ('d', 'd') on conflict do nothing");
+    await db.pool.query("insert into storage.objects (bucket_id, name, owner_id) values ('d', $1, $1)", [
+      alice.id,
+    ]);
+    const { status, body } = await call("delete_my_account", { confirm: alice.email });
+    assert.equal(status, 409);
+    assert.deepEqual(JSON.parse(body.details), { files: 1 });
+  });
+
+  for (const [door, remove] of [
+    [
+      "the RPC",
+      async () =>
+        assert.equal((await call("delete_my_account", { confirm: alice.email.toUpperCase() })).status, 200),
+    ],
+    ["Auth itself", () => db.pool.query("delete from auth.users where id = $1", [alice.id])],
+  ] as [string, () => Promise<unknown>][]) {
+    test(`by ${door}: nothing personal remains; the audit keeps the id`, async () => {
+      const bob = await db.createUser();
+      await live(bob);
+      const agentId = await live(alice);
+      await db.pool.query("select private.count_auth_request($1)", [alice.email]);
+      await remove();
+      assert.deepEqual(await tablesWith(alice.email), []);
+      assert.deepEqual(await tablesWith(alice.id), [
+        // Until the cluster holds nothing of it, and the retention after; what happened, for good; broadcasts of that, for days.
+        "private.agent_deployments",
+        "private.erased_accounts",
+        "public.agent_events",
+        "public.security_events",
+        "realtime.messages_default",
+      ]);
+      await call("delete_my_account", { confirm: bob.email }, bob);
+      assert.deepEqual(await tablesWith(mark), []);
+      const { rows } = await db.pool.query(
+        "select desired, message from private.agent_deployments where agent_id = $1",
+        [agentId],
+      );
+      assert.deepEqual(rows, [{ desired: "absent", message: null }]);
+      assert.equal((await call("get_profile")).body.code, "INVALID_JWT_TOKEN");
+    });
+  }
+
+  test("lines that a stopping replica still sends go with the next run of the job", async () => {
+    const agentId = await live(alice);
+    await call("delete_my_account", { confirm: alice.email });
+    await rpc(db, service, "ingest_agent_logs", {
+      rows: [
+        {
+          agentId,
+          replica: "r",
+          sequence: 9,
+          timestamp: new Date().toISOString(),
+          level: "INFO",
+          message: mark,
+          source: "s",
+        },
+      ],
+    });
+    assert.deepEqual(await tablesWith(mark), ["public.agent_logs"]);
+    await db.pool.query("select private.forget_erased()");
+    assert.deepEqual(await tablesWith(mark), []);
+  });
+});
