@@ -25,7 +25,8 @@ create policy "secrets are removed through the API alone" on public.agent_secret
   using (false);
 comment on table public.agent_secrets is 'Names and versions of an agent''s secrets; the values are in Vault.';
 
--- Stores one secret; returns whether it changed. The version grows only when the value differs.
+-- Stores one secret; returns whether it changed. The version grows only when the value differs, and a secret that was
+-- removed comes back with a version that no revision had: else its new value would look like the old one to the controller.
 create function private.store_secret(of_agent text, of_user uuid, secret_name text, value text) returns boolean
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -33,8 +34,10 @@ declare
 begin
   select * into known from public.agent_secrets s where s.agent_id = of_agent and s.name = secret_name for update;
   if not found then
-    insert into public.agent_secrets (agent_id, name, user_id, vault_id)
+    insert into public.agent_secrets (agent_id, name, user_id, version, vault_id)
       values (of_agent, secret_name, of_user,
+        1 + coalesce((select max((r.spec -> 'secretVersions' ->> secret_name)::integer)
+                      from public.agent_revisions r where r.agent_id = of_agent), 0),
         vault.create_secret(value, 'agent/' || of_agent || '/' || secret_name));
     return true;
   elsif (select v.decrypted_secret from vault.decrypted_secrets v where v.id = known.vault_id) is distinct from value then

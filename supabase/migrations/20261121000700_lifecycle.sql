@@ -311,21 +311,32 @@ $$;
 comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
 
 -- Definer: writes deployments and events. One place for PUT /api and PATCH /rest/v1: a change of what runs on a deployed
--- agent is a new revision and generation; a change of replicas or scaling policy alone a new generation.
+-- agent, its secrets included, is a new revision and generation; a change of replicas or scaling policy alone a new generation.
 create function private.tg_agents__request_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   actor text := coalesce('user:' || (select auth.uid())::text, 'system');
   reason text := current_setting('launchpad.change_reason', true);
+  after jsonb := private.agent_spec(new);
+  before jsonb;
+  changed text[];
 begin
-  if not exists (select from private.agent_deployments d where d.agent_id = new.id and d.desired <> 'absent') then
+  -- Secrets are not in the row: those before are the ones that the present revision names.
+  select private.agent_spec(old) || jsonb_build_object('secretVersions', r.spec -> 'secretVersions') into before
+    from private.agent_deployments d join public.agent_revisions r using (agent_id, revision)
+    where d.agent_id = new.id and d.desired <> 'absent';
+  if not found then
     return null;
   end if;
-  if private.agent_spec(new) - 'secretVersions' is distinct from private.agent_spec(old) - 'secretVersions' then
-    perform private.request_change(new.id, 'update', actor, coalesce(nullif(reason, ''), 'Configuration changed'), true,
-      jsonb_build_object('changed', (
-        select jsonb_agg(n.key order by n.key) from jsonb_each(private.agent_spec(new)) n
-        where n.value is distinct from private.agent_spec(old) -> n.key)));
+  if after is distinct from before then
+    select array_agg(case n.key when 'secretVersions' then 'environment' else n.key end order by n.key) into changed
+      from jsonb_each(after) n where n.value is distinct from before -> n.key;
+    perform private.request_change(new.id, 'update', actor, coalesce(nullif(reason, ''),
+        case changed when '{environment}' then 'Environment changed' else 'Configuration changed' end), true,
+      jsonb_strip_nulls(jsonb_build_object('changed', changed, 'names', (
+        select jsonb_agg(k order by k)
+        from jsonb_object_keys((before -> 'secretVersions') || (after -> 'secretVersions')) k
+        where before -> 'secretVersions' -> k is distinct from after -> 'secretVersions' -> k))));
   elsif (new.replicas, new.scaling_policy) is distinct from (old.replicas, old.scaling_policy) then
     perform private.request_change(new.id, 'scale', actor, format('Scaling from %s to %s replicas', old.replicas, new.replicas),
       false, jsonb_build_object('from', old.replicas, 'to', new.replicas, 'scaling_policy', new.scaling_policy));

@@ -82,7 +82,6 @@ declare
   changes jsonb := coalesce(args -> 'changes', 'null');
   changed_secrets text[];
   generation_before bigint;
-  revision_before integer;
   deployed boolean;
   event_id text;
   changed_database_url boolean := false;
@@ -94,7 +93,7 @@ begin
   if changes = '{}' then
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', '{"body": "Must name at least one field to change"}');
   end if;
-  select d.generation, d.revision into generation_before, revision_before
+  select d.generation into generation_before
     from private.agent_deployments d where d.agent_id = before.id for update;
   deployed := found;
   changed_secrets := private.apply_environment(before.id, caller, coalesce(nullif(changes -> 'environment', 'null'), '{}'));
@@ -107,12 +106,7 @@ begin
       "character" = after."character", plugins = after.plugins, platforms = after.platforms, resources = after.resources,
       replicas = after.replicas, scaling_policy = after.scaling_policy, supabase_config = after.supabase_config
     where a.id = before.id returning * into after;
-  -- The trigger on agents made a new revision if the row's own configuration changed; secrets are not in the row.
-  if deployed and (changed_secrets <> '{}' or changed_database_url)
-     and (select d.revision from private.agent_deployments d where d.agent_id = before.id) = revision_before then
-    perform private.request_change(before.id, 'update', 'user:' || caller, 'Environment changed', true,
-      jsonb_build_object('changed', '["environment"]'::jsonb, 'names', to_jsonb(changed_secrets)));
-  end if;
+  -- The trigger on agents made a new revision, and so a new generation, if anything that runs changed.
   if not deployed or (select d.generation from private.agent_deployments d where d.agent_id = before.id) = generation_before then
     event_id := private.record_event(before.id, caller, 'UPDATED', 'user:' || caller,
       case when deployed then 'Nothing that runs was changed' else 'Definition changed' end);
