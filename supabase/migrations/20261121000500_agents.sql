@@ -239,7 +239,7 @@ begin
     perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
     new.supabase_config := new.supabase_config - 'database_url';
   end if;
-  if tg_op = 'UPDATE' and new is distinct from old then
+  if tg_op = 'INSERT' or new is distinct from old then
     new.updated_at := now();
   end if;
   return new;

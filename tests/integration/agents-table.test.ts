@@ -51,6 +51,11 @@ describe("insert", () => {
     assert.equal(rows.length, 0);
   });
 
+  test("takes updated_at and writes its own", async () => {
+    const agent = await insert("name, updated_at", "'bot', '1999-01-01'");
+    assert.deepEqual(agent.updated_at, agent.created_at);
+  });
+
   test("names every wrong field in one error", async () => {
     const { code, details } = await raised("insert into public.agents (name, framework) values ('', 'acme')");
     assert.equal(code, "VALIDATION_ERROR");
@@ -113,6 +118,31 @@ describe("update", () => {
     const { body: status } = await rpc(db, user(alice), "get_agent_status", { agent_id: body.agentId });
     assert.equal(status.status, "UPDATING");
     assert.equal(status.revision, 2);
+  });
+
+  test("of the database URL alone redeploys, as through /api", async () => {
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+    await settle(db, body.agentId);
+    for (const [password, revision] of [
+      ["one", 2],
+      ["one", 2],
+      ["two", 3],
+    ] as const) {
+      await query("update public.agents set supabase_config = $2 where id = $1", [
+        body.agentId,
+        { project_ref: "p", database_url: `postgresql://u:${password}@h/d` },
+      ]);
+      const { body: status } = await rpc(db, user(alice), "get_agent_status", { agent_id: body.agentId });
+      assert.equal(status.revision, revision);
+    }
+    const [event] = await query(
+      "select message, details from public.agent_events where agent_id = $1 order by seq desc limit 1",
+      [body.agentId],
+    );
+    assert.deepEqual(event, {
+      message: "Environment changed",
+      details: { changed: ["environment"], names: ["SUPABASE_DB_URL"] },
+    });
   });
 
   test("of replicas scales", async () => {
