@@ -31,10 +31,12 @@ begin
   kubernetes := case
     when d.agent_id is null or d.desired <> 'running' or (d.observed_generation = 0 and d.ready_replicas = 0) then 'UNKNOWN'
     when d.phase = 'FAILED' and d.ready_replicas = 0 then 'UNHEALTHY'
+    -- What was seen is told only while the controller that saw it still looks.
+    when not exists (select from private.controllers c where c.worker = d.lease_holder and c.expires_at > now()) then 'UNKNOWN'
     when d.ready_replicas >= d.target_replicas then 'HEALTHY'
     when d.ready_replicas > 0 then 'DEGRADED'
     else 'UNHEALTHY' end;
-  application := case when kubernetes = 'UNKNOWN' then 'UNKNOWN'
+  application := case when kubernetes = 'UNKNOWN' or (d.target_replicas = 0 and d.ready_replicas = 0) then 'UNKNOWN'
     when d.ready_replicas = 0 then 'UNHEALTHY' else coalesce(d.application ->> 'status', 'UNKNOWN') end;
   return jsonb_build_object(
     'agentId', wanted, 'name', coalesce(a.name, wanted), 'status', coalesce(d.phase, upper(a.status)),

@@ -127,6 +127,27 @@ describe("the state machine", () => {
   });
 });
 
+describe("health", () => {
+  const healthOf = async (id: string) => (await verb("get_agent_status", { agent_id: id })).body.health;
+
+  test("is unknown once the controller that saw it has fallen silent", async () => {
+    const id = await deployed();
+    assert.equal((await healthOf(id)).kubernetes.status, "HEALTHY");
+    const silent = await db.pool.query("update private.controllers set expires_at = now() returning worker");
+    assert.ok(silent.rowCount);
+    const { overall, kubernetes } = await healthOf(id);
+    assert.deepEqual([overall, kubernetes.status], ["UNKNOWN", "UNKNOWN"]);
+  });
+
+  test("of an agent scaled to nothing is unknown, not bad", async () => {
+    const id = await deployed();
+    await verb("scale_agent", { agent_id: id, scale: { replicas: 0 } });
+    await settle(db, id, ["DEPLOYED"]);
+    const { overall, application, kubernetes } = await healthOf(id);
+    assert.deepEqual([overall, application.status, kubernetes.status], ["UNKNOWN", "UNKNOWN", "HEALTHY"]);
+  });
+});
+
 describe("events", () => {
   test("each verb and transition is one event; seq has no gap", async () => {
     const id = await deployed();
@@ -203,6 +224,16 @@ describe("revisions", () => {
     assert.equal(body.total, 2);
     assert.deepEqual(body.revisions[0].spec.secretVersions, { TOKEN: 2 });
     assert.ok(!JSON.stringify(body).includes("sekrit"));
+  });
+
+  test("a secret removed and set again has a version that it never had", async () => {
+    const id = await deployed({ environment: { TOKEN: "sekrit-1" } });
+    for (const value of [null, "sekrit-2"]) {
+      await verb("update_agent", { agent_id: id, changes: { environment: { TOKEN: value } } });
+    }
+    const { body } = await verb("list_agent_revisions", { agent_id: id });
+    const versions = body.revisions.map((r: { spec: { secretVersions: unknown } }) => r.spec.secretVersions);
+    assert.deepEqual(versions, [{ TOKEN: 2 }, {}, { TOKEN: 1 }]);
   });
 
   test("rollback runs an old one again as a new revision", async () => {
