@@ -35,7 +35,10 @@ describe("faults", options, () => {
     const deadline = Date.now() + 30_000;
     for (;;) {
       const answer = await api(stack, owner, method, path, body, key ? { "idempotency-key": key } : {});
-      if (answer.status < 500) return answer.body;
+      if (answer.status < 500) {
+        assert.ok(answer.status < 300, `${method} ${path}: ${JSON.stringify(answer.body)}`);
+        return answer.body;
+      }
       assert.ok(Date.now() < deadline, `${method} ${path} kept failing: ${JSON.stringify(answer.body)}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
