@@ -67,7 +67,7 @@ begin
       if header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]{1,100}$'
          or lower(header.key) in ('host', 'connection', 'content-length', 'transfer-encoding', 'te', 'upgrade', 'expect') then
         problems := problems || jsonb_build_object('implementation.headers.' || left(header.key, 100), 'Is not a header a tool may set');
-      elsif jsonb_typeof(header.value) <> 'string' or header.value #>> '{}' !~ '^[ -~]{0,1000}$' then
+      elsif jsonb_typeof(header.value) <> 'string' or header.value #>> '{}' !~ '^[ -~]*$' or length(header.value #>> '{}') > 1000 then
         problems := problems || jsonb_build_object('implementation.headers.' || header.key,
           'Must be printable ASCII of at most 1000 characters');
       end if;

@@ -411,9 +411,9 @@ begin
   perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 100, true), 'max_count',
     'Must be between 1 and 100'));
   select coalesce(array_agg(x.id), '{}') into candidates from (
-    select y.id from private.reply_jobs y
-    where y.id in (select private.claimable_replies(max_count * 4))
-    limit max_count for update of y skip locked
+    select y.id from private.claimable_replies(max_count * 4) with ordinality as c (id, place)
+    join private.reply_jobs y on y.id = c.id
+    order by c.place limit max_count for update of y skip locked
   ) x;
   if candidates = '{}' then
     return '[]';
