@@ -37,23 +37,23 @@ export async function exchange(
   const abort = () => socket.destroy(new Error("The request took too long."));
   signal.addEventListener("abort", abort, { once: true });
   try {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const received = new Promise<Buffer>((resolve, reject) => {
+    const incoming = new Incoming(request.method, maxBytes);
+    const received = new Promise<void>((resolve, reject) => {
       socket.on("data", (chunk: Buffer) => {
-        chunks.push(chunk);
-        size += chunk.length;
-        if (size > maxBytes + MAX_HEADER_BYTES) {
-          reject(new Error(`The response is larger than ${maxBytes} bytes.`));
-        } else if (isComplete(chunks, request.method)) resolve(Buffer.concat(chunks));
+        try {
+          if (incoming.take(chunk)) resolve();
+        } catch (error) {
+          reject(error);
+        }
       });
-      socket.once("end", () => resolve(Buffer.concat(chunks)));
+      socket.once("end", () => resolve());
       socket.once("error", reject);
       socket.once("close", () => reject(new Error("The connection was closed.")));
     });
     socket.write(head(url, request));
     if (request.body !== undefined && request.body.length > 0) socket.write(request.body);
-    return parse(await received, request.method, maxBytes);
+    await received;
+    return incoming.response();
   } finally {
     signal.removeEventListener("abort", abort);
     socket.destroy();
@@ -86,39 +86,119 @@ function head(url: URL, { method, headers, body }: ExchangeRequest): string {
 const lowerCase = (headers: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 
-/** Whether a response with a length, or in chunks, has come to its end: some servers keep the connection open. */
-function isComplete(chunks: Buffer[], method: string): boolean {
-  const bytes = Buffer.concat(chunks);
-  const end = bytes.indexOf("\r\n\r\n");
-  if (end < 0) return false;
-  const { status, headers } = parseHead(bytes.subarray(0, end).toString("latin1"));
-  if (hasNoBody(status, method)) return true;
-  if (headers["transfer-encoding"]?.includes("chunked"))
-    return readChunked(bytes.subarray(end + 4)) !== undefined;
-  const length = headers["content-length"];
-  return length !== undefined && bytes.length - end - 4 >= Number(length);
-}
+/**
+ * A response as it comes in. Each byte is looked at once, however small the pieces: a server that drips them must not keep
+ * the function busy.
+ */
+class Incoming {
+  readonly #method: string;
+  readonly #maxBytes: number;
+  #bytes = Buffer.alloc(4096);
+  #size = 0;
+  /** Where the body begins; undefined before the headers are complete. */
+  #body: number | undefined;
+  #status = 0;
+  #headers: Record<string, string> = {};
+  /** Up to where chunks have been read, their contents, and whether the last one was there. */
+  #at = 0;
+  readonly #parts: [from: number, to: number][] = [];
+  #last = false;
 
-const hasNoBody = (status: number, method: string) => method === "HEAD" || status === 204 || status === 304;
-
-function parse(bytes: Buffer, method: string, maxBytes: number): ExchangeResponse {
-  const end = bytes.indexOf("\r\n\r\n");
-  if (end < 0 || end > MAX_HEADER_BYTES) throw new Error("The response is not HTTP.");
-  const { status, headers } = parseHead(bytes.subarray(0, end).toString("latin1"));
-  if (hasNoBody(status, method)) return { status, headers, body: "" };
-  const rest = bytes.subarray(end + 4);
-  const length = headers["content-length"];
-  let body: Buffer = rest;
-  if (headers["transfer-encoding"]?.includes("chunked")) {
-    const whole = readChunked(rest);
-    if (whole === undefined) throw new Error("The response broke off.");
-    body = whole;
-  } else if (length !== undefined) {
-    if (rest.length < Number(length)) throw new Error("The response broke off.");
-    body = rest.subarray(0, Number(length));
+  constructor(method: string, maxBytes: number) {
+    this.#method = method;
+    this.#maxBytes = maxBytes;
   }
-  if (body.length > maxBytes) throw new Error(`The response is larger than ${maxBytes} bytes.`);
-  return { status, headers, body: body.toString("utf8") };
+
+  /** Takes a piece; true when the response has come to its end: some servers keep the connection open. */
+  take(piece: Buffer): boolean {
+    const before = this.#size;
+    this.#size += piece.length;
+    if (this.#size > this.#maxBytes + MAX_HEADER_BYTES) this.#tooLarge();
+    if (this.#size > this.#bytes.length) {
+      const larger = Buffer.alloc(this.#size * 2);
+      this.#bytes.copy(larger, 0, 0, before);
+      this.#bytes = larger;
+    }
+    piece.copy(this.#bytes, before);
+    if (this.#body === undefined) {
+      const end = this.#bytes.subarray(0, this.#size).indexOf("\r\n\r\n", Math.max(0, before - 3));
+      if (end < 0) {
+        if (this.#size > MAX_HEADER_BYTES) throw new Error("The response is not HTTP.");
+        return false;
+      }
+      const head = parseHead(this.#bytes.subarray(0, end).toString("latin1"));
+      this.#status = head.status;
+      this.#headers = head.headers;
+      this.#body = end + 4;
+      this.#at = this.#body;
+    }
+    if (this.#hasNoBody()) return true;
+    if (this.#isChunked()) return this.#readChunks();
+    const length = this.#length();
+    return length !== undefined && this.#size - this.#body >= length;
+  }
+
+  /** The whole response. Throws when it is not whole, or too large. */
+  response(): ExchangeResponse {
+    if (this.#body === undefined) throw new Error("The response is not HTTP.");
+    return { status: this.#status, headers: this.#headers, body: this.#text(this.#body) };
+  }
+
+  #text(start: number): string {
+    if (this.#hasNoBody()) return "";
+    const length = this.#length();
+    let body = this.#bytes.subarray(start, this.#size);
+    if (this.#isChunked()) {
+      if (!this.#last) throw new Error("The response broke off.");
+      body = Buffer.concat(this.#parts.map(([from, to]) => this.#bytes.subarray(from, to)));
+    } else if (length !== undefined) {
+      if (body.length < length) throw new Error("The response broke off.");
+      body = body.subarray(0, length);
+    }
+    if (body.length > this.#maxBytes) this.#tooLarge();
+    return body.toString("utf8");
+  }
+
+  #hasNoBody(): boolean {
+    return this.#method === "HEAD" || this.#status === 204 || this.#status === 304;
+  }
+
+  #isChunked(): boolean {
+    return this.#headers["transfer-encoding"]?.includes("chunked") ?? false;
+  }
+
+  #length(): number | undefined {
+    const text = this.#headers["content-length"];
+    if (text === undefined) return undefined;
+    if (!/^\d{1,15}$/.test(text)) throw new Error("The response is not HTTP.");
+    if (Number(text) > this.#maxBytes) this.#tooLarge();
+    return Number(text);
+  }
+
+  /** Reads the chunks that are complete; true at the last one. */
+  #readChunks(): boolean {
+    for (;;) {
+      const line = this.#bytes.subarray(0, this.#size).indexOf("\r\n", this.#at);
+      // A size takes a few letters; a line without an end is no chunk.
+      if (line < 0 ? this.#size - this.#at > 100 : line - this.#at > 100)
+        throw new Error("The response is not HTTP.");
+      if (line < 0) return false;
+      const size = Number.parseInt(this.#bytes.subarray(this.#at, line).toString("latin1"), 16);
+      if (!(size >= 0)) throw new Error("The response is not HTTP.");
+      if (size > this.#maxBytes) this.#tooLarge();
+      if (size === 0) {
+        this.#last = true;
+        return true;
+      }
+      if (this.#size < line + 2 + size + 2) return false;
+      this.#parts.push([line + 2, line + 2 + size]);
+      this.#at = line + 2 + size + 2;
+    }
+  }
+
+  #tooLarge(): never {
+    throw new Error(`The response is larger than ${this.#maxBytes} bytes.`);
+  }
 }
 
 function parseHead(text: string): { status: number; headers: Record<string, string> } {
@@ -131,21 +211,4 @@ function parseHead(text: string): { status: number; headers: Record<string, stri
     if (colon > 0) headers[line.slice(0, colon).trim().toLowerCase()] = line.slice(colon + 1).trim();
   }
   return { status, headers };
-}
-
-/** The body that chunks carry; undefined while the last one is missing. Throws when they are malformed. */
-function readChunked(bytes: Buffer): Buffer | undefined {
-  const parts: Buffer[] = [];
-  let at = 0;
-  for (;;) {
-    const line = bytes.indexOf("\r\n", at);
-    if (line < 0) return undefined;
-    const size = Number.parseInt(bytes.subarray(at, line).toString("latin1"), 16);
-    if (!(size >= 0)) throw new Error("The response is not HTTP.");
-    if (size === 0) return Buffer.concat(parts);
-    const from = line + 2;
-    if (bytes.length < from + size + 2) return undefined;
-    parts.push(bytes.subarray(from, from + size));
-    at = from + size + 2;
-  }
 }
