@@ -63,7 +63,8 @@ export async function publishedTables(
 ): Promise<number[]> {
   const { rows } = await pool.query<{ oid: number }>({
     name: "realtime_published",
-    text: `select format('%I.%I', p.schemaname, p.tablename)::regclass::oid as oid from pg_publication_tables p
+    text: `select c.oid from pg_publication_tables p
+           join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
            where p.pubname = $1 and ($2 = '*' or p.schemaname = $2) and ($3 = '*' or p.tablename = $3)`,
     values: [publication, schema, table],
   });

@@ -33,7 +33,7 @@ export async function deliverChanges(
   database: Database,
   registry: Registry,
   changes: readonly Change[],
-  recordBytes: number,
+  options: { recordBytes: number; onLog: (line: string) => void },
 ): Promise<void> {
   const candidates = changes.flatMap((change) => candidateOf(registry, change) ?? []);
   if (candidates.length === 0) return;
@@ -51,12 +51,12 @@ export async function deliverChanges(
   const receivers = passed.map((groups, i) =>
     groups.flatMap((group) => [...group.entries].filter((entry) => !refused[i]?.has(entry))),
   );
-  const seen = await passPolicies(database.api, described, receivers, bypassing);
+  const seen = await passPolicies(database.api, described, receivers, bypassing, options.onLog);
   const rendered = await renderRows(database.admin, described, seen);
 
   described.forEach((candidate, i) => {
     const rows = rendered[i];
-    if (rows) deliver(candidate, seen[i] ?? [], rows, recordBytes);
+    if (rows) deliver(candidate, seen[i] ?? [], rows, options.recordBytes);
     for (const [entry, error] of refused[i] ?? [])
       entry.target.deliver([entry.id], refusalJson(candidate.facts, error));
   });
@@ -144,6 +144,7 @@ async function passPolicies(
   candidates: Described[],
   receivers: Entry[][],
   bypassing: Set<string>,
+  onLog: (line: string) => void,
 ): Promise<Entry[][]> {
   const questions = new Map<string, VisibilityQuestion & { rows: Map<number, number> }>();
   const questionOf = (entry: Entry, table: TableFacts) => {
@@ -169,7 +170,7 @@ async function passPolicies(
   });
   // In the order of identities, so that each is put on only once.
   const ordered = [...questions.values()].sort((a, b) => (a.identity.json < b.identity.json ? -1 : 1));
-  const answers = await visibleRows(pool, ordered);
+  const answers = await visibleRows(pool, ordered, onLog);
   const answerOf = new Map(ordered.map((question, n) => [question, answers[n]]));
   return candidates.map((candidate, i) =>
     (receivers[i] ?? []).filter((entry) => {

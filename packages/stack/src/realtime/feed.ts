@@ -4,6 +4,7 @@ import { deliverChanges } from "./changes.ts";
 import { type Database, isAway } from "./database.ts";
 import type { Registry } from "./registry.ts";
 import { type Change, type Replication, startReplication } from "./replication.ts";
+import { waitUntilVisible } from "./settled.ts";
 import { dropSlot } from "./slot.ts";
 import { CHANGES_PUBLICATION } from "./subscriptions.ts";
 
@@ -138,12 +139,14 @@ export class Feed {
     const isMessage = ({ relation }: Change) =>
       relation.schema === "realtime" && relation.table.startsWith("messages");
     const { database, registry, recordBytes, onMessage } = this.#options;
+    if (changes.length === 0) return;
+    await waitUntilVisible(database.admin, new Set(changes.map(({ xid }) => xid)));
     if (registry.size > 0) {
       await deliverChanges(
         database,
         registry,
         changes.filter((change) => !isMessage(change)),
-        recordBytes,
+        { recordBytes, onLog: this.#options.onLog },
       );
     }
     for (const change of changes) if (isMessage(change)) onMessage(change);

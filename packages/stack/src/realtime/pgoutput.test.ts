@@ -34,6 +34,7 @@ test("begin and commit carry position and time", () => {
     kind: "begin",
     finalLsn: 9n,
     committedAt: new Date(Date.UTC(2026, 0, 1)),
+    xid: 1,
   });
   assert.deepEqual(decode(message("C\0", int64(9n), int64(12n), int64(micros))), {
     kind: "commit",

@@ -19,7 +19,7 @@ export interface Relation {
 }
 
 export type Message =
-  | { kind: "begin"; finalLsn: bigint; committedAt: Date }
+  | { kind: "begin"; finalLsn: bigint; committedAt: Date; xid: number }
   | { kind: "commit"; endLsn: bigint }
   | { kind: "relation"; relation: Relation }
   | {
@@ -74,7 +74,7 @@ export function decode(data: Buffer): Message {
   const reader = new Reader(data);
   switch (reader.char()) {
     case "B":
-      return { kind: "begin", finalLsn: reader.int64(), committedAt: reader.time() };
+      return { kind: "begin", finalLsn: reader.int64(), committedAt: reader.time(), xid: reader.int32() };
     case "C":
       reader.skip(1 + 8);
       return { kind: "commit", endLsn: reader.int64() };

@@ -20,6 +20,8 @@ export interface Change {
   old: Value[] | undefined;
   oldIsKey: boolean;
   committedAt: Date;
+  /** The transaction's number. */
+  xid: number;
 }
 
 export interface ReplicationOptions {
@@ -71,7 +73,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   let retry: NodeJS.Timeout | undefined;
   /** The end of the last transaction received whole, and how much of the next one. */
   let received = 0n;
-  let open: { finalLsn: bigint; changes: number; committedAt: Date } | undefined;
+  let open: { finalLsn: bigint; changes: number; committedAt: Date; xid: number } | undefined;
   let toSkip = 0;
   let ignoring = false;
   /** Transactions handed over and not confirmed. */
@@ -197,7 +199,7 @@ export function startReplication(options: ReplicationOptions): Replication {
         if (ignoring) return;
         if (open?.finalLsn === message.finalLsn) return; // resumed: `toSkip` of its changes are known already
         toSkip = 0;
-        open = { finalLsn: message.finalLsn, changes: 0, committedAt: message.committedAt };
+        open = { finalLsn: message.finalLsn, changes: 0, committedAt: message.committedAt, xid: message.xid };
         return;
       case "commit":
         if (ignoring) return;
@@ -227,6 +229,7 @@ export function startReplication(options: ReplicationOptions): Replication {
           old: message.old,
           oldIsKey: message.oldIsKey,
           committedAt: open.committedAt,
+          xid: open.xid,
         });
         return;
       }

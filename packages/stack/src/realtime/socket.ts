@@ -38,7 +38,7 @@ export class RealtimeSocket implements ChannelSocket {
     this.#heardAt = context.now();
     ws.on("message", (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
     ws.on("close", () => this.#end());
-    ws.on("error", () => ws.terminate()); // an oversized or broken frame; ws has said why in its close frame
+    ws.on("error", () => undefined); // an oversized or broken frame: ws itself says so (1009, 1002) and closes
   }
 
   get channels(): Iterable<Channel> {

@@ -17,7 +17,11 @@ export interface VisibilityQuestion {
  * All questions travel in one message and one transaction; where that fails, each is asked alone, and one that fails
  * alone sees nothing. Throws when the database is away.
  */
-export async function visibleRows(pool: pg.Pool, questions: VisibilityQuestion[]): Promise<Set<number>[]> {
+export async function visibleRows(
+  pool: pg.Pool,
+  questions: VisibilityQuestion[],
+  onLog: (line: string) => void,
+): Promise<Set<number>[]> {
   if (questions.length === 0) return [];
   const client = await pool.connect();
   let broken: Error | undefined;
@@ -33,6 +37,7 @@ export async function visibleRows(pool: pg.Pool, questions: VisibilityQuestion[]
         answers.push(...(await askAll(client, [question])));
       } catch (error) {
         if (!(error instanceof pg.DatabaseError) || error.code?.startsWith("57P")) throw error;
+        onLog(`RlsPolicyError: ${question.table.name}: ${error.message}`);
         answers.push(new Set());
       }
     }

@@ -132,5 +132,8 @@ alter function realtime.send(jsonb, text, text, boolean) owner to supabase_realt
 alter function realtime.send_binary(bytea, text, text, boolean) owner to supabase_realtime_admin;
 alter function realtime.broadcast_changes(text, text, text, text, text, record, record, text) owner to supabase_realtime_admin;
 
+-- Hosted's server is a superuser. Ours names tables and types of any schema, as its replication right lets it read them anyway.
+grant pg_read_all_data to supabase_realtime_admin with inherit true, set false;
+
 grant select, insert, update on realtime.messages to anon, authenticated, service_role;
 grant all on realtime.messages, realtime.subscription to postgres, dashboard_user;
