@@ -165,7 +165,8 @@ describe("reads", () => {
         "select set_config('request.method', 'GET', true), set_config('request.path', '/agents', true)",
       );
       await client.query("select private.pre_request()");
-      const may = async () => (await client.query("select private.may('agents:read') as ok")).rows[0].ok;
+      const may = async () =>
+        (await client.query("select private.reader('agents:read') is not null as ok")).rows[0].ok;
       assert.equal(await may(), true);
       await client.query("select set_config('request.jwt.claims', $1, true)", [
         JSON.stringify({ sub: bob.id }),

@@ -104,7 +104,13 @@ describe("postgres, who pushes migrations", () => {
     const config = (role: string) => rows.find((row) => row.rolname === role)?.rolconfig ?? [];
     assert.deepEqual(config("anon"), ["statement_timeout=3s"]);
     assert.deepEqual(config("authenticated"), ["statement_timeout=8s"]);
-    assert.deepEqual(config("authenticator"), ["statement_timeout=8s", "lock_timeout=8s"]);
+    // The last two are the migrations' own.
+    assert.deepEqual(config("authenticator"), [
+      "statement_timeout=8s",
+      "lock_timeout=8s",
+      "random_page_cost=1.1",
+      "pgrst.db_pre_request=private.pre_request",
+    ]);
     await db().pool.query("alter role authenticator set pgrst.db_max_rows = '999'");
     await db().pool.query("alter role authenticator reset pgrst.db_max_rows");
   });
