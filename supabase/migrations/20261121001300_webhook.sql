@@ -71,6 +71,9 @@ create index agent_logs_timestamp_idx on public.agent_logs using brin ("timestam
 create index agent_metrics_timestamp_idx on public.agent_metrics using brin ("timestamp");
 
 select cron.schedule('launchpad-sweep', '10 seconds', 'select private.sweep_deployments()');
+-- pg_cron notes every run and forgets none: the sweep alone makes 8640 rows a day.
+select cron.schedule('launchpad-cron-history', '43 * * * *',
+  $$delete from cron.job_run_details where end_time < now() - interval '1 day'$$);
 select cron.schedule('launchpad-retention', '17 * * * *', 'select private.delete_expired()');
 
 -- Functions made by a role that is not covered by the default privileges would still be executable by PUBLIC.

@@ -68,6 +68,21 @@ test("the sweep nudges for what has waited, and only then", async () => {
   );
 });
 
+test("the scheduler's history is kept for a day, by a job that its owner may run", async () => {
+  const { rows } = await db.pool.query(
+    "select command from cron.job where jobname = 'launchpad-cron-history'",
+  );
+  await db.superuser.query(
+    `insert into cron.job_run_details (jobid, username, end_time)
+     select 1, 'postgres', now() - make_interval(hours => h) from unnest(array[1, 23, 25, 100]) h`,
+  );
+  await db.pool.query(rows[0].command);
+  const { rows: left } = await db.superuser.query(
+    "select count(*)::int as kept, bool_and(end_time > now() - interval '1 day') as young from cron.job_run_details",
+  );
+  assert.deepEqual(left, [{ kept: 2, young: true }]);
+});
+
 test("a failing hint does not fail the write", async () => {
   await db.superuser.query("alter function net.http_post rename to http_post_away");
   try {
