@@ -27,6 +27,9 @@ export function createUpstream(address: () => Address | undefined): Upstream {
   };
 }
 
+/** Methods that may be carried out twice. `POST …/restart` has no body and may not. */
+const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "DELETE"]);
+
 export interface ProxyOptions {
   upstream: Upstream;
   path: string;
@@ -56,6 +59,7 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
     return;
   }
   const hasBody = length > 0 || request.headers["transfer-encoding"] !== undefined;
+  const repeatable = !hasBody && REPEATABLE.has(request.method ?? "");
   const headers = requestHeaders(request, options.authorization);
   let current = attempt(true);
   response.once("close", () => {
@@ -77,8 +81,8 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
         response.destroy();
         return;
       }
-      // A kept-alive connection that died unseen: a request without a body is safe to send once more.
-      if (mayRetry && outgoing.reusedSocket && !hasBody) current = attempt(false);
+      // A kept-alive connection that died, perhaps unseen: what does the same when it is done twice is sent once more.
+      if (mayRetry && outgoing.reusedSocket && repeatable) current = attempt(false);
       else options.onDown();
     });
     if (hasBody) sendBody(request, outgoing, options);

@@ -146,6 +146,18 @@ test("an upstream that hangs up is 503", async () => {
   assert.equal((await ask("/rest/v1/hang-up", { method: "POST", body: "x" })).status, 503);
 });
 
+for (const [method, times] of [
+  ["GET", 2],
+  ["POST", 1],
+] as const) {
+  test(`a kept-alive connection that dies under a ${method} without a body: sent ${times} times`, async () => {
+    await (await ask("/rest/v1/x")).text(); // leaves a connection to be used again
+    const before = seen.length;
+    assert.equal((await ask("/rest/v1/hang-up", { method })).status, 503);
+    assert.equal(seen.length - before, times);
+  });
+}
+
 test("what is down is 503 in JSON, for /api in its error form with rate-limit headers", async (t) => {
   down = true;
   t.after(() => {
