@@ -134,15 +134,31 @@ create unlogged table private.security_event_windows (
 alter table private.security_event_windows enable row level security;
 comment on table private.security_event_windows is 'What the repeats of an event are counted in.';
 
--- The address of a request's client: the first of X-Forwarded-For, as Supabase's gateways and the embedded one set it.
-create function private.client_ip() returns inet
+-- A text as an address or an id; null when it is none. Statements of their own: within one expression the planner may cast
+-- before it asks.
+create function private.to_inet(value text) returns inet
 language plpgsql stable set search_path = '' as $$
-declare
-  first text := btrim(split_part(coalesce(private.request_header('x-forwarded-for'), ''), ',', 1));
 begin
-  return case when pg_input_is_valid(first, 'inet') then first::inet end;
+  if pg_input_is_valid(coalesce(value, ''), 'inet') then
+    return value::inet;
+  end if;
+  return null;
 end
 $$;
+create function private.to_uuid(value text) returns uuid
+language plpgsql stable set search_path = '' as $$
+begin
+  if pg_input_is_valid(coalesce(value, ''), 'uuid') then
+    return value::uuid;
+  end if;
+  return null;
+end
+$$;
+
+-- The address of a request's client: the first of X-Forwarded-For, as Supabase's gateways and the embedded one set it.
+create function private.client_ip() returns inet
+language sql stable set search_path = ''
+return private.to_inet(btrim(split_part(private.request_header('x-forwarded-for'), ',', 1)));
 
 -- The severity that so many occurrences of a kind have.
 create function private.severity_of(of_type text, occurrences bigint) returns text
@@ -167,7 +183,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   kind private.security_event_types;
   new_id text := 'event-' || private.random_base32(12);
-  address inet := case when from_ip is null then private.client_ip() when pg_input_is_valid(from_ip, 'inet') then from_ip::inet end;
+  address inet := case when from_ip is null then private.client_ip() else private.to_inet(from_ip) end;
   moment timestamptz := clock_timestamp();
   longest interval;
   w private.security_event_windows;
@@ -425,19 +441,20 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   r record;
   kind text;
+  claimed uuid;
   known uuid;
   recorded integer := 0;
 begin
   for r in
-    select * from jsonb_to_recordset(reports) as x (kind text, sub text, role text, user_id uuid, code text, message text,
+    select * from jsonb_to_recordset(reports) as x (kind text, sub text, role text, user_id text, code text, message text,
       path text, method text, ip text, user_agent text, count bigint)
     -- One order for all: two batches must not wait for each other.
-    order by x.kind, coalesce(x.user_id::text, x.sub)
+    order by x.kind, coalesce(x.user_id, x.sub)
     limit 1000
   loop
     if r.kind = 'forged_token' then
-      known := case when pg_input_is_valid(coalesce(r.sub, ''), 'uuid') then
-        (select u.id from auth.users u where u.id = r.sub::uuid) end;
+      claimed := private.to_uuid(r.sub);
+      known := (select u.id from auth.users u where u.id = claimed);
       perform private.record_security_event('FORGED_TOKEN', known, 'A token with a forged signature was used', null,
         jsonb_build_object('claimed_sub', left(r.sub, 100), 'claimed_role', left(r.role, 100), 'verified', false,
           'method', left(r.method, 20), 'path', left(r.path, 200)),
@@ -449,7 +466,7 @@ begin
         when r.code = '42501' then 'PERMISSION_DENIED'
         else (select t.event_type from private.security_event_types t where r.code = any (t.refusal_codes)) end;
       continue when kind is null;
-      perform private.record_security_event(kind, r.user_id, null, null, jsonb_build_object('code', left(r.code, 50),
+      perform private.record_security_event(kind, private.to_uuid(r.user_id), null, null, jsonb_build_object('code', left(r.code, 50),
           'method', left(r.method, 20), 'path', left(r.path, 200)), null, null, coalesce(r.ip, ''), r.user_agent,
         greatest(coalesce(r.count, 1), 1));
     end if;
