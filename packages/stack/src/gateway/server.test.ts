@@ -203,7 +203,8 @@ test("a WebSocket passes through to an agent, both ways, and ends on both sides"
 test("a handshake that is refused, has no upstream or no route is answered in HTTP", async (t) => {
   const cases: [string, string, RegExp][] = [
     ["/refuse", "agent-1.agents.localhost", /^HTTP\/1\.1 403 [\s\S]*no$/],
-    ["/realtime/v1/websocket", "localhost", /^HTTP\/1\.1 501 /],
+    ["/realtime/v1/websocket", "localhost", /^HTTP\/1\.1 401 /],
+    [`/realtime/v1/websocket?apikey=${keys.publishableKey}`, "localhost", /^HTTP\/1\.1 503 /],
     ["/rest/v1/x", "localhost", /^HTTP\/1\.1 404 /],
     ["/functions/v1/none", "localhost", /^HTTP\/1\.1 404 /],
     ["/functions/v1/hello?apikey=wrong", "localhost", /^HTTP\/1\.1 401 /],
