@@ -27,8 +27,13 @@ export async function stream(response: ServerResponse, asked: Asked, answer: Str
     );
   };
   await writers[asked.provider](send, asked, answer);
-  if (answer.breakOff) response.destroy();
-  else response.end();
+  if (!answer.breakOff) {
+    response.end();
+    return;
+  }
+  // What was written must be on its way before the connection goes, or the client would not know of an answer at all.
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  response.destroy();
 }
 
 type Send = (event: string | undefined, data: unknown) => void;
