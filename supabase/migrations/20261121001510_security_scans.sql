@@ -322,3 +322,12 @@ create trigger _200_gate_update before update of generation on private.agent_dep
   for each row when (new.desired = 'running' and new.generation <> old.generation
     and (new.revision <> old.revision or old.desired <> 'running' or old.phase = 'FAILED'))
   execute function private.tg_agent_deployments__gate();
+
+-- Scans of agents that are gone go with the rest of what they leave behind.
+create function private.forget_scans() returns void
+language sql volatile set search_path = '' as $$
+  delete from public.security_scans s
+  where s.scanned_at < now() - make_interval(days => private.retention_days())
+    and not exists (select from public.agents a where a.id = s.agent_id)
+$$;
+select cron.schedule('launchpad-forget-scans', '47 3 * * *', 'select private.forget_scans()');
