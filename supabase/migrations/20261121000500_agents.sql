@@ -155,7 +155,7 @@ declare
     || private.problem_if(length(a.system_prompt) > 65536, 'system_prompt', 'Must be at most 65536 characters')
     || private.problem_if(cardinality(a.plugins) > 50, 'plugins', 'Must have at most 50 entries')
     || private.problem_if(exists (select from unnest(a.plugins) p where p is null or length(p) > 214
-         or p !~ '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9A-Za-z.^~*+-]{1,64})?$'),
+         or p !~ '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]{0,48})?$'),
          'plugins', 'Must be npm package names, each with or without @version')
     || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 entries')
     || private.problem_if(exists (select from unnest(a.platforms) p where p is null or p !~ '^[a-z0-9][a-z0-9_-]{0,31}$'),

@@ -4,7 +4,8 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
-import { engineName, loadEngine } from "./engines/choose.ts";
+import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
+import { withoutPins } from "./engines/pins.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
 import { createAgentServer } from "./http/server.ts";
 import { captureOutput, createLog, type Log } from "./log.ts";
@@ -26,7 +27,7 @@ export async function run(): Promise<void> {
   }
 }
 
-async function start(config: Config, log: Log): Promise<void> {
+async function start(configured: Config, log: Log): Promise<void> {
   let stop: ((reason: string) => void) | undefined;
   let stopped: string | undefined;
   // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
@@ -35,6 +36,7 @@ async function start(config: Config, log: Log): Promise<void> {
     stop?.(reason);
   });
 
+  const config = { ...configured, plugins: withoutPins(configured.plugins, pluginFolders(configured)) };
   const name = engineName(config);
   if (name === "model" && config.platforms.length > 0) {
     log.warn("The model engine serves no platform: messages come by POST /message", {

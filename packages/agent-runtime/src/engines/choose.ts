@@ -5,9 +5,14 @@ import { needsEliza } from "./packages.ts";
 
 /** Decides by the plugins: one that needs elizaOS makes the agent an elizaOS agent, else it talks to its model directly. */
 export function engineName(config: Config): "model" | "eliza" {
-  const folders = [import.meta.url, pathToFileURL(`${config.elizaDir}/package.json`).href];
+  const folders = pluginFolders(config);
   const needs = config.plugins.some((plugin) => folders.some((from) => needsEliza(plugin, from)));
   return needs ? "eliza" : "model";
+}
+
+/** File URLs that plugins are looked up from: the runtime's own packages, and those of elizaOS. */
+export function pluginFolders(config: Config): string[] {
+  return [import.meta.url, pathToFileURL(`${config.elizaDir}/package.json`).href];
 }
 
 /** Loads the chosen engine's code alone: elizaOS costs a model agent nothing, and the other way round. */

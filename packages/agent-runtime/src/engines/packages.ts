@@ -26,6 +26,13 @@ export function needsEliza(plugin: string, from: string): boolean {
   });
 }
 
+/** The version of an installed package, or undefined. */
+export function installedVersion(name: string, from: string): string | undefined {
+  if (!isPackageName(name)) return undefined;
+  const version = readManifest(name, from)?.version;
+  return typeof version === "string" ? version : undefined;
+}
+
 function readManifest(plugin: string, from: string): Record<string, unknown> | undefined {
   try {
     const file = findPackageJSON(plugin, from);

@@ -9,10 +9,32 @@ type Statement = Omit<Condition, "lastTransitionTime">;
 /** What is true of the agent, in the form of Kubernetes conditions. */
 export function conditionsOf(situation: Situation, failure: Failure | undefined, now: number): Condition[] {
   const { observed } = situation;
-  const statements = [available(observed), progressing(situation, failure), broken(observed)];
+  return dated(
+    [available(observed), progressing(situation, failure), broken(observed)],
+    situation.conditions,
+    now,
+  );
+}
+
+/** What is true of an agent that is stopped because that is wanted. */
+export function stoppedConditions(before: readonly Condition[], now: number): Condition[] {
+  const message = "The agent is stopped";
+  return dated(
+    [
+      { type: "Available", status: "False", reason: "STOPPED", message },
+      { type: "Progressing", status: "True", reason: "COMPLETE", message },
+      { type: "ReplicaFailure", status: "False", reason: "NONE", message: "" },
+    ],
+    before,
+    now,
+  );
+}
+
+/** Statements with the time of their last change. */
+function dated(statements: readonly Statement[], before: readonly Condition[], now: number): Condition[] {
   return statements.map((statement) => {
-    const before = situation.conditions.find((condition) => condition.type === statement.type);
-    const kept = before?.status === statement.status ? before.lastTransitionTime : undefined;
+    const known = before.find((condition) => condition.type === statement.type);
+    const kept = known?.status === statement.status ? known.lastTransitionTime : undefined;
     return { ...statement, lastTransitionTime: kept ?? new Date(now).toISOString() };
   });
 }
@@ -36,6 +58,14 @@ export function applicationOf(observed: Observation): DeploymentReport["applicat
 
 function available(observed: Observation): Statement {
   const wanted = observed.workload?.wanted ?? 0;
+  if (wanted === 0) {
+    return {
+      type: "Available",
+      status: "False",
+      reason: "NO_REPLICA_WANTED",
+      message: "Scaled to 0 replicas",
+    };
+  }
   return observed.ready > 0
     ? {
         type: "Available",

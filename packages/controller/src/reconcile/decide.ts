@@ -1,7 +1,7 @@
 import type { Failure } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
-import { applicationOf, conditionsOf } from "./conditions.ts";
+import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
 import type { Observation } from "./observe.ts";
 
 /** What is wanted, and what the database knows of it. */
@@ -51,7 +51,7 @@ export function decide(situation: Situation, now: number): Decision {
     case "absent":
       return decideAbsent(situation);
     case "stopped":
-      return decideStopped(situation);
+      return decideStopped(situation, now);
     case "running":
       return decideRunning(situation, now);
   }
@@ -69,7 +69,8 @@ function decideAbsent({ desired, observed }: Situation): Decision {
   };
 }
 
-function decideStopped({ desired, observed }: Situation): Decision {
+function decideStopped(situation: Situation, now: number): Decision {
+  const { desired, observed } = situation;
   const workload = observed.workload;
   if (workload !== undefined && (workload.replicas.length > 0 || workload.wanted > 0)) {
     return { actions: [{ do: "remove", keep: true }], finished: false };
@@ -77,7 +78,15 @@ function decideStopped({ desired, observed }: Situation): Decision {
   const settled = isSettled(desired, "STOPPED");
   return {
     actions: [],
-    ...(settled ? {} : { report: { phase: "STOPPED", ...counts(observed) } as DeploymentReport }),
+    ...(settled
+      ? {}
+      : {
+          report: {
+            phase: "STOPPED",
+            ...counts(observed),
+            conditions: stoppedConditions(situation.conditions, now),
+          } satisfies DeploymentReport,
+        }),
     finished: true,
   };
 }
@@ -151,7 +160,8 @@ function findFailure({ desired, observed, limits }: Situation, now: number): Fai
   ) {
     if (worst.exit.fatal) return { reason: worst.exit.reason, message: worst.exit.message };
     return {
-      reason: "CRASH_LOOP",
+      // What kills each life is what a person must act on; any other end is told as the loop it makes.
+      reason: worst.exit.reason === "OOMKilled" ? "OOMKilled" : "CRASH_LOOP",
       message: `Replica ${worst.name} ended ${worst.failures} times in a row without staying up. ${worst.exit.message}`,
     };
   }

@@ -7,7 +7,7 @@ import { resourceChanges, resources, scalingPolicy } from "./quantities.ts";
 const KIBI = 1024;
 
 /** An npm package name, scoped or not, with an optional `@version`. */
-const PLUGIN = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9A-Za-z.^~*+-]{1,64})?$/;
+const PLUGIN = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(@\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,48})?$/;
 export const PLATFORM = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
