@@ -92,7 +92,7 @@ $$;
 create function private.handle(verb text, args jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  caller uuid := (select auth.uid());
+  caller uuid;
   route private.verbs;
   headers jsonb := '{"X-RateLimit-Limit": "0", "X-RateLimit-Remaining": "0"}';
   counts jsonb;
@@ -105,6 +105,11 @@ declare
   failure_message text;
 begin
   select * into strict route from private.verbs v where v.name = verb;
+  begin
+    caller := auth.uid();
+  exception when invalid_text_representation then
+    caller := null; -- signed by the project, but its subject is no user's id
+  end;
   if caller is null or not exists (select from auth.users u where u.id = caller) then
     return private.refuse('INVALID_JWT_TOKEN', 'Supabase JWT token is missing, invalid or expired', null,
       headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text), verb, args);

@@ -101,6 +101,17 @@ begin
 end
 $$;
 
+-- The phase of a deployed agent, which its activity may cover in agents.status; of a definition, the activity.
+create function private.phase_of(of_agent text, status text) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  if status not in ('idle', 'thinking', 'responding', 'error') then
+    return upper(status);
+  end if;
+  return coalesce((select d.phase from private.agent_deployments d where d.agent_id = of_agent), upper(status));
+end
+$$;
+
 -- GET /api/agents.
 create function private.verb_list_agents(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -121,17 +132,19 @@ begin
   return (
     select jsonb_build_object(
       'agents', coalesce((
-        select jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', upper(a.status), 'user_id', a.user_id,
-          'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
+        select jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', private.phase_of(a.id, a.status),
+          'user_id', a.user_id, 'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
           'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id)
         from (
           select * from public.agents x
-          where x.user_id = caller and (wanted_status is null or x.status = wanted_status)
+          where x.user_id = caller
+            and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
             and (wanted_platform is null or wanted_platform = any (x.platforms))
           order by x.created_at desc, x.id limit most offset skip
         ) a), '[]'),
       'total', (select count(*) from public.agents x
-        where x.user_id = caller and (wanted_status is null or x.status = wanted_status)
+        where x.user_id = caller
+          and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
           and (wanted_platform is null or wanted_platform = any (x.platforms))),
       'limit', most, 'offset', skip, 'user_id', caller));
 end

@@ -165,6 +165,9 @@ describe("update", () => {
       )[0].status;
     assert.equal(await write("thinking"), "thinking");
     assert.equal(await write("responding"), "responding");
+    const { body: list } = await rpc(db, user(alice), "list_agents", { status: "DEPLOYED" });
+    const listed = list.agents.find((agent: { agentId: string }) => agent.agentId === body.agentId);
+    assert.equal(listed?.status, "DEPLOYED");
     assert.equal(await write("idle"), "deployed");
     const { code } = await raised("update public.agents set status = 'stopped' where id = $1", [
       body.agentId,

@@ -33,6 +33,11 @@ describe("identity", () => {
     assert.equal(headers["x-ratelimit-remaining"], "0");
   });
 
+  test("a token whose subject is no user's id is INVALID_JWT_TOKEN", async () => {
+    const { status, body } = await launch({ agentName: "x" }, user("not-a-uuid"));
+    assert.deepEqual([status, body.code], [401, "INVALID_JWT_TOKEN"]);
+  });
+
   test("a token without a subject is INVALID_JWT_TOKEN", async () => {
     const { body } = await launch({ agentName: "x" }, { role: "authenticated" });
     assert.equal(body.code, "INVALID_JWT_TOKEN");
