@@ -242,13 +242,15 @@ create function private.record_refusal(code text, message text, details jsonb, v
 language plpgsql volatile set search_path = '' as $$
 declare
   kind text;
-  caller uuid := (select auth.uid());
+  caller uuid;
 begin
   select t.event_type into kind from private.security_event_types t where code = any (t.refusal_codes);
   if kind is null then
     return;
+  elsif kind <> 'INVALID_TOKEN' then
+    caller := auth.uid();
   end if;
-  perform private.record_security_event(kind, case when kind <> 'INVALID_TOKEN' then caller end,
+  perform private.record_security_event(kind, caller,
     -- What refuse_request says was written by its caller.
     case when verb is distinct from 'refuse_request' then record_refusal.message end,
     case when verb is distinct from 'refuse_request' then args ->> 'agent_id' end,

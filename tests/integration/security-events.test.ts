@@ -511,3 +511,16 @@ describe("the log", () => {
     assert.equal(rows.length, 1);
   });
 });
+
+describe("a token of an account that is gone", () => {
+  test("is recorded for operators, and for nobody else", async () => {
+    const gone = await createUser(db);
+    await db.pool.query("delete from auth.users where id = $1", [gone]);
+    const caller = user(gone, { "x-forwarded-for": "203.0.113.99" });
+    assert.equal((await rpc(db, caller, "list_agents")).status, 401);
+    const { rows } = await db.pool.query(
+      "select user_id from public.security_events where event_type = 'INVALID_TOKEN' and ip_address = '203.0.113.99'",
+    );
+    assert.deepEqual(rows, [{ user_id: null }]);
+  });
+});

@@ -14,7 +14,7 @@ import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.
 
 const COUNT = Number(process.env.LAUNCHPAD_FUZZ ?? (process.env.CI ? 10_000 : 2500));
 const SEED = Number(process.env.LAUNCHPAD_FUZZ_SEED ?? Date.now() % 1_000_000_000);
-const AT_ONCE = 12;
+const AT_ONCE = 6;
 /** Definitions that are read, changed and deleted; a deleted one is made again. */
 const DEFINITIONS = 20;
 
