@@ -12,6 +12,7 @@ import { formatTable } from "./lib/table.ts";
 
 const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   footprint: () => import("./benchmarks/footprint.ts"),
+  answering: () => import("./benchmarks/answering.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),
