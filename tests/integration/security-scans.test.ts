@@ -110,12 +110,18 @@ describe("secrets in a definition", () => {
 describe("posture", () => {
   const of = (found: Finding[]) => found.map((f) => [f.check, f.severity, f.package]);
 
-  test("plugins: unpinned, a range, pinned", async () => {
-    const found = await findings({ plugins: ["@x/loose", "range@^1.2.0", "latest@latest", "exact@1.2.3"] });
-    assert.deepEqual(of(found).sort(), [
+  test("plugins: unpinned, pinned, and a range from before ranges were refused", async () => {
+    const { body } = await launch({ plugins: ["@x/loose", "exact@1.2.3"] });
+    assert.deepEqual(of((await scan(body.agentId)).results.findings), [
+      ["PLUGIN_UNPINNED", "LOW", "@x/loose"],
+    ]);
+    await db.superuser.query(
+      `begin; set local session_replication_role = replica;
+       update public.agents set plugins = '{range@^1.2.0,latest@latest}' where id = '${body.agentId}'; commit`,
+    );
+    assert.deepEqual(of((await scan(body.agentId)).results.findings), [
       ["PLUGIN_RANGE", "MEDIUM", "latest"],
       ["PLUGIN_RANGE", "MEDIUM", "range"],
-      ["PLUGIN_UNPINNED", "LOW", "@x/loose"],
     ]);
   });
 
