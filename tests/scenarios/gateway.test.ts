@@ -1,6 +1,7 @@
 // What a client of the stack sees at its one port: keys, CORS, sign-in by every way, and whose rows are whose.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
+import { request } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
@@ -289,6 +290,38 @@ describe("the rest of the port", () => {
     const agent = await stack.agentFetch("agent-that-is-not", "/message", { method: "POST", body: "{}" });
     assert.ok(agent.status === 404 || agent.status === 503);
     JSON.parse(agent.body);
+  });
+
+  test("no other site may read the mailbox: no CORS, no foreign name", async () => {
+    const own = await stack.fetch("/mailbox.json", {
+      key: null,
+      headers: { origin: "https://evil.example" },
+    });
+    assert.equal(own.status, 200);
+    assert.equal(own.headers.get("access-control-allow-origin"), null);
+    const { hostname, port } = new URL(stack.info.apiUrl);
+    const foreign = await new Promise<number | undefined>((resolve, reject) => {
+      request(
+        { host: hostname, port, path: "/mailbox.json", headers: { host: "evil.example" } },
+        (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        },
+      )
+        .on("error", reject)
+        .end();
+    });
+    assert.equal(foreign, 403);
+  });
+
+  test("what is not HTTP is told so in JSON", async () => {
+    const { hostname, port } = new URL(stack.info.apiUrl);
+    const socket = connect(Number(port), hostname);
+    socket.end("FOO /api/agents HTTP/1.1\r\nhost: x\r\n\r\n");
+    let text = "";
+    for await (const chunk of socket.setEncoding("utf8")) text += chunk;
+    assert.match(text, /^HTTP\/1\.1 400 /);
+    assert.equal(JSON.parse(text.slice(text.indexOf("{"))).code, "VALIDATION_ERROR");
   });
 
   test("a browser gets pages at / and /mailbox, and mail cannot inject into them", async () => {

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { CORS_HEADERS } from "./cors.ts";
 import type { Route } from "./routes.ts";
 
@@ -16,9 +17,28 @@ export function sendJson(
   send(response, status, "application/json; charset=utf-8", JSON.stringify(body), headers);
 }
 
-/** Sends a page. */
+/** Sends JSON that no other site may read: without the headers that would let it. */
+export function sendOwnJson(response: ServerResponse, body: unknown): void {
+  send(response, 200, "application/json; charset=utf-8", JSON.stringify(body), {}, false);
+}
+
+/** Sends a page; no other site may read it. */
 export function sendHtml(response: ServerResponse, html: string): void {
-  send(response, 200, "text/html; charset=utf-8", html, {});
+  send(response, 200, "text/html; charset=utf-8", html, {}, false);
+}
+
+/** Answers what Node's parser refuses (an unknown method, a broken request line) in JSON like everything else. */
+export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex): void {
+  if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const body = JSON.stringify({
+    code: "VALIDATION_ERROR",
+    message: "This is not an HTTP request that can be read",
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
 }
 
 function send(
@@ -27,12 +47,14 @@ function send(
   type: string,
   text: string,
   headers: Record<string, string>,
+  readableByOtherSites = true,
 ): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  for (const [name, value] of [...CORS_HEADERS, ...Object.entries(headers)]) response.setHeader(name, value);
+  const cors = readableByOtherSites ? CORS_HEADERS : [];
+  for (const [name, value] of [...cors, ...Object.entries(headers)]) response.setHeader(name, value);
   response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) });
   response.end(response.req.method === "HEAD" ? undefined : text);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Route, routeOf } from "./routes.ts";
+import { isLocalName, type Route, routeOf } from "./routes.ts";
 
 const HERE = "127.0.0.1:54321";
 
@@ -65,3 +65,17 @@ function auth(path: string, needsKey: boolean): Route {
 function storage(path: string, needsKey: boolean): Route {
   return { kind: "storage", path, needsKey };
 }
+
+test("a name of this machine", () => {
+  for (const host of ["127.0.0.1", "localhost:54321", "LOCALHOST", "[::1]:80"])
+    assert.ok(isLocalName(host), host);
+  for (const host of [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example:54321",
+    "",
+    undefined,
+  ]) {
+    assert.ok(!isLocalName(host), String(host));
+  }
+});

@@ -73,3 +73,8 @@ function withoutApiKey(search: string): string {
     .filter((pair) => !pair.startsWith("apikey="));
   return kept.length > 0 ? `?${kept.join("&")}` : "";
 }
+
+/** Whether a Host header names this machine itself: 127.0.0.1, [::1] or localhost, with or without a port. */
+export function isLocalName(host: string | undefined): boolean {
+  return /^(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?$/i.test(host ?? "");
+}

@@ -22,13 +22,14 @@ import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
 import { createServiceRpc } from "./limits/service-rpc.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
-import { headerOf, refuse, sendHtml, sendJson } from "./replies.ts";
-import { type Route, routeOf } from "./routes.ts";
+import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson, sendOwnJson } from "./replies.ts";
+import { isLocalName, type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
 import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
 
 const MiB = 1024 * 1024;
+const FOREIGN_NAME = { message: "The mailbox answers to localhost alone" };
 
 /** What the gateway needs to know of the rest; every address may be undefined while that part is down. */
 export interface GatewayParts {
@@ -75,6 +76,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
 
   const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
   server.on("upgrade", upgrade);
+  server.on("clientError", refuseUnparsed);
   await listen(server, port, "127.0.0.1");
   const bound = (server.address() as AddressInfo).port;
   const second = await alsoOnIpv6(bound);
@@ -133,12 +135,14 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       }
       case "realtime":
         return await serveRealtime(request, response, route);
+      // Mails hold sign-in links: for this machine's user, not for a site that gave its name this machine's address.
       case "mailbox":
+        if (!isLocalName(request.headers.host)) return sendJson(response, 403, FOREIGN_NAME);
         return sendHtml(response, mailboxPage(parts.mailbox.list()));
       case "mailbox.json":
-        return sendJson(
+        if (!isLocalName(request.headers.host)) return sendJson(response, 403, FOREIGN_NAME);
+        return sendOwnJson(
           response,
-          200,
           parts.mailbox.list(new URL(request.url ?? "/", origin()).searchParams.get("to") ?? undefined),
         );
       case "health": {
@@ -302,6 +306,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   async function alsoOnIpv6(port: number): Promise<Server | undefined> {
     const other = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
     other.on("upgrade", upgrade);
+    other.on("clientError", refuseUnparsed);
     try {
       await listen(other, port, "::1");
       return other;
