@@ -9,7 +9,8 @@ import ajvFormats from "ajv-formats";
 import fc from "fast-check";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
 import { api, forgedToken } from "../helpers/agents.ts";
-import { type Document, type GeneratedRequest, requests, resolve } from "../helpers/openapi-requests.ts";
+import { type Document, type GeneratedRequest, requests } from "../helpers/openapi-requests.ts";
+import { resolve } from "../helpers/schema-values.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 const COUNT = Number(process.env.LAUNCHPAD_FUZZ ?? (process.env.CI ? 10_000 : 2500));
