@@ -327,64 +327,67 @@ create function private.reply_backoff(attempts integer) returns interval
 language sql volatile set search_path = ''
 return make_interval(secs => least(60, power(2, greatest(attempts, 1) - 1)) * (0.75 + random() * 0.5));
 
--- What was said up to the message being answered, oldest first; the oldest goes first when it is too much.
-create function private.reply_context(j private.reply_jobs, question public.messages) returns jsonb
-language sql stable set search_path = ''
-return (
-  select coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'role', case
-      when c.agent_id = j.agent_id then 'self' when c.sender_kind = 'agent' then 'agent' else 'user' end,
-      'name', c.sender_name, 'content', c.content) order by c.created_at, c.id), '[]')
-  from (
-    select m.*, sum(length(m.content)) over newest_first as so_far, row_number() over newest_first as place
-    from (
-      select * from public.messages x
-      where x.user_id = j.user_id and x.status <> 'error'
-        and (x.swarm_id = question.swarm_id or x.conversation_id = question.conversation_id)
-        and x.created_at <= question.created_at
-      order by x.created_at desc, x.id desc limit private.answering_limit('context_messages')
-    ) m
-    window newest_first as (order by m.created_at desc, m.id desc)
-  ) c
-  where c.so_far <= private.answering_limit('context_characters') or c.place = 1
-);
-
 -- A secret that an answer may be made with: the agent's own, else its user's.
 create function private.reply_secret(of_agent text, of_user uuid, secret_name text) returns text
-language sql stable set search_path = ''
-return coalesce(
-  (select v.decrypted_secret from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id
-   where s.agent_id = of_agent and s.name = secret_name),
-  (select v.decrypted_secret from public.user_secrets s join vault.decrypted_secrets v on v.id = s.vault_id
-   where s.user_id = of_user and s.name = secret_name));
-
--- Everything that `respond` needs for one answer.
-create function private.reply_task(j private.reply_jobs) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  a public.agents;
-  question public.messages;
+  held uuid := coalesce(
+    (select s.vault_id from public.agent_secrets s where s.agent_id = of_agent and s.name = secret_name),
+    (select s.vault_id from public.user_secrets s where s.user_id = of_user and s.name = secret_name));
 begin
-  select * into a from public.agents x where x.id = j.agent_id;
-  select * into question from public.messages x where x.id = j.message_id;
-  return jsonb_build_object(
-    'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id,
-    'conversationId', coalesce(question.swarm_id, question.conversation_id),
-    'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
-      'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', a."character"),
-    'swarm', (select jsonb_build_object('id', s.id, 'name', s.name, 'members', (
-        select coalesce(jsonb_agg(b.name order by x.position), '[]')
-        from public.swarm_agents x join public.agents b on b.id = x.agent_id where x.swarm_id = s.id))
-      from public.swarms s where s.id = j.swarm_id),
-    'messages', private.reply_context(j, question),
-    'tools', (select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'description', t.description,
-        'inputSchema', t.input_schema, 'implementation', t.implementation, 'configuration', x.configuration,
-        'secret', case when x.configuration ? 'api_key_ref' then (
-          select v.decrypted_secret from public.user_secrets s join vault.decrypted_secrets v on v.id = s.vault_id
-          where s.user_id = j.user_id and s.name = x.configuration ->> 'api_key_ref') end) order by t.user_id nulls first, t.name), '[]')
-      from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = j.agent_id and x.enabled),
-    'apiKey', private.reply_secret(j.agent_id, j.user_id, case a.framework
-      when 'openai' then 'OPENAI_API_KEY' when 'anthropic' then 'ANTHROPIC_API_KEY' when 'google' then 'GOOGLE_GENERATIVE_AI_API_KEY' end),
-    'url', (select d.url from private.agent_deployments d where d.agent_id = j.agent_id));
+  return case when held is not null then (select v.decrypted_secret from vault.decrypted_secrets v where v.id = held) end;
+end
+$$;
+
+-- Everything that `respond` needs for these answers. The context is what was said up to the message being answered, oldest
+-- first; the oldest goes first when it is too much. One statement for the whole batch: it is planned once
+-- (a claim of 50: 14 ms; with a function per answer 46 ms).
+create function private.reply_tasks(ids uuid[]) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id,
+      'conversationId', coalesce(question.swarm_id, question.conversation_id),
+      'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
+        'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', a."character"),
+      'swarm', (
+        select jsonb_build_object('id', s.id, 'name', s.name, 'members', (
+          select coalesce(jsonb_agg(b.name order by x.position), '[]')
+          from public.swarm_agents x join public.agents b on b.id = x.agent_id where x.swarm_id = s.id))
+        from public.swarms s where s.id = j.swarm_id),
+      'messages', (
+        select coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'role', case
+            when c.agent_id = j.agent_id then 'self' when c.sender_kind = 'agent' then 'agent' else 'user' end,
+            'name', c.sender_name, 'content', c.content) order by c.created_at, c.id), '[]')
+        from (
+          select m.*, sum(length(m.content)) over newest_first as so_far, row_number() over newest_first as place
+          from (
+            (select * from public.messages x where x.swarm_id = question.swarm_id and x.user_id = j.user_id
+               and x.status <> 'error' and x.created_at <= question.created_at
+             order by x.created_at desc limit private.answering_limit('context_messages'))
+            union all
+            (select * from public.messages x where x.conversation_id = question.conversation_id and x.user_id = j.user_id
+               and x.status <> 'error' and x.created_at <= question.created_at
+             order by x.created_at desc limit private.answering_limit('context_messages'))
+          ) m
+          window newest_first as (order by m.created_at desc, m.id desc)
+        ) c
+        where c.so_far <= private.answering_limit('context_characters') or c.place = 1),
+      'tools', (
+        select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'description', t.description,
+          'inputSchema', t.input_schema, 'implementation', t.implementation, 'configuration', x.configuration,
+          'secret', case when x.configuration ? 'api_key_ref' then
+            private.reply_secret(null, j.user_id, x.configuration ->> 'api_key_ref') end) order by t.user_id nulls first, t.name), '[]')
+        from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = j.agent_id and x.enabled),
+      'apiKey', private.reply_secret(j.agent_id, j.user_id, case a.framework when 'openai' then 'OPENAI_API_KEY'
+        when 'anthropic' then 'ANTHROPIC_API_KEY' when 'google' then 'GOOGLE_GENERATIVE_AI_API_KEY' end),
+      'url', d.url) order by j.created_at, j.id), '[]')
+    from private.reply_jobs j
+    join public.agents a on a.id = j.agent_id
+    join public.messages question on question.id = j.message_id
+    left join private.agent_deployments d on d.agent_id = j.agent_id
+    where j.id = any (ids));
 end
 $$;
 
@@ -447,8 +450,7 @@ begin
   perform private.show_activity(x.agent_id) from (
     select distinct y.agent_id from private.reply_jobs y where y.id = any (taken)) x;
   perform private.tell(y, 'reply.started') from private.reply_jobs y where y.id = any (taken);
-  return (select coalesce(jsonb_agg(private.reply_task(y) order by y.created_at), '[]')
-          from private.reply_jobs y where y.id = any (taken));
+  return private.reply_tasks(taken);
 end
 $$;
 comment on function private.claim_replies(text, integer, integer) is 'Leases answers to a worker.';
