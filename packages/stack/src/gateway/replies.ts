@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Socket } from "node:net";
 import { CORS_HEADERS } from "./cors.ts";
 import type { Route } from "./routes.ts";
 
@@ -17,6 +17,8 @@ export function sendJson(
   send(response, status, "application/json; charset=utf-8", JSON.stringify(body), headers);
 }
 
+const LINGER_MS = 2000;
+
 /** Sends JSON that no other site may read: without the headers that would let it. */
 export function sendOwnJson(response: ServerResponse, body: unknown): void {
   send(response, 200, "application/json; charset=utf-8", JSON.stringify(body), {}, false);
@@ -28,8 +30,12 @@ export function sendHtml(response: ServerResponse, html: string): void {
 }
 
 /** Answers what Node's parser refuses (an unknown method, a broken request line) in JSON like everything else. */
-export function refuseUnparsed(error: Error & { code?: string }, socket: Duplex): void {
-  if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+export function refuseUnparsed(error: Error & { code?: string }, socket: Socket): void {
+  // An answer that is under way must not get another one behind it.
+  if (!socket.writable || socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
   const status =
     error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
   const body = JSON.stringify({
@@ -102,8 +108,7 @@ export function refuse(
   const requestId = headerOf(request, "x-request-id") ?? `req-${randomBytes(6).toString("hex")}`;
   const headers: Record<string, string> = { "x-request-id": requestId };
   if (status === 503) headers["retry-after"] = "1";
-  // The rest of a refused upload is not read: the connection ends with the answer.
-  if (status === 413) headers.connection = "close";
+  if (status === 413) lingerOver(request);
   if (route.kind === "function" && route.name === "api") {
     const now = Date.now();
     headers["x-ratelimit-limit"] = "0";
@@ -126,6 +131,17 @@ export function refuse(
     { ...(status === 401 ? {} : { code: codeOf(refusal) }), message, ...extra },
     headers,
   );
+}
+
+/**
+ * Reads on for a moment what the client still sends of a refused body: a connection closed over unread bytes is reset, and
+ * the client would lose the answer with it. What takes longer is cut off.
+ */
+function lingerOver(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), LINGER_MS);
+  timer.unref();
+  request.once("close", () => clearTimeout(timer));
+  request.resume();
 }
 
 function codeOf(refusal: Refusal): string {
