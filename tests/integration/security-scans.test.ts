@@ -298,10 +298,7 @@ describe("compliance follows the catalogue", () => {
 
   for (const [change, part] of [
     ["alter table public.agent_logs disable row level security", "rls_policies_verified"],
-    [
-      'drop policy "users can read their scans" on public.security_scans; drop policy "reading scans takes monitoring:read" on public.security_scans',
-      "rls_policies_verified",
-    ],
+    ['drop policy "users can read their scans" on public.security_scans', "rls_policies_verified"],
     ["alter table public.agents disable trigger _500_request_change", "audit_logging_active"],
     ["drop trigger _100_append_only on public.security_events", "audit_logging_active"],
     ["alter table vault.secrets disable trigger user; delete from vault.secrets", "data_encryption_enabled"],
