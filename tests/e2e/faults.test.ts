@@ -176,9 +176,9 @@ describe("faults", options, () => {
     await converged();
   });
 
-  test("40 create, scale and delete races: nothing is doubled, nothing is left", async () => {
+  test("100 create, scale and delete races: nothing is doubled, nothing is left", async () => {
     await Promise.all(
-      Array.from({ length: 40 }, async (_, i) => {
+      Array.from({ length: 100 }, async (_, i) => {
         const body = (await insist("POST", "/agents", { agentName: `r${i}`, resources: small })) as {
           agentId: string;
         };
