@@ -1,8 +1,9 @@
-// Measurements side by side:  npm run bench [-- names…] [--rounds N] [--strict]
+// Measurements side by side:  npm run bench [-- names…] [--rounds N] [--full] [--strict]
 //   footprint  memory and start times, first: another stack beside it would share pages with it
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   edge       the edge function against the RPC it calls
+//   database   lists and logs among many rows, and ingestion; --full: a million agents, five million lines. Last: it fills the stack
 // Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
@@ -16,17 +17,18 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),
+  database: () => import("./benchmarks/database.ts"),
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string" }, strict: { type: "boolean" } },
+  options: { rounds: { type: "string" }, full: { type: "boolean" }, strict: { type: "boolean" } },
 });
 const unknown = positionals.filter((name) => !(name in BENCHMARKS));
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
 if (unknown.length > 0 || (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))) {
   process.stderr.write(
-    `usage: npm run bench -- [${Object.keys(BENCHMARKS).join("|")}]… [--rounds N] [--strict]\n`,
+    `usage: npm run bench -- [${Object.keys(BENCHMARKS).join("|")}]… [--rounds N] [--full] [--strict]\n`,
   );
   process.exit(2);
 }
@@ -39,6 +41,7 @@ const context: Context = {
   },
   progress: (line) => void process.stderr.write(`  ${line}\n`),
   rounds: (own) => rounds ?? own,
+  full: values.full === true,
 };
 
 const cpu = cpus();

@@ -20,6 +20,8 @@ export interface Context {
   progress(line: string): void;
   /** How many rounds were asked for, or the benchmark's own number. */
   rounds(own: number): number;
+  /** Whether the large sizes were asked for. */
+  readonly full: boolean;
 }
 
 export interface Benchmark {

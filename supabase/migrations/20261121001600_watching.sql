@@ -240,7 +240,7 @@ return make_interval(secs => left(words, -1)::double precision
 
 -- GET /api/agents/{id}/logs: the newest `lines`, oldest first. totalLines counts all that match, up to 10000.
 -- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would make
--- every ingested row dearer for a rare question (ADR 30). `search` says how far the look went.
+-- every ingested row dearer for a rare question (ADR 60). `search` says how far the look went.
 create or replace function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
