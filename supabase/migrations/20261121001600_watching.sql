@@ -20,6 +20,33 @@ create or replace function private.retention_days() returns integer
 language sql stable set search_path = ''
 return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer, private.retention_days('telemetry'));
 
+-- Stores log lines in one pass. What was not stored is counted only when something was not: a batch is rarely sent twice.
+-- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
+create or replace function private.ingest_agent_logs(rows jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  given integer := jsonb_array_length(rows);
+  known integer := given;
+  stored integer;
+begin
+  insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
+  select r."agentId", d.user_id, coalesce(r."timestamp", now()),
+    case when upper(r.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(r.level) else 'INFO' end,
+    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100), coalesce(r.metadata, '{}'),
+    r.replica, r.sequence
+  from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
+    level text, message text, source text, metadata jsonb)
+  join private.agent_deployments d on d.agent_id = r."agentId"
+  on conflict (agent_id, replica, sequence) do nothing;
+  get diagnostics stored = row_count;
+  if stored < given then
+    select count(*) into known from jsonb_array_elements(rows) r
+      where exists (select from private.agent_deployments d where d.agent_id = r.value ->> 'agentId');
+  end if;
+  return jsonb_build_object('accepted', stored, 'duplicates', known - stored, 'unknown', given - known);
+end
+$$;
+
 -- Owner first, because row-level security asks for the owner, then the agent, then the time: the newest 100 lines are one walk of
 -- this index (104 buffers among 5M rows). An index on user_id alone beside one on agent_id invites the planner to intersect
 -- the two, as if they were independent, and to read all of an agent's lines (1008 buffers for 1000 of them).
