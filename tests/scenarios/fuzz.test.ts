@@ -80,8 +80,12 @@ function send(request: GeneratedRequest, index: number): Promise<Answer> {
     secret: secretKey,
   };
   const bearer = tokens[request.token];
-  const agentId =
-    { definition: definitions[index % DEFINITIONS], deployed, foreign }[request.agent] ?? request.agent;
+  const named = new Map([
+    ["definition", definitions[index % DEFINITIONS]],
+    ["deployed", deployed],
+    ["foreign", foreign],
+  ]);
+  const agentId = named.get(request.agent) ?? request.agent;
   const { promise, resolve: done, reject } = Promise.withResolvers<Answer>();
   const outgoing = httpRequest(apiUrl, {
     agent: http,
