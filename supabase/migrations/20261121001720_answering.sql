@@ -9,6 +9,17 @@ alter table public.agents add column max_tokens_per_day bigint,
   add constraint agents_tokens_not_negative check (max_tokens_per_day >= 0);
 grant insert (max_tokens_per_day), update (max_tokens_per_day) on public.agents to authenticated;
 
+-- Definer: calls private helpers. Raises VALIDATION_ERROR, as a wrong value of any other column does.
+create function private.tg_agents__validate_cap() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.raise_problems('{"max_tokens_per_day": "Must not be negative"}');
+  return new;
+end
+$$;
+create trigger _210_validate_cap before insert or update of max_tokens_per_day on public.agents
+  for each row when (new.max_tokens_per_day < 0) execute function private.tg_agents__validate_cap();
+
 -- No foreign key to agents: what was spent stays counted when an agent is deleted.
 create table public.usage_daily (
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -222,6 +233,18 @@ end
 $$;
 create trigger _900_ask after insert on public.messages
   referencing new table as added for each statement execute function private.tg_messages__ask();
+
+-- Definer: a message that is deleted takes its open answers along; the agent must not stay thinking of them.
+create function private.tg_reply_jobs__forget() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.lock_agents(array[old.agent_id]);
+  perform private.show_activity(old.agent_id);
+  return null;
+end
+$$;
+create trigger _500_forget after delete on private.reply_jobs
+  for each row when (old.state = 'running') execute function private.tg_reply_jobs__forget();
 
 -- Definer: DELETE /api/agents keeps the row for a while; its open answers go at once.
 create function private.tg_agents__drop_replies() returns trigger
@@ -481,13 +504,14 @@ begin
 end
 $$;
 
--- The job of this lease, locked after its agent; null when the lease is lost. A job that someone else has locked is being
--- claimed anew: its lease was over.
+-- The job of this lease, locked after the message it answers and its agent (who deletes a message takes them in that order
+-- too); null when the lease is lost. A job that someone else has locked is being claimed anew: its lease was over.
 create function private.own_reply(job_id uuid, token uuid) returns private.reply_jobs
 language plpgsql volatile set search_path = '' as $$
 declare
   j private.reply_jobs;
 begin
+  perform from public.messages m where m.id = (select x.message_id from private.reply_jobs x where x.id = job_id) for key share;
   perform private.lock_agents(array(select x.agent_id from private.reply_jobs x where x.id = job_id));
   select * into j from private.reply_jobs x where x.id = job_id and x.lease_token = token for update skip locked;
   return j;

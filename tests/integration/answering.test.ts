@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { people, responder } from "../helpers/answering.ts";
+import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -359,6 +359,11 @@ describe("a spend cap", () => {
     assert.deepEqual(await claim(), []);
     assert.equal((await answersTo(id))[0].error.code, "RESOURCE_LIMIT_EXCEEDED");
     assert.equal(await status(bot), "error");
+  });
+
+  test("cannot be negative", async () => {
+    const { code, details } = await codeOf(agent("Bad", { max_tokens_per_day: -1 }));
+    assert.deepEqual([code, Object.keys(details)], ["VALIDATION_ERROR", ["max_tokens_per_day"]]);
   });
 
   test("of one agent leaves the others alone", async () => {

@@ -129,10 +129,13 @@ describe("who answers", () => {
   });
 
   test("a deleted message is not answered any more", async () => {
-    const { id } = await say({ agent: await agent("A") });
+    const a = await agent("A");
+    const { id } = await say({ agent: a });
     const [job] = await claim();
     await query("delete from public.messages where id = $1", [id]);
     assert.deepEqual(await finish(job), { accepted: false });
+    const [{ status }] = await query("select status from public.agents where id = $1", [a]);
+    assert.equal(status, "idle", "nor does the agent go on thinking of it");
   });
 });
 
