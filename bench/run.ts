@@ -13,6 +13,7 @@ import { formatTable } from "./lib/table.ts";
 
 const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   footprint: () => import("./benchmarks/footprint.ts"),
+  realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),

@@ -34,6 +34,8 @@ export interface Realtime {
     response: ServerResponse,
     target: { path: string; role: string; origin: string },
   ): Promise<void>;
+  /** How many sockets are open now. */
+  connections(): number;
   stop(): Promise<void>;
 }
 
@@ -107,6 +109,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
       const { path, role, origin } = target;
       await answerHttp(context, request, response, { path, origin, key: identityOfKey(role) });
     },
+    connections: () => sockets.size,
     async stop() {
       clearInterval(pruning);
       clearInterval(sweeping);
