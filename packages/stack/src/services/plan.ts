@@ -68,7 +68,10 @@ function probesOf(live: Live, { state, health }: PlanContext): PulseOptions["pro
   return {
     auth: () => served("/auth/v1/settings"),
     storage: () => served("/storage/v1/bucket"),
-    realtime: () => running("realtime"),
+    async realtime() {
+      const report = { connections: live.realtime?.connections() ?? 0 };
+      return { ...(await running("realtime")), report };
+    },
     async edge_functions() {
       const address = live.functions.get("api");
       if (!address) return { ok: false };
