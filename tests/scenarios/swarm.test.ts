@@ -412,6 +412,23 @@ describe("a provider that", () => {
     assert.equal(await status(bot), "idle");
   });
 
+  test("is away altogether is asked again when it is back", async () => {
+    const bot = await agent("Faithful");
+    const { port } = stub;
+    await stub.close();
+    const question = await asks(bot);
+    await eventually("a first attempt failed", async () => {
+      const [job] = await stack.sql<{ last_error: string | null }>(
+        "select last_error from private.reply_jobs where root_id = $1 and state = 'waiting'",
+        [question.id],
+      );
+      return job?.last_error?.startsWith("MODEL_UNAVAILABLE");
+    });
+    assert.equal(await status(bot), "idle", "it is not thinking meanwhile");
+    stub = await startProviderStub(echo, port);
+    assert.equal((await answers(question)).length, 1);
+  });
+
   test("is slow but speaks is waited for", async () => {
     const bot = await agent("Slow");
     stub.answer = () => ({
