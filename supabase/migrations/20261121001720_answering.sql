@@ -306,7 +306,18 @@ begin
 end
 $$;
 
--- Why an answer must not, or cannot yet, be made: {code, message, final}; null when it can.
+-- What a user's answers under way may still cost: each at most its agent's max_tokens of output.
+create function private.reserved_tokens(of_user uuid, of_agent text default null) returns bigint
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(sum(coalesce((a.settings ->> 'max_tokens')::bigint, 4096)), 0)
+    from private.reply_jobs j join public.agents a on a.id = j.agent_id
+    where j.user_id = of_user and j.state = 'running' and (of_agent is null or j.agent_id = of_agent));
+end
+$$;
+
+-- Why an answer must not, or cannot yet, be made: {code, message, final}; null when it can. {wait}: answers under way may
+-- use up the cap, so this one waits for them, which is no failed attempt.
 create function private.reply_obstacle(j private.reply_jobs) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -324,6 +335,8 @@ begin
     if used >= user_cap then
       return jsonb_build_object('code', 'RESOURCE_LIMIT_EXCEEDED', 'final', true,
         'message', format('The daily limit of %s tokens is used up', user_cap));
+    elsif used + private.reserved_tokens(j.user_id) >= user_cap and private.reserved_tokens(j.user_id) > 0 then
+      return '{"wait": true}';
     end if;
   end if;
   if a.max_tokens_per_day is not null then
@@ -332,6 +345,9 @@ begin
     if used >= a.max_tokens_per_day then
       return jsonb_build_object('code', 'RESOURCE_LIMIT_EXCEEDED', 'final', true,
         'message', format('This agent''s daily limit of %s tokens is used up', a.max_tokens_per_day));
+    elsif used + private.reserved_tokens(j.user_id, j.agent_id) >= a.max_tokens_per_day
+        and private.reserved_tokens(j.user_id, j.agent_id) > 0 then
+      return '{"wait": true}';
     end if;
   end if;
   select * into d from private.agent_deployments x where x.agent_id = j.agent_id;
@@ -462,6 +478,9 @@ begin
           responding_at = null, updated_at = now()
         where y.id = j.id;
       taken := taken || j.id;
+    elsif obstacle ? 'wait' then
+      update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now()
+        where y.id = j.id;
     elsif (obstacle ->> 'final')::boolean or j.attempts + 1 >= private.answering_limit('attempts') then
       perform private.conclude_failure(j, obstacle);
     else

@@ -361,6 +361,19 @@ describe("a spend cap", () => {
     assert.equal(await status(bot), "error");
   });
 
+  test("is not overrun by many at once: those wait that answers under way could take beyond it", async () => {
+    const bot = await agent("Bot", { settings: { max_tokens: 100 } });
+    await sql("update public.quotas set max_tokens_per_day = 150 where user_id = $1", [alice]);
+    for (let n = 0; n < 5; n++) await say({ agent: bot });
+    const jobs = await claim();
+    assert.equal(jobs.length, 2, "100 tokens may be under way, 200 not, and one may always begin");
+    for (const job of jobs) await finish(job, "long", { outputTokens: 60 });
+    await due();
+    assert.equal((await claim()).length, 1);
+    const waiting = await sql("select attempts from private.reply_jobs where state = 'waiting'");
+    assert.deepEqual(waiting, [{ attempts: 0 }, { attempts: 0 }], "waiting is no failed attempt");
+  });
+
   test("cannot be negative", async () => {
     const { code, details } = await codeOf(agent("Bad", { max_tokens_per_day: -1 }));
     assert.deepEqual([code, Object.keys(details)], ["VALIDATION_ERROR", ["max_tokens_per_day"]]);

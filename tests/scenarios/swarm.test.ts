@@ -125,8 +125,17 @@ describe("three providers in one swarm", () => {
     const channel = user.client
       .channel(`swarm:${team.id}`, { config: { private: true } })
       .on("broadcast", { event: "*" }, (message) => events.push(message as never));
+    const inserted = new Inbox<Row>();
+    const rowsChannel = user.client
+      .channel("messages")
+      .on(
+        "postgres_changes",
+        { event: "INSERT", schema: "public", table: "messages", filter: `swarm_id=eq.${team.id}` },
+        (change) => inserted.push(change.new as Row),
+      );
     await user.client.realtime.setAuth();
     await subscribed(channel);
+    await subscribed(rowsChannel);
     await stranger.client.realtime.setAuth();
     await refusal(stranger.client.channel(`swarm:${team.id}`, { config: { private: true } }));
 
@@ -166,7 +175,10 @@ describe("three providers in one swarm", () => {
         members.map(({ id }) => id),
       );
     assert.deepEqual(usage.data, Array(3).fill({ answers: 1, input_tokens: 11 }));
+    await inserted.count(4);
+    assert.deepEqual(inserted.all.map(({ id }) => id).sort(), [question, ...rows].map(({ id }) => id).sort());
     await user.client.removeChannel(channel);
+    await user.client.removeChannel(rowsChannel);
   });
 
   test("in rounds each hears the one before, marked as data", async () => {
