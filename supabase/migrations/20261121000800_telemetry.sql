@@ -18,8 +18,10 @@ create table public.agent_logs (
   constraint agent_logs_agent_id_replica_sequence_key unique (agent_id, replica, sequence)
 );
 alter table public.agent_logs enable row level security;
-create index agent_logs_agent_id_timestamp_idx on public.agent_logs (agent_id, "timestamp" desc);
-create index agent_logs_user_id_idx on public.agent_logs (user_id);
+-- Owner first, because row-level security asks for the owner, then the agent, then the time: the newest 100 lines are one walk of
+-- this index (104 buffers among 5M rows). An index on user_id alone beside one on agent_id invites the planner to intersect
+-- the two, as if they were independent, and to read all of an agent's lines (1008 buffers for 1000 of them).
+create index agent_logs_user_id_agent_id_timestamp_idx on public.agent_logs (user_id, agent_id, "timestamp" desc);
 -- The planner multiplies the selectivities of agent_id and user_id, though one follows from the other
 -- (latest 100 of 5M rows under RLS: 12.5 ms without this, 0.47 ms with it).
 create statistics public.agent_logs_agent_user (dependencies) on agent_id, user_id from public.agent_logs;
@@ -51,7 +53,7 @@ create table public.agent_metrics (
 );
 alter table public.agent_metrics enable row level security;
 create index agent_metrics_agent_id_timestamp_idx on public.agent_metrics (agent_id, "timestamp" desc);
-create index agent_metrics_user_id_idx on public.agent_metrics (user_id);
+create index agent_metrics_user_id_agent_id_timestamp_idx on public.agent_metrics (user_id, agent_id, "timestamp" desc);
 create statistics public.agent_metrics_agent_user (dependencies) on agent_id, user_id from public.agent_metrics;
 grant select on public.agent_metrics to authenticated, service_role;
 create policy "owners can read their metrics" on public.agent_metrics for select to authenticated
@@ -78,3 +80,23 @@ create policy "owners can read their conversations" on public.agent_conversation
 comment on table public.agent_conversations is 'What people and an agent said to each other; goes with the agent.';
 
 alter publication supabase_realtime add table public.agents, public.agent_events, public.agent_metrics, public.agent_logs;
+
+-- Operators change a line with an UPDATE; it counts at the next run. (Hosted `postgres` may not set parameters of our own
+-- on the database, so a table it is.)
+create table private.retention (
+  kind text primary key,
+  days integer not null,
+  constraint retention_positive check (days between 1 and 36500)
+);
+alter table private.retention enable row level security;
+comment on table private.retention is 'Days that each kind of record is kept.';
+insert into private.retention (kind, days) values ('telemetry', 30), ('minute_rollups', 30), ('hour_rollups', 400);
+
+create function private.retention_days(of_kind text) returns integer
+language sql stable set search_path = ''
+return (select r.days from private.retention r where r.kind = of_kind);
+
+-- Logs, metrics and removed deployments.
+create function private.retention_days() returns integer
+language sql stable set search_path = ''
+return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer, private.retention_days('telemetry'));

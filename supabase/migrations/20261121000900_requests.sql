@@ -32,15 +32,12 @@ insert into private.verbs (name, permission, status, idempotent) values
   ('get_agent_metrics', 'monitoring:read', 200, false),
   ('refuse_request', null, 400, false);
 
--- Whether every table of `public` that holds users' rows has row-level security on, from the catalogue.
+-- Whether every table of `public` has row-level security on, from the catalogue.
 create function private.user_isolation() returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   return not exists (
-  select from pg_class c
-  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
-    and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped)
-);
+    select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity);
 end
 $$;
 
@@ -63,27 +60,6 @@ begin
   perform private.answer((private.error_codes() ->> code)::integer, headers || jsonb_build_object(
     'X-User-Isolation', case when private.user_isolation() then 'active' else 'compromised' end));
   return jsonb_build_object('code', code, 'message', message, 'details', details::text, 'hint', null);
-end
-$$;
-
--- Auth requests an account made in the last hour, as far as the database knows them: sessions begun.
-create function private.auth_requests_last_hour(of_user uuid) returns integer
-language plpgsql stable set search_path = '' as $$
-begin
-  return (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour');
-end
-$$;
-
--- The documented rate-limit headers, from what count_request returned.
-create function private.rate_headers(caller uuid, counts jsonb) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  return jsonb_build_object(
-  'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
-  'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
-  'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
-  'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
-  'Supabase-Auth-Rate-Limit', greatest(0, 30 - private.auth_requests_last_hour(caller))::text);
 end
 $$;
 

@@ -319,8 +319,3 @@ begin
     'supabase_event_id', event_id, 'timestamp', private.iso(now()));
 end
 $$;
-
--- Days that logs, metrics and removed deployments are kept; an operator sets launchpad.retention_days on the database.
-create function private.retention_days() returns integer
-language sql stable set search_path = ''
-return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer, 30);

@@ -1,4 +1,4 @@
--- The verbs that read: status, one agent, list, revisions, logs, metrics. POSTed, because a GET cannot count a request.
+-- The verbs that read: status, one agent, list, revisions (logs and metrics: watching). POSTed, because a GET cannot count a request.
 
 -- 8132 → '2h 15m'; 42 → '42s'.
 create function private.uptime_words(seconds double precision) returns text
@@ -181,71 +181,6 @@ begin
 end
 $$;
 
--- GET /api/agents/{id}/logs: the newest `lines`, oldest first. totalLines counts all that match, up to 10000.
-create function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-declare
-  wanted text := private.own_telemetry(caller, args ->> 'agent_id');
-  most integer := coalesce((args ->> 'lines')::integer, 100);
-  since text := args ->> 'since';
-  wanted_level text := upper(args ->> 'level');
-  after timestamptz := '-infinity';
-  logs jsonb;
-  total integer;
-begin
-  perform private.raise_problems(
-    private.problem_if(most not between 1 and 1000, 'lines', 'Must be between 1 and 1000')
-    || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
-    || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR'));
-  if since is not null then
-    after := now() - make_interval(secs => left(since, -1)::double precision
-      * case right(since, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
-  end if;
-  select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'timestamp', private.iso(l."timestamp"), 'level', l.level,
-      'message', l.message, 'source', l.source, 'metadata', l.metadata || jsonb_build_object('pod', l.replica))
-      order by l."timestamp", l.sequence), '[]')
-    into logs
-    from (select * from public.agent_logs x
-          where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
-            and (wanted_level is null or x.level = wanted_level)
-          order by x."timestamp" desc, x.sequence desc limit most) l;
-  select count(*) into total
-    from (select from public.agent_logs x
-          where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
-            and (wanted_level is null or x.level = wanted_level) limit 10000) l;
-  return jsonb_build_object('agentId', wanted, 'user_id', caller, 'logs', logs, 'totalLines', total,
-    'truncated', total > jsonb_array_length(logs),
-    'real_time_available', private.is_published('public.agent_logs'));
-end
-$$;
-
--- GET /api/agents/{id}/metrics: the newest sample of each replica seen in the last two minutes, summed.
-create function private.verb_get_agent_metrics(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-declare
-  wanted text := private.own_telemetry(caller, args ->> 'agent_id');
-begin
-  return (
-    select jsonb_build_object('agentId', wanted, 'user_id', caller, 'replicas', count(*),
-      'metrics', jsonb_build_object(
-        'cpu', jsonb_build_object('usage', round(sum(m.cpu_usage)::numeric, 4), 'limit', sum(m.cpu_limit),
-          'percentage', round((100 * sum(m.cpu_usage) / nullif(sum(m.cpu_limit), 0))::numeric, 1)),
-        'memory', jsonb_build_object('usage', sum(m.memory_usage), 'limit', sum(m.memory_limit),
-          'percentage', round(100 * sum(m.memory_usage) / nullif(sum(m.memory_limit), 0), 1)),
-        'network', jsonb_build_object('bytesIn', sum(m.network_in), 'bytesOut', sum(m.network_out)),
-        'requests', jsonb_build_object('total', coalesce(sum(m.requests_total), 0), 'success', coalesce(sum(m.requests_success), 0),
-          'errors', coalesce(sum(m.requests_errors), 0), 'rate', coalesce(round(sum(m.request_rate)::numeric, 2), 0)),
-        'supabase', private.supabase_usage(caller)),
-      'timestamp', private.iso(coalesce(max(m."timestamp"), now())))
-    from (
-      select distinct on (x.replica) * from public.agent_metrics x
-      where x.agent_id = wanted and x.user_id = caller and x."timestamp" > now() - interval '2 minutes'
-      order by x.replica, x."timestamp" desc
-    ) m
-  );
-end
-$$;
-
 -- What a user takes of Supabase right now, from the server's own statistics.
 create function private.supabase_usage(caller uuid) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -284,25 +219,11 @@ language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset"));
 end $$;
-create function public.get_agent_logs(agent_id text, lines integer default 100, since text default null, level text default null)
-returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin
-  return private.handle('get_agent_logs', jsonb_build_object('agent_id', agent_id, 'lines', lines, 'since', since, 'level', level));
-end $$;
-create function public.get_agent_metrics(agent_id text) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.handle('get_agent_metrics', jsonb_build_object('agent_id', agent_id)); end $$;
-
 revoke execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
-  public.list_agent_revisions(text, integer, integer), public.get_agent_logs(text, integer, text, text),
-  public.get_agent_metrics(text) from public, anon, service_role;
+  public.list_agent_revisions(text, integer, integer) from public, anon, service_role;
 grant execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
-  public.list_agent_revisions(text, integer, integer), public.get_agent_logs(text, integer, text, text),
-  public.get_agent_metrics(text) to authenticated;
+  public.list_agent_revisions(text, integer, integer) to authenticated;
 comment on function public.get_agent(text) is 'One agent''s definition; secrets by name alone.';
 comment on function public.get_agent_status(text) is 'Phase, health and replicas of an agent.';
 comment on function public.list_agents(integer, integer, text, text) is 'The caller''s agents, newest first.';
 comment on function public.list_agent_revisions(text, integer, integer) is 'Every configuration an agent ran with.';
-comment on function public.get_agent_logs(text, integer, text, text) is 'The newest log lines of an agent.';
-comment on function public.get_agent_metrics(text) is 'What an agent''s replicas use now.';

@@ -220,31 +220,30 @@ begin
 end
 $$;
 
+-- Stores log lines in one pass. What was not stored is counted only when something was not: a batch is rarely sent twice.
 -- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
 create function private.ingest_agent_logs(rows jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   given integer := jsonb_array_length(rows);
-  known integer;
-  accepted integer;
+  known integer := given;
+  stored integer;
 begin
-  with r as (
-    select * from jsonb_to_recordset(rows) as x ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
-      level text, message text, source text, metadata jsonb)
-  ), owned as (
-    select r.*, d.user_id from r join private.agent_deployments d on d.agent_id = r."agentId"
-  ), stored as (
-    insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
-    select o."agentId", o.user_id, coalesce(o."timestamp", now()),
-      case when upper(o.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(o.level) else 'INFO' end,
-      left(coalesce(o.message, ''), 16384), left(coalesce(o.source, 'agent'), 100), coalesce(o.metadata, '{}'),
-      o.replica, o.sequence
-    from owned o
-    on conflict (agent_id, replica, sequence) do nothing
-    returning 1
-  )
-  select (select count(*) from owned), (select count(*) from stored) into known, accepted;
-  return jsonb_build_object('accepted', accepted, 'duplicates', known - accepted, 'unknown', given - known);
+  insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
+  select r."agentId", d.user_id, coalesce(r."timestamp", now()),
+    case when upper(r.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(r.level) else 'INFO' end,
+    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100), coalesce(r.metadata, '{}'),
+    r.replica, r.sequence
+  from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
+    level text, message text, source text, metadata jsonb)
+  join private.agent_deployments d on d.agent_id = r."agentId"
+  on conflict (agent_id, replica, sequence) do nothing;
+  get diagnostics stored = row_count;
+  if stored < given then
+    select count(*) into known from jsonb_array_elements(rows) r
+      where exists (select from private.agent_deployments d where d.agent_id = r.value ->> 'agentId');
+  end if;
+  return jsonb_build_object('accepted', stored, 'duplicates', known - stored, 'unknown', given - known);
 end
 $$;
 

@@ -52,21 +52,6 @@ begin
 end
 $$;
 
--- Deletes what is past retention, in batches that keep WAL and locks small.
-create function private.delete_expired(batch integer default 5000) returns void
-language plpgsql volatile set search_path = '' as $$
-declare
-  oldest timestamptz := now() - make_interval(days => private.retention_days());
-begin
-  delete from public.agent_logs where id in (
-    select l.id from public.agent_logs l where l."timestamp" < oldest order by l."timestamp" limit batch);
-  delete from public.agent_metrics where id in (
-    select m.id from public.agent_metrics m where m."timestamp" < oldest order by m."timestamp" limit batch);
-  delete from private.agent_deployments d where d.removed_at < oldest;
-  delete from private.idempotency_keys k where k.created_at < now() - interval '1 day';
-  delete from private.controllers c where c.expires_at < now() - interval '1 day';
-end
-$$;
 create index agent_logs_timestamp_idx on public.agent_logs using brin ("timestamp");
 create index agent_metrics_timestamp_idx on public.agent_metrics using brin ("timestamp");
 
@@ -74,7 +59,6 @@ select cron.schedule('launchpad-sweep', '10 seconds', 'select private.sweep_depl
 -- pg_cron notes every run and forgets none: the sweep alone makes 8640 rows a day.
 select cron.schedule('launchpad-cron-history', '43 * * * *',
   $$delete from cron.job_run_details where end_time < now() - interval '1 day'$$);
-select cron.schedule('launchpad-retention', '17 * * * *', 'select private.delete_expired()');
 
 -- Functions made by a role that is not covered by the default privileges would still be executable by PUBLIC.
 revoke execute on all functions in schema private from public;

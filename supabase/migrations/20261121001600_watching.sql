@@ -1,59 +1,4 @@
--- What is kept of an agent's figures and lines, and for how long: rollups of metrics, text search on logs, retention.
-
--- Operators change a line with an UPDATE; it counts at the next run. (Hosted `postgres` may not set parameters of our own
--- on the database, so a table it is.)
-create table private.retention (
-  kind text primary key,
-  days integer not null,
-  constraint retention_positive check (days between 1 and 36500)
-);
-alter table private.retention enable row level security;
-comment on table private.retention is 'Days that each kind of record is kept.';
-insert into private.retention (kind, days) values ('telemetry', 30), ('minute_rollups', 30), ('hour_rollups', 400);
-
-create function private.retention_days(of_kind text) returns integer
-language sql stable set search_path = ''
-return (select r.days from private.retention r where r.kind = of_kind);
-
--- Logs, metrics and removed deployments.
-create or replace function private.retention_days() returns integer
-language sql stable set search_path = ''
-return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer, private.retention_days('telemetry'));
-
--- Stores log lines in one pass. What was not stored is counted only when something was not: a batch is rarely sent twice.
--- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
-create or replace function private.ingest_agent_logs(rows jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  given integer := jsonb_array_length(rows);
-  known integer := given;
-  stored integer;
-begin
-  insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
-  select r."agentId", d.user_id, coalesce(r."timestamp", now()),
-    case when upper(r.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(r.level) else 'INFO' end,
-    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100), coalesce(r.metadata, '{}'),
-    r.replica, r.sequence
-  from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
-    level text, message text, source text, metadata jsonb)
-  join private.agent_deployments d on d.agent_id = r."agentId"
-  on conflict (agent_id, replica, sequence) do nothing;
-  get diagnostics stored = row_count;
-  if stored < given then
-    select count(*) into known from jsonb_array_elements(rows) r
-      where exists (select from private.agent_deployments d where d.agent_id = r.value ->> 'agentId');
-  end if;
-  return jsonb_build_object('accepted', stored, 'duplicates', known - stored, 'unknown', given - known);
-end
-$$;
-
--- Owner first, because row-level security asks for the owner, then the agent, then the time: the newest 100 lines are one walk of
--- this index (104 buffers among 5M rows). An index on user_id alone beside one on agent_id invites the planner to intersect
--- the two, as if they were independent, and to read all of an agent's lines (1008 buffers for 1000 of them).
-create index agent_logs_user_id_agent_id_timestamp_idx on public.agent_logs (user_id, agent_id, "timestamp" desc);
-drop index public.agent_logs_agent_id_timestamp_idx, public.agent_logs_user_id_idx;
-create index agent_metrics_user_id_agent_id_timestamp_idx on public.agent_metrics (user_id, agent_id, "timestamp" desc);
-drop index public.agent_metrics_user_id_idx;
+-- What is kept of an agent's figures and lines: rollups of metrics, text search on logs, and the job that deletes.
 
 -- One row per agent and minute, all replicas together. usage: the replicas' means added up; max: the highest single sample;
 -- network and requests: what was added in that minute, whatever the counters of a replica began with.
@@ -219,7 +164,6 @@ comment on function private.roll_up_metrics(integer) is 'Rolls up marked minutes
 -- Deletes what is past retention: up to `batches` statements of `batch` rows each for logs and for metrics, so that one
 -- run's locks and WAL stay bounded (about 350 bytes of WAL a row). By ctid and without an order: the BRIN index on the
 -- time finds the oldest pages, and a run that finds nothing reads a few pages and writes nothing.
-drop function private.delete_expired(integer);
 create function private.delete_expired(batch integer default 5000, batches integer default 10) returns bigint
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -268,7 +212,7 @@ return make_interval(secs => left(words, -1)::double precision
 -- GET /api/agents/{id}/logs: the newest `lines`, oldest first. totalLines counts all that match, up to 10000.
 -- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would make
 -- every ingested row dearer for a rare question (ADR 60). `search` says how far the look went.
-create or replace function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
+create function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   wanted text := private.own_telemetry(caller, args ->> 'agent_id');
@@ -325,7 +269,6 @@ begin
 end
 $$;
 
-drop function public.get_agent_logs(text, integer, text, text);
 create function public.get_agent_logs(agent_id text, lines integer default 100, since text default null,
   level text default null, "text" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -375,7 +318,7 @@ $$;
 
 -- GET /api/agents/{id}/metrics: the newest sample of each replica seen in the last two minutes, summed; with `range` or
 -- `resolution` also what was. Figures of a replica are summed only where it told them: null is not zero.
-create or replace function private.verb_get_agent_metrics(caller uuid, args jsonb) returns jsonb
+create function private.verb_get_agent_metrics(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   wanted text := private.own_telemetry(caller, args ->> 'agent_id');
@@ -405,7 +348,6 @@ begin
 end
 $$;
 
-drop function public.get_agent_metrics(text);
 create function public.get_agent_metrics(agent_id text, "range" text default null, resolution text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin

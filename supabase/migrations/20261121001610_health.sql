@@ -72,13 +72,6 @@ return (
   where u.size = 1 or bytes >= u.size order by u.size desc limit 1
 );
 
--- Whether every table of `public` has row-level security on. Replaces the version that looked at users' tables alone.
-create or replace function private.user_isolation() returns boolean
-language sql stable set search_path = ''
-return not exists (
-  select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity
-);
-
 -- Live subscriptions, all or of one user; null where Realtime has not made its table.
 create function private.live_subscriptions(of_user uuid default null) returns bigint
 language plpgsql stable set search_path = '' as $$

@@ -203,21 +203,27 @@ grant execute on function public.count_auth_request(text) to service_role;
 comment on function public.count_auth_request(text) is 'Gateway: counts an auth request for an e-mail address.';
 
 -- Auth requests of an account in this hour: those a gateway of ours counted, else (hosted) the sessions begun.
-create or replace function private.auth_requests_last_hour(of_user uuid) returns integer
-language sql stable set search_path = ''
-return coalesce(
-  (select c.used from private.auth_counters c, public.rate_limits l
-   where l.bucket = 'auth' and c.email_digest = (select private.email_digest(u.email) from auth.users u where u.id = of_user)
-     and c.window_start = to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds)),
-  (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour'));
+create function private.auth_requests_last_hour(of_user uuid) returns integer
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce(
+    (select c.used from private.auth_counters c, public.rate_limits l
+     where l.bucket = 'auth' and c.email_digest = (select private.email_digest(u.email) from auth.users u where u.id = of_user)
+       and c.window_start = to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds)),
+    (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour'));
+end
+$$;
 
 -- The documented rate-limit headers, from what count_request returned.
-create or replace function private.rate_headers(caller uuid, counts jsonb) returns jsonb
-language sql stable set search_path = ''
-return jsonb_build_object(
-  'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
-  'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
-  'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
-  'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
-  'Supabase-Auth-Rate-Limit', greatest(0, (select l.max_requests from public.rate_limits l where l.bucket = 'auth')
-    - private.auth_requests_last_hour(caller))::text);
+create function private.rate_headers(caller uuid, counts jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object(
+    'X-RateLimit-Limit', counts -> 'api' ->> 'limit',
+    'X-RateLimit-Remaining', greatest(0, (counts -> 'api' ->> 'remaining')::integer)::text,
+    'X-RateLimit-Reset', counts -> 'api' ->> 'reset',
+    'Supabase-RateLimit-Remaining', private.remaining(caller, 'rest_writes')::text,
+    'Supabase-Auth-Rate-Limit', greatest(0, (select l.max_requests from public.rate_limits l where l.bucket = 'auth')
+      - private.auth_requests_last_hour(caller))::text);
+end
+$$;
