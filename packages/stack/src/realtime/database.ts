@@ -23,6 +23,8 @@ export function createDatabase(urls: { admin: string; api: string }): Database {
       options,
     });
     made.on("error", () => undefined); // an idle connection ended with the server; the next query opens another
+    // A connection in use has no listener of the pool's: its loss would end the process. The query under way reports it.
+    made.on("connect", (client) => client.on("error", () => undefined));
     return made;
   };
   // Nothing on the search path: type names come out qualified, and fit every connection.
