@@ -51,7 +51,10 @@ before(async () => {
   await cp(join(root, "supabase", "functions"), join(folder, "project", "supabase", "functions"), {
     recursive: true,
   });
-  await cp(join(root, "supabase", "config.toml"), join(folder, "project", "supabase", "config.toml"));
+  // The configuration names the mails' templates, and the CLI reads them whatever it is asked to do.
+  for (const part of ["config.toml", "templates"]) {
+    await cp(join(root, "supabase", part), join(folder, "project", "supabase", part), { recursive: true });
+  }
   await once(management.listen(0, "127.0.0.1"), "listening");
   const url = `http://127.0.0.1:${(management.address() as AddressInfo).port}`;
   const profile = join(folder, "profile.yaml");
