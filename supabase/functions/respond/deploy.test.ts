@@ -50,7 +50,12 @@ before(async () => {
   const project = join(folder, "project");
   await mkdir(join(project, "supabase"), { recursive: true });
   await mkdir(join(project, "packages/agent-runtime"), { recursive: true });
-  for (const path of ["supabase/functions", "supabase/config.toml", "packages/agent-runtime/src"]) {
+  for (const path of [
+    "supabase/functions",
+    "supabase/config.toml",
+    "supabase/templates",
+    "packages/agent-runtime/src",
+  ]) {
     await cp(join(root, path), join(project, path), { recursive: true });
   }
   await once(management.listen(0, "127.0.0.1"), "listening");
