@@ -1,0 +1,197 @@
+// What connected clients see while Postgres and the stack die under load, compared with the table.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { eventually, stillRunning, tree } from "../helpers/processes.ts";
+import { Inbox, openSocket, subscribed } from "../helpers/realtime.ts";
+import { spawnStack, startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+
+const options = { skip: process.platform === "linux" ? false : "needs /proc to see what runs" };
+
+async function killPostgres(stack: TestStack): Promise<void> {
+  const server = await eventually("a running server", () =>
+    tree(stack.process?.pid ?? 0).find(({ command }) => /postgres -D/.test(command)),
+  );
+  process.kill(server.pid, "SIGKILL");
+  await eventually("the server's end", () => stillRunning([server]).length === 0);
+}
+
+test("Postgres killed again and again under load: no change lost or doubled", options, async () => {
+  const stack = await startTestStack({ env: {} });
+  let owner: TestUser | undefined;
+  try {
+    owner = await stack.createUser();
+    const { id, client } = owner;
+    const seen = new Inbox<number>();
+    const broadcasts = new Inbox<number>();
+    await subscribed(
+      client
+        .channel("faults")
+        .on("postgres_changes", { event: "INSERT", schema: "public", table: "agent_logs" }, (payload) =>
+          seen.push(payload.new.sequence),
+        )
+        .on("broadcast", { event: "n" }, ({ payload }) => broadcasts.push(payload.n)),
+    );
+    let stop = false;
+    let next = 0;
+    const write = async () => {
+      while (!stop) {
+        // Transactions of one row and of many, each with a broadcast; one that fails may yet have committed.
+        const size = next % 7 === 0 ? 40 : 1;
+        const from = next;
+        next += size;
+        await stack
+          .sql(
+            `with rows as (
+               insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, replica, sequence)
+               select 'a', $1, now(), 'INFO', repeat('x', 100), 's', 'r', n from generate_series($2::int, $3::int) n returning 1)
+             select realtime.send(jsonb_build_object('n', $2::int), 'n', 'faults', false)`,
+            [id, from, from + size - 1],
+          )
+          .catch(() => delay(20));
+      }
+    };
+    const writing = write();
+    for (let round = 0; round < 5; round++) {
+      const before = next;
+      await eventually("more rows", () => next > before + 200, 30_000);
+      await killPostgres(stack);
+      await eventually(
+        "the server again",
+        () =>
+          stack.sql("select 1").then(
+            () => true,
+            () => false,
+          ),
+        30_000,
+      );
+    }
+    await delay(300);
+    stop = true;
+    await writing;
+    const rows = await stack.sql<{ sequence: string }>(
+      "select sequence from public.agent_logs order by sequence",
+    );
+    const sent = await stack.sql<{ n: number }>(
+      "select (payload ->> 'n')::int as n from realtime.messages where topic = 'faults' order by 1",
+    );
+    await seen.until(() => seen.all.length >= rows.length, 30_000);
+    await broadcasts.until(() => broadcasts.all.length >= sent.length, 30_000);
+    await delay(300); // whatever might come twice
+    const committed = rows.map(({ sequence }) => Number(sequence));
+    assert.ok(committed.length > 1000, `${committed.length} rows`);
+    assert.deepEqual(seen.all, committed, "in order, each once");
+    assert.deepEqual(
+      broadcasts.all,
+      sent.map(({ n }) => n),
+    );
+  } finally {
+    await owner?.client.realtime.disconnect();
+    await stack.stop();
+  }
+});
+
+test(
+  "a stack killed and started again: supabase-js comes back by itself, nothing of the old slot is left",
+  options,
+  async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "launchpad-realtime-"));
+    const first = await startTestStack({ dataDir });
+    const owner = await first.createUser();
+    const port = Number(new URL(first.info.apiUrl).port);
+    const { client } = owner;
+    const seen = new Inbox<string>();
+    const statuses = new Inbox<string>();
+    let second: Awaited<ReturnType<typeof startTestStack>> | undefined;
+    try {
+      await subscribed(
+        client
+          .channel("restart")
+          .on("postgres_changes", { event: "INSERT", schema: "public", table: "agent_logs" }, (payload) =>
+            seen.push(payload.new.message),
+          ),
+        statuses.push,
+      );
+      const insert = (stack: TestStack, message: string, n: number) =>
+        stack.sql(
+          `insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, replica, sequence)
+         values ('a', $1, now(), 'INFO', $2, 's', 'r', $3)`,
+          [owner.id, message, n],
+        );
+      await insert(first, "before", 1);
+      await seen.first((message) => message === "before");
+      const old = tree(first.process?.pid ?? 0);
+      const gone = once(first.process as NonNullable<typeof first.process>, "exit");
+      first.process?.kill("SIGKILL");
+      await gone;
+      await eventually("the end of every process", () => stillRunning(old).length === 0, 20_000);
+      second = await startTestStack({ dataDir, port });
+      await statuses.until(
+        () => statuses.all.filter((status) => status === "SUBSCRIBED").length === 2,
+        40_000,
+      );
+      await insert(second, "after", 2);
+      await seen.first((message) => message === "after");
+      assert.deepEqual(seen.all, ["before", "after"]);
+      const slots = await second.sql<{ slot_name: string; active: boolean }>(
+        "select slot_name, active from pg_replication_slots",
+      );
+      assert.deepEqual(slots, [{ slot_name: "launchpad_realtime", active: true }]);
+      const subscriptions = await second.sql("select from realtime.subscription");
+      assert.equal(subscriptions.length, 1);
+    } finally {
+      await client.removeAllChannels();
+      await first.stop();
+      await second?.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  },
+);
+
+test("a client that does not read is cut off; others get everything at once", options, async () => {
+  const started = spawnStack();
+  const info = await started.ready;
+  try {
+    const quick = await openSocket(info);
+    await quick.join("realtime:slow");
+    // A bare TCP client that joins and then never reads.
+    const { connect } = await import("node:net");
+    const { randomBytes } = await import("node:crypto");
+    const { hostname, port } = new URL(info.apiUrl);
+    const socket = connect(Number(port), hostname);
+    await once(socket, "connect");
+    const key = randomBytes(16).toString("base64");
+    socket.write(
+      `GET /realtime/v1/websocket?apikey=${info.publishableKey}&vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n` +
+        `Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+    );
+    await once(socket, "data");
+    const frame = Buffer.from(JSON.stringify(["1", "1", "realtime:slow", "phx_join", { config: {} }]));
+    // Masked, as clients must; with a mask of zeros.
+    socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | frame.length, 0, 0, 0, 0]), frame]));
+    await once(socket, "data");
+    socket.pause();
+    const closed = once(socket, "close");
+    const writer = await openSocket(info);
+    await writer.join("realtime:slow", { config: { broadcast: { ack: true } } });
+    const payload = { type: "broadcast", event: "e", payload: { text: "x".repeat(1_000_000) } };
+    for (let n = 0; n < 60; n++) {
+      writer.send(["1", `b${n}`, "realtime:slow", "broadcast", payload]);
+      await writer.messages.first((m) => m[1] === `b${n}`);
+      if (n === 0) await quick.messages.first((m) => m[3] === "broadcast", 1000);
+    }
+    await quick.messages.until(() => quick.messages.all.filter((m) => m[3] === "broadcast").length === 60);
+    socket.resume();
+    await closed;
+    quick.close();
+    writer.close();
+  } finally {
+    const ended = once(started.process, "close");
+    started.process.kill("SIGINT");
+    await ended;
+  }
+});
