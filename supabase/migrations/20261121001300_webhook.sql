@@ -2,29 +2,38 @@
 -- Losing any of them costs latency, never work: the controller also claims on a timer.
 -- Vault holds launchpad_controller_url and launchpad_webhook_secret; where they are missing, nothing is sent.
 
--- Queues one signed POST. pg_net's queue is readable by any role with SQL, so it carries a signature, never a secret.
-create function private.post_to_controller(body jsonb) returns void
+-- Queues one signed POST to the address and with the secret that Vault holds under these names; silent where one is missing.
+-- pg_net's queue is readable by any role with SQL, so it carries a signature, never a secret.
+create function private.post_signed(url_name text, secret_name text, path text, body jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   base_url text;
   secret text;
   sent_at text := extract(epoch from clock_timestamp())::bigint::text;
 begin
-  select max(s.decrypted_secret) filter (where s.name = 'launchpad_controller_url'),
-         max(s.decrypted_secret) filter (where s.name = 'launchpad_webhook_secret')
+  select max(s.decrypted_secret) filter (where s.name = url_name),
+         max(s.decrypted_secret) filter (where s.name = secret_name)
     into base_url, secret
-    from vault.decrypted_secrets s where s.name in ('launchpad_controller_url', 'launchpad_webhook_secret');
+    from vault.decrypted_secrets s where s.name in (url_name, secret_name);
   if base_url is null or secret is null then
     return;
   end if;
   perform net.http_post(
-    url := rtrim(base_url, '/') || '/webhooks/deployments',
+    url := rtrim(base_url, '/') || path,
     body := body,
     headers := jsonb_build_object('Content-Type', 'application/json', 'X-Launchpad-Timestamp', sent_at,
       'X-Launchpad-Signature', 'v1=' || encode(extensions.hmac(sent_at || '.' || body::text, secret, 'sha256'), 'hex')));
 exception when others then
   -- A hint must not fail the write it speaks of.
-  raise warning 'launchpad: the controller was not notified: %', sqlerrm;
+  raise warning 'launchpad: % was not notified: %', url_name, sqlerrm;
+end
+$$;
+comment on function private.post_signed(text, text, text, jsonb) is 'Queues one signed hint; never fails its caller.';
+
+create function private.post_to_controller(body jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform private.post_signed('launchpad_controller_url', 'launchpad_webhook_secret', '/webhooks/deployments', body);
 end
 $$;
 

@@ -341,7 +341,11 @@ begin
       'timestamp', private.iso(coalesce(max(m."timestamp"), now())))
     from (
       select distinct on (x.replica) * from public.agent_metrics x
-      where x.agent_id = wanted and x.user_id = caller and x."timestamp" > now() - interval '2 minutes'
+      where x.agent_id = wanted and x.user_id = caller
+        -- The replicas of one round of samples: what ended before the newest round is not running now.
+        and x."timestamp" > greatest(now() - interval '2 minutes', (
+          select max(y."timestamp") - interval '10 seconds' from public.agent_metrics y
+          where y.agent_id = wanted and y.user_id = caller))
       order by x.replica, x."timestamp" desc
     ) m
   ) || case when history is null then '{}' else jsonb_build_object('history', history) end;

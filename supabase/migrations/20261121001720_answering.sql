@@ -175,26 +175,8 @@ comment on function private.who_answers(public.messages) is 'The agents that a m
 -- launchpad_functions_url and launchpad_respond_secret; where they are missing, nothing is sent.
 create function private.post_to_respond(body jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
-declare
-  base_url text;
-  secret text;
-  sent_at text := extract(epoch from clock_timestamp())::bigint::text;
 begin
-  select max(s.decrypted_secret) filter (where s.name = 'launchpad_functions_url'),
-         max(s.decrypted_secret) filter (where s.name = 'launchpad_respond_secret')
-    into base_url, secret
-    from vault.decrypted_secrets s where s.name in ('launchpad_functions_url', 'launchpad_respond_secret');
-  if base_url is null or secret is null then
-    return;
-  end if;
-  perform net.http_post(
-    url := rtrim(base_url, '/') || '/respond',
-    body := body,
-    headers := jsonb_build_object('Content-Type', 'application/json', 'X-Launchpad-Timestamp', sent_at,
-      'X-Launchpad-Signature', 'v1=' || encode(extensions.hmac(sent_at || '.' || body::text, secret, 'sha256'), 'hex')));
-exception when others then
-  -- A hint must not fail the write it speaks of.
-  raise warning 'launchpad: the function respond was not called: %', sqlerrm;
+  perform private.post_signed('launchpad_functions_url', 'launchpad_respond_secret', '/respond', body);
 end
 $$;
 

@@ -270,6 +270,22 @@ describe("ingest", () => {
     assert.ok(body.metrics.supabase.database_connections >= 1);
   });
 
+  test("a replica that ended before the newest samples is not counted", async () => {
+    const id = await launch();
+    const sample = (replica: string, secondsAgo: number) => ({
+      agentId: id,
+      replica,
+      sequence: 1,
+      timestamp: new Date(Date.now() - secondsAgo * 1000).toISOString(),
+      cpuUsage: 0.1,
+      cpuLimit: 1,
+    });
+    await call("ingest_agent_metrics", { rows: [sample("gone", 15), sample("here", 0), sample("here-too", 1)] });
+    const { body } = await rpc(db, user(alice), "get_agent_metrics", { agent_id: id });
+    assert.equal(body.replicas, 2);
+    assert.equal(body.metrics.cpu.limit, 2);
+  });
+
   test("nonsense in lines, since and level is named", async () => {
     const id = await launch();
     const { status, body } = await rpc(db, user(alice), "get_agent_logs", {
