@@ -195,6 +195,128 @@ export type Database = {
         };
         Relationships: [];
       };
+      agent_metrics_hour: {
+        Row: {
+          agent_id: string;
+          cpu_limit: number | null;
+          cpu_max: number | null;
+          cpu_usage: number | null;
+          memory_limit: number | null;
+          memory_max: number | null;
+          memory_usage: number | null;
+          network_in: number | null;
+          network_out: number | null;
+          replicas: number;
+          requests_errors: number | null;
+          requests_success: number | null;
+          requests_total: number | null;
+          response_time_ms: number | null;
+          samples: number;
+          timestamp: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          cpu_limit?: number | null;
+          cpu_max?: number | null;
+          cpu_usage?: number | null;
+          memory_limit?: number | null;
+          memory_max?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replicas: number;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          samples: number;
+          timestamp: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          cpu_limit?: number | null;
+          cpu_max?: number | null;
+          cpu_usage?: number | null;
+          memory_limit?: number | null;
+          memory_max?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replicas?: number;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          samples?: number;
+          timestamp?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      agent_metrics_minute: {
+        Row: {
+          agent_id: string;
+          cpu_limit: number | null;
+          cpu_max: number | null;
+          cpu_usage: number | null;
+          memory_limit: number | null;
+          memory_max: number | null;
+          memory_usage: number | null;
+          network_in: number | null;
+          network_out: number | null;
+          replicas: number;
+          requests_errors: number | null;
+          requests_success: number | null;
+          requests_total: number | null;
+          response_time_ms: number | null;
+          samples: number;
+          timestamp: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          cpu_limit?: number | null;
+          cpu_max?: number | null;
+          cpu_usage?: number | null;
+          memory_limit?: number | null;
+          memory_max?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replicas: number;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          samples: number;
+          timestamp: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          cpu_limit?: number | null;
+          cpu_max?: number | null;
+          cpu_usage?: number | null;
+          memory_limit?: number | null;
+          memory_max?: number | null;
+          memory_usage?: number | null;
+          network_in?: number | null;
+          network_out?: number | null;
+          replicas?: number;
+          requests_errors?: number | null;
+          requests_success?: number | null;
+          requests_total?: number | null;
+          response_time_ms?: number | null;
+          samples?: number;
+          timestamp?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
       agent_revisions: {
         Row: {
           agent_id: string;
@@ -257,6 +379,52 @@ export type Database = {
         };
         Relationships: [];
       };
+      agent_tools: {
+        Row: {
+          agent_id: string;
+          configuration: NonNullable<Json>;
+          created_at: string;
+          enabled: boolean;
+          id: string;
+          tool_id: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          configuration?: NonNullable<Json>;
+          created_at?: string;
+          enabled?: boolean;
+          id?: string;
+          tool_id: string;
+          user_id?: string;
+        };
+        Update: {
+          agent_id?: string;
+          configuration?: NonNullable<Json>;
+          created_at?: string;
+          enabled?: boolean;
+          id?: string;
+          tool_id?: string;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "agent_tools_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "agent_tools_tool_id_fkey";
+            columns: ["tool_id"];
+            isOneToOne: false;
+            referencedRelation: "tools";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       agents: {
         Row: {
           avatar: string | null;
@@ -267,6 +435,7 @@ export type Database = {
           description: string | null;
           framework: string;
           id: string;
+          max_tokens_per_day: number | null;
           model: string | null;
           name: string;
           platforms: string[];
@@ -293,6 +462,7 @@ export type Database = {
           description?: string | null;
           framework?: string;
           id?: string;
+          max_tokens_per_day?: number | null;
           model?: string | null;
           name: string;
           platforms?: string[];
@@ -318,6 +488,7 @@ export type Database = {
           description?: string | null;
           framework?: string;
           id?: string;
+          max_tokens_per_day?: number | null;
           model?: string | null;
           name?: string;
           platforms?: string[];
@@ -378,6 +549,102 @@ export type Database = {
           },
         ];
       };
+      messages: {
+        Row: {
+          agent_id: string | null;
+          content: string;
+          conversation_id: string | null;
+          created_at: string;
+          error: Json | null;
+          id: string;
+          input_tokens: number | null;
+          model: string | null;
+          output_tokens: number | null;
+          reply_to: string | null;
+          root_id: string | null;
+          sender_deleted: boolean;
+          sender_kind: string;
+          sender_name: string | null;
+          status: string;
+          swarm_id: string | null;
+          to_agent_id: string | null;
+          turn: number;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id?: string | null;
+          content: string;
+          conversation_id?: string | null;
+          created_at?: string;
+          error?: Json | null;
+          id?: string;
+          input_tokens?: number | null;
+          model?: string | null;
+          output_tokens?: number | null;
+          reply_to?: string | null;
+          root_id?: string | null;
+          sender_deleted?: boolean;
+          sender_kind?: string;
+          sender_name?: string | null;
+          status?: string;
+          swarm_id?: string | null;
+          to_agent_id?: string | null;
+          turn?: number;
+          user_id?: string;
+        };
+        Update: {
+          agent_id?: string | null;
+          content?: string;
+          conversation_id?: string | null;
+          created_at?: string;
+          error?: Json | null;
+          id?: string;
+          input_tokens?: number | null;
+          model?: string | null;
+          output_tokens?: number | null;
+          reply_to?: string | null;
+          root_id?: string | null;
+          sender_deleted?: boolean;
+          sender_kind?: string;
+          sender_name?: string | null;
+          status?: string;
+          swarm_id?: string | null;
+          to_agent_id?: string | null;
+          turn?: number;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "messages_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "messages_reply_to_fkey";
+            columns: ["reply_to"];
+            isOneToOne: false;
+            referencedRelation: "messages";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "messages_swarm_id_fkey";
+            columns: ["swarm_id"];
+            isOneToOne: false;
+            referencedRelation: "swarms";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "messages_to_agent_id_fkey";
+            columns: ["to_agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       models: {
         Row: {
           created_at: string;
@@ -432,27 +699,33 @@ export type Database = {
       };
       quotas: {
         Row: {
+          block_critical_findings: boolean;
           max_agents: number;
           max_cpu: number;
           max_memory: number;
           max_replicas: number;
+          max_tokens_per_day: number;
           updated_at: string;
           user_id: string;
         };
         ComputedFields: never;
         Insert: {
+          block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
           max_memory?: number;
           max_replicas?: number;
+          max_tokens_per_day?: number;
           updated_at?: string;
           user_id: string;
         };
         Update: {
+          block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
           max_memory?: number;
           max_replicas?: number;
+          max_tokens_per_day?: number;
           updated_at?: string;
           user_id?: string;
         };
@@ -477,6 +750,225 @@ export type Database = {
         };
         Relationships: [];
       };
+      security_events: {
+        Row: {
+          agent_id: string | null;
+          automated_response: Json | null;
+          details: NonNullable<Json>;
+          event_type: string;
+          id: string;
+          ip_address: unknown;
+          message: string;
+          severity: string;
+          timestamp: string;
+          user_agent: string | null;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id?: string | null;
+          automated_response?: Json | null;
+          details?: NonNullable<Json>;
+          event_type: string;
+          id?: string;
+          ip_address?: unknown;
+          message: string;
+          severity: string;
+          timestamp?: string;
+          user_agent?: string | null;
+          user_id?: string | null;
+        };
+        Update: {
+          agent_id?: string | null;
+          automated_response?: Json | null;
+          details?: NonNullable<Json>;
+          event_type?: string;
+          id?: string;
+          ip_address?: unknown;
+          message?: string;
+          severity?: string;
+          timestamp?: string;
+          user_agent?: string | null;
+          user_id?: string | null;
+        };
+        Relationships: [];
+      };
+      security_scans: {
+        Row: {
+          agent_id: string;
+          findings: NonNullable<Json>;
+          id: string;
+          passed: boolean;
+          results: NonNullable<Json>;
+          scanned_at: string;
+          status: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          findings?: NonNullable<Json>;
+          id?: string;
+          passed: boolean;
+          results: NonNullable<Json>;
+          scanned_at?: string;
+          status: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          findings?: NonNullable<Json>;
+          id?: string;
+          passed?: boolean;
+          results?: NonNullable<Json>;
+          scanned_at?: string;
+          status?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      swarm_agents: {
+        Row: {
+          agent_id: string;
+          created_at: string;
+          position: number;
+          swarm_id: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          created_at?: string;
+          position: number;
+          swarm_id: string;
+          user_id?: string;
+        };
+        Update: {
+          agent_id?: string;
+          created_at?: string;
+          position?: number;
+          swarm_id?: string;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "swarm_agents_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "swarm_agents_swarm_id_fkey";
+            columns: ["swarm_id"];
+            isOneToOne: false;
+            referencedRelation: "swarms";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      swarms: {
+        Row: {
+          created_at: string;
+          description: string | null;
+          id: string;
+          max_turns: number;
+          name: string;
+          reply_mode: string;
+          updated_at: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          description?: string | null;
+          id?: string;
+          max_turns?: number;
+          name: string;
+          reply_mode?: string;
+          updated_at?: string;
+          user_id?: string;
+        };
+        Update: {
+          created_at?: string;
+          description?: string | null;
+          id?: string;
+          max_turns?: number;
+          name?: string;
+          reply_mode?: string;
+          updated_at?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      tools: {
+        Row: {
+          category: string | null;
+          created_at: string;
+          description: string;
+          icon: string | null;
+          id: string;
+          implementation: NonNullable<Json>;
+          input_schema: NonNullable<Json>;
+          name: string;
+          updated_at: string;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          category?: string | null;
+          created_at?: string;
+          description: string;
+          icon?: string | null;
+          id?: string;
+          implementation: NonNullable<Json>;
+          input_schema?: NonNullable<Json>;
+          name: string;
+          updated_at?: string;
+          user_id?: string | null;
+        };
+        Update: {
+          category?: string | null;
+          created_at?: string;
+          description?: string;
+          icon?: string | null;
+          id?: string;
+          implementation?: NonNullable<Json>;
+          input_schema?: NonNullable<Json>;
+          name?: string;
+          updated_at?: string;
+          user_id?: string | null;
+        };
+        Relationships: [];
+      };
+      usage_daily: {
+        Row: {
+          agent_id: string;
+          answers: number;
+          day: string;
+          input_tokens: number;
+          output_tokens: number;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          answers?: number;
+          day: string;
+          input_tokens?: number;
+          output_tokens?: number;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          answers?: number;
+          day?: string;
+          input_tokens?: number;
+          output_tokens?: number;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
       user_permissions: {
         Row: {
           granted_at: string;
@@ -496,28 +988,70 @@ export type Database = {
         };
         Relationships: [];
       };
+      user_secrets: {
+        Row: {
+          created_at: string;
+          name: string;
+          updated_at: string;
+          user_id: string;
+          vault_id: string;
+          version: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          name: string;
+          updated_at?: string;
+          user_id: string;
+          vault_id: string;
+          version?: number;
+        };
+        Update: {
+          created_at?: string;
+          name?: string;
+          updated_at?: string;
+          user_id?: string;
+          vault_id?: string;
+          version?: number;
+        };
+        Relationships: [];
+      };
     };
     Views: {
       [_ in never]: never;
     };
     Functions: {
+      advisory_targets: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       agent_environment: {
         Args: { agent_id: string; generation: number; lease_token: string };
         Returns: Json;
       };
+      begin_sign_in: { Args: { email: string; ip?: string; user_agent?: string }; Returns: Json };
+      check_rls_policies: { Args: Record<PropertyKey, never>; Returns: Json };
       claim_deployments: {
         Args: { lease_seconds?: number; max_count?: number; worker: string };
         Returns: Json;
       };
+      claim_replies: { Args: { lease_seconds?: number; max_count?: number; worker: string }; Returns: Json };
+      count_auth_request: { Args: { email: string }; Returns: Json };
+      count_reads: { Args: { reads: Json }; Returns: Json };
       delete_agent: { Args: { agent_id: string }; Returns: Json };
+      delete_my_account: { Args: { confirm: string }; Returns: Json };
       deploy_agent: { Args: { agent_id: string }; Returns: Json };
+      export_my_data: { Args: Record<PropertyKey, never>; Returns: Json };
+      fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
+      finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {
-        Args: { agent_id: string; level?: string; lines?: number; since?: string };
+        Args: { agent_id: string; level?: string; lines?: number; since?: string; text?: string };
         Returns: Json;
       };
-      get_agent_metrics: { Args: { agent_id: string }; Returns: Json };
+      get_agent_metrics: { Args: { agent_id: string; range?: string; resolution?: string }; Returns: Json };
       get_agent_status: { Args: { agent_id: string }; Returns: Json };
+      get_health: { Args: Record<PropertyKey, never>; Returns: Json };
+      get_profile: { Args: Record<PropertyKey, never>; Returns: Json };
+      get_system_metrics: { Args: Record<PropertyKey, never>; Returns: Json };
+      health_check: { Args: Record<PropertyKey, never>; Returns: Json };
       heartbeat_controller: {
         Args: { lease_seconds?: number; report?: Json; worker: string };
         Returns: Json;
@@ -530,20 +1064,49 @@ export type Database = {
         Args: { limit?: number; offset?: number; platform?: string; status?: string };
         Returns: Json;
       };
+      list_security_events: {
+        Args: { event_type?: string; limit?: number; severity?: string; since?: string };
+        Returns: Json;
+      };
+      list_user_secrets: { Args: Record<PropertyKey, never>; Returns: Json };
+      record_advisories: { Args: { results: Json }; Returns: Json };
+      record_auth_attempt: {
+        Args: { email: string; ip?: string; ok: boolean; user_agent?: string };
+        Returns: Json;
+      };
+      record_security_reports: { Args: { reports: Json }; Returns: Json };
       refuse_request: { Args: { code: string; details?: Json; message: string }; Returns: Json };
       release_deployment: { Args: { agent_id: string; error?: string; lease_token: string }; Returns: Json };
       release_worker: { Args: { worker: string }; Returns: Json };
+      remove_user_secret: { Args: { name: string }; Returns: Json };
       report_deployment: {
         Args: { agent_id: string; generation: number; lease_token: string; report: Json };
+        Returns: Json;
+      };
+      report_reply: {
+        Args: {
+          job_id: string;
+          lease_seconds?: number;
+          lease_token: string;
+          sequence?: number;
+          text?: string;
+        };
         Returns: Json;
       };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
       scale_agent: { Args: { agent_id: string; scale: Json }; Returns: Json };
+      scan_agent: { Args: { agent_id: string }; Returns: Json };
+      search_conversation: {
+        Args: { job_id: string; lease_token: string; limit?: number; query: string };
+        Returns: Json;
+      };
+      set_user_secret: { Args: { name: string; value: string }; Returns: Json };
       start_agent: { Args: { agent_id: string }; Returns: Json };
       stop_agent: { Args: { agent_id: string }; Returns: Json };
       stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };
       update_agent: { Args: { agent_id: string; changes: Json }; Returns: Json };
+      update_profile: { Args: { changes: Json }; Returns: Json };
     };
     Enums: {
       [_ in never]: never;

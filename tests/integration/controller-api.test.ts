@@ -280,7 +280,9 @@ describe("ingest", () => {
       cpuUsage: 0.1,
       cpuLimit: 1,
     });
-    await call("ingest_agent_metrics", { rows: [sample("gone", 15), sample("here", 0), sample("here-too", 1)] });
+    await call("ingest_agent_metrics", {
+      rows: [sample("gone", 15), sample("here", 0), sample("here-too", 1)],
+    });
     const { body } = await rpc(db, user(alice), "get_agent_metrics", { agent_id: id });
     assert.equal(body.replicas, 2);
     assert.equal(body.metrics.cpu.limit, 2);
