@@ -482,10 +482,12 @@ describe("presence", () => {
   test("shows who is there, who comes and who goes", async () => {
     const joins = new Inbox<Record<string, unknown>>();
     const leaves = new Inbox<Record<string, unknown>>();
+    const syncs = new Inbox<string>();
     const watcher = owner.client
       .channel("lobby", { config: { presence: { key: "owner" } } })
       .on("presence", { event: "join" }, (payload) => joins.push(payload))
-      .on("presence", { event: "leave" }, (payload) => leaves.push(payload));
+      .on("presence", { event: "leave" }, (payload) => leaves.push(payload))
+      .on("presence", { event: "sync" }, () => syncs.push(Object.keys(watcher.presenceState()).join()));
     await subscribed(watcher);
     assert.equal(await watcher.track({ at: "desk" }), "ok");
     await joins.first(({ key }) => key === "owner");
@@ -507,10 +509,18 @@ describe("presence", () => {
 
     await visitor.track({ at: "window" });
     await joins.first(({ newPresences: metas }) => (metas as { at: string }[])[0]?.at === "window");
+    await syncs.until(() => watcher.presenceState<{ at: string }>().visitor?.[0]?.at === "window");
     assert.equal(watcher.presenceState<{ at: string }>().visitor?.length, 1);
     await visitor.untrack();
-    await leaves.first(({ key }) => key === "visitor");
-    assert.deepEqual(Object.keys(watcher.presenceState()), ["owner"]);
+    await syncs.until(() => syncs.all.at(-1) === "owner");
+    // Left with the change of place, and then for good.
+    assert.deepEqual(
+      leaves.all.map(({ key, leftPresences }) => [key, (leftPresences as { at: string }[])[0]?.at]),
+      [
+        ["visitor", "door"],
+        ["visitor", "window"],
+      ],
+    );
   });
 
   test("a lost connection leaves", async () => {
