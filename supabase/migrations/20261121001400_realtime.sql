@@ -21,9 +21,11 @@ comment on function private.owns_topic(text) is 'Whether a private Realtime topi
 
 -- Realtime asks these with the caller's claims and the topic set: a row is looked for to read, inserted to write.
 create policy "owners can read their topics" on realtime.messages for select to authenticated
-  using (extension in ('broadcast', 'presence') and (select private.owns_topic(realtime.topic())));
+  using (topic = (select realtime.topic()) and extension in ('broadcast', 'presence')
+    and (select private.owns_topic(realtime.topic())));
 create policy "owners can write to their topics" on realtime.messages for insert to authenticated
-  with check (extension in ('broadcast', 'presence') and (select private.owns_topic(realtime.topic())));
+  with check (topic = (select realtime.topic()) and extension in ('broadcast', 'presence')
+    and (select private.owns_topic(realtime.topic())));
 
 -- The default replica identity (the primary key) is what Realtime needs of every published table: an UPDATE then carries
 -- the key as its old record, a DELETE the key alone, which is all that may be shown of a row under row-level security.
