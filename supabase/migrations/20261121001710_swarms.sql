@@ -222,7 +222,7 @@ alter publication supabase_realtime add table public.messages;
 
 -- Private channel swarm:<id>: what its agents are saying, while they say it.
 create policy "owners can listen to their swarms" on realtime.messages for select to authenticated
-  using (extension in ('broadcast', 'presence') and exists (
+  using (extension in ('broadcast', 'presence') and topic = (select realtime.topic()) and exists (
     select from public.swarms s
     where s.user_id = (select auth.uid()) and 'swarm:' || s.id = (select realtime.topic())));
 

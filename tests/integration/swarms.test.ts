@@ -278,7 +278,12 @@ describe("the channel swarm:<id>", () => {
     (
       await db.as(user(who), async (client) => {
         await client.query("select set_config('realtime.topic', $1, true)", [topic]);
-        return await client.query("select from realtime.messages where topic = $1", [topic]);
+        const seen = await client.query<{ topic: string }>("select topic from realtime.messages");
+        assert.ok(
+          seen.rows.every((row) => row.topic === topic),
+          "no other channel's messages",
+        );
+        return seen;
       })
     ).rowCount !== 0;
 
