@@ -28,7 +28,7 @@ export async function answerHttp(
   response: ServerResponse,
   target: { path: string; key: Identity; origin: string },
 ): Promise<void> {
-  const url = new URL(target.path, "http://realtime");
+  const url = new URL(`http://realtime${target.path}`); // not relative: a path may begin with //
   const path = url.pathname.replace(/\/+$/, "");
   if (request.method === "GET" && path === "/api/ping")
     return sendJson(response, 200, { message: "Success" });

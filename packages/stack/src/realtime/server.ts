@@ -95,7 +95,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
 
   return {
     upgrade(request, socket, head, role) {
-      const url = new URL(request.url ?? "/", "http://realtime");
+      const url = new URL(`http://realtime${request.url ?? "/"}`);
       const headersJson = JSON.stringify(request.headers);
       const version: Version = url.searchParams.get("vsn")?.startsWith("2.") ? "2.0.0" : "1.0.0";
       const identity: Identity = identityOfKey(role);
