@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { type HeaderList, requestHeaders, responseHeaders } from "./headers.ts";
+import { lingerOver } from "./replies.ts";
 
 /** Where a service listens on this machine. */
 export type Address = { host: string; port: number } | { socketPath: string };
@@ -65,6 +66,13 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
   response.once("close", () => {
     if (!response.writableFinished) current.destroy();
   });
+  // An upstream may answer before the body's end (a function that finds it too long). The rest must still be taken off the
+  // connection, or the client's next request on it would wait behind it for ever.
+  response.once("finish", () => {
+    if (request.complete) return;
+    request.unpipe();
+    lingerOver(request);
+  });
 
   function attempt(mayRetry: boolean): ClientRequest {
     const address = options.upstream.address();
@@ -77,10 +85,8 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
     });
     outgoing.once("response", (incoming) => forward(incoming, response, options));
     outgoing.on("error", () => {
-      if (response.headersSent || response.destroyed) {
-        response.destroy();
-        return;
-      }
+      // The answer has begun: whether it is whole is seen by what comes of it, not by a body that nobody wants any more.
+      if (response.headersSent || response.destroyed) return;
       // A kept-alive connection that died, perhaps unseen: what does the same when it is done twice is sent once more.
       if (mayRetry && outgoing.reusedSocket && repeatable) current = attempt(false);
       else options.onDown();

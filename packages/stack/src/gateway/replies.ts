@@ -137,7 +137,7 @@ export function refuse(
  * Reads on for a moment what the client still sends of a refused body: a connection closed over unread bytes is reset, and
  * the client would lose the answer with it. What takes longer is cut off.
  */
-function lingerOver(request: IncomingMessage): void {
+export function lingerOver(request: IncomingMessage): void {
   const timer = setTimeout(() => request.destroy(), LINGER_MS);
   timer.unref();
   request.once("close", () => clearTimeout(timer));

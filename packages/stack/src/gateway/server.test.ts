@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { after, before, test } from "node:test";
 import { generateKeys } from "../keys.ts";
@@ -24,6 +24,7 @@ before(async () => {
       response.write("half");
       return void setImmediate(() => response.destroy());
     }
+    if (request.url === "/early") return void response.writeHead(413).end("{}");
     if (request.url === "/hang-up") return void request.socket.destroy();
     if (request.url === "/cors") response.setHeader("access-control-allow-origin", "https://own.example");
     let size = 0;
@@ -130,6 +131,27 @@ test("a body that says it is too long, or turns out to be, is refused", async ()
   const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
   assert.equal(answer.statusCode, 413);
   outgoing.destroy();
+});
+
+test("an upstream that answers before the body's end leaves the connection usable", async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const send = (path: string, body: Buffer) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      httpRequest(
+        gateway.url + path,
+        { method: "POST", agent, headers: { apikey: keys.publishableKey } },
+        (answer) => {
+          answer.resume().once("end", () => resolve(answer.statusCode));
+        },
+      )
+        .on("error", reject)
+        .end(body);
+    });
+  for (let round = 0; round < 5; round++) {
+    assert.equal(await send("/rest/v1/early", Buffer.alloc(3 * 1024 * 1024)), 413);
+    assert.equal(await send("/rest/v1/agents", Buffer.from("{}")), 200);
+  }
+  agent.destroy();
 });
 
 test("CORS: the platform's answers get the gateway's headers, a function keeps its own", async () => {
