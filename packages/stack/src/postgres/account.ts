@@ -48,7 +48,7 @@ function reachable(path: string): boolean {
 
 /**
  * @returns how to run a PostgreSQL program under an account. On Linux the program also gets SIGINT (for a postmaster: a
- * fast shutdown) when we die, even by SIGKILL. A server whose folder lies in a private home of root (/root/…) keeps the one
+ * fast shutdown) when we die, even by SIGKILL. A server whose folder lies in the private home of root keeps the one
  * capability that lets it through closed folders. Throws a StackError where that would be needed and cannot be had.
  */
 export function launchAs(
