@@ -1,8 +1,8 @@
-import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
-import { type ApiRole, judgeToken } from "../tokens.ts";
-import type { Address } from "./proxy.ts";
+import type { IncomingMessage } from "node:http";
+import { judgeToken } from "../tokens.ts";
 import { headerOf } from "./replies.ts";
 import type { Route } from "./routes.ts";
+import type { ServiceRpc } from "./service-rpc.ts";
 
 /** Whether an account's sign-in is locked, and for how many more seconds. */
 export interface Lock {
@@ -25,8 +25,7 @@ export interface SecurityWatch {
 
 export interface SecurityWatchOptions {
   jwtSecret: string;
-  rest: () => Address | undefined;
-  tokenFor: (role: ApiRole) => string;
+  service: ServiceRpc;
 }
 
 interface Report {
@@ -42,14 +41,12 @@ interface Report {
 /** Different reports that may wait; beyond that, new ones are dropped: the database coalesces them anyway. */
 const MOST_PENDING = 500;
 const MOST_BODY = 4096;
-const TIMEOUT_MS = 3000;
 
 /**
  * Starts the watch. Reports are sent one batch at a time; repeats that come meanwhile are counted together, so that a
  * flood of forged tokens costs the database a few calls a second at most.
  */
-export function createSecurityWatch({ jwtSecret, rest, tokenFor }: SecurityWatchOptions): SecurityWatch {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4, timeout: 4000 });
+export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions): SecurityWatch {
   const pending = new Map<string, Report>();
   let sending = false;
   let closed = false;
@@ -67,41 +64,13 @@ export function createSecurityWatch({ jwtSecret, rest, tokenFor }: SecurityWatch
       while (pending.size > 0 && !closed) {
         const reports = [...pending.values()];
         pending.clear();
-        await rpc("record_security_reports", { reports });
+        await service.call("record_security_reports", { reports });
       }
     } catch {
       // The database is away: what was seen meanwhile is not kept. Requests fare no better then.
     } finally {
       sending = false;
     }
-  }
-
-  function rpc<T>(name: string, args: object): Promise<T> {
-    const address = rest();
-    if (!address) return Promise.reject(new Error("PostgREST is down"));
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const outgoing = httpRequest({
-      ...address,
-      agent,
-      method: "POST",
-      path: `/rpc/${name}`,
-      timeout: TIMEOUT_MS,
-      headers: { authorization: `Bearer ${tokenFor("service_role")}`, "content-type": "application/json" },
-    });
-    outgoing.on("timeout", () => outgoing.destroy(new Error("PostgREST does not answer")));
-    outgoing.on("error", reject);
-    outgoing.on("response", async (answer) => {
-      try {
-        let text = "";
-        for await (const chunk of answer.setEncoding("utf8")) text += chunk;
-        if (answer.statusCode !== 200) reject(new Error(`${name} answered ${answer.statusCode}`));
-        else resolve(JSON.parse(text) as T);
-      } catch (error) {
-        reject(error);
-      }
-    });
-    outgoing.end(JSON.stringify(args));
-    return promise;
   }
 
   return {
@@ -141,12 +110,12 @@ export function createSecurityWatch({ jwtSecret, rest, tokenFor }: SecurityWatch
       });
     },
 
-    beginSignIn: (request, email) => rpc<Lock>("begin_sign_in", { email, ...clientOf(request) }),
-    endSignIn: (request, email, ok) => rpc<Lock>("record_auth_attempt", { email, ok, ...clientOf(request) }),
+    beginSignIn: (request, email) => service.call<Lock>("begin_sign_in", { email, ...clientOf(request) }),
+    endSignIn: (request, email, ok) =>
+      service.call<Lock>("record_auth_attempt", { email, ok, ...clientOf(request) }),
 
     close() {
       closed = true;
-      agent.destroy();
     },
   };
 }

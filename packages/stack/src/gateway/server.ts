@@ -19,12 +19,12 @@ import { type FetchHandler, serveInProcess } from "./in-process.ts";
 import { type AuthCounted, withAuthLimit } from "./limits/auth-limit.ts";
 import { refuseRest } from "./limits/rest-guard.ts";
 import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
-import { createServiceRpc } from "./limits/service-rpc.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson, sendOwnJson } from "./replies.ts";
 import { isLocalName, type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
+import { createServiceRpc } from "./service-rpc.ts";
 import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
 
@@ -61,10 +61,10 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const rest = createUpstream(parts.rest);
   const agents = createUpstream(parts.agents);
   const functions = new Map<string, Upstream>();
-  const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, rest: parts.rest, tokenFor });
+  const service = createServiceRpc(parts.rest, tokenFor);
+  const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, service });
   const signIn = createSignInGuard(watch);
   const { jwtSecret } = parts.keys;
-  const service = createServiceRpc(parts.rest, tokenFor);
   const limit = createRestLimit({
     count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
   });

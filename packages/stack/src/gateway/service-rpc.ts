@@ -1,6 +1,6 @@
 import { Agent, request } from "node:http";
-import type { ApiRole } from "../../tokens.ts";
-import type { Address } from "../proxy.ts";
+import type { ApiRole } from "../tokens.ts";
+import type { Address } from "./proxy.ts";
 
 export interface ServiceRpc {
   /** Calls a function of the database that only service_role may call. Throws when it does not answer with 200 in time. */
