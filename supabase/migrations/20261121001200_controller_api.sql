@@ -50,6 +50,9 @@ return jsonb_build_object(
   'agentId', d.agent_id, 'userId', d.user_id, 'desired', d.desired, 'generation', d.generation,
   'observedGeneration', d.observed_generation, 'revision', d.revision, 'restarts', d.restarts, 'phase', d.phase,
   'attempts', d.attempts, 'leaseToken', d.lease_token, 'targetReplicas', d.target_replicas, 'timings', d.timings,
+  'quota', (select jsonb_build_object('maxAgents', q.max_agents, 'maxReplicas', q.max_replicas,
+      'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
+    from public.quotas q where q.user_id = d.user_id),
   'spec', case when d.desired <> 'absent' then (
     select r.spec || jsonb_build_object('scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
     from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
@@ -142,6 +145,12 @@ begin
       where t.from_phase = d.phase and t.cause = 'controller' and t.to_phase = next_phase) then
     return jsonb_build_object('accepted', false, 'reason', 'transition_refused', 'generation', d.generation, 'phase', d.phase);
   end if;
+  if jsonb_array_length(coalesce(nullif(report -> 'corrections', 'null'), '[]')) > 0 then
+    perform private.record_event(of_agent, d.user_id, 'CORRECTED', 'controller',
+      left('Changed by others in the cluster and put back: '
+        || (select string_agg(c, '; ') from jsonb_array_elements_text(report -> 'corrections') c), 2000),
+      null, null, of_generation, d.revision);
+  end if;
   after := d;
   after.phase := coalesce(next_phase, d.phase);
   after.observed_generation := case when settles then of_generation else d.observed_generation end;
@@ -220,6 +229,39 @@ begin
 end
 $$;
 
+-- The name of this database towards clusters: it marks all that was made there for it, so that two databases may use
+-- one cluster, and neither sweeps what is the other's.
+create table private.installation (
+  only_one boolean primary key default true,
+  id uuid not null default gen_random_uuid(),
+  constraint installation_only_one check (only_one)
+);
+alter table private.installation enable row level security;
+comment on table private.installation is 'The name of this database towards clusters; one row.';
+insert into private.installation default values;
+
+-- Definer: service_role has no rights on private tables.
+create function private.controller_installation() returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select jsonb_build_object('installation', i.id) from private.installation i);
+end
+$$;
+
+-- Of what a cluster holds, what nobody wants any more: agents without a deployment that is still to be removed by its
+-- holder, and users with neither such an agent nor an account. held: {agents: [id], users: [uuid]}. Definer: as above, and reads auth.users.
+create function private.gone_workloads(held jsonb) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return jsonb_build_object(
+    'agents', (select coalesce(jsonb_agg(a), '[]') from jsonb_array_elements_text(held -> 'agents') a
+      where not exists (select from private.agent_deployments d where d.agent_id = a and d.removed_at is null)),
+    'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
+      where not exists (select from private.agent_deployments d where d.user_id = u::uuid and d.removed_at is null)
+        and not exists (select from auth.users x where x.id = u::uuid)));
+end
+$$;
+
 -- Stores log lines in one pass. What was not stored is counted only when something was not: a batch is rarely sent twice.
 -- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
 create function private.ingest_agent_logs(rows jsonb) returns jsonb
@@ -279,7 +321,8 @@ $$;
 
 grant execute on function private.claim_deployments(text, integer, integer), private.heartbeat_controller(text, integer, jsonb),
   private.release_worker(text), private.report_deployment(text, bigint, uuid, jsonb), private.release_deployment(text, uuid, text),
-  private.agent_environment(text, bigint, uuid), private.ingest_agent_logs(jsonb), private.ingest_agent_metrics(jsonb)
+  private.agent_environment(text, bigint, uuid), private.controller_installation(), private.gone_workloads(jsonb),
+  private.ingest_agent_logs(jsonb), private.ingest_agent_metrics(jsonb)
   to service_role;
 
 create function public.claim_deployments(worker text, max_count integer default 50, lease_seconds integer default 15)
@@ -300,6 +343,12 @@ begin return private.release_deployment(agent_id, lease_token, error); end $$;
 create function public.agent_environment(agent_id text, generation bigint, lease_token uuid)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.agent_environment(agent_id, generation, lease_token); end $$;
+create function public.controller_installation()
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin return private.controller_installation(); end $$;
+create function public.gone_workloads(held jsonb)
+returns jsonb language plpgsql stable set search_path = '' as $$
+begin return private.gone_workloads(held); end $$;
 create function public.ingest_agent_logs(rows jsonb)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.ingest_agent_logs(rows); end $$;
@@ -309,11 +358,13 @@ begin return private.ingest_agent_metrics(rows); end $$;
 
 revoke execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
   public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
-  public.agent_environment(text, bigint, uuid), public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
+  public.agent_environment(text, bigint, uuid), public.controller_installation(), public.gone_workloads(jsonb),
+  public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
   from public, anon, authenticated;
 grant execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
   public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
-  public.agent_environment(text, bigint, uuid), public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
+  public.agent_environment(text, bigint, uuid), public.controller_installation(), public.gone_workloads(jsonb),
+  public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
   to service_role;
 comment on function public.claim_deployments(text, integer, integer) is 'Controller: leases deployments that need work.';
 comment on function public.heartbeat_controller(text, integer, jsonb) is 'Controller: keeps its leases; tells what waits.';
@@ -321,5 +372,7 @@ comment on function public.release_worker(text) is 'Controller: gives back all l
 comment on function public.report_deployment(text, bigint, uuid, jsonb) is 'Controller: reports what it saw of a deployment.';
 comment on function public.release_deployment(text, uuid, text) is 'Controller: gives back a lease; an error delays the next try.';
 comment on function public.agent_environment(text, bigint, uuid) is 'Controller: the secrets of an agent it holds a lease on.';
+comment on function public.controller_installation() is 'Controller: the name that marks this database''s objects in a cluster.';
+comment on function public.gone_workloads(jsonb) is 'Controller: which agents and users of a cluster nobody wants any more.';
 comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
 comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

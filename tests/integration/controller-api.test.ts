@@ -301,6 +301,70 @@ describe("ingest", () => {
   });
 });
 
+describe("what a cluster holds", () => {
+  test("the database has one name, the same for every controller", async () => {
+    const first = await call("controller_installation", {});
+    assert.match(first.installation, /^[0-9a-f-]{36}$/);
+    assert.deepEqual(await call("controller_installation", {}), first);
+  });
+
+  test("what is still wanted, or still to be removed by its holder, is not gone", async () => {
+    const wanted = await launch();
+    const going = await launch();
+    await rpc(db, user(alice), "delete_agent", { agent_id: going });
+    const gone = await call("gone_workloads", {
+      held: { agents: [wanted, going, "agent-unheard"], users: [alice] },
+    });
+    assert.deepEqual(gone, { agents: ["agent-unheard"], users: [] });
+    for (const c of await claim("w1")) await report(c, c.desired === "absent" ? "DELETED" : "DEPLOYING");
+    const after = await call("gone_workloads", { held: { agents: [wanted, going], users: [] } });
+    assert.deepEqual(after, { agents: [going], users: [] });
+  });
+
+  test("a user without an account and without agents is gone", async () => {
+    const nobody = "00000000-0000-4000-8000-000000000000";
+    const gone = await call("gone_workloads", { held: { agents: [], users: [alice, nobody] } });
+    assert.deepEqual(gone.users, [nobody]);
+  });
+
+  test("a claim tells what the user may run at most", async () => {
+    await launch();
+    const [claimed] = await call("claim_deployments", { worker: "w1" });
+    assert.deepEqual(claimed.quota, {
+      maxAgents: 1000,
+      maxReplicas: 1000,
+      maxCpuMillicores: 1_000_000,
+      maxMemoryBytes: 1_000_000_000_000,
+    });
+  });
+
+  test("what was put back is one event, fenced as every report", async () => {
+    const agentId = await launch();
+    const [c] = await claim("w1");
+    const corrections = ["Deployment: replicas", "Service: deleted"];
+    await report(c!, "DEPLOYING", { corrections });
+    await report({ ...c!, generation: c!.generation + 1 }, null, { corrections });
+    const { rows } = await db.pool.query(
+      "select message from public.agent_events where agent_id = $1 and event_type = 'CORRECTED'",
+      [agentId],
+    );
+    assert.deepEqual(rows, [
+      { message: "Changed by others in the cluster and put back: Deployment: replicas; Service: deleted" },
+    ]);
+  });
+
+  test("no one but the controller may ask", async () => {
+    for (const who of [anon, user(alice)]) {
+      for (const [name, args] of [
+        ["controller_installation", {}],
+        ["gone_workloads", { held: { agents: [], users: [] } }],
+      ] as const) {
+        assert.equal((await rpc(db, who, name, args)).status, 403);
+      }
+    }
+  });
+});
+
 test("100 create, scale and delete races: observed never ahead, one lease each, events gapless", async () => {
   const ids = await Promise.all(Array.from({ length: 100 }, () => launch()));
   const controller = async (worker: string) => {

@@ -23,6 +23,14 @@ export const agentSpecSchema = z.object({
   secretVersions: z.record(z.string(), z.unknown()).nullish(),
 });
 
+/** What a user may run at most. */
+export const quotaSchema = z.object({
+  maxAgents: count,
+  maxReplicas: count,
+  maxCpuMillicores: count,
+  maxMemoryBytes: count,
+});
+
 export const claimSchema = z.object({
   agentId: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   userId: z.string().nullish(),
@@ -36,6 +44,7 @@ export const claimSchema = z.object({
   leaseToken: z.string(),
   targetReplicas: count,
   timings: z.unknown(),
+  quota: quotaSchema.nullish(),
   spec: agentSpecSchema.nullable(),
 });
 
@@ -57,6 +66,12 @@ export const ingestResultSchema = z.object({ accepted: count, duplicates: count,
 export const environmentSchema = z.record(z.string(), z.string());
 export const releasedSchema = z.object({ released: count });
 
+export const installationSchema = z.object({ installation: z.string().min(1) });
+export const tenantsSchema = z.object({ agents: z.array(z.string()), users: z.array(z.string()) });
+
+export type Quota = z.infer<typeof quotaSchema>;
+/** Agents and users, by their ids. */
+export type Tenants = z.infer<typeof tenantsSchema>;
 export type AgentSpec = z.infer<typeof agentSpecSchema>;
 export type Claim = z.infer<typeof claimSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
@@ -86,6 +101,8 @@ export interface DeploymentReport {
   };
   reason?: string;
   message?: string;
+  /** What was found changed by others and is put back: told in an event. */
+  corrections?: readonly string[];
 }
 
 export interface LogRow {
@@ -130,6 +147,10 @@ export interface Database {
   ): Promise<ReportResult>;
   releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void>;
   agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
+  /** The database's own name, which marks everything made for it in a cluster. */
+  installation(): Promise<string>;
+  /** Of what a cluster holds, what nobody wants any more (user ids are UUIDs). */
+  goneWorkloads(held: Tenants): Promise<Tenants>;
   /** Rows come as finished JSON texts: what is spooled is sent as it is. */
   ingestLogs(rows: readonly string[]): Promise<IngestResult>;
   ingestMetrics(rows: readonly string[]): Promise<IngestResult>;

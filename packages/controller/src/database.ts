@@ -7,8 +7,10 @@ import {
   environmentSchema,
   heartbeatSchema,
   ingestResultSchema,
+  installationSchema,
   releasedSchema,
   reportResultSchema,
+  tenantsSchema,
 } from "./contract.ts";
 import { createPost, type Post } from "./http-post.ts";
 
@@ -53,7 +55,7 @@ export interface DatabaseOptions {
 }
 
 /**
- * The SQL interface over PostgREST. No client library: nine calls need no query builder, and spooled rows go out as
+ * The SQL interface over PostgREST. No client library: eleven calls need no query builder, and spooled rows go out as
  * the texts they are, without a parse.
  */
 export function createDatabase(options: DatabaseOptions): Database {
@@ -125,6 +127,8 @@ export function createDatabase(options: DatabaseOptions): Database {
         JSON.stringify({ agent_id: agentId, generation, lease_token: leaseToken }),
         environmentSchema.nullable(),
       )) ?? {},
+    installation: async () => (await call("controller_installation", "{}", installationSchema)).installation,
+    goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), tenantsSchema),
     ingestLogs: (rows) =>
       call("ingest_agent_logs", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),
     ingestMetrics: (rows) =>

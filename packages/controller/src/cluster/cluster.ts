@@ -1,4 +1,4 @@
-import type { AgentSpec } from "../contract.ts";
+import type { AgentSpec, Quota } from "../contract.ts";
 
 /**
  * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
@@ -6,6 +6,11 @@ import type { AgentSpec } from "../contract.ts";
  */
 export interface Cluster {
   readonly kind: string;
+  /**
+   * Workloads live on without this controller, and another one carries on with them: what it holds no longer, it
+   * leaves alone. Otherwise they are its own children, and end with its lease.
+   */
+  readonly outlives: boolean;
   /** Takes over what an earlier controller left behind: adopted or ended, never doubled. */
   start(): Promise<void>;
   /** Ends what must not outlive the controller. */
@@ -36,6 +41,10 @@ export interface Cluster {
 
 export interface Workload {
   agentId: string;
+  /** Whose it is; null where the database no longer tells. */
+  userId: string | null;
+  /** What this user may run at most; null = not known, then nothing is bounded. */
+  quota: Quota | null;
   generation: number;
   revision: number;
   /** Fingerprint of all that a replica is started with: same template, same replica. */
@@ -91,6 +100,11 @@ export interface ObservedWorkload {
   /** How many replicas the cluster works towards. */
   wanted: number;
   failure?: Failure;
+  /**
+   * What somebody else changed or removed of what was applied, in words a person understands; it is applied again and
+   * told in an event. Left out or empty: everything is as it was applied.
+   */
+  drift?: readonly string[];
   replicas: ObservedReplica[];
   /** When the rollout began or last came forward. */
   progressedAt: number;

@@ -32,6 +32,7 @@ export interface MemoryClusterOptions {
 /** A cluster without processes, for tests: the same rollouts and restarts, pretended replicas. */
 export class MemoryCluster implements Cluster {
   readonly kind = "memory";
+  readonly outlives = false;
   readonly #options: MemoryClusterOptions;
   readonly #disk: Map<string, StableWorkload>;
   readonly #sets = new Map<string, ReplicaSet>();

@@ -181,10 +181,12 @@ export class Reconciler {
   }
 
   #workload(held: Held, environment: Record<string, string>): Workload {
-    const { agentId, generation, revision, targetReplicas, spec } = held.claim;
+    const { agentId, userId, quota, generation, revision, targetReplicas, spec } = held.claim;
     if (spec === null) throw new Error("the claimed row wants an agent to run and has no spec");
     return {
       agentId,
+      userId: userId ?? null,
+      quota: quota ?? null,
       generation,
       revision: revision ?? 0,
       template: held.template,
@@ -215,6 +217,8 @@ export class Reconciler {
   /** Another controller has the agent, or nobody: nothing of it may run here. */
   async #abandon(agentId: string): Promise<void> {
     const { cluster } = this.#options;
+    // Another controller carries on with it, or a later claim of this one.
+    if (cluster.outlives) return;
     const workload = await cluster.get(agentId);
     if (workload === undefined || (workload.wanted === 0 && workload.replicas.length === 0)) return;
     if (this.#held.has(agentId)) return;

@@ -200,6 +200,16 @@ for (const [what, desired, observed, expected] of TABLE) {
   test(what, () => assert.equal(brief(decided(desired, observed)), expected));
 }
 
+test("what others changed is put back and told; a generation that was given up is left alone", () => {
+  const drift = ["Deployment: replicas"];
+  const edited = decided(running("DEPLOYED", 2, 2), workload(2, 1, [ready], { drift }));
+  assert.equal(brief(edited), "apply, 1/1");
+  assert.deepEqual(edited.report?.corrections, drift);
+  const failure = { reason: "CRASH_LOOP", message: "It broke." };
+  const failed = decided(running("FAILED", 2, 2), workload(2, 1, [ready], { drift, failure }));
+  assert.equal(brief(failed), "1/1");
+});
+
 test("a waiting rollout is looked at again when its time is up", () => {
   const decision = decided(
     running("DEPLOYING", 1, 0),

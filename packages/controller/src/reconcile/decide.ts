@@ -115,6 +115,12 @@ function decideRunning(situation: Situation, now: number): Decision {
     };
   }
 
+  // Hands other than ours were on it: told, and put back. A generation that was given up is left as it is.
+  if (workload.failure === undefined && workload.drift !== undefined && workload.drift.length > 0) {
+    const report = { ...status(situation, undefined, now), corrections: workload.drift };
+    return { actions: [{ do: "apply" }], report, finished: false };
+  }
+
   if (workload.failure !== undefined) {
     return { actions: [], report: failed(situation, workload.failure, failedBefore, now), finished: false };
   }

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { DeploymentReport } from "../contract.ts";
+import type { DeploymentReport, Tenants } from "../contract.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
 
 /** The model of the database behind HTTP, as PostgREST shows it. */
@@ -48,6 +48,7 @@ interface Body {
   max_count: number;
   lease_seconds: number;
   agent_id: string;
+  held: Tenants;
   generation: number;
   lease_token: string;
   report: DeploymentReport;
@@ -69,6 +70,10 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
       return await model.releaseDeployment(body.agent_id, body.lease_token, body.error ?? undefined);
     case "agent_environment":
       return await model.agentEnvironment(body.agent_id, body.generation, body.lease_token);
+    case "controller_installation":
+      return { installation: await model.installation() };
+    case "gone_workloads":
+      return await model.goneWorkloads(body.held);
     case "ingest_agent_logs":
       return await model.ingestLogs(body.rows.map((row) => JSON.stringify(row)));
     case "ingest_agent_metrics":

@@ -9,6 +9,7 @@ import type {
   Heartbeat,
   IngestResult,
   ReportResult,
+  Tenants,
 } from "../contract.ts";
 
 /** A deployment row of the model. */
@@ -53,6 +54,8 @@ export class MemoryDatabase implements Database {
   /** Every accepted phase, in order, as `agent:generation:phase`. */
   readonly transitions: string[] = [];
   readonly calls = new Map<string, number>();
+  /** What was told of others' changes, as `agent: what`. */
+  readonly corrections: string[] = [];
   readonly #clock: Clock;
   readonly #heartbeats = new Map<string, { at: number; lease: number }>();
   #tokens = 0;
@@ -221,6 +224,7 @@ export class MemoryDatabase implements Database {
       row.reason = report.reason;
       row.message = report.message;
     }
+    for (const what of report.corrections ?? []) this.corrections.push(`${agentId}: ${what}`);
     row.currentReplicas = report.currentReplicas ?? row.currentReplicas;
     row.readyReplicas = report.readyReplicas ?? row.readyReplicas;
     row.conditions = report.conditions ?? row.conditions;
@@ -250,6 +254,20 @@ export class MemoryDatabase implements Database {
     const row = this.rows.get(agentId);
     if (row === undefined || !this.#holds(row, leaseToken)) throw new Error("42501 the lease is not yours");
     return { ...this.environments.get(agentId) };
+  }
+
+  async installation(): Promise<string> {
+    this.#count("controller_installation");
+    return "simulated";
+  }
+
+  async goneWorkloads(held: Tenants): Promise<Tenants> {
+    this.#count("gone_workloads");
+    const known = (agentId: string) => (this.rows.get(agentId)?.phase ?? "DELETED") !== "DELETED";
+    return {
+      agents: held.agents.filter((agentId) => !known(agentId)),
+      users: [...this.rows.values()].some(({ phase }) => phase !== "DELETED") ? [] : held.users,
+    };
   }
 
   async ingestLogs(rows: readonly string[]): Promise<IngestResult> {

@@ -29,6 +29,8 @@ export function workloadOf(
   const generation = part.generation ?? 1;
   return {
     agentId: "agent-a",
+    userId: null,
+    quota: null,
     generation,
     revision: generation,
     template: templateOf(spec, 0),

@@ -43,6 +43,7 @@ interface Agent {
 /** Runs each replica as a child process of this one. */
 export class ProcessesCluster implements Cluster {
   readonly kind = "processes";
+  readonly outlives = false;
   readonly endpoints = new Endpoints();
   readonly #folders: Folders;
   readonly #options: ProcessesOptions;
