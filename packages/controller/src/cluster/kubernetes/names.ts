@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+
+/** Who writes: the owner of the fields that are applied. */
+export const FIELD_MANAGER = "agent-launchpad";
+
+const PREFIX = "agent-launchpad.dev";
+
+export const LABELS = {
+  managedBy: "app.kubernetes.io/managed-by",
+  name: "app.kubernetes.io/name",
+  instance: "app.kubernetes.io/instance",
+  installation: `${PREFIX}/installation`,
+  agent: `${PREFIX}/agent`,
+  user: `${PREFIX}/user`,
+  template: `${PREFIX}/template`,
+} as const;
+
+export const ANNOTATIONS = {
+  generation: `${PREFIX}/generation`,
+  revision: `${PREFIX}/revision`,
+  /** Of the Deployment: {generation, reason, message} of the generation that was given up. */
+  failure: `${PREFIX}/failure`,
+  /** Of the Deployment: how many replicas were asked for, where an autoscaler decides how many there are. */
+  replicas: `${PREFIX}/replicas`,
+} as const;
+
+/** The agent's container, and its port. */
+export const CONTAINER = "agent";
+export const PORT_NAME = "http";
+export const PORT = 8080;
+
+/** Selects every object of an installation. */
+export function installationSelector(installation: string): string {
+  return `${LABELS.managedBy}=${FIELD_MANAGER},${LABELS.installation}=${installation}`;
+}
+
+/** Selects every object of an agent. */
+export function agentSelector(installation: string, agentId: string): string {
+  return `${installationSelector(installation)},${LABELS.agent}=${agentId}`;
+}
+
+/** The labels of everything that belongs to a user. */
+export function userLabels(installation: string, userId: string): Record<string, string> {
+  return {
+    [LABELS.managedBy]: FIELD_MANAGER,
+    [LABELS.installation]: installation,
+    [LABELS.user]: userId,
+  };
+}
+
+/** The labels of everything that belongs to an agent. */
+export function agentLabels(installation: string, userId: string, agentId: string): Record<string, string> {
+  return {
+    ...userLabels(installation, userId),
+    [LABELS.name]: "agent",
+    [LABELS.instance]: agentId,
+    [LABELS.agent]: agentId,
+  };
+}
+
+/**
+ * The namespace of a user.
+ * @throws {Error} when prefix and id make no name that Kubernetes takes
+ */
+export function namespaceOf(prefix: string, userId: string): string {
+  const name = `${prefix}${userId}`;
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
+    throw new Error(`"${name}" cannot be a namespace: at most 63 lower-case letters, digits and dashes.`);
+  }
+  return name;
+}
+
+/** The name of an agent's Service: unlike other names it must begin with a letter. */
+export function serviceName(agentId: string): string {
+  return /^[a-z]/.test(agentId) ? agentId : clip(`a-${agentId}`);
+}
+
+/** A name of at most 63 characters; one that is too long ends in a digest of the whole, so that none meet. */
+export function clip(name: string, most = 63): string {
+  if (name.length <= most) return name;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
+  return `${name.slice(0, most - 9)}-${digest}`;
+}

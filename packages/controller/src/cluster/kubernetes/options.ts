@@ -1,0 +1,65 @@
+import type { Clock } from "../../clock.ts";
+import type { Log } from "../../log.ts";
+
+/** What the cluster on Kubernetes is told; see the settings of the controller. */
+export interface KubernetesOptions extends ManifestOptions {
+  /** Path of a kubeconfig; undefined = the pod's own service account. */
+  kubeconfig?: string | undefined;
+  context?: string | undefined;
+  /** How replicas are asked: by their own address (inside the cluster), or through the API server (from a laptop). */
+  podAccess: "direct" | "proxy";
+  /** How often everything is compared, beside what the watches tell. */
+  resyncSeconds: number;
+  log: Log;
+  clock: Clock;
+  random: () => number;
+  /** Whether this controller holds the agent: only then are its logs and figures shipped, and its objects written. */
+  responsible(agentId: string): boolean;
+  /**
+   * Which of these the database no longer knows, or has seen the end of.
+   * @throws when it cannot tell: then nothing is removed
+   */
+  gone(agents: readonly string[], users: readonly string[]): Promise<{ agents: string[]; users: string[] }>;
+  /** Told of each call and each watch, for Prometheus. */
+  observe?: {
+    apiCall(verb: string, resource: string, code: number, milliseconds: number): void;
+    watch(resource: string, outcome: "started" | "relisted" | "failed"): void;
+  };
+}
+
+/** What of the options shapes the objects. */
+export interface ManifestOptions {
+  /** The database's own name: only objects that carry it are touched. */
+  installation: string;
+  /** A user's namespace is this and the user's id; `agents-` by default. */
+  namespacePrefix: string;
+  image: string;
+  imagePullPolicy?: "Always" | "IfNotPresent" | "Never" | undefined;
+  imagePullSecrets?: readonly string[] | undefined;
+  /** Agents are served at `<agentId>.agents.<domain>`. */
+  domain: string;
+  expose: "ingress" | "gateway" | "none";
+  ingressClassName?: string | undefined;
+  ingressTlsSecret?: string | undefined;
+  /** Where the ingress controller's pods are; undefined = from anywhere in the cluster. */
+  ingressNamespace?: string | undefined;
+  gateway?: { name: string; namespace: string } | undefined;
+  egress: EgressOptions;
+  /** Where the controller runs; undefined = outside the cluster. */
+  controllerNamespace?: string | undefined;
+  /** The role that the controller gives itself in each user's namespace; undefined = it needs none. */
+  tenantRole?: { clusterRole: string; serviceAccount: string } | undefined;
+  /** The operator's keys of model providers; an agent's own secret of the same name wins. */
+  providerEnvironment: Record<string, string>;
+  readyMs: number;
+  graceMs: number;
+}
+
+export interface EgressOptions {
+  /** Where agents may connect to. */
+  allowCidrs: readonly string[];
+  /** Parts of the above where they may not: the cluster's own networks, the cloud's metadata service. */
+  exceptCidrs: readonly string[];
+  /** TCP ports; empty = every port. */
+  ports: readonly number[];
+}
