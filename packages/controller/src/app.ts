@@ -10,12 +10,15 @@ import { createIngress, type Ingress } from "./cluster/processes/ingress.ts";
 import { ProcessesCluster } from "./cluster/processes/processes.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
+import { FileRemoval } from "./files/removal.ts";
+import { createFileStore } from "./files/store.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
 import { takeStateDirectory } from "./state-directory.ts";
+import { VERSION } from "./version.ts";
 
 /** A running controller. */
 export interface App {
@@ -127,14 +130,23 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       packages: runtimePackages,
       source: () => advisoryUrl(config.advisoryUrl),
     });
+    const files = new FileRemoval({
+      store: createFileStore(config.supabaseUrl, config.secretKey),
+      clock,
+      random,
+      log,
+      periodSeconds: config.pollSeconds,
+    });
     controller.start();
     telemetry.start();
     advisories.start();
+    files.start();
     log.info("started", { worker: state.worker, port, ingressPort, cluster: cluster.kind });
 
     const stop = async () => {
       log.info("stopping");
       void advisories.stop();
+      void files.stop();
       server?.close();
       server?.closeIdleConnections();
       // Together: passes under way see that they may not act any more, and nothing new is started.
@@ -157,8 +169,6 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     throw error;
   }
 }
-
-const VERSION = "0.1.0";
 
 /** Waits for the work, but no longer than the limit. */
 async function within(limitMs: number, work: Promise<void>): Promise<void> {

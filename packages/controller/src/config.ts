@@ -1,6 +1,12 @@
 import { resolve } from "node:path";
 import { compileCacheDir, runtimeProgram } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";
+import {
+  agentUrlTemplate,
+  type KubernetesSettings,
+  kubernetesEnvironment,
+  kubernetesSettings,
+} from "./config-kubernetes.ts";
 
 const port = z.coerce.number().int().min(0).max(65535);
 const seconds = (fallback: number, minimum = 0.05) =>
@@ -29,10 +35,7 @@ const environment = z.object({
   LAUNCHPAD_PORT: port.default(8080),
   LAUNCHPAD_INGRESS_PORT: port.default(8081),
   LAUNCHPAD_CLUSTER: z.enum(["processes", "kubernetes"]).default("processes"),
-  LAUNCHPAD_AGENT_URL_TEMPLATE: z
-    .string()
-    .includes("{agentId}")
-    .default("http://{agentId}.agents.localhost:8081"),
+  LAUNCHPAD_AGENT_URL_TEMPLATE: z.string().includes("{agentId}").optional(),
   LAUNCHPAD_POLL_SECONDS: seconds(5),
   LAUNCHPAD_LEASE_SECONDS: seconds(15, 1),
   LAUNCHPAD_METRICS_SECONDS: seconds(15),
@@ -88,6 +91,8 @@ export interface Config {
   port: number;
   ingressPort: number;
   cluster: "processes" | "kubernetes";
+  /** Settings of the cluster `kubernetes`; undefined where another one was chosen. */
+  kubernetes: KubernetesSettings | undefined;
   agentUrlTemplate: string;
   pollSeconds: number;
   leaseSeconds: number;
@@ -113,11 +118,15 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
   // An empty variable means "not set", as shells and compose files write it.
   const given = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
   const parsed = environment.safeParse(given);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  const cluster =
+    given.LAUNCHPAD_CLUSTER === "kubernetes" ? kubernetesEnvironment.safeParse(given) : undefined;
+  const issues = [...(parsed.error?.issues ?? []), ...(cluster?.error?.issues ?? [])];
+  if (!parsed.success || issues.length > 0) {
+    const problems = issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
     throw new Error(`The controller's settings do not work. ${problems.join("; ")}`);
   }
   const value = parsed.data;
+  const kubernetes = cluster?.data === undefined ? undefined : kubernetesSettings(cluster.data);
   return {
     supabaseUrl: value.LAUNCHPAD_SUPABASE_URL.replace(/\/+$/, ""),
     secretKey: value.LAUNCHPAD_SECRET_KEY,
@@ -127,7 +136,10 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     port: value.LAUNCHPAD_PORT,
     ingressPort: value.LAUNCHPAD_INGRESS_PORT,
     cluster: value.LAUNCHPAD_CLUSTER,
-    agentUrlTemplate: value.LAUNCHPAD_AGENT_URL_TEMPLATE,
+    kubernetes,
+    agentUrlTemplate:
+      value.LAUNCHPAD_AGENT_URL_TEMPLATE ??
+      (kubernetes ? agentUrlTemplate(kubernetes) : "http://{agentId}.agents.localhost:8081"),
     pollSeconds: value.LAUNCHPAD_POLL_SECONDS,
     leaseSeconds: value.LAUNCHPAD_LEASE_SECONDS,
     metricsSeconds: value.LAUNCHPAD_METRICS_SECONDS,

@@ -45,6 +45,28 @@ test("every wrong setting is named in one sentence", () => {
   );
 });
 
+test("settings of Kubernetes are read where it is chosen, and wrong ones are named", () => {
+  assert.equal(readConfig({ ...SETTINGS, LAUNCHPAD_EXPOSE: "magic" }).kubernetes, undefined);
+  const chosen = { ...SETTINGS, LAUNCHPAD_CLUSTER: "kubernetes" };
+  const inside = readConfig({ ...chosen, LAUNCHPAD_AGENT_DOMAIN: "example.com" });
+  assert.equal(inside.kubernetes?.podAccess, "direct");
+  assert.equal(inside.agentUrlTemplate, "http://{agentId}.agents.example.com");
+  const outside = readConfig({
+    ...chosen,
+    LAUNCHPAD_KUBECONFIG: "config",
+    LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/8, ::/0",
+    LAUNCHPAD_EGRESS_PORTS: "443,5432",
+    LAUNCHPAD_GATEWAY: "infra/public",
+  });
+  assert.equal(outside.kubernetes?.podAccess, "proxy");
+  assert.deepEqual(outside.kubernetes?.egress, { allowCidrs: ["10.0.0.0/8", "::/0"], ports: [443, 5432] });
+  assert.deepEqual(outside.kubernetes?.gateway, { namespace: "infra", name: "public" });
+  assert.throws(
+    () => readConfig({ ...chosen, LAUNCHPAD_EXPOSE: "magic", LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/99" }),
+    /LAUNCHPAD_EXPOSE.*LAUNCHPAD_EGRESS_CIDRS/,
+  );
+});
+
 test("the log is JSON, leveled, and masks what is named like a secret", () => {
   const lines: string[] = [];
   const log = createLog((line) => lines.push(line), "info");

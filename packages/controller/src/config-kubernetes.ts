@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { VERSION } from "./version.ts";
+
+/** `a, b` or an empty text as a list. */
+const list = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== ""),
+  );
+const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+/** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
+const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
+const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+
+/** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
+export const kubernetesEnvironment = z.object({
+  // Unset: the service account of the pod that the controller runs in.
+  LAUNCHPAD_KUBECONFIG: z.string().min(1).optional(),
+  LAUNCHPAD_KUBE_CONTEXT: z.string().min(1).optional(),
+  // Marks every object; unset: the database's own name, so that two databases may share a cluster.
+  LAUNCHPAD_INSTALLATION: z.string().regex(label, "must be a DNS label").optional(),
+  // With a user's id (36 characters) behind it, it must still be a DNS label.
+  LAUNCHPAD_NAMESPACE_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9][-a-z0-9]{0,25}$/, "must begin a DNS label of at most 26 characters")
+    .default("agents-"),
+  LAUNCHPAD_AGENT_IMAGE: z.string().min(1).default(`agent-launchpad/agent-runtime:${VERSION}`),
+  LAUNCHPAD_AGENT_IMAGE_PULL_POLICY: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
+  LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list,
+  // Agents are reached at <agentId>.agents.<domain>.
+  LAUNCHPAD_AGENT_DOMAIN: z
+    .string()
+    .regex(domain, "must be a domain name in lower case")
+    .default("localhost"),
+  LAUNCHPAD_EXPOSE: z.enum(["ingress", "gateway", "none"]).default("ingress"),
+  LAUNCHPAD_INGRESS_CLASS: z.string().min(1).optional(),
+  LAUNCHPAD_INGRESS_TLS_SECRET: z.string().regex(label, "must be the name of a Secret").optional(),
+  // Where the ingress controller's pods are: only they and the controller may reach agents.
+  LAUNCHPAD_INGRESS_NAMESPACE: z.string().regex(label, "must be a namespace").default("ingress-nginx"),
+  LAUNCHPAD_GATEWAY: z
+    .string()
+    .regex(/^[-a-z0-9]+\/[-a-z0-9.]+$/, "must be namespace/name of a Gateway")
+    .optional(),
+  // Unset: directly from a pod of the cluster, through the API server from anywhere else.
+  LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
+  LAUNCHPAD_EGRESS_CIDRS: list.pipe(z.array(cidr)),
+  LAUNCHPAD_EGRESS_PORTS: list.pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
+  LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
+  LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
+  LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
+  LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
+});
+
+export interface KubernetesSettings {
+  kubeconfig: string | undefined;
+  context: string | undefined;
+  installation: string | undefined;
+  namespacePrefix: string;
+  image: string;
+  imagePullPolicy: "Always" | "IfNotPresent" | "Never";
+  imagePullSecrets: string[];
+  domain: string;
+  expose: "ingress" | "gateway" | "none";
+  ingressClassName: string | undefined;
+  ingressTlsSecret: string | undefined;
+  ingressNamespace: string;
+  gateway: { namespace: string; name: string } | undefined;
+  podAccess: "direct" | "proxy";
+  egress: { allowCidrs: string[]; ports: number[] };
+  controllerNamespace: string;
+  tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
+  resyncSeconds: number;
+}
+
+/** Where agents are reached when nothing else is said: what the Ingress of each agent serves. */
+export function agentUrlTemplate(settings: KubernetesSettings): string {
+  const scheme = settings.ingressTlsSecret === undefined ? "http" : "https";
+  return `${scheme}://{agentId}.agents.${settings.domain}`;
+}
+
+/** Names the settings as the program uses them. */
+export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>): KubernetesSettings {
+  const [gatewayNamespace, gatewayName] = value.LAUNCHPAD_GATEWAY?.split("/") ?? [];
+  return {
+    kubeconfig: value.LAUNCHPAD_KUBECONFIG,
+    context: value.LAUNCHPAD_KUBE_CONTEXT,
+    installation: value.LAUNCHPAD_INSTALLATION,
+    namespacePrefix: value.LAUNCHPAD_NAMESPACE_PREFIX,
+    image: value.LAUNCHPAD_AGENT_IMAGE,
+    imagePullPolicy: value.LAUNCHPAD_AGENT_IMAGE_PULL_POLICY,
+    imagePullSecrets: value.LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS,
+    domain: value.LAUNCHPAD_AGENT_DOMAIN,
+    expose: value.LAUNCHPAD_EXPOSE,
+    ingressClassName: value.LAUNCHPAD_INGRESS_CLASS,
+    ingressTlsSecret: value.LAUNCHPAD_INGRESS_TLS_SECRET,
+    ingressNamespace: value.LAUNCHPAD_INGRESS_NAMESPACE,
+    gateway:
+      gatewayNamespace !== undefined && gatewayName !== undefined
+        ? { namespace: gatewayNamespace, name: gatewayName }
+        : undefined,
+    podAccess: value.LAUNCHPAD_POD_ACCESS ?? (value.LAUNCHPAD_KUBECONFIG === undefined ? "direct" : "proxy"),
+    egress: { allowCidrs: value.LAUNCHPAD_EGRESS_CIDRS, ports: value.LAUNCHPAD_EGRESS_PORTS },
+    controllerNamespace: value.LAUNCHPAD_NAMESPACE,
+    tenantRole:
+      value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined
+        ? { clusterRole: value.LAUNCHPAD_TENANT_ROLE, serviceAccount: value.LAUNCHPAD_SERVICE_ACCOUNT }
+        : undefined,
+    resyncSeconds: value.LAUNCHPAD_RESYNC_SECONDS,
+  };
+}
