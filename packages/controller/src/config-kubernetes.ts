@@ -52,6 +52,8 @@ export const kubernetesEnvironment = z.object({
   LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
   LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
   LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
+  // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
+  LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
   LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
 });
 
@@ -73,6 +75,7 @@ export interface KubernetesSettings {
   egress: { allowCidrs: string[]; ports: number[] };
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
+  removeAtEnd: boolean;
   resyncSeconds: number;
 }
 
@@ -109,6 +112,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
       value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined
         ? { clusterRole: value.LAUNCHPAD_TENANT_ROLE, serviceAccount: value.LAUNCHPAD_SERVICE_ACCOUNT }
         : undefined,
+    removeAtEnd: value.LAUNCHPAD_REMOVE_AT_END,
     resyncSeconds: value.LAUNCHPAD_RESYNC_SECONDS,
   };
 }

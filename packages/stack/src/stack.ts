@@ -16,11 +16,20 @@ export interface StackOptions {
   dbPort: number;
   /** Absent: a temporary folder, deleted when the stack stops. */
   dataDir?: string;
-  cluster: "processes" | "kubernetes";
+  /** Where agents run: child processes of this machine, or the cluster that a kubeconfig file names. */
+  cluster: "processes" | KubernetesTarget;
   environment: Environment;
   /** What a person should see: a service that died, what a function logs. */
   log: (message: string) => void;
   onState?: (service: string, state: ServiceState) => void;
+}
+
+/** A Kubernetes cluster as kubectl would reach it. */
+export interface KubernetesTarget {
+  /** Absolute path of the file. */
+  kubeconfig: string;
+  /** Absent: the file's current one. */
+  context?: string;
 }
 
 /** Where a running stack is reached; the line that `--json` prints. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { readEnvironment } from "../environment.ts";
 import { reasonOf, StackError } from "../errors.ts";
 import { ROOT, type Stack, startStack } from "../stack.ts";
+import { kubernetesTarget } from "./kubeconfig.ts";
 import { HELP, parseOptions } from "./options.ts";
 import { createProgress, readyText } from "./output.ts";
 
@@ -44,7 +45,7 @@ export async function main(args: readonly string[]): Promise<void> {
       {
         port: options.port,
         dbPort: options.dbPort,
-        cluster: options.cluster,
+        cluster: options.cluster === "processes" ? "processes" : kubernetesTarget(options, process.env),
         environment: readEnvironment(process.env, join(ROOT, "supabase/functions/.env")),
         log: (message) => progress.note(message),
         onState: (name, state) => progress.service(name, state),

@@ -25,11 +25,15 @@ test("every flag is read", () => {
     "--json",
     "--cluster",
     "kubernetes",
+    "--kubeconfig",
+    "file",
+    "--context=c",
   ]);
   assert.deepEqual(
     [options.port, options.dbPort, options.dataDir, options.json, options.cluster],
     [0, 1, "x", true, "kubernetes"],
   );
+  assert.deepEqual([options.kubeconfig, options.context], ["file", "c"]);
 });
 
 for (const args of [
@@ -41,6 +45,8 @@ for (const args of [
   ["extra"],
   ["--cluster", "docker"],
   ["--data-dir="],
+  ["--kubeconfig", "file"],
+  ["--cluster", "kubernetes", "--kubeconfig="],
   ["--ephemeral", "--data-dir", "x"],
 ]) {
   test(`"${args.join(" ")}" is refused in one sentence`, () => {

@@ -8,6 +8,9 @@ export interface CliOptions {
   ephemeral: boolean;
   json: boolean;
   cluster: "processes" | "kubernetes";
+  /** Of `--cluster kubernetes`; absent: KUBECONFIG, or the file that kubectl reads. */
+  kubeconfig?: string;
+  context?: string;
   help: boolean;
 }
 
@@ -20,6 +23,8 @@ Usage: npm start -- [flags]
   --data-dir PATH  where data is kept (.launchpad)
   --ephemeral      keep nothing: a temporary folder, deleted at the end
   --cluster NAME   where agents run: processes (default) or kubernetes
+  --kubeconfig F   with --cluster kubernetes: the file that says where it is (KUBECONFIG, ~/.kube/config)
+  --context NAME   with --cluster kubernetes: another context of that file than its current one
   --json           when ready, print one line of JSON on stdout and no table
   --help           this text
 
@@ -35,6 +40,12 @@ export function parseOptions(args: readonly string[]): CliOptions {
   if (cluster !== "processes" && cluster !== "kubernetes") {
     throw new StackError(`--cluster is processes or kubernetes, not ${JSON.stringify(cluster)}.`);
   }
+  for (const flag of ["kubeconfig", "context"] as const) {
+    if (values[flag] === "") throw new StackError(`--${flag} needs a value.`);
+    if (values[flag] !== undefined && cluster !== "kubernetes") {
+      throw new StackError(`--${flag} goes with --cluster kubernetes.`);
+    }
+  }
   if (values["data-dir"] === "") throw new StackError("--data-dir needs a path.");
   if (values.ephemeral && values["data-dir"] !== undefined) {
     throw new StackError("--ephemeral keeps no data, so it cannot go with --data-dir.");
@@ -46,6 +57,8 @@ export function parseOptions(args: readonly string[]): CliOptions {
     ephemeral: values.ephemeral ?? false,
     json: values.json ?? false,
     cluster,
+    ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
+    ...(values.context === undefined ? {} : { context: values.context }),
     help: values.help ?? false,
   };
 }
@@ -63,6 +76,8 @@ function parse(args: readonly string[]) {
         ephemeral: { type: "boolean" },
         json: { type: "boolean" },
         cluster: { type: "string" },
+        kubeconfig: { type: "string" },
+        context: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

@@ -2,9 +2,20 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Environment } from "../environment.ts";
 import type { StackKeys } from "../keys.ts";
+import type { StackOptions } from "../stack.ts";
 import type { Child } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";
 import { readyEvent, startReadyChild } from "./ready-child.ts";
+
+function clusterSettings({ cluster, ephemeral }: ControllerOptions): Record<string, string> {
+  if (cluster === "processes") return { LAUNCHPAD_CLUSTER: "processes" };
+  return {
+    LAUNCHPAD_CLUSTER: "kubernetes",
+    LAUNCHPAD_KUBECONFIG: cluster.kubeconfig,
+    ...(cluster.context === undefined ? {} : { LAUNCHPAD_KUBE_CONTEXT: cluster.context }),
+    LAUNCHPAD_REMOVE_AT_END: String(ephemeral),
+  };
+}
 
 const Ready = z.object({ port: z.number().int().positive(), ingressPort: z.number().int().positive() });
 
@@ -13,7 +24,9 @@ export interface ControllerOptions {
   gatewayUrl: string;
   /** The ports of an earlier life (kept over a restart), or 0. */
   ports: { port: number; ingressPort: number };
-  cluster: "processes" | "kubernetes";
+  cluster: StackOptions["cluster"];
+  /** Nothing is kept of this stack: neither is what it made in a cluster. */
+  ephemeral: boolean;
   stateDir: string;
   keys: StackKeys;
   environment: Environment;
@@ -47,7 +60,7 @@ export async function startController(
         LAUNCHPAD_HOST: "127.0.0.1",
         LAUNCHPAD_PORT: String(options.ports.port),
         LAUNCHPAD_INGRESS_PORT: String(options.ports.ingressPort),
-        LAUNCHPAD_CLUSTER: options.cluster,
+        ...clusterSettings(options),
         LAUNCHPAD_STATE_DIR: options.stateDir,
         LAUNCHPAD_AGENT_URL_TEMPLATE: `http://{agentId}.agents.localhost:${gateway.port}`,
       },

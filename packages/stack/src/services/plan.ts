@@ -269,6 +269,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         gatewayUrl: state.gatewayUrl,
         ports: controllerPorts,
         cluster: options.cluster,
+        ephemeral: dataDir.ephemeral,
         stateDir: dataDir.controller,
         keys,
         environment,

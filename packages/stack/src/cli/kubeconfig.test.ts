@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { kubernetesTarget } from "./kubeconfig.ts";
+
+test("the flag wins over KUBECONFIG, whose first file counts; a missing file is named", (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "launchpad-kubeconfig-"));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const [first, second] = [join(folder, "first"), join(folder, "second")];
+  for (const file of [first, second]) writeFileSync(file, "");
+
+  assert.deepEqual(kubernetesTarget({}, { KUBECONFIG: `${first}:${second}` }), { kubeconfig: first });
+  assert.deepEqual(kubernetesTarget({ kubeconfig: second, context: "c" }, { KUBECONFIG: first }), {
+    kubeconfig: second,
+    context: "c",
+  });
+  const missing = join(folder, "missing");
+  assert.throws(() => kubernetesTarget({ kubeconfig: missing }, {}), {
+    name: "StackError",
+    message: `The kubeconfig file ${missing} cannot be read (ENOENT); name another one with --kubeconfig.`,
+  });
+});
