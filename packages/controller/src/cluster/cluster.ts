@@ -59,6 +59,12 @@ export interface Failure {
   message: string;
 }
 
+/** What keeps something from coming up, in words a person can act on. */
+export interface Hindrance extends Failure {
+  /** Waiting cannot help: a person must change something. */
+  fatal: boolean;
+}
+
 export type ReplicaState =
   /** A process is up, not ready yet. */
   | "starting"
@@ -88,6 +94,8 @@ export interface ObservedReplica {
   /** Exits in a row since the last stable life. */
   failures: number;
   exit?: ReplicaExit;
+  /** Why it does not come up now: its image, no room for it, its configuration. */
+  blocked?: Hindrance;
   startedAt: number;
   health?: { status: "ok" | "degraded"; responseTimeMs: number };
 }
@@ -105,6 +113,8 @@ export interface ObservedWorkload {
    * told in an event. Left out or empty: everything is as it was applied.
    */
   drift?: readonly string[];
+  /** Why replicas that are wanted are not even made: a quota, a namespace that is being deleted. */
+  blocked?: Hindrance;
   replicas: ObservedReplica[];
   /** When the rollout began or last came forward. */
   progressedAt: number;

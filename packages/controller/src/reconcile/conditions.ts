@@ -90,20 +90,20 @@ function progressing({ observed }: Situation, failure: Failure | undefined): Sta
   return { type: "Progressing", status: "True", reason: "ROLLING_OUT", message: "Replicas are on their way" };
 }
 
-/** The replica that is worst off, by name, so that a person finds it in the logs. */
+/** The replica that is worst off, by name, so that a person finds it in the logs; else why there is none to be. */
 function broken(observed: Observation): Statement {
   const replicas = observed.workload?.replicas.filter((replica) => replica.state !== "ending") ?? [];
   const [worst] = replicas
-    .filter((replica) => replica.exit !== undefined && replica.state !== "ready")
+    .filter((replica) => replica.state !== "ready" && (replica.exit ?? replica.blocked) !== undefined)
     .sort((a, b) => b.failures - a.failures);
-  if (worst?.exit === undefined) {
-    return { type: "ReplicaFailure", status: "False", reason: "NONE", message: "" };
-  }
-  const times = worst.failures > 1 ? ` (${worst.failures} times in a row)` : "";
+  const why = worst?.blocked ?? worst?.exit ?? observed.workload?.blocked;
+  if (why === undefined) return { type: "ReplicaFailure", status: "False", reason: "NONE", message: "" };
+  const times = (worst?.failures ?? 0) > 1 ? ` (${worst?.failures} times in a row)` : "";
+  const who = worst === undefined ? "" : `${worst.name}${times}: `;
   return {
     type: "ReplicaFailure",
     status: "True",
-    reason: worst.exit.reason,
-    message: `${worst.name}${times}: ${worst.exit.message}`.slice(0, 1000),
+    reason: why.reason,
+    message: `${who}${why.message}`.slice(0, 1000),
   };
 }

@@ -64,6 +64,16 @@ const fatal = replica("waiting", {
 });
 const looping = replica("waiting", { failures: 3, exit: exit() });
 const crashed = replica("waiting", { failures: 1, exit: exit() });
+const pulling = replica("starting", {
+  blocked: { reason: "ImagePullBackOff", message: "The image cannot be pulled.", fatal: false },
+});
+const misnamed = replica("starting", {
+  blocked: { reason: "InvalidImageName", message: "The image has no such name.", fatal: true },
+});
+const noRoom = {
+  blocked: { reason: "QuotaExceeded", message: "The quota of pods is used up.", fatal: false },
+};
+const late = { progressedAt: NOW - 61_000 };
 
 const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
   ["QUEUED, nothing there → DEPLOYING", running("QUEUED", 1, 0), undefined, "apply, DEPLOYING 0/0"],
@@ -105,6 +115,48 @@ const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
     running("SCALING", 2, 1),
     workload(2, 0, []),
     "DEPLOYED 0/0",
+  ],
+  [
+    "DEPLOYING, its image cannot be pulled yet → told, waits",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [pulling]),
+    "0/1",
+  ],
+  [
+    "DEPLOYING, its image cannot be pulled in time → FAILED with that reason",
+    running("DEPLOYING", 1, 0),
+    workload(1, 2, [starting, pulling], late),
+    "revert ImagePullBackOff, FAILED ImagePullBackOff 0/2",
+  ],
+  [
+    "DEPLOYING, what waiting cannot help → FAILED at once",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [misnamed]),
+    "revert InvalidImageName, FAILED InvalidImageName 0/1",
+  ],
+  [
+    "DEPLOYED, a new replica cannot be placed for good, others serve → a condition",
+    running("DEPLOYED", 2, 2),
+    workload(2, 2, [ready, misnamed]),
+    "1/2",
+  ],
+  [
+    "SCALING, no replica can be made for now → told, waits",
+    running("SCALING", 2, 1),
+    workload(2, 2, [ready], noRoom),
+    "1/1",
+  ],
+  [
+    "SCALING, no replica can be made in time → FAILED with that reason",
+    running("SCALING", 2, 1),
+    workload(2, 2, [ready], { ...noRoom, ...late }),
+    "revert QuotaExceeded, FAILED QuotaExceeded 1/1",
+  ],
+  [
+    "DEPLOYING, nothing was started in time → FAILED",
+    running("DEPLOYING", 1, 0),
+    workload(1, 1, [], late),
+    "revert NEVER_READY, FAILED NEVER_READY 0/0",
   ],
   [
     "UPDATING, the old still serves → waits",
@@ -227,6 +279,29 @@ test("stopped and deleted agents need not be kept in mind; running ones do", () 
 test("a crash loop names the replica and its last words", () => {
   const { report } = decided(running("DEPLOYING", 1, 0), workload(1, 1, [looping]));
   assert.equal(report?.message, "Replica r ended 3 times in a row without staying up. It broke.");
+});
+
+test("what keeps a replica from coming up is a condition, and the reason when its time is up", () => {
+  const failure = (replicas: ObservedReplica[], part: Partial<ObservedWorkload>) => {
+    const { report } = decided(running("SCALING", 2, 1), workload(2, 2, replicas, part));
+    const condition = report?.conditions?.find(({ type }) => type === "ReplicaFailure");
+    return [condition?.reason, condition?.message, report?.message];
+  };
+  assert.deepEqual(failure([ready, pulling], {}), [
+    "ImagePullBackOff",
+    "r: The image cannot be pulled.",
+    undefined,
+  ]);
+  assert.deepEqual(failure([ready, pulling], late), [
+    "ImagePullBackOff",
+    "r: The image cannot be pulled.",
+    "Replica r was not ready within 60 s. The image cannot be pulled.",
+  ]);
+  assert.deepEqual(failure([ready], { ...noRoom, ...late }), [
+    "QuotaExceeded",
+    "The quota of pods is used up.",
+    "Only 1 of 2 replicas could be started within 60 s. The quota of pods is used up.",
+  ]);
 });
 
 test("conditions keep their time while their status stays", () => {

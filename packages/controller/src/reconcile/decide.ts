@@ -1,4 +1,4 @@
-import type { Failure } from "../cluster/cluster.ts";
+import type { Failure, ObservedReplica } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
 import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
@@ -141,7 +141,8 @@ function decideRunning(situation: Situation, now: number): Decision {
   const wakeAt = workload.progressedAt + limits.readyMs;
   // That it has begun is said already; with nothing ready and nothing broken there is no more to say yet.
   const begun = desired.phase === "DEPLOYING";
-  if (begun && observed.ready === 0 && !observed.members.some((replica) => replica.exit !== undefined)) {
+  const broken = observed.members.some((replica) => (replica.exit ?? replica.blocked) !== undefined);
+  if (begun && observed.ready === 0 && !broken && workload.blocked === undefined) {
     return { actions: [], wakeAt, finished: false };
   }
   return { actions: [], report, wakeAt, finished: false };
@@ -155,32 +156,53 @@ function findFailure({ desired, observed, limits }: Situation, now: number): Fai
   const workload = observed.workload;
   if (workload === undefined) return undefined;
   const rollingOut = desired.generation > desired.observedGeneration;
-  const hopeless = observed.members.filter(
-    (replica) =>
-      replica.state !== "ready" && (replica.exit?.fatal === true || replica.failures >= limits.crashLimit),
-  );
+  const hopeless = observed.members.filter((replica) => isHopeless(replica, limits));
   const worst = hopeless[0];
   if (
-    worst?.exit !== undefined &&
+    worst !== undefined &&
     (rollingOut || (observed.ready === 0 && hopeless.length === observed.members.length))
   ) {
-    if (worst.exit.fatal) return { reason: worst.exit.reason, message: worst.exit.message };
-    return {
-      // What kills each life is what a person must act on; any other end is told as the loop it makes.
-      reason: worst.exit.reason === "OOMKilled" ? "OOMKilled" : "CRASH_LOOP",
-      message: `Replica ${worst.name} ended ${worst.failures} times in a row without staying up. ${worst.exit.message}`,
-    };
+    return explain(worst);
   }
-  if (rollingOut && now >= workload.progressedAt + limits.readyMs) {
-    const waiting = observed.members.find((replica) => replica.state !== "ready");
-    if (waiting === undefined) return undefined;
-    const last = waiting.exit === undefined ? "" : ` Its last end: ${waiting.exit.message}`;
-    return {
-      reason: "NEVER_READY",
-      message: `Replica ${waiting.name} was not ready within ${Math.round(limits.readyMs / 1000)} s.${last}`,
-    };
-  }
+  if (rollingOut && now >= workload.progressedAt + limits.readyMs) return findDelay(observed, limits);
   return undefined;
+}
+
+function isHopeless(replica: ObservedReplica, limits: Limits): boolean {
+  if (replica.state === "ready") return false;
+  if (replica.exit?.fatal || replica.blocked?.fatal) return true;
+  return replica.exit !== undefined && replica.failures >= limits.crashLimit;
+}
+
+function explain({ blocked, exit, failures, name }: ObservedReplica): Failure | undefined {
+  if (blocked?.fatal) return { reason: blocked.reason, message: blocked.message };
+  if (exit === undefined || exit.fatal) return exit && { reason: exit.reason, message: exit.message };
+  return {
+    // What kills each life is what a person must act on; any other end is told as the loop it makes.
+    reason: exit.reason === "OOMKilled" ? "OOMKilled" : "CRASH_LOOP",
+    message: `Replica ${name} ended ${failures} times in a row without staying up. ${exit.message}`,
+  };
+}
+
+/** What a rollout waits for that has come to no good in time. */
+function findDelay({ members, workload }: Observation, limits: Limits): Failure | undefined {
+  const within = `within ${Math.round(limits.readyMs / 1000)} s.`;
+  const waiting = members.filter((replica) => replica.state !== "ready");
+  const worst = waiting.find((replica) => replica.blocked !== undefined) ?? waiting[0];
+  if (worst !== undefined) {
+    const last = worst.exit === undefined ? "" : ` Its last end: ${worst.exit.message}`;
+    const why = worst.blocked === undefined ? last : ` ${worst.blocked.message}`;
+    return {
+      reason: worst.blocked?.reason ?? "NEVER_READY",
+      message: `Replica ${worst.name} was not ready ${within}${why}`,
+    };
+  }
+  if (workload === undefined || members.length >= workload.wanted) return undefined;
+  const made = `${members.length} of ${workload.wanted} replicas could be started ${within}`;
+  if (workload.blocked !== undefined) {
+    return { reason: workload.blocked.reason, message: `Only ${made} ${workload.blocked.message}` };
+  }
+  return members.length === 0 ? { reason: "NEVER_READY", message: `Only ${made}` } : undefined;
 }
 
 function failed(
