@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { backoff, jittered } from "./clock.ts";
 import { refusedNames, replicaEnvironment, secretValues } from "./cluster/processes/environment.ts";
 import { heapMebibytes } from "./cluster/processes/memory-limit.ts";
-import { parseRequests } from "./cluster/processes/samples.ts";
+import { parseRequests } from "./cluster/runtime.ts";
 import { readConfig } from "./config.ts";
 import { createLog } from "./log.ts";
 import { Registry } from "./prometheus.ts";

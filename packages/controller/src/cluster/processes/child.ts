@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readLines } from "./lines.ts";
+import { readLines } from "../lines.ts";
 
 export interface ChildOptions {
   command: readonly string[];

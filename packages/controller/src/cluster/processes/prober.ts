@@ -1,4 +1,5 @@
 import { isNewLatency } from "../latency.ts";
+import { healthOf } from "../runtime.ts";
 import { get } from "./probe.ts";
 
 export interface ProberOptions {
@@ -84,7 +85,7 @@ export class Prober {
     const answer = await get(this.#options.port, "/health", TIMEOUT_MS);
     if (answer === undefined || this.#stopped) return;
 
-    const status = answer.status === 200 && !degraded(answer.body) ? "ok" : "degraded";
+    const status = healthOf(answer.status, answer.body);
     const responseTimeMs = Math.round(answer.milliseconds * 10) / 10;
     this.health = { status, responseTimeMs };
     if (!this.#ready) this.#toldMs = responseTimeMs;
@@ -92,13 +93,5 @@ export class Prober {
       this.#toldMs = responseTimeMs;
       this.#options.onHealth();
     }
-  }
-}
-
-function degraded(body: string): boolean {
-  try {
-    return (JSON.parse(body) as { status?: unknown }).status === "degraded";
-  } catch {
-    return true;
   }
 }

@@ -1,4 +1,5 @@
 import type { ReplicaSample } from "../cluster.ts";
+import { parseRequests } from "../runtime.ts";
 import { get } from "./probe.ts";
 import type { Replica } from "./replica.ts";
 import { usageOf } from "./system.ts";
@@ -42,21 +43,4 @@ export async function sampleReplicas(replicas: readonly Replica[]): Promise<Repl
 async function readRequests(port: number): Promise<ReplicaSample["requests"]> {
   const answer = await get(port, "/metrics", 2000);
   return answer?.status === 200 ? parseRequests(answer.body) : null;
-}
-
-/** Reads the runtime's request counters from its Prometheus text; null when it has none. */
-export function parseRequests(text: string): ReplicaSample["requests"] {
-  const values = new Map<string, number>();
-  for (const line of text.split("\n")) {
-    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*) (\S+)/.exec(line);
-    if (match?.[1] !== undefined) values.set(match[1], Number(match[2]));
-  }
-  const total = values.get("agent_requests_total");
-  if (total === undefined || !Number.isFinite(total)) return null;
-  return {
-    total,
-    success: values.get("agent_requests_success_total") ?? 0,
-    errors: values.get("agent_requests_errors_total") ?? 0,
-    seconds: values.get("agent_request_duration_seconds_sum") ?? 0,
-  };
 }

@@ -1,4 +1,4 @@
-import type { ReplicaLog } from "../cluster.ts";
+import type { ReplicaLog } from "./cluster.ts";
 
 const OUT_OF_HEAP = /heap out of memory|Allocation failed/i;
 
@@ -8,7 +8,7 @@ const OUT_OF_HEAP = /heap out of memory|Allocation failed/i;
  */
 export function explainExit(
   how: { code: number | null; signal: string | null; failed?: string },
-  last: ReplicaLog | undefined,
+  last: Pick<ReplicaLog, "message" | "metadata"> | undefined,
 ): { reason: string; message: string } {
   if (how.failed !== undefined) {
     return { reason: "SPAWN_FAILED", message: `The process could not be started: ${how.failed}` };

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import type { ReplicaLog } from "../cluster.ts";
+import type { ReplicaLog } from "./cluster.ts";
 
 /** Longer lines are cut: one line must not cost megabytes. */
 const LONGEST = 64 * 1024;
@@ -9,39 +9,59 @@ const LEVELS = new Set(["DEBUG", "INFO", "WARN", "ERROR"]);
 /** What a line of output says; agent and replica are known to the caller. */
 export type ParsedLine = Omit<ReplicaLog, "agentId" | "replica" | "sequence">;
 
+/** Puts lines together from chunks of bytes; blank ones are left out, long ones are cut. */
+export class LineSplitter {
+  readonly #take: (line: string) => void;
+  readonly #decoder = new StringDecoder("utf8");
+  readonly #longest: number;
+  #rest = "";
+  #cut = false;
+
+  /** @param longest characters kept of a line */
+  constructor(take: (line: string) => void, longest: number = LONGEST) {
+    this.#take = take;
+    this.#longest = longest;
+  }
+
+  push(chunk: Uint8Array): void {
+    const pieces = (this.#rest + this.#decoder.write(chunk)).split("\n");
+    this.#rest = pieces.pop() ?? "";
+    for (const piece of pieces) {
+      if (!this.#cut && piece.trim() !== "") this.#take(piece.slice(0, this.#longest));
+      this.#cut = false;
+    }
+    if (this.#rest.length > this.#longest) {
+      if (!this.#cut) this.#take(this.#rest.slice(0, this.#longest));
+      this.#cut = true;
+      this.#rest = "";
+    }
+  }
+
+  /** Gives the last line too when it has no end. */
+  end(): void {
+    if (!this.#cut && this.#rest.trim() !== "") this.#take(this.#rest.slice(0, this.#longest));
+    this.#rest = "";
+  }
+}
+
 /** Calls `take` with every line of a stream, the last one too when it has no end. */
 export function readLines(stream: Readable, take: (line: string) => void): void {
-  const decoder = new StringDecoder("utf8");
-  let rest = "";
-  let cut = false;
-  const push = (text: string) => {
-    const pieces = (rest + text).split("\n");
-    rest = pieces.pop() ?? "";
-    for (const piece of pieces) {
-      if (!cut && piece.trim() !== "") take(piece.slice(0, LONGEST));
-      cut = false;
-    }
-    if (rest.length > LONGEST) {
-      if (!cut) take(rest.slice(0, LONGEST));
-      cut = true;
-      rest = "";
-    }
-  };
-  stream.on("data", (chunk: Buffer) => push(decoder.write(chunk)));
-  stream.on("end", () => {
-    if (!cut && rest.trim() !== "") take(rest.slice(0, LONGEST));
-    rest = "";
-  });
+  const splitter = new LineSplitter(take);
+  stream.on("data", (chunk: Buffer) => splitter.push(chunk));
+  stream.on("end", () => splitter.end());
   // A pipe that breaks says no more than its end.
   stream.on("error", () => {});
 }
 
-/** Reads a line of the runtime's JSON log; anything else becomes a plain message. */
+/**
+ * Reads a line of the runtime's JSON log; anything else becomes a plain message.
+ * @param fallback what holds where the line does not tell; its time is now unless given
+ */
 export function parseLine(
   line: string,
-  fallback: { source: string; level: ReplicaLog["level"] },
+  fallback: { source: string; level: ReplicaLog["level"]; timestamp?: string },
 ): ParsedLine {
-  const now = new Date().toISOString();
+  const now = fallback.timestamp ?? new Date().toISOString();
   const given = line.startsWith("{") ? parseObject(line) : undefined;
   if (given === undefined || typeof given.message !== "string") {
     return {

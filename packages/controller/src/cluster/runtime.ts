@@ -1,0 +1,60 @@
+import type { ReplicaSample } from "./cluster.ts";
+
+/** What the agent runtime tells of itself over HTTP, wherever it runs. */
+
+export interface RuntimeFigures {
+  requests: ReplicaSample["requests"];
+  /** Of the process itself; null where it does not tell. */
+  cpuSeconds: number | null;
+  memoryBytes: number | null;
+}
+
+/** Reads the runtime's own counters from its Prometheus text. */
+export function parseFigures(text: string): RuntimeFigures {
+  const values = readValues(text);
+  return {
+    requests: requestsOf(values),
+    cpuSeconds: values.get("process_cpu_seconds_total") ?? null,
+    memoryBytes: values.get("process_resident_memory_bytes") ?? null,
+  };
+}
+
+/** Reads the runtime's request counters from its Prometheus text; null when it has none. */
+export function parseRequests(text: string): ReplicaSample["requests"] {
+  return requestsOf(readValues(text));
+}
+
+/** What an answer to `/health` says. */
+export function healthOf(status: number, body: string): "ok" | "degraded" {
+  return status === 200 && !saysDegraded(body) ? "ok" : "degraded";
+}
+
+function saysDegraded(body: string): boolean {
+  try {
+    return (JSON.parse(body) as { status?: unknown }).status === "degraded";
+  } catch {
+    return true;
+  }
+}
+
+/** Samples without labels, by name. */
+function readValues(text: string): Map<string, number> {
+  const values = new Map<string, number>();
+  for (const line of text.split("\n")) {
+    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*) (\S+)/.exec(line);
+    const value = Number(match?.[2]);
+    if (match?.[1] !== undefined && Number.isFinite(value)) values.set(match[1], value);
+  }
+  return values;
+}
+
+function requestsOf(values: ReadonlyMap<string, number>): ReplicaSample["requests"] {
+  const total = values.get("agent_requests_total");
+  if (total === undefined) return null;
+  return {
+    total,
+    success: values.get("agent_requests_success_total") ?? 0,
+    errors: values.get("agent_requests_errors_total") ?? 0,
+    seconds: values.get("agent_request_duration_seconds_sum") ?? 0,
+  };
+}
