@@ -1,4 +1,5 @@
 import { systemClock } from "../../clock.ts";
+import { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type {
   Cluster,
@@ -11,7 +12,6 @@ import type {
 } from "../cluster.ts";
 import { ReplicaSet } from "../replica-set.ts";
 import { RESTARTS, type RestartLimits } from "../restarts.ts";
-import { Endpoints } from "./endpoints.ts";
 import { Folders } from "./folders.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { machineMeter } from "./machine.ts";

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import { createRedactor } from "../../shipping/redact.ts";
 import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
@@ -7,7 +8,6 @@ import { type ParsedLine, parseLine } from "../lines.ts";
 import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
 import { Child } from "./child.ts";
-import type { Endpoints } from "./endpoints.ts";
 import { refusedNames, replicaEnvironment, secretValues } from "./environment.ts";
 import type { Folders } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, request, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
-import { silentLog } from "../../log.ts";
+import { silentLog } from "../log.ts";
 import { Endpoints } from "./endpoints.ts";
 import { agentOf, createIngress } from "./ingress.ts";
 

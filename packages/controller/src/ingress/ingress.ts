@@ -7,7 +7,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Log } from "../../log.ts";
+import type { Log } from "../log.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
 
 export interface IngressOptions {

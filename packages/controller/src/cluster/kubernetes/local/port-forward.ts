@@ -1,0 +1,24 @@
+import type { KubeConfig } from "@kubernetes/client-node";
+import { PORT } from "../names.ts";
+import type { Connect } from "./forward.ts";
+
+/**
+ * Connects through the API server and the kubelet, as `kubectl port-forward` does.
+ * @param kubeconfig who asks: needs `create` on `pods/portforward`
+ */
+export async function portForwarding(kubeconfig: KubeConfig): Promise<Connect> {
+  // Loaded here: a controller inside the cluster never forwards, and need not hold the library's generated clients.
+  const { PortForward } = await import("@kubernetes/client-node");
+  const forward = new PortForward(kubeconfig);
+  return async ({ namespace, name }, socket) => {
+    // What the caller sends meanwhile waits in the socket, not in a stream that nobody reads yet.
+    socket.pause();
+    const opened = await forward.portForward(namespace, name, [PORT], socket, null, socket);
+    const connection = typeof opened === "function" ? opened() : opened;
+    if (connection === null) throw new Error("the API server opened no connection");
+    connection.onclose = () => socket.end();
+    connection.onerror = () => socket.destroy();
+    socket.once("close", () => connection.close());
+    socket.resume();
+  };
+}
