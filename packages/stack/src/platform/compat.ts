@@ -1,18 +1,39 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
+import { listAsHosted } from "./listing.ts";
+import { uploadWithinLimits } from "./uploads.ts";
 
-/** Makes up for what lite does not know of the requests that supabase-js makes of hosted Auth and Storage. */
-export function withHostedForms(handler: FetchHandler): FetchHandler {
+/** A POST to these below /object is no upload. */
+const UPLOAD = /^\/storage\/v1\/object\/(?!(?:list|sign|upload\/sign|move|copy)(?:\/|$))[^/]+\/./;
+
+/**
+ * Makes up for what lite does not know of the requests that supabase-js makes of hosted Auth and Storage.
+ * Bodies whose length is not known wait in `spool.folder`, and may have `spool.most` bytes.
+ */
+export function withHostedForms(
+  handler: FetchHandler,
+  spool: { folder: string; most: number },
+): FetchHandler {
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (request.method === "POST" && pathname === "/auth/v1/verify") {
       return await handler(new Request(request, { body: emailAsMagicLink(await request.text()) }));
     }
     const isForm = request.headers.get("content-type")?.startsWith("multipart/form-data") ?? false;
-    if (isForm && pathname.startsWith("/storage/v1/object/")) return await handler(await formAsFile(request));
+    if (isUpload(request.method, pathname)) {
+      return await uploadWithinLimits(handler, isForm ? await formAsFile(request) : request, spool);
+    }
+    if (request.method === "POST" && pathname.startsWith("/storage/v1/object/list/")) {
+      return await listAsHosted(handler, request);
+    }
     const signing = request.method === "POST" && /^\/storage\/v1\/object\/(upload\/)?sign\//.exec(pathname);
     if (signing) return await withSignedUrls(await handler(request), signing[1] ? "url" : "signedURL");
     return await handler(request);
   };
+}
+
+function isUpload(method: string, pathname: string): boolean {
+  if (method === "PUT") return pathname.startsWith("/storage/v1/object/");
+  return method === "POST" && UPLOAD.test(pathname);
 }
 
 /**

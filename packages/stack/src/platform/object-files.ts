@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import { codeOf } from "../errors.ts";
+import { upload } from "./uploads.ts";
 
 const Facts = z.object({
   key: z.string(),
@@ -121,7 +122,11 @@ export function createObjectFiles(folder: string) {
       mimetype: string,
       cacheControl: string,
     ) {
-      return await write(bucket, key, body, { mimetype, cacheControl });
+      // Lite sees the type without its parameters (uploads.ts).
+      return await write(bucket, key, body, {
+        mimetype: upload.getStore()?.contentType ?? mimetype,
+        cacheControl,
+      });
     },
 
     async deleteObject(bucket: string, key: string) {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
@@ -58,7 +59,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   // After init, which would print a warning meant for lite's own command line. Requests ask for this flag.
   setExperimental("storage", true);
   return {
-    handler: withHostedForms(async (request) => await app.fetch(request)),
+    handler: withHostedForms(async (request) => await app.fetch(request), {
+      folder: join(options.storageDir, "incoming"),
+      most: 512 * 1024 * 1024,
+    }),
     // Closing waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
   };
