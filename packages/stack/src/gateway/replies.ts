@@ -29,6 +29,11 @@ export function sendHtml(response: ServerResponse, html: string): void {
   send(response, 200, "text/html; charset=utf-8", html, {}, false);
 }
 
+/** Sends a file of one of our pages. */
+export function sendAsset(response: ServerResponse, type: string, content: Buffer): void {
+  send(response, 200, type, content, { "cache-control": "max-age=3600" }, false);
+}
+
 /** Answers what Node's parser refuses (an unknown method, a broken request line) in JSON like everything else. */
 export function refuseUnparsed(error: Error & { code?: string }, socket: Socket): void {
   // An answer that is under way must not get another one behind it.
@@ -51,7 +56,7 @@ function send(
   response: ServerResponse,
   status: number,
   type: string,
-  text: string,
+  content: string | Buffer,
   headers: Record<string, string>,
   readableByOtherSites = true,
 ): void {
@@ -61,8 +66,8 @@ function send(
   }
   const cors = readableByOtherSites ? CORS_HEADERS : [];
   for (const [name, value] of [...cors, ...Object.entries(headers)]) response.setHeader(name, value);
-  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) });
-  response.end(response.req.method === "HEAD" ? undefined : text);
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(content) });
+  response.end(response.req.method === "HEAD" ? undefined : content);
 }
 
 export type Refusal =

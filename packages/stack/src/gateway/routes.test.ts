@@ -30,6 +30,8 @@ const TABLE: [string, string, Route][] = [
   ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x" }],
   ["POST", "/functions/v1/", { kind: "none" }],
   ["GET", "/realtime/v1/websocket", { kind: "realtime", path: "/websocket" }],
+  ["GET", "/docs/swagger-ui.css?v=1", { kind: "docs", path: "/docs/swagger-ui.css" }],
+  ["GET", "/docsx", { kind: "none" }],
   ["GET", "/mailbox", { kind: "mailbox" }],
   ["GET", "/mailbox.json?to=a", { kind: "mailbox.json" }],
   ["GET", "/healthz", { kind: "health" }],

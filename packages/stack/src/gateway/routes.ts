@@ -5,6 +5,7 @@ export type Route =
   | { kind: "auth" | "storage"; path: string; needsKey: boolean }
   | { kind: "function"; name: string; path: string }
   | { kind: "realtime"; path: string }
+  | { kind: "docs"; path: string }
   | { kind: "mailbox" | "mailbox.json" | "health" | "home" | "none" };
 
 const AGENT_HOST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.agents\.localhost(?::\d+)?$/i;
@@ -39,6 +40,7 @@ export function routeOf(host: string | undefined, method: string, target: string
   if (under(path, "/realtime/v1")) {
     return { kind: "realtime", path: (path.slice("/realtime/v1".length) || "/") + search };
   }
+  if (under(path, "/docs")) return { kind: "docs", path };
   if (path === "/mailbox") return { kind: "mailbox" };
   if (path === "/mailbox.json") return { kind: "mailbox.json" };
   if (path === "/healthz") return { kind: "health" };

@@ -96,6 +96,21 @@ test("auth and storage get the role's token too", async () => {
   assert.equal(roleOfToken(text.slice(7), keys.jwtSecret, Date.now()), "service_role");
 });
 
+test("the API reference is a page with its own files, and nothing else of the package", async () => {
+  const page = await (await fetch(`${gateway.url}/docs`)).text();
+  const files = [...page.matchAll(/(?:src|href)="(\/docs\/[^"]+)"/g)].map(([, path]) => path);
+  assert.equal(files.length, 3);
+  for (const file of files) {
+    const answer = await fetch(gateway.url + file);
+    assert.equal(answer.status, 200, file);
+    assert.match(answer.headers.get("content-type") ?? "", /css|javascript/);
+    assert.ok((await answer.arrayBuffer()).byteLength > 100);
+  }
+  for (const other of ["/docs/package.json", "/docs/../package.json", "/docs/constructor"]) {
+    assert.equal((await fetch(gateway.url + other)).status, 404, other);
+  }
+});
+
 test("bodies pass in both framings", async () => {
   const fixed = await ask("/rest/v1/x", { method: "POST", body: "x".repeat(100_000) });
   assert.equal(((await fixed.json()) as { size: number }).size, 100_000);

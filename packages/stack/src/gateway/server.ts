@@ -21,6 +21,7 @@ import { refuseRest } from "./limits/rest-guard.ts";
 import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
+import { serveReference } from "./reference.ts";
 import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson, sendOwnJson } from "./replies.ts";
 import { isLocalName, type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
@@ -145,6 +146,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
           response,
           parts.mailbox.list(new URL(request.url ?? "/", origin()).searchParams.get("to") ?? undefined),
         );
+      case "docs":
+        return await serveReference(response, route.path);
       case "health": {
         const services = parts.health();
         const ok = Object.values(services).every((state) => state === "running");
@@ -256,6 +259,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   function home(request: IncomingMessage, response: ServerResponse): void {
     const links = [
       { name: "API", href: "/api", about: "launch and watch agents" },
+      { name: "API reference", href: "/docs", about: "every request and response, to read and to try" },
       { name: "OpenAPI document", href: "/api/openapi.json", about: "every request and response" },
       { name: "Mailbox", href: "/mailbox", about: "the e-mails that auth sends" },
       { name: "Health", href: "/healthz", about: "the state of every service" },
