@@ -41,12 +41,12 @@ export interface ManifestOptions {
   expose: "ingress" | "gateway" | "none";
   ingressClassName?: string | undefined;
   ingressTlsSecret?: string | undefined;
-  /** Where the ingress controller's pods are; undefined = from anywhere in the cluster. */
-  ingressNamespace?: string | undefined;
+  /** Where the ingress controller's pods are: only they and the controller may reach agents. */
+  ingressNamespace: string;
   gateway?: { name: string; namespace: string } | undefined;
   egress: EgressOptions;
-  /** Where the controller runs; undefined = outside the cluster. */
-  controllerNamespace?: string | undefined;
+  /** Where the controller runs. */
+  controllerNamespace: string;
   /** The role that the controller gives itself in each user's namespace; undefined = it needs none. */
   tenantRole?: { clusterRole: string; serviceAccount: string } | undefined;
   /** The operator's keys of model providers; an agent's own secret of the same name wins. */
@@ -55,11 +55,10 @@ export interface ManifestOptions {
   graceMs: number;
 }
 
+/** Where agents may connect to, beside the cluster's DNS. */
 export interface EgressOptions {
-  /** Where agents may connect to. */
+  /** Empty = the whole internet without private, link-local and carrier networks. */
   allowCidrs: readonly string[];
-  /** Parts of the above where they may not: the cluster's own networks, the cloud's metadata service. */
-  exceptCidrs: readonly string[];
-  /** TCP ports; empty = every port. */
+  /** TCP ports; empty = 443. */
   ports: readonly number[];
 }

@@ -25,11 +25,9 @@ export function replicaEnvironment(
   providers: Record<string, string>,
   own: Record<string, string>,
 ): Record<string, string> {
-  const secrets = usable(own);
   return {
     ...machine,
-    ...trustedProviders(providers, secrets),
-    ...secrets,
+    ...handedOn(providers, own),
     HOME: identity.stateDir,
     TMPDIR: identity.stateDir,
     NODE_ENV: "production",
@@ -42,6 +40,15 @@ export function replicaEnvironment(
     HOST: "127.0.0.1",
     PORT: "0",
   };
+}
+
+/** The providers' settings and the agent's own secrets, which win over them; without what an agent may not set. */
+export function handedOn(
+  providers: Record<string, string>,
+  own: Record<string, string>,
+): Record<string, string> {
+  const secrets = usable(own);
+  return { ...trustedProviders(providers, secrets), ...secrets };
 }
 
 /** Without the operator's settings of a provider whose address the agent's owner chose: the key would travel there. */

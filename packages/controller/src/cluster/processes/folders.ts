@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { agentConfig } from "../agent-config.ts";
 import type { Workload } from "../cluster.ts";
 import type { StableWorkload } from "../replica-set.ts";
 
@@ -42,24 +43,8 @@ export class Folders {
     const folder = join(this.#root, workload.agentId, replica);
     const dataDir = join(folder, "data");
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const { agentId, revision, spec } = workload;
-    const { name, character, plugins, platforms, framework, model, systemPrompt, settings, resources } = spec;
-    const { memory, cpu } = resources;
-    const config = {
-      agentId,
-      name,
-      character,
-      plugins,
-      platforms,
-      framework,
-      model,
-      systemPrompt,
-      settings,
-      resources: { memory, cpu },
-      revision,
-    };
     const configFile = join(folder, "agent.json");
-    writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+    writeFileSync(configFile, JSON.stringify(agentConfig(workload)), { mode: 0o600 });
     return { configFile, dataDir };
   }
 

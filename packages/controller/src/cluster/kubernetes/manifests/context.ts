@@ -1,0 +1,62 @@
+import { createHash } from "node:crypto";
+import { canonical } from "../../../reconcile/template.ts";
+import { agentConfig } from "../../agent-config.ts";
+import type { Workload } from "../../cluster.ts";
+import type { KubeObject } from "../api.ts";
+import { agentLabels, LABELS, namespaceOf } from "../names.ts";
+import type { ManifestOptions } from "../options.ts";
+
+/** A workload without its secrets: what is kept of it, and what all but the Secret is made of. */
+export type Intent = Omit<Workload, "environment">;
+
+/** What every builder of an agent's objects needs to know. */
+export interface AgentContext {
+  workload: Intent;
+  options: ManifestOptions;
+  namespace: string;
+  labels: Record<string, string>;
+  /** What selects the agent's pods; never changes. */
+  selector: Record<string, string>;
+  meta(name: string): KubeObject["metadata"];
+}
+
+/** @throws {Error} when nobody is known whose agent it is, or the user's id makes no namespace */
+export function contextOf(workload: Intent, options: ManifestOptions): AgentContext {
+  if (workload.userId === null) {
+    throw new Error("The database does not say whose agent this is, so it has no namespace.");
+  }
+  const namespace = namespaceOf(options.namespacePrefix, workload.userId);
+  const labels = agentLabels(options.installation, workload.userId, workload.agentId);
+  return {
+    workload,
+    options,
+    namespace,
+    labels,
+    selector: {
+      [LABELS.installation]: options.installation,
+      [LABELS.agent]: workload.agentId,
+    },
+    meta: (name) => ({ name, namespace, labels }),
+  };
+}
+
+/**
+ * Immutable, and another one for each template and whatever else is in it: a change replaces the replicas. The revision's
+ * number alone does not.
+ */
+export function configName({ workload }: AgentContext): string {
+  const { revision: _, ...config } = agentConfig(workload);
+  return `${workload.agentId}-${digest([workload.template, config])}`;
+}
+
+/**
+ * As {@link configName}. The operator's own keys are in it too, which the template does not know. Of the agent's secrets
+ * no digest is taken: the template has their versions, and a digest would give a short secret away.
+ */
+export function secretName({ workload, options }: AgentContext): string {
+  return `${workload.agentId}-${digest([workload.template, options.providerEnvironment])}`;
+}
+
+function digest(value: unknown): string {
+  return createHash("sha256").update(canonical(value)).digest("hex").slice(0, 16);
+}

@@ -1,0 +1,133 @@
+import { heapMebibytes } from "../../processes/memory-limit.ts";
+import type { KubeObject } from "../api.ts";
+import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
+import { type AgentContext, configName, secretName } from "./context.ts";
+import { quantity } from "./namespace.ts";
+
+/** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
+const DRAIN_SECONDS = 5;
+const STATE = "/state";
+const CONFIG = "/config";
+
+/**
+ * The Deployment: hardened as Pod Security "restricted" wants it and further, replaced without a gap.
+ * @param replicas undefined = an autoscaler owns the number
+ */
+export function deployment(context: AgentContext, replicas: number | undefined): KubeObject {
+  const { workload, options, selector, meta } = context;
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: {
+      ...meta(workload.agentId),
+      annotations: {
+        [ANNOTATIONS.generation]: String(workload.generation),
+        [ANNOTATIONS.revision]: String(workload.revision),
+        [ANNOTATIONS.replicas]: String(workload.replicas),
+      },
+    },
+    spec: {
+      ...(replicas === undefined ? {} : { replicas }),
+      selector: { matchLabels: selector },
+      // The last one that was complete, to go back to, and one more.
+      revisionHistoryLimit: 2,
+      progressDeadlineSeconds: Math.max(10, Math.ceil(options.readyMs / 1000)),
+      strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      template: podTemplate(context),
+    },
+  };
+}
+
+function podTemplate(context: AgentContext): Record<string, unknown> {
+  const { workload, options, labels, selector } = context;
+  const spread = (topologyKey: string) => ({
+    maxSkew: 1,
+    topologyKey,
+    // Better crowded than not at all.
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: selector },
+    matchLabelKeys: ["pod-template-hash"],
+  });
+  const secrets = options.imagePullSecrets ?? [];
+  return {
+    metadata: { labels: { ...labels, [LABELS.template]: workload.template } },
+    spec: {
+      serviceAccountName: workload.agentId,
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      ...(secrets.length === 0 ? {} : { imagePullSecrets: secrets.map((name) => ({ name })) }),
+      terminationGracePeriodSeconds: DRAIN_SECONDS + Math.ceil(options.graceMs / 1000) + 5,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        runAsGroup: 65532,
+        fsGroup: 65532,
+        seccompProfile: { type: "RuntimeDefault" },
+      },
+      topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+      containers: [container(context)],
+      volumes: [
+        { name: "config", configMap: { name: configName(context) } },
+        { name: "state", emptyDir: { sizeLimit: "1Gi" } },
+        { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+      ],
+    },
+  };
+}
+
+function container(context: AgentContext): Record<string, unknown> {
+  const { workload, options } = context;
+  const { cpuMillicores, memoryBytes } = workload.spec.resources;
+  const size = { cpu: quantity(`${Math.ceil(cpuMillicores)}m`), memory: String(Math.ceil(memoryBytes)) };
+  const get = (path: string) => ({ httpGet: { path, port: PORT_NAME } });
+  return {
+    name: CONTAINER,
+    image: options.image,
+    ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
+    // Ahead of the Secret's names: what is said here, no secret can change.
+    env: [
+      { name: "AGENT_ID", value: workload.agentId },
+      { name: "AGENT_REPLICA", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+      { name: "AGENT_CONFIG_FILE", value: `${CONFIG}/agent.json` },
+      { name: "AGENT_STATE_DIR", value: STATE },
+      { name: "AGENT_STOP_TIMEOUT_MS", value: String(options.graceMs) },
+      { name: "HOME", value: STATE },
+      { name: "TMPDIR", value: "/tmp" },
+      { name: "HOST", value: "0.0.0.0" },
+      { name: "PORT", value: String(PORT) },
+      { name: "NODE_ENV", value: "production" },
+      { name: "NODE_OPTIONS", value: `--max-old-space-size=${heapMebibytes(memoryBytes)}` },
+    ],
+    envFrom: [{ secretRef: { name: secretName(context) } }],
+    ports: [{ name: PORT_NAME, containerPort: PORT, protocol: "TCP" }],
+    // Both the same: what is asked for is there, and no more is taken from the neighbours.
+    resources: {
+      requests: { ...size, "ephemeral-storage": "128Mi" },
+      limits: { ...size, "ephemeral-storage": "2Gi" },
+    },
+    // A little longer than the controller's own judgement, which is about the whole rollout.
+    startupProbe: {
+      ...get("/health"),
+      periodSeconds: 1,
+      timeoutSeconds: 2,
+      failureThreshold: Math.ceil(options.readyMs / 1000) + 5,
+    },
+    readinessProbe: { ...get("/ready"), periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 2 },
+    livenessProbe: { ...get("/health"), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
+    // The runtime refuses new messages from the signal on: first the proxies must have learnt that it goes.
+    lifecycle: { preStop: { sleep: { seconds: DRAIN_SECONDS } } },
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    volumeMounts: [
+      { name: "config", mountPath: CONFIG, readOnly: true },
+      { name: "state", mountPath: STATE },
+      { name: "tmp", mountPath: "/tmp" },
+    ],
+  };
+}

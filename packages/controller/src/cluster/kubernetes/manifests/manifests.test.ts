@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { specOf } from "../../../testing/memory-database.ts";
+import type { KubeObject } from "../api.ts";
+import { namespaceOf, serviceName } from "../names.ts";
+import { manifestOptionsOf, workloadOf } from "../testing.ts";
+import { type WorkloadManifests, workloadManifests } from "./workload.ts";
+
+/** Every object, in the order in which they are made. */
+function all(manifests: WorkloadManifests): KubeObject[] {
+  const { user, before, beside, deployment, after } = manifests;
+  return [user.namespace, ...user.access, ...user.bounds, ...before, ...beside, deployment, ...after];
+}
+
+function names(manifests: WorkloadManifests): string[] {
+  return all(manifests).map(({ kind, metadata }) => `${kind}/${metadata.name}`);
+}
+
+function find(manifests: WorkloadManifests, kind: string): KubeObject {
+  const found = all(manifests).find((object) => object.kind === kind);
+  assert.ok(found, kind);
+  return found;
+}
+
+test("all that an agent is made of, by Ingress and with an autoscaler", (t) => {
+  const spec = specOf({ scalingPolicy: { min_replicas: 1, max_replicas: 5, target_cpu: 70 } });
+  const manifests = workloadManifests(
+    workloadOf({ spec, replicas: 2, environment: { DISCORD_TOKEN: "agents-own", PORT: "1", AGENT_ID: "x" } }),
+    manifestOptionsOf({
+      ingressClassName: "nginx",
+      ingressTlsSecret: "agents-tls",
+      imagePullSecrets: ["registry"],
+      tenantRole: { clusterRole: "agent-launchpad-tenant", serviceAccount: "controller" },
+      providerEnvironment: { OPENAI_API_KEY: "operators-key" },
+    }),
+  );
+  t.assert.snapshot(all(manifests));
+});
+
+test("by Gateway, with networks and ports of its own, a fixed number of replicas and no quota", (t) => {
+  const manifests = workloadManifests(
+    workloadOf({ agentId: "0-agent", quota: null, replicas: 3 }),
+    manifestOptionsOf({
+      expose: "gateway",
+      gateway: { name: "public", namespace: "gateways" },
+      egress: { allowCidrs: ["10.20.0.0/16", "0.0.0.0/0"], ports: [443, 5432] },
+    }),
+  );
+  t.assert.snapshot(all(manifests));
+});
+
+test("no secret is anywhere but in the Secret", () => {
+  const manifests = workloadManifests(
+    workloadOf({ environment: { MINE: "agents-own" } }),
+    manifestOptionsOf({ providerEnvironment: { OPENAI_API_KEY: "operators-key" } }),
+  );
+  for (const object of all(manifests)) {
+    const text = JSON.stringify(object);
+    for (const value of ["agents-own", "operators-key"]) {
+      assert.ok(!text.includes(value), object.kind);
+      const encoded = Buffer.from(value).toString("base64");
+      assert.equal(text.includes(encoded), object.kind === "Secret", object.kind);
+    }
+  }
+});
+
+test("what replaces the replicas, and what does not", () => {
+  const template = (manifests: WorkloadManifests) =>
+    JSON.stringify((manifests.deployment.spec as { template: unknown }).template);
+  const options = manifestOptionsOf();
+  const base = template(workloadManifests(workloadOf(), options));
+  const same = (part: Parameters<typeof workloadOf>[0]) =>
+    template(workloadManifests(workloadOf(part), options)) === base;
+  assert.ok(same({ generation: 7, revision: 9, replicas: 4 }), "a scale does not");
+  assert.ok(same({ spec: specOf({ scalingPolicy: { max_replicas: 9 } }) }), "a policy does not");
+  assert.ok(!same({ template: "1".repeat(16) }), "another template does");
+  assert.ok(!same({ spec: specOf({ name: "other" }) }), "another configuration does");
+  const keys = manifestOptionsOf({ providerEnvironment: { OPENAI_API_KEY: "new" } });
+  assert.notEqual(template(workloadManifests(workloadOf(), keys)), base, "the operator's new key does");
+});
+
+const SCALING: [string, unknown, number, number, string][] = [
+  ["no policy", null, 3, 9, "3"],
+  ["a policy with a choice", { min_replicas: 2, max_replicas: 5 }, 3, 9, "2–5 at 80"],
+  ["no least number", { max_replicas: 5, target_cpu: 50 }, 3, 9, "1–5 at 50"],
+  ["no least number but nothing", { min_replicas: 0, max_replicas: 5 }, 3, 9, "1–5 at 80"],
+  ["no choice", { min_replicas: 2, max_replicas: 2 }, 2, 9, "2"],
+  ["scaled to nothing", { min_replicas: 0, max_replicas: 5 }, 0, 9, "0"],
+  ["more than the quota", { min_replicas: 1, max_replicas: 50 }, 3, 9, "1–9 at 80"],
+  ["no greatest number", { min_replicas: 1 }, 3, 9, "1–3 at 80"],
+  ["something else", "many", 3, 9, "3"],
+];
+for (const [what, scalingPolicy, replicas, maxReplicas, expected] of SCALING) {
+  test(`scaling: ${what}`, () => {
+    const quota = { maxAgents: 5, maxReplicas, maxCpuMillicores: 8000, maxMemoryBytes: 2 ** 33 };
+    const { deployment, after } = workloadManifests(
+      workloadOf({ replicas, quota, spec: specOf({ scalingPolicy }) }),
+      manifestOptionsOf(),
+    );
+    const hpa = after[0]?.spec as
+      | {
+          minReplicas: number;
+          maxReplicas: number;
+          metrics: [{ resource: { target: { averageUtilization: number } } }];
+        }
+      | undefined;
+    const told =
+      hpa === undefined
+        ? String((deployment.spec as { replicas: number }).replicas)
+        : `${hpa.minReplicas}–${hpa.maxReplicas} at ${hpa.metrics[0].resource.target.averageUtilization}`;
+    assert.equal(told, expected);
+  });
+}
+
+test("an agent whose user is not known has no objects; neither has a user whose id makes no namespace", () => {
+  assert.throws(() => workloadManifests(workloadOf({ userId: null }), manifestOptionsOf()), /whose agent/);
+  assert.throws(
+    () => workloadManifests(workloadOf({ userId: "Ada_L" }), manifestOptionsOf()),
+    /agents-Ada_L/,
+  );
+});
+
+test("names", () => {
+  assert.equal(serviceName("agent-1"), "agent-1");
+  assert.equal(serviceName("1-agent"), "a-1-agent");
+  const long = `1${"x".repeat(62)}`;
+  assert.equal(serviceName(long).length, 63);
+  assert.notEqual(serviceName(long), serviceName(`1${"x".repeat(61)}y`));
+  assert.equal(namespaceOf("agents-", "u1"), "agents-u1");
+});
+
+test("a domain with a port, as on a laptop, gives a host without it", () => {
+  const ingress = find(
+    workloadManifests(workloadOf(), manifestOptionsOf({ domain: "localhost:8081" })),
+    "Ingress",
+  );
+  assert.equal((ingress.spec as { rules: [{ host: string }] }).rules[0].host, "agent-1.agents.localhost");
+  const none = names(workloadManifests(workloadOf(), manifestOptionsOf({ expose: "none" })));
+  assert.ok(!none.some((name) => name.startsWith("Ingress") || name.startsWith("HTTPRoute")));
+});
