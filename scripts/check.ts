@@ -1,4 +1,5 @@
 // `npm run check`: format, lint, types, generated files, unit tests; stops at the first that fails.
+// With --no-tests: without the unit tests, where `npm test` follows anyway.
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
 
@@ -9,9 +10,12 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["format and lint", bin("biome"), ["ci", "--error-on-warnings", "."]],
   ["types", bin("tsc"), ["-p", "."]],
   ["docs/openapi.json is current", process.execPath, ["scripts/openapi.ts", "--check"]],
+  ["docs/errors.md is current", process.execPath, ["scripts/errors.ts", "--check"]],
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
-  ["unit tests", process.execPath, ["scripts/test.ts", "unit"]],
 ];
+if (!process.argv.includes("--no-tests")) {
+  steps.push(["unit tests", process.execPath, ["scripts/test.ts", "unit"]]);
+}
 
 for (const [name, command, args] of steps) {
   process.stdout.write(`── ${name}\n`);

@@ -1,37 +1,119 @@
 /** The one list of error codes, each with its HTTP status, and the envelope that carries them. */
 import { z } from "zod";
 
-/** Every code that `/api` or an RPC answers with. SQL raises the same list; a test holds the two equal. */
+/** Every code that `/api` or an RPC answers with: when it comes, and what helps. SQL raises the same list; a test holds the two equal. */
 export const errorCodes = {
-  INVALID_JWT_TOKEN: { status: 401, description: "The Supabase JWT is missing, invalid or expired." },
-  INSUFFICIENT_PERMISSIONS: { status: 403, description: "The user lacks a required permission." },
-  AGENT_NOT_FOUND: { status: 404, description: "The agent does not exist, or row-level security hides it." },
-  RLS_ACCESS_DENIED: { status: 403, description: "A row-level security policy refuses the change." },
-  SUPABASE_CONNECTION_ERROR: { status: 503, description: "The Supabase backend cannot be reached." },
+  INVALID_JWT_TOKEN: {
+    status: 401,
+    description: "The Supabase JWT is missing, invalid or expired.",
+    remedy: "Sign in again, and send both `apikey` and `Authorization: Bearer <access token>`.",
+  },
+  INSUFFICIENT_PERMISSIONS: {
+    status: 403,
+    description: "The user lacks a required permission.",
+    remedy: "Ask an operator for the permission that the message names (table `user_permissions`).",
+  },
+  AGENT_NOT_FOUND: {
+    status: 404,
+    description: "The agent does not exist, or row-level security hides it.",
+    remedy: "Check the id with GET /api/agents; another user's agent looks the same as none.",
+  },
+  RLS_ACCESS_DENIED: {
+    status: 403,
+    description: "A row-level security policy refuses the change.",
+    remedy: "Write only rows of your own, and only the columns that the schema reference marks as yours.",
+  },
+  SUPABASE_CONNECTION_ERROR: {
+    status: 503,
+    description: "The Supabase backend cannot be reached.",
+    remedy: "Try again shortly; GET /api/health tells which part is away.",
+  },
   VALIDATION_ERROR: {
     status: 400,
     description: "The request is not valid; `details` names each wrong field.",
+    remedy: "Correct the fields that `details` names.",
   },
-  DEPLOYMENT_FAILED: { status: 500, description: "The agent's deployment failed." },
-  RESOURCE_LIMIT_EXCEEDED: { status: 429, description: "A resource quota would be exceeded." },
-  SECURITY_SCAN_FAILED: { status: 422, description: "A security scan blocks the deployment." },
-  REAL_TIME_SUBSCRIPTION_FAILED: { status: 422, description: "The real-time connection cannot be made." },
+  DEPLOYMENT_FAILED: {
+    status: 500,
+    description: "The agent's deployment failed.",
+    remedy: "Read `conditions` in the agent's status and its logs, then change it or deploy it again.",
+  },
+  RESOURCE_LIMIT_EXCEEDED: {
+    status: 429,
+    description: "A resource quota would be exceeded.",
+    remedy: "Scale down or delete something, or ask an operator for a larger quota (table `quotas`).",
+  },
+  SECURITY_SCAN_FAILED: {
+    status: 422,
+    description: "A security scan blocks the deployment.",
+    remedy: "Read the scan's findings, and remove what they name.",
+  },
+  REAL_TIME_SUBSCRIPTION_FAILED: {
+    status: 422,
+    description: "The real-time connection cannot be made.",
+    remedy: "Check the topic and that the token is still valid, then join again.",
+  },
   RATE_LIMIT_EXCEEDED: {
     status: 429,
     description: "Too many requests; `details.reset_time` says when to return.",
+    remedy: "Wait for as long as `Retry-After` says.",
   },
-  AGENT_LIMIT_REACHED: { status: 403, description: "The user has as many agents as the quota allows." },
-  INVALID_FRAMEWORK: { status: 400, description: "The framework is not in the catalogue." },
-  INVALID_MODEL: { status: 400, description: "The model is not offered for the framework." },
-  PERMISSION_DENIED: { status: 403, description: "The caller may not touch this agent." },
-  IDEMPOTENCY_CONFLICT: { status: 409, description: "The idempotency key was used for another request." },
-  CONFLICT: { status: 409, description: "The request contradicts the present state." },
-  NOT_FOUND: { status: 404, description: "No such path." },
-  METHOD_NOT_ALLOWED: { status: 405, description: "The path does not offer this method; see `Allow`." },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, description: "The body is not declared as application/json." },
-  PAYLOAD_TOO_LARGE: { status: 413, description: "The body is larger than 1 MiB." },
-  INTERNAL_ERROR: { status: 500, description: "A defect on our side; quote the request id." },
-} as const satisfies Record<string, { status: number; description: string }>;
+  AGENT_LIMIT_REACHED: {
+    status: 403,
+    description: "The user has as many agents as the quota allows.",
+    remedy: "Delete an agent, or ask an operator for a larger quota.",
+  },
+  INVALID_FRAMEWORK: {
+    status: 400,
+    description: "The framework is not in the catalogue.",
+    remedy: "Choose one of the table `frameworks`.",
+  },
+  INVALID_MODEL: {
+    status: 400,
+    description: "The model is not offered for the framework.",
+    remedy: "Choose one of the table `models`, for the same framework.",
+  },
+  PERMISSION_DENIED: {
+    status: 403,
+    description: "The caller may not touch this agent.",
+    remedy: "Use an agent of your own.",
+  },
+  IDEMPOTENCY_CONFLICT: {
+    status: 409,
+    description: "The idempotency key was used for another request.",
+    remedy: "Send a new `Idempotency-Key` for a new request.",
+  },
+  CONFLICT: {
+    status: 409,
+    description: "The request contradicts the present state.",
+    remedy: "Read the agent's status; try again once the change under way has ended.",
+  },
+  NOT_FOUND: {
+    status: 404,
+    description: "No such path.",
+    remedy: "Compare the path with the API reference.",
+  },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    description: "The path does not offer this method; see `Allow`.",
+    remedy: "Use a method of the header `Allow`.",
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    description: "The body is not declared as application/json.",
+    remedy: "Send `Content-Type: application/json`.",
+  },
+  PAYLOAD_TOO_LARGE: {
+    status: 413,
+    description: "The body is larger than 1 MiB.",
+    remedy: "Send less; large files belong in Storage.",
+  },
+  INTERNAL_ERROR: {
+    status: 500,
+    description: "A defect on our side; quote the request id.",
+    remedy: "Report it with the `requestId`.",
+  },
+} as const satisfies Record<string, { status: number; description: string; remedy: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;
 
