@@ -1,0 +1,186 @@
+import { KINDS, type Kind, type KubeObject, type ObjectMeta } from "../api.ts";
+
+/**
+ * What is read of the objects, as the API server writes them. Everything may be missing: a controller of the cluster
+ * fills most of it in later.
+ */
+export interface Namespace extends KubeObject {
+  status?: { phase?: string; conditions?: Condition[] };
+}
+
+export interface Deployment extends KubeObject {
+  spec?: { replicas?: number; template?: { metadata?: Partial<ObjectMeta> } };
+  status?: { observedGeneration?: number; replicas?: number; conditions?: Condition[] };
+}
+
+export interface ReplicaSet extends KubeObject {
+  spec?: { replicas?: number; template?: { metadata?: Partial<ObjectMeta> } };
+  status?: { replicas?: number; readyReplicas?: number; conditions?: Condition[] };
+}
+
+export interface HorizontalPodAutoscaler extends KubeObject {
+  spec?: { minReplicas?: number; maxReplicas?: number };
+  status?: { desiredReplicas?: number; conditions?: Condition[] };
+}
+
+export interface Pod extends KubeObject {
+  spec?: {
+    nodeName?: string;
+    containers?: { name: string; image?: string; resources?: { limits?: Record<string, string> } }[];
+    volumes?: unknown[];
+  };
+  status?: {
+    phase?: string;
+    reason?: string;
+    message?: string;
+    podIP?: string;
+    conditions?: Condition[];
+    containerStatuses?: ContainerStatus[];
+  };
+}
+
+export interface Condition {
+  type: string;
+  status: string;
+  reason?: string;
+  message?: string;
+  lastTransitionTime?: string;
+  lastUpdateTime?: string;
+}
+
+export interface ContainerStatus {
+  name: string;
+  ready?: boolean;
+  started?: boolean;
+  restartCount?: number;
+  image?: string;
+  imageID?: string;
+  containerID?: string;
+  state?: ContainerState;
+  lastState?: ContainerState;
+}
+
+export interface ContainerState {
+  waiting?: { reason?: string; message?: string };
+  running?: { startedAt?: string };
+  terminated?: Terminated;
+}
+
+export interface Terminated {
+  exitCode: number;
+  signal?: number;
+  reason?: string;
+  message?: string;
+  startedAt?: string;
+  finishedAt?: string;
+  containerID?: string;
+}
+
+/** A warning that a component of the cluster wrote about an object. */
+export interface EventNote {
+  /** Kind, name and uid of the object that it is about. */
+  kind: string;
+  name: string;
+  uid: string;
+  reason: string;
+  message: string;
+  /** When it was last seen, in milliseconds. */
+  at: number;
+}
+
+/** A time of the API in milliseconds; undefined where there is none. */
+export function timeOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** The condition of that type. */
+export function conditionOf(
+  conditions: readonly Condition[] | undefined,
+  type: string,
+): Condition | undefined {
+  return conditions?.find((condition) => condition.type === type);
+}
+
+/** What the node says of the agent's container. */
+export function containerOf(pod: Pod, name: string): ContainerStatus | undefined {
+  return pod.status?.containerStatuses?.find((status) => status.name === name);
+}
+
+const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+/**
+ * An object as it is kept: without which fields belong to whom (half of its size; who wrote when stays), and of pods and
+ * replica sets, of which there are many, only what is read.
+ */
+export function trim(kind: Kind, object: KubeObject): KubeObject {
+  // A list's items do not say what they are.
+  const { apiVersion } = KINDS[kind];
+  const metadata = trimMetadata(object.metadata);
+  if (kind === "Pod") return { apiVersion, kind, metadata, ...trimPod(object as Pod) };
+  if (kind === "ReplicaSet") {
+    const { spec, status } = object as ReplicaSet;
+    const labels = spec?.template?.metadata?.labels;
+    const template = { metadata: { labels } };
+    return { apiVersion, kind, metadata, spec: { replicas: spec?.replicas, template }, status };
+  }
+  return { ...object, apiVersion, kind, metadata };
+}
+
+function trimMetadata(metadata: ObjectMeta): ObjectMeta {
+  const { annotations, managedFields, ...rest } = metadata;
+  const kept: ObjectMeta = { ...rest };
+  if (managedFields !== undefined) {
+    kept.managedFields = managedFields.map(({ fieldsV1: _, ...owner }) => owner);
+  }
+  if (annotations !== undefined) {
+    const { [LAST_APPLIED]: _, ...others } = annotations;
+    kept.annotations = others;
+  }
+  return kept;
+}
+
+function trimPod({ spec, status }: Pod): Pick<Pod, "spec" | "status"> {
+  const containers = spec?.containers?.map(({ image, name, resources }) => ({ name, image, resources }));
+  return {
+    spec: {
+      ...(spec?.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
+      containers: containers as NonNullable<NonNullable<Pod["spec"]>["containers"]>,
+    },
+    status: {
+      ...pick(status, ["phase", "reason", "message", "podIP"]),
+      conditions: status?.conditions ?? [],
+      containerStatuses: (status?.containerStatuses ?? []).map((one) =>
+        pick(one, [
+          "name",
+          "ready",
+          "started",
+          "restartCount",
+          "image",
+          "imageID",
+          "containerID",
+          "state",
+          "lastState",
+        ]),
+      ) as ContainerStatus[],
+    },
+  };
+}
+
+function pick<T extends object, K extends keyof T>(from: T | undefined, names: readonly K[]): Pick<T, K> {
+  const picked: Partial<T> = {};
+  for (const name of names) {
+    const value = from?.[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked as Pick<T, K>;
+}
+
+/** Whether one resource version is later than another of the same kind: they are decimal numbers that only grow. */
+export function isLater(version: string | undefined, than: string | undefined): boolean {
+  if (version === undefined || version === "") return false;
+  if (than === undefined || than === "") return true;
+  if (version.length !== than.length) return version.length > than.length;
+  return version > than;
+}
