@@ -25,6 +25,7 @@ const phases: Phase[] = [
       "supabase/functions/**/*.test.ts",
       "scripts/**/*.test.ts",
       "bench/**/*.test.ts",
+      "tests/helpers/**/*.test.ts",
     ],
     concurrency: 2,
   },
