@@ -1,0 +1,203 @@
+/** `client.agents`: launch, read, change, watch, delete. */
+import type {
+  Agent,
+  AgentList,
+  AgentLogs,
+  AgentLogsQuery,
+  AgentMetrics,
+  AgentMetricsQuery,
+  AgentStatus,
+  AgentStatusReport,
+  AgentSummary,
+  DeletedAgent,
+  DeployedAgent,
+  InitiatedChange,
+  LaunchAgentRequest,
+  LaunchedAgent,
+  ListAgentsQuery,
+  LogEntry,
+  PageQuery,
+  RestartedAgent,
+  Revision,
+  RevisionList,
+  RolledBackAgent,
+  ScaleAgentRequest,
+  ScaledAgent,
+  StoppedAgents,
+  UpdateAgentRequest,
+  UpdatedAgent,
+} from "./contract.ts";
+import { invalid } from "./errors.ts";
+import type { Http, Query } from "./http.ts";
+import type { CallOptions, PostOptions } from "./options.ts";
+import { PageList } from "./page.ts";
+import { type TailOptions, tailLogs } from "./tail.ts";
+import { type WaitOptions, waitUntil } from "./wait.ts";
+import type { Watching } from "./watching.ts";
+
+const DEFAULT_LIMIT = 20;
+
+export class Agents {
+  readonly #http: Http;
+  readonly #watching: Watching;
+
+  constructor(http: Http, watching: Watching) {
+    this.#http = http;
+    this.#watching = watching;
+  }
+
+  /** Creates an agent and deploys it; answers at once with QUEUED. `waitUntil` waits for DEPLOYED. */
+  async create(definition: LaunchAgentRequest, options?: PostOptions): Promise<LaunchedAgent> {
+    return await this.#http.send({ method: "POST", path: "/api/agents", body: definition, options });
+  }
+
+  /** The caller's agents, newest first. Await it for one page, iterate over it for all. */
+  list(query: ListAgentsQuery = {}, options?: CallOptions): PageList<AgentList, AgentSummary> {
+    const { limit = DEFAULT_LIMIT, offset = 0, ...filters } = query;
+    return new PageList({
+      read: (from, count) =>
+        this.#get<AgentList>("/api/agents", { ...filters, limit: count, offset: from }, options),
+      items: ({ agents }) => agents,
+      id: ({ agentId }) => agentId,
+      offset,
+      limit,
+    });
+  }
+
+  /** The whole definition; secrets by name. */
+  async get(agentId: string, options?: CallOptions): Promise<Agent> {
+    return await this.#get(pathOf(agentId), {}, options);
+  }
+
+  /** Phase, address and health. */
+  async getStatus(agentId: string, options?: CallOptions): Promise<AgentStatusReport> {
+    return await this.#get(pathOf(agentId, "status"), {}, options);
+  }
+
+  /** Changes an agent: a field left out stays, null clears one. A change of what runs makes a revision and rolls it out. */
+  async update(agentId: string, changes: UpdateAgentRequest, options?: CallOptions): Promise<UpdatedAgent> {
+    return await this.#http.send({ method: "PUT", path: pathOf(agentId), body: changes, options });
+  }
+
+  /** Deploys a definition, or deploys again after STOPPED or FAILED. */
+  async deploy(agentId: string, options?: PostOptions): Promise<DeployedAgent> {
+    return await this.#verb(agentId, "deploy", undefined, options);
+  }
+
+  /** Sets the number of replicas, and the scaling policy where one is given. A number alone means replicas. */
+  async scale(
+    agentId: string,
+    scale: number | ScaleAgentRequest,
+    options?: PostOptions,
+  ): Promise<ScaledAgent> {
+    const body = typeof scale === "number" ? { replicas: scale } : scale;
+    return await this.#verb(agentId, "scale", body, options);
+  }
+
+  /** Replaces every replica, without a gap. */
+  async restart(agentId: string, options?: PostOptions): Promise<RestartedAgent> {
+    return await this.#verb(agentId, "restart", undefined, options);
+  }
+
+  /** Stops every replica; the agent can be started again. */
+  async stop(agentId: string, options?: PostOptions): Promise<InitiatedChange> {
+    return await this.#verb(agentId, "stop", undefined, options);
+  }
+
+  /** Starts a stopped agent. */
+  async start(agentId: string, options?: PostOptions): Promise<InitiatedChange> {
+    return await this.#verb(agentId, "start", undefined, options);
+  }
+
+  /** Stops every agent of the caller. */
+  async stopAll(options?: PostOptions): Promise<StoppedAgents> {
+    return await this.#http.send({ method: "POST", path: "/api/agents/stop-all", options });
+  }
+
+  /** Runs an earlier revision again; without a number the one before the present. */
+  async rollback(agentId: string, revision?: number | null, options?: PostOptions): Promise<RolledBackAgent> {
+    const body = revision === undefined || revision === null ? undefined : { revision };
+    return await this.#verb(agentId, "rollback", body, options);
+  }
+
+  /** The configurations an agent ran with, newest first. Await it for one page, iterate over it for all. */
+  revisions(agentId: string, query: PageQuery = {}, options?: CallOptions): PageList<RevisionList, Revision> {
+    const path = pathOf(agentId, "revisions");
+    return new PageList({
+      read: (offset, limit) => this.#get<RevisionList>(path, { limit, offset }, options),
+      items: ({ revisions }) => revisions,
+      id: ({ revision }) => revision,
+      offset: query.offset ?? 0,
+      limit: query.limit ?? DEFAULT_LIMIT,
+    });
+  }
+
+  /** Deletes an agent: personal data goes at once, logs and metrics after the retention, events stay. */
+  async delete(agentId: string, options?: CallOptions): Promise<DeletedAgent> {
+    return await this.#http.send({ method: "DELETE", path: pathOf(agentId), options });
+  }
+
+  /** The latest figures over all replicas; with `range` or `resolution` also what was. */
+  async getMetrics(
+    agentId: string,
+    query: AgentMetricsQuery = {},
+    options?: CallOptions,
+  ): Promise<AgentMetrics> {
+    return await this.#get(pathOf(agentId, "metrics"), { ...query }, options);
+  }
+
+  /** The newest log lines, oldest of them first. */
+  async getLogs(agentId: string, query: AgentLogsQuery = {}, options?: CallOptions): Promise<AgentLogs> {
+    return await this.#get(pathOf(agentId, "logs"), { ...query }, options);
+  }
+
+  /**
+   * The newest log lines, then every further one as it comes, across lost connections: `for await (const line of …)`.
+   * Leaving the loop, or the signal, ends it.
+   */
+  tailLogs(agentId: string, options: TailOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
+    pathOf(agentId);
+    return tailLogs(this, this.#watching, agentId, options);
+  }
+
+  /** Waits until the agent is gone. */
+  waitUntil(agentId: string, phase: "DELETED", options?: WaitOptions): Promise<null>;
+  /**
+   * Waits until an agent shows a status, by default DEPLOYED.
+   * @returns its status report
+   * @throws AgentLaunchpadError DEPLOYMENT_FAILED when it fails meanwhile (its reason is in `details`), AGENT_NOT_FOUND when it
+   * is deleted, TIMEOUT
+   */
+  waitUntil(
+    agentId: string,
+    phase?: Exclude<AgentStatus, "DELETED"> | readonly Exclude<AgentStatus, "DELETED">[],
+    options?: WaitOptions,
+  ): Promise<AgentStatusReport>;
+  async waitUntil(
+    agentId: string,
+    phase: AgentStatus | readonly AgentStatus[] = "DEPLOYED",
+    options: WaitOptions = {},
+  ): Promise<AgentStatusReport | null> {
+    return await waitUntil(
+      this,
+      this.#watching,
+      agentId,
+      typeof phase === "string" ? [phase] : phase,
+      options,
+    );
+  }
+
+  async #get<T>(path: string, query: Query, options: CallOptions | undefined): Promise<T> {
+    return await this.#http.send<T>({ method: "GET", path, query, options });
+  }
+
+  async #verb<T>(agentId: string, verb: string, body: unknown, options: PostOptions | undefined): Promise<T> {
+    return await this.#http.send<T>({ method: "POST", path: pathOf(agentId, verb), body, options });
+  }
+}
+
+/** The path of an agent. An id that is empty would name the list. */
+export function pathOf(agentId: string, verb?: string): string {
+  if (typeof agentId !== "string" || agentId === "") throw invalid("agentId", "Must be the id of an agent");
+  return `/api/agents/${encodeURIComponent(agentId)}${verb === undefined ? "" : `/${verb}`}`;
+}

@@ -1,0 +1,35 @@
+/** Agent Launchpad from JavaScript: Node 20 and later, Deno, Bun, browsers. */
+export type { Agents } from "./agents.ts";
+export { AgentLaunchpadClient } from "./client.ts";
+export type * from "./contract.ts";
+export { AgentLaunchpadError, type ClientErrorCode, type ErrorCode } from "./errors.ts";
+export type {
+  AskOptions,
+  Conversation,
+  Messages,
+  MessagesSubscribeOptions,
+  MessageUpdate,
+  NewMessage,
+  ReplyProgress,
+} from "./messages.ts";
+export type { CallOptions, ClientOptions, PostOptions, RateLimit } from "./options.ts";
+export type { PageList, Paging } from "./page.ts";
+export type * from "./rows.ts";
+export type { RlsPolicies, Security } from "./security.ts";
+export type { SupabaseClientLike } from "./supabase.ts";
+export type { NewSwarm, Swarms } from "./swarms.ts";
+export type { Health as HealthCalls, SupabaseHealth, System, Users } from "./system.ts";
+export type { TailOptions } from "./tail.ts";
+export { VERSION } from "./version.ts";
+export type { WaitOptions } from "./wait.ts";
+export type {
+  AgentUpdate,
+  AgentUpdateKind,
+  ConnectionState,
+  SecuritySubscribeOptions,
+  SecurityUpdate,
+  SubscribeOptions,
+  Unsubscribe,
+  WatchFailure,
+  WatchOptions,
+} from "./watching.ts";

@@ -1,0 +1,226 @@
+/** `client.messages`: what people and agents say. Through `/rest/v1`, heard through Realtime. */
+import { AgentLaunchpadError, invalid } from "./errors.ts";
+import { defined, type Http, sleep } from "./http.ts";
+import type { CallOptions } from "./options.ts";
+import { PageList, type Paging } from "./page.ts";
+import type { Broadcast } from "./realtime/topics.ts";
+import type { Message } from "./rows.ts";
+import { idOf } from "./swarms.ts";
+import { deferred } from "./wait.ts";
+import type { Unsubscribe, WatchFailure, Watching, WatchOptions } from "./watching.ts";
+
+/** A message of a person: to a swarm, or to one agent. */
+export interface NewMessage {
+  content: string;
+  swarm_id?: string | undefined;
+  to_agent_id?: string | undefined;
+  /** Continues a conversation with an agent. Left out: a new one begins. */
+  conversation_id?: string | undefined;
+}
+
+/** Where messages are. */
+export type Conversation = { swarmId: string } | { agentId: string } | { conversationId: string };
+
+/** An answer on its way. After `retried` what was streamed before is void. */
+export interface ReplyProgress {
+  event: "started" | "delta" | "finished" | "failed" | "retried";
+  /** The id that the answer will have. */
+  messageId: string;
+  agentId: string;
+  /** The message that is being answered. */
+  replyTo: string;
+  attempt: number;
+  text?: string;
+  sequence?: number;
+  code?: string;
+  message?: string;
+  final?: boolean;
+}
+
+export type MessageUpdate =
+  | { type: "message"; message: Message }
+  | { type: "reply"; reply: ReplyProgress }
+  | WatchFailure;
+
+export interface MessagesSubscribeOptions extends WatchOptions {}
+
+export interface AskOptions extends CallOptions {
+  /** Continues a conversation. */
+  conversationId?: string | undefined;
+  /** Called with each piece of the answer; `restarted`: forget the pieces before. */
+  onText?: ((text: string, restarted: boolean) => void) | undefined;
+  /** Milliseconds to wait for the answer. Default 180000. */
+  answerTimeout?: number | undefined;
+}
+
+const PATH = "/rest/v1/messages";
+const WRITTEN = { accept: "application/vnd.pgrst.object+json", prefer: "return=representation" };
+const DEFAULT_LIMIT = 50;
+const ANSWER_TIMEOUT = 180_000;
+/** How long a question waits for the channel that will carry its answer. */
+const LISTENING = 3_000;
+/** Between looks at the table, for an answer whose broadcast was lost. */
+const LOOK = 2_000;
+
+export class Messages {
+  readonly #http: Http;
+  readonly #watching: Watching;
+
+  constructor(http: Http, watching: Watching) {
+    this.#http = http;
+    this.#watching = watching;
+  }
+
+  /** Writes a message. Who is to answer does so by itself; see `ask` and `subscribe`. */
+  async send(message: NewMessage, options?: CallOptions): Promise<Message> {
+    return await this.#http.send({ method: "POST", path: PATH, body: message, headers: WRITTEN, options });
+  }
+
+  /** Messages, newest first. Await it for one page, iterate over it for all. */
+  list(
+    conversation: Conversation,
+    { limit = DEFAULT_LIMIT, offset = 0, ...options }: Paging = {},
+  ): PageList<Message[], Message> {
+    const filter = rowsOf(conversation);
+    return new PageList({
+      read: (from, count) =>
+        this.#http.send<Message[]>({
+          method: "GET",
+          path: PATH,
+          query: { ...filter, order: "created_at.desc,id", limit: count, offset: from },
+          options,
+        }),
+      items: (page) => page,
+      id: ({ id }) => id,
+      offset,
+      limit,
+    });
+  }
+
+  /** Deletes a message. */
+  async delete(messageId: string, options?: CallOptions): Promise<void> {
+    const query = { id: `eq.${idOf("messageId", messageId)}` };
+    await this.#http.send({ method: "DELETE", path: PATH, query, headers: WRITTEN, options });
+  }
+
+  /**
+   * Asks an agent and waits for its answer.
+   * @returns the answer; its `conversation_id` continues the conversation
+   * @throws AgentLaunchpadError ANSWER_FAILED when the agent could not answer (`details.code` says why), TIMEOUT
+   */
+  async ask(agentId: string, content: string, options: AskOptions = {}): Promise<Message> {
+    const { conversationId, onText, answerTimeout = ANSWER_TIMEOUT, signal } = options;
+    signal?.throwIfAborted();
+    const listening = deferred<void>();
+    const early: ReplyProgress[] = [];
+    let questionId: string | undefined;
+    let restarted = false;
+    let look = deferred<void>();
+    const take = (reply: ReplyProgress) => {
+      if (questionId === undefined) early.push(reply);
+      if (reply.replyTo !== questionId) return;
+      if (reply.event === "retried") restarted = true;
+      else if (reply.event === "finished" || reply.event === "failed") look.resolve();
+      else if (reply.event === "delta") {
+        onText?.(reply.text ?? "", restarted);
+        restarted = false;
+      }
+    };
+    const stop = this.#watching.broadcasts(
+      `agent:${idOf("agentId", agentId)}`,
+      (broadcast) => withReply(broadcast, take),
+      listening.resolve,
+    );
+    const deadline = Date.now() + answerTimeout;
+    try {
+      await Promise.race([listening.promise, sleep(LISTENING, signal)]);
+      const body = defined({ to_agent_id: agentId, conversation_id: conversationId, content });
+      const question = await this.#http.send<Message>({
+        method: "POST",
+        path: PATH,
+        body,
+        headers: WRITTEN,
+        options,
+      });
+      questionId = question.id;
+      early.splice(0).forEach(take);
+      while (Date.now() < deadline) {
+        await Promise.race([look.promise, sleep(Math.min(LOOK, Math.max(0, deadline - Date.now())), signal)]);
+        look = deferred();
+        const answer = await this.#answerTo(questionId, options);
+        if (answer !== undefined) return answer;
+      }
+      throw new AgentLaunchpadError({
+        code: "TIMEOUT",
+        message: `Agent '${agentId}' did not answer within ${answerTimeout / 1000} s`,
+        details: { messageId: questionId },
+      });
+    } finally {
+      stop();
+    }
+  }
+
+  /**
+   * Calls back with every new message of a conversation, and with the answers on their way. Messages come across lost
+   * connections, each once; pieces of an answer that pass meanwhile do not.
+   * @returns ends the subscription
+   */
+  subscribe(
+    conversation: { swarmId: string } | { agentId: string },
+    callback: (update: MessageUpdate) => void,
+    options: MessagesSubscribeOptions = {},
+  ): Unsubscribe {
+    const ofSwarm = "swarmId" in conversation;
+    const topic = ofSwarm ? `swarm:${conversation.swarmId}` : `agent:${conversation.agentId}`;
+    const filters = ofSwarm
+      ? [`swarm_id=eq.${conversation.swarmId}`]
+      : [`to_agent_id=eq.${conversation.agentId}`, `agent_id=eq.${conversation.agentId}`];
+    const stopMessages = this.#watching.messages(
+      rowsOf(conversation),
+      filters,
+      (message) => {
+        // What an agent says in swarms is heard there.
+        if (ofSwarm || message.swarm_id === null) callback({ type: "message", message });
+      },
+      callback,
+      options,
+    );
+    const stopReplies = this.#watching.broadcasts(topic, (broadcast) =>
+      withReply(broadcast, (reply) => callback({ type: "reply", reply })),
+    );
+    const stop = () => {
+      options.signal?.removeEventListener("abort", stop);
+      stopMessages();
+      stopReplies();
+    };
+    options.signal?.addEventListener("abort", stop, { once: true });
+    if (options.signal?.aborted) stop();
+    return stop;
+  }
+
+  async #answerTo(questionId: string, options: CallOptions): Promise<Message | undefined> {
+    const query = { reply_to: `eq.${questionId}`, sender_kind: "eq.agent", limit: 1 };
+    const [answer] = await this.#http.send<Message[]>({ method: "GET", path: PATH, query, options });
+    if (answer?.status !== "error") return answer;
+    throw new AgentLaunchpadError({
+      code: "ANSWER_FAILED",
+      message: answer.error?.message ?? "The agent could not answer",
+      details: { code: answer.error?.code, messageId: answer.id },
+    });
+  }
+}
+
+function rowsOf(conversation: Conversation): Record<string, string> {
+  if ("swarmId" in conversation) return { swarm_id: `eq.${idOf("swarmId", conversation.swarmId)}` };
+  if ("conversationId" in conversation) {
+    return { conversation_id: `eq.${idOf("conversationId", conversation.conversationId)}` };
+  }
+  const { agentId } = conversation;
+  if (!/^[a-z0-9-]+$/.test(agentId)) throw invalid("agentId", "Must be the id of an agent");
+  return { or: `(to_agent_id.eq.${agentId},and(agent_id.eq.${agentId},swarm_id.is.null))` };
+}
+
+function withReply({ event, payload }: Broadcast, take: (reply: ReplyProgress) => void): void {
+  if (!event.startsWith("reply.")) return;
+  take({ ...payload, event: event.slice("reply.".length) } as ReplyProgress);
+}

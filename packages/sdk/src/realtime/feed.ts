@@ -1,0 +1,229 @@
+/** Rows as they come, none twice and none left out: a live channel, and reads for what came while it was away. */
+import { AgentLaunchpadError } from "../errors.ts";
+import type { Http } from "../http.ts";
+import type { ChannelLike, SupabaseClientLike } from "../supabase.ts";
+import type { ConnectionState, WatchFailure } from "../watching.ts";
+import { type Cursor, PAGE } from "./cursors.ts";
+import { LiveChannel } from "./live-channel.ts";
+
+/** A table that is followed: its cursor, which changes to hear of, and what to do with a row. */
+export interface Follow<Row> {
+  cursor: Cursor<Row>;
+  /** The channel's bindings for it. */
+  changes: readonly { event: "INSERT" | "UPDATE"; filter?: string }[];
+  show(row: Row): void;
+}
+
+export interface FeedOptions {
+  supabase: SupabaseClientLike;
+  http: Http;
+  name(): string;
+  // biome-ignore lint/suspicious/noExplicitAny: each follow knows its own rows
+  follows: readonly Follow<any>[];
+  onError(failure: WatchFailure): void;
+  onConnection?: ((state: ConnectionState) => void) | undefined;
+  /** Where the feed begins is known; a failure that it throws ends the feed. */
+  onBegun?: (() => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Delivery {
+  follow: Follow<unknown>;
+  row: unknown;
+  /** The server left something out of the row. */
+  cut: boolean;
+}
+
+/** Between reads while the channel is away. */
+const POLL = 5_000;
+/** What waits while the past is read; beyond it everything is read anew. */
+const MOST_WAITING = 10_000;
+
+export class Feed {
+  readonly #options: FeedOptions;
+  readonly #channel: LiveChannel;
+  readonly #abort = new AbortController();
+  readonly #stop = () => this.stop();
+  #waiting: Delivery[] = [];
+  #begun = false;
+  #flowing = false;
+  /** Everything up to now was shown: what is delivered may be shown at once. */
+  #synced = false;
+  #syncing = false;
+  #again = false;
+  #state: ConnectionState | undefined;
+  #told: string | undefined;
+  #poll: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.#channel = new LiveChannel({
+      supabase: options.supabase,
+      name: options.name,
+      private: false,
+      bind: (channel) => this.#bind(channel),
+      onFlowing: () => {
+        this.#flowing = true;
+        void this.#sync();
+      },
+      onInterrupted: (error) => {
+        this.#flowing = false;
+        this.#interrupted(error);
+      },
+    });
+  }
+
+  start(): void {
+    const { signal } = this.#options;
+    if (signal?.aborted) {
+      this.stop();
+      return;
+    }
+    signal?.addEventListener("abort", this.#stop, { once: true });
+    this.#tell("connecting");
+    this.#channel.start();
+    void this.#sync();
+  }
+
+  stop(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#abort.abort();
+    this.#options.signal?.removeEventListener("abort", this.#stop);
+    clearTimeout(this.#poll);
+    this.#waiting = [];
+    this.#channel.stop();
+    this.#tell("closed");
+  }
+
+  #bind(channel: ChannelLike): void {
+    for (const follow of this.#options.follows) {
+      for (const { event, filter } of follow.changes) {
+        const table = follow.cursor.table;
+        const wanted = { event, schema: "public", table, ...(filter === undefined ? {} : { filter }) };
+        channel.on("postgres_changes", wanted, (payload: { new: unknown; errors?: unknown[] | null }) =>
+          this.#take({ follow, row: payload.new, cut: (payload.errors?.length ?? 0) > 0 }),
+        );
+      }
+    }
+  }
+
+  #take(delivery: Delivery): void {
+    if (this.#abort.signal.aborted) return;
+    if (delivery.cut) void this.#sync();
+    else if (!this.#synced) this.#keep(delivery);
+    else if (!this.#show(delivery)) void this.#sync();
+  }
+
+  #keep(delivery: Delivery): void {
+    if (this.#waiting.length < MOST_WAITING) {
+      this.#waiting.push(delivery);
+      return;
+    }
+    this.#waiting = [];
+    this.#again = true;
+  }
+
+  /** False where something before it is missing. */
+  #show({ follow, row }: Delivery): boolean {
+    const verdict = follow.cursor.judge(row, true);
+    if (verdict === "new") follow.show(row);
+    return verdict !== "gap";
+  }
+
+  /** Reads and shows what came since, then what was delivered meanwhile; again while there is cause. */
+  async #sync(): Promise<void> {
+    this.#synced = false;
+    this.#again = true;
+    if (this.#syncing) return;
+    this.#syncing = true;
+    clearTimeout(this.#poll);
+    const { signal } = this.#abort;
+    let failed = false;
+    try {
+      while (this.#again && !signal.aborted) {
+        this.#again = false;
+        if (!this.#begun) await this.#begin();
+        for (const follow of this.#options.follows) await this.#read(follow);
+        for (const delivery of this.#waiting.splice(0)) {
+          if (signal.aborted) return;
+          if (!this.#show(delivery)) this.#again = true;
+        }
+      }
+      this.#synced = true;
+      if (this.#flowing) {
+        this.#told = undefined;
+        this.#tell("live");
+      }
+    } catch (error) {
+      failed = true;
+      this.#failed(error);
+    } finally {
+      this.#syncing = false;
+      if ((failed || !this.#flowing) && !signal.aborted)
+        this.#poll = setTimeout(() => void this.#sync(), POLL);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { follows, onBegun } = this.#options;
+    const beginnings = await Promise.all(
+      follows.map(({ cursor }) => this.#rows(cursor.table, cursor.beginning())),
+    );
+    follows.forEach(({ cursor }, index) => {
+      cursor.begin(beginnings[index] ?? []);
+    });
+    this.#begun = true;
+    onBegun?.();
+  }
+
+  async #read({ cursor, show }: Follow<unknown>): Promise<void> {
+    for (;;) {
+      const rows = await this.#rows(cursor.table, cursor.next());
+      const fresh = rows.filter((row) => cursor.judge(row, false) === "new");
+      if (cursor.compare !== undefined) fresh.sort((a, b) => cursor.compare?.(a, b) ?? 0);
+      for (const row of fresh) {
+        if (this.#abort.signal.aborted) return;
+        show(row);
+      }
+      if (rows.length < PAGE || fresh.length === 0) return;
+    }
+  }
+
+  async #rows(table: string, query: Record<string, unknown>): Promise<unknown[]> {
+    return await this.#options.http.send<unknown[]>({
+      method: "GET",
+      path: `/rest/v1/${table}`,
+      query: query as Record<string, string | number>,
+      options: { signal: this.#abort.signal },
+    });
+  }
+
+  #failed(error: unknown): void {
+    if (this.#abort.signal.aborted) return;
+    if (!(error instanceof AgentLaunchpadError)) throw error;
+    const { code, status } = error;
+    const passes = code === "SUPABASE_CONNECTION_ERROR" || code === "TIMEOUT" || status >= 500;
+    // Someone signs in, a window ends.
+    if (passes || code === "INVALID_JWT_TOKEN" || code === "RATE_LIMIT_EXCEEDED") {
+      this.#interrupted(error);
+      return;
+    }
+    this.#options.onError({ type: "error", error, final: true });
+    this.stop();
+  }
+
+  /** Tells each trouble once, until the connection is back. */
+  #interrupted(error: AgentLaunchpadError): void {
+    if (this.#state === "live") this.#tell("interrupted");
+    const trouble = `${error.code} ${error.message}`;
+    if (trouble === this.#told) return;
+    this.#told = trouble;
+    this.#options.onError({ type: "error", error, final: false });
+  }
+
+  #tell(state: ConnectionState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#options.onConnection?.(state);
+  }
+}

@@ -1,0 +1,95 @@
+/** Rows as `/rest/v1` and Realtime show them. */
+import type { LogEntry } from "./contract.ts";
+
+/** A row of `agent_events`: what happened to an agent, numbered without a gap. */
+export interface AgentEvent {
+  id: string;
+  agent_id: string;
+  user_id: string;
+  seq: number;
+  event_type: string;
+  from_phase: string | null;
+  to_phase: string | null;
+  actor: string;
+  generation: number | null;
+  revision: number | null;
+  message: string;
+  details: Record<string, unknown>;
+  request_id: string | null;
+  timestamp: string;
+}
+
+/** A row of `agent_logs`. `sequence` grows by one with each line of a replica. */
+export interface AgentLog extends LogEntry {
+  agent_id: string;
+  user_id: string;
+  replica: string;
+  sequence: number;
+}
+
+/** A row of `agent_metrics`: what one replica used. Cores and bytes; null where nobody could measure. */
+export interface AgentMetricsSample {
+  id: number;
+  agent_id: string;
+  user_id: string;
+  timestamp: string;
+  replica: string;
+  sequence: number;
+  cpu_usage: number | null;
+  cpu_limit: number | null;
+  memory_usage: number | null;
+  memory_limit: number | null;
+  network_in: number | null;
+  network_out: number | null;
+  requests_total: number | null;
+  requests_success: number | null;
+  requests_errors: number | null;
+  request_rate: number | null;
+  response_time_ms: number | null;
+}
+
+export type ReplyMode = "all" | "addressed" | "rounds";
+
+/** A row of `swarms`. */
+export interface Swarm {
+  id: string;
+  user_id: string;
+  name: string;
+  description: string | null;
+  reply_mode: ReplyMode;
+  max_turns: number;
+  created_at: string;
+  updated_at: string;
+}
+
+/** A row of `swarm_agents`. */
+export interface SwarmMember {
+  swarm_id: string;
+  agent_id: string;
+  user_id: string;
+  position: number;
+  created_at: string;
+}
+
+/** A row of `messages`. */
+export interface Message {
+  id: string;
+  user_id: string;
+  swarm_id: string | null;
+  conversation_id: string | null;
+  to_agent_id: string | null;
+  agent_id: string | null;
+  sender_kind: "user" | "agent";
+  sender_name: string | null;
+  sender_deleted: boolean;
+  content: string;
+  status: "sent" | "complete" | "error";
+  error: { code: string; message: string } | null;
+  reply_to: string | null;
+  root_id: string | null;
+  turn: number;
+  model: string | null;
+  input_tokens: number | null;
+  output_tokens: number | null;
+  created_at: string;
+}
