@@ -26,8 +26,7 @@ export interface HorizontalPodAutoscaler extends KubeObject {
 export interface Pod extends KubeObject {
   spec?: {
     nodeName?: string;
-    containers?: { name: string; image?: string; resources?: { limits?: Record<string, string> } }[];
-    volumes?: unknown[];
+    containers?: Container[];
   };
   status?: {
     phase?: string;
@@ -37,6 +36,13 @@ export interface Pod extends KubeObject {
     conditions?: Condition[];
     containerStatuses?: ContainerStatus[];
   };
+}
+
+export interface Container {
+  name: string;
+  image?: string;
+  resources?: { limits?: Record<string, string> };
+  envFrom?: { secretRef?: { name: string } }[];
 }
 
 export interface Condition {
@@ -142,11 +148,12 @@ function trimMetadata(metadata: ObjectMeta): ObjectMeta {
 }
 
 function trimPod({ spec, status }: Pod): Pick<Pod, "spec" | "status"> {
-  const containers = spec?.containers?.map(({ image, name, resources }) => ({ name, image, resources }));
   return {
     spec: {
       ...(spec?.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
-      containers: containers as NonNullable<NonNullable<Pod["spec"]>["containers"]>,
+      containers: (spec?.containers ?? []).map((one) =>
+        pick(one, ["name", "image", "resources", "envFrom"]),
+      ) as Container[],
     },
     status: {
       ...pick(status, ["phase", "reason", "message", "podIP"]),

@@ -127,7 +127,6 @@ export class Reflector {
     onOutcome?.("relisted");
     onList(fromNow ? { ...list, items: [] } : list);
     this.#synced = true;
-    this.#works();
   }
 
   async #watch(): Promise<void> {
