@@ -1032,12 +1032,15 @@ export type Database = {
         Args: { lease_seconds?: number; max_count?: number; worker: string };
         Returns: Json;
       };
+      claim_file_removals: { Args: { max_count?: number }; Returns: Json };
       claim_replies: { Args: { lease_seconds?: number; max_count?: number; worker: string }; Returns: Json };
+      controller_installation: { Args: Record<PropertyKey, never>; Returns: Json };
       count_auth_request: { Args: { email: string }; Returns: Json };
       count_reads: { Args: { reads: Json }; Returns: Json };
       delete_agent: { Args: { agent_id: string }; Returns: Json };
       delete_my_account: { Args: { confirm: string }; Returns: Json };
       deploy_agent: { Args: { agent_id: string }; Returns: Json };
+      export_agent: { Args: { agent_id: string }; Returns: Json };
       export_my_data: { Args: Record<PropertyKey, never>; Returns: Json };
       fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
@@ -1051,11 +1054,13 @@ export type Database = {
       get_health: { Args: Record<PropertyKey, never>; Returns: Json };
       get_profile: { Args: Record<PropertyKey, never>; Returns: Json };
       get_system_metrics: { Args: Record<PropertyKey, never>; Returns: Json };
+      gone_workloads: { Args: { held: Json }; Returns: Json };
       health_check: { Args: Record<PropertyKey, never>; Returns: Json };
       heartbeat_controller: {
         Args: { lease_seconds?: number; report?: Json; worker: string };
         Returns: Json;
       };
+      import_agent: { Args: { bundle: Json }; Returns: Json };
       ingest_agent_logs: { Args: { rows: Json }; Returns: Json };
       ingest_agent_metrics: { Args: { rows: Json }; Returns: Json };
       launch_agent: { Args: { definition: Json }; Returns: Json };
@@ -1083,6 +1088,7 @@ export type Database = {
         Args: { agent_id: string; generation: number; lease_token: string; report: Json };
         Returns: Json;
       };
+      report_file_removal: { Args: { agent_id: string; error?: string }; Returns: Json };
       report_reply: {
         Args: {
           job_id: string;

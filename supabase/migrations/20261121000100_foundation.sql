@@ -120,7 +120,7 @@ end
 $$;
 
 -- What is wrong with the types and names of `body`'s fields: field → problem, '{}' when nothing is.
--- shape: field → 'string' | 'number' | 'integer' | 'boolean' | 'object' | 'strings' ('!' after it: required), or a nested shape.
+-- shape: field → 'string' | 'number' | 'integer' | 'boolean' | 'object' | 'array' | 'strings' ('!' after it: required), or a nested shape.
 create function private.shape_problems(body jsonb, shape jsonb, prefix text default '') returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -162,6 +162,7 @@ begin
       problems := problems || jsonb_build_object(prefix || field, case kind
         when 'integer' then 'Must be a whole number'
         when 'object' then 'Must be an object'
+        when 'array' then 'Must be an array'
         when 'strings' then 'Must be an array of strings'
         else 'Must be a ' || kind end);
     end if;

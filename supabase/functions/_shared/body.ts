@@ -9,15 +9,16 @@ export type BodyText =
 /**
  * Reads a body as UTF-8, and stops where it grows too large, whether or not its length was declared.
  * @param request the client's request
+ * @param most how many bytes it may have
  * @returns the text, empty where there is no body
  */
-export async function readBody(request: Request): Promise<BodyText> {
+export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise<BodyText> {
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > MAX_BODY_BYTES) return { refusal: "too large" };
+  if (declared !== null && Number(declared) > most) return { refusal: "too large" };
   if (request.body === null) return { text: "" };
   let bytes: Uint8Array | undefined;
   try {
-    bytes = declared === null ? await readUpTo(request.body, MAX_BODY_BYTES) : await wholeBody(request);
+    bytes = declared === null ? await readUpTo(request.body, most) : await wholeBody(request, most);
   } catch {
     return { refusal: "broken off" };
   }
@@ -29,9 +30,9 @@ export async function readBody(request: Request): Promise<BodyText> {
   }
 }
 
-async function wholeBody(request: Request): Promise<Uint8Array | undefined> {
+async function wholeBody(request: Request, most: number): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(await request.arrayBuffer());
-  return bytes.length > MAX_BODY_BYTES ? undefined : bytes;
+  return bytes.length > most ? undefined : bytes;
 }
 
 async function readUpTo(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array | undefined> {

@@ -89,11 +89,11 @@ interface Body {
 type Checked = Body | { readonly problems: Problems } | { readonly refusal: Refusal };
 
 async function checkBody(
-  { schema, required }: NonNullable<Route["body"]>,
+  { schema, required, maxBytes = MAX_BODY_BYTES }: NonNullable<Route["body"]>,
   request: Request,
 ): Promise<Checked> {
-  const read = await readBody(request);
-  if ("refusal" in read) return { refusal: unreadable(read.refusal) };
+  const read = await readBody(request, maxBytes);
+  if ("refusal" in read) return { refusal: unreadable(read.refusal, maxBytes) };
   const { text } = read;
   if (text.trim() === "") {
     return required ? { problems: { body: "Required" } } : { text: "{}", value: {} };
@@ -118,9 +118,9 @@ const notJsonType: Refusal = {
   details: { "Content-Type": "Must be application/json" },
 };
 
-function unreadable(why: "too large" | "not utf-8" | "broken off"): Refusal {
+function unreadable(why: "too large" | "not utf-8" | "broken off", most: number): Refusal {
   if (why === "too large") {
-    return { code: "PAYLOAD_TOO_LARGE", message: `The body must be at most ${MAX_BODY_BYTES} bytes` };
+    return { code: "PAYLOAD_TOO_LARGE", message: `The body must be at most ${most} bytes` };
   }
   const problem = why === "not utf-8" ? "Is not UTF-8 text" : "Broke off before its end";
   return { code: "VALIDATION_ERROR", message: "Invalid request body", details: { body: problem } };

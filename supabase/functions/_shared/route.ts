@@ -20,7 +20,12 @@ export interface Route {
   readonly args: Readonly<Record<string, Source>>;
   readonly query: z.ZodObject;
   /** Left out where the method takes no body. */
-  readonly body?: { readonly schema: z.ZodType; readonly required: boolean };
+  readonly body?: {
+    readonly schema: z.ZodType;
+    readonly required: boolean;
+    /** Where more than the usual limit is allowed. */
+    readonly maxBytes?: number;
+  };
   readonly success: {
     readonly status: 200 | 201 | 202;
     readonly schema: z.ZodType;

@@ -105,7 +105,7 @@ export const errorCodes = {
   },
   PAYLOAD_TOO_LARGE: {
     status: 413,
-    description: "The body is larger than 1 MiB.",
+    description: "The body is larger than 1 MiB; a bundle may have 8 MiB.",
     remedy: "Send less; large files belong in Storage.",
   },
   INTERNAL_ERROR: {

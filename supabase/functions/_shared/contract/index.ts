@@ -1,5 +1,6 @@
 /** The contract: one description of every request and response of `/api`. Imports only zod. */
 export * from "./agents.ts";
+export * from "./bundle.ts";
 export * from "./character.ts";
 export * from "./definition.ts";
 export * from "./errors.ts";
