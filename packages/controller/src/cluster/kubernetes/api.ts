@@ -67,6 +67,7 @@ export interface ManagedFields {
   operation?: "Apply" | "Update";
   apiVersion?: string;
   subresource?: string;
+  time?: string;
   fieldsV1?: Record<string, unknown>;
 }
 

@@ -63,6 +63,9 @@ export const TENANT_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "limitranges", verbs: ["list", ...WRITE] },
   { group: "", resource: "pods/log", verbs: ["get"] },
   { group: "apps", resource: "deployments", verbs: ["get", "list", ...WRITE] },
+  // To go back to a template that served, and to end what lost its Deployment.
+  { group: "apps", resource: "replicasets", verbs: ["get", "delete"] },
+  { group: "", resource: "pods", verbs: ["delete"] },
   { group: "autoscaling", resource: "horizontalpodautoscalers", verbs: ["list", ...WRITE] },
   { group: "policy", resource: "poddisruptionbudgets", verbs: ["list", ...WRITE] },
   { group: "networking.k8s.io", resource: "ingresses", verbs: ["list", ...WRITE] },

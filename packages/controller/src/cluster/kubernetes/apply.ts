@@ -1,0 +1,207 @@
+import type { Workload } from "../cluster.ts";
+import { KubeError, type KubeObject, type ManagedFields } from "./api.ts";
+import { type Inventory, isForbidden } from "./inventory.ts";
+import type { Intent } from "./manifests/context.ts";
+import type { NamespaceManifests } from "./manifests/namespace.ts";
+import { type WorkloadManifests, workloadManifests } from "./manifests/workload.ts";
+import { KeyedMutex } from "./mutex.ts";
+import { ANNOTATIONS, FIELD_MANAGER, LABELS } from "./names.ts";
+import type { ClusterView } from "./observe/view.ts";
+import type { ManifestOptions } from "./options.ts";
+import type { May, Writer, WriterOptions } from "./writer.ts";
+
+export interface ApplierOptions extends Pick<WriterOptions, "api" | "clock"> {
+  view: Pick<ClusterView, "find" | "objects">;
+  writer: Writer;
+  inventory: Inventory;
+  manifests: ManifestOptions;
+}
+
+/** Kinds of an agent that may be wanted at one time and not at another. */
+const OPTIONAL = new Set([
+  "HorizontalPodAutoscaler",
+  "Ingress",
+  "HTTPRoute",
+  "Service",
+  "PodDisruptionBudget",
+]);
+
+/**
+ * Makes workloads: every object of the agent and of its user's namespace, in an order in which nothing runs with a part
+ * missing, and only what is not there already. Each call may be the last of this process: the next apply goes on.
+ */
+export class Applier {
+  readonly #options: ApplierOptions;
+  readonly #namespaces = new KeyedMutex();
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param change of the Deployment before it is written, for what is not an ordinary apply
+   * @throws {KubeError} when the server does not take it
+   * @throws {OutdatedError} when another controller has the agent
+   */
+  async apply(
+    workload: Workload,
+    may: May,
+    change: (deployment: KubeObject) => KubeObject = same,
+  ): Promise<void> {
+    const { writer, manifests: options } = this.#options;
+    const manifests = workloadManifests(workload, options);
+    await this.#user(manifests.user, may);
+    await all([...manifests.before, ...manifests.beside].map((object) => writer.apply(object, may)));
+    const deployment = change(await this.#withReplicas(manifests, workload));
+    await writer.apply(deployment, may, { fenced: true, ignore: ignored(manifests) });
+    await all(manifests.after.map((object) => writer.apply(object, may)));
+    await this.#removeUnwanted(workload.agentId, manifests, may);
+  }
+
+  /**
+   * In words, what of a workload's objects is not as it was applied.
+   * @param intent what was applied
+   */
+  differences(intent: Intent): string[] {
+    const { writer, inventory, manifests: options } = this.#options;
+    const manifests = workloadManifests(intent, options);
+    const { namespace, bounds } = manifests.user;
+    const namespaceName = namespace.metadata.name;
+    return [namespace, ...bounds, ...manifests.before, ...manifests.beside, ...manifests.after]
+      .filter((object) => {
+        // Of what was never read nothing is said.
+        return inventory.isLoaded(namespaceName) || !isImmutableOrUnread(object);
+      })
+      .flatMap((object) => writer.differences(object))
+      .concat(writer.differences(manifests.deployment, ignored(manifests)));
+  }
+
+  /**
+   * The namespace first; then the controller's role in it; then what bounds it, before anything runs in it. One at a
+   * time for each namespace: a user's agents come together.
+   */
+  async #user(manifests: NamespaceManifests, may: May): Promise<void> {
+    const { writer, inventory } = this.#options;
+    const { name } = manifests.namespace.metadata;
+    await this.#namespaces.run(name, async () => {
+      const made = await this.#namespace(manifests.namespace, may);
+      if (made) await this.#bind(manifests, may);
+      try {
+        await inventory.load(name);
+      } catch (error) {
+        if (!isForbidden(error) || made || manifests.access.length === 0) {
+          if (!made || !isForbidden(error)) throw error;
+        } else await this.#bind(manifests, may);
+        await writer.reading(name, () => inventory.load(name));
+      }
+      await all(manifests.bounds.map((object) => writer.apply(object, may)));
+    });
+  }
+
+  async #bind({ namespace, access }: NamespaceManifests, may: May): Promise<void> {
+    for (const object of access) await this.#options.writer.apply(object, may);
+    if (access.length > 0) this.#options.writer.granted(namespace.metadata.name);
+  }
+
+  /** @returns whether it was made just now */
+  async #namespace(wanted: KubeObject, may: May): Promise<boolean> {
+    const { api, view, writer, inventory } = this.#options;
+    const { name } = wanted.metadata;
+    let live = view.find("Namespace", "", name);
+    const known = live !== undefined;
+    live ??= await api.get("Namespace", "", name);
+    if (live?.metadata.deletionTimestamp !== undefined) {
+      inventory.forget(name);
+      throw new KubeError(
+        "TERMINATING",
+        `The namespace ${name} is being deleted; nothing can be made in it until it is gone.`,
+      );
+    }
+    const owner = live?.metadata.labels?.[LABELS.installation];
+    if (live !== undefined && !known && owner !== wanted.metadata.labels?.[LABELS.installation]) {
+      throw new KubeError(
+        "INVALID",
+        `The namespace ${name} exists and is not this installation's; remove it, or choose another prefix.`,
+      );
+    }
+    if (live === undefined) inventory.forget(name);
+    await writer.apply(wanted, may);
+    return live === undefined;
+  }
+
+  /**
+   * With an autoscaler the number is its own, unless a person has just asked for another. A number that we still own is
+   * said again, as it is now: to leave it out would set it back to one.
+   */
+  async #withReplicas(manifests: WorkloadManifests, workload: Workload): Promise<KubeObject> {
+    const { deployment, autoscaled } = manifests;
+    if (!autoscaled) return deployment;
+    const { name, namespace = "" } = deployment.metadata;
+    const seen = this.#options.view.find("Deployment", namespace, name);
+    const asked = seen?.metadata.annotations?.[ANNOTATIONS.replicas];
+    if (seen === undefined || asked !== String(workload.replicas)) return deployment;
+    // Nothing else differs: then nothing is written, whoever owns the number.
+    if (this.#options.writer.differences(deployment, ["spec.replicas"]).length === 0) return deployment;
+    // The view does not keep who owns which field.
+    const live = (await this.#options.api.get("Deployment", namespace, name)) ?? seen;
+    const { replicas: _, ...spec } = deployment.spec as { replicas?: number };
+    const owned = ownsReplicas(live.metadata.managedFields);
+    const current = (live.spec as { replicas?: number } | undefined)?.replicas;
+    // Scaled to nothing, an autoscaler rests: then the number that was asked for is the one to begin with.
+    if (current === 0) return deployment;
+    return { ...deployment, spec: owned ? { ...spec, replicas: current } : spec };
+  }
+
+  /** What an earlier generation had and this one has not: an autoscaler, a way in. */
+  async #removeUnwanted(agentId: string, manifests: WorkloadManifests, may: May): Promise<void> {
+    const wanted = new Set(
+      [...manifests.beside, ...manifests.after].map(({ kind, metadata }) => `${kind}/${metadata.name}`),
+    );
+    const surplus = this.#options.view
+      .objects(agentId)
+      .all.filter(
+        ({ kind, metadata }) =>
+          OPTIONAL.has(kind) &&
+          metadata.deletionTimestamp === undefined &&
+          !wanted.has(`${kind}/${metadata.name}`),
+      );
+    await all(
+      surplus.map(({ kind, metadata }) =>
+        this.#options.writer.remove(
+          kind as "Ingress",
+          metadata.namespace ?? "",
+          metadata.name,
+          may,
+          metadata.uid,
+        ),
+      ),
+    );
+  }
+}
+
+/** What of the Deployment is the autoscaler's. */
+function ignored({ autoscaled }: WorkloadManifests): string[] {
+  return autoscaled ? ["spec.replicas"] : [];
+}
+
+function isImmutableOrUnread({ kind }: KubeObject): boolean {
+  return kind === "Secret" || kind === "ConfigMap" || kind === "ServiceAccount" || kind === "LimitRange";
+}
+
+function ownsReplicas(fields: readonly ManagedFields[] = []): boolean {
+  return fields.some(({ manager, operation, fieldsV1 }) => {
+    if (manager !== FIELD_MANAGER || operation !== "Apply") return false;
+    const spec = fieldsV1?.["f:spec"];
+    return spec !== null && typeof spec === "object" && "f:replicas" in spec;
+  });
+}
+
+function same(deployment: KubeObject): KubeObject {
+  return deployment;
+}
+
+/** Waits for all, also when one fails: nothing of it goes on behind the caller's back. */
+async function all(work: Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

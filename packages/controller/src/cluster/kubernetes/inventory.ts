@@ -1,0 +1,111 @@
+import { type Kind, type KubeApi, KubeError, type ObjectMeta } from "./api.ts";
+import { installationSelector } from "./names.ts";
+
+/** Kinds that are not watched: Secrets and configurations are nobody's to read in the whole cluster. */
+export const UNWATCHED = ["Secret", "ConfigMap", "ServiceAccount", "LimitRange"] as const satisfies Kind[];
+
+/**
+ * Which objects of the unwatched kinds there are, by namespace: names and labels, never what they hold. Read once per
+ * namespace and at each resync; own writes are noted in between.
+ */
+export class Inventory {
+  readonly #api: Pick<KubeApi, "list">;
+  readonly #selector: string;
+  readonly #namespaces = new Map<string, Promise<Map<string, ObjectMeta>>>();
+  readonly #known = new Map<string, Map<string, ObjectMeta>>();
+
+  constructor(api: Pick<KubeApi, "list">, installation: string) {
+    this.#api = api;
+    this.#selector = installationSelector(installation);
+  }
+
+  /** Reads the namespace, unless it was read before. */
+  async load(namespace: string): Promise<void> {
+    await (this.#namespaces.get(namespace) ?? this.refresh(namespace));
+  }
+
+  /**
+   * Reads the namespace again.
+   * @throws {KubeError} when it cannot be read: then what was known stays
+   */
+  async refresh(namespace: string): Promise<void> {
+    const reading = this.#read(namespace);
+    this.#namespaces.set(namespace, reading);
+    try {
+      this.#known.set(namespace, await reading);
+    } catch (error) {
+      if (this.#namespaces.get(namespace) === reading) this.#namespaces.delete(namespace);
+      throw error;
+    }
+  }
+
+  /** Undefined: there is none, or the namespace was never read. */
+  find(kind: Kind, namespace: string, name: string): ObjectMeta | undefined {
+    return this.#known.get(namespace)?.get(`${kind}/${name}`);
+  }
+
+  isLoaded(namespace: string): boolean {
+    return this.#known.has(namespace);
+  }
+
+  /** Every object known in the namespace. */
+  all(namespace: string): { kind: Kind; metadata: ObjectMeta }[] {
+    return [...(this.#known.get(namespace) ?? [])].map(([key, metadata]) => ({
+      kind: key.slice(0, key.indexOf("/")) as Kind,
+      metadata,
+    }));
+  }
+
+  note(kind: Kind, namespace: string, metadata: ObjectMeta): void {
+    this.#known.get(namespace)?.set(`${kind}/${metadata.name}`, slim(metadata));
+  }
+
+  drop(kind: Kind, namespace: string, name: string): void {
+    this.#known.get(namespace)?.delete(`${kind}/${name}`);
+  }
+
+  /** The namespace is gone. */
+  forget(namespace: string): void {
+    this.#known.delete(namespace);
+    this.#namespaces.delete(namespace);
+  }
+
+  /** Namespaces that were read. */
+  namespaces(): string[] {
+    return [...this.#known.keys()];
+  }
+
+  async #read(namespace: string): Promise<Map<string, ObjectMeta>> {
+    const lists = await Promise.all(
+      UNWATCHED.map(async (kind) => {
+        const query = { namespace, labelSelector: this.#selector, metadataOnly: true };
+        const { items } = await this.#api.list(kind, query);
+        return items.map(({ metadata }) => [`${kind}/${metadata.name}`, slim(metadata)] as const);
+      }),
+    );
+    return new Map(lists.flat());
+  }
+}
+
+function slim({
+  name,
+  labels,
+  annotations,
+  uid,
+  creationTimestamp,
+  deletionTimestamp,
+}: ObjectMeta): ObjectMeta {
+  return {
+    name,
+    ...(labels === undefined ? {} : { labels }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+  };
+}
+
+/** Whether the answer only says that the controller may not read there: as before its role is bound. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof KubeError && error.code === "FORBIDDEN";
+}

@@ -1,0 +1,265 @@
+import type { Clock } from "../../clock.ts";
+import type { Log } from "../../log.ts";
+import { type ApplyOptions, type Kind, type KubeApi, KubeError, type KubeObject } from "./api.ts";
+import { compare, removals } from "./compare.ts";
+import type { Inventory } from "./inventory.ts";
+import { isForbidden, UNWATCHED } from "./inventory.ts";
+import { ANNOTATIONS } from "./names.ts";
+import type { ClusterView } from "./observe/view.ts";
+
+export interface WriterOptions {
+  api: KubeApi;
+  view: Pick<ClusterView, "find" | "absorb">;
+  inventory: Inventory;
+  clock: Clock;
+  log: Log;
+}
+
+/** Whether the caller may still write, asked before every call: a lease may have passed on meanwhile. */
+export type May = () => boolean;
+
+/** The right to write in a namespace comes a while after the role was bound: the API server reads it from a cache. */
+const GRANT_MS = 10_000;
+/** How often an object that changes under our hands is read again. */
+const RACES = 5;
+
+/** The lease is gone, or somebody with a newer one was here: nothing may be written any more. */
+export class OutdatedError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "OutdatedError";
+  }
+}
+
+/** Writes single objects: only what differs, by server-side apply, and says whose fields were taken over. */
+export class Writer {
+  readonly #options: WriterOptions;
+  /** When the controller's role was bound, by namespace. */
+  readonly #granted = new Map<string, number>();
+  /** Additions that came back after they were taken out: an admission plugin's, not somebody's. */
+  readonly #accepted = new Map<string, string>();
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /** What is known of the object, by the watch or the inventory. */
+  live(object: KubeObject): KubeObject | undefined {
+    const { view, inventory } = this.#options;
+    const { name, namespace = "" } = object.metadata;
+    const kind = object.kind as Kind;
+    if (!isUnwatched(kind)) return view.find(kind, namespace, name);
+    const metadata = inventory.find(kind, namespace, name);
+    return metadata === undefined ? undefined : { ...object, metadata: { ...object.metadata, ...metadata } };
+  }
+
+  /** In words, what of the object is not as it should be; empty when all is. */
+  differences(wanted: KubeObject, ignore: readonly string[] = []): string[] {
+    const live = this.live(wanted);
+    const what = `${wanted.kind} ${wanted.metadata.name}`;
+    if (live === undefined || live.metadata.deletionTimestamp !== undefined) return [`${what} was removed`];
+    const { changed, added } = compare(wanted, live, ignore);
+    const by = writerOf(live);
+    const words = changed.map((path) => `${what}: ${path} was changed${by}`);
+    if (this.#accepted.get(keyOf(wanted)) === JSON.stringify(added)) return words;
+    return [...words, ...added.map((one) => `${what}: ${one.words} was added${by}`)];
+  }
+
+  /**
+   * Makes the object what is wanted; no call when it is already.
+   * @param fenced written only over what is known of it, and never over a newer generation
+   * @throws {KubeError}
+   * @throws {OutdatedError} when it may not be written any more
+   */
+  async apply(
+    wanted: KubeObject,
+    may: May,
+    more: { ignore?: readonly string[]; fenced?: boolean } = {},
+  ): Promise<void> {
+    const { view, inventory } = this.#options;
+    const kind = wanted.kind as Kind;
+    const { namespace = "", name } = wanted.metadata;
+    const live = this.live(wanted);
+    if (isUnwatched(kind)) {
+      if (live !== undefined && this.differences(wanted).length === 0) return;
+      const answer = await this.#retryGrant(namespace, may, () => this.#applyUnwatched(wanted));
+      inventory.note(kind, namespace, answer.metadata);
+      return;
+    }
+    if (live !== undefined) {
+      const { changed, added } = compare(wanted, live, more.ignore);
+      if (changed.length === 0) {
+        if (added.length > 0) await this.#takeOut(wanted, live, may, more.ignore);
+        return;
+      }
+    }
+    let known = live;
+    for (let race = 1; ; race += 1) {
+      if (more.fenced) refuseNewer(wanted, known);
+      const object = more.fenced && known !== undefined ? versioned(wanted, known) : wanted;
+      try {
+        const answer = await this.#retryGrant(namespace, may, () => this.#force(object));
+        view.absorb(answer);
+        await this.#takeOut(wanted, answer, may, more.ignore);
+        return;
+      } catch (error) {
+        const raced = error instanceof KubeError && error.code === "CONFLICT" && error.conflicts.length === 0;
+        if (!raced || race >= RACES) throw error;
+        const read = await this.#options.api.get(kind, namespace, name);
+        if (read !== undefined) view.absorb(read);
+        known = read;
+      }
+    }
+  }
+
+  /** Asks for the end of an object, if it is known; waits for nothing. */
+  async remove(kind: Kind, namespace: string, name: string, may: May, uid?: string): Promise<void> {
+    check(may);
+    await this.#options.api.delete(kind, namespace, name, uid === undefined ? {} : { uid });
+    if (isUnwatched(kind)) this.#options.inventory.drop(kind, namespace, name);
+    this.#accepted.delete(`${kind}/${namespace}/${name}`);
+  }
+
+  /** Notes that the controller's role was bound in the namespace just now. */
+  granted(namespace: string): void {
+    this.#granted.set(namespace, this.#options.clock.now());
+  }
+
+  /** Does the work; while the controller's new role may not be known everywhere, a refusal is tried again. */
+  async #retryGrant<T>(namespace: string, may: May, work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#options;
+    for (let wait = 20; ; wait = Math.min(1000, wait * 2)) {
+      check(may);
+      try {
+        return await work();
+      } catch (error) {
+        const since = this.#granted.get(namespace);
+        if (!isForbidden(error) || since === undefined || clock.now() - since > GRANT_MS) throw error;
+        await new Promise<void>((resolve) => clock.after(wait, resolve));
+      }
+    }
+  }
+
+  /** As {@link Writer.#retryGrant}, for reading. */
+  async reading<T>(namespace: string, work: () => Promise<T>): Promise<T> {
+    return await this.#retryGrant(namespace, () => true, work);
+  }
+
+  async #applyUnwatched(wanted: KubeObject): Promise<KubeObject> {
+    try {
+      return await this.#force(wanted);
+    } catch (error) {
+      // Immutable, and there: it is the one that is meant, its name says what is in it.
+      if (wanted.immutable === true && error instanceof KubeError && error.code === "INVALID") {
+        const there = await this.#options.api.list(wanted.kind as Kind, {
+          namespace: wanted.metadata.namespace ?? "",
+          fieldSelector: `metadata.name=${wanted.metadata.name}`,
+          metadataOnly: true,
+        });
+        const found = there.items[0];
+        if (found !== undefined) return found;
+      }
+      throw error;
+    }
+  }
+
+  /** Takes over, of fields that others own, those that are ours, and says so. */
+  async #force(object: KubeObject, options: ApplyOptions = {}): Promise<KubeObject> {
+    const { api, log } = this.#options;
+    try {
+      return await api.apply(object, options);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.code !== "CONFLICT" || error.conflicts.length === 0)
+        throw error;
+      log.warn("somebody else had changed fields of ours; they are taken back", {
+        kind: object.kind,
+        namespace: object.metadata.namespace,
+        name: object.metadata.name,
+        conflicts: error.conflicts.map(({ field, manager }) => `${field} (${manager})`).join(", "),
+      });
+      return await api.apply(object, { ...options, force: true });
+    }
+  }
+
+  /** Takes out what was added by hand, once: what comes back is an admission plugin's, and stays. */
+  async #takeOut(
+    wanted: KubeObject,
+    live: KubeObject,
+    may: May,
+    ignore: readonly string[] = [],
+  ): Promise<void> {
+    const { api, view, log } = this.#options;
+    const key = keyOf(wanted);
+    const { added } = compare(wanted, live, ignore);
+    if (added.length === 0 || this.#accepted.get(key) === JSON.stringify(added)) return;
+    check(may);
+    const { namespace = "", name, resourceVersion } = live.metadata;
+    const words = added.map((one) => one.words).join(", ");
+    log.warn("somebody added fields; they are taken out", {
+      kind: wanted.kind,
+      namespace,
+      name,
+      fields: words,
+    });
+    let answer: KubeObject;
+    try {
+      answer = await api.patch(wanted.kind as Kind, namespace, name, [
+        { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
+        ...removals(added),
+      ]);
+    } catch (error) {
+      // Another version by now, or a field that cannot go: the next look at it decides anew.
+      if (!(error instanceof KubeError) || (error.code !== "INVALID" && error.code !== "CONFLICT"))
+        throw error;
+      log.debug("added fields were not taken out", { kind: wanted.kind, name, error: error.message });
+      return;
+    }
+    view.absorb(answer);
+    const left = compare(wanted, answer, ignore).added;
+    if (left.length > 0) this.#accepted.set(key, JSON.stringify(left));
+  }
+}
+
+function check(may: May): void {
+  if (!may()) throw new OutdatedError("The agent is no longer this controller's.");
+}
+
+export function isUnwatched(kind: Kind): boolean {
+  return (UNWATCHED as readonly Kind[]).includes(kind);
+}
+
+function keyOf({ kind, metadata }: KubeObject): string {
+  return `${kind}/${metadata.namespace ?? ""}/${metadata.name}`;
+}
+
+function versioned(wanted: KubeObject, known: KubeObject): KubeObject {
+  const { resourceVersion, uid } = known.metadata;
+  return {
+    ...wanted,
+    metadata: {
+      ...wanted.metadata,
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(uid === undefined ? {} : { uid }),
+    },
+  };
+}
+
+/** The generation that a Deployment was applied for; 0 where it does not say. */
+export function generationOf(object: KubeObject | undefined): number {
+  return Number(object?.metadata.annotations?.[ANNOTATIONS.generation] ?? 0);
+}
+
+function refuseNewer(wanted: KubeObject, known: KubeObject | undefined): void {
+  if (generationOf(known) <= generationOf(wanted)) return;
+  throw new OutdatedError("Another controller has already applied a newer generation of the agent.");
+}
+
+/** Who wrote the object last, beside the controllers of the cluster and us; for people. */
+function writerOf(live: KubeObject): string {
+  const others = (live.metadata.managedFields ?? []).filter(
+    ({ manager = "", subresource }) =>
+      subresource === undefined && manager !== "agent-launchpad" && !manager.startsWith("kube-"),
+  );
+  const last = others.at(-1)?.manager;
+  return last === undefined ? "" : ` by ${last}`;
+}
