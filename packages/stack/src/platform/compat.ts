@@ -1,5 +1,6 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
 import { listAsHosted } from "./listing.ts";
+import { withRfcTimes } from "./times.ts";
 import { uploadWithinLimits } from "./uploads.ts";
 
 /** A POST to these below /object is no upload. */
@@ -16,8 +17,11 @@ export function withHostedForms(
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (request.method === "POST" && pathname === "/auth/v1/verify") {
-      return await handler(new Request(request, { body: emailAsMagicLink(await request.text()) }));
+      return await withRfcTimes(
+        await handler(new Request(request, { body: emailAsMagicLink(await request.text()) })),
+      );
     }
+    if (pathname.startsWith("/auth/v1/")) return await withRfcTimes(await handler(request));
     const isForm = request.headers.get("content-type")?.startsWith("multipart/form-data") ?? false;
     if (isUpload(request.method, pathname)) {
       return await uploadWithinLimits(handler, isForm ? await formAsFile(request) : request, spool);
