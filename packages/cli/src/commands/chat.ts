@@ -1,0 +1,140 @@
+import { createInterface } from "node:readline/promises";
+import { say } from "../agent-http.ts";
+import { agentIdOf } from "../agent-id.ts";
+import type { Context } from "../context.ts";
+import { CliError } from "../errors.ts";
+import type { Outcome } from "../exit-codes.ts";
+import { explain } from "../explain.ts";
+import { canAsk } from "../input/prompt.ts";
+import { readStdin } from "../input/stdin.ts";
+import { oneLine, printable } from "../output/text.ts";
+import { errorText } from "../run.ts";
+
+interface Options {
+  conversation?: string;
+  timeout: number;
+}
+
+interface Answer {
+  reply: string;
+  conversationId: string | null;
+  model: string | null;
+}
+
+/** Says something to the agent; tells pieces of the answer as they come, where the way there can. */
+type Say = (
+  text: string,
+  conversation: string | undefined,
+  onText: (piece: string) => void,
+) => Promise<Answer>;
+
+/** `launchpad chat` */
+export async function run(
+  context: Context,
+  [agent, ...words]: readonly string[],
+  options: Options,
+): Promise<Outcome> {
+  const agentId = await agentIdOf(context, agent);
+  const { client } = await context.session();
+  const { name, url, status } = await client.agents.getStatus(agentId, { signal: context.signal });
+  const speak =
+    url !== null && !["STOPPED", "STOPPING", "FAILED"].includes(status)
+      ? atUrl(context, url, options)
+      : byMessages(context, agentId, options);
+  if (words.length > 0 || !canAsk()) {
+    const text = words.length > 0 ? words.join(" ") : await readStdin();
+    if (text.trim() === "")
+      throw new CliError("usage", "Say something: `launchpad chat <agent> <message>`.", { code: "USAGE" });
+    await tellAnswer(context, text, options.conversation, speak, "");
+    return "ok";
+  }
+  return await converse(context, oneLine(name), options.conversation, speak);
+}
+
+/** A deployed agent answers at its own address. */
+function atUrl({ signal }: Context, url: string, { timeout }: Options): Say {
+  return async (text, conversationId) => {
+    const {
+      reply,
+      conversationId: id,
+      model,
+    } = await say(url, { text, conversationId }, { signal, timeout });
+    return { reply, conversationId: id, model: model ?? null };
+  };
+}
+
+/** A definition answers messages. */
+function byMessages(context: Context, agentId: string, { timeout }: Options): Say {
+  return async (text, conversationId, onText) => {
+    const { client } = await context.session();
+    const { content, conversation_id, model } = await client.messages.ask(agentId, text, {
+      signal: context.signal,
+      answerTimeout: timeout * 1000,
+      ...(conversationId === undefined ? {} : { conversationId }),
+      onText: (piece, restarted) => onText(restarted ? `\n${piece}` : piece),
+    });
+    return { reply: content, conversationId: conversation_id, model };
+  };
+}
+
+/** Says one thing and prints the answer, piece by piece where it comes so and a person reads. */
+async function tellAnswer(
+  context: Context,
+  text: string,
+  conversation: string | undefined,
+  speak: Say,
+  prefix: string,
+): Promise<string | undefined> {
+  const { out } = context;
+  let streamed = false;
+  out.progress("…");
+  const answer = await speak(text, conversation, (piece) => {
+    if (out.json || out.look.columns === undefined) return;
+    out.item(undefined, () => (streamed ? "" : prefix) + printable(piece));
+    streamed = true;
+  });
+  out.item(answer, () => (streamed ? "\n" : `${prefix}${printable(answer.reply)}\n`));
+  return answer.conversationId ?? conversation;
+}
+
+/** A conversation on a terminal, until Ctrl-C, Ctrl-D or `/exit`. */
+async function converse(
+  context: Context,
+  name: string,
+  first: string | undefined,
+  speak: Say,
+): Promise<Outcome> {
+  const { out, signal } = context;
+  out.note(`${name} listens. Ctrl-D ends.`);
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    prompt: out.errPaint("bold", "you> "),
+  });
+  lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  signal.addEventListener("abort", () => lines.close(), { once: true });
+  let conversation = first;
+  lines.prompt();
+  for await (const line of lines) {
+    const text = line.trim();
+    if (text === "/exit") break;
+    if (text !== "") {
+      try {
+        conversation = await tellAnswer(
+          context,
+          text,
+          conversation,
+          speak,
+          out.look.paint("bold", `${name}> `),
+        );
+      } catch (error) {
+        if (signal.aborted) break;
+        const explained = explain(error, context.place);
+        out.error(errorText(explained, out)); // the conversation goes on: the next message may be answered
+      }
+    }
+    lines.prompt();
+  }
+  lines.close();
+  return signal.aborted ? "interrupted" : "ok";
+}

@@ -1,0 +1,49 @@
+import { agentIdOf } from "../agent-id.ts";
+import type { Context } from "../context.ts";
+import { CliError } from "../errors.ts";
+import { ask } from "../input/prompt.ts";
+import { tone } from "../output/style.ts";
+import { facts } from "../output/table.ts";
+import type { WaitOptions } from "../settle.ts";
+
+/** `launchpad delete` */
+export async function run(
+  context: Context,
+  [agent]: readonly string[],
+  options: WaitOptions & { yes?: boolean },
+): Promise<void> {
+  const agentId = await agentIdOf(context, agent);
+  if (!options.yes) await confirm(context, agent ?? agentId);
+  const { client } = await context.session();
+  const deleted = await client.agents.delete(agentId, { signal: context.signal });
+  if (options.wait) {
+    await client.agents.waitUntil(agentId, "DELETED", {
+      signal: context.signal,
+      timeout: (options.timeout ?? 300) * 1000,
+      onProgress: (update) => update.type === "status" && context.out.progress(`${update.status} …`),
+    });
+  }
+  const status = options.wait ? "DELETED" : deleted.status;
+  context.out.result({ ...deleted, status }, ({ paint }) =>
+    facts(
+      [
+        ["Agent", agentId],
+        ["Status", tone(paint, status)],
+        [
+          "Kept",
+          `logs and metrics for ${deleted.supabase_cleanup.data_retention_policy.replace("_", " ")}, its history for good`,
+        ],
+      ],
+      paint,
+    ),
+  );
+}
+
+async function confirm({ signal }: Context, agent: string): Promise<void> {
+  const answer = await ask(`Delete ${agent} with its secrets and conversations? [y/N] `, {
+    signal,
+    instead: "add --yes",
+  });
+  if (!/^y(es)?$/i.test(answer.trim()))
+    throw new CliError("interrupted", "Nothing was deleted.", { code: "NOT_CONFIRMED" });
+}

@@ -1,0 +1,52 @@
+import type { LogEntry } from "@agent-launchpad/sdk";
+import { agentIdOf } from "../agent-id.ts";
+import type { Context } from "../context.ts";
+import type { Outcome } from "../exit-codes.ts";
+import type { Look } from "../output/output.ts";
+import { tone } from "../output/style.ts";
+import { printable } from "../output/text.ts";
+
+interface Options {
+  follow?: boolean;
+  lines: number;
+  since?: string;
+  level?: "debug" | "info" | "warn" | "error";
+  text?: string;
+}
+
+/** `launchpad logs` */
+export async function run(context: Context, [agent]: readonly string[], options: Options): Promise<Outcome> {
+  const agentId = await agentIdOf(context, agent);
+  const { client } = await context.session();
+  const { signal, out } = context;
+  const { lines, since, text } = options;
+  const level = options.level?.toUpperCase() as "INFO" | undefined;
+  const query = {
+    lines,
+    ...(since === undefined ? {} : { since }),
+    ...(level === undefined ? {} : { level }),
+    ...(text === undefined ? {} : { text }),
+  };
+  if (options.follow) {
+    const onConnection = (state: string) => {
+      if (state === "interrupted")
+        out.note("The connection is away; what comes meanwhile is shown when it is back.");
+    };
+    for await (const line of client.agents.tailLogs(agentId, { ...query, signal, onConnection })) {
+      out.item(line, (look) => logLine(line, look));
+    }
+    return signal.aborted ? "interrupted" : "ok";
+  }
+  const page = await client.agents.getLogs(agentId, query, { signal });
+  out.result(page, (look) => page.logs.map((line) => logLine(line, look)).join(""));
+  if (page.logs.length === 0) out.note("No log lines.");
+  else if (page.truncated)
+    out.note(`The newest ${page.logs.length} of ${page.totalLines} lines; --lines shows more.`);
+  return "ok";
+}
+
+/** One log line for people. Further lines of a message are indented. Pure. */
+export function logLine({ timestamp, level, message, source }: LogEntry, { paint }: Look): string {
+  const text = printable(message).replace(/\n/g, "\n    ");
+  return `${paint("dim", timestamp)} ${tone(paint, level)}${" ".repeat(Math.max(1, 6 - level.length))}${paint("dim", printable(source))} ${text}\n`;
+}

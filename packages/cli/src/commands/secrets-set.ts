@@ -1,0 +1,33 @@
+import type { UpdateAgentRequest } from "@agent-launchpad/sdk";
+import type { Context } from "../context.ts";
+import { CliError } from "../errors.ts";
+import { readEnvFile } from "../input/env-file.ts";
+import { ownerOf, rpc, type SecretOptions, valuesOf } from "./secrets.ts";
+
+/** `launchpad secrets set` */
+export async function run(
+  context: Context,
+  args: readonly string[],
+  options: SecretOptions & { envFile?: string },
+): Promise<void> {
+  const { agentId, rest } = await ownerOf(context, args, options);
+  const fromFile = options.envFile === undefined ? {} : await readEnvFile(options.envFile);
+  const values = { ...fromFile, ...(await valuesOf(context, rest)) };
+  const names = Object.keys(values);
+  if (names.length === 0)
+    throw new CliError("usage", "Name what to set: NAME=value, NAME, or --env-file.", { code: "USAGE" });
+  const empty = names.find((name) => values[name] === "");
+  if (empty !== undefined)
+    throw new CliError("invalid", `${empty} has no value; \`launchpad secrets unset\` removes a secret.`, {
+      code: "EMPTY_VALUE",
+    });
+  if (agentId === undefined) {
+    for (const name of names) await rpc(context, "set_user_secret", { name, value: values[name] });
+  } else {
+    const { client } = await context.session();
+    await client.agents.update(agentId, { environment: values } as UpdateAgentRequest, {
+      signal: context.signal,
+    });
+  }
+  context.out.result({ agentId: agentId ?? null, set: names }, () => `Set ${names.join(", ")}.\n`);
+}

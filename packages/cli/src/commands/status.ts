@@ -1,0 +1,71 @@
+import type { AgentStatusReport } from "@agent-launchpad/sdk";
+import { agentIdOf } from "../agent-id.ts";
+import type { Context } from "../context.ts";
+import type { Outcome } from "../exit-codes.ts";
+import { ago } from "../output/figures.ts";
+import type { Look } from "../output/output.ts";
+import { tone } from "../output/style.ts";
+import { facts } from "../output/table.ts";
+import { oneLine } from "../output/text.ts";
+import { AT_REST, settle } from "../settle.ts";
+
+interface Options {
+  watch?: boolean;
+  timeout?: number;
+}
+
+/** `launchpad status` */
+export async function run(context: Context, [agent]: readonly string[], options: Options): Promise<Outcome> {
+  const agentId = await agentIdOf(context, agent);
+  if (options.watch) {
+    const { outcome, report } = await settle(context, agentId, AT_REST, options);
+    context.out.result(report, (look) => statusText(report, look, Date.now()));
+    return outcome;
+  }
+  const { client } = await context.session();
+  const report = await client.agents.getStatus(agentId, { signal: context.signal });
+  context.out.result(report, (look) => statusText(report, look, Date.now()));
+  if (context.out.interactive && !AT_REST.includes(report.status as never) && report.status !== "FAILED")
+    context.out.note(`It is on its way; \`launchpad status ${agentId} --watch\` follows it.`);
+  return "ok";
+}
+
+/** An agent's state for people. Pure. */
+export function statusText(report: AgentStatusReport, { paint }: Look, now: number): string {
+  const { kubernetes, application, supabase } = report.health;
+  const replicas =
+    report.generation === null
+      ? "never deployed"
+      : `${kubernetes.readyReplicas} of ${kubernetes.targetReplicas} ready` +
+        (kubernetes.replicas > kubernetes.targetReplicas ? `, ${kubernetes.replicas} running` : "");
+  const behind =
+    report.generation !== null && report.observedGeneration !== report.generation
+      ? ` (generation ${report.generation}, the cluster is at ${report.observedGeneration ?? 0})`
+      : "";
+  const troubles = report.conditions.filter(
+    ({ type, status }) =>
+      (type === "Available" && status === "False") || (type === "ReplicaFailure" && status === "True"),
+  );
+  const why = [report.reason, report.message].filter(Boolean).join(": ");
+  const told = new Set([report.message]);
+  return facts(
+    [
+      ["Agent", `${paint("bold", oneLine(report.name))} (${report.agentId})`],
+      ["Status", tone(paint, report.status) + behind],
+      ["Reason", oneLine(why)],
+      ...troubles
+        .filter(({ message }) => message && !told.has(message))
+        .map(({ type, message }) => [type, oneLine(message ?? "")] as const),
+      ["Health", tone(paint, report.health.overall)],
+      ["Replicas", replicas],
+      ["Uptime", application.uptime],
+      ["Response", application.responseTime],
+      ["Database", supabase.connection === "UNKNOWN" ? "" : tone(paint, supabase.connection)],
+      ["Revision", report.revision === null ? "" : String(report.revision)],
+      ["URL", report.url],
+      ["Deployed", ago(report.deployedAt, now)],
+      ["Updated", ago(report.lastUpdated, now)],
+    ],
+    paint,
+  );
+}

@@ -1,0 +1,79 @@
+import { findLocalStack, type LocalStack } from "./config/local-stack.ts";
+import { configFolder } from "./config/paths.ts";
+import { type Project, resolveProject } from "./config/project.ts";
+import { Store } from "./config/store.ts";
+import type { Place } from "./explain.ts";
+import type { Output } from "./output/output.ts";
+import type { OpenSession } from "./session.ts";
+
+/** Options of every command. */
+export interface GlobalOptions {
+  json?: boolean;
+  debug?: boolean;
+  /** false: --no-color */
+  color?: boolean;
+  profile?: string;
+  url?: string;
+  key?: string;
+  apiUrl?: string;
+}
+
+/** What a command may ask for; each part is made when it is first needed. */
+export class Context {
+  readonly out: Output;
+  readonly options: GlobalOptions;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly env: NodeJS.ProcessEnv;
+  readonly profile: string;
+  readonly store: Store;
+  #project: Project | undefined;
+  #session: Promise<OpenSession> | undefined;
+
+  constructor(parts: { out: Output; options: GlobalOptions; signal: AbortSignal; env: NodeJS.ProcessEnv }) {
+    this.out = parts.out;
+    this.options = parts.options;
+    this.signal = parts.signal;
+    this.env = parts.env;
+    this.profile = parts.options.profile || parts.env.LAUNCHPAD_PROFILE || "default";
+    this.store = new Store(configFolder(parts.env));
+  }
+
+  /** The project that is meant. Throws CliError where none is. */
+  async project(): Promise<Project> {
+    if (this.#project) return this.#project;
+    const profile = await this.store.profile(this.profile);
+    if (profile && (await this.store.isExposed()))
+      this.out.warn(`${this.store.file} can be read by other accounts; run \`chmod 600\` on it.`);
+    const localStack = await this.localStack();
+    this.#project = resolveProject({ flags: this.options, env: this.env, profile, localStack });
+    return this.#project;
+  }
+
+  /** The stack of `npm start` whose data folder is here or above. */
+  async localStack(): Promise<LocalStack | undefined> {
+    return await findLocalStack(process.cwd());
+  }
+
+  /** The signed-in user. Throws CliError where nobody is. */
+  async session(): Promise<OpenSession> {
+    this.#session ??= this.#open();
+    return await this.#session;
+  }
+
+  async #open(): Promise<OpenSession> {
+    const project = await this.project();
+    const { openSession } = await import("./session.ts");
+    return await openSession({
+      project,
+      store: this.store,
+      profile: this.profile,
+      token: this.env.LAUNCHPAD_TOKEN || undefined,
+    });
+  }
+
+  /** Where the command speaks to, for the explanation of a failure. */
+  get place(): Place {
+    return { url: this.#project?.url, local: this.#project?.local };
+  }
+}

@@ -1,0 +1,261 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "pg";
+import { codeOf } from "../errors.ts";
+import { type Finding, finding } from "./check.ts";
+import { judgeMigrations, type Migration } from "./migrations.ts";
+
+/** How long pg_net may take to send a request and note its answer. */
+const ANSWER_MS = 8000;
+
+/** A way on which the database calls a program of ours. */
+interface Way {
+  check: string;
+  what: string;
+  urlName: string;
+  secretName: string;
+  path: string;
+  /** The other side's name for the secret. */
+  variable: string;
+  connect: string;
+}
+
+const ways: readonly Way[] = [
+  {
+    check: "webhook",
+    what: "the controller",
+    urlName: "launchpad_controller_url",
+    secretName: "launchpad_webhook_secret",
+    path: "/webhooks/deployments",
+    variable: "LAUNCHPAD_WEBHOOK_SECRET",
+    connect: "select private.connect_controller('https://…', '<secret>')",
+  },
+  {
+    check: "answers",
+    what: "the function `respond`",
+    urlName: "launchpad_functions_url",
+    secretName: "launchpad_respond_secret",
+    path: "/respond",
+    variable: "LAUNCHPAD_RESPOND_SECRET",
+    connect: "select private.connect_functions('https://<ref>.supabase.co/functions/v1', '<secret>')",
+  },
+];
+
+/**
+ * Connects as the role `postgres`.
+ * @param url the connection string
+ * @returns a client to be ended, or the finding that tells why there is none
+ */
+export async function connect(url: string): Promise<Client | Finding> {
+  const { default: pg } = await import("pg");
+  try {
+    const client = new pg.Client({
+      connectionString: url,
+      connectionTimeoutMillis: 10_000,
+      application_name: "launchpad doctor",
+    });
+    client.on("error", () => {}); // the query under way fails with it
+    await client.connect();
+    return client;
+  } catch (error) {
+    const reasons: Record<string, string> = {
+      "28P01": "the password is wrong",
+      "3D000": "there is no such database",
+      ECONNREFUSED: "connection refused",
+      ENOTFOUND: "no such host",
+    };
+    const why = reasons[codeOf(error) ?? ""] ?? (error instanceof Error ? error.message : String(error));
+    return finding("database", "problem", `The database cannot be entered (${why}); check --db-url.`);
+  }
+}
+
+/** The checks that take the database's own password. */
+export async function checkDatabase(client: Client, known: readonly Migration[]): Promise<Finding[]> {
+  const applied = await rows<{ version: string }>(
+    client,
+    "select version from supabase_migrations.schema_migrations order by version",
+  ).catch((error: unknown) => {
+    if (codeOf(error) === "42P01" || codeOf(error) === "3F000") return []; // never pushed
+    throw error;
+  });
+  const migrations = judgeMigrations(
+    known,
+    applied.map(({ version }) => version),
+  );
+  if (applied.length === 0) return [migrations];
+  const findings = [migrations, await checkExtensions(client), await checkJobs(client)];
+  for (const way of ways) findings.push(await checkWay(client, way));
+  return findings;
+}
+
+async function rows<Row extends object>(
+  client: Client,
+  text: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  return (await client.query<Row>(text, values)).rows;
+}
+
+async function checkExtensions(client: Client): Promise<Finding> {
+  const wanted = ["pg_net", "pg_cron", "supabase_vault"];
+  const there = await rows<{ extname: string }>(
+    client,
+    "select extname from pg_extension where extname = any($1)",
+    [wanted],
+  );
+  const missing = wanted.filter((name) => !there.some(({ extname }) => extname === name));
+  return missing.length > 0
+    ? finding(
+        "extensions",
+        "problem",
+        `${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing; run \`create extension ${missing[0]}\`${missing.length > 1 ? " …" : ""}.`,
+      )
+    : finding("extensions", "ok", `${wanted.join(", ")} are installed.`);
+}
+
+/** What the scheduler should do and did. */
+async function checkJobs(client: Client): Promise<Finding> {
+  const jobs = await rows<{ jobname: string; active: boolean }>(
+    client,
+    "select jobname, active from cron.job where jobname like 'launchpad-%' order by jobname",
+  );
+  const off = jobs.filter(({ active }) => !active).map(({ jobname }) => jobname);
+  if (!jobs.some(({ jobname }) => jobname === "launchpad-sweep"))
+    return finding(
+      "jobs",
+      "problem",
+      "The job launchpad-sweep is not scheduled; run `supabase db push`, or schedule it again as its migration does.",
+    );
+  if (off.length > 0)
+    return finding(
+      "jobs",
+      "problem",
+      `${off.join(", ")} ${off.length > 1 ? "are" : "is"} off; set cron.job.active, see cron.alter_job.`,
+    );
+  return finding("jobs", "ok", `${jobs.length} scheduled jobs are on.`);
+}
+
+/** Sends a signed call the way that the triggers do, and looks what came back. */
+async function checkWay(client: Client, way: Way): Promise<Finding> {
+  const { check, what, urlName, secretName, path } = way;
+  const secrets = await rows<{ name: string; decrypted_secret: string | null }>(
+    client,
+    "select name, decrypted_secret from vault.decrypted_secrets where name = any($1)",
+    [[urlName, secretName]],
+  );
+  const url = secrets.find(({ name }) => name === urlName)?.decrypted_secret;
+  const missing = [urlName, secretName].filter(
+    (name) => !secrets.some((each) => each.name === name && each.decrypted_secret),
+  );
+  if (missing.length > 0) {
+    const fix = check === "webhook" ? "`launchpad doctor --fix`" : "SQL";
+    return finding(
+      check,
+      "problem",
+      `Vault has no ${missing.join(" and no ")}; put them there with ${fix}: ${way.connect}.`,
+    );
+  }
+  const id = await queue(client, way);
+  if (id === undefined)
+    return finding(
+      check,
+      "problem",
+      `A call of ${what} could not be queued; see pg_net (net.http_request_queue).`,
+    );
+  const answer = await answerTo(client, id);
+  return judgeAnswer(way, `${(url ?? "").replace(/\/+$/, "")}${path}`, answer);
+}
+
+async function queue(client: Client, { urlName, secretName, path }: Way): Promise<string | undefined> {
+  await client.query("begin");
+  try {
+    await client.query("select private.post_signed($1, $2, $3, $4)", [
+      urlName,
+      secretName,
+      path,
+      { reason: "doctor" },
+    ]);
+    const [queued] = await rows<{ id: string }>(
+      client,
+      "select id from net.http_request_queue where xmin = pg_current_xact_id()::xid order by id desc limit 1",
+    );
+    await client.query("commit");
+    return queued?.id;
+  } catch (error) {
+    await client.query("rollback");
+    throw error;
+  }
+}
+
+interface Answer {
+  status_code: number | null;
+  timed_out: boolean | null;
+  error_msg: string | null;
+}
+
+async function answerTo(client: Client, id: string): Promise<Answer | undefined> {
+  // pg_net tells nobody when an answer is there.
+  for (const deadline = Date.now() + ANSWER_MS; Date.now() < deadline; await sleep(100)) {
+    const [answer] = await rows<Answer>(
+      client,
+      "select status_code, timed_out, error_msg from net._http_response where id = $1",
+      [id],
+    );
+    if (answer) return answer;
+  }
+  return undefined;
+}
+
+/** The finding in the answer to a signed call. Pure. */
+export function judgeAnswer(
+  { check, what, variable }: Pick<Way, "check" | "what" | "variable">,
+  url: string,
+  answer: Answer | undefined,
+): Finding {
+  if (answer === undefined)
+    return finding(
+      check,
+      "problem",
+      `The database has not sent a call of ${what} within ${ANSWER_MS / 1000} s; is pg_net's worker running?`,
+    );
+  const { status_code: status, timed_out: late, error_msg: error } = answer;
+  if (status !== null && status >= 200 && status < 300)
+    return finding(check, "ok", `The database reaches ${what} at ${url}, and its signature is believed.`);
+  if (status === 401 || status === 403)
+    return finding(
+      check,
+      "problem",
+      `${url} does not believe the signature; its ${variable} and the secret in Vault must be the same.`,
+    );
+  if (status !== null)
+    return finding(check, "problem", `${url} answers ${status}; is this the address of ${what}?`);
+  return finding(
+    check,
+    "problem",
+    `The database cannot reach ${url} (${late ? "no answer in time" : (error ?? "unknown reason")}); give an address that it can reach.`,
+  );
+}
+
+/** What `--fix` did. */
+export interface Connected {
+  url_changed: boolean;
+  secret_changed: boolean;
+  /** A secret that was made just now; the controller must be given it. */
+  secret?: string;
+}
+
+/**
+ * Puts the controller's address and the webhook's secret into Vault.
+ * @param secret left out: the one that is there stays, or one is made
+ */
+export async function connectController(
+  client: Client,
+  url: string,
+  secret: string | undefined,
+): Promise<Connected> {
+  const [row] = await rows<{ done: Connected }>(client, "select private.connect_controller($1, $2) as done", [
+    url,
+    secret ?? null,
+  ]);
+  if (!row) throw new Error("private.connect_controller answered nothing");
+  return row.done;
+}

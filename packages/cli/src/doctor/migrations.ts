@@ -1,0 +1,69 @@
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { CliError } from "../errors.ts";
+import { type Finding, finding } from "./check.ts";
+
+export interface Migration {
+  version: string;
+  name: string;
+}
+
+const FILE = /^(\d{14})_(.+)\.sql$/;
+
+/**
+ * The migrations that a project should have: of a folder that is named, of the clone around the working directory, else those
+ * that this program was built with.
+ * @throws CliError when the named folder has none
+ */
+export async function knownMigrations(folder: string | undefined, from: string): Promise<Migration[]> {
+  if (folder !== undefined) {
+    const named = await inFolder(folder);
+    if (named.length > 0) return named;
+    throw new CliError("usage", `${folder} has no migrations; give the folder supabase/migrations.`, {
+      code: "NO_MIGRATIONS",
+    });
+  }
+  for (let at = from; ; at = dirname(at)) {
+    const found = await inFolder(join(at, "supabase/migrations"));
+    if (found.some(({ name }) => name === "foundation")) return found; // another project's folder is not meant
+    if (dirname(at) === at) break;
+  }
+  const builtIn = await readFile(new URL("./migrations.json", import.meta.url), "utf8").catch(() => "[]");
+  return JSON.parse(builtIn) as Migration[];
+}
+
+async function inFolder(folder: string): Promise<Migration[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .sort()
+    .map((name) => FILE.exec(name))
+    .filter((match) => match !== null)
+    .map(([, version = "", name = ""]) => ({ version, name }));
+}
+
+/** Compares what a database has with what it should have. Pure. */
+export function judgeMigrations(known: readonly Migration[], applied: readonly string[]): Finding {
+  const check = "migrations";
+  if (known.length === 0) return finding(check, "skipped", "Give --migrations <folder> to compare with.");
+  if (applied.length === 0)
+    return finding(check, "problem", "The database has no migrations; run `supabase db push`.");
+  const missing = known.filter(({ version }) => !applied.includes(version));
+  const newest = known.at(-1);
+  if (missing.length > 0) {
+    const names = missing.slice(0, 3).map(({ version, name }) => `${version}_${name}`);
+    const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
+    return finding(
+      check,
+      "problem",
+      `${missing.length} of ${known.length} are missing (${names.join(", ")}${more}); run \`supabase db push\`.`,
+    );
+  }
+  const later = applied.filter((version) => !known.some((each) => each.version === version));
+  if (later.length > 0)
+    return finding(
+      check,
+      "warning",
+      `All ${known.length} are there, and ${later.length} that this copy does not know (${later[0]} …); update it.`,
+    );
+  return finding(check, "ok", `All ${known.length} are there, up to ${newest?.version}_${newest?.name}.`);
+}

@@ -1,0 +1,133 @@
+import { basename } from "node:path";
+import type { LineCounter as Lines, Document as YamlDocument } from "yaml";
+import { CliError } from "../errors.ts";
+import { readText } from "./env-file.ts";
+import { readStdin } from "./stdin.ts";
+
+/** A definition, and where its fields stand. */
+export interface Definition {
+  value: Record<string, unknown>;
+  /** `file:line` of a field such as `scaling_policy.target_cpu`, or of the nearest thing around it. */
+  locate(field: string): string | undefined;
+}
+
+/**
+ * Reads a definition: JSON, or YAML where the file's name or its first character says so.
+ * @param file a path, or `-` for stdin
+ * @throws CliError naming file and line when it cannot be read or understood
+ */
+export async function readDefinition(file: string): Promise<Definition> {
+  const name = file === "-" ? "stdin" : basename(file);
+  const text = file === "-" ? await readStdin() : await readText(file);
+  return await parseDefinition(text, name);
+}
+
+/**
+ * As readDefinition, of a text. JSON is read as YAML too, which tells the line of everything.
+ * @param text the definition
+ * @param name what errors call it
+ */
+export async function parseDefinition(text: string, name: string): Promise<Definition> {
+  const { LineCounter, parseDocument } = await import("yaml");
+  const json = /\.json$/i.test(name) || /^\s*\{/.test(text);
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    version: "1.2",
+    schema: json ? "json" : "core",
+  });
+  const problem = document.errors[0];
+  if (problem) {
+    const line = problem.linePos?.[0].line;
+    const why = problem.message.split(/ at line |\n/)[0]?.replace(/[:.]$/, "");
+    throw wrong(
+      line === undefined ? name : `${name}:${line}`,
+      `is not valid ${json ? "JSON" : "YAML"}: ${why}`,
+    );
+  }
+  let value: unknown;
+  try {
+    value = json ? JSON.parse(text) : document.toJS();
+  } catch (error) {
+    // What YAML forgives JSON does not: a comma too many, comments; or aliases without end.
+    const message = error instanceof Error ? error.message : String(error);
+    const line = /\(line (\d+) /.exec(message)?.[1];
+    throw wrong(
+      line ? `${name}:${line}` : name,
+      `is not valid ${json ? "JSON" : "YAML"}: ${message.replace(/ in JSON at .*/, "")}`,
+    );
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw wrong(name, "does not describe an agent: it must be an object with fields such as agentName");
+  return {
+    value: value as Record<string, unknown>,
+    locate(field) {
+      const line = lineOf(document, lines, field);
+      return line === undefined ? undefined : `${name}:${line}`;
+    },
+  };
+}
+
+const wrong = (place: string, why: string) =>
+  new CliError("invalid", `${place} ${why}.`, { code: "BAD_FILE" });
+
+/** The line of a field, by its key; of the innermost one around it where the field itself is missing. */
+function lineOf(document: YamlDocument.Parsed, lines: Lines, field: string): number | undefined {
+  const steps = field.split(/\.|\[(\d+)\]/).filter((step) => step !== undefined && step !== "");
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const step of steps) {
+    const found = childOf(node, step);
+    if (!found) break;
+    offset = found.offset ?? offset;
+    node = found.node;
+  }
+  return offset === undefined ? undefined : lines.linePos(offset).line;
+}
+
+/** A child of a YAML map or sequence: its node, and where its key (or itself) begins. */
+function childOf(parent: unknown, step: string): { node: unknown; offset: number | undefined } | undefined {
+  if (typeof parent !== "object" || parent === null || !("items" in parent) || !Array.isArray(parent.items))
+    return undefined;
+  const items: unknown[] = parent.items;
+  for (const item of items) {
+    if (
+      typeof item === "object" &&
+      item !== null &&
+      "key" in item &&
+      "value" in item &&
+      keyText(item.key) === step
+    )
+      return { node: item.value, offset: startOf(item.key) };
+  }
+  const element = /^\d+$/.test(step) ? items[Number(step)] : undefined;
+  return element === undefined || (typeof element === "object" && element !== null && "key" in element)
+    ? undefined
+    : { node: element, offset: startOf(element) };
+}
+
+const keyText = (key: unknown): string | undefined =>
+  typeof key === "object" && key !== null && "value" in key ? String(key.value) : undefined;
+
+function startOf(node: unknown): number | undefined {
+  if (typeof node !== "object" || node === null || !("range" in node) || !Array.isArray(node.range))
+    return undefined;
+  const start: unknown = node.range[0];
+  return typeof start === "number" ? start : undefined;
+}
+
+/**
+ * Adds to a validation error where each wrong field stands.
+ * @param error what the API said
+ * @param definition what was sent
+ */
+export function withLocations(error: CliError, definition: Definition): CliError {
+  if (error.outcome !== "invalid" || !error.details) return error;
+  const locations: Record<string, string> = {};
+  for (const field of Object.keys(error.details)) {
+    const place = definition.locate(field);
+    if (place !== undefined) locations[field] = place;
+  }
+  const { code, details, requestId, cause } = error;
+  return new CliError("invalid", error.message, { code, details, locations, requestId, cause });
+}

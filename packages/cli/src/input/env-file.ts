@@ -1,0 +1,36 @@
+import { readFile } from "node:fs/promises";
+import { parseEnv } from "node:util";
+import { CliError, codeOf } from "../errors.ts";
+
+/**
+ * Secrets from a file of `NAME=value` lines.
+ * @throws CliError when the file cannot be read or holds none
+ */
+export async function readEnvFile(file: string): Promise<Record<string, string>> {
+  const text = await readText(file);
+  const values = parseEnv(text) as Record<string, string>;
+  if (Object.keys(values).length === 0)
+    throw new CliError("invalid", `${file} has no line of the form NAME=value.`, { code: "EMPTY_FILE" });
+  return values;
+}
+
+/**
+ * A file's text.
+ * @throws CliError, one sentence, when it cannot be read
+ */
+export async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const reasons: Record<string, string> = {
+      ENOENT: "there is no such file",
+      EISDIR: "it is a folder",
+      EACCES: "this user may not read it",
+    };
+    const code = codeOf(error) ?? "";
+    throw new CliError("invalid", `${file} cannot be read: ${reasons[code] ?? code}.`, {
+      code: "BAD_FILE",
+      cause: error,
+    });
+  }
+}

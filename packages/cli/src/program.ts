@@ -1,0 +1,47 @@
+import { Command, Option } from "commander";
+import { addAccountCommands } from "./program/account.ts";
+import { addAgentCommands } from "./program/agents.ts";
+import { addProjectCommands } from "./program/project.ts";
+import { actions, type Surroundings } from "./run.ts";
+import { VERSION } from "./version.ts";
+
+/**
+ * The whole command line: what can be said, without what it does.
+ * @param surroundings the process
+ * @param end told of the exit code of a command that ran
+ */
+export function createProgram(surroundings: Surroundings, end: (code: number) => void): Command {
+  const action = actions(surroundings, end);
+  const program = new Command("launchpad")
+    .description("Launch, watch, scale and talk to agents.")
+    .version(VERSION, "-V, --version", "show the version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show help")
+    .option("--json", "print JSON")
+    .option("--profile <name>", "which login to use (LAUNCHPAD_PROFILE)")
+    .option("--url <address>", "the Supabase project (LAUNCHPAD_URL)")
+    .option("--key <key>", "its publishable key (LAUNCHPAD_KEY)")
+    .addOption(
+      new Option("--api-url <address>", "where /api is, if not among the project's functions").hideHelp(),
+    )
+    .option("--no-color", "print without colour (NO_COLOR)")
+    .option("--debug", "show where an error comes from")
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => surroundings.stdout.write(text),
+      writeErr: (text) => surroundings.stderr.write(text),
+      outputError: (text, write) =>
+        write(`${text.trimEnd().replace(/\.?$/, ".")} \`--help\` lists what there is.\n`),
+    })
+    .exitOverride();
+
+  program.commandsGroup("Agents:");
+  addAgentCommands(program, action);
+  const agents = program.command("agents").description("the same commands, as `launchpad agents <command>`");
+  addAgentCommands(agents, action);
+  program.commandsGroup("Security:");
+  addProjectCommands(program, action);
+  program.commandsGroup("Account:");
+  addAccountCommands(program, action);
+  return program;
+}
