@@ -47,11 +47,14 @@ async function route(
       const problems = await options.problems();
       return answer(response, problems.length === 0 ? 200 : 503, { ready: problems.length === 0, problems });
     }
-    case "/metrics":
+    case "/metrics": {
       if (!isRead(request)) return refuseMethod(response, "GET, HEAD");
+      // Before the head: what fails here can still be told.
+      const text = options.metrics();
       response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-      response.end(options.metrics());
+      response.end(text);
       return;
+    }
     default:
       answer(response, 404, { error: { code: "NOT_FOUND", message: "There is nothing at this path." } });
   }

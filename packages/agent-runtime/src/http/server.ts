@@ -58,10 +58,13 @@ async function handle(
         ? send(response, 200, { ready: true })
         : send(response, 503, { ready: false, reason });
     }
-    case "/metrics":
+    case "/metrics": {
+      // Before the head: what fails here can still be told.
+      const text = metrics.render();
       response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-      response.end(metrics.render());
+      response.end(text);
       return;
+    }
     default: {
       const gone = new AbortController();
       response.on("close", () => {
