@@ -1,6 +1,7 @@
 /** `client.agents`: launch, read, change, watch, delete. */
 import type {
   Agent,
+  AgentBundle,
   AgentList,
   AgentLogs,
   AgentLogsQuery,
@@ -11,6 +12,7 @@ import type {
   AgentSummary,
   DeletedAgent,
   DeployedAgent,
+  ImportedAgent,
   InitiatedChange,
   LaunchAgentRequest,
   LaunchedAgent,
@@ -41,6 +43,7 @@ export class Agents {
   readonly #http: Http;
   readonly #watching: Watching;
 
+  /** @internal */
   constructor(http: Http, watching: Watching) {
     this.#http = http;
     this.#watching = watching;
@@ -135,6 +138,16 @@ export class Agents {
   /** Deletes an agent: personal data goes at once, logs and metrics after the retention, events stay. */
   async delete(agentId: string, options?: CallOptions): Promise<DeletedAgent> {
     return await this.#http.send({ method: "DELETE", path: pathOf(agentId), options });
+  }
+
+  /** The agent as one document: definition, revisions, conversations; names of secrets and of files. */
+  async export(agentId: string, options?: CallOptions): Promise<AgentBundle> {
+    return await this.#get(pathOf(agentId, "export"), {}, options);
+  }
+
+  /** Makes a new agent of an exported one: a definition, not deployed yet. Secrets and files are to be added. */
+  async import(bundle: AgentBundle, options?: PostOptions): Promise<ImportedAgent> {
+    return await this.#http.send({ method: "POST", path: "/api/agents/import", body: bundle, options });
   }
 
   /** The latest figures over all replicas; with `range` or `resolution` also what was. */

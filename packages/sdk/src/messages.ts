@@ -66,6 +66,7 @@ export class Messages {
   readonly #http: Http;
   readonly #watching: Watching;
 
+  /** @internal */
   constructor(http: Http, watching: Watching) {
     this.#http = http;
     this.#watching = watching;

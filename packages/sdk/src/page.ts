@@ -21,6 +21,7 @@ export class PageList<Page, Item> implements PromiseLike<Page>, AsyncIterable<It
   readonly #sources: Sources<Page, Item>;
   #first: Promise<Page> | undefined;
 
+  /** @internal */
   constructor(sources: Sources<Page, Item>) {
     this.#sources = sources;
   }

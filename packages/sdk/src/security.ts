@@ -22,6 +22,7 @@ export class Security {
   readonly #http: Http;
   readonly #watching: Watching;
 
+  /** @internal */
   constructor(http: Http, watching: Watching) {
     this.#http = http;
     this.#watching = watching;

@@ -24,6 +24,7 @@ const WRITTEN = { ...ONE, prefer: "return=representation" };
 export class Swarms {
   readonly #http: Http;
 
+  /** @internal */
   constructor(http: Http) {
     this.#http = http;
   }

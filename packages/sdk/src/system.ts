@@ -23,6 +23,7 @@ export interface SupabaseHealth {
 export class Health {
   readonly #http: Http;
 
+  /** @internal */
   constructor(http: Http) {
     this.#http = http;
   }
@@ -41,6 +42,7 @@ export class Health {
 export class System {
   readonly #http: Http;
 
+  /** @internal */
   constructor(http: Http) {
     this.#http = http;
   }
@@ -54,6 +56,7 @@ export class System {
 export class Users {
   readonly #http: Http;
 
+  /** @internal */
   constructor(http: Http) {
     this.#http = http;
   }

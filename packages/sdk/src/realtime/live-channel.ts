@@ -36,7 +36,12 @@ export class LiveChannel {
 
   start(): void {
     const { supabase } = this.#options;
-    if (!hasTokenSource(supabase) && fixedTokenOf(supabase) === undefined) {
+    if (fixedTokenOf(supabase) !== undefined) {
+      // supabase-js gives Realtime the session's token or the key, never this one.
+      this.#options.onInterrupted(unfitForRealtime());
+      return;
+    }
+    if (!hasTokenSource(supabase)) {
       // supabase-js holds its lock while it calls back: what we do must come after.
       const { data } = supabase.auth.onAuthStateChange((event, session) => {
         setTimeout(() => this.#authChanged(event, session), 0);
@@ -75,7 +80,7 @@ export class LiveChannel {
       const token = await tokenOf(supabase);
       if (token === undefined) throw notSignedIn();
       this.#user ??= subjectOf(token);
-      await supabase.realtime.setAuth(fixedTokenOf(supabase));
+      await supabase.realtime.setAuth();
       if (this.#stopped) return;
       const channel = supabase.channel(name(), { config: { private: this.#options.private } }) as ChannelLike;
       this.#channel = channel;
@@ -128,6 +133,13 @@ export class LiveChannel {
     if (channel !== undefined) this.#options.supabase.removeChannel(channel).catch(() => {});
   }
 }
+
+const unfitForRealtime = () =>
+  new AgentLaunchpadError({
+    code: "REAL_TIME_SUBSCRIPTION_FAILED",
+    message:
+      "A client with a fixed Authorization header has no real-time connection: give createClient() the option accessToken instead",
+  });
 
 const waitsForSignIn = (error: unknown) =>
   error instanceof AgentLaunchpadError && error.code === "INVALID_JWT_TOKEN";
