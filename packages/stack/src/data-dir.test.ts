@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -49,4 +49,16 @@ test("a temporary folder is gone afterwards", async () => {
   assert.ok(existsSync(dir.storage));
   await dir.release();
   assert.ok(!existsSync(dir.path));
+});
+
+test("stack.json says where the stack is, to its own user, for as long as it runs", async (t) => {
+  const folder = await scratch(t);
+  const dir = await openDataDir(folder);
+  const where = { apiUrl: "http://127.0.0.1:1", dbUrl: "postgresql://postgres:secret@127.0.0.1:2/postgres" };
+  await dir.announce(where);
+  const file = join(folder, "stack.json");
+  assert.deepEqual(JSON.parse(await readFile(file, "utf8")), where);
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  await dir.release();
+  assert.ok(!existsSync(file));
 });

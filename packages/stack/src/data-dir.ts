@@ -22,6 +22,8 @@ export interface DataDir {
   logs: string;
   /** Writes the guardian into the lock: a later start waits until it has cleaned up. */
   nameGuardian(pid: number): Promise<void>;
+  /** Says in `stack.json` (mode 0600) where the stack is, for programs that look for it: the CLI `launchpad`. */
+  announce(where: { apiUrl: string; dbUrl: string }): Promise<void>;
   /** Gives the folder up (an ephemeral one is deleted). */
   release(): Promise<void>;
 }
@@ -51,7 +53,11 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
     async nameGuardian(pid) {
       await put(lock, { ...own, guardian: { pid, start: startTimeOf(pid) ?? "" } });
     },
+    async announce(where) {
+      await put(join(folder, "stack.json"), where, 0o600);
+    },
     async release() {
+      await rm(join(folder, "stack.json"), { force: true });
       await rm(ephemeral ? folder : lock, { recursive: true, force: true });
     },
   };
@@ -103,8 +109,8 @@ async function readLock(file: string): Promise<z.infer<typeof Lock> | undefined>
   }
 }
 
-async function put(file: string, value: object): Promise<void> {
-  await writeFile(`${file}.new`, JSON.stringify(value));
+async function put(file: string, value: object, mode = 0o666): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(value), { mode });
   await rename(`${file}.new`, file);
 }
 

@@ -125,6 +125,7 @@ async function startServices(
       options.log("the guardian process is gone: a kill -9 of this stack would now leave processes behind");
   });
   const { gatewayUrl } = state;
+  await dataDir.announce({ apiUrl: gatewayUrl, dbUrl: state.dbUrl });
   return {
     dataDir: dataDir.path,
     urls: {
