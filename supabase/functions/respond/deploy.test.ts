@@ -3,103 +3,47 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findDeno } from "../../../packages/stack/src/functions/discover.ts";
+import {
+  type ManagementApi,
+  PROJECT_REF,
+  startManagementApi,
+} from "../../../tests/helpers/management-api.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const uploaded = new Map<string, string>();
-let metadata: Record<string, unknown> = {};
+let management: ManagementApi;
 let folder = "";
 
-/** Takes a deployment as the management API does. */
-const management = createServer(async (incoming, outgoing) => {
-  const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk as Buffer);
-  if (incoming.method === "POST") {
-    const form = await new Response(Buffer.concat(chunks), {
-      headers: { "content-type": incoming.headers["content-type"] ?? "" },
-    }).formData();
-    for (const [name, part] of form) {
-      if (name === "metadata") {
-        metadata = JSON.parse(typeof part === "string" ? part : await part.text()) as typeof metadata;
-      } else if (typeof part !== "string") uploaded.set(part.name, await part.text());
-    }
-  }
-  const answer = {
-    id: "1",
-    slug: "respond",
-    name: "respond",
-    status: "ACTIVE",
-    version: 1,
-    created_at: 1,
-    updated_at: 1,
-  };
-  outgoing.writeHead(incoming.method === "POST" ? 201 : 200, { "content-type": "application/json" });
-  outgoing.end(JSON.stringify(incoming.method === "POST" ? answer : []));
-});
-
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "deploy-respond-"));
-  const project = join(folder, "project");
-  await mkdir(join(project, "supabase"), { recursive: true });
-  await mkdir(join(project, "packages/agent-runtime"), { recursive: true });
-  for (const path of [
-    "supabase/functions",
-    "supabase/config.toml",
-    "supabase/templates",
-    "packages/agent-runtime/src",
-  ]) {
-    await cp(join(root, path), join(project, path), { recursive: true });
-  }
-  await once(management.listen(0, "127.0.0.1"), "listening");
-  const url = `http://127.0.0.1:${(management.address() as AddressInfo).port}`;
-  const profile = join(folder, "profile.yaml");
-  await writeFile(
-    profile,
-    `name: local\napi_url: ${url}\ndashboard_url: ${url}\nproject_host: example.test\n`,
-  );
-  const ref = "a".repeat(20);
-  const cli = spawn(
-    join(root, "node_modules/.bin/supabase"),
-    ["functions", "deploy", "respond", "--use-api", "--yes", "--project-ref", ref, "--profile", profile],
-    {
-      cwd: project,
-      env: {
-        ...process.env,
-        HOME: folder,
-        SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}`,
-        DO_NOT_TRACK: "1",
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  let output = "";
-  for (const stream of [cli.stdout, cli.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk));
-  const [code] = (await once(cli, "close")) as [number];
-  assert.equal(code, 0, output);
+  management = await startManagementApi(["packages/agent-runtime/src"]);
+  folder = await mkdtemp(join(tmpdir(), "deployed-respond-"));
+  await management.supabase("functions", "deploy", "respond", "--use-api", `--remote=${PROJECT_REF}`);
 });
 
 after(async () => {
-  management.closeAllConnections();
-  management.close();
+  await management.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
+const uploaded = () => management.functions.get("respond") ?? assert.fail("nothing was uploaded");
+
 describe("a deployment of respond", () => {
   it("lets the function judge its calls itself", () => {
+    const { metadata } = uploaded();
     assert.equal(metadata.entrypoint_path, "supabase/functions/respond/index.ts");
     assert.equal(metadata.verify_jwt, false);
   });
 
   it("uploads what it imports, and neither tests nor their helpers", () => {
-    const names = [...uploaded.keys()];
+    const names = [...uploaded().files.keys()];
     assert.ok(
       names.some((name) => name.endsWith("engines/model/providers.ts")),
       names.join("\n"),
@@ -113,18 +57,13 @@ describe("a deployment of respond", () => {
   it("uploads a function that loads all it needs: signed, it takes the call and claims", {
     timeout: 30_000,
   }, async () => {
-    const deployed = join(folder, "deployed");
-    for (const [name, text] of uploaded) {
-      const file = join(deployed, name);
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, text);
-    }
+    await management.unpack("respond", folder);
     // The root's own names workspaces, which are not deployed.
     const { dependencies } = JSON.parse(
       await readFile(join(root, "packages/agent-runtime/package.json"), "utf8"),
     );
-    await writeFile(join(deployed, "package.json"), JSON.stringify({ type: "module", dependencies }));
-    await symlink(join(root, "node_modules"), join(deployed, "node_modules"), "dir");
+    await writeFile(join(folder, "package.json"), JSON.stringify({ type: "module", dependencies }));
+    await symlink(join(root, "node_modules"), join(folder, "node_modules"), "dir");
     const claimed = Promise.withResolvers<string>();
     const database = createServer((request, response) => {
       claimed.resolve(`${request.url} ${request.headers.apikey}`);
@@ -139,7 +78,7 @@ describe("a deployment of respond", () => {
         ...["--config", "supabase/functions/respond/deno.json", "supabase/functions/respond/index.ts"],
       ],
       {
-        cwd: deployed,
+        cwd: folder,
         env: {
           SUPABASE_URL: `http://127.0.0.1:${(database.address() as AddressInfo).port}`,
           SUPABASE_SECRET_KEYS: '{"default":"sb_secret_x"}',
