@@ -5,7 +5,7 @@
  * Inside the repository the source is used as it is; nothing here needs the build.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { buildSync } from "esbuild";
@@ -20,7 +20,14 @@ const compilerOptions = [
   "--ignoreConfig",
   ...["--target", TARGET, "--lib", `${TARGET},dom,dom.iterable`, "--types", ""],
   ...["--module", "esnext", "--moduleResolution", "bundler", "--allowImportingTsExtensions"],
-  ...["--strict", "--skipLibCheck", "--declaration", "--emitDeclarationOnly", "--noEmitOnError", "--stripInternal"],
+  ...[
+    "--strict",
+    "--skipLibCheck",
+    "--declaration",
+    "--emitDeclarationOnly",
+    "--noEmitOnError",
+    "--stripInternal",
+  ],
 ];
 
 /**
@@ -58,11 +65,10 @@ function bundle(format: "esm" | "cjs", out: string): void {
 
 function declare(out: string): void {
   const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
-  const { status, stdout } = spawnSync(
-    process.execPath,
-    [tsc, ...compilerOptions, "--outDir", out, entry],
-    { cwd: here, encoding: "utf8" },
-  );
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...compilerOptions, "--outDir", out, entry], {
+    cwd: here,
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(`tsc failed:\n${stdout}`);
   const reached = pointToOutput(out, "index.d.ts");
   for (const file of globSync("**/*.d.ts", { cwd: out })) if (!reached.has(file)) rmSync(join(out, file));
