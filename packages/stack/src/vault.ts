@@ -17,7 +17,10 @@ export interface RespondTarget {
  * Takes a connection URL of the role `postgres`. Throws when the database refuses.
  */
 export async function putWebhookTarget(dbUrl: string, target: WebhookTarget): Promise<void> {
-  await call(dbUrl, "select private.connect_controller($1, $2)", [target.controllerUrl, target.webhookSecret]);
+  await call(dbUrl, "select private.connect_controller($1, $2)", [
+    target.controllerUrl,
+    target.webhookSecret,
+  ]);
 }
 
 /** As putWebhookTarget, for the calls of the function `respond`. */
