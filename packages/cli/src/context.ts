@@ -74,6 +74,6 @@ export class Context {
 
   /** Where the command speaks to, for the explanation of a failure. */
   get place(): Place {
-    return { url: this.#project?.url, local: this.#project?.local };
+    return { url: this.#project?.url, local: this.#project?.local, token: Boolean(this.env.LAUNCHPAD_TOKEN) };
   }
 }

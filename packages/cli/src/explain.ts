@@ -17,6 +17,8 @@ export interface Place {
   url?: string | undefined;
   /** The local stack: then "is it running?" is the first question. */
   local?: boolean | undefined;
+  /** The login is LAUNCHPAD_TOKEN. */
+  token?: boolean | undefined;
 }
 
 const SIGN_IN = "sign in with `launchpad login`";
@@ -72,7 +74,9 @@ function remoteSentence(outcome: Outcome, error: RemoteError, place: Place): str
   const said = sentence(error.message);
   switch (outcome) {
     case "unauthenticated":
-      return `The login is not valid here, or has expired; ${SIGN_IN}.`;
+      return place.token
+        ? "The token in LAUNCHPAD_TOKEN is not valid here, or has expired; set another one."
+        : `The login is not valid here, or has expired; ${SIGN_IN}.`;
     case "unreachable":
       return unreachable(place, error.message);
     case "limited":
@@ -168,7 +172,8 @@ function networkReason(error: unknown): string | undefined {
     }
     if (each.name === "TimeoutError") return "no answer in time";
   }
-  return error instanceof TypeError && error.message === "fetch failed" ? "the request failed" : undefined;
+  if (!(error instanceof TypeError) || error.message !== "fetch failed") return undefined;
+  return error.cause instanceof Error ? error.cause.message : "the request failed";
 }
 
 function isRemote(error: unknown): error is RemoteError {

@@ -68,7 +68,10 @@ function tell({ out }: Context) {
     const told = `${status} ${text}`;
     if (told === last) return;
     last = told;
-    out.note(`${tone(out.errPaint, status)}${text ? `  ${oneLine(text)}` : ""}`);
+    const plainChange = / → /.test(text); // "QUEUED → DEPLOYING" says it all
+    out.note(
+      plainChange ? oneLine(text) : `${tone(out.errPaint, status)}${text ? `  ${oneLine(text)}` : ""}`,
+    );
   };
   return {
     event: (phase: string | null, message: string) => line(phase ?? "", message),

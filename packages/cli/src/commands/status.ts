@@ -43,8 +43,9 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       ? ` (generation ${report.generation}, the cluster is at ${report.observedGeneration ?? 0})`
       : "";
   const troubles = report.conditions.filter(
-    ({ type, status }) =>
-      (type === "Available" && status === "False") || (type === "ReplicaFailure" && status === "True"),
+    ({ type, status, reason }) =>
+      (reason !== "STOPPED" && type === "Available" && status === "False") ||
+      (type === "ReplicaFailure" && status === "True"),
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");
   const told = new Set([report.message]);

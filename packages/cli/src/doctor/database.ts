@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { codeOf } from "../errors.ts";
@@ -165,18 +166,16 @@ async function checkWay(client: Client, way: Way): Promise<Finding> {
   return judgeAnswer(way, `${(url ?? "").replace(/\/+$/, "")}${path}`, answer);
 }
 
+/** Queues the call and finds it again by a reason of its own, before the worker can take it. */
 async function queue(client: Client, { urlName, secretName, path }: Way): Promise<string | undefined> {
+  const reason = `doctor ${randomUUID()}`;
   await client.query("begin");
   try {
-    await client.query("select private.post_signed($1, $2, $3, $4)", [
-      urlName,
-      secretName,
-      path,
-      { reason: "doctor" },
-    ]);
+    await client.query("select private.post_signed($1, $2, $3, $4)", [urlName, secretName, path, { reason }]);
     const [queued] = await rows<{ id: string }>(
       client,
-      "select id from net.http_request_queue where xmin = pg_current_xact_id()::xid order by id desc limit 1",
+      "select id from net.http_request_queue where position($1 in convert_from(body, 'UTF8')) > 0",
+      [reason],
     );
     await client.query("commit");
     return queued?.id;

@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { CliError } from "../errors.ts";
 import { type Finding, finding } from "./check.ts";
 
@@ -11,8 +12,8 @@ export interface Migration {
 const FILE = /^(\d{14})_(.+)\.sql$/;
 
 /**
- * The migrations that a project should have: of a folder that is named, of the clone around the working directory, else those
- * that this program was built with.
+ * The migrations that a project should have: of a folder that is named, of the clone around the working directory or
+ * of this program, else those that it was built with.
  * @throws CliError when the named folder has none
  */
 export async function knownMigrations(folder: string | undefined, from: string): Promise<Migration[]> {
@@ -28,6 +29,8 @@ export async function knownMigrations(folder: string | undefined, from: string):
     if (found.some(({ name }) => name === "foundation")) return found; // another project's folder is not meant
     if (dirname(at) === at) break;
   }
+  const ofSource = await inFolder(fileURLToPath(new URL("../../../../supabase/migrations", import.meta.url)));
+  if (ofSource.length > 0) return ofSource;
   const builtIn = await readFile(new URL("./migrations.json", import.meta.url), "utf8").catch(() => "[]");
   return JSON.parse(builtIn) as Migration[];
 }

@@ -30,6 +30,7 @@ export async function readDefinition(file: string): Promise<Definition> {
 export async function parseDefinition(text: string, name: string): Promise<Definition> {
   const { LineCounter, parseDocument } = await import("yaml");
   const json = /\.json$/i.test(name) || /^\s*\{/.test(text);
+  if (json) refuseJson(text, name); // its own words, and nothing that only YAML forgives
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -38,24 +39,14 @@ export async function parseDefinition(text: string, name: string): Promise<Defin
   });
   const problem = document.errors[0];
   if (problem) {
-    const line = problem.linePos?.[0].line;
-    const why = problem.message.split(/ at line |\n/)[0]?.replace(/[:.]$/, "");
-    throw wrong(
-      line === undefined ? name : `${name}:${line}`,
-      `is not valid ${json ? "JSON" : "YAML"}: ${why}`,
-    );
+    const why = problem.message.split(/ at line |\n/)[0]?.replace(/[:.]$/, "") ?? "";
+    throw wrong(placeOf(name, problem.linePos?.[0].line), `is not valid ${json ? "JSON" : "YAML"}: ${why}`);
   }
   let value: unknown;
   try {
-    value = json ? JSON.parse(text) : document.toJS();
+    value = document.toJS();
   } catch (error) {
-    // What YAML forgives JSON does not: a comma too many, comments; or aliases without end.
-    const message = error instanceof Error ? error.message : String(error);
-    const line = /\(line (\d+) /.exec(message)?.[1];
-    throw wrong(
-      line ? `${name}:${line}` : name,
-      `is not valid ${json ? "JSON" : "YAML"}: ${message.replace(/ in JSON at .*/, "")}`,
-    );
+    throw wrong(name, `cannot be read: ${messageOf(error)}`); // aliases without end
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw wrong(name, "does not describe an agent: it must be an object with fields such as agentName");
@@ -67,6 +58,22 @@ export async function parseDefinition(text: string, name: string): Promise<Defin
     },
   };
 }
+
+function refuseJson(text: string, name: string): void {
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    const message = messageOf(error);
+    const position = /position (\d+)/.exec(message)?.[1];
+    const line = position === undefined ? undefined : text.slice(0, Number(position)).split("\n").length;
+    const why = message.split(/ in JSON at |, \.*"| at position /)[0];
+    throw wrong(placeOf(name, line), `is not valid JSON: ${why || "it ends too early"}`);
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const placeOf = (name: string, line: number | undefined): string =>
+  line === undefined ? name : `${name}:${line}`;
 
 const wrong = (place: string, why: string) =>
   new CliError("invalid", `${place} ${why}.`, { code: "BAD_FILE" });
@@ -123,11 +130,15 @@ function startOf(node: unknown): number | undefined {
  */
 export function withLocations(error: CliError, definition: Definition): CliError {
   if (error.outcome !== "invalid" || !error.details) return error;
+  const lineOfField = (field: string) => Number(definition.locate(field)?.split(":").at(-1) ?? 0);
+  const fields = Object.keys(error.details).sort((a, b) => lineOfField(a) - lineOfField(b));
+  const details = Object.fromEntries(fields.map((field) => [field, error.details?.[field]]));
   const locations: Record<string, string> = {};
-  for (const field of Object.keys(error.details)) {
+  for (const field of fields) {
     const place = definition.locate(field);
     if (place !== undefined) locations[field] = place;
   }
-  const { code, details, requestId, cause } = error;
-  return new CliError("invalid", error.message, { code, details, locations, requestId, cause });
+  const { code, requestId, cause } = error;
+  const message = `The definition has ${fields.length === 1 ? "a wrong field" : `${fields.length} wrong fields`}.`;
+  return new CliError("invalid", message, { code, details, locations, requestId, cause });
 }
