@@ -1,20 +1,30 @@
+import type { Quota } from "../../contract.ts";
 import type { Workload } from "../cluster.ts";
-import { KubeError, type KubeObject, type ManagedFields } from "./api.ts";
+import { type Kind, KubeError, type KubeObject, type ManagedFields } from "./api.ts";
 import { type Inventory, isForbidden } from "./inventory.ts";
 import type { Intent } from "./manifests/context.ts";
-import type { NamespaceManifests } from "./manifests/namespace.ts";
+import { BOUNDS, type NamespaceManifests, quotaOf } from "./manifests/namespace.ts";
 import { type WorkloadManifests, workloadManifests } from "./manifests/workload.ts";
 import { KeyedMutex } from "./mutex.ts";
-import { ANNOTATIONS, FIELD_MANAGER, LABELS } from "./names.ts";
+import { ANNOTATIONS, FIELD_MANAGER, LABELS, namespaceOf } from "./names.ts";
 import type { ClusterView } from "./observe/view.ts";
 import type { ManifestOptions } from "./options.ts";
-import type { May, Writer, WriterOptions } from "./writer.ts";
+import { isUnwatched, type May, type Writer, type WriterOptions } from "./writer.ts";
 
 export interface ApplierOptions extends Pick<WriterOptions, "api" | "clock"> {
   view: Pick<ClusterView, "find" | "objects">;
   writer: Writer;
   inventory: Inventory;
   manifests: ManifestOptions;
+}
+
+export interface ApplyWorkloadOptions {
+  /** The workload was just told by the database, and so is the newest of its user's; true by default. */
+  isNews?: boolean;
+  /** Also over a Deployment of a newer generation. */
+  evenNewer?: boolean;
+  /** Of the Deployment before it is written, for what is not an ordinary apply. */
+  change?: (deployment: KubeObject) => KubeObject;
 }
 
 /** Kinds of an agent that may be wanted at one time and not at another. */
@@ -39,21 +49,18 @@ export class Applier {
   }
 
   /**
-   * @param change of the Deployment before it is written, for what is not an ordinary apply
    * @throws {KubeError} when the server does not take it
    * @throws {OutdatedError} when another controller has the agent
    */
-  async apply(
-    workload: Workload,
-    may: May,
-    change: (deployment: KubeObject) => KubeObject = same,
-  ): Promise<void> {
+  async apply(workload: Workload, may: May, more: ApplyWorkloadOptions = {}): Promise<void> {
     const { writer, manifests: options } = this.#options;
-    const manifests = workloadManifests(workload, options);
+    const { isNews = true, evenNewer = false, change = same } = more;
+    const manifests = workloadManifests(workload, options, isNews ? workload.quota : this.#quota(workload));
     await this.#user(manifests.user, may);
+    await writer.apply(manifests.anchor, may);
     await all([...manifests.before, ...manifests.beside].map((object) => writer.apply(object, may)));
     const deployment = change(await this.#withReplicas(manifests, workload));
-    await writer.apply(deployment, may, { fenced: true, ignore: ignored(manifests) });
+    await writer.apply(deployment, may, { fenced: true, evenNewer, ignore: ignored(manifests) });
     await all(manifests.after.map((object) => writer.apply(object, may)));
     await this.#removeUnwanted(workload.agentId, manifests, may);
   }
@@ -64,16 +71,22 @@ export class Applier {
    */
   differences(intent: Intent): string[] {
     const { writer, inventory, manifests: options } = this.#options;
-    const manifests = workloadManifests(intent, options);
-    const { namespace, bounds } = manifests.user;
-    const namespaceName = namespace.metadata.name;
-    return [namespace, ...bounds, ...manifests.before, ...manifests.beside, ...manifests.after]
-      .filter((object) => {
+    const manifests = workloadManifests(intent, options, this.#quota(intent));
+    const { user, anchor, before, beside, deployment, after } = manifests;
+    const read = inventory.isLoaded(user.namespace.metadata.name);
+    return [
+      ...[user.namespace, ...user.bounds, anchor, ...before, ...beside, ...after]
         // Of what was never read nothing is said.
-        return inventory.isLoaded(namespaceName) || !isImmutableOrUnread(object);
-      })
-      .flatMap((object) => writer.differences(object))
-      .concat(writer.differences(manifests.deployment, ignored(manifests)));
+        .filter((object) => read || !isUnwatched(object.kind as Kind))
+        .flatMap((object) => writer.differences(object)),
+      ...writer.differences(deployment, ignored(manifests)),
+    ];
+  }
+
+  /** What the namespace is bounded by now: the user's other agents may have brought a newer quota than this one's. */
+  #quota({ userId, quota }: Intent): Quota | null {
+    const namespace = namespaceOf(this.#options.manifests.namespacePrefix, userId ?? "");
+    return quotaOf(this.#options.view.find("ResourceQuota", namespace, BOUNDS)) ?? quota;
   }
 
   /**
@@ -155,7 +168,9 @@ export class Applier {
   /** What an earlier generation had and this one has not: an autoscaler, a way in. */
   async #removeUnwanted(agentId: string, manifests: WorkloadManifests, may: May): Promise<void> {
     const wanted = new Set(
-      [...manifests.beside, ...manifests.after].map(({ kind, metadata }) => `${kind}/${metadata.name}`),
+      [manifests.anchor, ...manifests.beside, ...manifests.after].map(
+        ({ kind, metadata }) => `${kind}/${metadata.name}`,
+      ),
     );
     const surplus = this.#options.view
       .objects(agentId)
@@ -182,10 +197,6 @@ export class Applier {
 /** What of the Deployment is the autoscaler's. */
 function ignored({ autoscaled }: WorkloadManifests): string[] {
   return autoscaled ? ["spec.replicas"] : [];
-}
-
-function isImmutableOrUnread({ kind }: KubeObject): boolean {
-  return kind === "Secret" || kind === "ConfigMap" || kind === "ServiceAccount" || kind === "LimitRange";
 }
 
 function ownsReplicas(fields: readonly ManagedFields[] = []): boolean {

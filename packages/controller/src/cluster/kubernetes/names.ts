@@ -22,6 +22,8 @@ export const ANNOTATIONS = {
   failure: `${PREFIX}/failure`,
   /** Of the Deployment: how many replicas were asked for, where an autoscaler decides how many there are. */
   replicas: `${PREFIX}/replicas`,
+  /** Of what bounds a namespace: the quota it was made from. */
+  quota: `${PREFIX}/quota`,
 } as const;
 
 /** The agent's container, and its port. */

@@ -49,7 +49,7 @@ export async function revert(
 
   if (deployment === undefined) {
     // Nothing runs, and nothing shall; but that it failed must be written somewhere.
-    await applier.apply({ ...workload, replicas: 0 }, may, (wanted) => remembered(wanted, 0));
+    await applier.apply({ ...workload, replicas: 0 }, may, { change: (wanted) => remembered(wanted, 0) });
     return;
   }
   const { deployment: wanted } = workloadManifests(workload, options.manifests);

@@ -1,7 +1,14 @@
 import type { Clock } from "../../clock.ts";
 import type { Log } from "../../log.ts";
-import { type ApplyOptions, type Kind, type KubeApi, KubeError, type KubeObject } from "./api.ts";
-import { compare, removals } from "./compare.ts";
+import {
+  type ApplyOptions,
+  type JsonPatch,
+  type Kind,
+  type KubeApi,
+  KubeError,
+  type KubeObject,
+} from "./api.ts";
+import { compare, type Differences, removals } from "./compare.ts";
 import type { Inventory } from "./inventory.ts";
 import { isForbidden, UNWATCHED } from "./inventory.ts";
 import { ANNOTATIONS } from "./names.ts";
@@ -36,7 +43,7 @@ export class Writer {
   readonly #options: WriterOptions;
   /** When the controller's role was bound, by namespace. */
   readonly #granted = new Map<string, number>();
-  /** Additions that came back after they were taken out: an admission plugin's, not somebody's. */
+  /** What differed in the server's own answer, by object. */
   readonly #accepted = new Map<string, string>();
 
   constructor(options: WriterOptions) {
@@ -57,29 +64,38 @@ export class Writer {
   differences(wanted: KubeObject, ignore: readonly string[] = []): string[] {
     const live = this.live(wanted);
     const what = `${wanted.kind} ${wanted.metadata.name}`;
-    if (live === undefined || live.metadata.deletionTimestamp !== undefined) return [`${what} was removed`];
-    const { changed, added } = compare(wanted, live, ignore);
+    if (live === undefined) return [`${what} was removed`];
+    // It is told once it is gone.
+    if (live.metadata.deletionTimestamp !== undefined) return [];
+    const { changed, added } = this.#compare(wanted, live, ignore);
     const by = writerOf(live);
-    const words = changed.map((path) => `${what}: ${path} was changed${by}`);
-    if (this.#accepted.get(keyOf(wanted)) === JSON.stringify(added)) return words;
-    return [...words, ...added.map((one) => `${what}: ${one.words} was added${by}`)];
+    return [
+      ...changed.map((path) => `${what}: ${path} was changed${by}`),
+      ...added.map((one) => `${what}: ${one.words} was added${by}`),
+    ];
   }
 
   /**
    * Makes the object what is wanted; no call when it is already.
-   * @param fenced written only over what is known of it, and never over a newer generation
+   * @param more.fenced written only over what is known of it; never over a newer generation, unless `evenNewer`
    * @throws {KubeError}
    * @throws {OutdatedError} when it may not be written any more
    */
   async apply(
     wanted: KubeObject,
     may: May,
-    more: { ignore?: readonly string[]; fenced?: boolean } = {},
+    more: { ignore?: readonly string[]; fenced?: boolean; evenNewer?: boolean } = {},
   ): Promise<void> {
     const { view, inventory } = this.#options;
     const kind = wanted.kind as Kind;
     const { namespace = "", name } = wanted.metadata;
     const live = this.live(wanted);
+    if (live?.metadata.deletionTimestamp !== undefined) {
+      throw new KubeError(
+        "TERMINATING",
+        `The ${kind} ${name} is being deleted; it is made again once it is gone.`,
+      );
+    }
     if (isUnwatched(kind)) {
       if (live !== undefined && this.differences(wanted).length === 0) return;
       const answer = await this.#retryGrant(namespace, may, () => this.#applyUnwatched(wanted));
@@ -87,20 +103,21 @@ export class Writer {
       return;
     }
     if (live !== undefined) {
-      const { changed, added } = compare(wanted, live, more.ignore);
+      const { changed, added } = this.#compare(wanted, live, more.ignore);
       if (changed.length === 0) {
-        if (added.length > 0) await this.#takeOut(wanted, live, may, more.ignore);
+        if (added.length === 0) return;
+        this.#accept(wanted, await this.#takeOut(wanted, live, may, more.ignore), more.ignore);
         return;
       }
     }
     let known = live;
     for (let race = 1; ; race += 1) {
-      if (more.fenced) refuseNewer(wanted, known);
+      if (more.fenced && !more.evenNewer) refuseNewer(wanted, known);
       const object = more.fenced && known !== undefined ? versioned(wanted, known) : wanted;
       try {
         const answer = await this.#retryGrant(namespace, may, () => this.#force(object));
         view.absorb(answer);
-        await this.#takeOut(wanted, answer, may, more.ignore);
+        this.#accept(wanted, await this.#takeOut(wanted, answer, may, more.ignore), more.ignore);
         return;
       } catch (error) {
         const raced = error instanceof KubeError && error.code === "CONFLICT" && error.conflicts.length === 0;
@@ -181,17 +198,19 @@ export class Writer {
     }
   }
 
-  /** Takes out what was added by hand, once: what comes back is an admission plugin's, and stays. */
+  /**
+   * Takes out what was added by hand.
+   * @returns the object as it is then; undefined when others were faster
+   */
   async #takeOut(
     wanted: KubeObject,
     live: KubeObject,
     may: May,
     ignore: readonly string[] = [],
-  ): Promise<void> {
+  ): Promise<KubeObject | undefined> {
     const { api, view, log } = this.#options;
-    const key = keyOf(wanted);
-    const { added } = compare(wanted, live, ignore);
-    if (added.length === 0 || this.#accepted.get(key) === JSON.stringify(added)) return;
+    const { added } = this.#compare(wanted, live, ignore);
+    if (added.length === 0) return live;
     check(may);
     const { namespace = "", name, resourceVersion } = live.metadata;
     const words = added.map((one) => one.words).join(", ");
@@ -201,22 +220,44 @@ export class Writer {
       name,
       fields: words,
     });
-    let answer: KubeObject;
+    const operations: JsonPatch[] = [
+      { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
+      ...removals(added),
+    ];
     try {
-      answer = await api.patch(wanted.kind as Kind, namespace, name, [
-        { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
-        ...removals(added),
-      ]);
+      const answer = await api.patch(wanted.kind as Kind, namespace, name, operations);
+      view.absorb(answer);
+      return answer;
     } catch (error) {
-      // Another version by now, or a field that cannot go: the next look at it decides anew.
+      // Changed since it was read: the next look at it decides anew.
       if (!(error instanceof KubeError) || (error.code !== "INVALID" && error.code !== "CONFLICT"))
         throw error;
-      log.debug("added fields were not taken out", { kind: wanted.kind, name, error: error.message });
-      return;
+      return undefined;
     }
-    view.absorb(answer);
-    const left = compare(wanted, answer, ignore).added;
-    if (left.length > 0) this.#accepted.set(key, JSON.stringify(left));
+  }
+
+  /** What still differs in the server's own answer is an admission plugin's work: to fight it would never end. */
+  #accept(wanted: KubeObject, answer: KubeObject | undefined, ignore: readonly string[] = []): void {
+    if (answer === undefined) return;
+    const left = compare(wanted, answer, ignore);
+    if (left.changed.length + left.added.length === 0) this.#accepted.delete(keyOf(wanted));
+    else {
+      const { kind, metadata } = wanted;
+      this.#options.log.warn("an object is not as it was applied: an admission plugin changes it", {
+        kind,
+        namespace: metadata.namespace,
+        name: metadata.name,
+        fields: [...left.changed, ...left.added.map(({ words }) => words)].join(", "),
+      });
+      this.#accepted.set(keyOf(wanted), JSON.stringify(left));
+    }
+  }
+
+  /** As {@link compare}, without what was accepted. */
+  #compare(wanted: KubeObject, live: KubeObject, ignore: readonly string[] = []): Differences {
+    const found = compare(wanted, live, ignore);
+    const accepted = this.#accepted.get(keyOf(wanted));
+    return accepted !== undefined && accepted === JSON.stringify(found) ? { changed: [], added: [] } : found;
   }
 }
 

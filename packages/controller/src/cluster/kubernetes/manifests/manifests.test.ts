@@ -8,8 +8,8 @@ import { type WorkloadManifests, workloadManifests } from "./workload.ts";
 
 /** Every object, in the order in which they are made. */
 function all(manifests: WorkloadManifests): KubeObject[] {
-  const { user, before, beside, deployment, after } = manifests;
-  return [user.namespace, ...user.access, ...user.bounds, ...before, ...beside, deployment, ...after];
+  const { user, anchor, before, beside, deployment, after } = manifests;
+  return [user.namespace, ...user.access, ...user.bounds, anchor, ...before, ...beside, deployment, ...after];
 }
 
 function names(manifests: WorkloadManifests): string[] {

@@ -1,7 +1,8 @@
 import { BlockList, isIPv6 } from "node:net";
-import type { Quota } from "../../../contract.ts";
+import { type Quota, quotaSchema } from "../../../contract.ts";
+import { canonical } from "../../../reconcile/template.ts";
 import type { KubeObject } from "../api.ts";
-import { namespaceOf, PORT_NAME, userLabels } from "../names.ts";
+import { ANNOTATIONS, namespaceOf, PORT_NAME, userLabels } from "../names.ts";
 import type { EgressOptions, ManifestOptions } from "../options.ts";
 
 /** A user's namespace and what bounds it; `namespace` comes first, then `access`, then the rest. */
@@ -10,6 +11,18 @@ export interface NamespaceManifests {
   /** Without it the controller may write nothing else there. */
   access: KubeObject[];
   bounds: KubeObject[];
+}
+
+/** The name of the ResourceQuota and the LimitRange. */
+export const BOUNDS = "agents";
+
+/** The quota that a live object was made from; undefined where it does not say, or says nonsense. */
+export function quotaOf(bound: KubeObject | undefined): Quota | undefined {
+  try {
+    return quotaSchema.parse(JSON.parse(bound?.metadata.annotations?.[ANNOTATIONS.quota] ?? ""));
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -24,6 +37,11 @@ export function namespaceManifests(
   const name = namespaceOf(options.namespacePrefix, userId);
   const labels = userLabels(options.installation, userId);
   const meta = (object: string) => ({ name: object, namespace: name, labels });
+  // Which quota it was made from is written down: the agents of a user may bring an older one and a newer one.
+  const bounds = (from: Quota) => ({
+    ...meta(BOUNDS),
+    annotations: { [ANNOTATIONS.quota]: canonical(from) },
+  });
   return {
     namespace: {
       apiVersion: "v1",
@@ -53,7 +71,7 @@ export function namespaceManifests(
             },
           ],
     bounds: [
-      ...(quota === null ? [] : [resourceQuota(meta("agents"), quota), limitRange(meta("agents"), quota)]),
+      ...(quota === null ? [] : [resourceQuota(bounds(quota), quota), limitRange(bounds(quota), quota)]),
       ...networkPolicies(meta, options),
     ],
   };

@@ -1,7 +1,6 @@
 import { agentConfig } from "../../agent-config.ts";
 import type { KubeObject } from "../api.ts";
 import { PORT_NAME, serviceName } from "../names.ts";
-import type { ManifestOptions } from "../options.ts";
 import type { AgentContext } from "./context.ts";
 import { configName, secretName } from "./context.ts";
 
@@ -35,33 +34,26 @@ export function startingParts(context: AgentContext, environment: Record<string,
   ];
 }
 
-/** How the agent is reached, from the cluster and from outside. */
-export function routes(context: AgentContext): KubeObject[] {
-  const { workload, meta, selector, options } = context;
-  const name = serviceName(workload.agentId);
-  const host = `${workload.agentId}.agents.${options.domain.replace(/:\d+$/, "")}`;
-  return [
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: meta(name),
-      spec: {
-        type: "ClusterIP",
-        selector,
-        ports: [{ name: PORT_NAME, port: 80, targetPort: PORT_NAME, protocol: "TCP" }],
-      },
+/** How the agent is reached in the cluster. */
+export function service({ workload, meta, selector }: AgentContext): KubeObject {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: meta(serviceName(workload.agentId)),
+    spec: {
+      type: "ClusterIP",
+      selector,
+      ports: [{ name: PORT_NAME, port: 80, targetPort: PORT_NAME, protocol: "TCP" }],
     },
-    ...outside(context, host, name, options),
-  ];
+  };
 }
 
-function outside(
-  context: AgentContext,
-  host: string,
-  service: string,
-  options: ManifestOptions,
-): KubeObject[] {
-  const metadata = context.meta(context.workload.agentId);
+/** How it is reached from outside, at `<agentId>.agents.<domain>`. */
+export function outside(context: AgentContext): KubeObject[] {
+  const { workload, options } = context;
+  const metadata = context.meta(workload.agentId);
+  const service = serviceName(workload.agentId);
+  const host = `${workload.agentId}.agents.${options.domain.replace(/:\d+$/, "")}`;
   if (options.expose === "ingress") {
     const { ingressClassName, ingressTlsSecret } = options;
     return [

@@ -1,3 +1,4 @@
+import type { Quota } from "../../../contract.ts";
 import type { Workload } from "../../cluster.ts";
 import { handedOn } from "../../processes/environment.ts";
 import type { KubeObject } from "../api.ts";
@@ -5,12 +6,14 @@ import type { ManifestOptions } from "../options.ts";
 import { contextOf, type Intent } from "./context.ts";
 import { deployment } from "./deployment.ts";
 import { type NamespaceManifests, namespaceManifests } from "./namespace.ts";
-import { routes, startingParts } from "./parts.ts";
+import { outside, service, startingParts } from "./parts.ts";
 import { autoscaler, disruptionBudget, scalingOf } from "./scaling.ts";
 
 /** Every object of an agent, in the order in which they are made: nothing runs with a part missing. */
 export interface WorkloadManifests {
   user: NamespaceManifests;
+  /** The first of an agent that is made and the last that goes: while it is there, more may be. */
+  anchor: KubeObject;
   /** Before the pods: identity, secrets, configuration. Immutable ones are made once. */
   before: KubeObject[];
   /** Whatever may come at any time before the pods serve. */
@@ -23,20 +26,23 @@ export interface WorkloadManifests {
 
 /**
  * What should exist for a workload. Pure.
- * @param environment undefined: the Secret holds nothing, for comparisons alone
+ * @param workload without an environment the Secret holds nothing: for comparisons alone
+ * @param quota what bounds the user's namespace, where it is not the workload's
  * @throws {Error} when nobody is known whose agent it is
  */
 export function workloadManifests(
   workload: Intent & Partial<Pick<Workload, "environment">>,
   options: ManifestOptions,
+  quota: Quota | null = workload.quota,
 ): WorkloadManifests {
   const context = contextOf(workload, options);
   const scaling = scalingOf(workload);
   const environment = handedOn(options.providerEnvironment, workload.environment ?? {});
   return {
-    user: namespaceManifests(workload.userId ?? "", workload.quota, options),
+    user: namespaceManifests(workload.userId ?? "", quota, options),
     before: startingParts(context, environment),
-    beside: [...routes(context), disruptionBudget(context)],
+    anchor: service(context),
+    beside: [...outside(context), disruptionBudget(context)],
     deployment: deployment(
       context,
       scaling === undefined

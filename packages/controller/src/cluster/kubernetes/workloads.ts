@@ -1,0 +1,269 @@
+import { errorMessage } from "../../log.ts";
+import type { Failure, ObservedWorkload, Workload } from "../cluster.ts";
+import { isComplete } from "../rollout.ts";
+import { type KubeApi, KubeError } from "./api.ts";
+import { Applier } from "./apply.ts";
+import { Calm } from "./calm.ts";
+import { Inventory } from "./inventory.ts";
+import { configName, contextOf, type Intent, secretName } from "./manifests/context.ts";
+import { KeyedMutex } from "./mutex.ts";
+import { LABELS } from "./names.ts";
+import type { AgentObjects, ClusterView } from "./observe/view.ts";
+import { type ObserveOptions, observeWorkload } from "./observe/workload.ts";
+import type { KubernetesOptions } from "./options.ts";
+import { Remover } from "./remove.ts";
+import { failureOf, revert } from "./revert.ts";
+import { Sweeper } from "./sweep.ts";
+import { OutdatedError, Writer } from "./writer.ts";
+
+/** What of the options the workloads need. */
+export type WorkloadsOptions = Omit<KubernetesOptions, "kubeconfig" | "context" | "podAccess" | "observe">;
+
+/** A version younger than this may be another controller's, whose Deployment is on its way. */
+const YOUNG_MS = 60_000;
+/**
+ * A newer generation in the cluster is another controller's, until the lease has been proved so often since: each apply
+ * that fails is followed by a report to the database. Then somebody wrote the number by hand.
+ */
+const PATIENCE = 3;
+
+/** The workloads of the installation as the controller deals with them: what it applied, and what there is of it. */
+export class Workloads {
+  readonly #options: WorkloadsOptions;
+  readonly #view: ClusterView;
+  readonly #writer: Writer;
+  readonly #inventory: Inventory;
+  readonly #applier: Applier;
+  readonly #remover: Remover;
+  readonly #sweeper: Sweeper;
+  readonly #api: KubeApi;
+  readonly #mutex = new KeyedMutex();
+  /** What this controller has applied, or found to be as it should: nothing secret. */
+  readonly #intents = new Map<string, Intent>();
+  /** Generations that the server will never take as they are. */
+  readonly #refused = new Map<string, { generation: number; failure: Failure }>();
+  /** How often in a row an apply found a newer generation. */
+  readonly #outdated = new Map<string, number>();
+  readonly #calm: Calm;
+  #listener: (agentId: string) => void = () => {};
+  #stopped = false;
+
+  constructor(api: KubeApi, view: ClusterView, options: WorkloadsOptions) {
+    const { clock, log, installation } = options;
+    this.#options = options;
+    this.#api = api;
+    this.#view = view;
+    this.#calm = new Calm(clock, (agentId) => this.#listener(agentId));
+    this.#inventory = new Inventory(api, installation);
+    this.#writer = new Writer({ api, view, inventory: this.#inventory, clock, log });
+    const { writer, inventory } = { writer: this.#writer, inventory: this.#inventory };
+    this.#applier = new Applier({ api, view, clock, writer, inventory, manifests: options });
+    this.#remover = new Remover({ api, view, writer, installation });
+    this.#sweeper = new Sweeper({
+      ...options,
+      view,
+      inventory,
+      writer,
+      remove: (agentId) => this.#remover.remove(agentId, () => !this.#stopped),
+      held: () => [...this.#intents.keys()],
+      changed: (agentId) => this.#listener(agentId),
+    });
+    view.onChange((agentId) => {
+      this.#listener(agentId);
+      this.#sweeper.see(agentId);
+      void this.#tidy(agentId);
+    });
+  }
+
+  /** Begins to compare and to sweep now and then; the view is started by its owner. */
+  start(): void {
+    this.#sweeper.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#sweeper.stop();
+  }
+
+  watch(listener: (agentId: string) => void): void {
+    this.#listener = listener;
+  }
+
+  list(): string[] {
+    return this.#view.agents();
+  }
+
+  /** See {@link Cluster.apply}. What the server will never take is a failure of the generation, told by {@link get}. */
+  async apply(workload: Workload): Promise<void> {
+    const { agentId, generation } = workload;
+    await this.#mutex.run(agentId, async () => {
+      const { environment: _, ...intent } = workload;
+      const before = this.#intents.get(agentId);
+      this.#refused.delete(agentId);
+      try {
+        await this.#applier.apply(workload, this.#may(agentId), {
+          isNews: before === undefined || before.generation < generation,
+          evenNewer: (this.#outdated.get(agentId) ?? 0) >= PATIENCE,
+        });
+        this.#intents.set(agentId, intent);
+        this.#outdated.delete(agentId);
+      } catch (error) {
+        if (error instanceof OutdatedError) {
+          this.#outdated.set(agentId, (this.#outdated.get(agentId) ?? 0) + 1);
+        }
+        this.#refuse(agentId, generation, error);
+      }
+    });
+    // Where nothing had to be written, no watch tells that it is done.
+    this.#listener(agentId);
+  }
+
+  /** See {@link Cluster.revert}. */
+  async revert(workload: Workload, failure: Failure): Promise<void> {
+    const { agentId, generation } = workload;
+    await this.#mutex.run(agentId, async () => {
+      try {
+        await revert(workload, failure, this.#may(agentId), {
+          api: this.#api,
+          applier: this.#applier,
+          view: this.#view,
+          writer: this.#writer,
+          manifests: this.#options,
+        });
+      } catch (error) {
+        this.#refuse(agentId, generation, error, failure);
+      }
+    });
+    this.#listener(agentId);
+  }
+
+  /**
+   * Everything of the agent goes, also when it is only stopped: what is not there needs no guard, no quota and no
+   * secret, and a start makes it again in the time that a pod takes anyway.
+   */
+  async remove(agentId: string): Promise<void> {
+    await this.#mutex.run(agentId, async () => {
+      this.#intents.delete(agentId);
+      this.#refused.delete(agentId);
+      this.#outdated.delete(agentId);
+      this.#calm.forget(agentId);
+      await this.#remover.remove(agentId, this.#may(agentId));
+    });
+    if (this.#view.objects(agentId).all.length === 0) this.#listener(agentId);
+  }
+
+  /**
+   * What there is of the agent. Until this controller has compared it with what is wanted, it has no generation: then it
+   * is applied, which writes nothing where nothing differs.
+   */
+  get(agentId: string, more: ObserveOptions = {}): ObservedWorkload | undefined {
+    const { clock } = this.#options;
+    const objects = this.#view.objects(agentId);
+    const observed = observeWorkload(objects, clock.now(), more);
+    const refused = this.#refused.get(agentId);
+    if (refused !== undefined && refused.generation >= (observed?.generation ?? 0)) {
+      return { ...(observed ?? nothing(agentId, clock.now())), ...refused };
+    }
+    const intent = this.#intents.get(agentId);
+    if (observed === undefined) {
+      if (intent === undefined) return undefined;
+      const { generation, template, replicas: wanted } = intent;
+      const drift = [`Everything of ${agentId} was removed`];
+      return { ...nothing(agentId, clock.now()), generation, template, wanted, drift };
+    }
+    if (failureOf(objects.deployment, observed.generation) !== undefined) return observed;
+    if (intent?.generation !== observed.generation) return { ...observed, generation: 0 };
+    if (observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration")) {
+      this.#sweeper.suspect(objects.namespace?.metadata.name);
+    }
+    const drift = this.#applier.differences(intent);
+    if (drift.length === 0 || !this.#calm.allows(agentId)) return observed;
+    return { ...observed, drift };
+  }
+
+  /** Removes all that the installation has in the cluster. */
+  async removeAll(): Promise<void> {
+    for (const { metadata } of this.#view.namespaces()) {
+      await this.#writer.remove("Namespace", "", metadata.name, () => true, metadata.uid);
+    }
+  }
+
+  #may(agentId: string): () => boolean {
+    return () => !this.#stopped && this.#options.responsible(agentId);
+  }
+
+  /** @throws what may be another time; what never will is remembered as the generation's failure */
+  #refuse(agentId: string, generation: number, error: unknown, known?: Failure): void {
+    const reason = refusalOf(error);
+    if (reason === undefined) throw error;
+    const failure = known ?? { reason, message: errorMessage(error) };
+    this.#options.log.warn("the API server refuses a workload", { agentId, generation, ...failure });
+    this.#refused.set(agentId, { generation, failure });
+  }
+
+  /** Old secrets and configurations go once the rollout is over and no pod is made of them any more. */
+  async #tidy(agentId: string): Promise<void> {
+    const { clock, log } = this.#options;
+    const old = this.#oldVersions(agentId);
+    if (old.length === 0) return;
+    try {
+      await this.#mutex.run(agentId, async () => {
+        for (const { kind, namespace, metadata } of this.#oldVersions(agentId)) {
+          await this.#writer.remove(kind, namespace, metadata.name, this.#may(agentId), metadata.uid);
+        }
+      });
+    } catch (error) {
+      // They are still known, and the next change or resync tries again.
+      log.debug("an old version could not be removed", {
+        agentId,
+        at: clock.now(),
+        error: errorMessage(error),
+      });
+    }
+  }
+
+  #oldVersions(agentId: string) {
+    const intent = this.#intents.get(agentId);
+    if (intent === undefined || intent.userId === null) return [];
+    const context = contextOf(intent, this.#options);
+    const { namespace } = context;
+    const wanted = new Set([configName(context), secretName(context)]);
+    const now = this.#options.clock.now();
+    const old = this.#inventory
+      .all(namespace)
+      .filter(
+        ({ kind, metadata }) =>
+          (kind === "Secret" || kind === "ConfigMap") &&
+          metadata.labels?.[LABELS.agent] === agentId &&
+          !wanted.has(metadata.name) &&
+          now - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS,
+      );
+    if (old.length === 0 || !isSettled(this.#view.objects(agentId), intent, now)) return [];
+    return old.map(({ kind, metadata }) => ({ kind, namespace, metadata }));
+  }
+}
+
+/** The rollout is over: the pods of one replica set alone, and they are ready. */
+function isSettled(objects: AgentObjects, intent: Intent, now: number): boolean {
+  const observed = observeWorkload(objects, now);
+  if (observed === undefined || observed.generation !== intent.generation) return false;
+  const alive = objects.replicaSets.filter(
+    ({ spec, status }) => (spec?.replicas ?? 0) > 0 || (status?.replicas ?? 0) > 0,
+  );
+  return alive.length <= 1 && isComplete(observed.wanted, intent.template, observed.replicas);
+}
+
+/** Why the server will never take the object as it is; undefined where it may, another time. */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof KubeError)) return undefined;
+  if (error.code === "INVALID") return "INVALID_OBJECT";
+  if (error.code === "QUOTA") return "QUOTA_EXCEEDED";
+  // Without a right the operator must help, and then it works; a policy judges the object itself.
+  if (error.code === "FORBIDDEN" && !/ cannot \w+ resource /.test(error.message))
+    return "FORBIDDEN_BY_POLICY";
+  return undefined;
+}
+
+function nothing(agentId: string, now: number): ObservedWorkload {
+  return { agentId, generation: 0, template: "", wanted: 0, replicas: [], progressedAt: now };
+}
