@@ -48,5 +48,5 @@ export async function run(context: Context, [agent]: readonly string[], options:
 /** One log line for people. Further lines of a message are indented. Pure. */
 export function logLine({ timestamp, level, message, source }: LogEntry, { paint }: Look): string {
   const text = printable(message).replace(/\n/g, "\n    ");
-  return `${paint("dim", timestamp)} ${tone(paint, level)}${" ".repeat(Math.max(1, 6 - level.length))}${paint("dim", printable(source))} ${text}\n`;
+  return `${paint("dim", new Date(timestamp).toISOString())} ${tone(paint, level)}${" ".repeat(Math.max(1, 6 - level.length))}${paint("dim", printable(source))} ${text}\n`;
 }

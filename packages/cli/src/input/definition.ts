@@ -127,8 +127,9 @@ function startOf(node: unknown): number | undefined {
  * Adds to a validation error where each wrong field stands.
  * @param error what the API said
  * @param definition what was sent
+ * @param what it is
  */
-export function withLocations(error: CliError, definition: Definition): CliError {
+export function withLocations(error: CliError, definition: Definition, what = "The definition"): CliError {
   if (error.outcome !== "invalid" || !error.details) return error;
   const lineOfField = (field: string) => Number(definition.locate(field)?.split(":").at(-1) ?? 0);
   const fields = Object.keys(error.details).sort((a, b) => lineOfField(a) - lineOfField(b));
@@ -139,6 +140,6 @@ export function withLocations(error: CliError, definition: Definition): CliError
     if (place !== undefined) locations[field] = place;
   }
   const { code, requestId, cause } = error;
-  const message = `The definition has ${fields.length === 1 ? "a wrong field" : `${fields.length} wrong fields`}.`;
+  const message = `${what} has ${fields.length === 1 ? "a wrong field" : `${fields.length} wrong fields`}.`;
   return new CliError("invalid", message, { code, details, locations, requestId, cause });
 }

@@ -113,6 +113,22 @@ export function addAgentCommands(parent: Command, action: Action): void {
     .action(action(() => import("../commands/delete.ts")));
 
   parent
+    .command("export")
+    .description("write an agent to a file: definition, revisions, conversations, files; no secrets")
+    .argument(...AGENT)
+    .option("-o, --output <file>", "where to; - for stdout. Left out: <id>.json, or <id>.tar.gz with files")
+    .option("--no-assets", "leave its files out")
+    .option("--force", "replace the file if it is there")
+    .action(action(() => import("../commands/export.ts")));
+
+  parent
+    .command("import")
+    .description("make a new agent of an exported one")
+    .argument("<file>", "what `export` wrote")
+    .option("--name <name>", "another name")
+    .action(action(() => import("../commands/import.ts")));
+
+  parent
     .command("logs")
     .description("print log lines, oldest first")
     .argument(...AGENT)
