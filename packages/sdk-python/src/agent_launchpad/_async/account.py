@@ -1,0 +1,99 @@
+"""Security, health, system and the caller's own account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from typing_extensions import Unpack
+
+from .. import _operations as op
+from .._call import Call, given, renamed
+from ..models import (
+    AccountDeleted,
+    Health,
+    SecurityEvents,
+    SecurityEventsQuery,
+    SecurityScan,
+    SystemMetrics,
+    UpdateProfileArguments,
+    UserExport,
+    UserProfile,
+)
+
+if TYPE_CHECKING:
+    from .client import AsyncAgentLaunchpadClient
+
+
+class AsyncSecurityApi:
+    """Security events and scans."""
+
+    def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    async def scan(self, agent_id: str, *, idempotency_key: str | None = None) -> SecurityScan:
+        """Scans an agent: posture, known vulnerabilities, the database's controls."""
+        call = op.SCAN_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(SecurityScan, await self._request(call))
+
+    async def events(self, **query: Unpack[SecurityEventsQuery]) -> SecurityEvents:
+        """The caller's security events, newest first."""
+        return cast(SecurityEvents, await self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
+
+    async def check_rls_policies(self) -> dict[str, Any]:
+        """Row-level security of every table, as the catalogue has it."""
+        return cast("dict[str, Any]", await self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
+
+
+class AsyncHealthApi:
+    """The health of every component."""
+
+    def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    async def get(self) -> Health:
+        """The health, measured now. A bad one is an answer, not an error."""
+        return cast(Health, await self._request(op.GET_HEALTH.call()))
+
+    async def supabase(self) -> dict[str, Any]:
+        """What the database itself says of the platform's parts and of the caller's rights."""
+        return cast("dict[str, Any]", await self._request(Call("GET", "/rpc/health_check", rest=True)))
+
+
+class AsyncSystemApi:
+    """The fleet."""
+
+    def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    async def get_metrics(self) -> SystemMetrics:
+        """The figures of the fleet and the capacity of its cluster."""
+        return cast(SystemMetrics, await self._request(op.GET_SYSTEM_METRICS.call()))
+
+
+class AsyncUsersApi:
+    """The caller's account."""
+
+    def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    async def get_profile(self) -> UserProfile:
+        """Account and profile."""
+        return cast(UserProfile, await self._request(op.GET_PROFILE.call()))
+
+    async def update_profile(self, **fields: Unpack[UpdateProfileArguments]) -> UserProfile:
+        """Changes the profile: a field left out stays, None clears one. Permissions can only be narrowed."""
+        body = renamed(fields, op.UPDATE_PROFILE_ARGUMENTS)
+        return cast(UserProfile, await self._request(op.UPDATE_PROFILE.call(body=body)))
+
+    async def export(self) -> UserExport:
+        """Everything that the caller owns; secrets by name only."""
+        return cast(UserExport, await self._request(op.EXPORT_MY_DATA.call()))
+
+    async def delete_account(self, confirm: str) -> AccountDeleted:
+        """Deletes the account and its personal data, for good.
+
+        Args:
+            confirm: the account's e-mail address.
+        """
+        call = op.DELETE_ACCOUNT.call(query={"confirm": confirm})
+        return cast(AccountDeleted, await self._request(call))

@@ -1,0 +1,69 @@
+"""Which rows of a telemetry table are new, and what to ask for after an interruption. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+REMEMBERED_ROWS = 20_000
+REMEMBERED_REPLICAS = 40
+# How much later than younger ones a first line of an unknown replica may be stored.
+OVERLAP = timedelta(minutes=2)
+
+
+class Cursor:
+    """Rows are numbered by `sequence` within their `replica`."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._newest: str | None = None
+
+    def take(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row is new; then it is remembered."""
+        key = (row["replica"], row["sequence"])
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > REMEMBERED_ROWS:
+            self._seen.popitem(last=False)
+        replica, sequence = key
+        self._last[replica] = max(sequence, self._last.get(replica, sequence))
+        self._last.move_to_end(replica)
+        if len(self._last) > REMEMBERED_REPLICAS:
+            self._last.popitem(last=False)
+        if self._newest is None or moment(row["timestamp"]) > moment(self._newest):
+            self._newest = row["timestamp"]
+        return True
+
+    def start(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Remembers rows that were there before."""
+        for row in rows:
+            self.take(row)
+
+    def missed(self) -> str | None:
+        """PostgREST's `or` for the rows after those known; None: every row is unknown."""
+        if self._newest is None:
+            return None
+        since = (moment(self._newest) - OVERLAP).isoformat()
+        known = [f"and(replica.eq.{quoted(name)},sequence.gt.{last})" for name, last in self._last.items()]
+        names = ",".join(quoted(name) for name in self._last)
+        return f"({','.join(known)},and(replica.not.in.({names}),timestamp.gte.{quoted(since)}))"
+
+
+def moment(text: str) -> datetime:
+    """A time as Postgres or Realtime writes it; Python 3.10 reads fractions of three or six digits only."""
+    text = text.replace("Z", "+00:00").replace(" ", "T")
+    head, dot, tail = text.partition(".")
+    if not dot:
+        return datetime.fromisoformat(text)
+    digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
+    return datetime.fromisoformat(f"{head}.{digits[:6].ljust(6, '0')}{tail[len(digits) :]}")
+
+
+def quoted(value: str) -> str:
+    """A value as PostgREST takes it whatever is in it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

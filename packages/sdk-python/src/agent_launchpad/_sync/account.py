@@ -1,0 +1,101 @@
+# Generated from _async/account.py by tools/generate.py: do not edit.
+
+"""Security, health, system and the caller's own account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from typing_extensions import Unpack
+
+from .. import _operations as op
+from .._call import Call, given, renamed
+from ..models import (
+    AccountDeleted,
+    Health,
+    SecurityEvents,
+    SecurityEventsQuery,
+    SecurityScan,
+    SystemMetrics,
+    UpdateProfileArguments,
+    UserExport,
+    UserProfile,
+)
+
+if TYPE_CHECKING:
+    from .client import AgentLaunchpadClient
+
+
+class SecurityApi:
+    """Security events and scans."""
+
+    def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    def scan(self, agent_id: str, *, idempotency_key: str | None = None) -> SecurityScan:
+        """Scans an agent: posture, known vulnerabilities, the database's controls."""
+        call = op.SCAN_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(SecurityScan, self._request(call))
+
+    def events(self, **query: Unpack[SecurityEventsQuery]) -> SecurityEvents:
+        """The caller's security events, newest first."""
+        return cast(SecurityEvents, self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
+
+    def check_rls_policies(self) -> dict[str, Any]:
+        """Row-level security of every table, as the catalogue has it."""
+        return cast("dict[str, Any]", self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
+
+
+class HealthApi:
+    """The health of every component."""
+
+    def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    def get(self) -> Health:
+        """The health, measured now. A bad one is an answer, not an error."""
+        return cast(Health, self._request(op.GET_HEALTH.call()))
+
+    def supabase(self) -> dict[str, Any]:
+        """What the database itself says of the platform's parts and of the caller's rights."""
+        return cast("dict[str, Any]", self._request(Call("GET", "/rpc/health_check", rest=True)))
+
+
+class SystemApi:
+    """The fleet."""
+
+    def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    def get_metrics(self) -> SystemMetrics:
+        """The figures of the fleet and the capacity of its cluster."""
+        return cast(SystemMetrics, self._request(op.GET_SYSTEM_METRICS.call()))
+
+
+class UsersApi:
+    """The caller's account."""
+
+    def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._request = client.transport.request
+
+    def get_profile(self) -> UserProfile:
+        """Account and profile."""
+        return cast(UserProfile, self._request(op.GET_PROFILE.call()))
+
+    def update_profile(self, **fields: Unpack[UpdateProfileArguments]) -> UserProfile:
+        """Changes the profile: a field left out stays, None clears one. Permissions can only be narrowed."""
+        body = renamed(fields, op.UPDATE_PROFILE_ARGUMENTS)
+        return cast(UserProfile, self._request(op.UPDATE_PROFILE.call(body=body)))
+
+    def export(self) -> UserExport:
+        """Everything that the caller owns; secrets by name only."""
+        return cast(UserExport, self._request(op.EXPORT_MY_DATA.call()))
+
+    def delete_account(self, confirm: str) -> AccountDeleted:
+        """Deletes the account and its personal data, for good.
+
+        Args:
+            confirm: the account's e-mail address.
+        """
+        call = op.DELETE_ACCOUNT.call(query={"confirm": confirm})
+        return cast(AccountDeleted, self._request(call))

@@ -1,0 +1,292 @@
+# Generated from _async/agents.py by tools/generate.py: do not edit.
+
+"""Agents: launch, read, change, watch, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from typing_extensions import Unpack
+
+from .. import _operations as op
+from .._call import Call, given, renamed, segment
+from .._waiting import outcome, wanted_statuses
+from ..errors import LaunchpadTimeoutError, NotFoundError
+from ..models import (
+    Agent,
+    AgentBundle,
+    AgentList,
+    AgentLogs,
+    AgentMetrics,
+    AgentMetricsQuery,
+    AgentStatus,
+    AgentStatusReport,
+    AgentSummary,
+    DeletedAgent,
+    DeployedAgent,
+    ImportedAgent,
+    InitiatedChange,
+    LaunchAgentArguments,
+    LaunchAgentRequest,
+    LaunchedAgent,
+    ListAgentsQuery,
+    LogLevel,
+    PageQuery,
+    RestartedAgent,
+    Revision,
+    RevisionList,
+    RolledBackAgent,
+    ScaledAgent,
+    ScalingPolicy,
+    StoppedAgents,
+    UpdateAgentArguments,
+    UpdateAgentRequest,
+    UpdatedAgent,
+)
+from ..rows import AgentLog
+from ._platform import now, sleep
+from .subscriptions import log_lines
+
+if TYPE_CHECKING:
+    from .client import AgentLaunchpadClient
+
+PAGE = 100
+
+
+class AgentsApi:
+    """The caller's agents."""
+
+    def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._client = client
+        self._request = client.transport.request
+
+    @overload
+    def create(self, definition: LaunchAgentRequest, /, *, idempotency_key: str | None = None) -> LaunchedAgent: ...
+    @overload
+    def create(
+        self, /, *, idempotency_key: str | None = None, **fields: Unpack[LaunchAgentArguments]
+    ) -> LaunchedAgent: ...
+    def create(
+        self,
+        definition: LaunchAgentRequest | None = None,
+        /,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> LaunchedAgent:
+        """Creates an agent and deploys it; answers at once with QUEUED.
+
+        Args:
+            definition: the body as the API takes it, in place of keyword arguments.
+            idempotency_key: the same key again answers what the first call answered. Left out: one is made.
+            fields: the agent, such as `agent_name`, `character`, `resources`, `environment`.
+        """
+        body = {**(definition or {}), **renamed(fields, op.LAUNCH_AGENT_ARGUMENTS)}
+        call = op.LAUNCH_AGENT.call(body=body, idempotency_key=idempotency_key)
+        return cast(LaunchedAgent, self._request(call))
+
+    def list(self, **query: Unpack[ListAgentsQuery]) -> AgentList:
+        """One page of agents, newest first. `iterate` gives all."""
+        return cast(AgentList, self._request(op.LIST_AGENTS.call(query=given(**query))))
+
+    def iterate(self, *, status: AgentStatus | None = None, platform: str | None = None) -> Iterator[AgentSummary]:
+        """Every agent, newest first, page by page; each once, also where others come meanwhile."""
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            query = given(limit=PAGE, offset=offset, status=status, platform=platform)
+            page = cast(AgentList, self._request(op.LIST_AGENTS.call(query=query)))
+            for agent in page["agents"]:
+                if agent["agentId"] not in seen:
+                    seen.add(agent["agentId"])
+                    yield agent
+            if len(page["agents"]) < PAGE:
+                return
+            offset += PAGE
+
+    def get(self, agent_id: str) -> Agent:
+        """The agent's definition and state; its secrets by name only."""
+        return cast(Agent, self._request(op.GET_AGENT.call(agent_id)))
+
+    def get_status(self, agent_id: str) -> AgentStatusReport:
+        """The agent's phase, address and health."""
+        return cast(AgentStatusReport, self._request(op.GET_AGENT_STATUS.call(agent_id)))
+
+    @overload
+    def update(self, agent_id: str, changes: UpdateAgentRequest, /) -> UpdatedAgent: ...
+    @overload
+    def update(self, agent_id: str, /, **fields: Unpack[UpdateAgentArguments]) -> UpdatedAgent: ...
+    def update(self, agent_id: str, changes: UpdateAgentRequest | None = None, /, **fields: Any) -> UpdatedAgent:
+        """Changes an agent: a field left out stays, None clears one; objects are merged part by part."""
+        body = {**(changes or {}), **renamed(fields, op.UPDATE_AGENT_ARGUMENTS)}
+        return cast(UpdatedAgent, self._request(op.UPDATE_AGENT.call(agent_id, body=body)))
+
+    def delete(self, agent_id: str) -> DeletedAgent:
+        """Deletes an agent. Repeated while it is being deleted, it answers the same."""
+        return cast(DeletedAgent, self._request(op.DELETE_AGENT.call(agent_id)))
+
+    def deploy(self, agent_id: str, *, idempotency_key: str | None = None) -> DeployedAgent:
+        """Deploys a definition, or again after STOPPED or FAILED."""
+        call = op.DEPLOY_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(DeployedAgent, self._request(call))
+
+    def scale(
+        self,
+        agent_id: str,
+        replicas: int,
+        *,
+        scaling_policy: ScalingPolicy | None = None,
+        idempotency_key: str | None = None,
+    ) -> ScaledAgent:
+        """Sets the number of replicas and, where given, the scaling policy."""
+        body = given(replicas=replicas, scaling_policy=scaling_policy)
+        call = op.SCALE_AGENT.call(agent_id, body=body, idempotency_key=idempotency_key)
+        return cast(ScaledAgent, self._request(call))
+
+    def restart(self, agent_id: str, *, idempotency_key: str | None = None) -> RestartedAgent:
+        """Replaces every replica, without a gap."""
+        call = op.RESTART_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(RestartedAgent, self._request(call))
+
+    def stop(self, agent_id: str, *, idempotency_key: str | None = None) -> InitiatedChange:
+        """Stops every replica; `start` starts them again."""
+        call = op.STOP_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(InitiatedChange, self._request(call))
+
+    def stop_all(self, *, idempotency_key: str | None = None) -> StoppedAgents:
+        """Stops every agent of the caller: the kill switch."""
+        call = op.STOP_ALL_AGENTS.call(idempotency_key=idempotency_key)
+        return cast(StoppedAgents, self._request(call))
+
+    def start(self, agent_id: str, *, idempotency_key: str | None = None) -> InitiatedChange:
+        """Starts a stopped agent."""
+        call = op.START_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(InitiatedChange, self._request(call))
+
+    def rollback(
+        self, agent_id: str, revision: int | None = None, *, idempotency_key: str | None = None
+    ) -> RolledBackAgent:
+        """Runs an earlier revision again, as a new one. Left out: the one before the present."""
+        body = given(revision=revision)
+        call = op.ROLLBACK_AGENT.call(agent_id, body=body, idempotency_key=idempotency_key)
+        return cast(RolledBackAgent, self._request(call))
+
+    def revisions(self, agent_id: str, **query: Unpack[PageQuery]) -> RevisionList:
+        """One page of what the agent ran with, newest first."""
+        call = op.LIST_AGENT_REVISIONS.call(agent_id, query=given(**query))
+        return cast(RevisionList, self._request(call))
+
+    def iterate_revisions(self, agent_id: str) -> Iterator[Revision]:
+        """Every revision, newest first, page by page."""
+        offset, last = 0, None
+        while True:
+            page = self.revisions(agent_id, limit=PAGE, offset=offset)
+            for revision in page["revisions"]:
+                # A revision that came meanwhile pushes the page back: what was given is not given again.
+                if last is None or revision["revision"] < last:
+                    last = revision["revision"]
+                    yield revision
+            if len(page["revisions"]) < PAGE:
+                return
+            offset += PAGE
+
+    def export(self, agent_id: str) -> AgentBundle:
+        """The agent as one document: definition, revisions, conversations; secrets by name only."""
+        return cast(AgentBundle, self._request(op.EXPORT_AGENT.call(agent_id)))
+
+    def import_bundle(self, bundle: AgentBundle, *, idempotency_key: str | None = None) -> ImportedAgent:
+        """Makes a new agent, not deployed, of what `export` gave."""
+        call = op.IMPORT_AGENT.call(body=bundle, idempotency_key=idempotency_key)
+        return cast(ImportedAgent, self._request(call))
+
+    def get_metrics(self, agent_id: str, **query: Unpack[AgentMetricsQuery]) -> AgentMetrics:
+        """The newest figures over all replicas; with `range` or `resolution` also what was."""
+        call = op.GET_AGENT_METRICS.call(agent_id, query=given(**query))
+        return cast(AgentMetrics, self._request(call))
+
+    def get_logs(
+        self,
+        agent_id: str,
+        *,
+        lines: int | None = None,
+        since: str | None = None,
+        level: LogLevel | None = None,
+        text: str | None = None,
+    ) -> AgentLogs:
+        """The newest log lines, oldest first.
+
+        Args:
+            agent_id: the agent.
+            lines: how many (1 to 1000; 100 where left out).
+            since: only of this last span of time, such as `1h`.
+            level: only of this level.
+            text: only lines whose message has this text.
+        """
+        query = given(lines=lines, since=since, level=level, text=text)
+        return cast(AgentLogs, self._request(op.GET_AGENT_LOGS.call(agent_id, query=query)))
+
+    def tail_logs(
+        self, agent_id: str, *, lines: int = 100, level: LogLevel | None = None, text: str | None = None
+    ) -> Iterator[AgentLog]:
+        """The newest `lines` lines and then each new one, for as long as it is asked for and the agent is there.
+
+        Args:
+            agent_id: the agent.
+            lines: how many of those there are.
+            level: only of this level.
+            text: only lines whose message has this text, in any case.
+        """
+        with closing(log_lines(self._client, agent_id, lines)) as all_lines:
+            for line in all_lines:
+                if level is not None and line["level"] != level:
+                    continue
+                if text is None or text.lower() in line["message"].lower():
+                    yield line
+
+    def wait_until(
+        self,
+        agent_id: str,
+        until: AgentStatus | Collection[AgentStatus] | Callable[[AgentStatusReport], bool] = "DEPLOYED",
+        *,
+        timeout: float = 300.0,
+    ) -> AgentStatusReport | None:
+        """Waits until the agent has a status, or until a report satisfies a function.
+
+        Reads the agent's row, which is not counted as the API's requests are, and asks for a report at the end.
+
+        Args:
+            agent_id: the agent.
+            until: a status, several, or a function of a report. `DELETED`: until it is gone.
+            timeout: seconds.
+
+        Returns:
+            The report; None where the agent is gone and `DELETED` was waited for.
+
+        Raises:
+            LaunchpadTimeoutError: not in time.
+            AgentLaunchpadError: `DEPLOYMENT_FAILED` with the reason; `AGENT_NOT_FOUND`.
+        """
+        end = now() + timeout
+        pause = 0.1
+        statuses = None if callable(until) else wanted_statuses(until)
+        query = {"id": f"eq.{agent_id}", "select": "status"}
+        segment(agent_id, "agentId")
+        while True:
+            report: AgentStatusReport | None = None
+            rows = self._request(Call("GET", "/agents", query=query, rest=True))
+            status = rows[0]["status"].upper() if rows else "DELETED"
+            try:
+                if rows and (statuses is None or status in statuses or status == "FAILED"):
+                    report = self.get_status(agent_id)
+            except NotFoundError:
+                status = "DELETED"
+            if outcome(agent_id, status, report, until):
+                return report
+            if now() + pause > end:
+                message = f"Agent {agent_id} is {status}, not what was waited for, after {timeout:g} seconds"
+                raise LaunchpadTimeoutError(message, code="TIMEOUT", details={"status": status})
+            sleep(pause)
+            # A function asks the API for each report, and its limit is twenty requests a minute.
+            pause = min(pause * 1.5, 1.0 if statuses is not None else 4.0)

@@ -1,0 +1,87 @@
+# Generated from _async/client.py by tools/generate.py: do not edit.
+
+"""The client."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import httpx
+
+from .._call import RateLimit, api_address
+from ._platform import SupabaseClient, check_client
+from .account import HealthApi, SecurityApi, SystemApi, UsersApi
+from .agents import AgentsApi
+from .conversations import MessagesApi, SwarmsApi
+from .subscriptions import Subscribing, Subscriptions
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class AgentLaunchpadClient(Subscribing):
+    """A synchronous client of Agent Launchpad, acting as the user who is signed in at `supabase_client`.
+
+    Use it as a context manager, or call `close` at the end.
+    """
+
+    def __init__(
+        self,
+        supabase_client: SupabaseClient,
+        base_url: str | None = None,
+        *,
+        timeout: float = 30.0,
+        max_retries: int = 3,
+        max_retry_wait: float = 65.0,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        """Makes a client; nothing is sent yet.
+
+        Args:
+            supabase_client: its user is the caller, its key goes along.
+            base_url: where `/api` is, such as `https://api.example.com`. Left out: the project's functions.
+            timeout: seconds that one attempt of a call may take.
+            max_retries: how often a call that may be repeated is repeated.
+            max_retry_wait: the longest wait before a repeat; a server that asks for more is not waited for.
+            http_client: another httpx client, for proxies or certificates; it is not closed here.
+        """
+        check_client(supabase_client)
+        self.transport = Transport(
+            supabase_client,
+            api_url=api_address(base_url, str(supabase_client.supabase_url)),
+            timeout=timeout,
+            max_retries=max_retries,
+            max_retry_wait=max_retry_wait,
+            http_client=http_client,
+        )
+        self.subscriptions = Subscriptions(self.transport)
+        self.agents = AgentsApi(self)
+        self.security = SecurityApi(self)
+        self.health = HealthApi(self)
+        self.system = SystemApi(self)
+        self.users = UsersApi(self)
+        self.swarms = SwarmsApi(self)
+        self.messages = MessagesApi(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends every subscription and closes the connections."""
+        self.subscriptions.close()
+        self.transport.close()
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the API said about the caller's limit in its last answer."""
+        return self.transport.rate_limit

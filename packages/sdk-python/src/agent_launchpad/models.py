@@ -1,0 +1,1215 @@
+"""Requests and responses of the API, as dictionaries with known keys.
+
+Generated from docs/openapi.json by tools/generate.py: do not edit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypeAlias, TypedDict
+
+
+class AccountDeleted(TypedDict):
+    user_id: str
+    """The caller's id."""
+    status: Literal["DELETED"]
+    message: str
+    agents_deleted: int
+    audit_log_preserved: bool
+    timestamp: str
+
+
+AgentId: TypeAlias = str
+"""Opaque id of an agent, a DNS label."""
+
+AgentStatus: TypeAlias = Literal[
+    "QUEUED",
+    "DEPLOYING",
+    "DEPLOYED",
+    "SCALING",
+    "UPDATING",
+    "RESTARTING",
+    "STOPPING",
+    "STOPPED",
+    "FAILED",
+    "DELETING",
+    "DELETED",
+    "IDLE",
+    "THINKING",
+    "RESPONDING",
+    "ERROR",
+]
+"""A lifecycle phase, or the activity of an agent."""
+
+
+class AgentResources(TypedDict):
+    memory: str
+    cpu: str
+    replicas: int
+
+
+class Agent(TypedDict):
+    agentId: AgentId
+    name: str
+    description: str | None
+    status: AgentStatus
+    user_id: str
+    """The caller's id."""
+    url: str | None
+    """Where the agent answers; null until it has an address."""
+    role: str | None
+    avatar: str | None
+    framework: str
+    model: str | None
+    system_prompt: str | None
+    settings: dict[str, Any]
+    character: dict[str, Any] | None
+    plugins: list[str]
+    platforms: list[str]
+    resources: AgentResources
+    scaling_policy: dict[str, Any] | None
+    supabase_config: dict[str, Any] | None
+    environment: list[str]
+    """Names of the secrets."""
+    generation: int | None
+    revision: int | None
+    createdAt: str
+    updatedAt: str
+    deployedAt: str | None
+
+
+class Character(TypedDict):
+    """An elizaOS character; at most 64 KiB."""
+
+    name: NotRequired[str | None]
+    bio: NotRequired[str | list[str] | None]
+    """One text, or several."""
+    personality: NotRequired[str | None]
+    system: NotRequired[str | None]
+    """The system prompt."""
+    adjectives: NotRequired[list[str] | None]
+    topics: NotRequired[list[str] | None]
+
+
+class AgentDefinitionSupabaseConfigRealTime(TypedDict):
+    enabled: NotRequired[bool | None]
+    channels: NotRequired[list[str] | None]
+
+
+class AgentDefinitionSupabaseConfigStorage(TypedDict):
+    bucket: NotRequired[str | None]
+    public_access: NotRequired[bool | None]
+
+
+class AgentDefinitionSupabaseConfig(TypedDict):
+    project_ref: NotRequired[str | None]
+    real_time: NotRequired[AgentDefinitionSupabaseConfigRealTime | None]
+    storage: NotRequired[AgentDefinitionSupabaseConfigStorage | None]
+
+
+class ScalingPolicy(TypedDict):
+    min_replicas: NotRequired[int | None]
+    max_replicas: NotRequired[int | None]
+    target_cpu: NotRequired[int | None]
+    """Percent of the CPU request to aim for."""
+
+
+class ModelSettings(TypedDict):
+    temperature: NotRequired[float | None]
+    max_tokens: NotRequired[int | None]
+    presence_penalty: NotRequired[float | None]
+    frequency_penalty: NotRequired[float | None]
+    top_p: NotRequired[float | None]
+    stop: NotRequired[list[str] | None]
+
+
+class ResourceChanges(TypedDict):
+    memory: NotRequired[str | None]
+    cpu: NotRequired[str | None]
+    replicas: NotRequired[int | None]
+
+
+class AgentDefinition(TypedDict):
+    agentName: str
+    """What people call the agent."""
+    description: NotRequired[str | None]
+    role: NotRequired[str | None]
+    """Title of the agent."""
+    avatar: NotRequired[str | None]
+    character: NotRequired[Character | None]
+    plugins: NotRequired[list[str] | None]
+    platforms: NotRequired[list[str] | None]
+    supabase_config: NotRequired[AgentDefinitionSupabaseConfig | None]
+    scaling_policy: NotRequired[ScalingPolicy | None]
+    framework: NotRequired[str | None]
+    """AI provider."""
+    model: NotRequired[str | None]
+    """Left out: the provider's default."""
+    system_prompt: NotRequired[str | None]
+    settings: NotRequired[ModelSettings | None]
+    resources: NotRequired[ResourceChanges | None]
+
+
+class AgentBundleRevision(TypedDict):
+    revision: int
+    reason: NotRequired[str | None]
+    createdAt: str
+    definition: AgentDefinition
+
+
+class AgentBundleConversationMessage(TypedDict):
+    role: Literal["user", "assistant", "system", "tool"]
+    content: str
+    createdAt: str
+
+
+class AgentBundleConversation(TypedDict):
+    conversationId: NotRequired[str | None]
+    messages: list[AgentBundleConversationMessage]
+
+
+class AgentBundleAsset(TypedDict):
+    bucket: str
+    path: str
+    """Below the agent's folder."""
+    size: NotRequired[float | None]
+    contentType: NotRequired[str | None]
+    updatedAt: NotRequired[str | None]
+
+
+class AgentBundle(TypedDict):
+    format: Literal["agent-launchpad/agent"]
+    version: Literal[1]
+    exportedAt: NotRequired[str | None]
+    agentId: NotRequired[str | None]
+    """Which agent it was."""
+    definition: AgentDefinition
+    secrets: NotRequired[list[str] | None]
+    """Names of the secrets; the values are in no bundle."""
+    revisions: NotRequired[list[AgentBundleRevision] | None]
+    conversations: NotRequired[list[AgentBundleConversation] | None]
+    assets: NotRequired[list[AgentBundleAsset] | None]
+    """Files in Storage; their bytes are not part of the document."""
+    omitted: NotRequired[dict[str, int] | None]
+    """How many of the oldest did not fit, by kind."""
+
+
+class AgentSummary(TypedDict):
+    agentId: AgentId
+    name: str
+    status: AgentStatus
+    user_id: str
+    """The caller's id."""
+    platforms: list[str]
+    supabase_integration: bool
+    createdAt: str
+    url: str | None
+    """Where the agent answers; null until it has an address."""
+
+
+class AgentList(TypedDict):
+    agents: list[AgentSummary]
+    total: int
+    limit: int
+    offset: int
+    user_id: str
+    """The caller's id."""
+
+
+LogLevel: TypeAlias = Literal["INFO", "WARN", "ERROR", "DEBUG"]
+
+
+class LogEntry(TypedDict):
+    id: str
+    timestamp: str
+    level: LogLevel
+    message: str
+    source: str
+    metadata: dict[str, Any]
+
+
+class AgentLogsSearch(TypedDict):
+    """How far a search for `text` looked."""
+
+    scanned: int
+    complete: bool
+
+
+class AgentLogs(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    logs: list[LogEntry]
+    totalLines: int
+    truncated: bool
+    real_time_available: bool
+    search: NotRequired[AgentLogsSearch]
+    """How far a search for `text` looked."""
+
+
+class AgentMetricsMetricsCpu(TypedDict):
+    """Cores."""
+
+    usage: float | None
+    limit: float | None
+    percentage: float | None
+
+
+class AgentMetricsMetricsMemory(TypedDict):
+    """Bytes."""
+
+    usage: float | None
+    limit: float | None
+    percentage: float | None
+
+
+class AgentMetricsMetricsNetwork(TypedDict):
+    bytesIn: float | None
+    bytesOut: float | None
+
+
+class AgentMetricsMetricsRequests(TypedDict):
+    total: int
+    success: int
+    errors: int
+    rate: float
+
+
+class AgentMetricsMetricsSupabase(TypedDict):
+    database_connections: float | None
+    real_time_subscriptions: float | None
+    rls_queries_per_minute: float | None
+    auth_requests_per_hour: float | None
+
+
+class AgentMetricsMetrics(TypedDict):
+    cpu: AgentMetricsMetricsCpu
+    """Cores."""
+    memory: AgentMetricsMetricsMemory
+    """Bytes."""
+    network: AgentMetricsMetricsNetwork
+    requests: AgentMetricsMetricsRequests
+    supabase: AgentMetricsMetricsSupabase
+
+
+class MetricsPointCpu(TypedDict):
+    usage: float | None
+    max: float | None
+    limit: float | None
+
+
+class MetricsPointMemory(TypedDict):
+    usage: float | None
+    max: float | None
+    limit: float | None
+
+
+class MetricsPointNetwork(TypedDict):
+    bytesIn: float | None
+    bytesOut: float | None
+
+
+class MetricsPointRequests(TypedDict):
+    total: int
+    success: int
+    errors: int
+
+
+class MetricsPoint(TypedDict):
+    timestamp: str
+    replicas: int
+    samples: int
+    cpu: MetricsPointCpu
+    memory: MetricsPointMemory
+    network: MetricsPointNetwork
+    requests: MetricsPointRequests
+    responseTimeMs: float | None
+
+
+class AgentMetricsHistory(TypedDict):
+    """Where the query asked for it: oldest first."""
+
+    resolution: Literal["minute", "hour"]
+    points: list[MetricsPoint]
+
+
+class AgentMetrics(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    replicas: int
+    """Replicas that reported within two minutes."""
+    metrics: AgentMetricsMetrics
+    timestamp: str
+    history: NotRequired[AgentMetricsHistory]
+    """Where the query asked for it: oldest first."""
+
+
+class AgentStatusReportCondition(TypedDict):
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: NotRequired[str | None]
+    message: NotRequired[str | None]
+    lastTransitionTime: NotRequired[str | None]
+
+
+HealthState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "UNKNOWN"]
+
+
+class AgentStatusReportHealthKubernetes(TypedDict):
+    status: HealthState
+    replicas: int
+    readyReplicas: int
+    targetReplicas: int
+
+
+class AgentStatusReportHealthApplication(TypedDict):
+    status: HealthState
+    uptime: str | None
+    responseTime: str | None
+
+
+class AgentStatusReportHealthSupabase(TypedDict):
+    connection: HealthState
+    real_time_active: bool
+    rls_policies: Literal["ACTIVE", "INACTIVE"]
+
+
+class AgentStatusReportHealth(TypedDict):
+    overall: HealthState
+    kubernetes: AgentStatusReportHealthKubernetes
+    application: AgentStatusReportHealthApplication
+    supabase: AgentStatusReportHealthSupabase
+
+
+class AgentStatusReportSupabaseConfigTables(TypedDict):
+    conversations: str
+    metrics: str
+    logs: str
+
+
+class AgentStatusReportSupabaseConfig(TypedDict):
+    project_ref: str | None
+    tables: AgentStatusReportSupabaseConfigTables
+
+
+class AgentStatusReport(TypedDict):
+    agentId: AgentId
+    name: str
+    status: AgentStatus
+    activity: Literal["idle", "thinking", "responding", "error"]
+    user_id: str
+    """The caller's id."""
+    url: str | None
+    """Where the agent answers; null until it has an address."""
+    reason: str | None
+    """Why the phase is what it is, in one word."""
+    message: str | None
+    """The same, in a sentence a person can act on."""
+    conditions: list[AgentStatusReportCondition]
+    generation: int | None
+    """What is wanted; null where never deployed."""
+    observedGeneration: int | None
+    """Up to which generation the cluster has followed."""
+    revision: int | None
+    health: AgentStatusReportHealth
+    supabase_config: AgentStatusReportSupabaseConfig
+    deployedAt: str | None
+    lastUpdated: str
+
+
+ComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
+
+
+class DeletedAgentSupabaseCleanup(TypedDict):
+    data_retention_policy: str
+    personal_data_removal: str
+    audit_log_preserved: bool
+
+
+class DeletedAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    message: str
+    supabase_cleanup: DeletedAgentSupabaseCleanup
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    timestamp: str
+
+
+class DeployedAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    generation: int
+    """Grows with every change of what is wanted."""
+    revision: int
+    """Which configuration is wanted."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    message: str
+    estimatedDeployTime: str
+    timestamp: str
+
+
+class EmptyRequest(TypedDict):
+    pass
+
+
+class SupabaseDetails(TypedDict):
+    rls_applied: bool
+    """Whether the database answered with row-level security on."""
+    user_isolation: Literal["active", "compromised", "unknown"]
+
+
+class ErrorEnvelopeError(TypedDict):
+    code: Literal[
+        "INVALID_JWT_TOKEN",
+        "INSUFFICIENT_PERMISSIONS",
+        "AGENT_NOT_FOUND",
+        "RLS_ACCESS_DENIED",
+        "SUPABASE_CONNECTION_ERROR",
+        "VALIDATION_ERROR",
+        "DEPLOYMENT_FAILED",
+        "RESOURCE_LIMIT_EXCEEDED",
+        "SECURITY_SCAN_FAILED",
+        "REAL_TIME_SUBSCRIPTION_FAILED",
+        "RATE_LIMIT_EXCEEDED",
+        "AGENT_LIMIT_REACHED",
+        "INVALID_FRAMEWORK",
+        "INVALID_MODEL",
+        "PERMISSION_DENIED",
+        "IDEMPOTENCY_CONFLICT",
+        "CONFLICT",
+        "NOT_FOUND",
+        "METHOD_NOT_ALLOWED",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "PAYLOAD_TOO_LARGE",
+        "INTERNAL_ERROR",
+    ]
+    message: str
+    timestamp: str
+    requestId: str
+    user_id: str | None
+    """The caller; null where no token was verified."""
+    supabase_details: SupabaseDetails
+    details: NotRequired[dict[str, Any]]
+    """Field → problem for VALIDATION_ERROR; facts of the limit for 429."""
+
+
+class ErrorEnvelope(TypedDict):
+    error: ErrorEnvelopeError
+
+
+class HealthComponentsSupabaseDatabase(TypedDict):
+    status: ComponentState
+    responseTime: str
+    connections: int
+    rls_active: bool
+
+
+class HealthComponentsSupabaseAuth(TypedDict):
+    status: ComponentState
+    active_sessions: int
+    jwt_valid: bool
+
+
+class HealthComponentsSupabaseRealtime(TypedDict):
+    status: ComponentState
+    active_connections: int | None
+    subscriptions: int | None
+
+
+class HealthComponentsSupabaseStorage(TypedDict):
+    status: ComponentState
+    buckets: int
+    total_size: str
+
+
+class HealthComponentsSupabaseEdgeFunctions(TypedDict):
+    status: ComponentState
+
+
+class HealthComponentsSupabase(TypedDict):
+    status: Literal["HEALTHY", "DEGRADED"]
+    database: HealthComponentsSupabaseDatabase
+    auth: HealthComponentsSupabaseAuth
+    realtime: HealthComponentsSupabaseRealtime
+    storage: HealthComponentsSupabaseStorage
+    edge_functions: HealthComponentsSupabaseEdgeFunctions
+
+
+class HealthComponentsKubernetes(TypedDict):
+    status: ComponentState
+    nodes: int
+    pods: int
+    message: str | None
+    user_agents: int
+
+
+class HealthComponentsContainerRegistry(TypedDict):
+    status: ComponentState
+    available: bool | None
+    last_scan: str | None
+
+
+class HealthComponents(TypedDict):
+    supabase: HealthComponentsSupabase
+    kubernetes: HealthComponentsKubernetes
+    container_registry: HealthComponentsContainerRegistry
+
+
+class Health(TypedDict):
+    status: Literal["HEALTHY", "DEGRADED"]
+    """DEGRADED when any component is degraded or away."""
+    timestamp: str
+    version: str
+    user_id: str
+    """The caller's id."""
+    components: HealthComponents
+    user_permissions: list[str]
+    """The permissions in force."""
+
+
+class ImportedAgent(TypedDict):
+    agentId: AgentId
+    name: str
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    createdAt: str
+    revisions: int
+    skippedRevisions: list[int]
+    """Left out, because this project lacks their framework or model."""
+    conversations: int
+    messages: int
+    missingSecrets: list[str]
+    """Names of the secrets that are to be set."""
+    missingAssets: int
+    """Files of the bundle that are to be uploaded."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+
+
+class InitiatedChange(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    generation: int
+    """Grows with every change of what is wanted."""
+    revision: int
+    """Which configuration is wanted."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    message: str
+    timestamp: str
+
+
+class SupabaseConfigRealTime(TypedDict):
+    enabled: NotRequired[bool | None]
+    channels: NotRequired[list[str] | None]
+
+
+class SupabaseConfigStorage(TypedDict):
+    bucket: NotRequired[str | None]
+    public_access: NotRequired[bool | None]
+
+
+class SupabaseConfig(TypedDict):
+    project_ref: NotRequired[str | None]
+    database_url: NotRequired[str | None]
+    """Kept in Vault and never shown again."""
+    real_time: NotRequired[SupabaseConfigRealTime | None]
+    storage: NotRequired[SupabaseConfigStorage | None]
+
+
+class Resources(TypedDict):
+    memory: NotRequired[str | None]
+    cpu: NotRequired[str | None]
+    replicas: NotRequired[int | None]
+
+
+class LaunchAgentRequest(TypedDict):
+    agentName: str
+    """What people call the agent."""
+    description: NotRequired[str | None]
+    role: NotRequired[str | None]
+    """Title of the agent."""
+    avatar: NotRequired[str | None]
+    character: NotRequired[Character | None]
+    plugins: NotRequired[list[str] | None]
+    platforms: NotRequired[list[str] | None]
+    environment: NotRequired[dict[str, str | None] | None]
+    supabase_config: NotRequired[SupabaseConfig | None]
+    scaling_policy: NotRequired[ScalingPolicy | None]
+    framework: NotRequired[str | None]
+    """AI provider."""
+    model: NotRequired[str | None]
+    """Left out: the provider's default."""
+    system_prompt: NotRequired[str | None]
+    settings: NotRequired[ModelSettings | None]
+    resources: NotRequired[Resources | None]
+
+
+class LaunchedAgentSupabaseIntegration(TypedDict):
+    tables_created: bool
+    rls_policies_applied: bool
+    real_time_enabled: bool
+
+
+class LaunchedAgent(TypedDict):
+    agentId: AgentId
+    status: AgentStatus
+    user_id: str
+    """The caller's id."""
+    createdAt: str
+    estimatedDeployTime: str
+    supabase_integration: LaunchedAgentSupabaseIntegration
+
+
+class RestartedAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    generation: int
+    """Grows with every change of what is wanted."""
+    revision: int
+    """Which configuration is wanted."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    message: str
+    supabase_event_logged: bool
+    real_time_notification_sent: bool
+    timestamp: str
+
+
+class Revision(TypedDict):
+    revision: int
+    reason: str
+    createdBy: str
+    """`user:<id>`, or `system`."""
+    createdAt: str
+    current: bool | None
+    """Whether this is what is wanted now."""
+    spec: dict[str, Any]
+    """The whole configuration; secrets by name and version only."""
+
+
+class RevisionList(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    revisions: list[Revision]
+    total: int
+    limit: int
+    offset: int
+
+
+class RollbackAgentRequest(TypedDict):
+    revision: NotRequired[int | None]
+
+
+class RolledBackAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    generation: int
+    """Grows with every change of what is wanted."""
+    revision: int
+    """Which configuration is wanted."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    rolledBackTo: int
+    message: str
+    timestamp: str
+
+
+class ScaleAgentRequest(TypedDict):
+    replicas: int
+    scaling_policy: NotRequired[ScalingPolicy | None]
+
+
+class ScaledAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    generation: int
+    """Grows with every change of what is wanted."""
+    revision: int
+    """Which configuration is wanted."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    currentReplicas: int
+    targetReplicas: int
+    scaling_event_logged: bool
+    updatedAt: str
+
+
+Severity: TypeAlias = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
+
+
+class SecurityEventAutomatedResponse(TypedDict):
+    action_taken: str
+    duration: str
+
+
+class SecurityEvent(TypedDict):
+    id: str
+    event_type: str
+    severity: Severity
+    user_id: str
+    """The caller's id."""
+    agent_id: str | None
+    """As the request named it."""
+    message: str
+    timestamp: str
+    ip_address: str | None
+    user_agent: str | None
+    details: dict[str, Any]
+    """`count` and `last_at` where repeats were counted together."""
+    automated_response: SecurityEventAutomatedResponse | None
+    """What was done about it, such as TEMPORARY_LOCKOUT."""
+
+
+class SecurityEvents(TypedDict):
+    events: list[SecurityEvent]
+    total: int
+    """How many match, counted up to 10000."""
+    user_id: str
+    """The caller's id."""
+
+
+class SecurityFinding(TypedDict):
+    check: str
+    """Name of the check, or id of the advisory."""
+    source: Literal["posture", "npm", "trivy"]
+    severity: Severity
+    title: str
+    recommendation: str
+    location: NotRequired[str]
+    package: NotRequired[str]
+    version: NotRequired[str]
+    url: NotRequired[str | None]
+
+
+class SecurityScanResultsVulnerabilities(TypedDict):
+    """The findings, counted by severity."""
+
+    critical: int
+    high: int
+    medium: int
+    low: int
+
+
+class SecurityScanResultsSupabaseCompliance(TypedDict):
+    rls_policies_verified: bool
+    data_encryption_enabled: bool
+    """The agent's secrets are stored encrypted (Vault)."""
+    audit_logging_active: bool
+
+
+class SecurityScanResultsSourcesPosture(TypedDict):
+    status: Literal["available", "unavailable"]
+
+
+class SecurityScanResultsSourcesNpmAdvisories(TypedDict):
+    status: Literal["available", "unavailable"]
+    packages: int
+    checked: int
+    checkedAt: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class SecurityScanResultsSourcesContainerImage(TypedDict):
+    status: Literal["available", "unavailable"]
+
+
+class SecurityScanResultsSources(TypedDict):
+    posture: SecurityScanResultsSourcesPosture
+    npm_advisories: SecurityScanResultsSourcesNpmAdvisories
+    container_image: SecurityScanResultsSourcesContainerImage
+
+
+class SecurityScanResults(TypedDict):
+    passed: bool
+    """Nothing critical or high was found, advisories were available, and every control holds."""
+    vulnerabilities: SecurityScanResultsVulnerabilities
+    """The findings, counted by severity."""
+    recommendations: list[str]
+    supabase_compliance: SecurityScanResultsSupabaseCompliance
+    findings: list[SecurityFinding]
+    sources: SecurityScanResultsSources
+
+
+class SecurityScan(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    scanId: str
+    status: Literal["RUNNING", "COMPLETED", "FAILED"]
+    results: SecurityScanResults
+    security_event_logged: bool
+    scannedAt: str
+
+
+class StoppedAgents(TypedDict):
+    user_id: str
+    """The caller's id."""
+    status: Literal["STOPPING"]
+    stopped: int
+    """How many agents this request stops."""
+    agents: list[AgentId]
+    message: str
+    timestamp: str
+
+
+class SystemMetricsSystemDeployments(TypedDict):
+    successful: int
+    failed: int
+    successRate: float | None
+    """Percent; of the last 30 days."""
+
+
+class SystemMetricsSystem(TypedDict):
+    totalAgents: int
+    runningAgents: int
+    failedAgents: int
+    deployments: SystemMetricsSystemDeployments
+
+
+class SystemMetricsResourcesCpu(TypedDict):
+    """Cores."""
+
+    total: float | None
+    used: float | None
+    percentage: float | None
+
+
+class SystemMetricsResourcesMemory(TypedDict):
+    """Bytes."""
+
+    total: float | None
+    used: float | None
+    percentage: float | None
+
+
+class SystemMetricsResourcesStorage(TypedDict):
+    """Bytes."""
+
+    total: float | None
+    used: float | None
+    percentage: float | None
+
+
+class SystemMetricsResources(TypedDict):
+    cpu: SystemMetricsResourcesCpu
+    """Cores."""
+    memory: SystemMetricsResourcesMemory
+    """Bytes."""
+    storage: SystemMetricsResourcesStorage
+    """Bytes."""
+
+
+class SystemMetrics(TypedDict):
+    system: SystemMetricsSystem
+    resources: SystemMetricsResources
+    timestamp: str
+
+
+class UpdateAgentRequest(TypedDict):
+    agentName: NotRequired[str]
+    """What people call the agent."""
+    description: NotRequired[str | None]
+    role: NotRequired[str | None]
+    """Title of the agent."""
+    avatar: NotRequired[str | None]
+    character: NotRequired[Character | None]
+    plugins: NotRequired[list[str] | None]
+    platforms: NotRequired[list[str] | None]
+    environment: NotRequired[dict[str, str | None] | None]
+    supabase_config: NotRequired[SupabaseConfig | None]
+    scaling_policy: NotRequired[ScalingPolicy | None]
+    framework: NotRequired[str | None]
+    """AI provider."""
+    model: NotRequired[str | None]
+    """Left out: the provider's default."""
+    system_prompt: NotRequired[str | None]
+    settings: NotRequired[ModelSettings | None]
+    resources: NotRequired[ResourceChanges | None]
+
+
+class UpdateProfileRequestUserMetadata(TypedDict):
+    full_name: NotRequired[str | None]
+    avatar_url: NotRequired[str | None]
+    permissions: NotRequired[list[str] | None]
+    """Narrows what an operator granted; null ends that."""
+
+
+class UpdateProfileRequestNotificationPreferences(TypedDict):
+    email: NotRequired[bool | None]
+    real_time: NotRequired[bool | None]
+    security_alerts: NotRequired[bool | None]
+
+
+class UpdateProfileRequest(TypedDict):
+    username: NotRequired[str | None]
+    user_metadata: NotRequired[UpdateProfileRequestUserMetadata | None]
+    notification_preferences: NotRequired[UpdateProfileRequestNotificationPreferences | None]
+
+
+class UpdatedAgent(TypedDict):
+    agentId: AgentId
+    user_id: str
+    """The caller's id."""
+    status: AgentStatus
+    changes_applied: dict[str, bool]
+    """For each part of what runs that the request named: whether it changed."""
+    supabase_event_id: str | None
+    """Id in agent_events."""
+    updatedAt: str
+
+
+class UserExportUserUserMetadata(TypedDict):
+    """What the user set; `permissions` are those in force."""
+
+    permissions: list[str]
+
+
+class UserExportUser(TypedDict):
+    id: str
+    """The caller's id."""
+    email: str | None
+    created_at: str
+    last_sign_in_at: str | None
+    app_metadata: dict[str, Any]
+    user_metadata: UserExportUserUserMetadata
+    """What the user set; `permissions` are those in force."""
+    role: str | None
+
+
+class UserExportProfileNotificationPreferences(TypedDict):
+    email: bool
+    real_time: bool
+    security_alerts: bool
+
+
+class UserExportProfile(TypedDict):
+    username: str | None
+    notification_preferences: UserExportProfileNotificationPreferences | None
+    agent_count: int
+    storage_used: str
+
+
+class UserExport(TypedDict):
+    user: UserExportUser
+    profile: UserExportProfile
+    exportedAt: str
+    user_id: str
+    """The caller's id."""
+    tables: dict[str, list[dict[str, Any]]]
+    """The caller's rows of each table, newest 50000 of each."""
+    omitted: dict[str, int]
+    """Rows left out, by table; page them at /rest/v1."""
+    sessions: list[dict[str, Any]]
+    identities: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+
+
+class UserProfileUserUserMetadata(TypedDict):
+    """What the user set; `permissions` are those in force."""
+
+    permissions: list[str]
+
+
+class UserProfileUser(TypedDict):
+    id: str
+    """The caller's id."""
+    email: str | None
+    created_at: str
+    last_sign_in_at: str | None
+    app_metadata: dict[str, Any]
+    user_metadata: UserProfileUserUserMetadata
+    """What the user set; `permissions` are those in force."""
+    role: str | None
+
+
+class UserProfileProfileNotificationPreferences(TypedDict):
+    email: bool
+    real_time: bool
+    security_alerts: bool
+
+
+class UserProfileProfile(TypedDict):
+    username: str | None
+    notification_preferences: UserProfileProfileNotificationPreferences | None
+    agent_count: int
+    storage_used: str
+
+
+class UserProfile(TypedDict):
+    user: UserProfileUser
+    profile: UserProfileProfile
+
+
+class LaunchAgentArguments(TypedDict):
+    """The fields of LaunchAgentRequest as keyword arguments."""
+
+    agent_name: str
+    """What people call the agent."""
+    description: NotRequired[str | None]
+    role: NotRequired[str | None]
+    """Title of the agent."""
+    avatar: NotRequired[str | None]
+    character: NotRequired[Character | None]
+    plugins: NotRequired[list[str] | None]
+    platforms: NotRequired[list[str] | None]
+    environment: NotRequired[dict[str, str | None] | None]
+    supabase_config: NotRequired[SupabaseConfig | None]
+    scaling_policy: NotRequired[ScalingPolicy | None]
+    framework: NotRequired[str | None]
+    """AI provider."""
+    model: NotRequired[str | None]
+    """Left out: the provider's default."""
+    system_prompt: NotRequired[str | None]
+    settings: NotRequired[ModelSettings | None]
+    resources: NotRequired[Resources | None]
+
+
+class UpdateAgentArguments(TypedDict):
+    """The fields of UpdateAgentRequest as keyword arguments."""
+
+    agent_name: NotRequired[str]
+    """What people call the agent."""
+    description: NotRequired[str | None]
+    role: NotRequired[str | None]
+    """Title of the agent."""
+    avatar: NotRequired[str | None]
+    character: NotRequired[Character | None]
+    plugins: NotRequired[list[str] | None]
+    platforms: NotRequired[list[str] | None]
+    environment: NotRequired[dict[str, str | None] | None]
+    supabase_config: NotRequired[SupabaseConfig | None]
+    scaling_policy: NotRequired[ScalingPolicy | None]
+    framework: NotRequired[str | None]
+    """AI provider."""
+    model: NotRequired[str | None]
+    """Left out: the provider's default."""
+    system_prompt: NotRequired[str | None]
+    settings: NotRequired[ModelSettings | None]
+    resources: NotRequired[ResourceChanges | None]
+
+
+class UpdateProfileArguments(TypedDict):
+    """The fields of UpdateProfileRequest as keyword arguments."""
+
+    username: NotRequired[str | None]
+    user_metadata: NotRequired[UpdateProfileRequestUserMetadata | None]
+    notification_preferences: NotRequired[UpdateProfileRequestNotificationPreferences | None]
+
+
+class ListAgentsQuery(TypedDict):
+    """What may be asked of listAgents."""
+
+    limit: NotRequired[int]
+    """Number of results."""
+    offset: NotRequired[int]
+    """How many to skip."""
+    status: NotRequired[
+        Literal[
+            "QUEUED",
+            "DEPLOYING",
+            "DEPLOYED",
+            "SCALING",
+            "UPDATING",
+            "RESTARTING",
+            "STOPPING",
+            "STOPPED",
+            "FAILED",
+            "DELETING",
+            "IDLE",
+            "THINKING",
+            "RESPONDING",
+            "ERROR",
+        ]
+    ]
+    """Filter by status, in any case."""
+    platform: NotRequired[str]
+    """Filter by platform."""
+
+
+class PageQuery(TypedDict):
+    """What may be asked of listAgentRevisions."""
+
+    limit: NotRequired[int]
+    """Number of results."""
+    offset: NotRequired[int]
+    """How many to skip."""
+
+
+class AgentMetricsQuery(TypedDict):
+    """What may be asked of getAgentMetrics."""
+
+    range: NotRequired[str]
+    """Also what was in this last span of time, at most 400d."""
+    resolution: NotRequired[Literal["minute", "hour"]]
+    """Left out: minutes up to 6h, hours beyond. Minutes reach back 1d."""
+
+
+class AgentLogsQuery(TypedDict):
+    """What may be asked of getAgentLogs."""
+
+    lines: NotRequired[int]
+    """Number of log lines."""
+    since: NotRequired[str]
+    """Only lines of this last span of time."""
+    level: NotRequired[Literal["INFO", "WARN", "ERROR", "DEBUG"]]
+    """Filter by log level."""
+    text: NotRequired[str]
+    """Only lines whose message has this text, in any case; of the newest 50000 lines."""
+
+
+class SecurityEventsQuery(TypedDict):
+    """What may be asked of listSecurityEvents."""
+
+    limit: NotRequired[int]
+    """Number of events."""
+    severity: NotRequired[Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]]
+    """Filter by severity, in any case."""
+    event_type: NotRequired[str]
+    """Filter by event type, in any case."""
+    since: NotRequired[str]
+    """Only events since this time."""
+
+
+ApiErrorCode: TypeAlias = Literal[
+    "INVALID_JWT_TOKEN",
+    "INSUFFICIENT_PERMISSIONS",
+    "AGENT_NOT_FOUND",
+    "RLS_ACCESS_DENIED",
+    "SUPABASE_CONNECTION_ERROR",
+    "VALIDATION_ERROR",
+    "DEPLOYMENT_FAILED",
+    "RESOURCE_LIMIT_EXCEEDED",
+    "SECURITY_SCAN_FAILED",
+    "REAL_TIME_SUBSCRIPTION_FAILED",
+    "RATE_LIMIT_EXCEEDED",
+    "AGENT_LIMIT_REACHED",
+    "INVALID_FRAMEWORK",
+    "INVALID_MODEL",
+    "PERMISSION_DENIED",
+    "IDEMPOTENCY_CONFLICT",
+    "CONFLICT",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "PAYLOAD_TOO_LARGE",
+    "INTERNAL_ERROR",
+]

@@ -1,0 +1,176 @@
+"""Rows as `/rest/v1` and Realtime show them, and what a subscription tells."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from typing_extensions import NotRequired, TypedDict
+
+from .errors import AgentLaunchpadError
+from .models import AgentStatus, LogLevel
+
+
+class AgentEvent(TypedDict):
+    """A row of `agent_events`: what happened to an agent. `seq` has no gaps."""
+
+    id: str
+    agent_id: str
+    user_id: str
+    seq: int
+    event_type: str
+    from_phase: str | None
+    to_phase: str | None
+    actor: str
+    generation: int | None
+    revision: int | None
+    message: str
+    details: dict[str, Any]
+    request_id: str | None
+    timestamp: str
+
+
+class AgentLog(TypedDict):
+    """A row of `agent_logs`. `sequence` numbers the lines of a replica."""
+
+    id: str
+    agent_id: str
+    user_id: str
+    timestamp: str
+    level: LogLevel
+    message: str
+    source: str
+    metadata: dict[str, Any]
+    replica: str
+    sequence: int
+
+
+class AgentMetricsSample(TypedDict):
+    """A row of `agent_metrics`: what a replica used. Cores and bytes; None where nobody could measure."""
+
+    id: int
+    agent_id: str
+    user_id: str
+    timestamp: str
+    replica: str
+    sequence: int
+    cpu_usage: float | None
+    cpu_limit: float | None
+    memory_usage: int | None
+    memory_limit: int | None
+    network_in: int | None
+    network_out: int | None
+    requests_total: int | None
+    requests_success: int | None
+    requests_errors: int | None
+    request_rate: float | None
+    response_time_ms: float | None
+
+
+class StatusUpdate(TypedDict):
+    """The status that the agent shows: the present one first, then each change."""
+
+    type: Literal["status"]
+    agentId: str
+    status: AgentStatus
+    timestamp: str
+
+
+class EventUpdate(TypedDict):
+    """Something happened to the agent."""
+
+    type: Literal["event"]
+    agentId: str
+    event: AgentEvent
+
+
+class LogUpdate(TypedDict):
+    """The agent wrote a line."""
+
+    type: Literal["log"]
+    agentId: str
+    log: AgentLog
+
+
+class MetricsUpdate(TypedDict):
+    """A replica was measured."""
+
+    type: Literal["metrics"]
+    agentId: str
+    metrics: AgentMetricsSample
+
+
+class ErrorUpdate(TypedDict):
+    """The subscription is in trouble. Where `final` is true it has ended, else it goes on trying."""
+
+    type: Literal["error"]
+    agentId: str
+    error: AgentLaunchpadError
+    final: bool
+
+
+AgentUpdate: TypeAlias = StatusUpdate | EventUpdate | LogUpdate | MetricsUpdate | ErrorUpdate
+UpdateKind: TypeAlias = Literal["status", "event", "log", "metrics"]
+ReplyMode: TypeAlias = Literal["all", "addressed", "rounds"]
+
+
+class Swarm(TypedDict):
+    """A row of `swarms`: agents that talk with a person and with each other."""
+
+    id: str
+    user_id: str
+    name: str
+    description: str | None
+    reply_mode: ReplyMode
+    max_turns: int
+    created_at: str
+    updated_at: str
+
+
+class SwarmFields(TypedDict):
+    """What may be changed of a swarm."""
+
+    name: NotRequired[str]
+    description: NotRequired[str | None]
+    reply_mode: NotRequired[ReplyMode]
+    max_turns: NotRequired[int]
+
+
+class SwarmMember(TypedDict):
+    """A row of `swarm_agents`."""
+
+    swarm_id: str
+    agent_id: str
+    user_id: str
+    position: int
+    created_at: str
+
+
+class MessageError(TypedDict):
+    """Why an answer failed."""
+
+    code: str
+    message: str
+
+
+class Message(TypedDict):
+    """A row of `messages`."""
+
+    id: str
+    user_id: str
+    swarm_id: str | None
+    conversation_id: str | None
+    to_agent_id: str | None
+    agent_id: str | None
+    sender_kind: Literal["user", "agent"]
+    sender_name: str | None
+    sender_deleted: bool
+    content: str
+    status: Literal["sent", "complete", "error"]
+    error: MessageError | None
+    reply_to: str | None
+    root_id: str | None
+    turn: int
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    created_at: str

@@ -1,0 +1,52 @@
+"""What all tests share: tests for both clients written once, and a report that other programs can read."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+
+Value = TypeVar("Value")
+
+
+async def done(result: Awaitable[Value] | Value) -> Value:
+    """The result of a call of either client."""
+    return await result if inspect.isawaitable(result) else result
+
+
+async def some(items: AsyncIterator[Value] | Iterable[Value], most: int = 1000) -> list[Value]:
+    """The first items of an iterator of either client."""
+    found: list[Value] = []
+    if isinstance(items, AsyncIterator):
+        async for item in items:
+            found.append(item)
+            if len(found) == most:
+                break
+        await cast(Any, items).aclose()
+    else:
+        for item in items:
+            found.append(item)
+            if len(found) == most:
+                break
+        cast(Any, items).close()
+    return found
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Writes each outcome as a line of JSON to the file that LAUNCHPAD_PYTEST_REPORT names."""
+    path = os.environ.get("LAUNCHPAD_PYTEST_REPORT")
+    if path is None or (report.when != "call" and report.passed):
+        return
+    line = {
+        "name": report.nodeid,
+        "outcome": report.outcome,
+        "seconds": report.duration,
+        "text": report.longreprtext,
+    }
+    with Path(path).open("a", encoding="utf8") as file:
+        file.write(json.dumps(line) + "\n")

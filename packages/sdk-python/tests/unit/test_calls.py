@@ -1,0 +1,316 @@
+"""What both clients send, and what they make of the answers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+from typing import Any
+
+import httpx
+import pytest
+from supabase import AsyncClient, Client
+
+from agent_launchpad import (
+    AccessDeniedError,
+    AgentLaunchpadClient,
+    AgentLaunchpadError,
+    AsyncAgentLaunchpadClient,
+    AuthenticationError,
+    ConflictError,
+    InvalidRequestError,
+    LaunchpadTimeoutError,
+    LimitError,
+    NotFoundError,
+    UnavailableError,
+)
+
+from ..conftest import done, some
+from .fakes import KEY, URL, Api, client_of, failure
+
+pytestmark = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("agent_launchpad._async.transport.sleep", pause)
+    monkeypatch.setattr("agent_launchpad._sync.transport.sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def waits(_no_waiting: list[float]) -> list[float]:
+    return _no_waiting
+
+
+async def test_create_sends_the_keyword_arguments_under_the_names_of_the_contract(kind: str) -> None:
+    api = Api(httpx.Response(201, json={"agentId": "agent-1"}))
+    client = client_of(kind, api)
+    agent = await done(
+        client.agents.create(
+            agent_name="my-bot",
+            description=None,
+            scaling_policy={"min_replicas": 1},
+            supabase_config={"project_ref": "ref", "real_time": {"enabled": True}},
+        )
+    )
+    assert agent["agentId"] == "agent-1"
+    [request] = api.requests
+    assert (request.method, str(request.url)) == ("POST", "https://api.example.com/api/agents")
+    assert json.loads(request.content) == {
+        "agentName": "my-bot",
+        "description": None,
+        "scaling_policy": {"min_replicas": 1},
+        "supabase_config": {"project_ref": "ref", "real_time": {"enabled": True}},
+    }
+    assert request.headers["apikey"] == KEY
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["x-client-info"].startswith("agent-launchpad-python/")
+    assert len(request.headers["idempotency-key"]) == 36
+
+
+async def test_a_definition_may_be_given_as_the_contract_has_it(kind: str) -> None:
+    api = Api()
+    await done(client_of(kind, api).agents.create({"agentName": "my-bot"}, idempotency_key="mine"))
+    assert json.loads(api.requests[0].content) == {"agentName": "my-bot"}
+    assert api.requests[0].headers["idempotency-key"] == "mine"
+
+
+async def test_an_unknown_argument_is_named(kind: str) -> None:
+    api = Api()
+    with pytest.raises(TypeError, match=r"'agentname'.*agent_name"):
+        await done(client_of(kind, api).agents.create(agentname="x"))
+    assert api.requests == []
+
+
+CALLS: list[tuple[str, list[Any], dict[str, Any], str, str, Any]] = [
+    ("agents.list", [], {"limit": 5, "status": "DEPLOYED"}, "GET", "/api/agents?limit=5&status=DEPLOYED", None),
+    ("agents.get", ["a/b"], {}, "GET", "/api/agents/a%2Fb", None),
+    ("agents.get_status", ["a"], {}, "GET", "/api/agents/a/status", None),
+    (
+        "agents.update",
+        ["a"],
+        {"agent_name": "b", "role": None},
+        "PUT",
+        "/api/agents/a",
+        {"agentName": "b", "role": None},
+    ),
+    ("agents.delete", ["a"], {}, "DELETE", "/api/agents/a", None),
+    ("agents.deploy", ["a"], {}, "POST", "/api/agents/a/deploy", None),
+    ("agents.scale", ["a", 0], {}, "POST", "/api/agents/a/scale", {"replicas": 0}),
+    ("agents.restart", ["a"], {}, "POST", "/api/agents/a/restart", None),
+    ("agents.stop", ["a"], {}, "POST", "/api/agents/a/stop", None),
+    ("agents.stop_all", [], {}, "POST", "/api/agents/stop-all", None),
+    ("agents.start", ["a"], {}, "POST", "/api/agents/a/start", None),
+    ("agents.rollback", ["a"], {}, "POST", "/api/agents/a/rollback", {}),
+    ("agents.rollback", ["a", 2], {}, "POST", "/api/agents/a/rollback", {"revision": 2}),
+    ("agents.revisions", ["a"], {"offset": 3}, "GET", "/api/agents/a/revisions?offset=3", None),
+    ("agents.export", ["a"], {}, "GET", "/api/agents/a/export", None),
+    ("agents.import_bundle", [{"format": "x"}], {}, "POST", "/api/agents/import", {"format": "x"}),
+    ("agents.get_metrics", ["a"], {"range": "1h"}, "GET", "/api/agents/a/metrics?range=1h", None),
+    ("agents.get_logs", ["a"], {"lines": 5, "text": "é"}, "GET", "/api/agents/a/logs?lines=5&text=%C3%A9", None),
+    ("security.scan", ["a"], {}, "POST", "/api/security/scan/a", None),
+    ("security.events", [], {"severity": "HIGH"}, "GET", "/api/security/events?severity=HIGH", None),
+    ("health.get", [], {}, "GET", "/api/health", None),
+    ("system.get_metrics", [], {}, "GET", "/api/system/metrics", None),
+    ("users.get_profile", [], {}, "GET", "/api/users/profile", None),
+    ("users.update_profile", [], {"username": "a"}, "PUT", "/api/users/profile", {"username": "a"}),
+    ("users.export", [], {}, "GET", "/api/users/export", None),
+    ("users.delete_account", ["a@b.c"], {}, "DELETE", "/api/users/profile?confirm=a%40b.c", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "options", "method", "target", "body"), CALLS, ids=[f"{c[0]}-{c[4]}" for c in CALLS]
+)
+async def test_each_method_makes_its_request(
+    kind: str, name: str, args: list[Any], options: dict[str, Any], method: str, target: str, body: Any
+) -> None:
+    api = Api()
+    group, verb = name.split(".")
+    assert await done(getattr(getattr(client_of(kind, api), group), verb)(*args, **options)) == {}
+    [request] = api.requests
+    assert (request.method, request.url.raw_path.decode()) == (method, target)
+    assert (json.loads(request.content) if request.content else None) == body
+    assert ("idempotency-key" in request.headers) == (method == "POST")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (400, "VALIDATION_ERROR", InvalidRequestError),
+        (401, "INVALID_JWT_TOKEN", AuthenticationError),
+        (403, "AGENT_LIMIT_REACHED", AccessDeniedError),
+        (404, "AGENT_NOT_FOUND", NotFoundError),
+        (409, "CONFLICT", ConflictError),
+        (422, "SECURITY_SCAN_FAILED", InvalidRequestError),
+        (429, "RESOURCE_LIMIT_EXCEEDED", LimitError),
+        (500, "INTERNAL_ERROR", UnavailableError),
+    ],
+)
+async def test_an_error_has_its_class_and_all_its_facts(
+    kind: str, status: int, code: str, error: type[AgentLaunchpadError]
+) -> None:
+    api = Api(failure(code, status, "Sorry", details={"field": "Must be right"}))
+    with pytest.raises(error, match=f"{code}: Sorry \\(req-1\\)") as caught:
+        await done(client_of(kind, api).agents.get("a"))
+    raised = caught.value
+    assert type(raised) is error
+    assert (raised.code, raised.status, raised.request_id, raised.message) == (code, status, "req-1", "Sorry")
+    assert raised.details == {"field": "Must be right"}
+    assert len(api.requests) == 1
+    copied = pickle.loads(pickle.dumps(raised))
+    assert (type(copied), copied.code, copied.details) == (error, code, raised.details)
+
+
+async def test_postgrests_errors_become_ours(kind: str) -> None:
+    body = {"code": "VALIDATION_ERROR", "message": "Wrong", "details": '{"name": "Name is required"}', "hint": None}
+    api = Api(httpx.Response(400, json=body, headers={"x-request-id": "req-2"}))
+    with pytest.raises(InvalidRequestError) as caught:
+        await done(client_of(kind, api).swarms.create(""))
+    assert caught.value.details == {"name": "Name is required"}
+    assert caught.value.request_id == "req-2"
+    assert str(api.requests[0].url) == f"{URL}/rest/v1/swarms"
+    api = Api(httpx.Response(401, json={"code": "PGRST301", "message": "JWSError", "details": None}))
+    with pytest.raises(AuthenticationError) as caught_too:
+        await done(client_of(kind, api).swarms.list())
+    assert caught_too.value.code == "INVALID_JWT_TOKEN"
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(404, text="nothing here")])
+async def test_a_wrong_address_is_said_to_be_one(kind: str, answer: httpx.Response) -> None:
+    with pytest.raises(AgentLaunchpadError) as caught:
+        await done(client_of(kind, Api(answer)).agents.get("a"))
+    assert caught.value.code == "INVALID_RESPONSE"
+    assert "api.example.com" in caught.value.message
+
+
+async def test_a_lost_answer_is_asked_for_again_with_the_same_key(kind: str, waits: list[float]) -> None:
+    api = Api(httpx.ReadError("cut"), httpx.Response(503, text="down"), httpx.Response(201, json={"agentId": "a"}))
+    assert (await done(client_of(kind, api).agents.create(agent_name="x")))["agentId"] == "a"
+    assert len({request.headers["idempotency-key"] for request in api.requests}) == 1
+    assert len(api.requests) == 3
+    assert len(waits) == 2
+    assert waits[0] < waits[1]
+
+
+async def test_what_cannot_be_repeated_is_not(kind: str) -> None:
+    api = Api(httpx.ReadError("cut"), httpx.Response(201, json=[{"id": "1"}]))
+    with pytest.raises(UnavailableError):
+        await done(client_of(kind, api).messages.send("hello", agent_id="a"))
+    assert len(api.requests) == 1
+    # Where the server saw nothing of it, it is.
+    api = Api(httpx.ConnectError("refused"), httpx.Response(201, json=[{"id": "1"}]))
+    assert (await done(client_of(kind, api).messages.send("hello", agent_id="a")))["id"] == "1"
+
+
+async def test_a_rate_limit_is_waited_for_within_bounds(kind: str, waits: list[float]) -> None:
+    limited = failure("RATE_LIMIT_EXCEEDED", 429, retry_after=42)
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "99", "x-ratelimit-reset": "1795311000"}
+    api = Api(limited, httpx.Response(200, json={"agents": []}, headers=headers))
+    client = client_of(kind, api)
+    await done(client.agents.list())
+    assert waits == [42.0]
+    assert (client.rate_limit.limit, client.rate_limit.remaining) == (100, 99)
+    with pytest.raises(LimitError) as caught:
+        await done(client_of(kind, Api(limited), max_retry_wait=10).agents.list())
+    assert caught.value.retry_after == 42.0
+    api = Api(failure("RESOURCE_LIMIT_EXCEEDED", 429))
+    with pytest.raises(LimitError):
+        await done(client_of(kind, api).agents.start("a"))
+    assert len(api.requests) == 1, "a quota does not grow by waiting"
+
+
+async def test_no_answer_ends_in_one_sentence(kind: str, waits: list[float]) -> None:
+    api = Api(httpx.ReadTimeout("slow"))
+    with pytest.raises(LaunchpadTimeoutError, match=r"https://api\.example\.com did not answer in time") as caught:
+        await done(client_of(kind, api, max_retries=2).agents.get("a"))
+    assert isinstance(caught.value, TimeoutError)
+    assert (caught.value.code, caught.value.status) == ("TIMEOUT", 0)
+    assert len(api.requests) == 3
+    with pytest.raises(UnavailableError, match="cannot be reached: refused"):
+        await done(client_of(kind, Api(httpx.ConnectError("refused")), max_retries=0).agents.get("a"))
+
+
+async def test_pages_are_walked_and_each_item_comes_once(kind: str) -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params["offset"])
+        # One agent came after the first page was read: all others have moved by one.
+        names = [f"agent-{n}" for n in range(150)] if offset == 0 else ["new", *(f"agent-{n}" for n in range(150))]
+        agents = [{"agentId": name} for name in names[offset : offset + 100]]
+        return httpx.Response(200, json={"agents": agents})
+
+    api = Api(page)
+    found = await some(client_of(kind, api).agents.iterate(platform="discord"))
+    assert [agent["agentId"] for agent in found] == [f"agent-{n}" for n in range(150)]
+    assert [request.url.params["platform"] for request in api.requests] == ["discord"] * 2
+
+
+async def test_waiting_ends_with_the_reason_of_a_failure(kind: str) -> None:
+    report = {"status": "FAILED", "reason": "PLUGIN_NOT_FOUND", "message": "Plugin x is missing"}
+    api = Api(httpx.Response(200, json=[{"status": "failed"}]), httpx.Response(200, json=report))
+    with pytest.raises(UnavailableError, match="Plugin x is missing") as caught:
+        await done(client_of(kind, api).agents.wait_until("a"))
+    assert caught.value.code == "DEPLOYMENT_FAILED"
+    assert caught.value.details["reason"] == "PLUGIN_NOT_FOUND"
+
+
+async def test_waiting_ends_where_the_agent_is_gone(kind: str) -> None:
+    gone = Api(httpx.Response(200, json=[]))
+    assert await done(client_of(kind, gone).agents.wait_until("a", "DELETED")) is None
+    with pytest.raises(NotFoundError):
+        await done(client_of(kind, gone).agents.wait_until("a"))
+
+
+async def test_waiting_ends_after_its_time(kind: str) -> None:
+    api = Api(httpx.Response(200, json=[{"status": "deploying"}]))
+    with pytest.raises(LaunchpadTimeoutError, match="is DEPLOYING"):
+        await done(client_of(kind, api).agents.wait_until("a", timeout=0))
+
+
+async def test_the_other_kind_of_supabase_client_is_refused_at_once(kind: str) -> None:
+    mine, other = (AgentLaunchpadClient, AsyncClient) if kind == "sync" else (AsyncAgentLaunchpadClient, Client)
+    wrong: Any = other(URL, KEY)
+    with pytest.raises(TypeError, match="use A"):
+        mine(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        (None, f"{URL}/functions/v1/api/health"),
+        ("http://localhost:1/", "http://localhost:1/api/health"),
+        ("https://x.example.com/api", "https://x.example.com/api/health"),
+    ],
+)
+async def test_where_the_api_is(kind: str, given: str | None, asked: str) -> None:
+    api = Api()
+    await done(client_of(kind, api, base_url=given).health.get())
+    assert str(api.requests[0].url) == asked
+
+
+async def test_bad_arguments_are_refused_before_any_request(kind: str) -> None:
+    api = Api()
+    client = client_of(kind, api)
+    for bad in ["", "..", None, 5]:
+        with pytest.raises(InvalidRequestError, match="agentId"):
+            await done(client.agents.get(bad))
+    with pytest.raises(AgentLaunchpadError, match="base_url"):
+        client_of(kind, api, base_url="api.example.com")
+    with pytest.raises(AgentLaunchpadError, match="include"):
+        await done(client.subscribe_to_agent("a", print, include=["logs"]))
+    assert api.requests == []
+
+
+async def test_both_clients_offer_the_same(kind: str) -> None:
+    """A method of one client has its twin with the same arguments in the other."""
+    mine, other = client_of(kind, Api()), client_of("async" if kind == "sync" else "sync", Api())
+    for group in ("agents", "security", "health", "system", "users", "swarms", "messages"):
+        for name, method in inspect.getmembers(getattr(mine, group), inspect.ismethod):
+            twin = getattr(getattr(other, group), name)
+            assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters)
