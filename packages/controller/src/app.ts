@@ -15,6 +15,7 @@ import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
+import { Peers } from "./peers.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
 import { takeStateDirectory } from "./state-directory.ts";
@@ -102,14 +103,23 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     instruments.watch({ controller, cluster, telemetry });
 
     ingress = createIngress({ endpoints: cluster.endpoints, log, onRequest: instruments.onIngressRequest });
+    const peers =
+      config.peers === undefined
+        ? undefined
+        : new Peers({ address: config.peers, secret: config.webhookSecret, log });
+    let stopping = false;
     server = createControllerServer({
       secret: config.webhookSecret,
       log,
-      onHint: (hint) => controller.hint(hint),
+      onHint: (hint, relayed) => {
+        controller.hint(hint);
+        if (!relayed) void peers?.hint();
+      },
       onWebhook: instruments.onWebhook,
       problems: async () => {
         const health = await cluster.probe();
         return [
+          ...(stopping ? ["The controller is stopping."] : []),
           ...(controller.lapsed ? ["The database has not answered lately."] : []),
           ...(health.healthy ? [] : [health.message ?? "The cluster does not work."]),
         ];
@@ -147,17 +157,20 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       log.info("stopping");
       void advisories.stop();
       void files.stop();
-      server?.close();
-      server?.closeIdleConnections();
+      // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.
+      stopping = true;
       // Together: passes under way see that they may not act any more, and nothing new is started.
       await Promise.all([within(LAST_CALL_MS, controller.stop()), cluster.stop()]);
       ingress?.close();
-      server?.closeAllConnections();
       const releasing = controller.release().catch((error: unknown) => {
         // They run out by themselves.
         log.warn("the leases could not be given back", { error: errorMessage(error) });
       });
       await Promise.all([within(LAST_CALL_MS, releasing), telemetry.stop(LAST_CALL_MS)]);
+      // What was held here is anybody's now.
+      await within(LAST_CALL_MS, peers?.hint() ?? Promise.resolve());
+      server?.close();
+      server?.closeAllConnections();
       state.release();
       log.info("stopped");
     };

@@ -34,6 +34,11 @@ const environment = z.object({
   LAUNCHPAD_HOST: z.string().min(1).default("127.0.0.1"),
   LAUNCHPAD_PORT: port.default(8080),
   LAUNCHPAD_INGRESS_PORT: port.default(8081),
+  // Where the other controllers of the database are; each webhook is told on to them.
+  LAUNCHPAD_PEERS: z
+    .string()
+    .regex(/^[^:/\s]+:\d{1,5}$/, "must be name:port")
+    .optional(),
   LAUNCHPAD_CLUSTER: z.enum(["processes", "kubernetes"]).default("processes"),
   LAUNCHPAD_AGENT_URL_TEMPLATE: z.string().includes("{agentId}").optional(),
   LAUNCHPAD_POLL_SECONDS: seconds(5),
@@ -90,6 +95,7 @@ export interface Config {
   host: string;
   port: number;
   ingressPort: number;
+  peers: string | undefined;
   cluster: "processes" | "kubernetes";
   /** Settings of the cluster `kubernetes`; undefined where another one was chosen. */
   kubernetes: KubernetesSettings | undefined;
@@ -135,6 +141,7 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     host: value.LAUNCHPAD_HOST,
     port: value.LAUNCHPAD_PORT,
     ingressPort: value.LAUNCHPAD_INGRESS_PORT,
+    peers: value.LAUNCHPAD_PEERS,
     cluster: value.LAUNCHPAD_CLUSTER,
     kubernetes,
     agentUrlTemplate:

@@ -1,7 +1,9 @@
-import type { ProcessesCluster } from "./cluster/processes/processes.ts";
 import type { Controller } from "./loop/controller.ts";
 import { Registry } from "./prometheus.ts";
+import type { Held } from "./reconcile/held.ts";
+import type { WebhookOutcome } from "./server.ts";
 import type { Telemetry } from "./shipping/telemetry.ts";
+import { VERSION } from "./version.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -23,7 +25,26 @@ export function createInstruments() {
     "Requests to agents, by status class.",
   );
 
+  const apiCalls = registry.counter("launchpad_kubernetes_calls_total", "Calls to the API server, by code.");
+  const apiSeconds = registry.histogram(
+    "launchpad_kubernetes_call_seconds",
+    "Calls to the API server, by verb and resource; watches and followed logs are not timed.",
+    SECONDS,
+  );
+  const watches = registry.counter(
+    "launchpad_kubernetes_watches_total",
+    "Watches, by what became of them: started, relisted (the version asked for was too old), failed.",
+  );
+
   return {
+    onApiCall(verb: string, resource: string, code: number, milliseconds: number) {
+      // 0 = no answer at all.
+      apiCalls.add({ verb, resource, code: String(code) });
+      if (verb !== "watch" && resource !== "pods/log")
+        apiSeconds.observe(milliseconds / 1000, { verb, resource });
+    },
+    onWatch: (resource: string, outcome: "started" | "relisted" | "failed") =>
+      watches.add({ resource, outcome }),
     onClaim(outcome: "worked" | "failed", rows: number) {
       claims.add({ outcome });
       claimed.add({}, rows);
@@ -35,7 +56,7 @@ export function createInstruments() {
       calls.observe(milliseconds / 1000, { call: name });
       if (!worked) failures.add({ call: name });
     },
-    onWebhook: (outcome: "accepted" | "refused") => webhooks.add({ outcome }),
+    onWebhook: (outcome: WebhookOutcome) => webhooks.add({ outcome }),
     onIngressRequest: (_agentId: string, status: number) =>
       requests.add({ status: `${Math.floor(status / 100)}xx` }),
 
@@ -44,6 +65,16 @@ export function createInstruments() {
       registry.gauge("launchpad_held_deployments", "Deployments whose lease this controller holds.", () => {
         return controller.reconciler.held.size;
       });
+      registry.gauge(
+        "launchpad_unsettled_deployments",
+        "Held deployments whose newest generation is not reached yet.",
+        () => [...controller.reconciler.held.values()].filter(isUnsettled).length,
+      );
+      registry.gauge(
+        "launchpad_faulty_deployments",
+        "Held deployments whose last pass ended in an error and is tried again.",
+        () => [...controller.reconciler.held.values()].filter(({ faults }) => faults > 0).length,
+      );
       registry.gauge(
         "launchpad_queued_deployments",
         "Deployments waiting for a pass.",
@@ -87,13 +118,26 @@ export function createInstruments() {
         },
         "counter",
       );
+      registry.gauge("process_start_time_seconds", "Start, in Unix time.", () => startedAt);
+      registry.gauge("launchpad_build_info", "What runs.", () => [
+        [{ version: VERSION, node: process.versions.node, cluster: cluster.kind }, 1],
+      ]);
+    },
+    get names() {
+      return registry.names;
     },
     text: () => registry.text(),
   };
 }
 
+const startedAt = Math.round(Date.now() / 1000 - process.uptime());
+
+function isUnsettled({ desired }: Held): boolean {
+  return desired.generation > desired.observedGeneration;
+}
+
 interface Watched {
   controller: Controller;
-  cluster: ProcessesCluster;
+  cluster: { readonly kind: string; countStates(): Map<string, number> };
   telemetry: Telemetry;
 }

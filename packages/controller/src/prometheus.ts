@@ -66,6 +66,10 @@ export class Registry {
     };
   }
 
+  get names(): string[] {
+    return this.#metrics.map(({ name }) => name);
+  }
+
   /** The text of all metrics. */
   text(): string {
     const parts = this.#metrics.map(({ name, type, help, lines }) =>

@@ -1,17 +1,20 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Log } from "./log.ts";
-import { isGenuine, readHint, type WebhookHint } from "./webhook.ts";
+import { isGenuine, RELAYED, readHint, type WebhookHint } from "./webhook.ts";
 
 export interface ServerOptions {
   secret: string;
   log: Log;
-  onHint(hint: WebhookHint): void;
+  /** @param relayed it comes from another controller, and must not be told on */
+  onHint(hint: WebhookHint, relayed: boolean): void;
   /** Told of every webhook: whether it was taken. */
-  onWebhook?(outcome: "accepted" | "refused"): void;
+  onWebhook?(outcome: WebhookOutcome): void;
   /** What is not right, as sentences; empty when the controller can do its work. */
   problems(): Promise<string[]>;
   metrics(): string;
 }
+
+export type WebhookOutcome = "accepted" | "relayed" | "refused";
 
 /** A hint has some hundred bytes. */
 const MAX_BODY = 64 * 1024;
@@ -84,9 +87,10 @@ async function takeWebhook(
       error: { code: "INVALID_SIGNATURE", message: "The signature is missing, wrong or too old." },
     });
   }
-  options.onWebhook?.("accepted");
+  const relayed = request.headers[RELAYED] !== undefined;
+  options.onWebhook?.(relayed ? "relayed" : "accepted");
   answer(response, 202, { accepted: true });
-  options.onHint(readHint(body));
+  options.onHint(readHint(body), relayed);
 }
 
 /** The body's bytes; undefined when there are too many. */

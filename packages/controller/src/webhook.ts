@@ -4,6 +4,9 @@ import { z } from "zod";
 /** How far a webhook's time may be off, either way. */
 export const TOLERANCE_SECONDS = 300;
 
+/** Header of a hint that comes from another controller: it is not told on. */
+export const RELAYED = "x-launchpad-relayed";
+
 const hintSchema = z.object({
   agentId: z.string().max(100).optional(),
   generation: z.number().int().optional(),
