@@ -1,0 +1,175 @@
+// docs/self-hosting.md, followed command by command: the real Supabase CLI against a double of the management API and a
+// Postgres of which nothing but the platform's own part is there; then a controller of one's own on it.
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import pg from "pg";
+import { findFunctions } from "../../packages/stack/src/functions/discover.ts";
+import { type Gateway, startGateway } from "../../packages/stack/src/gateway/server.ts";
+import { generateKeys, respondSecret } from "../../packages/stack/src/keys.ts";
+import { createMailbox } from "../../packages/stack/src/mailbox/mailbox.ts";
+import { type Platform, startPlatform } from "../../packages/stack/src/platform/platform.ts";
+import { bootstrap, bootstrapKey } from "../../packages/stack/src/postgres/bootstrap.ts";
+import { freePort } from "../../packages/stack/src/postgres/process.ts";
+import { type Postgres, startPostgres } from "../../packages/stack/src/postgres/server.ts";
+import { type Postgrest, startPostgrest } from "../../packages/stack/src/postgrest.ts";
+import { startFunction } from "../../packages/stack/src/services/functions.ts";
+import type { Child } from "../../packages/stack/src/supervise/child.ts";
+import { type Guardian, startGuardian } from "../../packages/stack/src/supervise/guardian.ts";
+import { startNetWorker, type Worker } from "../../packages/stack/src/workers/net-worker.ts";
+import { commandBlocks, type Outcome, runBlocks } from "../helpers/doc-blocks.ts";
+import { type ManagementApi, PROJECT_REF, startManagementApi } from "../helpers/management-api.ts";
+
+const root = join(import.meta.dirname, "../..");
+const keys = generateKeys();
+let folder: string;
+let database: Postgres;
+let rest: Postgrest;
+let gateway: Gateway;
+let management: ManagementApi;
+let platform: Platform | undefined;
+let guardian: Guardian;
+const children: Child[] = [];
+let netWorker: Worker;
+let outcomes: Outcome[];
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "launchpad-self-hosting-"));
+  management = await startManagementApi([
+    "supabase/migrations",
+    "supabase/seed.sql",
+    "packages/agent-runtime/src",
+  ]);
+  database = await startPostgres({
+    dataDir: join(folder, "data"),
+    port: 0,
+    durable: false,
+    onExit: () => {},
+  });
+  const superuser = new pg.Client({ connectionString: database.superuserUrl });
+  await superuser.connect();
+  await bootstrap(superuser, bootstrapKey(database.distribution.key));
+  await superuser.end();
+  rest = await startPostgrest({
+    dbUrl: database.url("authenticator"),
+    jwtSecret: keys.jwtSecret,
+    onExit: () => {},
+  });
+  const functions = new Map<string, { host: string; port: number }>();
+  const mailbox = createMailbox();
+  gateway = await startGateway(0, {
+    keys,
+    mailbox,
+    rest: () => ({ host: "127.0.0.1", port: rest.port }),
+    platform: () => platform?.handler,
+    functions: (name) => functions.get(name) ?? "unknown",
+    agents: () => undefined,
+    health: () => ({}),
+  });
+  // The rest of the platform, which Supabase runs.
+  platform = await startPlatform({
+    dbUrl: database.url("supabase_lite"),
+    jwtSecret: keys.jwtSecret,
+    siteUrl: gateway.url,
+    storageDir: join(folder, "storage"),
+    mailbox,
+  });
+  netWorker = startNetWorker({ url: database.superuserUrl });
+  guardian = startGuardian();
+  for (const fn of findFunctions(join(root, "supabase/functions"))) {
+    const environment = {
+      machine: { PATH: process.env.PATH ?? "" },
+      provider: {},
+      functions: {},
+      controller: {},
+    };
+    const { child, port } = await startFunction({
+      fn,
+      root,
+      gatewayUrl: gateway.url,
+      restUrl: `http://127.0.0.1:${rest.port}`,
+      keys,
+      environment,
+      guardian,
+      log: () => {},
+      signal: AbortSignal.timeout(60_000),
+    });
+    children.push(child);
+    functions.set(fn.name, { host: "127.0.0.1", port });
+  }
+
+  const [port, ingressPort] = await Promise.all([freePort(0, "a port"), freePort(0, "a port")]);
+
+  const page = await readFile(join(root, "docs/self-hosting.md"), "utf8");
+  outcomes = await runBlocks(commandBlocks(page), {
+    cwd: root,
+    env: {
+      ...management.env,
+      // Where the CLI finds the project, and what a service manager would set.
+      SUPABASE_WORKDIR: management.project,
+      LAUNCHPAD_PORT: String(port),
+      LAUNCHPAD_INGRESS_PORT: String(ingressPort),
+      LAUNCHPAD_ADVISORY_URL: "off",
+    },
+    replace: {
+      "your-project-reference": PROJECT_REF,
+      "RESPOND_SECRET=$(openssl rand -hex 32)": `RESPOND_SECRET=${respondSecret(keys)}`,
+      "postgresql://…": database.url("postgres"),
+      "https://$REF.supabase.co": gateway.url,
+      "sb_secret_…": keys.secretKey,
+      "sb_publishable_…": keys.publishableKey,
+      "https://controller.example.com": `http://127.0.0.1:${port}`,
+      "/var/lib/agent-launchpad": join(folder, "controller"),
+      // In the background, until the page's end.
+      "node packages/controller/src/main.ts": [
+        `node packages/controller/src/main.ts > ${folder}/controller.out 2> ${folder}/controller.err < /dev/null &`,
+        "trap 'kill $!; wait $!' EXIT",
+        `until grep -q '"ready"' ${folder}/controller.out; do sleep 0.1; done`,
+      ].join("\n"),
+    },
+    timeoutMs: 120_000,
+  });
+});
+
+after(async () => {
+  await Promise.all(children.map((child) => child.stop()));
+  await guardian?.release();
+  await netWorker?.stop();
+  await platform?.stop();
+  await gateway?.close();
+  await rest?.stop();
+  await database?.stop();
+  await management?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test("every command of the page works", () => {
+  for (const { block, ran, output } of outcomes) assert.ok(ran, `line ${block.line}: ${output}`);
+});
+
+test("both functions were deployed, and respond has its secret", () => {
+  assert.deepEqual([...management.functions.keys()].sort(), ["api", "respond"]);
+  assert.equal(management.secrets.get("LAUNCHPAD_RESPOND_SECRET"), respondSecret(keys));
+});
+
+test("the database knows where its signed calls go", async () => {
+  const client = new pg.Client({ connectionString: database.url("postgres") });
+  await client.connect();
+  const { rows } = await client.query("select name from vault.secrets order by name");
+  await client.end();
+  assert.deepEqual(
+    rows.map(({ name }) => name),
+    [
+      "launchpad_controller_url",
+      "launchpad_functions_url",
+      "launchpad_respond_secret",
+      "launchpad_webhook_secret",
+    ],
+  );
+});
+
+test("the last push has nothing to push", () => {
+  assert.match(outcomes.at(-1)?.output ?? "", /up to date/i);
+});
