@@ -139,6 +139,8 @@ export interface ReplicaSample {
   memoryLimit: number;
   /** CPU seconds used since the process began; null where the system does not tell. */
   cpuSeconds: number | null;
+  /** Cores in use of late, where the system tells that itself; it counts before what follows from {@link cpuSeconds}. */
+  cpuRate?: number;
   memoryBytes: number | null;
   networkIn: number | null;
   networkOut: number | null;
@@ -154,4 +156,6 @@ export interface ClusterHealth {
   message?: string;
   /** nodes, replicas, and {total, used} of cpu (cores), memory and storage (bytes): what GET /api/system/metrics adds up. */
   capacity: Record<string, unknown>;
+  /** The registry that images come from, where the cluster pulls any. */
+  registry?: { status: "HEALTHY" | "DEGRADED" | "UNKNOWN"; message?: string };
 }

@@ -37,6 +37,11 @@ test("rates are against the sample before, the first against the process's begin
   assert.ok((second?.sequence ?? 0) > (first?.sequence ?? 0));
 });
 
+test("a rate that the system tells itself stands", () => {
+  const [row] = new MetricRows().take([sample({ cpuSeconds: 1, cpuRate: 0.123456 })], START + 2000);
+  assert.equal(row?.cpuUsage, 0.1235);
+});
+
 test("a new process counts from nought again", () => {
   const rows = new MetricRows();
   rows.take([sample({ cpuSeconds: 100 })], START + 10_000);

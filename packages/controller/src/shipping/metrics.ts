@@ -48,7 +48,10 @@ export class MetricRows {
       // The time is unique within a replica, and goes on where a forgotten one left off.
       sequence: now,
       timestamp: new Date(now).toISOString(),
-      cpuUsage: rate(sample.cpuSeconds, cpuSeconds, seconds),
+      cpuUsage:
+        sample.cpuRate === undefined
+          ? rate(sample.cpuSeconds, cpuSeconds, seconds)
+          : Math.round(sample.cpuRate * 10_000) / 10_000,
       cpuLimit: sample.cpuLimit,
       memoryUsage: whole(sample.memoryBytes),
       memoryLimit: Math.round(sample.memoryLimit),

@@ -1,0 +1,150 @@
+import type { Clock } from "../../../clock.ts";
+import { errorMessage } from "../../../log.ts";
+import type { ClusterHealth } from "../../cluster.ts";
+import { type KubeApi, KubeError, type KubeObject } from "../api.ts";
+import { type Condition, conditionOf } from "./objects.ts";
+import { parseQuantity } from "./quantity.ts";
+import type { RegistryHealth } from "./registry.ts";
+import type { ClusterView } from "./view.ts";
+
+export interface CapacityOptions {
+  api: Pick<KubeApi, "list" | "version">;
+  view: Pick<ClusterView, "pods" | "problem" | "synced">;
+  registry: { health(): Promise<RegistryHealth> };
+  clock: Clock;
+  /** How long the nodes' figures stand; they are asked for with every heartbeat. */
+  nodesMs?: number;
+  /** How long an answer of the server stands. */
+  serverMs?: number;
+}
+
+interface Node extends KubeObject {
+  spec?: { unschedulable?: boolean };
+  status?: { allocatable?: Record<string, string>; conditions?: Condition[] };
+}
+
+interface Use {
+  total: number | null;
+  used: number | null;
+}
+
+interface Nodes {
+  count: number;
+  ready: number;
+  cpu: Use;
+  memory: Use;
+  storage: Use;
+}
+
+/** Whether the cluster works, and how large it is. */
+export class Capacity {
+  readonly #options: Required<CapacityOptions>;
+  readonly #nodes: () => Promise<Nodes | undefined>;
+  readonly #server: () => Promise<string | undefined>;
+
+  constructor(options: CapacityOptions) {
+    this.#options = { nodesMs: 60_000, serverMs: 4000, ...options };
+    const { api, clock, nodesMs, serverMs } = this.#options;
+    this.#nodes = kept(clock, nodesMs, () => readNodes(api));
+    this.#server = kept(clock, serverMs, () => askServer(api));
+  }
+
+  /** Healthy: the server answers, what is seen is the truth, and some node can run something. Never throws. */
+  async health(): Promise<ClusterHealth> {
+    const { registry, view } = this.#options;
+    const [refusal, nodes, registryHealth] = await Promise.all([
+      this.#server(),
+      this.#nodes(),
+      registry.health(),
+    ]);
+    const none = nodes !== undefined && nodes.ready === 0;
+    const some = nodes !== undefined && nodes.ready < nodes.count;
+    const problem = refusal ?? view.problem ?? (none ? "No node of the cluster is ready." : undefined);
+    const remark =
+      some && !none ? `${nodes.count - nodes.ready} of ${nodes.count} nodes are not ready.` : undefined;
+    const message = problem ?? remark;
+    return {
+      healthy: problem === undefined,
+      ...(message === undefined ? {} : { message }),
+      capacity: {
+        replicas: [...view.pods()].filter(({ status }) => status?.phase === "Running").length,
+        nodes: nodes?.count ?? null,
+        cpu: nodes?.cpu ?? null,
+        memory: nodes?.memory ?? null,
+        storage: nodes?.storage ?? null,
+      },
+      registry: registryHealth,
+    };
+  }
+}
+
+/** The cheapest call that takes a valid login. */
+async function askServer(api: Pick<KubeApi, "version">): Promise<string | undefined> {
+  try {
+    await api.version();
+    return undefined;
+  } catch (error) {
+    return `The Kubernetes API server does not answer: ${errorMessage(error)}`;
+  }
+}
+
+/**
+ * The nodes and what is used of them; undefined where they cannot be read: that takes rights in the whole cluster, which
+ * an operator may hold back.
+ */
+async function readNodes(api: Pick<KubeApi, "list">): Promise<Nodes | undefined> {
+  try {
+    const [nodes, usage] = await Promise.all([api.list("Node"), readUsage(api)]);
+    const items = nodes.items as Node[];
+    const total = (what: string) =>
+      items.reduce((sum, { status }) => sum + (parseQuantity(status?.allocatable?.[what]) ?? 0), 0);
+    return {
+      count: items.length,
+      ready: items.filter(isReady).length,
+      cpu: { total: rounded(total("cpu")), used: usage && rounded(usage.cpu) },
+      memory: { total: total("memory"), used: usage && Math.round(usage.memory) },
+      // What is used of it, only each node's kubelet knows.
+      storage: { total: total("ephemeral-storage"), used: null },
+    };
+  } catch (error) {
+    if (error instanceof KubeError) return undefined;
+    throw error;
+  }
+}
+
+/** What runs on the nodes uses so much; null where there is no metrics API. */
+async function readUsage(api: Pick<KubeApi, "list">): Promise<{ cpu: number; memory: number } | null> {
+  try {
+    const { items } = await api.list("NodeMetrics");
+    if (items.length === 0) return null;
+    const sum = (what: string) =>
+      items.reduce((all, { usage }) => {
+        return all + (parseQuantity((usage as Record<string, string> | undefined)?.[what]) ?? 0);
+      }, 0);
+    return { cpu: sum("cpu"), memory: sum("memory") };
+  } catch (error) {
+    if (error instanceof KubeError) return null;
+    throw error;
+  }
+}
+
+function isReady({ spec, status }: Node): boolean {
+  return spec?.unschedulable !== true && conditionOf(status?.conditions, "Ready")?.status === "True";
+}
+
+function rounded(cores: number): number {
+  return Math.round(cores * 1000) / 1000;
+}
+
+/** Does the work at most once in a while, and once at a time: in between, its last result stands. */
+export function kept<T>(clock: Clock, milliseconds: number, work: () => Promise<T>): () => Promise<T> {
+  let at = Number.NEGATIVE_INFINITY;
+  let result: Promise<T> | undefined;
+  return () => {
+    if (result === undefined || clock.now() - at >= milliseconds) {
+      at = clock.now();
+      result = work();
+    }
+    return result;
+  };
+}
