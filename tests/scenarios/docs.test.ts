@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { commandBlocks, runBlocks } from "../helpers/doc-blocks.ts";
+import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -17,13 +18,16 @@ const pages = (
 
 let stack: TestStack;
 let home: string;
+let provider: ProviderStub;
 before(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
+  provider = await startProviderStub();
   home = await mkdtemp(join(tmpdir(), "launchpad-docs-"));
 });
 after(async () => {
   await stack.stop();
+  await provider[Symbol.asyncDispose]();
   await rm(home, { recursive: true, force: true });
 });
 
@@ -50,12 +54,19 @@ for (const page of pages) {
           HOME: home,
           TMPDIR: home,
           NO_COLOR: "1",
+          // The command line program finds the stack of `npm start` by itself, not that of a test.
+          LAUNCHPAD_URL: stack.info.apiUrl,
+          LAUNCHPAD_KEY: stack.info.publishableKey,
         },
         replace: {
           "http://127.0.0.1:54321": stack.info.apiUrl,
           ".agents.localhost:54321": `.agents.localhost:${gateway.port}`,
           "sb_publishable_…": stack.info.publishableKey,
           "sb_secret_…": stack.info.secretKey,
+          "OPENAI_API_KEY=sk-…": Object.entries(provider.environment)
+            .filter(([name]) => name.startsWith("OPENAI"))
+            .map(([name, value]) => `${name}=${value}`)
+            .join(" "),
           "postgresql://…": stack.info.dbUrl,
           "me@example.com": `${page.replace(/\W+/g, "-")}-${Date.now()}@example.com`.toLowerCase(),
         },
