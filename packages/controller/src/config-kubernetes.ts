@@ -2,18 +2,25 @@ import { z } from "zod";
 import { VERSION } from "./version.ts";
 
 /** `a, b` or an empty text as a list. */
-const list = z
-  .string()
-  .default("")
-  .transform((text) =>
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== ""),
-  );
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== ""),
+);
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
 const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
+/** RFC 1918, 6598, 3927, 4193 and 4291: addresses that are not on the internet. */
+const PRIVATE_NETWORKS = [
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "100.64.0.0/10",
+  "169.254.0.0/16",
+  "fc00::/7",
+  "fe80::/10",
+];
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);
 
 /** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
@@ -30,7 +37,7 @@ export const kubernetesEnvironment = z.object({
     .default("agents-"),
   LAUNCHPAD_AGENT_IMAGE: z.string().min(1).default(`agent-launchpad/agent-runtime:${VERSION}`),
   LAUNCHPAD_AGENT_IMAGE_PULL_POLICY: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
-  LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list,
+  LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list.default([]),
   // Agents are reached at <agentId>.agents.<domain>.
   LAUNCHPAD_AGENT_DOMAIN: z
     .string()
@@ -47,8 +54,11 @@ export const kubernetesEnvironment = z.object({
     .optional(),
   // Unset: directly from a pod of the cluster, through the API server from anywhere else.
   LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
-  LAUNCHPAD_EGRESS_CIDRS: list.pipe(z.array(cidr)),
-  LAUNCHPAD_EGRESS_PORTS: list.pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
+  // Model providers and platforms are anywhere on the internet; the cluster's own networks and the cloud's metadata
+  // service are none of an agent's business.
+  LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
+  LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default(PRIVATE_NETWORKS).pipe(z.array(cidr)),
+  LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
   LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
   LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
   LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
@@ -72,7 +82,7 @@ export interface KubernetesSettings {
   ingressNamespace: string;
   gateway: { namespace: string; name: string } | undefined;
   podAccess: "direct" | "proxy";
-  egress: { allowCidrs: string[]; ports: number[] };
+  egress: { allowCidrs: string[]; exceptCidrs: string[]; ports: number[] };
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
   removeAtEnd: boolean;
@@ -106,7 +116,11 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
         ? { namespace: gatewayNamespace, name: gatewayName }
         : undefined,
     podAccess: value.LAUNCHPAD_POD_ACCESS ?? (value.LAUNCHPAD_KUBECONFIG === undefined ? "direct" : "proxy"),
-    egress: { allowCidrs: value.LAUNCHPAD_EGRESS_CIDRS, ports: value.LAUNCHPAD_EGRESS_PORTS },
+    egress: {
+      allowCidrs: value.LAUNCHPAD_EGRESS_CIDRS,
+      exceptCidrs: value.LAUNCHPAD_EGRESS_EXCEPT_CIDRS,
+      ports: value.LAUNCHPAD_EGRESS_PORTS,
+    },
     controllerNamespace: value.LAUNCHPAD_NAMESPACE,
     tenantRole:
       value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined

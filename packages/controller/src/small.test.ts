@@ -59,7 +59,9 @@ test("settings of Kubernetes are read where it is chosen, and wrong ones are nam
     LAUNCHPAD_GATEWAY: "infra/public",
   });
   assert.equal(outside.kubernetes?.podAccess, "proxy");
-  assert.deepEqual(outside.kubernetes?.egress, { allowCidrs: ["10.0.0.0/8", "::/0"], ports: [443, 5432] });
+  assert.deepEqual(outside.kubernetes?.egress.allowCidrs, ["10.0.0.0/8", "::/0"]);
+  assert.deepEqual(outside.kubernetes?.egress.ports, [443, 5432]);
+  assert.ok(outside.kubernetes?.egress.exceptCidrs.includes("169.254.0.0/16"));
   assert.deepEqual(outside.kubernetes?.gateway, { namespace: "infra", name: "public" });
   assert.throws(
     () => readConfig({ ...chosen, LAUNCHPAD_EXPOSE: "magic", LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/99" }),
