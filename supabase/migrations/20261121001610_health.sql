@@ -35,17 +35,24 @@ return coalesce(
    limit 1),
   'UNKNOWN');
 
--- What controllers report of their clusters, over those whose heartbeat is fresh. A controller that beats more slowly says
--- so (heartbeatSeconds) and is waited for accordingly. Several on one Kubernetes cluster tell of the same nodes; each
--- controller of the processes kind has its own machine.
+-- The reports of controllers whose heartbeat is fresh. A controller that beats more slowly says so (heartbeatSeconds) and is
+-- waited for accordingly.
+create function private.live_reports() returns setof jsonb
+language sql stable set search_path = ''
+begin atomic
+  select c.report from private.controllers c
+  where c.heartbeat_at > clock_timestamp() - greatest(private.patience(),
+    make_interval(secs => least(600, coalesce((c.report ->> 'heartbeatSeconds')::double precision, 0)) * 1.6));
+end;
+
+-- What controllers report of their clusters. Several on one Kubernetes cluster tell of the same nodes; each controller of the
+-- processes kind has its own machine.
 create function private.cluster_state() returns jsonb
 language sql stable set search_path = ''
 return (
   with alive as (
-    select c.report, coalesce(c.report ->> 'cluster', 'unknown') as kind, coalesce(c.report -> 'capacity', '{}') as capacity
-    from private.controllers c
-    where c.heartbeat_at > clock_timestamp() - greatest(private.patience(),
-      make_interval(secs => least(600, coalesce((c.report ->> 'heartbeatSeconds')::double precision, 0)) * 1.6))
+    select r.report, coalesce(r.report ->> 'cluster', 'unknown') as kind, coalesce(r.report -> 'capacity', '{}') as capacity
+    from private.live_reports() r (report)
   ), machines as (
     select * from alive where kind <> 'kubernetes'
     union all (select * from alive where kind = 'kubernetes' limit 1)
@@ -55,13 +62,22 @@ return (
       when exists (select from alive where (report ->> 'healthy')::boolean is false) then 'DEGRADED' else 'HEALTHY' end,
     'controllers', (select count(*) from alive),
     'message', (select max(report ->> 'message') from alive),
-    'nodes', coalesce(sum(coalesce((capacity ->> 'nodes')::integer, 1)), 0),
+    'nodes', coalesce(sum((capacity ->> 'nodes')::integer), 0),
     'pods', coalesce(sum(coalesce((capacity ->> 'replicas')::integer, 0)), 0),
     'cpu', jsonb_build_object('total', sum((capacity -> 'cpu' ->> 'total')::numeric), 'used', sum((capacity -> 'cpu' ->> 'used')::numeric)),
     'memory', jsonb_build_object('total', sum((capacity -> 'memory' ->> 'total')::numeric), 'used', sum((capacity -> 'memory' ->> 'used')::numeric)),
     'storage', jsonb_build_object('total', sum((capacity -> 'storage' ->> 'total')::numeric), 'used', sum((capacity -> 'storage' ->> 'used')::numeric)))
   from machines
 );
+
+-- What controllers report of the registry that images come from, the worst word first: only the cluster talks to it. UNKNOWN
+-- where no cluster pulls images, or none can tell.
+create function private.registry_status() returns text
+language sql stable set search_path = ''
+return coalesce((
+  select r.report -> 'registry' ->> 'status' from private.live_reports() r (report)
+  where r.report -> 'registry' ->> 'status' in ('HEALTHY', 'DEGRADED')
+  order by r.report -> 'registry' ->> 'status' limit 1), 'UNKNOWN');
 
 -- 157286400 → '150MB'; multiples of 1024, one decimal below ten.
 create function private.size_words(bytes numeric) returns text
@@ -145,12 +161,13 @@ declare
   auth text := private.part_status('auth');
   realtime text := private.part_status('realtime');
   storage text := private.part_status('storage');
+  registry text := private.registry_status();
   parts text[] := array[database ->> 'status', auth, realtime, storage, private.part_status('edge_functions')];
   impaired boolean := parts && array['DEGRADED', 'UNAVAILABLE'];
   scanned timestamptz := private.last_scan();
 begin
   return jsonb_build_object(
-    'status', case when impaired or cluster ->> 'status' <> 'HEALTHY' then 'DEGRADED' else 'HEALTHY' end,
+    'status', case when impaired or cluster ->> 'status' <> 'HEALTHY' or registry = 'DEGRADED' then 'DEGRADED' else 'HEALTHY' end,
     'timestamp', private.iso(clock_timestamp()), 'version', private.version(), 'user_id', caller,
     'components', jsonb_build_object(
       'supabase', jsonb_build_object(
@@ -169,8 +186,8 @@ begin
         'pods', cluster -> 'pods', 'message', cluster -> 'message',
         'user_agents', (select count(*) from private.agent_deployments d
           where d.user_id = caller and d.removed_at is null and d.ready_replicas > 0)),
-      -- Images come from a registry that only the cluster talks to: nothing here can vouch for it.
-      'container_registry', jsonb_build_object('status', 'UNKNOWN', 'available', null,
+      'container_registry', jsonb_build_object('status', registry,
+        'available', case registry when 'HEALTHY' then true when 'DEGRADED' then false end,
         'last_scan', private.iso(scanned))),
     'user_permissions', to_jsonb(private.effective_permissions(caller)));
 end

@@ -122,6 +122,32 @@ describe("GET /api/health", () => {
     await beat();
   });
 
+  test("the registry is as the controllers see it; where they cannot tell, nobody can", async () => {
+    const seen = async (...states: (string | undefined)[]) => {
+      for (const [index, status] of states.entries()) {
+        await beat(`k${index}`, {
+          cluster: "kubernetes",
+          ...(status === undefined ? {} : { registry: { status } }),
+        });
+      }
+      const { status, components } = await read();
+      await db.pool.query("delete from private.controllers where worker like 'k%'");
+      return [components.container_registry.status, components.container_registry.available, status];
+    };
+    assert.deepEqual(await seen(undefined), ["UNKNOWN", null, "HEALTHY"]);
+    assert.deepEqual(await seen("UNKNOWN"), ["UNKNOWN", null, "HEALTHY"]);
+    assert.deepEqual(await seen("HEALTHY", "UNKNOWN"), ["HEALTHY", true, "HEALTHY"]);
+    assert.deepEqual(await seen("HEALTHY", "DEGRADED"), ["DEGRADED", false, "DEGRADED"]);
+  });
+
+  test("nodes that a controller may not count are not made up", async () => {
+    const nodes = async () => (await read()).components.kubernetes.nodes;
+    const before = await nodes();
+    await beat("k", { cluster: "kubernetes", capacity: { nodes: null, replicas: 3, cpu: null } });
+    assert.equal(await nodes(), before);
+    await db.pool.query("delete from private.controllers where worker = 'k'");
+  });
+
   test("a table without row-level security degrades the database", async () => {
     await db.pool.query("create table public.bare (id int)");
     const { status, components } = await read();
