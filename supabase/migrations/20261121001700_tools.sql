@@ -22,15 +22,13 @@ grant insert (user_id, name, description, category, icon, input_schema, implemen
 grant update (name, description, category, icon, input_schema, implementation) on public.tools to authenticated;
 grant select, insert, update, delete on public.tools to service_role;
 create policy "users can read built-in tools and their own" on public.tools for select to authenticated
-  using (user_id is null or (select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')) or (user_id is null and (select private.may('agents:read'))));
 create policy "users can make tools" on public.tools for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can change their tools" on public.tools for update to authenticated
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 create policy "owners can delete their tools" on public.tools for delete to authenticated
   using ((select auth.uid()) = user_id);
-create policy "reading tools takes agents:read" on public.tools as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 -- Raises PERMISSION_DENIED for a user without agents:write, as on agents.
 create trigger _050_authorise before insert or update or delete on public.tools
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
@@ -158,15 +156,13 @@ grant insert (agent_id, tool_id, user_id, enabled, configuration) on public.agen
 grant update (enabled, configuration) on public.agent_tools to authenticated;
 grant select, insert, update, delete on public.agent_tools to service_role;
 create policy "owners can read their agents' tools" on public.agent_tools for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')));
 create policy "owners can assign tools to their agents" on public.agent_tools for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can configure their agents' tools" on public.agent_tools for update to authenticated
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 create policy "owners can take tools from their agents" on public.agent_tools for delete to authenticated
   using ((select auth.uid()) = user_id);
-create policy "reading agents' tools takes agents:read" on public.agent_tools as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 create trigger _050_authorise before insert or update or delete on public.agent_tools
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
 comment on table public.agent_tools is 'Which agent may use which tool, and how.';
@@ -230,13 +226,11 @@ alter table public.user_secrets enable row level security;
 grant select (name, user_id, version, created_at, updated_at) on public.user_secrets to authenticated;
 grant select on public.user_secrets to service_role;
 create policy "users can read the names of their secrets" on public.user_secrets for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')));
 create policy "secrets of users are stored by RPC alone" on public.user_secrets for insert to authenticated with check (false);
 create policy "secrets of users are changed by RPC alone" on public.user_secrets for update to authenticated
   using (false) with check (false);
 create policy "secrets of users are removed by RPC alone" on public.user_secrets for delete to authenticated using (false);
-create policy "reading names of users' secrets takes agents:read" on public.user_secrets as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 comment on table public.user_secrets is 'Names and versions of a user''s secrets; the values are in Vault.';
 
 create trigger _500_forget after delete on public.user_secrets

@@ -19,15 +19,13 @@ grant insert (user_id, name, description, reply_mode, max_turns) on public.swarm
 grant update (name, description, reply_mode, max_turns, updated_at) on public.swarms to authenticated;
 grant select, insert, update, delete on public.swarms to service_role;
 create policy "owners can read their swarms" on public.swarms for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')));
 create policy "owners can create swarms" on public.swarms for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can update their swarms" on public.swarms for update to authenticated
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 create policy "owners can delete their swarms" on public.swarms for delete to authenticated
   using ((select auth.uid()) = user_id);
-create policy "reading swarms takes agents:read" on public.swarms as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 create trigger _050_authorise before insert or update or delete on public.swarms
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
 comment on table public.swarms is 'Groups of agents that talk with a person and with each other.';
@@ -70,15 +68,13 @@ grant insert (swarm_id, agent_id, user_id, position) on public.swarm_agents to a
 grant update (position) on public.swarm_agents to authenticated;
 grant select, insert, update, delete on public.swarm_agents to service_role;
 create policy "owners can read their swarms' agents" on public.swarm_agents for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')));
 create policy "owners can add agents to their swarms" on public.swarm_agents for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can reorder their swarms' agents" on public.swarm_agents for update to authenticated
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 create policy "owners can take agents out of their swarms" on public.swarm_agents for delete to authenticated
   using ((select auth.uid()) = user_id);
-create policy "reading swarms' agents takes agents:read" on public.swarm_agents as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 create trigger _050_authorise before insert or update or delete on public.swarm_agents
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
 comment on table public.swarm_agents is 'Which agents are in which swarm.';
@@ -152,14 +148,12 @@ grant select, delete on public.messages to authenticated;
 grant insert (user_id, swarm_id, conversation_id, to_agent_id, agent_id, content) on public.messages to authenticated;
 grant select, delete on public.messages to service_role;
 create policy "owners can read their messages" on public.messages for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read')));
 create policy "owners can write messages" on public.messages for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "messages are not rewritten" on public.messages for update to authenticated using (false) with check (false);
 create policy "owners can delete their messages" on public.messages for delete to authenticated
   using ((select auth.uid()) = user_id);
-create policy "reading messages takes agents:read" on public.messages as restrictive for select to authenticated
-  using ((select private.may('agents:read')));
 create trigger _050_authorise before insert or update or delete on public.messages
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
 comment on table public.messages is 'What people and agents say, in swarms and in conversations with one agent.';
