@@ -2,6 +2,7 @@ import type { Clock } from "../../../clock.ts";
 import { errorMessage } from "../../../log.ts";
 import type { ClusterHealth } from "../../cluster.ts";
 import { type KubeApi, KubeError, type KubeObject } from "../api.ts";
+import { kept } from "./concurrency.ts";
 import { type Condition, conditionOf } from "./objects.ts";
 import { parseQuantity } from "./quantity.ts";
 import type { RegistryHealth } from "./registry.ts";
@@ -134,17 +135,4 @@ function isReady({ spec, status }: Node): boolean {
 
 function rounded(cores: number): number {
   return Math.round(cores * 1000) / 1000;
-}
-
-/** Does the work at most once in a while, and once at a time: in between, its last result stands. */
-export function kept<T>(clock: Clock, milliseconds: number, work: () => Promise<T>): () => Promise<T> {
-  let at = Number.NEGATIVE_INFINITY;
-  let result: Promise<T> | undefined;
-  return () => {
-    if (result === undefined || clock.now() - at >= milliseconds) {
-      at = clock.now();
-      result = work();
-    }
-    return result;
-  };
 }

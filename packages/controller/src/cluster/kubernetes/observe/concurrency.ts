@@ -1,3 +1,5 @@
+import type { Clock } from "../../../clock.ts";
+
 /** Lets a number of works through at once; others wait their turn, first come first served. */
 export class Gate {
   #free: number;
@@ -33,4 +35,17 @@ export async function forEach<T>(
     for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
   };
   await Promise.all(Array.from({ length: together }, worker));
+}
+
+/** Does the work at most once in a while, and once at a time: in between, its last result stands. */
+export function kept<T>(clock: Clock, milliseconds: number, work: () => Promise<T>): () => Promise<T> {
+  let at = Number.NEGATIVE_INFINITY;
+  let result: Promise<T> | undefined;
+  return () => {
+    if (result === undefined || clock.now() - at >= milliseconds) {
+      at = clock.now();
+      result = work();
+    }
+    return result;
+  };
 }

@@ -9,7 +9,7 @@ import { LogCursor } from "./log-cursor.ts";
 import type { Pod } from "./objects.ts";
 import { PodLogs, type PodLogsOptions } from "./pod-logs.ts";
 import { Redactors } from "./redactors.ts";
-import { labelsOf } from "./testing.ts";
+import { FakePods, labelsOf } from "./testing.ts";
 
 /** Logs as a node keeps them: of each life of a container its lines, of which the last two can be read. */
 class FakeNode {
@@ -111,25 +111,6 @@ class FakeNode {
       this.pods.set(pod, one);
     }
     return one;
-  }
-}
-
-class FakePods {
-  readonly known = new Map<string, Pod>();
-  #listener: (before: Pod | undefined, after: Pod | undefined) => void = () => {};
-  pods = () => this.known.values();
-  onPod = (listener: (before: Pod | undefined, after: Pod | undefined) => void) => {
-    this.#listener = listener;
-  };
-  put(pod: Pod): void {
-    const before = this.known.get(pod.metadata.name);
-    this.known.set(pod.metadata.name, pod);
-    this.#listener(before, pod);
-  }
-  remove(name: string): void {
-    const before = this.known.get(name);
-    this.known.delete(name);
-    this.#listener(before, undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 import { request } from "undici";
 import type { Clock } from "../../../clock.ts";
 import { CONTAINER, LABELS } from "../names.ts";
-import { kept } from "./capacity.ts";
+import { kept } from "./concurrency.ts";
 import { containerOf, type EventNote, type Pod } from "./objects.ts";
 import { pullDetail, pullProblem } from "./reasons.ts";
 import type { ClusterView } from "./view.ts";

@@ -10,6 +10,7 @@ import {
   type WatchQuery,
 } from "../api.ts";
 import { FIELD_MANAGER, LABELS } from "../names.ts";
+import type { Pod } from "./objects.ts";
 
 /** What may happen to the next watch, or to one that is open. */
 export type WatchFault =
@@ -195,4 +196,57 @@ function matches({ metadata }: KubeObject, selector: string | undefined): boolea
     const [label = "", value] = term.split("=");
     return metadata.labels?.[label] === value;
   });
+}
+
+/** A pod of an agent whose container runs and is ready, for tests. */
+export function readyPod(agentId: string, name: string, part: Partial<Pod> = {}): Pod {
+  const at = "2030-01-01T00:00:00Z";
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace: "agents-u1",
+      uid: `uid-${name}`,
+      labels: labelsOf(agentId),
+      creationTimestamp: at,
+    },
+    spec: { containers: [{ name: "agent", resources: { limits: { cpu: "500m", memory: "268435456" } } }] },
+    status: {
+      phase: "Running",
+      podIP: "10.0.0.1",
+      conditions: [{ type: "Ready", status: "True", lastTransitionTime: at }],
+      containerStatuses: [{ name: "agent", restartCount: 0, state: { running: { startedAt: at } } }],
+    },
+    ...part,
+  };
+}
+
+/** The pods of a view, for what listens to it. */
+export class FakePods {
+  readonly known = new Map<string, Pod>();
+  readonly #listeners: ((before: Pod | undefined, after: Pod | undefined) => void)[] = [];
+
+  pods(): Iterable<Pod> {
+    return this.known.values();
+  }
+
+  onPod(listener: (before: Pod | undefined, after: Pod | undefined) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  put(pod: Pod): void {
+    this.#change(pod.metadata.name, pod);
+  }
+
+  remove(name: string): void {
+    this.#change(name, undefined);
+  }
+
+  #change(name: string, after: Pod | undefined): void {
+    const before = this.known.get(name);
+    if (after === undefined) this.known.delete(name);
+    else this.known.set(name, after);
+    for (const listener of this.#listeners) listener(before, after);
+  }
 }
