@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -35,6 +37,14 @@ async def some(items: AsyncIterator[Value] | Iterable[Value], most: int = 1000) 
                 break
         cast(Any, items).close()
     return found
+
+
+async def eventually(enough: Callable[[], bool], instead: Callable[[], str], seconds: float = 20.0) -> None:
+    """Returns when it is so, in whichever thread it comes about; fails in time with what there is instead."""
+    end = time.monotonic() + seconds
+    while not enough():
+        assert time.monotonic() < end, f"not in time; there is: {instead()[:3000]}"
+        await asyncio.sleep(0.005)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -125,6 +125,7 @@ async def test_swarms_and_messages(client_as: MakeClient, user: User) -> None:
     await done(messages.delete(said["id"]))
     assert await done(messages.list(swarm_id=swarm["id"])) == []
 
+    await done(client.agents.wait_until(agent_id))
     # The agent has no model key: its answer says so, as an error with a code.
     with pytest.raises(AgentLaunchpadError) as caught:
         await done(messages.ask(agent_id, "Who are you?", timeout=60))

@@ -1,0 +1,293 @@
+"""Feeds before a Realtime server and a `/rest/v1` that do what a test wants of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from agent_launchpad import AgentLaunchpadError, SubscriptionError, UnavailableError
+from agent_launchpad._call import Call
+from agent_launchpad._realtime import shared as shared_module
+from agent_launchpad._realtime import socket as socket_module
+from agent_launchpad._realtime.feed import Feed
+from agent_launchpad._realtime.shared import SharedSocket
+from agent_launchpad.errors import error_of
+
+from ..conftest import eventually
+
+AGENT = "agent-1"
+
+
+class Backend:
+    """The events of one agent, told by both ways."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.exists = True
+        self.failure: AgentLaunchpadError | None = None
+        self.sockets: list[ServerConnection] = []
+        self.received: list[dict[str, Any]] = []
+        self.refusal: str | None = None
+        self.deaf = False
+        self.token = "token-1"
+        # Called after a join is answered and before it is caught up.
+        self.after_join: Callable[[], object] = lambda: None
+
+    def event(self, **more: Any) -> dict[str, Any]:
+        """Commits an event; it is not broadcast yet."""
+        row = {"agent_id": AGENT, "seq": len(self.rows) + 1, "to_phase": None, **more}
+        self.rows.append(row)
+        return row
+
+    async def broadcast(self, payload: Any, *, topic: str = f"realtime:agent:{AGENT}") -> None:
+        """Sends what a client gets of a broadcast."""
+        body = {"type": "broadcast", "event": "X", "payload": payload}
+        await self.send("broadcast", body, topic=topic)
+
+    async def send(self, event: str, payload: Any, *, topic: str = f"realtime:agent:{AGENT}") -> None:
+        """Sends a message on the newest connection."""
+        message = {"topic": topic, "event": event, "payload": payload, "ref": None}
+        await self.sockets[-1].send(json.dumps(message))
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Speaks the protocol's server side."""
+        self.sockets.append(connection)
+        with suppress(ConnectionClosed):
+            await self._serve(connection)
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        async for frame in connection:
+            message = json.loads(frame)
+            self.received.append(message)
+            if self.deaf or message["ref"] is None:
+                continue
+            status, response = "ok", {}
+            if message["event"] == "phx_join" and self.refusal:
+                status, response = "error", {"reason": self.refusal}
+            reply = {"status": status, "response": response}
+            answer = {"topic": message["topic"], "event": "phx_reply", "payload": reply, "ref": message["ref"]}
+            await connection.send(json.dumps(answer))
+            if message["event"] == "phx_join":
+                self.after_join()
+
+    async def request(self, call: Call) -> Any:
+        """Answers what a feed reads."""
+        if self.failure is not None:
+            raise self.failure
+        await asyncio.sleep(0)
+        if call.path == "/agents":
+            return [{"id": AGENT, "status": "deployed", "updated_at": "now"}] if self.exists else []
+        if call.path != "/agent_events":
+            return []
+        if call.query.get("order") == "seq.desc":
+            return self.rows[-1:]
+        after = int(call.query["seq"].removeprefix("gt."))
+        return [row for row in self.rows if row["seq"] > after][call.query["offset"] :]
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: -0.98)  # retries after some milliseconds
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+async def server(backend: Backend) -> AsyncIterator[Server]:
+    async with serve(backend.serve, "127.0.0.1", 0) as running:
+        yield running
+
+
+class Watcher:
+    """A feed and what it delivers."""
+
+    def __init__(self, backend: Backend, socket: SharedSocket, **options: Any) -> None:
+        self.updates: list[Any] = []
+        self.ended: list[AgentLaunchpadError | None] = []
+        settings: dict[str, Any] = {"include": ("status", "event"), "after": None, "lines": 0, **options}
+        self.feed = Feed(
+            AGENT,
+            socket=socket,
+            request=backend.request,
+            deliver=self.updates.append,
+            ended=self.ended.append,
+            **settings,
+        )
+
+    @property
+    def seqs(self) -> list[int]:
+        return [update["event"]["seq"] for update in self.updates if update["type"] == "event"]
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        """Returns when it is so."""
+        await eventually(enough, lambda: str(self.updates))
+
+
+@pytest.fixture
+async def socket(backend: Backend, server: Server) -> SharedSocket:
+    async def token() -> str:
+        return backend.token
+
+    port = next(iter(server.sockets)).getsockname()[1]
+    return SharedSocket(f"ws://127.0.0.1:{port}/realtime/v1", "key", token)
+
+
+@pytest.fixture
+async def watcher(backend: Backend, socket: SharedSocket) -> AsyncIterator[Watcher]:
+    made = Watcher(backend, socket)
+    yield made
+    await made.feed.stop()
+
+
+async def test_what_comes_between_the_look_back_and_the_join_is_caught_up(backend: Backend, watcher: Watcher) -> None:
+    backend.event()
+    backend.after_join = backend.event
+    await watcher.feed.start()
+    assert watcher.seqs == [2]
+    assert watcher.updates[0]["status"] == "DEPLOYED"
+
+
+async def test_events_come_once_in_order_and_a_gap_is_filled(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    rows = [backend.event() for _ in range(4)]
+    await backend.broadcast(rows[0])
+    await backend.broadcast(rows[0])
+    await backend.broadcast(rows[3])  # two and three got lost
+    await backend.broadcast(rows[2])
+    await backend.broadcast(backend.event())
+    await watcher.until(lambda: len(watcher.seqs) >= 5)
+    assert watcher.seqs == [1, 2, 3, 4, 5]
+
+
+async def test_broadcasts_that_are_no_events_are_passed_over(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    for odd in (None, "text", {}, {"agent_id": "agent-2", "seq": 1}, {"agent_id": AGENT, "seq": "1"}):
+        await backend.broadcast(odd)
+    await backend.sockets[-1].send("not json")
+    await backend.sockets[-1].send("[]")
+    await backend.broadcast(backend.event(), topic="realtime:agent:agent-2")
+    await backend.broadcast(backend.event())
+    await watcher.until(lambda: len(watcher.seqs) >= 2)
+    assert watcher.seqs == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["phx_close", "phx_error", "system", "1000", "1011", "abort"])
+async def test_however_a_channel_ends_the_feed_takes_up_where_it_was(
+    backend: Backend, watcher: Watcher, how: str
+) -> None:
+    await watcher.feed.start()
+    backend.event()
+    connection = backend.sockets[-1]
+    if how == "abort":
+        connection.transport.abort()
+    elif how == "system":
+        await backend.send("system", {"status": "error", "message": "Token has expired 0 seconds ago"})
+    elif how.startswith("phx"):
+        await backend.send(how, {})
+    else:
+        await connection.close(int(how))
+    await watcher.until(lambda: watcher.seqs == [1])
+    await watcher.until(lambda: sum(m["event"] == "phx_join" for m in backend.received) == 2)
+    await backend.broadcast(backend.event())
+    await watcher.until(lambda: watcher.seqs == [1, 2])
+
+
+async def test_a_server_that_does_not_answer_is_left(
+    backend: Backend, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_module, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(socket_module, "ANSWER_SECONDS", 0.2)
+    await watcher.feed.start()
+    await watcher.until(lambda: any(m["event"] == "heartbeat" for m in backend.received))
+    backend.deaf = True
+    backend.event()
+    await asyncio.sleep(0.25)
+    backend.deaf = False
+    await watcher.until(lambda: watcher.seqs == [1])
+    assert len(backend.sockets) >= 2
+
+
+async def test_a_refused_join_is_an_error_with_the_reason(backend: Backend, watcher: Watcher) -> None:
+    backend.refusal = "ConnectionRateLimitReached: Too many connected users"
+    with pytest.raises(SubscriptionError, match="Too many connected users") as caught:
+        await watcher.feed.start()
+    assert (caught.value.code, caught.value.status) == ("REAL_TIME_SUBSCRIPTION_FAILED", 422)
+
+
+async def test_no_server_is_an_error_without_the_key(backend: Backend) -> None:
+    async def token() -> str:
+        return "t"
+
+    nowhere = SharedSocket("ws://127.0.0.1:9/realtime/v1", "sb_publishable_x", token)
+    with pytest.raises(UnavailableError, match="cannot be reached") as caught:
+        await Watcher(backend, nowhere).feed.start()
+    assert "sb_publishable_x" not in str(caught.value)
+
+
+async def test_trouble_is_told_and_the_feed_goes_on(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    backend.failure = error_of("Cannot connect", code="SUPABASE_CONNECTION_ERROR", status=503)
+    await backend.send("phx_close", {})
+    await watcher.until(lambda: watcher.updates[-1]["type"] == "error")
+    assert not watcher.updates[-1]["final"]
+    backend.event()
+    backend.failure = None
+    await watcher.until(lambda: watcher.seqs == [1])
+    assert watcher.ended == []
+
+
+async def test_a_refusal_that_will_not_change_ends_the_feed(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    backend.failure = error_of("Signed out", code="INVALID_JWT_TOKEN", status=401)
+    await backend.send("phx_close", {})
+    await watcher.until(lambda: len(watcher.ended) == 1)
+    assert watcher.ended == [backend.failure]
+    assert watcher.updates[-1] == {"type": "error", "agentId": AGENT, "error": backend.failure, "final": True}
+
+
+async def test_an_agent_that_went_while_nobody_listened_ends_the_feed_with_its_last_events(
+    backend: Backend, watcher: Watcher
+) -> None:
+    await watcher.feed.start()
+    backend.event(to_phase="DELETING")
+    backend.event(to_phase="DELETED")
+    backend.exists = False
+    await backend.send("phx_close", {})
+    await watcher.until(lambda: len(watcher.ended) == 1)
+    assert (watcher.ended, watcher.seqs) == ([None], [1, 2])
+
+
+async def test_a_renewed_token_reaches_the_server(
+    backend: Backend, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_module, "RENEW_SECONDS", 0.01)
+    await watcher.feed.start()
+    backend.token = "token-2"
+
+    def renewed() -> list[Any]:
+        return [m["payload"] for m in backend.received if m["event"] == "access_token"]
+
+    await watcher.until(lambda: bool(renewed()))
+    assert renewed() == [{"access_token": "token-2"}]
+
+
+async def test_the_last_channel_closes_the_socket(backend: Backend, socket: SharedSocket) -> None:
+    one, two = Watcher(backend, socket), Watcher(backend, socket)
+    await one.feed.start()
+    await two.feed.start()
+    assert len(backend.sockets) == 2, "a topic has one channel on a socket"
+    await one.feed.stop()
+    await backend.broadcast(backend.event())
+    await two.until(lambda: two.seqs == [1])
+    await two.feed.stop()
+    await asyncio.gather(*(connection.wait_closed() for connection in backend.sockets))
