@@ -72,7 +72,11 @@ function decideAbsent({ desired, observed }: Situation): Decision {
 function decideStopped(situation: Situation, now: number): Decision {
   const { desired, observed } = situation;
   const workload = observed.workload;
-  if (workload !== undefined && (workload.replicas.length > 0 || workload.wanted > 0)) {
+  // Also what was scaled to nothing, or given up: it is still there to be changed by others.
+  if (
+    workload !== undefined &&
+    (workload.replicas.length > 0 || workload.wanted > 0 || workload.generation !== 0)
+  ) {
     return { actions: [{ do: "remove", keep: true }], finished: false };
   }
   const settled = isSettled(desired, "STOPPED");

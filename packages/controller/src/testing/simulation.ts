@@ -1,4 +1,3 @@
-import type { Clock } from "../clock.ts";
 import type { Cluster, Workload } from "../cluster/cluster.ts";
 import { type Behaviour, MemoryCluster } from "../cluster/memory.ts";
 import type { StableWorkload } from "../cluster/replica-set.ts";
@@ -6,6 +5,7 @@ import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { silentLog } from "../log.ts";
 import { Controller } from "../loop/controller.ts";
+import { Faults, type Life } from "./faults.ts";
 import { MemoryDatabase } from "./memory-database.ts";
 import { SimulatedClock, seededRandom } from "./simulated-clock.ts";
 
@@ -21,13 +21,10 @@ interface Site {
   worker: string;
   disk: Map<string, StableWorkload>;
   cluster: MemoryCluster;
-  life: Life | undefined;
+  life: SiteLife | undefined;
 }
 
-interface Life {
-  dead: boolean;
-  pausedUntil: number;
-  held: (() => void)[];
+interface SiteLife extends Life {
   controller: Controller;
 }
 
@@ -49,13 +46,14 @@ export class Simulation {
   readonly database = new MemoryDatabase(this.clock);
   readonly random: () => number;
   readonly sites: Site[];
-  faults = true;
+  readonly faults: Faults;
   crashes = 0;
   readonly #options: SimulationOptions;
 
   constructor(options: SimulationOptions) {
     this.#options = options;
     this.random = seededRandom(options.seed);
+    this.faults = new Faults(this.clock, this.random);
     this.sites = Array.from({ length: options.controllers }, (_, index) => {
       const disk = new Map<string, StableWorkload>();
       const cluster = new MemoryCluster({ clock: this.clock, behave, disk });
@@ -66,28 +64,24 @@ export class Simulation {
 
   /** A webhook, which may get lost. */
   hint(): void {
-    for (const site of this.sites) if (!this.faults || this.random() < 0.5) site.life?.controller.hint();
+    for (const site of this.sites) if (!this.faults.on || this.random() < 0.5) site.life?.controller.hint();
   }
 
-  /** Stops a controller's clock and calls for a while, as a swapped-out or suspended process. */
+  /** See {@link Faults.pause}. */
   pause(index: number, milliseconds: number): void {
     const life = this.sites[index]?.life;
-    if (life === undefined) return;
-    life.pausedUntil = this.clock.now() + milliseconds;
-    this.clock.after(milliseconds, () => {
-      for (const resume of life.held.splice(0)) resume();
-    });
+    if (life !== undefined) this.faults.pause(life, milliseconds);
   }
 
   /** Ends whatever fault is still going on, and waits until all is calm. */
   async calm(milliseconds: number): Promise<void> {
-    this.faults = false;
+    this.faults.on = false;
     await this.clock.advance(milliseconds);
   }
 
   #start(site: Site): void {
-    const life: Life = { dead: false, pausedUntil: 0, held: [], controller: undefined as never };
-    const clock = this.#clockOf(life);
+    const life: SiteLife = { dead: false, pausedUntil: 0, held: [], controller: undefined as never };
+    const clock = this.faults.clockOf(life);
     if (!this.#options.replicasSurvive) {
       site.cluster.crash();
       site.cluster = new MemoryCluster({ clock, behave, disk: site.disk });
@@ -110,7 +104,7 @@ export class Simulation {
     life.controller.start();
   }
 
-  #crash(site: Site, life: Life): void {
+  #crash(site: Site, life: SiteLife): void {
     if (life.dead) return;
     life.dead = true;
     this.crashes += 1;
@@ -119,19 +113,7 @@ export class Simulation {
     this.clock.after(10 + this.random() * 8000, () => this.#start(site));
   }
 
-  #clockOf(life: Life): Clock {
-    return {
-      now: () => this.clock.now(),
-      after: (milliseconds, callback) =>
-        this.clock.after(milliseconds, () => {
-          if (life.dead) return;
-          if (this.clock.now() < life.pausedUntil) life.held.push(callback);
-          else callback();
-        }),
-    };
-  }
-
-  #faulty<T extends Database | Cluster>(target: T, site: Site, life: Life): T {
+  #faulty<T extends Database | Cluster>(target: T, site: Site, life: SiteLife): T {
     return new Proxy(target, {
       get: (object, name) => {
         const value: unknown = Reflect.get(object, name, object);
@@ -139,45 +121,13 @@ export class Simulation {
         const method = value.bind(object) as (...args: unknown[]) => unknown;
         if (name === "watch") return method;
         const late = (target as unknown) === this.database;
-        return (...args: unknown[]) => this.#call(method, args, site, life, late);
+        return (...args: unknown[]) =>
+          this.faults.call(() => method(...args), life, {
+            late,
+            failure: (why) => new DatabaseError("unreachable", why),
+            crash: () => this.#crash(site, life),
+          });
       },
     });
-  }
-
-  async #call(
-    method: (...args: unknown[]) => unknown,
-    args: unknown[],
-    site: Site,
-    life: Life,
-    late: boolean,
-  ): Promise<unknown> {
-    const never = new Promise<never>(() => {});
-    const turn = () => new Promise<void>((resolve) => this.#clockOf(life).after(this.#delay(), resolve));
-    await turn();
-    const fate = this.faults ? this.random() : 1;
-    if (fate < 0.02) {
-      this.#crash(site, life);
-      return await never;
-    }
-    if (fate < 0.05) throw new DatabaseError("unreachable", "no answer");
-    if (fate < 0.06 && late) {
-      // The caller gives up; the call takes effect later all the same.
-      this.clock.after(this.random() * 10_000, () => void Promise.resolve(method(...args)).catch(() => {}));
-      throw new DatabaseError("unreachable", "no answer in time");
-    }
-    const result = await method(...args);
-    if (fate < 0.08) {
-      this.#crash(site, life);
-      return await never;
-    }
-    await turn();
-    if (life.dead) return await never;
-    if (fate < 0.11) throw new DatabaseError("unreachable", "the answer was lost");
-    return result;
-  }
-
-  #delay(): number {
-    if (this.faults && this.random() < 0.02) return this.random() * 20_000;
-    return 1 + this.random() * 5;
   }
 }

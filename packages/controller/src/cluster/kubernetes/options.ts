@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Tenants } from "../../contract.ts";
 import type { Log } from "../../log.ts";
 
 /** What the cluster on Kubernetes is told; see the settings of the controller. */
@@ -19,7 +20,7 @@ export interface KubernetesOptions extends ManifestOptions {
    * Which of these the database no longer knows, or has seen the end of.
    * @throws when it cannot tell: then nothing is removed
    */
-  gone(agents: readonly string[], users: readonly string[]): Promise<{ agents: string[]; users: string[] }>;
+  gone(held: Tenants): Promise<Tenants>;
   /** Told of each call and each watch, for Prometheus. */
   observe?: {
     apiCall(verb: string, resource: string, code: number, milliseconds: number): void;

@@ -129,7 +129,7 @@ export class Sweeper {
     const users = namespaces.flatMap(({ metadata }) => metadata.labels?.[LABELS.user] ?? []);
     const found = new Set<string>();
     for (let at = 0; at < Math.max(agents.length, users.length); at += CHUNK) {
-      const answer = await gone(agents.slice(at, at + CHUNK), users.slice(at, at + CHUNK));
+      const answer = await gone({ agents: agents.slice(at, at + CHUNK), users: users.slice(at, at + CHUNK) });
       for (const agentId of answer.agents) found.add(`agent ${agentId}`);
       for (const userId of answer.users) found.add(`user ${userId}`);
     }

@@ -7,7 +7,7 @@ import { Calm } from "./calm.ts";
 import { Inventory } from "./inventory.ts";
 import { configName, contextOf, type Intent, secretName } from "./manifests/context.ts";
 import { KeyedMutex } from "./mutex.ts";
-import { LABELS } from "./names.ts";
+import { agentSelector, LABELS } from "./names.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
 import { type ObserveOptions, observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
@@ -21,6 +21,8 @@ export type WorkloadsOptions = Omit<KubernetesOptions, "kubeconfig" | "context" 
 
 /** A version younger than this may be another controller's, whose Deployment is on its way. */
 const YOUNG_MS = 60_000;
+/** The generation of what another controller, or another life of this one, has applied. */
+const UNPROVED = -1;
 /**
  * A newer generation in the cluster is another controller's, until the lease has been proved so often since: each apply
  * that fails is followed by a report to the database. Then somebody wrote the number by hand.
@@ -118,10 +120,14 @@ export class Workloads {
     this.#listener(agentId);
   }
 
-  /** See {@link Cluster.revert}. */
+  /**
+   * See {@link Cluster.revert}.
+   * @throws {OutdatedError} when the server knows better than what was judged by
+   */
   async revert(workload: Workload, failure: Failure): Promise<void> {
     const { agentId, generation } = workload;
     await this.#mutex.run(agentId, async () => {
+      await this.#proveStuck(agentId);
       try {
         await revert(workload, failure, this.#may(agentId), {
           api: this.#api,
@@ -153,8 +159,8 @@ export class Workloads {
   }
 
   /**
-   * What there is of the agent. Until this controller has compared it with what is wanted, it has no generation: then it
-   * is applied, which writes nothing where nothing differs.
+   * What there is of the agent. Until this controller has compared it with what is wanted, its generation is older than
+   * any: then it is applied, which writes nothing where nothing differs.
    */
   get(agentId: string, more: ObserveOptions = {}): ObservedWorkload | undefined {
     const { clock } = this.#options;
@@ -172,7 +178,7 @@ export class Workloads {
       return { ...nothing(agentId, clock.now()), generation, template, wanted, drift };
     }
     if (failureOf(objects.deployment, observed.generation) !== undefined) return observed;
-    if (intent?.generation !== observed.generation) return { ...observed, generation: 0 };
+    if (intent?.generation !== observed.generation) return { ...observed, generation: UNPROVED };
     if (observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration")) {
       this.#sweeper.suspect(objects.namespace?.metadata.name);
     }
@@ -190,6 +196,29 @@ export class Workloads {
 
   #may(agentId: string): () => boolean {
     return () => !this.#stopped && this.#options.responsible(agentId);
+  }
+
+  /** Before anything is given up, the server itself is asked: a watch may have said nothing for a while. */
+  async #proveStuck(agentId: string): Promise<void> {
+    const { clock, installation } = this.#options;
+    const look = () => observeWorkload(this.#view.objects(agentId), clock.now());
+    const before = look();
+    const [namespace] = this.#view.objects(agentId).all.map(({ metadata }) => metadata.namespace);
+    if (before === undefined || namespace === undefined) return;
+    const query = { namespace, labelSelector: agentSelector(installation, agentId) };
+    const lists = await Promise.all(
+      (["Deployment", "ReplicaSet", "Pod"] as const).map((kind) => this.#api.list(kind, query)),
+    );
+    for (const object of lists.flatMap(({ items }) => items)) this.#view.absorb(object);
+    const after = look();
+    if (after === undefined) return;
+    if (
+      after.progressedAt > before.progressedAt ||
+      isComplete(after.wanted, after.template, after.replicas) !==
+        isComplete(before.wanted, before.template, before.replicas)
+    ) {
+      throw new OutdatedError("The agent has come forward since it was looked at.");
+    }
   }
 
   /** @throws what may be another time; what never will is remembered as the generation's failure */
