@@ -9,7 +9,15 @@ const own = existsSync(join(folder, "package-lock.json"));
 if (!own) keepOwnWorkspaces();
 
 // No scripts: nothing of what runs here needs one, and they are code of strangers.
-const args = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+const args = [
+  "ci",
+  "--omit=dev",
+  "--ignore-scripts",
+  "--no-audit",
+  "--no-fund",
+  "--no-update-notifier",
+  "--loglevel=error",
+];
 const where = own ? ["--omit=optional"] : ["--workspace", folder];
 const { status, error } = spawnSync("npm", [...args, ...where], {
   cwd: own ? folder : ".",

