@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -384,6 +385,7 @@ func (w *worker) follow(c *container, run running, startedAt time.Time) {
 		w.mutex.Lock()
 		defer w.mutex.Unlock()
 		if c.run == run && ctx.Err() == nil {
+			v.output = strings.ReplaceAll(v.output, w.loopback, w.ip)
 			w.judge(c, v)
 			w.poke()
 		}
