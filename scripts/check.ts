@@ -12,6 +12,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["docs/openapi.json is current", process.execPath, ["scripts/openapi.ts", "--check"]],
   ["docs/errors.md is current", process.execPath, ["scripts/errors.ts", "--check"]],
   ["the SDK's types are current", process.execPath, ["scripts/sdk-types.ts", "--check"]],
+  ["the chart's roles are current", process.execPath, ["scripts/chart-roles.ts", "--check"]],
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
 ];
 if (!process.argv.includes("--no-tests")) {
