@@ -273,7 +273,15 @@ test("a database that hangs does not hold up the stop", async (context) => {
   await hint(controller.port, {});
   const began = performance.now();
   controller.child.kill("SIGTERM");
-  await once(controller.child, "exit");
+  const ended = once(controller.child, "exit");
+  // Until it has ended it says that it is not ready, and takes what still comes.
+  const problems = await until("it is not ready", async () => {
+    const answer = await fetch(`http://127.0.0.1:${controller.port}/readyz`);
+    return answer.status === 503 && ((await answer.json()) as { problems: string[] }).problems;
+  });
+  assert.ok(problems.includes("The controller is stopping."), problems.join());
+  await hint(controller.port, {});
+  await ended;
   assert.ok(performance.now() - began < 2500);
 });
 
