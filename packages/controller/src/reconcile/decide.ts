@@ -142,14 +142,16 @@ function decideRunning(situation: Situation, now: number): Decision {
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {
     return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
   }
+  // When its time is up and nothing waits, only a change can bring it on, and a change wakes by itself.
   const wakeAt = workload.progressedAt + limits.readyMs;
+  const wake = wakeAt > now ? { wakeAt } : {};
   // That it has begun is said already; with nothing ready and nothing broken there is no more to say yet.
   const begun = desired.phase === "DEPLOYING";
   const broken = observed.members.some((replica) => (replica.exit ?? replica.blocked) !== undefined);
   if (begun && observed.ready === 0 && !broken && workload.blocked === undefined) {
-    return { actions: [], wakeAt, finished: false };
+    return { actions: [], ...wake, finished: false };
   }
-  return { actions: [], report, wakeAt, finished: false };
+  return { actions: [], report, ...wake, finished: false };
 }
 
 /**
