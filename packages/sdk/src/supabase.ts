@@ -24,7 +24,8 @@ export interface SupabaseClientLike {
       data: { subscription: { unsubscribe(): void } };
     };
   };
-  readonly realtime: { setAuth(token?: string | null): Promise<void> };
+  readonly realtime: { setAuth(token?: string | null): Promise<void>; disconnect(): unknown };
+  getChannels(): readonly unknown[];
   // biome-ignore lint/suspicious/noExplicitAny: options differ between versions
   channel(name: string, options?: any): unknown;
   // biome-ignore lint/suspicious/noExplicitAny: takes what `channel` gave

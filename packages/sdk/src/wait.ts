@@ -1,4 +1,4 @@
-/** Waiting for a status: by subscription, which asks when the connection is away. */
+/** Waiting for a status: by asking `/rest/v1`, which costs nothing of the caller's limit and leaves no connection behind. */
 import type { Agents } from "./agents.ts";
 import type { AgentStatus, AgentStatusReport } from "./contract.ts";
 import { AgentLaunchpadError } from "./errors.ts";
@@ -53,7 +53,7 @@ export async function waitUntil(
   signal?.addEventListener("abort", abort, { once: true });
   const timer =
     timeout > 0 ? setTimeout(() => reject(tooLong(agentId, wanted, timeout)), timeout) : undefined;
-  const unsubscribe = watching.agent(agentId, take, { include: ["status", "event"] });
+  const unsubscribe = watching.agent(agentId, take, { include: ["status", "event"], asking: true });
   try {
     const { status, outcome } = await promise;
     if (outcome === "gone") throw gone(agentId, wanted);

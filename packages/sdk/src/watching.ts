@@ -42,6 +42,14 @@ export interface SubscribeOptions extends WatchOptions {
   after?: number | undefined;
 }
 
+/** What only the SDK itself asks for. */
+export interface AgentWatchOptions extends SubscribeOptions {
+  /** What happens from now on is delivered, whatever becomes of the connection. */
+  onBegun?: (() => void) | undefined;
+  /** By asking now and again, without a connection. */
+  asking?: boolean | undefined;
+}
+
 export type SecurityUpdate = { type: "event"; event: SecurityEvent } | WatchFailure;
 
 export interface SecuritySubscribeOptions extends WatchOptions {
@@ -50,12 +58,7 @@ export interface SecuritySubscribeOptions extends WatchOptions {
 
 /** Carries what happens from the database to callbacks. */
 export interface Watching {
-  agent(
-    agentId: string,
-    callback: (update: AgentUpdate) => void,
-    /** `onBegun`: what happens from now on is delivered, whatever becomes of the connection. */
-    options: SubscribeOptions & { onBegun?: () => void },
-  ): Unsubscribe;
+  agent(agentId: string, callback: (update: AgentUpdate) => void, options: AgentWatchOptions): Unsubscribe;
   security(callback: (update: SecurityUpdate) => void, options: SecuritySubscribeOptions): Unsubscribe;
   /** Messages as they are stored: which, as `/rest/v1` filters and as Realtime filters. */
   messages(

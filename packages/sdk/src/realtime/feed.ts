@@ -25,6 +25,8 @@ export interface FeedOptions {
   /** Where the feed begins is known; a failure that it throws ends the feed. */
   onBegun?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** No channel: asks, first soon and then less often. For what lasts seconds, and must not keep a process alive. */
+  asking?: boolean | undefined;
 }
 
 interface Delivery {
@@ -36,6 +38,8 @@ interface Delivery {
 
 /** Between reads while the channel is away. */
 const POLL = 5_000;
+/** Between reads where there is no channel: from the first to the longest wait. */
+const ASK = { first: 100, growth: 1.3, longest: 2_000 };
 /** What waits while the past is read; beyond it everything is read anew. */
 const MOST_WAITING = 10_000;
 
@@ -54,9 +58,11 @@ export class Feed {
   #state: ConnectionState | undefined;
   #told: string | undefined;
   #poll: ReturnType<typeof setTimeout> | undefined;
+  #wait: number;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#wait = options.asking ? ASK.first : POLL;
     this.#channel = new LiveChannel({
       supabase: options.supabase,
       name: options.name,
@@ -81,7 +87,7 @@ export class Feed {
     }
     signal?.addEventListener("abort", this.#stop, { once: true });
     this.#tell("connecting");
-    this.#channel.start();
+    if (!this.#options.asking) this.#channel.start();
     void this.#sync();
   }
 
@@ -159,9 +165,13 @@ export class Feed {
       this.#failed(error);
     } finally {
       this.#syncing = false;
-      if ((failed || !this.#flowing) && !signal.aborted)
-        this.#poll = setTimeout(() => void this.#sync(), POLL);
+      if ((failed || !this.#flowing) && !signal.aborted) this.#askAgain();
     }
+  }
+
+  #askAgain(): void {
+    this.#poll = setTimeout(() => void this.#sync(), this.#wait);
+    if (this.#options.asking) this.#wait = Math.min(ASK.longest, this.#wait * ASK.growth);
   }
 
   async #begin(): Promise<void> {

@@ -6,9 +6,9 @@ import type { AgentEvent, AgentLog, AgentMetricsSample, Message } from "../rows.
 import type { SupabaseClientLike } from "../supabase.ts";
 import type {
   AgentUpdate,
+  AgentWatchOptions,
   SecuritySubscribeOptions,
   SecurityUpdate,
-  SubscribeOptions,
   Unsubscribe,
   WatchFailure,
   Watching,
@@ -30,11 +30,7 @@ export class RealtimeWatching implements Watching {
     this.#http = http;
   }
 
-  agent(
-    agentId: string,
-    callback: (update: AgentUpdate) => void,
-    options: SubscribeOptions & { onBegun?: (() => void) | undefined },
-  ): Unsubscribe {
+  agent(agentId: string, callback: (update: AgentUpdate) => void, options: AgentWatchOptions): Unsubscribe {
     if (typeof agentId !== "string" || agentId === "") throw invalid("agentId", "Must be the id of an agent");
     const tell = carefully(callback);
     const included = new Set(options.include ?? EVERYTHING);

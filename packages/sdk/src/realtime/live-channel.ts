@@ -130,8 +130,14 @@ export class LiveChannel {
     const channel = this.#channel;
     this.#channel = undefined;
     this.#user = undefined;
-    if (channel !== undefined) this.#options.supabase.removeChannel(channel).catch(() => {});
+    if (channel !== undefined) void remove(this.#options.supabase, channel);
   }
+}
+
+/** supabase-js keeps a connection without channels for most of a minute, and with it the process that wants to end. */
+async function remove(supabase: SupabaseClientLike, channel: ChannelLike): Promise<void> {
+  await supabase.removeChannel(channel).catch(() => {});
+  if (supabase.getChannels().length === 0) await supabase.realtime.disconnect();
 }
 
 const unfitForRealtime = () =>
