@@ -243,11 +243,11 @@ def _linger() -> None:
     # A non-daemon thread would do the same, but also after an exception, and Ctrl-C would end it with a traceback.
     if hasattr(sys, "ps1") or sys.flags.interactive or hasattr(sys, "last_value"):
         return
-    if _lasting:
-        agents = ", ".join(sorted(subscription.agent_id for subscription in _lasting))
+    if running := list(_lasting):
+        agents = ", ".join(sorted({subscription.agent_id for subscription in running}))
         logger.warning("subscribed to %s: unsubscribe, or press Ctrl-C, to end the program", agents)
     try:
-        while _lasting:
-            next(iter(_lasting)).wait(1.0)
+        while running := list(_lasting):
+            running[0].wait(1.0)
     except KeyboardInterrupt:
         pass
