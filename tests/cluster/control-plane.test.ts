@@ -1,6 +1,7 @@
 // The test control plane behaves as a cluster does: what the scenarios of the controller rest on.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -529,17 +530,36 @@ describe("faults", () => {
 });
 
 describe("kubectl", () => {
+  const run = promisify(execFile);
+  const environment = () => ({ ...process.env, KUBECONFIG: cluster.info.kubeconfig });
+  const installed = () =>
+    run("kubectl", ["version", "--client"]).then(
+      () => true,
+      () => false,
+    );
+
   it("works with the kubeconfig", async (t) => {
-    const run = promisify(execFile);
-    const env = { ...process.env, KUBECONFIG: cluster.info.kubeconfig };
-    try {
-      await run("kubectl", ["version", "--client"]);
-    } catch {
-      t.skip("kubectl is not installed");
-      return;
-    }
+    if (!(await installed())) return t.skip("kubectl is not installed");
+    const env = environment();
     const { stdout } = await run("kubectl", ["get", "nodes", "-o", "name"], { env });
     assert.deepEqual(stdout.trim().split("\n"), ["node/node-a", "node/node-b", "node/node-c"]);
     assert.match((await run("kubectl", ["top", "nodes"], { env })).stdout, /node-a/);
+  });
+
+  it("forwards a port to a pod", async (t) => {
+    if (!(await installed())) return t.skip("kubectl is not installed");
+    const ns = await namespace();
+    await kube.apply(deployment(ns, "web"));
+    await kube.until("Deployment", ns, "web", "ready", ready(1));
+    const child = spawn("kubectl", ["-n", ns, "port-forward", "deploy/web", ":8080"], { env: environment() });
+    try {
+      const [line] = await once(createInterface(child.stdout), "line");
+      const port = /127\.0\.0\.1:(\d+)/.exec(String(line))?.[1];
+      const answer = await fetch(`http://127.0.0.1:${port}/ready`);
+      assert.deepEqual(await answer.json(), { ready: true });
+    } finally {
+      child.kill();
+      await once(child, "close");
+    }
   });
 });

@@ -139,8 +139,11 @@ export async function goAvailable(): Promise<boolean> {
 /**
  * Builds the program when its sources changed since the last build.
  * @returns the path of the program
+ * @throws {Error} saying what is missing, or what the compiler said
  */
 export async function buildCluster(tell: (line: string) => void = () => {}): Promise<string> {
+  const missing = await whyNoCluster();
+  if (missing !== undefined) throw new Error(missing);
   const folder = join(ROOT, ".cache/cluster", await sourcesHash());
   const binary = join(folder, "testcluster");
   if (existsSync(binary)) return binary;

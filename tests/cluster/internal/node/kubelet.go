@@ -15,12 +15,14 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/install" // how a query becomes PodLogOptions
 )
 
-// kubeletAPI is the part of the kubelet's API that the API server needs: containerLogs. The logs are files as a
+// kubeletAPI is the part of the kubelet's API that the API server needs: containerLogs and portForward. The logs are files as a
 // container runtime writes them, read by the kubelet's own code.
 func (f *Fleet) kubeletAPI() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", f.containerLogs)
+	mux.HandleFunc("/portForward/{namespace}/{pod}", f.portForward)
+	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", f.portForward)
 	return mux
 }
 
