@@ -103,7 +103,8 @@ class HttpKubeApi implements KubeApi {
         ...(query.metadataOnly ? { accept: METADATA_ONLY } : {}),
         repeatable: true,
       });
-      for (const item of page.items) {
+      // Of an empty list of metadata, `items` is null.
+      for (const item of page.items ?? []) {
         item.kind = kind;
         item.apiVersion = apiVersion;
         items.push(item);
