@@ -27,7 +27,7 @@ interface Rpc {
 }
 
 const TABLES = `
-  select c.relname as name, coalesce(obj_description(c.oid), '') as comment,
+  select c.relname as name, coalesce(regexp_replace(obj_description(c.oid), ' *@graphql\\(.*', ''), '') as comment,
     exists (select from pg_publication_tables p where p.pubname = 'supabase_realtime' and p.schemaname = 'public'
       and p.tablename = c.relname) as published,
     (select jsonb_agg(jsonb_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),

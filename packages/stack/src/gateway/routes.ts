@@ -2,6 +2,7 @@
 export type Route =
   | { kind: "agent"; agentId: string }
   | { kind: "rest"; path: string }
+  | { kind: "graphql"; path: string }
   | { kind: "auth" | "storage"; path: string; needsKey: boolean }
   | { kind: "function"; name: string; path: string }
   | { kind: "realtime"; path: string }
@@ -25,6 +26,7 @@ export function routeOf(host: string | undefined, method: string, target: string
   if (under(path, "/rest/v1")) {
     return { kind: "rest", path: (path.slice("/rest/v1".length) || "/") + withoutApiKey(search) };
   }
+  if (path === "/graphql/v1" || path === "/graphql/v1/") return { kind: "graphql", path: target };
   if (under(path, "/auth/v1")) {
     return { kind: "auth", path: target, needsKey: !isOpenAuth(method, path) };
   }

@@ -37,6 +37,7 @@ export interface GatewayParts {
   keys: StackKeys;
   mailbox: Mailbox;
   rest: () => Address | undefined;
+  graphql?: () => FetchHandler | undefined;
   /** Auth and storage. */
   platform: () => FetchHandler | undefined;
   realtime?: () => Realtime | undefined;
@@ -125,6 +126,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
         return pass(request, response, route, rest, route.path, "replace", 64 * MiB, authorization);
       }
+      case "graphql":
+        return await serveGraphql(request, response, route);
       case "auth":
       case "storage":
         return await servePlatform(request, response, route);
@@ -179,6 +182,22 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
       ...(route.kind === "rest" ? { onAnswer: (answer) => watch.answered(request, route, answer) } : {}),
+    });
+  }
+
+  async function serveGraphql(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Extract<Route, { kind: "graphql" }>,
+  ): Promise<void> {
+    const authorization = authorize(request, response, route, true);
+    if (authorization === false) return;
+    const handler = parts.graphql?.();
+    if (!handler) return refuse(request, response, route, "unavailable");
+    const target = { origin: origin(), path: route.path };
+    await serveInProcess(request, response, handler, {
+      ...target,
+      ...(authorization === undefined ? {} : { authorization }),
     });
   }
 

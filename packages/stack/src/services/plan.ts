@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { DataDir } from "../data-dir.ts";
 import { findFunctions } from "../functions/discover.ts";
 import { startGateway } from "../gateway/server.ts";
+import { type Graphql, startGraphql } from "../graphql/server.ts";
 import { respondSecret, type StackKeys } from "../keys.ts";
 import type { Logs } from "../logs.ts";
 import { createMailbox } from "../mailbox/mailbox.ts";
@@ -46,6 +47,7 @@ export interface PlanContext {
 type Live = {
   postgres?: Postgres;
   platform?: Platform;
+  graphql?: Graphql;
   realtime?: Realtime;
   rest?: { host: string; port: number };
   functions: Map<string, { host: string; port: number } | undefined>;
@@ -113,6 +115,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         mailbox,
         rest: () => live.rest,
         platform: () => live.platform?.handler,
+        graphql: () => live.graphql?.handler,
         realtime: () => live.realtime,
         functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
         agents: () => live.ingress,
@@ -187,6 +190,19 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         mailbox,
       });
       live.platform = started;
+      return { stop: () => started.stop() };
+    },
+  };
+
+  const graphql: ServiceSpec = {
+    name: "graphql",
+    needs: ["schema"],
+    async start() {
+      const started = startGraphql({
+        url: live.postgres!.url("authenticator"),
+        jwtSecret: keys.jwtSecret,
+      });
+      live.graphql = started;
       return { stop: () => started.stop() };
     },
   };
@@ -297,6 +313,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     schema,
     rest,
     platform,
+    graphql,
     realtime,
     workers,
     ...edge,

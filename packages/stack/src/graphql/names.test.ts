@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { catalogueOf } from "./catalogue.ts";
+import { directive, fieldName, isName, toOneName, typeName } from "./names.ts";
+
+describe("names", () => {
+  for (const [given, type, field] of [
+    ["agents", "Agents", "agents"],
+    ["agent_metrics_minute", "AgentMetricsMinute", "agentMetricsMinute"],
+    ["Blog", "Blog", "blog"],
+    ["account_BY_email", "AccountBYEmail", "accountBYEmail"],
+    ["day", "Day", "day"],
+  ] as const) {
+    test(given, () => {
+      assert.equal(typeName(given, true), type);
+      assert.equal(fieldName(given, true), field);
+      assert.equal(typeName(given, false), given);
+    });
+  }
+
+  test("of the way to one row", () => {
+    assert.equal(toOneName(["agent_id"], "Agents", true), "agent");
+    assert.equal(toOneName(["to_agent_id"], "Agents", true), "toAgent");
+    assert.equal(toOneName(["reply_to"], "Messages", true), "messages");
+    assert.equal(toOneName(["framework", "model"], "Models", true), "models");
+    assert.equal(toOneName(["ownerId"], "Account", false), "owner");
+    assert.equal(toOneName(["owner_id"], "Account", false), "account");
+  });
+
+  test("that GraphQL cannot carry", () => {
+    for (const name of ["", "1a", "a-b", "__a", "a b", "ä"]) assert.equal(isName(name), false, name);
+  });
+
+  test("come from comments, and nothing does from what cannot be read", () => {
+    assert.deepEqual(directive('Agents. @graphql({"name": "Bot", "max_rows": 5})'), {
+      name: "Bot",
+      max_rows: 5,
+    });
+    for (const comment of [null, "", "Agents.", "@graphql(", "@graphql({nonsense})", "@graphql([])"]) {
+      assert.deepEqual(directive(comment), {}, String(comment));
+    }
+  });
+});
+
+const column = (name: string, type = "text", more: object = {}) => ({
+  name,
+  comment: null,
+  type,
+  element: null,
+  not_null: false,
+  generated: false,
+  select: true,
+  insert: true,
+  update: true,
+  ...more,
+});
+const table = (oid: number, name: string, columns: ReturnType<typeof column>[], more: object = {}) => ({
+  oid,
+  name,
+  comment: null,
+  rls: true,
+  deletable: true,
+  primary_key: ["id"],
+  unique_keys: [["id"]],
+  columns,
+  ...more,
+});
+const id = column("id", "uuid", { not_null: true });
+const key = (local: number, column: string, foreign: number, comment: string | null = null) => ({
+  comment,
+  local,
+  foreign,
+  local_columns: [column],
+  foreign_columns: ["id"],
+});
+const catalogue = (tables: ReturnType<typeof table>[], keys: ReturnType<typeof key>[] = []) =>
+  catalogueOf({
+    comment: '@graphql({"inflect_names": true})',
+    settings: ["statement_timeout=8s"],
+    pre_request: "private.pre_request",
+    tables,
+    keys,
+  });
+
+describe("the catalogue", () => {
+  test("shows what the role may read, and lets write what it may write", () => {
+    const made = catalogue([
+      table(1, "blog_post", [
+        id,
+        column("secret", "text", { select: false }),
+        column("views", "bigint", { insert: false, update: false }),
+        column("number", "integer", { generated: true }),
+        column("tags", "text[]", { element: "text" }),
+        column("9lives"),
+      ]),
+    ]);
+    const [post] = made.tables;
+    assert.equal(post?.type, "BlogPost");
+    assert.deepEqual(
+      post?.columns.map(({ field, scalar, list, select, insert }) => [field, scalar, list, select, insert]),
+      [
+        ["id", "UUID", false, true, true],
+        ["secret", "String", false, false, true],
+        ["views", "BigInt", false, true, false],
+        ["number", "Int", false, true, false],
+        ["tags", "String", true, true, true],
+      ],
+    );
+    assert.deepEqual([post?.maxRows, made.introspection], [30, false]);
+    assert.deepEqual(made.settings, [["statement_timeout", "8s"]]);
+  });
+
+  test("leaves out a table whose key cannot be read, and the second of one name", () => {
+    const hidden = column("id", "uuid", { select: false });
+    assert.deepEqual(catalogue([table(1, "a", [hidden, column("b")])]).tables, []);
+    assert.deepEqual(
+      catalogue([table(1, "a_b", [id]), table(2, "aB", [id])]).tables.map(({ name }) => name),
+      ["a_b"],
+    );
+  });
+
+  test("relates tables both ways, by names that comments may set", () => {
+    const tables = [
+      table(1, "agents", [id]),
+      table(2, "messages", [id, column("agent_id", "uuid"), column("to_agent_id", "uuid")]),
+      table(3, "settings", [id, column("agent_id", "uuid", { not_null: true })], {
+        unique_keys: [["agent_id"]],
+      }),
+    ];
+    const keys = [
+      key(2, "agent_id", 1),
+      key(2, "to_agent_id", 1, '@graphql({"local_name": "received"})'),
+      key(3, "agent_id", 1),
+    ];
+    const [agents, messages, settings] = catalogue(tables, keys).tables;
+    assert.deepEqual(
+      agents?.relations.map(({ field, one, columns }) => [field, one, columns]),
+      [
+        ["messagesCollection", false, [["id", "agent_id"]]],
+        ["received", false, [["id", "to_agent_id"]]],
+        ["settings", true, [["id", "agent_id"]]],
+      ],
+    );
+    assert.deepEqual(
+      messages?.relations.map(({ field, one }) => [field, one]),
+      [
+        ["agent", true],
+        ["toAgent", true],
+      ],
+    );
+    assert.equal(settings?.relations[0]?.notNull, false, "the agent's own policies may hide it");
+  });
+});
