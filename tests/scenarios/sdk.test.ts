@@ -1,7 +1,5 @@
 // The Node SDK against the whole stack, through real supabase-js: the specification's sample, and every call of the client.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient, AgentLaunchpadError, type AgentUpdate } from "@agent-launchpad/sdk";
 import { createClient } from "@supabase/supabase-js";
@@ -627,5 +625,3 @@ describe("calls in trouble", () => {
     assert.throws(() => client.subscribeToAgent("", () => {}), { code: "VALIDATION_ERROR" });
   });
 });
-
-export const sample = () => readFileSync(join(import.meta.dirname, "../helpers/sdk-sample.txt"), "utf8");

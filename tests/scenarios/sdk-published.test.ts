@@ -1,0 +1,205 @@
+// The SDK as it is published, in the programs of its users: the specification's sample word for word, and other runtimes.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, symlinkSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { type InstalledSdk, installSdk } from "../helpers/sdk.ts";
+import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const SAMPLE = readFileSync(join(ROOT, "tests/helpers/sdk-sample.txt"), "utf8");
+
+let stack: TestStack;
+let sdk: InstalledSdk;
+let user: TestUser;
+
+before(async () => {
+  stack = await startTestStack();
+  await stack.raiseRateLimits();
+  user = await stack.createUser();
+  sdk = installSdk();
+});
+after(async () => {
+  sdk[Symbol.dispose]();
+  await stack.stop();
+});
+
+/** Runs a program until `enough` says so of its output, or until it ends. */
+async function run(
+  command: string,
+  args: string[],
+  enough: (output: string) => boolean,
+  env: Record<string, string> = {},
+): Promise<string> {
+  const child = spawn(command, args, {
+    cwd: sdk.project,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on("close", () => resolve()).on("error", reject);
+  });
+  const timer = setTimeout(() => child.kill(), 60_000);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      if (enough(output)) child.kill();
+    });
+  }
+  await ended.finally(() => clearTimeout(timer));
+  return output;
+}
+
+const environment = () => ({
+  SUPABASE_URL: stack.info.apiUrl,
+  SUPABASE_ANON_KEY: stack.info.publishableKey,
+  EMAIL: user.email,
+  PASSWORD: user.password,
+});
+
+describe("Node.js SDK with Supabase", () => {
+  test("the specification's sample runs word for word, and tells how the agent comes up", async () => {
+    // The sample's own user, and the stack's address in place of the one it imagines.
+    await stack.client().auth.signUp({ email: "user@example.com", password: "password" });
+    const text = SAMPLE.replace("https://api.yourdomain.com", stack.info.apiUrl);
+    assert.notEqual(text, SAMPLE);
+    // CommonJS has no await outside of a function.
+    const program = sdk.program("sample.cjs", `(async () => {\n${text}\n})();\n`);
+    const output = await run(
+      process.execPath,
+      [program],
+      (said) => /status: 'DEPLOYED'/.test(said) && /type: 'event'/.test(said),
+      environment(),
+    );
+    assert.match(output, /Agent update: \{\s*type: 'status'/);
+    assert.match(output, /Agent update: \{\s*type: 'event'/);
+    assert.match(output, /status: 'DEPLOYED'/);
+    assert.doesNotMatch(output, /Error|Warning/);
+    const [row] = await stack.sql<{ id: string }>(
+      "select a.id from public.agents a join auth.users u on u.id = a.user_id where u.email = 'user@example.com' and a.name = 'my-bot'",
+    );
+    await stack.sql("delete from public.agents where id = $1", [row?.id]);
+  });
+});
+
+/** Launches, waits, tails, deletes; says DONE. The same in every runtime. */
+const tour = (read: (name: string) => string, options = "{}") => `
+import { createClient } from "@supabase/supabase-js";
+import { AgentLaunchpadClient, AgentLaunchpadError } from "@agent-launchpad/sdk";
+const supabase = createClient(${read("SUPABASE_URL")}, ${read("SUPABASE_ANON_KEY")}, ${options});
+const client = new AgentLaunchpadClient({ supabaseClient: supabase });
+const lost = await client.agents.list().catch((error) => error);
+if (!(lost instanceof AgentLaunchpadError) || lost.code !== "INVALID_JWT_TOKEN") throw lost;
+const { error } = await supabase.auth.signInWithPassword({ email: ${read("EMAIL")}, password: ${read("PASSWORD")} });
+if (error) throw error;
+const { agentId } = await client.agents.create({ agentName: "tour", resources: { memory: "256Mi", cpu: "100m" } });
+await client.agents.waitUntil(agentId);
+const kinds = new Set();
+await new Promise((resolve) => {
+  const stop = client.subscribeToAgent(agentId, ({ type }) => {
+    kinds.add(type);
+    if (kinds.has("status") && kinds.has("event") && kinds.has("log")) { stop(); resolve(); }
+  }, { onConnection: (state) => state === "live" && client.agents.restart(agentId) });
+});
+for await (const line of client.agents.tailLogs(agentId, { lines: 1 })) { console.log(line.message); break; }
+await client.agents.delete(agentId);
+await client.agents.waitUntil(agentId, "DELETED");
+console.log("DONE");
+`;
+
+describe("the same program", () => {
+  const inNode = tour((name) => `process.env.${name}`);
+  const finished = (output: string) => output.includes("DONE");
+
+  test("in this Node, as an ES module", async () => {
+    assert.match(
+      await run(process.execPath, [sdk.program("tour.mjs", inNode)], finished, environment()),
+      /DONE/,
+    );
+  });
+
+  // Node 20 is the oldest that is supported; it has no WebSocket of its own, and supabase-js wants one there.
+  const older = "/usr/bin/node";
+  test("in the machine's own Node", { skip: !existsSync(older) && "there is none" }, async () => {
+    symlinkSync(join(ROOT, "node_modules/ws"), join(sdk.project, "node_modules/ws"));
+    const options = '{ realtime: { transport: (await import("ws")).default } }';
+    const program = sdk.program(
+      "tour-older.mjs",
+      tour((name) => `process.env.${name}`, options),
+    );
+    assert.match(await run(older, [program], finished, environment()), /DONE/);
+  });
+
+  test("in Deno", async () => {
+    const program = sdk.program(
+      "tour-deno.mjs",
+      tour((name) => `Deno.env.get("${name}")`),
+    );
+    sdk.program("deno.json", '{ "nodeModulesDir": "manual" }');
+    sdk.program("package.json", '{ "type": "module" }');
+    const deno = join(ROOT, "node_modules/.bin/deno");
+    assert.match(await run(deno, ["run", "--allow-all", program], finished, environment()), /DONE/);
+  });
+
+  const chromium = "/usr/bin/chromium";
+  test("in a browser, on a page of another origin", {
+    skip: !existsSync(chromium) && "there is none",
+  }, async () => {
+    const { promise: said, resolve } = Promise.withResolvers<string>();
+    const values: Record<string, string> = environment();
+    const program = tour((name) => JSON.stringify(values[name])).replace(
+      'console.log("DONE")',
+      'say("DONE")',
+    );
+    const page = `<!doctype html><script type="importmap">{ "imports": {
+      "@agent-launchpad/sdk": "/sdk.js", "@supabase/supabase-js": "/supabase.js" } }</script>
+      <script>const say = (text) => fetch("/said", { method: "POST", body: text });
+      addEventListener("unhandledrejection", ({ reason }) => say(String(reason?.stack ?? reason)));
+      addEventListener("error", ({ message }) => say(message));</script>
+      <script type="module">${program}</script>`;
+    const umd = readFileSync(join(ROOT, "node_modules/@supabase/supabase-js/dist/umd/supabase.js"), "utf8");
+    const files: Record<string, [type: string, body: string | Buffer]> = {
+      "/": ["text/html", page],
+      "/sdk.js": [
+        "text/javascript",
+        readFileSync(join(sdk.project, "node_modules/@agent-launchpad/sdk/esm/index.js")),
+      ],
+      "/supabase.js": ["text/javascript", `${umd}\nexport const { createClient } = supabase;`],
+    };
+    const server = createServer(async (request, response) => {
+      if (request.method === "POST") {
+        let body = "";
+        for await (const chunk of request.setEncoding("utf8")) body += chunk;
+        resolve(body);
+      }
+      const [type, body] = files[request.url ?? ""] ?? ["text/plain", ""];
+      response.setHeader("content-type", type).end(body);
+    }).listen(0, "127.0.0.1");
+    await new Promise((listening) => server.once("listening", listening));
+    const profile = join(sdk.project, "profile");
+    const flags = ["--headless", "--no-sandbox", "--disable-gpu", `--user-data-dir=${profile}`];
+    const browser = spawn(
+      chromium,
+      [...flags, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`],
+      {
+        stdio: "ignore",
+        detached: true,
+      },
+    );
+    const closed = new Promise((done) => browser.once("close", done));
+    const timer = setTimeout(() => resolve("the browser said nothing"), 60_000);
+    try {
+      assert.equal(await said, "DONE");
+    } finally {
+      clearTimeout(timer);
+      if (browser.pid !== undefined) process.kill(-browser.pid);
+      await closed;
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+});
