@@ -6,7 +6,7 @@ import { runtimePackages } from "./advisories/packages.ts";
 import { AdvisoryRefresh } from "./advisories/refresh.ts";
 import { advisoryUrl } from "./advisories/source.ts";
 import { systemClock } from "./clock.ts";
-import { ProcessesCluster } from "./cluster/processes/processes.ts";
+import { createCluster, type RunningCluster } from "./cluster/create.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
 import { FileRemoval } from "./files/removal.ts";
@@ -35,15 +35,14 @@ const LAST_CALL_MS = 1000;
 
 /**
  * Starts the controller: takes the state directory, ends leftovers, listens, and begins to claim.
- * @throws {Error} one sentence a person can act on: the directory is taken, a port is in use, the cluster is not built
+ * @throws {Error} one sentence a person can act on: the directory is taken, a port is in use, the cluster cannot be reached
  */
 export async function startApp(config: Config, log: Log): Promise<App> {
-  if (config.cluster !== "processes") {
-    throw new Error(`The cluster "${config.cluster}" is not available yet; use LAUNCHPAD_CLUSTER=processes.`);
-  }
   const state = takeStateDirectory(config.stateDir);
   let ingress: Ingress | undefined;
   let server: Server | undefined;
+  let cluster: RunningCluster | undefined;
+  let holder: Controller | undefined;
   try {
     const clock = systemClock;
     const random = Math.random;
@@ -55,14 +54,15 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       timeoutMs: Math.min(10_000, (config.leaseSeconds * 1000) / 3),
       onCall: instruments.onCall,
     });
-    const cluster = new ProcessesCluster({
-      command: config.runtimeCommand,
-      stateDir: config.stateDir,
+    cluster = await createCluster({
+      config,
+      database,
+      clock,
+      random,
       log,
-      machineEnvironment: config.machineEnvironment,
-      providerEnvironment: config.providerEnvironment,
-      readyMs: config.readySeconds * 1000,
-      graceMs: config.graceSeconds * 1000,
+      // Nothing is held before there is a controller.
+      responsible: (agentId) => holder?.reconciler.held.has(agentId) ?? false,
+      observe: { apiCall: instruments.onApiCall, watch: instruments.onWatch },
     });
     await cluster.start();
     const telemetry = new Telemetry({
@@ -76,6 +76,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       metricsSeconds: config.metricsSeconds,
     });
     const listening = { port: config.port };
+    const runs = cluster;
     const controller = new Controller({
       worker: state.worker,
       database,
@@ -89,17 +90,18 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       concurrency: config.concurrency,
       urlOf: (agentId) => config.agentUrlTemplate.replaceAll("{agentId}", agentId),
       describe: async () => ({
-        cluster: cluster.kind,
+        cluster: runs.kind,
         version: VERSION,
         url: `http://${config.host}:${listening.port}`,
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
-        ...(await cluster.probe()),
+        ...(await runs.probe()),
       }),
       onClaim: instruments.onClaim,
       onPass: instruments.onPass,
       onPhase: instruments.onPhase,
     });
+    holder = controller;
     instruments.watch({ controller, cluster, telemetry });
 
     ingress = createIngress({ endpoints: cluster.endpoints, log, onRequest: instruments.onIngressRequest });
@@ -117,7 +119,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       },
       onWebhook: instruments.onWebhook,
       problems: async () => {
-        const health = await cluster.probe();
+        const health = await runs.probe();
         return [
           ...(stopping ? ["The controller is stopping."] : []),
           ...(controller.lapsed ? ["The database has not answered lately."] : []),
@@ -160,7 +162,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.
       stopping = true;
       // Together: passes under way see that they may not act any more, and nothing new is started.
-      await Promise.all([within(LAST_CALL_MS, controller.stop()), cluster.stop()]);
+      await Promise.all([within(LAST_CALL_MS, controller.stop()), runs.stop()]);
       ingress?.close();
       const releasing = controller.release().catch((error: unknown) => {
         // They run out by themselves.
@@ -178,6 +180,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   } catch (error) {
     ingress?.close();
     server?.close();
+    await cluster?.stop().catch(() => {});
     state.release();
     throw error;
   }

@@ -138,6 +138,6 @@ function isUnsettled({ desired }: Held): boolean {
 
 interface Watched {
   controller: Controller;
-  cluster: { readonly kind: string; countStates(): Map<string, number> };
+  cluster: { readonly kind: string; countStates(): ReadonlyMap<string, number> };
   telemetry: Telemetry;
 }

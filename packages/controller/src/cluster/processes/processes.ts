@@ -8,6 +8,7 @@ import type {
   ObservedWorkload,
   ReplicaLog,
   ReplicaSample,
+  ReplicaState,
   Workload,
 } from "../cluster.ts";
 import { ReplicaSet } from "../replica-set.ts";
@@ -145,8 +146,8 @@ export class ProcessesCluster implements Cluster {
   }
 
   /** How many replicas are in which state. */
-  countStates(): Map<string, number> {
-    const states = new Map<string, number>();
+  countStates(): Map<ReplicaState, number> {
+    const states = new Map<ReplicaState, number>();
     for (const replica of this.#replicas()) {
       const state = replica.observe()?.state;
       if (state !== undefined) states.set(state, (states.get(state) ?? 0) + 1);

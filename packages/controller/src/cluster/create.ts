@@ -1,0 +1,98 @@
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { KubernetesSettings } from "../config-kubernetes.ts";
+import type { Database, Tenants } from "../contract.ts";
+import type { Endpoints } from "../ingress/endpoints.ts";
+import { errorMessage, type Log } from "../log.ts";
+import type { Cluster, ReplicaState } from "./cluster.ts";
+import type { KubernetesOptions } from "./kubernetes/options.ts";
+import { ProcessesCluster } from "./processes/processes.ts";
+
+/** A cluster as the program runs it. */
+export interface RunningCluster extends Cluster {
+  countStates(): ReadonlyMap<ReplicaState, number>;
+  /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */
+  readonly endpoints: Endpoints;
+}
+
+export interface ClusterContext {
+  config: Config;
+  database: Database;
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  /** Whether this controller holds the agent. */
+  responsible(agentId: string): boolean;
+  observe: NonNullable<KubernetesOptions["observe"]>;
+}
+
+/**
+ * The cluster that the settings name, not started yet.
+ * @throws {Error} one sentence a person can act on: the kubeconfig is missing or wrong, the database does not answer
+ */
+export async function createCluster(context: ClusterContext): Promise<RunningCluster> {
+  const { config, log } = context;
+  if (config.kubernetes !== undefined) return await createKubernetes(context, config.kubernetes);
+  return new ProcessesCluster({
+    command: config.runtimeCommand,
+    stateDir: config.stateDir,
+    log,
+    machineEnvironment: config.machineEnvironment,
+    providerEnvironment: config.providerEnvironment,
+    readyMs: config.readySeconds * 1000,
+    graceMs: config.graceSeconds * 1000,
+  });
+}
+
+async function createKubernetes(
+  { clock, config, database, log, observe, random, responsible }: ClusterContext,
+  settings: KubernetesSettings,
+): Promise<RunningCluster> {
+  // Loaded here: a controller of processes need not hold the libraries of the other.
+  const [{ createClient }, { KubernetesCluster }] = await Promise.all([
+    import("./kubernetes/client.ts"),
+    import("./kubernetes/kubernetes.ts"),
+  ]);
+  const { kubeconfig, context } = settings;
+  const api = createClient({ kubeconfig, context, observe });
+  const options = {
+    ...settings,
+    installation: settings.installation ?? (await installationOf(database, clock, log)),
+    providerEnvironment: config.providerEnvironment,
+    readyMs: config.readySeconds * 1000,
+    graceMs: config.graceSeconds * 1000,
+    log,
+    clock,
+    random,
+    responsible,
+    gone: (held: Tenants) => database.goneWorkloads(held),
+    observe,
+  };
+  return new KubernetesCluster(api, options, await connectOf(settings));
+}
+
+/** From a laptop agents are served here, through the API server; in the cluster an Ingress does it. */
+async function connectOf({ context, kubeconfig }: KubernetesSettings) {
+  if (kubeconfig === undefined) return undefined;
+  const [{ loadKubeConfig }, { portForwarding }] = await Promise.all([
+    import("./kubernetes/connection.ts"),
+    import("./kubernetes/local/port-forward.ts"),
+  ]);
+  return await portForwarding(loadKubeConfig(kubeconfig, context));
+}
+
+/** How often the database is asked for its name before the start is given up: it may be starting too. */
+const TRIES = 30;
+
+async function installationOf(database: Database, clock: Clock, log: Log): Promise<string> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await database.installation();
+    } catch (error) {
+      const problem = errorMessage(error);
+      if (tries === TRIES) throw new Error(`The database did not tell its name: ${problem}`);
+      if (tries === 1) log.warn("the database does not tell its name yet", { error: problem });
+      await new Promise<void>((resolve) => clock.after(1000, resolve));
+    }
+  }
+}

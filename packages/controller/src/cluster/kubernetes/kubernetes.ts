@@ -1,0 +1,201 @@
+import { Endpoints } from "../../ingress/endpoints.ts";
+import { errorMessage } from "../../log.ts";
+import type {
+  Cluster,
+  ClusterHealth,
+  Failure,
+  ObservedWorkload,
+  ReplicaLog,
+  ReplicaSample,
+  ReplicaState,
+  Workload,
+} from "../cluster.ts";
+import type { KubeApi } from "./api.ts";
+import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
+import { Capacity } from "./observe/capacity.ts";
+import { conditionOf, type Pod } from "./observe/objects.ts";
+import { createPodAccess, type PodAccess } from "./observe/pod-access.ts";
+import { PodLogs } from "./observe/pod-logs.ts";
+import { HealthProbes } from "./observe/probes.ts";
+import { type Redact, Redactors } from "./observe/redactors.ts";
+import { Registry } from "./observe/registry.ts";
+import { takeSamples } from "./observe/samples.ts";
+import { ClusterView, OBSERVED_KINDS } from "./observe/view.ts";
+import { observeWorkload } from "./observe/workload.ts";
+import type { KubernetesOptions } from "./options.ts";
+import { Workloads } from "./workloads.ts";
+
+/** Every text blanked: when a pod's secrets cannot be read, they cannot be taken out of what it said. */
+const SAY_NOTHING: Redact = (value) =>
+  JSON.parse(JSON.stringify(value, (_, part) => (typeof part === "string" ? "" : part)));
+
+/**
+ * Runs agents on a Kubernetes cluster: {@link Workloads} writes, {@link ClusterView} sees, the rest ships what pods say
+ * and use. Several controllers may share a cluster; each writes and ships only what it holds.
+ */
+export class KubernetesCluster implements Cluster {
+  readonly kind = "kubernetes";
+  readonly outlives = true;
+  /** Where this machine reaches replicas; empty where an Ingress of the cluster does. */
+  readonly endpoints = new Endpoints();
+  readonly #api: KubeApi;
+  readonly #options: KubernetesOptions & { removeAtEnd?: boolean };
+  readonly #view: ClusterView;
+  readonly #workloads: Workloads;
+  readonly #access: PodAccess;
+  readonly #probes: HealthProbes;
+  readonly #logs: PodLogs;
+  readonly #redactors: Redactors;
+  readonly #capacity: Capacity;
+  readonly #forwards: LocalForwards | undefined;
+  #onChange: (agentId: string) => void = () => {};
+  #onLine: (line: ReplicaLog) => void = () => {};
+
+  /** @param connect how a connection of this machine is brought to a pod; left out: agents are not served here */
+  constructor(api: KubeApi, options: KubernetesOptions & { removeAtEnd?: boolean }, connect?: Connect) {
+    const { clock, log, random, responsible } = options;
+    this.#api = api;
+    this.#options = options;
+    this.#view = new ClusterView({
+      ...options,
+      api,
+      kinds: options.expose === "gateway" ? [...OBSERVED_KINDS, "HTTPRoute"] : OBSERVED_KINDS,
+    });
+    this.#workloads = new Workloads(api, this.#view, options);
+    this.#access = createPodAccess(api, options.podAccess);
+    const onChange = (agentId: string) => this.#onChange(agentId);
+    this.#probes = new HealthProbes({
+      view: this.#view,
+      access: this.#access,
+      responsible,
+      clock,
+      random,
+      onChange,
+    });
+    this.#redactors = new Redactors(api);
+    this.#logs = new PodLogs({
+      api,
+      view: this.#view,
+      redactors: this.#redactors,
+      responsible,
+      clock,
+      random,
+      log,
+      onLine: (line) => this.#onLine(line),
+    });
+    const registry = new Registry({ view: this.#view, image: options.image, clock });
+    this.#capacity = new Capacity({ api, view: this.#view, registry, clock });
+    if (connect !== undefined) {
+      const readyPods = (agentId: string) => this.#readyPods(agentId);
+      const forwards = new LocalForwards({ connect, endpoints: this.endpoints, readyPods, log });
+      this.#view.onChange((agentId) => forwards.sync(agentId));
+      this.#forwards = forwards;
+    }
+  }
+
+  /** @throws {Error} one sentence when the cluster cannot be reached or refuses to be read */
+  async start(): Promise<void> {
+    await this.#view.start();
+    this.#workloads.start();
+    this.#probes.start();
+    this.#logs.start();
+  }
+
+  /** Agents live on, except those of a trial. */
+  async stop(): Promise<void> {
+    this.#forwards?.stop();
+    await Promise.all([this.#workloads.stop(), this.#logs.stop(), this.#probes.stop()]);
+    if (this.#options.removeAtEnd) await this.#removeAll();
+    await this.#view.stop();
+    await Promise.all([this.#access.close(), this.#api.close()]);
+  }
+
+  apply(workload: Workload): Promise<void> {
+    return this.#workloads.apply(workload);
+  }
+
+  revert(workload: Workload, failure: Failure): Promise<void> {
+    return this.#workloads.revert(workload, failure);
+  }
+
+  /** A stopped agent needs nothing in the cluster: `keep` makes no difference. */
+  remove(agentId: string): Promise<void> {
+    return this.#workloads.remove(agentId);
+  }
+
+  async get(agentId: string): Promise<ObservedWorkload | undefined> {
+    const redact = await this.#redactFor(this.#view.objects(agentId).pods);
+    return this.#workloads.get(agentId, { redact, health: (uid) => this.#probes.of(uid) });
+  }
+
+  async list(): Promise<string[]> {
+    return this.#workloads.list();
+  }
+
+  watch(listener: (agentId: string) => void): void {
+    this.#onChange = listener;
+    this.#workloads.watch(listener);
+  }
+
+  logs(listener: (line: ReplicaLog) => void): void {
+    this.#onLine = listener;
+  }
+
+  metrics(): Promise<ReplicaSample[]> {
+    const { installation, responsible } = this.#options;
+    return takeSamples({ api: this.#api, view: this.#view, access: this.#access, installation, responsible });
+  }
+
+  probe(): Promise<ClusterHealth> {
+    return this.#capacity.health();
+  }
+
+  /** How many replicas of the agents held here are in which state. */
+  countStates(): Map<ReplicaState, number> {
+    const { clock, responsible } = this.#options;
+    const counts = new Map<ReplicaState, number>();
+    for (const agentId of this.#view.agents().filter(responsible)) {
+      for (const { state } of observeWorkload(this.#view.objects(agentId), clock.now())?.replicas ?? []) {
+        counts.set(state, (counts.get(state) ?? 0) + 1);
+      }
+    }
+    return counts;
+  }
+
+  async #removeAll(): Promise<void> {
+    try {
+      await this.#workloads.removeAll();
+    } catch (error) {
+      this.#options.log.warn("not everything in the cluster could be removed", {
+        error: errorMessage(error),
+      });
+    }
+  }
+
+  #readyPods(agentId: string): ReadyPod[] | undefined {
+    const { all, pods } = this.#view.objects(agentId);
+    if (all.length === 0) return undefined;
+    return pods
+      .filter(
+        ({ metadata, status }) =>
+          metadata.deletionTimestamp === undefined &&
+          conditionOf(status?.conditions, "Ready")?.status === "True",
+      )
+      .map(({ metadata }) => ({ namespace: metadata.namespace ?? "", name: metadata.name }));
+  }
+
+  /** Takes the secrets of all these pods out of a text. Only pods that said something last need be known. */
+  async #redactFor(pods: readonly Pod[]): Promise<Redact> {
+    const spoke = pods.filter((pod) =>
+      pod.status?.containerStatuses?.some(
+        ({ lastState, state }) => lastState?.terminated !== undefined || state?.terminated !== undefined,
+      ),
+    );
+    try {
+      const redacts = await Promise.all(spoke.map((pod) => this.#redactors.of(pod)));
+      return (value) => redacts.reduce((text, redact) => redact(text), value);
+    } catch {
+      return SAY_NOTHING;
+    }
+  }
+}
