@@ -52,7 +52,8 @@ function explain(
     case "RunContainerError":
       return explainExit({ code: null, signal: null, failed: redact(oneLine(end.message ?? "")) }, undefined);
   }
-  if (signal === "SIGKILL" || signal === "SIGTERM") {
+  // The runtime ends in good order when it is told to, whoever tells it.
+  if (signal === "SIGKILL" || signal === "SIGTERM" || end.exitCode === 0) {
     const own = warnings.filter(({ uid }) => uid === pod.metadata.uid);
     const probe = killedByProbe(own, timeOf(end.startedAt) ?? 0, timeOf(end.finishedAt) ?? 0);
     if (probe !== undefined) return probe;

@@ -18,6 +18,11 @@ export class LogCursor {
     return this.#told;
   }
 
+  /** All up to this number was told elsewhere. */
+  skip(told: number): void {
+    this.#told = Math.max(this.#told, told);
+  }
+
   /** Begins to read, from {@link since} or earlier. */
   begin(): void {
     this.#last = 0;
@@ -58,4 +63,59 @@ function microseconds(timestamp: string): number | undefined {
   const milliseconds = Date.parse(`${seconds}${zone}`);
   if (Number.isNaN(milliseconds)) return undefined;
   return milliseconds * 1000 + Number(fraction.padEnd(6, "0").slice(0, 6));
+}
+
+interface Break {
+  at: number;
+  told: number;
+  /** The first line that was told after it. */
+  next: number | undefined;
+}
+
+/** So long the view may lag behind, and so many breaks in that time are told apart. */
+const LAG_MS = 120_000;
+const MOST = 32;
+
+/**
+ * Where streams of a log broke off lately. One that is opened again may be of the container's next life already, before
+ * the view knows: then what is left of the life before is to be read from the break, not from what was told last.
+ */
+export class LogBreaks {
+  #breaks: Break[] = [];
+
+  /** A stream ended; `told` was its last line. */
+  note(told: number, now: number): void {
+    const last = this.#breaks.at(-1);
+    if (last !== undefined && last.next === undefined && last.told === told) {
+      last.at = now;
+      return;
+    }
+    this.#breaks = this.#breaks.filter(({ at }) => now - at < LAG_MS);
+    this.#breaks.push({ at: now, told, next: undefined });
+    const [first, second] = this.#breaks;
+    if (this.#breaks.length <= MOST || first === undefined || second === undefined) return;
+    // Rather a line read again than one lost: what lay between the first two is no longer known.
+    this.#breaks.splice(0, 2, { ...first, at: second.at, next: undefined });
+  }
+
+  /** A new line was told. */
+  tell(sequence: number): void {
+    const last = this.#breaks.at(-1);
+    if (last !== undefined) last.next ??= sequence;
+  }
+
+  /**
+   * Up to where the life before was told for certain.
+   * @param began when the present life began, in milliseconds
+   * @param told what was told last
+   */
+  certain(began: number, told: number): number {
+    // Lines before that moment are of the life before, and it was read without a gap so far.
+    const first = this.#breaks.find(({ next }) => next === undefined || next >= began * 1000);
+    return first?.told ?? told;
+  }
+
+  clear(): void {
+    this.#breaks = [];
+  }
 }

@@ -5,7 +5,7 @@ import { createRedactor } from "../../../shipping/redact.ts";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";
 import type { ReplicaLog } from "../../cluster.ts";
 import { KubeError, type PodLogQuery } from "../api.ts";
-import { LogCursor } from "./log-cursor.ts";
+import { LogBreaks, LogCursor } from "./log-cursor.ts";
 import type { Pod } from "./objects.ts";
 import { PodLogs, type PodLogsOptions } from "./pod-logs.ts";
 import { Redactors } from "./redactors.ts";
@@ -406,6 +406,33 @@ test("lines are numbered by their time, strictly rising", () => {
     [base + 1_000_001, base + 1_000_002, base + 1_000_003, base + 1_000_004, base + 1_500_000, undefined],
   );
   assert.equal(cursor.since, "2030-01-01T00:00:00Z");
+});
+
+test("of breaks, the first after which the next life may have begun says what was read for certain", () => {
+  const breaks = new LogBreaks();
+  const second = 1e6;
+  assert.equal(breaks.certain(10_000, 9 * second), 9 * second);
+  // The stream after the first break went on in the same life, the one after the second did not.
+  breaks.note(3 * second, 0);
+  breaks.tell(4 * second);
+  breaks.note(9 * second, 0);
+  breaks.note(9 * second, 0);
+  breaks.tell(11 * second);
+  breaks.tell(12 * second);
+  assert.equal(breaks.certain(10_000, 12 * second), 9 * second);
+  assert.equal(breaks.certain(13_000, 12 * second), 12 * second);
+  // A break after which nothing was told.
+  breaks.note(12 * second, 0);
+  assert.equal(breaks.certain(13_000, 12 * second), 12 * second);
+  // More than are told apart: rather too much is read again.
+  for (let n = 0; n < 100; n += 1) {
+    breaks.note((20 + n) * second, 1);
+    breaks.tell((20.5 + n) * second);
+  }
+  assert.equal(breaks.certain(200_000, 130 * second), 3 * second);
+  // What is long past, the view has caught up with.
+  breaks.note(500 * second, 200_000);
+  assert.equal(breaks.certain(400_000, 500 * second), 500 * second);
 });
 
 test("a Secret is read once for all pods that start with it, and never kept when that failed", async () => {

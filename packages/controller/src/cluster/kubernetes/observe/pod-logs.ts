@@ -4,7 +4,7 @@ import type { ReplicaLog } from "../../cluster.ts";
 import { type KubeApi, KubeError, type PodLogQuery } from "../api.ts";
 import { CONTAINER, LABELS } from "../names.ts";
 import { Gate } from "./concurrency.ts";
-import { LogCursor, secondsText } from "./log-cursor.ts";
+import { LogBreaks, LogCursor, secondsText } from "./log-cursor.ts";
 import { readLog } from "./log-reader.ts";
 import { containerOf, type Pod, timeOf } from "./objects.ts";
 import type { Redact, Redactors } from "./redactors.ts";
@@ -54,12 +54,11 @@ const LIMITS: PodLogsLimits = {
   lastWordsMs: 5000,
 };
 
-/** After so long the view knows which life a stream was of. */
-const KNOWN_MS = 120_000;
-
 /** One start of the container: its number, and whether it has ended. */
 interface Life {
   number: number;
+  /** When it began, in milliseconds. */
+  began: number;
   over: boolean;
 }
 
@@ -69,14 +68,12 @@ interface Reader {
   /** The life read last, and whether it was read to its end. */
   life: number | undefined;
   complete: boolean;
-  /**
-   * What was told when a stream last ended. The next one may already be of the next life, before the view knows: what is
-   * left of the life before is then read from here.
-   */
-  mark: number | undefined;
+  breaks: LogBreaks;
   /** Aborted when nothing more of the pod may be read. */
   ending: AbortController;
   gone: boolean;
+  /** Errors since a line was read. */
+  failures: number;
   /** Something of the pod changed, or it need not be waited for any more. */
   wake: () => void;
   running: Promise<void>;
@@ -153,9 +150,10 @@ export class PodLogs {
       cursor: new LogCursor(),
       life: undefined,
       complete: false,
-      mark: undefined,
+      breaks: new LogBreaks(),
       ending: new AbortController(),
       gone: false,
+      failures: 0,
       wake: () => {},
       running: Promise.resolve(),
     };
@@ -182,7 +180,6 @@ export class PodLogs {
     const { clock, log, random } = this.#options;
     const { pollMs, slowestPollMs } = this.#limits;
     const { signal } = reader.ending;
-    let failures = 0;
     let quiet = 0;
     while (!signal.aborted) {
       const life = lifeOf(reader.pod);
@@ -196,7 +193,7 @@ export class PodLogs {
       try {
         const { fresh, followed } = await this.#read(reader, life);
         if (reader.gone) return;
-        failures = 0;
+        reader.failures = 0;
         quiet = fresh > 0 ? 0 : quiet + 1;
         // A stream that ended by itself, mostly because the container did: its status comes a moment later.
         if (followed && clock.now() - began < 1000) await this.#pause(reader, 500);
@@ -204,7 +201,8 @@ export class PodLogs {
           await this.#pause(reader, backoff(quiet + 1, pollMs, slowestPollMs));
       } catch (error) {
         if (signal.aborted || reader.gone) return;
-        failures += 1;
+        reader.failures += 1;
+        const { failures } = reader;
         const facts = { replica: reader.pod.metadata.name, error: errorMessage(error), failures };
         if (failures === 5) log.warn("a replica's log cannot be read", facts);
         else log.debug("reading a replica's log failed", facts);
@@ -221,20 +219,19 @@ export class PodLogs {
     try {
       const redact = await this.#options.redactors.of(reader.pod);
       let fresh = 0;
-      const { cursor, mark } = reader;
+      const { breaks, cursor } = reader;
       if (life.number > (reader.life ?? 0) && !reader.complete) {
-        const before = mark === undefined ? cursor : new LogCursor(mark);
+        const before = new LogCursor(breaks.certain(life.began, cursor.told));
         fresh += await this.#readOnce(reader, before, redact, { previous: true }).catch(noPrevious);
+        cursor.skip(before.told);
       }
-      if (reader.life !== life.number) reader.mark = undefined;
+      if (reader.life !== life.number) breaks.clear();
       reader.life = life.number;
       reader.complete = false;
-      const began = this.#options.clock.now();
       try {
         fresh += await this.#readOnce(reader, cursor, redact, { follow }, follow ? leave : undefined);
       } finally {
-        if (this.#options.clock.now() - began >= KNOWN_MS) reader.mark = undefined;
-        reader.mark ??= cursor.told;
+        breaks.note(cursor.told, this.#options.clock.now());
       }
       reader.complete = life.over;
       return { fresh, followed: follow };
@@ -275,6 +272,8 @@ export class PodLogs {
         onLine: (line) => {
           if (ending.signal.aborted) return;
           fresh += 1;
+          reader.failures = 0;
+          reader.breaks.tell(line.sequence);
           onLine(line);
         },
         onData: () => {
@@ -319,11 +318,14 @@ export class PodLogs {
 /** The start of the container that can be read now; undefined when it never was started. */
 function lifeOf(pod: Pod): Life | undefined {
   const status = containerOf(pod, CONTAINER);
-  const { running, terminated } = status?.state ?? {};
-  const number = status?.restartCount ?? 0;
-  if (running !== undefined) return { number, over: false };
-  if (terminated !== undefined || status?.lastState?.terminated !== undefined) return { number, over: true };
-  return undefined;
+  const { running, terminated = status?.lastState?.terminated } = status?.state ?? {};
+  const life = running ?? terminated;
+  if (life === undefined) return undefined;
+  return {
+    number: status?.restartCount ?? 0,
+    began: timeOf(life.startedAt) ?? 0,
+    over: running === undefined,
+  };
 }
 
 /** The node has put the life before away already. */

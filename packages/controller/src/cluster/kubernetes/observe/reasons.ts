@@ -63,12 +63,14 @@ function unscheduled(condition: Condition): Hindrance {
   if (condition.reason === "SchedulingGated") {
     return { reason: "SchedulingGated", message: "Something in the cluster holds it back.", fatal: false };
   }
-  const said = (condition.message ?? "").replace(/\s*(preemption|no new claims):.*$/s, "").trim();
+  const said = (condition.message ?? "").replace(/\s*(no new claims[^,]*,\s*)?preemption:.*$/s, "").trim();
   const [, nodes, why] = /^0\/(\d+) nodes are available:?\s*(.*?)\.?$/s.exec(said) ?? [];
   if (nodes === undefined) {
     return { reason: "Unschedulable", message: sentence("No node takes it", said), fatal: false };
   }
-  const missing = [...new Set([...(why ?? "").matchAll(/Insufficient ([\w./-]+)/g)].map(([, what]) => what))];
+  const missing = [
+    ...new Set([...(why ?? "").matchAll(/Insufficient (\w[\w./-]*\w)/g)].map(([, what]) => what)),
+  ];
   const advice =
     missing.length === 0
       ? ""

@@ -363,6 +363,15 @@ const EXITS: [
     "It did not start in time and was ended: HTTP probe failed with statuscode: 503.",
   ],
   [
+    "ended in good order, but by its liveness probe",
+    looping(0, "", { reason: "Completed" }),
+    [warning("Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 500", 19)],
+    0,
+    false,
+    "UNHEALTHY",
+    "It did not answer its liveness probe and was ended: HTTP probe failed with statuscode: 500.",
+  ],
+  [
     "killed, and the probe's warning is of an earlier life",
     looping(137, ""),
     [warning("Unhealthy", "Liveness probe failed: x", 5)],
@@ -532,7 +541,7 @@ const HINDRANCES: [what: string, Pod, EventNote[], Hindrance | undefined][] = [
   [
     "no room",
     unscheduled(
-      "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod.",
+      "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory. no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod.",
     ),
     [],
     {
