@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { z } from "zod";
 import { verifyToken } from "../realtime/claims.ts";
@@ -60,7 +61,8 @@ export function startGraphql({ url, jwtSecret }: GraphqlOptions): Graphql {
       });
       return json(answered);
     },
-    stop: () => pool.end(),
+    // Ending waits for open queries; a stop does not wait for one that hangs.
+    stop: async () => await Promise.race([pool.end(), sleep(1000, undefined, { ref: false })]),
   };
 }
 
