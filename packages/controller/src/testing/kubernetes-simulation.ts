@@ -23,6 +23,7 @@ interface SiteLife extends Life {
   controller: Controller;
   workloads: Workloads;
   view: ClusterView;
+  started: boolean;
 }
 
 interface Site {
@@ -65,7 +66,9 @@ export class KubernetesSimulation {
 
   /** A webhook, which may get lost. */
   hint(): void {
-    for (const { life } of this.sites) if (!this.faults.on || this.random() < 0.5) life?.controller.hint();
+    for (const { life } of this.sites) {
+      if (life?.started && (!this.faults.on || this.random() < 0.5)) life.controller.hint();
+    }
   }
 
   /** See {@link Faults.pause}. */
@@ -91,7 +94,7 @@ export class KubernetesSimulation {
   }
 
   #start(site: Site): void {
-    const life = { dead: false, pausedUntil: 0, held: [] } as unknown as SiteLife;
+    const life = { dead: false, pausedUntil: 0, held: [], started: false } as unknown as SiteLife;
     const clock = this.faults.clockOf(life);
     const api = this.#api(site, life);
     const database = this.#database(site, life);
@@ -127,6 +130,7 @@ export class KubernetesSimulation {
     life.view.start().then(
       () => {
         if (life.dead) return;
+        life.started = true;
         life.workloads.start();
         life.controller.start();
       },

@@ -1,5 +1,6 @@
 import { type Clock, jittered } from "../../clock.ts";
 import { errorMessage, type Log } from "../../log.ts";
+import type { Kind, ObjectMeta } from "./api.ts";
 import type { Inventory } from "./inventory.ts";
 import { LABELS } from "./names.ts";
 import type { ClusterView } from "./observe/view.ts";
@@ -18,6 +19,14 @@ export interface SweeperOptions extends Pick<KubernetesOptions, "gone" | "resync
   changed(agentId: string): void;
 }
 
+interface Hidden {
+  kind: Kind;
+  namespace: string;
+  metadata: ObjectMeta;
+}
+
+/** What is younger may belong to an apply that is under way. */
+const YOUNG_MS = 60_000;
 /** Ids asked for at once. */
 const CHUNK = 500;
 /** How soon after an unknown agent appears the database is asked about it. */
@@ -105,6 +114,7 @@ export class Sweeper {
         if (this.#stopped) return;
         await this.#read(metadata.name);
       }
+      await this.#removeLeftovers();
       await this.#removeGone();
     } catch (error) {
       log.warn("a sweep failed; the next one goes on", { error: errorMessage(error) });
@@ -119,6 +129,21 @@ export class Sweeper {
     await inventory.refresh(namespace);
     for (const agentId of held()) {
       if (view.objects(agentId).namespace?.metadata.name === namespace) changed(agentId);
+    }
+  }
+
+  /**
+   * Secrets and the like of an agent of which nothing else is left: a call that was given up took effect after the
+   * removal. The first object of an agent that is made, and the last that goes, is a watched one.
+   */
+  async #removeLeftovers(): Promise<void> {
+    const { clock, view } = this.#options;
+    const held = new Set(this.#options.held());
+    for (const [agentId, objects] of this.#hiddenAgents()) {
+      if (this.#stopped || held.has(agentId) || view.objects(agentId).all.length > 0) continue;
+      const old = ({ metadata }: { metadata: ObjectMeta }) =>
+        clock.now() - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS;
+      if (objects.every(old)) await this.#removeHidden(objects);
     }
   }
 
@@ -155,13 +180,17 @@ export class Sweeper {
 
   async #removeAgent(agentId: string): Promise<void> {
     await this.#options.remove(agentId);
-    for (const { kind, namespace, metadata } of this.#hiddenAgents().get(agentId) ?? []) {
+    await this.#removeHidden(this.#hiddenAgents().get(agentId) ?? []);
+  }
+
+  async #removeHidden(objects: readonly Hidden[]): Promise<void> {
+    for (const { kind, namespace, metadata } of objects) {
       await this.#options.writer.remove(kind, namespace, metadata.name, () => !this.#stopped, metadata.uid);
     }
   }
 
   /** What is not watched, by agent. */
-  #hiddenAgents() {
+  #hiddenAgents(): Map<string, Hidden[]> {
     const { inventory } = this.#options;
     const objects = inventory
       .namespaces()

@@ -164,6 +164,8 @@ export class Workloads {
    */
   get(agentId: string, more: ObserveOptions = {}): ObservedWorkload | undefined {
     const { clock } = this.#options;
+    // Half of what there is would be taken for all of it.
+    if (!this.#view.synced) throw new Error("The cluster's state is still being read.");
     const objects = this.#view.objects(agentId);
     const observed = observeWorkload(objects, clock.now(), more);
     const refused = this.#refused.get(agentId);
