@@ -1,7 +1,7 @@
 // The chart on a real API server: installed by the documentation's own commands, then asked, as the controller's service
 // account, what it may do and what it may not.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -15,6 +15,7 @@ import {
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
 import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 import { LEAST, renderChart } from "../helpers/chart.ts";
+import { applyManifest, identityOf } from "../helpers/chart-install.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { commandBlocks, runBlocks } from "../helpers/doc-blocks.ts";
 import { type KubeClient, kubeClient } from "../helpers/kube.ts";
@@ -25,6 +26,7 @@ const root = resolve(import.meta.dirname, "../..");
 const SYSTEM = "launchpad-system";
 const ACCOUNT = "launchpad";
 const INSTALLATION = "launchpad";
+const self = { name: ACCOUNT, namespace: SYSTEM };
 const USER = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const TENANT = `agents-${USER}`;
 
@@ -66,11 +68,8 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
       timeoutMs: 120_000,
     });
     for (const { block, ran, output } of outcomes) assert.ok(ran, `${block.text}\n${output}`);
-    const path = `/api/v1/namespaces/${SYSTEM}/serviceaccounts/${ACCOUNT}/token`;
-    const { token } = (await admin.call("POST", path, { spec: {} })).body.status;
+    const { kubeconfig, token } = await identityOf(cluster, admin, self, folder);
     account = kubeClient(cluster, token);
-    const kubeconfig = join(folder, "kubeconfig");
-    writeFileSync(kubeconfig, kubeconfigOf(cluster, token), { mode: 0o600 });
     api = createClient({ kubeconfig });
   });
   after(async () => {
@@ -140,20 +139,7 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
   test("every object of the chart is taken, with every part switched on", async () => {
     const values = { ...LEAST, "webhook.ingress.enabled": true, "webhook.ingress.host": "hooks.example.com" };
     for (const manifest of renderChart(helm() as string, values, { name: "second", namespace: SYSTEM })) {
-      const { kind, metadata, apiVersion } = manifest;
-      const [group, version] = apiVersion.includes("/") ? apiVersion.split("/") : ["", apiVersion];
-      const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
-      const scope = metadata.namespace === undefined ? "" : `/namespaces/${metadata.namespace}`;
-      const path = `${base}${scope}/${PLURALS[kind] ?? `${kind.toLowerCase()}s`}/${metadata.name}`;
-      const answer = await admin.call(
-        "PATCH",
-        `${path}?fieldManager=test&dryRun=All&fieldValidation=Strict`,
-        manifest,
-        {
-          "content-type": "application/apply-patch+yaml",
-        },
-      );
-      assert.equal(answer.status, 201, `${kind} ${metadata.name}: ${answer.text}`);
+      await applyManifest(admin, manifest, true);
     }
   });
 
@@ -229,7 +215,6 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
     subjects: [{ kind: "ServiceAccount", ...who }],
   });
-  const self = { name: ACCOUNT, namespace: SYSTEM };
 
   test("namespaces: only those of the own installation", async () => {
     await admin.apply(namespace("agents-foreign", { "pod-security.kubernetes.io/enforce": "restricted" }));
@@ -361,22 +346,3 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
     await admin.until("Namespace", undefined, TENANT, "gone", (object) => object === undefined, 60_000);
   });
 });
-
-const PLURALS: Record<string, string> = {
-  NetworkPolicy: "networkpolicies",
-  Ingress: "ingresses",
-  ValidatingAdmissionPolicy: "validatingadmissionpolicies",
-};
-
-function kubeconfigOf({ info }: TestCluster, token: string): string {
-  return JSON.stringify({
-    apiVersion: "v1",
-    kind: "Config",
-    "current-context": "c",
-    contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
-    clusters: [
-      { name: "c", cluster: { server: info.url, "certificate-authority": join(info.pki, "ca.crt") } },
-    ],
-    users: [{ name: "u", user: { token } }],
-  });
-}

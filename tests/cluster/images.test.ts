@@ -38,7 +38,7 @@ const IMAGES = {
 };
 type Image = keyof typeof IMAGES;
 /** Megabytes of an image's files, on the stand-in of its base (which is 20 MB smaller than the real one). */
-const MOST: Record<Image, number> = { controller: 190, "agent-runtime": 160, "agent-runtime-eliza": 480 };
+const MOST: Record<Image, number> = { controller: 190, "agent-runtime": 160, "agent-runtime-eliza": 360 };
 
 const reason = unbuildable();
 describe("built", reason === undefined ? {} : { skip: reason }, () => {
@@ -150,6 +150,15 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
       assert.equal(health(), 1);
     });
   }
+
+  test("controller: knows which registry to ask for advisories, without npm", async () => {
+    const { config, files } = built.controller;
+    const source = "file:///app/packages/controller/src/advisories/source.ts";
+    const ask = `console.log(await (await import("${source}")).advisoryUrl())`;
+    const command = [config.Entrypoint[0] as string, "--input-type=module", "--eval", ask];
+    const { out } = await finished(builder.exec(files, config, command, {}));
+    assert.match(out, /^https?:\/\/\S+\/advisories\/bulk\n$/);
+  });
 
   test("controller: says which settings are missing", async () => {
     const { config, files } = built.controller;

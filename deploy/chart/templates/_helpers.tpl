@@ -95,6 +95,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
   "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)
+  "LAUNCHPAD_ADVISORY_URL" $settings.advisoryUrl
   "LAUNCHPAD_LOG_LEVEL" $settings.logLevel
   "LAUNCHPAD_CONCURRENCY" $settings.concurrency
   "LAUNCHPAD_POLL_SECONDS" $settings.pollSeconds
