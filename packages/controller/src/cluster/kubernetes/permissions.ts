@@ -36,7 +36,7 @@ const WRITE = ["create", "patch", "delete"] as const;
  */
 export const CLUSTER_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "namespaces", verbs: ["get", ...READ, ...WRITE] },
-  { group: "", resource: "nodes", verbs: READ },
+  { group: "", resource: "nodes", verbs: ["list"] },
   { group: "", resource: "pods", verbs: READ },
   { group: "", resource: "events", verbs: READ },
   { group: "", resource: "services", verbs: READ },
@@ -47,6 +47,8 @@ export const CLUSTER_PERMISSIONS: readonly Permission[] = [
   { group: "policy", resource: "poddisruptionbudgets", verbs: READ },
   { group: "networking.k8s.io", resource: "ingresses", verbs: READ },
   { group: "networking.k8s.io", resource: "networkpolicies", verbs: READ },
+  // Where agents are exposed by a Gateway.
+  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: READ },
   { group: "metrics.k8s.io", resource: "pods", verbs: ["list"] },
   { group: "metrics.k8s.io", resource: "nodes", verbs: ["list"] },
   { group: "rbac.authorization.k8s.io", resource: "rolebindings", verbs: ["create", "patch"] },
