@@ -1,5 +1,6 @@
 // Measurements side by side:  npm run bench [-- names…] [--rounds N] [--full] [--strict]
 //   footprint  memory and start times, first: another stack beside it would share pages with it
+//   cli        the start of launchpad
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   edge       the edge function against the RPC it calls
@@ -15,6 +16,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   footprint: () => import("./benchmarks/footprint.ts"),
   realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
+  cli: () => import("./benchmarks/cli.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),

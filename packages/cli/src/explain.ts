@@ -44,6 +44,7 @@ const outcomes: Record<string, Outcome> = {
   REAL_TIME_SUBSCRIPTION_FAILED: "unreachable",
   TIMEOUT: "unreachable",
   DEPLOYMENT_FAILED: "failed",
+  ANSWER_FAILED: "failed",
   SECURITY_SCAN_FAILED: "refuted",
 };
 

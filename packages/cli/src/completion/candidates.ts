@@ -46,10 +46,11 @@ export function candidates(program: Command, words: readonly string[]): { offere
     }));
     return { offered: fitting(offered, typed), rest: "nothing" };
   }
+  const file = command.registeredArguments.some((argument) => argument.name() === "file");
   const commands = command.commands.map((each) => ({ word: each.name(), about: each.description() }));
   const shells =
     command.name() === "completion" ? ["bash", "zsh", "fish"].map((word) => ({ word, about: "" })) : [];
-  return { offered: fitting([...commands, ...shells], typed), rest: "nothing" };
+  return { offered: fitting([...commands, ...shells], typed), rest: file ? "files" : "nothing" };
 }
 
 const fitting = (offered: Candidate[], typed: string) => offered.filter(({ word }) => word.startsWith(typed));

@@ -29,10 +29,11 @@ export async function knownMigrations(folder: string | undefined, from: string):
     if (found.some(({ name }) => name === "foundation")) return found; // another project's folder is not meant
     if (dirname(at) === at) break;
   }
-  const ofSource = await inFolder(fileURLToPath(new URL("../../../../supabase/migrations", import.meta.url)));
-  if (ofSource.length > 0) return ofSource;
-  const builtIn = await readFile(new URL("./migrations.json", import.meta.url), "utf8").catch(() => "[]");
-  return JSON.parse(builtIn) as Migration[];
+  const builtIn = await readFile(new URL("./migrations.json", import.meta.url), "utf8").catch(
+    () => undefined,
+  );
+  if (builtIn !== undefined) return JSON.parse(builtIn) as Migration[];
+  return await inFolder(fileURLToPath(new URL("../../../../supabase/migrations", import.meta.url)));
 }
 
 async function inFolder(folder: string): Promise<Migration[]> {

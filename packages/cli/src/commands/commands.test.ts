@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { AgentMetrics, AgentStatusReport, SecurityEvent } from "@agent-launchpad/sdk";
+import { CliError } from "../errors.ts";
+import { plain } from "../output/style.ts";
+import { errorJson, errorText } from "../run.ts";
+import { sessionOfToken } from "../session.ts";
+import { merged } from "./create.ts";
+import { verification } from "./login.ts";
+import { logLine } from "./logs.ts";
+import { metricsText } from "./metrics.ts";
+import { scalingPolicy } from "./scale.ts";
+import { eventLine } from "./security-events.ts";
+import { statusText } from "./status.ts";
+
+const look = { paint: plain };
+
+describe("status", () => {
+  const report = {
+    agentId: "agent-x",
+    name: "my-bot",
+    status: "FAILED",
+    activity: "idle",
+    user_id: "u",
+    url: null,
+    reason: "PLUGIN_NOT_FOUND",
+    message: "The plugin x is not installed.",
+    conditions: [
+      { type: "Available", status: "False", reason: "NO_REPLICA_READY", message: "0 of 2 ready" },
+      {
+        type: "ReplicaFailure",
+        status: "True",
+        reason: "PLUGIN_NOT_FOUND",
+        message: "The plugin x is not installed.",
+      },
+      { type: "Progressing", status: "True", reason: "ROLLING_OUT", message: "On their way" },
+    ],
+    generation: 3,
+    observedGeneration: 2,
+    revision: 2,
+    health: {
+      overall: "UNHEALTHY",
+      kubernetes: { status: "UNHEALTHY", replicas: 1, readyReplicas: 0, targetReplicas: 2 },
+      application: { status: "UNKNOWN", uptime: null, responseTime: null },
+      supabase: { connection: "HEALTHY", real_time_active: true, rls_policies: "ACTIVE" },
+    },
+    supabase_config: { project_ref: null, tables: { conversations: "c", metrics: "m", logs: "l" } },
+    deployedAt: null,
+    lastUpdated: "2026-01-01T00:00:00Z",
+  } satisfies AgentStatusReport;
+
+  test("tells the reason once, what is missing, and that the cluster is behind", () => {
+    const text = statusText(report, look, Date.parse("2026-01-01T00:00:05Z"));
+    assert.match(text, /Status +FAILED \(generation 3, the cluster is at 2\)/);
+    assert.match(text, /Reason +PLUGIN_NOT_FOUND: The plugin x is not installed\.\n/);
+    assert.equal(text.match(/not installed/g)?.length, 1);
+    assert.match(text, /Available +0 of 2 ready/);
+    assert.match(text, /Replicas +0 of 2 ready\n/);
+    assert.match(text, /Updated +5s ago/);
+    assert.doesNotMatch(text, /URL|Uptime|On their way/);
+  });
+
+  test("a definition was never deployed", () => {
+    const text = statusText(
+      { ...report, status: "IDLE", generation: null, conditions: [], reason: null, message: null },
+      look,
+      0,
+    );
+    assert.match(text, /Replicas +never deployed/);
+  });
+});
+
+test("metrics: figures of now beside what was; what nobody measured is a dash", () => {
+  const point = (cpu: number | null) => ({
+    timestamp: "2026-01-01T00:00:00Z",
+    replicas: 1,
+    samples: 1,
+    cpu: { usage: cpu, max: cpu, limit: 1 },
+    memory: { usage: null, max: null, limit: null },
+    network: { bytesIn: 1, bytesOut: 0 },
+    requests: { total: 1, success: 1, errors: 0 },
+    responseTimeMs: null,
+  });
+  const report: AgentMetrics = {
+    agentId: "agent-x",
+    user_id: "u",
+    replicas: 1,
+    metrics: {
+      cpu: { usage: 0.45, limit: 1, percentage: 45 },
+      memory: { usage: null, limit: null, percentage: null },
+      network: { bytesIn: 2048, bytesOut: 0 },
+      requests: { total: 12, success: 10, errors: 2, rate: 0.1 },
+      supabase: {
+        database_connections: null,
+        real_time_subscriptions: null,
+        rls_queries_per_minute: null,
+        auth_requests_per_hour: null,
+      },
+    },
+    timestamp: "2026-01-01T00:00:00Z",
+    history: { resolution: "minute", points: [point(0.1), point(null), point(0.8)] },
+  };
+  const lines = metricsText(report, "1h", look).split("\n");
+  assert.match(lines[0] ?? "", /NOW +LAST 1H, A BAR A MINUTE/);
+  assert.match(lines[1] ?? "", /^CPU +450m +45 % of 1 +▂ █$/);
+  assert.match(lines[2] ?? "", /^Memory +–$/);
+  assert.match(lines[5] ?? "", /^Requests +12 +2 failed/);
+  assert.match(metricsText({ ...report, replicas: 0 }, "1h", look), /^No replica has reported/);
+});
+
+test("a log line cannot rewrite the terminal; its further lines are indented", () => {
+  const line = logLine(
+    {
+      id: "log-1",
+      timestamp: "2026-01-01T00:00:00.5+00:00",
+      level: "ERROR",
+      message: "a\u001b[2J\nb",
+      source: "x",
+      metadata: {},
+    },
+    look,
+  );
+  assert.equal(line, "2026-01-01T00:00:00.500Z ERROR x a\n    b\n");
+});
+
+test("a security event is one line", () => {
+  const event = {
+    timestamp: "2026-01-01T00:00:00Z",
+    severity: "HIGH",
+    event_type: "AUTH_FAILURE",
+    message: "a\nb",
+    ip_address: "::1",
+  };
+  assert.equal(
+    eventLine(event as SecurityEvent, look),
+    "2026-01-01T00:00:00Z HIGH     AUTH_FAILURE a b from ::1\n",
+  );
+});
+
+test("create: the command line adds a name and secrets, and leaves a wrong environment for the API to name", () => {
+  const value = { agentName: "a", environment: { A: "1", B: "2" } };
+  assert.deepEqual(merged(value, "b", { B: "3" }), { agentName: "b", environment: { A: "1", B: "3" } });
+  assert.deepEqual(merged({ agentName: "a" }, undefined, {}), { agentName: "a" });
+  assert.deepEqual(merged({ environment: "x" }, undefined, { B: "3" }), { environment: "x" });
+});
+
+test("scale: without flags the present policy stays", () => {
+  assert.equal(scalingPolicy({}), undefined);
+  assert.deepEqual(scalingPolicy({ min: 0, targetCpu: 70 }), { min_replicas: 0, target_cpu: 70 });
+});
+
+describe("login", () => {
+  test("a code, and links of either form, are taken", () => {
+    assert.deepEqual(verification(" 123456 ", "me@example.com"), {
+      type: "email",
+      email: "me@example.com",
+      token: "123456",
+    });
+    for (const name of ["token", "token_hash"])
+      assert.deepEqual(
+        verification(`https://x.example.com/auth/v1/verify?${name}=abc&type=magiclink&redirect_to=x`, ""),
+        { type: "magiclink", token_hash: "abc" },
+      );
+    assert.deepEqual(verification("https://x.example.com/auth/v1/verify?token=abc&type=signup", ""), {
+      type: "signup",
+      token_hash: "abc",
+    });
+    assert.throws(() => verification("https://x.example.com/", ""), /not the link of a sign-in mail/);
+  });
+
+  const token = (claims: object) => `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
+  test("a token is a user's, and lives", () => {
+    assert.deepEqual(sessionOfToken(`${token({ sub: "u", exp: 4e9, email: "e" })}\n`).user, {
+      id: "u",
+      email: "e",
+    });
+    for (const text of ["", "x", "a.b.c", "a.!.c", token({ role: "anon", exp: 4e9 })])
+      assert.throws(() => sessionOfToken(text), /not a user's access token/);
+    assert.throws(() => sessionOfToken(token({ sub: "u", exp: 1 })), /has expired/);
+  });
+});
+
+describe("errors", () => {
+  const error = new CliError("invalid", "The definition has a wrong field.", {
+    code: "VALIDATION_ERROR",
+    details: { agentName: "Name is required" },
+    locations: { agentName: "agent.yaml:3" },
+    requestId: "req-1",
+  });
+  test("for people: the sentence, then each field with its place", () => {
+    assert.equal(
+      errorText(error, { errPaint: plain }),
+      "error: The definition has a wrong field.\n  agent.yaml:3 agentName: Name is required\n",
+    );
+  });
+  test("for programs: one line of JSON", () => {
+    assert.deepEqual(JSON.parse(errorJson(error)), {
+      error: {
+        code: "VALIDATION_ERROR",
+        message: "The definition has a wrong field.",
+        exitCode: 6,
+        details: { agentName: "Name is required" },
+        locations: { agentName: "agent.yaml:3" },
+        requestId: "req-1",
+      },
+    });
+  });
+  test("a defect's request id is shown", () => {
+    assert.match(
+      errorText(new CliError("internal", "x", { requestId: "req-1" }), { errPaint: plain }),
+      /request id: req-1/,
+    );
+  });
+});

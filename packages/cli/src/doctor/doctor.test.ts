@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { Health } from "@agent-launchpad/sdk";
+import { findingsText } from "../commands/doctor.ts";
+import { plain } from "../output/style.ts";
+import { judgeAnswer } from "./database.ts";
+import { judgeMigrations, knownMigrations } from "./migrations.ts";
+import { judgeHealth, judgeRls } from "./project.ts";
+
+describe("migrations", () => {
+  const known = ["1", "2", "3"].map((version) => ({ version, name: `m${version}` }));
+  for (const [why, applied, state, says] of [
+    ["all are there", ["1", "2", "3"], "ok", /All 3 are there, up to 3_m3/],
+    ["none is there", [], "problem", /supabase db push/],
+    ["one is missing", ["1", "2"], "problem", /1 of 3 are missing \(3_m3\)/],
+    ["one in the middle is missing", ["1", "3"], "problem", /2_m2/],
+    ["there are later ones", ["1", "2", "3", "4"], "warning", /1 that this copy does not know/],
+  ] as const) {
+    test(why, () => {
+      const finding = judgeMigrations(known, applied);
+      assert.equal(finding.state, state);
+      assert.match(finding.message, says);
+    });
+  }
+
+  test("a folder that is named is taken; one without migrations is an error", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
+    t.after(() => rm(folder, { recursive: true }));
+    await assert.rejects(knownMigrations(folder, "/"), /has no migrations/);
+    await writeFile(join(folder, "20260101000000_first.sql"), "");
+    await writeFile(join(folder, "notes.txt"), "");
+    assert.deepEqual(await knownMigrations(folder, "/"), [{ version: "20260101000000", name: "first" }]);
+  });
+});
+
+describe("health", () => {
+  const healthy = {
+    supabase: {
+      status: "HEALTHY",
+      database: { status: "HEALTHY" },
+      auth: { status: "HEALTHY" },
+      realtime: { status: "HEALTHY" },
+      storage: { status: "UNKNOWN" },
+      edge_functions: { status: "HEALTHY" },
+    },
+    kubernetes: { status: "HEALTHY", nodes: 1, pods: 2, message: null, user_agents: 1 },
+  };
+  const judge = (components: object) =>
+    judgeHealth({ components } as Health).map(({ state, message }) => [state, message]);
+
+  test("what the database cannot see is no problem", () => {
+    const [parts, controller] = judge(healthy);
+    assert.equal(parts?.[0], "ok");
+    assert.match(parts?.[1] ?? "", /4 parts are healthy; storage cannot be seen/);
+    assert.equal(controller?.[0], "ok");
+  });
+
+  test("a part that is away, and a controller that is silent, are problems", () => {
+    const [parts, controller] = judge({
+      supabase: { ...healthy.supabase, auth: { status: "UNAVAILABLE" } },
+      kubernetes: { ...healthy.kubernetes, status: "UNAVAILABLE" },
+    });
+    assert.deepEqual(parts, ["problem", "auth is UNAVAILABLE."]);
+    assert.match(controller?.[1] ?? "", /No controller has reported/);
+    assert.equal(controller?.[0], "problem");
+  });
+
+  test("row-level security: one open table is named, and a leak is told", () => {
+    const table = (rls_enabled: boolean) => ({ rls_enabled, policies_count: 1 });
+    const on = { a: table(true), b: table(true) };
+    assert.equal(judgeRls({ tables: on, user_isolation: "ACTIVE" }).state, "ok");
+    assert.match(
+      judgeRls({ tables: { ...on, b: table(false) }, user_isolation: "INACTIVE" }).message,
+      /It is off for b/,
+    );
+    assert.match(judgeRls({ tables: on, user_isolation: "INACTIVE" }).message, /saw rows of others/);
+  });
+});
+
+describe("a call of the database", () => {
+  const way = { check: "webhook", what: "the controller", variable: "LAUNCHPAD_WEBHOOK_SECRET" };
+  const none = { status_code: null, timed_out: null, error_msg: null };
+  for (const [why, answer, state, says] of [
+    ["is believed", { ...none, status_code: 202 }, "ok", /its signature is believed/],
+    [
+      "is not believed",
+      { ...none, status_code: 401 },
+      "problem",
+      /LAUNCHPAD_WEBHOOK_SECRET and the secret in Vault/,
+    ],
+    ["reaches something else", { ...none, status_code: 404 }, "problem", /answers 404/],
+    ["reaches nobody", { ...none, error_msg: "Couldn't connect" }, "problem", /Couldn't connect/],
+    ["is too late", { ...none, timed_out: true }, "problem", /no answer in time/],
+    ["was never sent", undefined, "problem", /pg_net's worker/],
+  ] as const) {
+    test(why, () => {
+      const finding = judgeAnswer(way, "http://c/webhooks/deployments", answer);
+      assert.equal(finding.state, state);
+      assert.match(finding.message, says);
+    });
+  }
+});
+
+test("findings for people: a mark, the check, a sentence", () => {
+  const text = findingsText(
+    [
+      { check: "key", state: "ok", message: "Good." },
+      { check: "controller", state: "problem", message: "Bad\u001b[2J." },
+    ],
+    { paint: plain },
+  );
+  assert.equal(text, "✔ key         Good.\n✘ controller  Bad.\n");
+});

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { Command } from "commander";
+import { candidates } from "./completion/candidates.ts";
+import { scripts } from "./completion/scripts.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { createProgram } from "./program.ts";
+import { VERSION } from "./version.ts";
+
+const { stdout, stderr } = process;
+const program = createProgram({ env: {}, stdout, stderr, signal: new AbortController().signal }, () => {});
+const home = join(import.meta.dirname, "..");
+
+const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+const words = (...typed: string[]) => candidates(program, typed).offered.map(({ word }) => word);
+
+describe("the command line", () => {
+  test("has every command at the top that it has below `agents`", () => {
+    const agents = program.commands.find((command) => command.name() === "agents");
+    const names = agents?.commands.map((command) => command.name()) ?? [];
+    assert.ok(names.length >= 15);
+    const top = program.commands.map((command) => command.name());
+    for (const name of names) assert.ok(top.includes(name), name);
+  });
+
+  test("describes every command and option, in lower case and without a full stop", () => {
+    for (const command of all(program).filter((each) => each !== program)) {
+      const described = [command.description(), ...command.options.map(({ description }) => description)];
+      for (const text of described)
+        assert.match(text, /^(?![A-Z][a-z]).*[^.]$/, `${command.name()}: ${text}`);
+    }
+  });
+
+  test("no option of a command is taken by a global one", () => {
+    const global = program.options.flatMap(({ long, short }) => [long, short]).filter(Boolean);
+    for (const command of all(program).filter((each) => each !== program))
+      for (const { long, short } of command.options)
+        assert.ok(!global.includes(long) && !global.includes(short), `${command.name()} ${long}`);
+  });
+
+  test("its version is the package's", () => {
+    const { version } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as { version: string };
+    assert.equal(VERSION, version);
+  });
+
+  test("the README lists every exit code and every command", () => {
+    const readme = readFileSync(join(home, "README.md"), "utf8");
+    for (const { code, meaning } of Object.values(exitCodes))
+      assert.ok(readme.includes(`| ${code} | ${meaning} |`), `${code}`);
+    for (const command of all(program)) {
+      if (command.commands.length > 0) continue;
+      const path =
+        command.parent === program ? command.name() : `${command.parent?.name()} ${command.name()}`;
+      if (!path.startsWith("agents ")) assert.ok(readme.includes(`\`${path}`), path);
+    }
+  });
+});
+
+describe("completion", () => {
+  test("offers commands, sub-commands, options and choices", () => {
+    assert.deepEqual(words("sta"), ["status", "start"]);
+    assert.deepEqual(words("secrets", ""), ["set", "list", "unset"]);
+    assert.deepEqual(words("logs", "--le"), ["--level"]);
+    assert.deepEqual(words("logs", "my-bot", "--level", "w"), ["warn"]);
+    assert.deepEqual(words("agents", "rol"), ["rollback"]);
+    assert.deepEqual(words("--profile", "work", "who"), ["whoami"]);
+    assert.deepEqual(words("--profile=work", "who"), ["whoami"]);
+    assert.deepEqual(words("completion", ""), ["bash", "zsh", "fish"]);
+    assert.ok(words("status", "--").includes("--json"));
+    assert.ok(!words("--").includes("--api-url"));
+  });
+
+  test("leaves files to the shell where a file is wanted, and nowhere else", () => {
+    assert.equal(candidates(program, ["create", "-f", ""]).rest, "files");
+    assert.equal(candidates(program, ["import", ""]).rest, "files");
+    assert.equal(candidates(program, ["status", ""]).rest, "nothing");
+  });
+
+  for (const shell of ["bash", "zsh", "fish"] as const) {
+    test(`the script of ${shell} parses`, (t) => {
+      const {
+        status,
+        error,
+        stderr: said,
+      } = spawnSync(shell, ["-n"], { input: scripts[shell], encoding: "utf8" });
+      if (error) return t.skip(`${shell} is not installed`);
+      assert.equal(status, 0, said);
+    });
+  }
+
+  test("bash completes words and files with it", () => {
+    const script = `
+      launchpad() { printf 'status\\tshow\\nstart\\tbegin\\n'; }
+      ${scripts.bash}
+      COMP_WORDS=(launchpad sta); COMP_CWORD=1; _launchpad; echo "\${COMPREPLY[@]}"
+      launchpad() { echo :files; }
+      COMP_WORDS=(launchpad create -f package.j); COMP_CWORD=3; _launchpad; echo "\${COMPREPLY[@]}"
+    `;
+    const { stdout: said } = spawnSync("bash", ["-c", script], { cwd: home, encoding: "utf8" });
+    assert.equal(said, "status start\npackage.json\n");
+  });
+});

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { build } from "../build.ts";
+
+// Beside the sources, so that it finds the dependencies; git ignores the folder.
+const out = join(import.meta.dirname, `../.cache/published-${process.pid}`);
+const launchpad = (...args: string[]) =>
+  spawnSync(process.execPath, [join(out, "bin/launchpad.js"), ...args], {
+    cwd: "/",
+    env: { PATH: process.env.PATH, HOME: out, XDG_CONFIG_HOME: out },
+    encoding: "utf8",
+  });
+
+before(() => build(out));
+after(() => rmSync(out, { recursive: true, force: true }));
+
+test("the package holds what runs and nothing else", () => {
+  const packed = spawnSync("npm", ["pack", "--dry-run", "--json", "--loglevel=error"], {
+    cwd: out,
+    encoding: "utf8",
+  });
+  const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
+  const paths = files.map(({ path }) => path);
+  for (const path of [
+    "package.json",
+    "README.md",
+    "LICENSE",
+    "bin/launchpad.js",
+    "dist/main.js",
+    "dist/migrations.json",
+  ])
+    assert.ok(paths.includes(path), path);
+  for (const path of paths)
+    assert.match(
+      path,
+      /^(package\.json|README\.md|LICENSE|bin\/launchpad\.js|dist\/[\w-]+\.js|dist\/migrations\.json)$/,
+    );
+  const manifest = JSON.parse(readFileSync(join(out, "package.json"), "utf8"));
+  assert.deepEqual(manifest.bin, { launchpad: "bin/launchpad.js" });
+  assert.equal(manifest.devDependencies, undefined);
+});
+
+test("it starts, loads a command and tells an error like the sources", () => {
+  assert.match(launchpad("--help").stdout, /^Usage: launchpad/);
+  assert.match(launchpad("completion", "bash").stdout, /complete .*launchpad/);
+  const { status, stderr } = launchpad("list");
+  assert.deepEqual([status, stderr.split(":", 2)[0]], [2, "error"]);
+});
+
+test("it knows the migrations that a project should have", () => {
+  const known = JSON.parse(readFileSync(join(out, "dist/migrations.json"), "utf8")) as {
+    version: string;
+    name: string;
+  }[];
+  assert.ok(known.some(({ name }) => name === "foundation"));
+});
+
+test("what --help loads at once has neither supabase-js nor YAML nor pg in it", () => {
+  const seen = new Set<string>();
+  const follow = (file: string) => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const [, from = ""] of readFileSync(join(out, "dist", file), "utf8").matchAll(
+      /^import\b[^;]*?"([^"]+)";/gm,
+    ))
+      if (from.startsWith("./")) follow(from.slice(2));
+      else seen.add(from);
+  };
+  follow("main.js");
+  const outside = [...seen].filter((name) => !name.endsWith(".js") && !name.startsWith("node:"));
+  assert.deepEqual(outside, ["commander"]);
+});
