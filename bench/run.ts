@@ -1,9 +1,11 @@
 // Measurements side by side:  npm run bench [-- names…] [--rounds N] [--full] [--strict]
 //   footprint  memory and start times, first: another stack beside it would share pages with it
 //   cli        the start of launchpad
+//   sdk        what the Node SDK adds to a call
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   edge       the edge function against the RPC it calls
+//   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
 //   database   lists and logs among many rows, and ingestion; --full: a million agents, five million lines. Last: it fills the stack
 // Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
 import { cpus, totalmem } from "node:os";
@@ -17,9 +19,11 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
   cli: () => import("./benchmarks/cli.ts"),
+  sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),
+  kubernetes: () => import("./benchmarks/kubernetes.ts"),
   database: () => import("./benchmarks/database.ts"),
 };
 
