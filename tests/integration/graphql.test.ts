@@ -1,6 +1,14 @@
 // The embedded stack's GraphQL on a real database: pages, filters, changes, limits, and what cannot be injected.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import {
+  buildClientSchema,
+  type GraphQLInputObjectType,
+  type GraphQLObjectType,
+  getIntrospectionQuery,
+  getNamedType,
+  isLeafType,
+} from "graphql";
 import pg from "pg";
 import { type Answered, Engine } from "../../packages/stack/src/graphql/engine.ts";
 import type { TestDatabase } from "../helpers/database.ts";
@@ -540,6 +548,63 @@ describe("limits", () => {
 });
 
 describe("the schema", () => {
+  test("has no field, filter, order or key that SQL refuses, for any table and role", async () => {
+    const samples: Record<string, string> = {
+      Int: "1",
+      Float: "1.5",
+      String: '"x"',
+      Boolean: "true",
+      BigInt: '"1"',
+      BigFloat: '"1.5"',
+      Date: '"2026-01-02"',
+      Datetime: '"2026-01-02T03:04:05Z"',
+      UUID: '"00000000-0000-4000-8000-000000000001"',
+      Opaque: '"10.0.0.1"',
+      FilterIs: "NULL",
+    };
+    let asked = 0;
+    for (const who of ["anon", alice, "service_role"]) {
+      const schema = buildClientSchema(await data(who, getIntrospectionQuery()));
+      for (const field of Object.values(schema.getQueryType()?.getFields() ?? {})) {
+        if (!field.name.endsWith("Collection")) continue;
+        const table = getNamedType(field.type).name.replace(/Connection$/, "");
+        const object = schema.getType(table) as GraphQLObjectType;
+        const rows = Object.values(object.getFields()).map(({ name, type }) => {
+          const of = getNamedType(type);
+          if (isLeafType(of)) return name;
+          return of.name.endsWith("Connection")
+            ? `${name}(first: 1) { edges { cursor } }`
+            : `${name} { nodeId }`;
+        });
+        const page = `{ edges { cursor node { ${rows.join(" ")} } } pageInfo { hasPreviousPage hasNextPage startCursor endCursor } }`;
+        const parts: string[] = [`x0: ${field.name} ${page}`];
+        const add = (args: string) =>
+          parts.push(`x${parts.length}: ${field.name}(${args}, first: 1) { edges { cursor } }`);
+        for (const { name } of Object.values(
+          (schema.getType(`${table}OrderBy`) as GraphQLInputObjectType).getFields(),
+        )) {
+          for (const direction of ["AscNullsFirst", "DescNullsLast"])
+            add(`orderBy: [{${name}: ${direction}}]`);
+        }
+        for (const { name, type } of Object.values(
+          (schema.getType(`${table}Filter`) as GraphQLInputObjectType).getFields(),
+        )) {
+          const filter = getNamedType(type) as GraphQLInputObjectType;
+          if (["and", "or", "not", "nodeId"].includes(name)) continue;
+          for (const operator of Object.values(filter.getFields())) {
+            const sample = samples[getNamedType(operator.type).name];
+            assert.ok(sample, `no sample of ${operator.type}`);
+            add(`filter: {${name}: {${operator.name}: ${sample}}}`);
+          }
+        }
+        for (let at = 0; at < parts.length; at += 60)
+          await data(who, `{ ${parts.slice(at, at + 60).join("\n")} }`);
+        asked += parts.length;
+      }
+    }
+    assert.ok(asked > 1000, `only ${asked} fields were asked for`);
+  });
+
   test("follows the database within seconds, by role", async () => {
     await db.pool.query(
       `create table public.notes (id uuid primary key default gen_random_uuid(), the_text text not null, amount numeric, on_day date, at_time time, ip inet, counts bigint[]);

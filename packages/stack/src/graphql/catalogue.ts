@@ -106,7 +106,7 @@ select obj_description('public'::regnamespace, 'pg_namespace') as comment,
       from pg_index i where i.indrelid = s.oid and i.indisunique and i.indpred is null and 0 <> all (i.indkey::int2[])),
     'columns', (select json_agg(json_build_object('name', a.attname, 'comment', col_description(s.oid, a.attnum),
         'type', format_type(a.atttypid, null), 'element', case when t.typcategory = 'A' then format_type(t.typelem, null) end,
-        'not_null', a.attnotnull, 'generated', a.attgenerated <> '' or a.attidentity = 'a',
+        'not_null', a.attnotnull, 'generated', a.attgenerated <> '' or pg_get_serial_sequence(s.oid::regclass::text, a.attname) is not null,
         'select', has_column_privilege($1, s.oid, a.attnum, 'SELECT'), 'insert', has_column_privilege($1, s.oid, a.attnum, 'INSERT'),
         'update', has_column_privilege($1, s.oid, a.attnum, 'UPDATE')) order by a.attnum)
       from pg_attribute a join pg_type t on t.oid = a.atttypid

@@ -1,6 +1,5 @@
 import {
   GraphQLBoolean,
-  GraphQLEnumType,
   type GraphQLFieldConfig,
   type GraphQLFieldConfigArgumentMap,
   type GraphQLFieldResolver,
@@ -17,8 +16,9 @@ import {
   GraphQLString,
 } from "graphql";
 import type { Catalogue, Column, Relation, Table } from "./catalogue.ts";
+import { filterOf, OrderByDirection } from "./filters.ts";
 import { lowerFirst } from "./names.ts";
-import { Cursor, operatorsOf, SCALARS, type ScalarName } from "./scalars.ts";
+import { Cursor, SCALARS } from "./scalars.ts";
 
 /** What a field of the schema stands for in SQL. */
 export type Meaning =
@@ -89,19 +89,6 @@ export function buildSchema({ tables }: Catalogue): GraphQLSchema {
   });
 }
 
-const FilterIs = new GraphQLEnumType({ name: "FilterIs", values: { NULL: {}, NOT_NULL: {} } });
-
-const OrderByDirection = new GraphQLEnumType({
-  name: "OrderByDirection",
-  description: "Defines a per-field sorting order",
-  values: {
-    AscNullsFirst: { value: "asc nulls first", description: "Ascending order, nulls first" },
-    AscNullsLast: { value: "asc nulls last", description: "Ascending order, nulls last" },
-    DescNullsFirst: { value: "desc nulls first", description: "Descending order, nulls first" },
-    DescNullsLast: { value: "desc nulls last", description: "Descending order, nulls last" },
-  },
-});
-
 const PageInfo = new GraphQLObjectType({
   name: "PageInfo",
   fields: {
@@ -111,28 +98,6 @@ const PageInfo = new GraphQLObjectType({
     startCursor: { type: GraphQLString },
   },
 });
-
-const filters = new Map<string, GraphQLInputObjectType>();
-
-/** `StringFilter`, `UUIDListFilter`, …; undefined where a column cannot be filtered by. */
-function filterOf(scalar: ScalarName | "ID", list: boolean): GraphQLInputObjectType | undefined {
-  const operators = scalar === "ID" ? (["eq"] as const) : operatorsOf(scalar, list);
-  if (operators.length === 0) return undefined;
-  const name = `${scalar}${list ? "List" : ""}`;
-  const known = filters.get(name);
-  if (known) return known;
-  const type = SCALARS[scalar];
-  const many = new GraphQLList(new GraphQLNonNull(type));
-  const made = new GraphQLInputObjectType({
-    name: `${name}Filter`,
-    description: `Boolean expression comparing fields on type "${name}"`,
-    fields: Object.fromEntries(
-      operators.map((op) => [op, { type: op === "is" ? FilterIs : list || op === "in" ? many : type }]),
-    ),
-  });
-  filters.set(name, made);
-  return made;
-}
 
 class TableTypes {
   readonly #table: Table;

@@ -1,0 +1,37 @@
+import { GraphQLEnumType, GraphQLInputObjectType, GraphQLList, GraphQLNonNull } from "graphql";
+import { operatorsOf, SCALARS, type ScalarName } from "./scalars.ts";
+
+const FilterIs = new GraphQLEnumType({ name: "FilterIs", values: { NULL: {}, NOT_NULL: {} } });
+
+export const OrderByDirection = new GraphQLEnumType({
+  name: "OrderByDirection",
+  description: "Defines a per-field sorting order",
+  values: {
+    AscNullsFirst: { value: "asc nulls first", description: "Ascending order, nulls first" },
+    AscNullsLast: { value: "asc nulls last", description: "Ascending order, nulls last" },
+    DescNullsFirst: { value: "desc nulls first", description: "Descending order, nulls first" },
+    DescNullsLast: { value: "desc nulls last", description: "Descending order, nulls last" },
+  },
+});
+
+const filters = new Map<string, GraphQLInputObjectType>();
+
+/** `StringFilter`, `UUIDListFilter`, …; undefined where a column cannot be filtered by. */
+export function filterOf(scalar: ScalarName | "ID", list: boolean): GraphQLInputObjectType | undefined {
+  const operators = scalar === "ID" ? (["eq"] as const) : operatorsOf(scalar, list);
+  if (operators.length === 0) return undefined;
+  const name = `${scalar}${list ? "List" : ""}`;
+  const known = filters.get(name);
+  if (known) return known;
+  const type = SCALARS[scalar];
+  const many = new GraphQLList(new GraphQLNonNull(type));
+  const made = new GraphQLInputObjectType({
+    name: `${name}Filter`,
+    description: `Boolean expression comparing fields on type "${name}"`,
+    fields: Object.fromEntries(
+      operators.map((op) => [op, { type: op === "is" ? FilterIs : list || op === "in" ? many : type }]),
+    ),
+  });
+  filters.set(name, made);
+  return made;
+}
