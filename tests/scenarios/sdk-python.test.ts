@@ -19,8 +19,12 @@ interface Outcome {
 const pythons = await findPythons();
 const current = pythons.find(({ version }) => !version.startsWith("3.10."));
 const oldest = pythons.find(({ version }) => version.startsWith("3.10."));
-const without = (python: Python | undefined, wanted: string) =>
-  python === undefined ? { skip: `no ${wanted} on this machine` } : {};
+
+/** A suite of an interpreter, or a skipped test that says which is missing. */
+function suite(name: string, python: Python | undefined, wanted: string, body: (python: Python) => void) {
+  if (python === undefined) test(name, { skip: `no ${wanted} on this machine` }, () => {});
+  else describe(name, () => body(python));
+}
 
 /** Runs a program of the package; what it wrote and its exit code. */
 async function run(interpreter: string, args: string[], env: Record<string, string> = {}) {
@@ -67,14 +71,11 @@ async function pytest(
   }
 }
 
-describe("Python SDK", without(current, "Python 3.11 or newer"), () => {
+suite("Python SDK", current, "Python 3.11 or newer", (python) => {
   let stack: TestStack;
   let interpreter: string;
   before(async () => {
-    [stack, interpreter] = await Promise.all([
-      startTestStack(),
-      environment(current!, "requirements-dev.txt"),
-    ]);
+    [stack, interpreter] = await Promise.all([startTestStack(), environment(python, "requirements-dev.txt")]);
     await stack.raiseRateLimits();
   });
   after(() => stack?.stop());
@@ -130,8 +131,8 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
   });
 });
 
-describe("Python SDK on the oldest Python and packages", without(oldest, "Python 3.10"), () => {
+suite("Python SDK on the oldest Python and packages", oldest, "Python 3.10", (python) => {
   test("pytest", async (t) => {
-    await pytest(t, await environment(oldest!, "requirements-oldest.txt"), ["tests/unit"]);
+    await pytest(t, await environment(python, "requirements-oldest.txt"), ["tests/unit"]);
   });
 });
