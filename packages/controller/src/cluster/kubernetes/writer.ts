@@ -110,7 +110,8 @@ export class Writer {
         return;
       }
     }
-    let known = live;
+    // Its version changes with each report of its status: read anew, so that one write is enough.
+    let known = more.fenced && live !== undefined ? await this.#read(kind, namespace, name) : live;
     for (let race = 1; ; race += 1) {
       if (more.fenced && !more.evenNewer) refuseNewer(wanted, known);
       const object = more.fenced && known !== undefined ? versioned(wanted, known) : wanted;
@@ -122,7 +123,7 @@ export class Writer {
       } catch (error) {
         const raced = error instanceof KubeError && error.code === "CONFLICT" && error.conflicts.length === 0;
         if (!raced || race >= RACES) throw error;
-        const read = await this.#options.api.get(kind, namespace, name);
+        const read = await this.#read(kind, namespace, name);
         if (read !== undefined) view.absorb(read);
         known = read;
       }
@@ -155,6 +156,15 @@ export class Writer {
         await new Promise<void>((resolve) => clock.after(wait, resolve));
       }
     }
+  }
+
+  /** The object as it is now. By a list: the controller's role in users' namespaces has it for other reasons already. */
+  async #read(kind: Kind, namespace: string, name: string): Promise<KubeObject | undefined> {
+    const { items } = await this.#options.api.list(kind, {
+      namespace,
+      fieldSelector: `metadata.name=${name}`,
+    });
+    return items[0];
   }
 
   /** As {@link Writer.#retryGrant}, for reading. */
@@ -200,7 +210,7 @@ export class Writer {
 
   /**
    * Takes out what was added by hand.
-   * @returns the object as it is then; undefined when others were faster
+   * @returns the object as it is then; undefined when others were faster, again and again
    */
   async #takeOut(
     wanted: KubeObject,
@@ -209,31 +219,33 @@ export class Writer {
     ignore: readonly string[] = [],
   ): Promise<KubeObject | undefined> {
     const { api, view, log } = this.#options;
-    const { added } = this.#compare(wanted, live, ignore);
-    if (added.length === 0) return live;
-    check(may);
-    const { namespace = "", name, resourceVersion } = live.metadata;
-    const words = added.map((one) => one.words).join(", ");
-    log.warn("somebody added fields; they are taken out", {
-      kind: wanted.kind,
-      namespace,
-      name,
-      fields: words,
-    });
-    const operations: JsonPatch[] = [
-      { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
-      ...removals(added),
-    ];
-    try {
-      const answer = await api.patch(wanted.kind as Kind, namespace, name, operations);
-      view.absorb(answer);
-      return answer;
-    } catch (error) {
-      // Changed since it was read: the next look at it decides anew.
-      if (!(error instanceof KubeError) || (error.code !== "INVALID" && error.code !== "CONFLICT"))
-        throw error;
-      return undefined;
+    let seen = live;
+    for (let race = 1; race <= RACES; race += 1) {
+      const { added } = this.#compare(wanted, seen, ignore);
+      if (added.length === 0) return seen;
+      check(may);
+      const { namespace = "", name, resourceVersion } = seen.metadata;
+      const fields = added.map(({ words }) => words).join(", ");
+      log.warn("somebody added fields; they are taken out", { kind: wanted.kind, namespace, name, fields });
+      const operations: JsonPatch[] = [
+        { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
+        ...removals(added),
+      ];
+      try {
+        const answer = await api.patch(wanted.kind as Kind, namespace, name, operations);
+        view.absorb(answer);
+        return answer;
+      } catch (error) {
+        // Changed since it was read, if only in its status.
+        if (!(error instanceof KubeError) || (error.code !== "INVALID" && error.code !== "CONFLICT"))
+          throw error;
+        const read = await this.#read(wanted.kind as Kind, namespace, name);
+        if (read === undefined) return undefined;
+        view.absorb(read);
+        seen = read;
+      }
     }
+    return undefined;
   }
 
   /** What still differs in the server's own answer is an admission plugin's work: to fight it would never end. */
