@@ -26,8 +26,8 @@ export type Verb =
 export const TENANT_ROLE = "agent-launchpad-tenant";
 
 const READ = ["list", "watch"] as const;
-/** What server-side apply and removal take. `create`: for an apply that makes the object. */
-const WRITE = ["create", "patch", "delete"] as const;
+/** What server-side apply takes. `create`: for an apply that makes the object. */
+const APPLY = ["create", "patch"] as const;
 
 /**
  * What the controller may do in the whole cluster: see what runs, make namespaces, and give itself {@link TENANT_ROLE} in
@@ -35,7 +35,7 @@ const WRITE = ["create", "patch", "delete"] as const;
  * policy of the chart confines the writes to namespaces of the own installation, which RBAC cannot say.
  */
 export const CLUSTER_PERMISSIONS: readonly Permission[] = [
-  { group: "", resource: "namespaces", verbs: ["get", ...READ, ...WRITE] },
+  { group: "", resource: "namespaces", verbs: ["get", ...READ, ...APPLY, "delete"] },
   { group: "", resource: "nodes", verbs: ["list"] },
   { group: "", resource: "pods", verbs: READ },
   { group: "", resource: "events", verbs: READ },
@@ -51,26 +51,29 @@ export const CLUSTER_PERMISSIONS: readonly Permission[] = [
   { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: READ },
   { group: "metrics.k8s.io", resource: "pods", verbs: ["list"] },
   { group: "metrics.k8s.io", resource: "nodes", verbs: ["list"] },
-  { group: "rbac.authorization.k8s.io", resource: "rolebindings", verbs: ["create", "patch"] },
+  { group: "rbac.authorization.k8s.io", resource: "rolebindings", verbs: APPLY },
   { group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: ["bind"], names: [TENANT_ROLE] },
 ];
 
-/** What {@link TENANT_ROLE} allows, in the namespaces of the own installation alone. */
+/**
+ * What {@link TENANT_ROLE} allows, in the namespaces of the own installation alone. What is watched in the whole cluster
+ * can be listed there without it; what bounds a namespace goes with the namespace.
+ */
 export const TENANT_PERMISSIONS: readonly Permission[] = [
-  { group: "", resource: "secrets", verbs: ["list", ...WRITE] },
-  { group: "", resource: "configmaps", verbs: ["list", ...WRITE] },
-  { group: "", resource: "serviceaccounts", verbs: ["list", ...WRITE] },
-  { group: "", resource: "services", verbs: ["list", ...WRITE] },
-  { group: "", resource: "resourcequotas", verbs: ["list", ...WRITE] },
-  { group: "", resource: "limitranges", verbs: ["list", ...WRITE] },
+  { group: "", resource: "secrets", verbs: ["list", ...APPLY, "delete"] },
+  { group: "", resource: "configmaps", verbs: ["list", ...APPLY, "delete"] },
+  { group: "", resource: "serviceaccounts", verbs: ["list", ...APPLY, "delete"] },
+  { group: "", resource: "limitranges", verbs: ["list", ...APPLY] },
+  { group: "", resource: "resourcequotas", verbs: APPLY },
+  { group: "", resource: "services", verbs: [...APPLY, "delete"] },
   { group: "", resource: "pods/log", verbs: ["get"] },
-  { group: "apps", resource: "deployments", verbs: ["get", "list", ...WRITE] },
+  { group: "apps", resource: "deployments", verbs: ["get", ...APPLY, "delete"] },
   // To go back to a template that served, and to end what lost its Deployment.
   { group: "apps", resource: "replicasets", verbs: ["get", "delete"] },
   { group: "", resource: "pods", verbs: ["delete"] },
-  { group: "autoscaling", resource: "horizontalpodautoscalers", verbs: ["list", ...WRITE] },
-  { group: "policy", resource: "poddisruptionbudgets", verbs: ["list", ...WRITE] },
-  { group: "networking.k8s.io", resource: "ingresses", verbs: ["list", ...WRITE] },
-  { group: "networking.k8s.io", resource: "networkpolicies", verbs: ["list", ...WRITE] },
-  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: ["list", ...WRITE] },
+  { group: "autoscaling", resource: "horizontalpodautoscalers", verbs: [...APPLY, "delete"] },
+  { group: "policy", resource: "poddisruptionbudgets", verbs: [...APPLY, "delete"] },
+  { group: "networking.k8s.io", resource: "ingresses", verbs: [...APPLY, "delete"] },
+  { group: "networking.k8s.io", resource: "networkpolicies", verbs: APPLY },
+  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: [...APPLY, "delete"] },
 ];
