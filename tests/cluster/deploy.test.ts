@@ -332,8 +332,9 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
       deployment,
       user,
     } = workloadManifests(workload, options);
-    const objects = [...user.bounds, anchor, ...first, ...beside, deployment, ...last];
-    for (const object of objects) await apply(object);
+    const objects = [anchor, ...first, ...beside, deployment, ...last];
+    // What bounds the namespace goes with it.
+    for (const object of [...user.bounds, ...objects]) await apply(object);
     const { name } = deployment.metadata;
     await admin.until("Deployment", TENANT, name, "ready", (object) => object?.status?.readyReplicas === 2);
     const [pod] = (await api.list("Pod", { labelSelector: `agent-launchpad.dev/agent=${workload.agentId}` }))
