@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
 import type { AgentBundle, ImportedAgent } from "@agent-launchpad/sdk";
 import { type Asset, readArchive } from "../bundle/archive.ts";
 import type { Context } from "../context.ts";
@@ -48,6 +49,7 @@ export async function run(
 }
 
 async function bytesOf(file: string): Promise<Buffer> {
+  if (file === "-") return await buffer(process.stdin);
   return await readFile(file).catch(async () => Buffer.from(await readText(file))); // which says what is wrong
 }
 
@@ -61,7 +63,10 @@ async function importDocument(
   name: string,
   agentName: string | undefined,
 ): Promise<{ assets: Listed; imported: ImportedAgent }> {
-  const parsed = await parseDefinition(text, name.endsWith(".json") ? name : `${name}.json`);
+  const parsed = await parseDefinition(
+    text,
+    name === "-" ? "stdin.json" : name.endsWith(".json") ? name : `${name}.json`,
+  );
   const bundle = parsed.value as unknown as AgentBundle;
   if (agentName !== undefined) bundle.definition = { ...bundle.definition, agentName };
   const { client } = await context.session();

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
-import { codeOf } from "../errors.ts";
+import { CliError, codeOf } from "../errors.ts";
 import { type Finding, finding } from "./check.ts";
 import { judgeMigrations, type Migration } from "./migrations.ts";
 
@@ -130,7 +130,7 @@ async function checkJobs(client: Client): Promise<Finding> {
     return finding(
       "jobs",
       "problem",
-      `${off.join(", ")} ${off.length > 1 ? "are" : "is"} off; set cron.job.active, see cron.alter_job.`,
+      `${off.join(", ")} ${off.length > 1 ? "are" : "is"} off; turn on with \`select cron.alter_job(<jobid>, active := true)\`.`,
     );
   return finding("jobs", "ok", `${jobs.length} scheduled jobs are on.`);
 }
@@ -251,10 +251,29 @@ export async function connectController(
   url: string,
   secret: string | undefined,
 ): Promise<Connected> {
-  const [row] = await rows<{ done: Connected }>(client, "select private.connect_controller($1, $2) as done", [
+  const connecting = rows<{ done: Connected }>(client, "select private.connect_controller($1, $2) as done", [
     url,
     secret ?? null,
   ]);
+  const [row] = await connecting.catch((error: unknown) => {
+    throw refusalOf(error);
+  });
   if (!row) throw new Error("private.connect_controller answered nothing");
   return row.done;
+}
+
+/** What SQL refuses is raised for PostgREST: JSON with fields, of which people see the fields. */
+function refusalOf(error: unknown): unknown {
+  if (codeOf(error) === "42883")
+    return new CliError("conflict", "The database lacks a migration; run `supabase db push` first.", {
+      code: "NO_MIGRATIONS",
+      cause: error,
+    });
+  if (codeOf(error) !== "PGRST" || !(error instanceof Error)) return error;
+  const { code, details } = JSON.parse(error.message) as { code: string; details: string | null };
+  return new CliError("invalid", "The controller's address or secret cannot be used.", {
+    code,
+    details: JSON.parse(details ?? "{}") as Record<string, unknown>,
+    cause: error,
+  });
 }

@@ -124,7 +124,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
   parent
     .command("import")
     .description("make a new agent of an exported one")
-    .argument("<file>", "what `export` wrote")
+    .argument("<file>", "what `export` wrote; - for stdin")
     .option("--name <name>", "another name")
     .action(action(() => import("../commands/import.ts")));
 
