@@ -313,6 +313,10 @@ describe("the other calls", () => {
     const error = await failure(client.messages.ask(agentId, "Hello"));
     assert.equal(error.code, "ANSWER_FAILED");
     assert.equal(typeof error.details?.code, "string");
+    assert.equal((await failure(others.messages.ask(agentId, "Hello"))).code, "AGENT_NOT_FOUND");
+    const reason = new Error("enough");
+    const slow = client.messages.ask(agentId, "Hello", { signal: AbortSignal.abort(reason) });
+    await assert.rejects(slow, reason);
   });
 });
 
@@ -380,6 +384,11 @@ describe("who is nobody, or somebody else", () => {
       global: { headers: { Authorization: `Bearer ${owner.token}` } },
       auth: { persistSession: false, autoRefreshToken: false },
     });
+    const failing = createClient(stack.info.apiUrl, stack.info.publishableKey, {
+      accessToken: () => Promise.reject(new Error("no token today")),
+    });
+    const refused = new AgentLaunchpadClient({ supabaseClient: failing, baseUrl: stack.info.apiUrl });
+    assert.equal((await failure(refused.agents.list())).code, "INVALID_JWT_TOKEN");
     for (const [supabase, isLive] of [
       [byFunction, true],
       [fixed, false],
@@ -621,7 +630,9 @@ describe("calls in trouble", () => {
     const error = await failure(client.agents.create({ agentName: "" }));
     assert.equal(error.code, "VALIDATION_ERROR");
     assert.equal(typeof error.details?.agentName, "string");
-    assert.equal((await failure(client.agents.get(""))).code, "VALIDATION_ERROR");
+    for (const id of ["", ".", ".."]) {
+      assert.equal((await failure(client.agents.delete(id))).code, "VALIDATION_ERROR");
+    }
     assert.throws(() => client.subscribeToAgent("", () => {}), { code: "VALIDATION_ERROR" });
   });
 });

@@ -209,8 +209,10 @@ export class Agents {
   }
 }
 
-/** The path of an agent. An id that is empty would name the list. */
+/** The path of an agent. An id that is empty, or dots, would name another path. */
 export function pathOf(agentId: string, verb?: string): string {
-  if (typeof agentId !== "string" || agentId === "") throw invalid("agentId", "Must be the id of an agent");
+  if (typeof agentId !== "string" || /^\.{0,2}$/.test(agentId)) {
+    throw invalid("agentId", "Must be the id of an agent");
+  }
   return `/api/agents/${encodeURIComponent(agentId)}${verb === undefined ? "" : `/${verb}`}`;
 }

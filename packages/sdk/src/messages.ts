@@ -134,7 +134,7 @@ export class Messages {
     );
     const deadline = Date.now() + answerTimeout;
     try {
-      await Promise.race([listening.promise, sleep(LISTENING, signal)]);
+      await within(listening.promise, LISTENING, signal);
       const body = defined({ to_agent_id: agentId, conversation_id: conversationId, content });
       const question = await this.#http.send<Message>({
         method: "POST",
@@ -146,7 +146,7 @@ export class Messages {
       questionId = question.id;
       early.splice(0).forEach(take);
       while (Date.now() < deadline) {
-        await Promise.race([look.promise, sleep(Math.min(LOOK, Math.max(0, deadline - Date.now())), signal)]);
+        await within(look.promise, Math.min(LOOK, deadline - Date.now()), signal);
         look = deferred();
         const answer = await this.#answerTo(questionId, options);
         if (answer !== undefined) return answer;
@@ -208,6 +208,19 @@ export class Messages {
       message: answer.error?.message ?? "The agent could not answer",
       details: { code: answer.error?.code, messageId: answer.id },
     });
+  }
+}
+
+/** Waits for something, at most so long; leaves no timer. */
+async function within(promise: Promise<void>, milliseconds: number, signal?: AbortSignal): Promise<void> {
+  const waiting = new AbortController();
+  const abort = () => waiting.abort(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([promise, sleep(milliseconds, waiting.signal)]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    waiting.abort();
   }
 }
 

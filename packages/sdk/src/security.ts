@@ -40,7 +40,7 @@ export class Security {
 
   /** Scans an agent: posture, known vulnerabilities, the database's controls. */
   async scan(agentId: string, options?: PostOptions): Promise<SecurityScan> {
-    if (agentId === "") throw invalid("agentId", "Must be the id of an agent");
+    if (/^\.{0,2}$/.test(agentId)) throw invalid("agentId", "Must be the id of an agent");
     const path = `/api/security/scan/${encodeURIComponent(agentId)}`;
     return await this.#http.send({ method: "POST", path, options });
   }

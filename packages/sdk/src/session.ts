@@ -48,22 +48,36 @@ export const hasTokenSource = (client: SupabaseClientLike): boolean =>
  * The present user's token; supabase-js renews an expired one first.
  * @param client a supabase-js client
  * @returns undefined where nobody is signed in
- * @throws AgentLaunchpadError INVALID_JWT_TOKEN where the session cannot be renewed
+ * @throws AgentLaunchpadError INVALID_JWT_TOKEN where the session cannot be renewed, SUPABASE_CONNECTION_ERROR where Auth is away
  */
 export async function tokenOf(client: SupabaseClientLike): Promise<string | undefined> {
   const { accessToken } = inside(client);
-  if (typeof accessToken === "function") return filled(await accessToken.call(client));
   const fixed = fixedTokenOf(client);
-  if (fixed !== undefined) return fixed;
-  const { data, error } = await client.auth.getSession();
-  if (error !== null) {
-    throw new AgentLaunchpadError({
-      code: "INVALID_JWT_TOKEN",
-      message: `The session cannot be renewed (${error.message}): sign in again`,
-      cause: error,
+  try {
+    if (typeof accessToken === "function") return filled(await accessToken.call(client));
+    if (fixed !== undefined) return fixed;
+    const { data, error } = await client.auth.getSession();
+    if (error !== null) throw error;
+    return data.session?.access_token;
+  } catch (error) {
+    throw tokenFailure(error);
+  }
+}
+
+function tokenFailure(cause: unknown): AgentLaunchpadError {
+  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
+  if (name === "AuthRetryableFetchError") {
+    return new AgentLaunchpadError({
+      code: "SUPABASE_CONNECTION_ERROR",
+      message: "Cannot reach Supabase Auth to renew the session: check the network",
+      cause,
     });
   }
-  return data.session?.access_token;
+  return new AgentLaunchpadError({
+    code: "INVALID_JWT_TOKEN",
+    message: `There is no valid token (${message}): sign in again`,
+    cause,
+  });
 }
 
 /** The failure of a call that nobody signed in for. */

@@ -68,6 +68,6 @@ export interface Watching {
     onError: (failure: WatchFailure) => void,
     options: WatchOptions,
   ): Unsubscribe;
-  /** What is broadcast on a private topic. */
-  broadcasts(topic: string, take: (broadcast: Broadcast) => void, onFlowing?: () => void): Unsubscribe;
+  /** What is broadcast on a private topic. `onSettled`: from now on it is heard, or cannot be. */
+  broadcasts(topic: string, take: (broadcast: Broadcast) => void, onSettled?: () => void): Unsubscribe;
 }

@@ -131,8 +131,8 @@ export class RealtimeWatching implements Watching {
     return () => feed.stop();
   }
 
-  broadcasts(topic: string, take: (broadcast: Broadcast) => void, onFlowing?: () => void): Unsubscribe {
-    return listen(this.#supabase, topic, { take, onFlowing: onFlowing ?? (() => {}) });
+  broadcasts(topic: string, take: (broadcast: Broadcast) => void, onSettled = () => {}): Unsubscribe {
+    return listen(this.#supabase, topic, { take, onSettled });
   }
 
   #feed(name: string, options: Omit<FeedOptions, "supabase" | "http" | "name">): Feed {

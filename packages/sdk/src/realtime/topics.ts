@@ -9,8 +9,8 @@ export interface Broadcast {
 
 export interface Listener {
   take(broadcast: Broadcast): void;
-  /** What is broadcast from now on is heard. */
-  onFlowing(): void;
+  /** What is broadcast from now on is heard; or, nothing is until further notice. */
+  onSettled(): void;
 }
 
 interface Topic {
@@ -31,7 +31,7 @@ export function listen(supabase: SupabaseClientLike, name: string, listener: Lis
   const topic = topics.get(name) ?? open(supabase, name);
   topics.set(name, topic);
   topic.listeners.add(listener);
-  if (topic.flowing) listener.onFlowing();
+  if (topic.flowing) listener.onSettled();
   return () => {
     if (!topic.listeners.delete(listener) || topic.listeners.size > 0) return;
     topics.delete(name);
@@ -55,10 +55,11 @@ function open(supabase: SupabaseClientLike, name: string): Topic {
       },
       onFlowing: () => {
         topic.flowing = true;
-        for (const listener of listeners) listener.onFlowing();
+        for (const listener of listeners) listener.onSettled();
       },
       onInterrupted: () => {
         topic.flowing = false;
+        for (const listener of listeners) listener.onSettled();
       },
     }),
   };
