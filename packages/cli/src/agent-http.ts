@@ -57,7 +57,7 @@ export function replyOf(status: number, text: string, url: string): AgentReply {
       code: "NOT_AN_AGENT",
     });
   const advice =
-    code === "MODEL_UNCONFIGURED" ? " `launchpad secrets set <agent> OPENAI_API_KEY` gives it one." : "";
+    code === "MODEL_UNCONFIGURED" ? " `launchpad secrets set <agent> OPENAI_API_KEY` does that." : "";
   const said = /[.!?]$/.test(message) ? message : `${message}.`;
   throw new CliError(code === "VALIDATION_ERROR" ? "invalid" : "failed", said + advice, {
     ...(code ? { code } : {}),

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { AgentMetrics, AgentStatusReport, SecurityEvent } from "@agent-launchpad/sdk";
+import type { AgentMetrics, AgentStatusReport, AgentSummary, SecurityEvent } from "@agent-launchpad/sdk";
 import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
 import { merged } from "./create.ts";
+import { agentTable } from "./list.ts";
 import { verification } from "./login.ts";
 import { logLine } from "./logs.ts";
 import { metricsText } from "./metrics.ts";
@@ -135,6 +136,22 @@ test("a security event is one line", () => {
     eventLine(event as SecurityEvent, look),
     "2026-01-01T00:00:00Z HIGH     AUTH_FAILURE a b from ::1\n",
   );
+});
+
+test("list: addresses are shown where there is room, whole", () => {
+  const agent = {
+    agentId: "agent-x",
+    name: "a",
+    status: "DEPLOYED",
+    user_id: "u",
+    platforms: [],
+    supabase_integration: true,
+    createdAt: "2026-01-01T00:00:00Z",
+    url: "https://agent-x.agents.example.com",
+  } satisfies AgentSummary;
+  for (const columns of [undefined, 200])
+    assert.match(agentTable([agent], { ...look, columns }, 0), /agents\.example\.com\n/);
+  assert.doesNotMatch(agentTable([agent], { ...look, columns: 80 }, 0), /URL|http/);
 });
 
 test("create: the command line adds a name and secrets, and leaves a wrong environment for the API to name", () => {

@@ -15,6 +15,9 @@ interface Options {
 
 type Status = NonNullable<ListAgentsQuery["status"]>;
 
+/** From this many columns on there is room for addresses. */
+const WIDE = 120;
+
 /** `launchpad list` */
 export async function run(context: Context, _args: readonly string[], options: Options): Promise<void> {
   const { client } = await context.session();
@@ -54,7 +57,10 @@ export function agentTable(agents: readonly AgentSummary[], look: Look, now: num
       },
       { title: "PLATFORMS", value: ({ platforms }) => platforms.join(","), shrinks: true },
       { title: "CREATED", value: ({ createdAt }) => ago(createdAt, now) },
-      { title: "URL", value: ({ url }) => url ?? "", shrinks: true },
+      // An address that is cut off is of no use.
+      ...(look.columns !== undefined && look.columns < WIDE
+        ? []
+        : [{ title: "URL", value: ({ url }: AgentSummary) => url ?? "" }]),
     ],
     look,
   );
