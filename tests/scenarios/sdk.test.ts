@@ -5,7 +5,7 @@ import { AgentLaunchpadClient, AgentLaunchpadError, type AgentUpdate } from "@ag
 import { createClient } from "@supabase/supabase-js";
 import { forgedToken } from "../helpers/agents.ts";
 import { startProviderStub } from "../helpers/providers.ts";
-import { Inbox } from "../helpers/realtime.ts";
+import { Inbox, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 import { startTcpProxy } from "../helpers/tcp-proxy.ts";
 
@@ -457,6 +457,21 @@ describe("a subscription", () => {
     assert.ok(logs.all.every(({ type }) => type === "log"));
     stopLogs();
     assert.equal(owner.client.getChannels().length, 0);
+  });
+
+  test("that follows another at once is heard, and so is a channel of the user's own", async () => {
+    const agentId = await definition();
+    for (let round = 0; round < 10; round += 1) {
+      const states = new Inbox<string>();
+      const stop = client.subscribeToAgent(agentId, () => {}, { onConnection: states.push });
+      await states.first((state) => state === "live", 5_000);
+      stop();
+      // At every moment of the connection's end: at once, and a little later.
+      await new Promise((resolve) => setTimeout(resolve, round));
+      const own = await subscribed(owner.client.channel(`own-${round}`));
+      if (round % 2 === 0) await owner.client.removeChannel(own);
+    }
+    await owner.client.removeAllChannels();
   });
 
   test("a callback that throws stops neither the subscription nor the others", async (t) => {

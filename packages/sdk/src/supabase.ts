@@ -24,7 +24,11 @@ export interface SupabaseClientLike {
       data: { subscription: { unsubscribe(): void } };
     };
   };
-  readonly realtime: { setAuth(token?: string | null): Promise<void>; disconnect(): unknown };
+  readonly realtime: {
+    setAuth(token?: string | null): Promise<void>;
+    connect(): void;
+    disconnect(): unknown;
+  };
   getChannels(): readonly unknown[];
   // biome-ignore lint/suspicious/noExplicitAny: options differ between versions
   channel(name: string, options?: any): unknown;

@@ -137,7 +137,10 @@ export class LiveChannel {
 /** supabase-js keeps a connection without channels for most of a minute, and with it the process that wants to end. */
 async function remove(supabase: SupabaseClientLike, channel: ChannelLike): Promise<void> {
   await supabase.removeChannel(channel).catch(() => {});
-  if (supabase.getChannels().length === 0) await supabase.realtime.disconnect();
+  if (supabase.getChannels().length > 0) return;
+  await supabase.realtime.disconnect();
+  // Who subscribed while it closed was not heard: supabase-js does not connect then.
+  if (supabase.getChannels().length > 0) supabase.realtime.connect();
 }
 
 const unfitForRealtime = () =>
