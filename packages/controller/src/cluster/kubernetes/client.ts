@@ -19,6 +19,7 @@ import {
 import { type Connection, connect, loadKubeConfig } from "./connection.ts";
 import { type Asked, failureOf, unreachable } from "./failures.ts";
 import { FIELD_MANAGER } from "./names.ts";
+import { Gate } from "./observe/concurrency.ts";
 import type { KubernetesOptions } from "./options.ts";
 import { readLines } from "./read-lines.ts";
 
@@ -31,6 +32,8 @@ export interface ClientOptions extends Pick<KubernetesOptions, "kubeconfig" | "c
 /** Tries of a call in all; what still does not work is the caller's to try again, with its own backoff. */
 const TRIES = 4;
 const PAGE = 500;
+/** Calls under way at once; the others wait, and their time runs only from when they begin. */
+const AT_ONCE = 64;
 /** How long after its own end a watch is given up for dead. */
 const WATCH_GRACE_MS = 15_000;
 
@@ -61,6 +64,7 @@ class HttpKubeApi implements KubeApi {
   readonly #timeoutMs: number;
   readonly #observe: ClientOptions["observe"];
   readonly #closed = new AbortController();
+  readonly #gate = new Gate(AT_ONCE);
 
   constructor(connection: Connection, options: ClientOptions) {
     this.#connection = connection;
@@ -284,6 +288,7 @@ class HttpKubeApi implements KubeApi {
   }
 
   async #once(call: Call): Promise<{ status: number; body: string; retryAfter: string | undefined }> {
+    const leave = await this.#gate.enter();
     const started = performance.now();
     let status = 0;
     try {
@@ -312,6 +317,7 @@ class HttpKubeApi implements KubeApi {
       if (error instanceof KubeError) throw error;
       throw unreachable(this.#connection.server, call.asked, error);
     } finally {
+      leave();
       this.#observe?.apiCall(call.asked.verb, call.asked.resource, status, performance.now() - started);
     }
   }

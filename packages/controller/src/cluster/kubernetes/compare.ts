@@ -182,6 +182,6 @@ const FACTORS: Record<string, number> = {
 /** The number that a quantity means; not a number where it is none. */
 export function quantityOf(value: unknown): number {
   if (typeof value === "number") return value;
-  const match = /^([0-9.]+(?:e[0-9]+)?)([numkMGTPE]?i?)$/.exec(typeof value === "string" ? value : "");
+  const match = /^([0-9.]+(?:e[0-9]+)?)([numk]|[MGTPE]i?|Ki)?$/.exec(typeof value === "string" ? value : "");
   return match === null ? Number.NaN : Number(match[1]) * (FACTORS[match[2] ?? ""] ?? Number.NaN);
 }
