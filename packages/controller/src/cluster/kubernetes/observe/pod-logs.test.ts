@@ -357,6 +357,28 @@ test("a stream that is dead without saying so is opened again", async () => {
   await logs.stop();
 });
 
+test("a node that can follow no more logs is read now and then, without haste", async () => {
+  const { clock, node, pods, messages, logs } = setUp();
+  node.write("p", "hello");
+  pods.put(pod("p", 0, "running"));
+  const original = node.podLog.bind(node);
+  node.podLog = async (namespace, name, query) => {
+    const chunks = await original(namespace, name, { ...query, follow: false });
+    return (async function* () {
+      yield* chunks;
+      // As the kubelet says it when it has no watches of files left.
+      yield Buffer.from("failed to read the log: failed to create fsnotify watcher: too many open files\n");
+    })();
+  };
+  await clock.advance(60_000);
+  assert.deepEqual(messages(), ["hello"]);
+  assert.ok(node.queries.length < 15, `${node.queries.length} reads in a minute`);
+  node.write("p", "later");
+  await clock.advance(31_000);
+  assert.deepEqual(messages(), ["hello", "later"]);
+  await logs.stop();
+});
+
 test("what cannot be masked is not passed on", async () => {
   let readable = false;
   const { clock, node, pods, messages, logs } = setUp({

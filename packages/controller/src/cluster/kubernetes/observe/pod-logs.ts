@@ -54,6 +54,10 @@ const LIMITS: PodLogsLimits = {
   lastWordsMs: 5000,
 };
 
+/** A stream that ended within the first has told all there is for now; the second is the least until the next. */
+const SHORT_MS = 1000;
+const RETRY_MS = 500;
+
 /** One start of the container: its number, and whether it has ended. */
 interface Life {
   number: number;
@@ -195,10 +199,11 @@ export class PodLogs {
         if (reader.gone) return;
         reader.failures = 0;
         quiet = fresh > 0 ? 0 : quiet + 1;
-        // A stream that ended by itself, mostly because the container did: its status comes a moment later.
-        if (followed && clock.now() - began < 1000) await this.#pause(reader, 500);
-        else if (!followed && !life.over)
-          await this.#pause(reader, backoff(quiet + 1, pollMs, slowestPollMs));
+        // A stream that ends at once: the container did, and its status comes in a moment; or the node follows no more logs
+        // than it can. Then this one too is read now and then.
+        if (!life.over && clock.now() - began < SHORT_MS) {
+          await this.#pause(reader, backoff(quiet + 1, followed ? RETRY_MS : pollMs, slowestPollMs));
+        }
       } catch (error) {
         if (signal.aborted || reader.gone) return;
         reader.failures += 1;
