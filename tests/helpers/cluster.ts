@@ -87,6 +87,8 @@ export interface BehaviourRule {
   cpu?: string;
   memory?: string;
   ignoreSigterm?: boolean;
+  /** Pretended although its image is mapped to a process. */
+  pretend?: boolean;
 }
 
 export interface NodePod {

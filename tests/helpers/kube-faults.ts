@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, Agent as HttpsAgent, request } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import type { TestCluster } from "./cluster.ts";
 import { type KubeRequest, matches, parseRequest, type RequestMatch } from "./kube-requests.ts";
 
@@ -153,10 +154,46 @@ export async function startKubeFaults(cluster: Pick<TestCluster, "info">): Promi
     incoming.pipe(sent);
   }
 
+  /** Port-forward, exec: a connection that becomes the protocol's own. */
+  function switchOver(seen: KubeRequest, incoming: IncomingMessage, near: Duplex, head: Buffer): void {
+    const { hostname, port, host } = new URL(url);
+    const headers = { ...incoming.headers, host };
+    const sent = request({ hostname, port, path: seen.path, method: incoming.method, headers, ...identity });
+    const answer = (upstream: IncomingMessage) => {
+      const lines = [`HTTP/1.1 ${upstream.statusCode} ${upstream.statusMessage}`];
+      const { rawHeaders } = upstream;
+      for (let i = 0; i < rawHeaders.length; i += 2) lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`);
+      near.write(`${lines.join("\r\n")}\r\n\r\n`);
+    };
+    near.on("error", () => sent.destroy());
+    sent.on("error", () => near.destroy());
+    sent.on("response", (upstream) => {
+      answer(upstream); // refused
+      upstream.pipe(near);
+    });
+    sent.on("upgrade", (upstream, far, first) => {
+      answer(upstream);
+      far.on("error", () => near.destroy());
+      near.on("error", () => far.destroy());
+      near.on("close", () => far.destroy());
+      near.write(first);
+      far.write(head);
+      far.pipe(near);
+      near.pipe(far);
+    });
+    sent.end();
+  }
+
   const server = createServer(
     { ca, cert: file("proxy.crt"), key: file("proxy.key"), requestCert: true, rejectUnauthorized: false },
     (incoming, response) => void handle(incoming, response).catch(() => response.destroy()),
   );
+  server.on("upgrade", (incoming, socket, head) => {
+    const seen = parseRequest(incoming.method ?? "GET", incoming.url ?? "/", incoming.headers);
+    requests.push(seen);
+    if (hit(seen) !== undefined) socket.destroy();
+    else switchOver(seen, incoming, socket, head);
+  });
   server.on("connection", (socket: Socket) => {
     const port = socket.remotePort ?? 0;
     connections += 1;

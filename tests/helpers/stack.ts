@@ -64,6 +64,8 @@ export interface StackFlags {
   port?: number;
   dbPort?: number;
   env?: Record<string, string>;
+  /** Further flags of `npm start`. */
+  args?: string[];
 }
 
 /** Starts the stack's process without waiting; `ready` gives its line or throws with what it said instead. */
@@ -83,6 +85,7 @@ export function spawnStack(flags: StackFlags = {}): {
       String(flags.port ?? 0),
       "--db-port",
       String(flags.dbPort ?? 0),
+      ...(flags.args ?? []),
     ],
     { cwd: ROOT, stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...flags.env } },
   );

@@ -41,6 +41,7 @@ type Behaviour struct {
 	CPU           string   `json:"cpu,omitempty"`           // what metrics.k8s.io says it uses; 5m
 	Memory        string   `json:"memory,omitempty"`        // 20Mi
 	IgnoreSigterm bool     `json:"ignoreSigterm,omitempty"` // runs on until it is killed
+	Pretend       bool     `json:"pretend,omitempty"`       // its image would be a process; here it is not
 }
 
 // Rule gives a behaviour to the pods that it matches; what it leaves empty matches all.
@@ -94,6 +95,7 @@ func (b Behaviour) over(other Behaviour) Behaviour {
 		b.Memory = other.Memory
 	}
 	b.IgnoreSigterm = b.IgnoreSigterm || other.IgnoreSigterm
+	b.Pretend = b.Pretend || other.Pretend
 	return b
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,6 @@ type worker struct {
 	containers  []*container
 	ip          string
 	loopback    string
-	isProcess   bool
 	volumes     map[string]string
 	setUpAt     time.Time
 	setUp       bool
@@ -63,9 +63,6 @@ func newWorker(fleet *Fleet, node *Spec, pod *corev1.Pod) *worker {
 	}
 	for i := range w.pod.Spec.Containers {
 		w.containers = append(w.containers, newContainer(&w.pod.Spec.Containers[i]))
-		if fleet.image(w.pod.Spec.Containers[i].Image) != nil {
-			w.isProcess = true
-		}
 	}
 	w.recover()
 	return w
@@ -93,7 +90,7 @@ func (w *worker) recover() {
 		case running == nil && c.state.Terminated == nil && c.once: // CrashLoopBackOff
 			c.dueAt = time.Now()
 		case running == nil || w.ended:
-		case w.fleet.image(c.spec.Image) != nil:
+		case w.imageOf(c) != nil:
 			c.finish(exit{code: 137, at: time.Now(), message: "the node was restarted"}, containerID(w.pod, c.spec.Name, c.attempt), "")
 		default:
 			log, err := openLog(w.logFile(c.spec.Name, c.attempt))
@@ -230,7 +227,7 @@ func (w *worker) ensureSetUp() (due time.Time) {
 		w.setUpRetry = time.Now().Add(time.Minute)
 		return w.setUpRetry
 	}
-	if w.isProcess && w.volumes == nil {
+	if w.volumes == nil && slices.ContainsFunc(w.containers, func(c *container) bool { return w.imageOf(c) != nil }) {
 		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 		volumes, err := mountVolumes(ctx, w.pod, filepath.Join(w.dir, "volumes"), newSources(w.fleet.client, w.pod.Namespace))
 		cancel()
@@ -258,7 +255,7 @@ func (w *worker) ensureRunning(c *container) (due time.Time) {
 	}
 	now := time.Now()
 	behaviour, changed := w.fleet.rules.of(w.pod, c.spec.Image)
-	if !c.once && c.dueAt.IsZero() && w.fleet.image(c.spec.Image) == nil {
+	if !c.once && c.dueAt.IsZero() && w.imageOf(c) == nil {
 		delay := w.fleet.options.PretendDelay
 		if behaviour.StartDelayMs != nil {
 			delay = time.Duration(*behaviour.StartDelayMs) * time.Millisecond
@@ -328,10 +325,18 @@ func (w *worker) refusePull(c *container, changed <-chan struct{}) time.Time {
 	return c.dueAt
 }
 
+// imageOf is what runs in place of a container's image; nil: it is pretended.
+func (w *worker) imageOf(c *container) *Image {
+	if behaviour, _ := w.fleet.rules.of(w.pod, c.spec.Image); behaviour.Pretend {
+		return nil
+	}
+	return w.fleet.image(c.spec.Image)
+}
+
 // launch makes one run of a container.
 func (w *worker) launch(c *container, attempt int32, behaviour Behaviour) (running, error) {
 	logFile := w.logFile(c.spec.Name, attempt)
-	image := w.fleet.image(c.spec.Image)
+	image := w.imageOf(c)
 	if image == nil {
 		log, err := openLog(logFile)
 		if err != nil {
@@ -562,7 +567,11 @@ func (w *worker) crash(name string, end exit) error {
 // dial connects to a port of the pod.
 func (w *worker) dial(ctx context.Context, port string) (net.Conn, error) {
 	w.mutex.Lock()
-	isProcess, loopback, up := w.isProcess, w.loopback, w.anyRunning()
+	loopback, up, isProcess := w.loopback, false, false
+	for _, c := range w.containers {
+		_, real := c.run.(*process)
+		up, isProcess = up || c.run != nil, isProcess || real
+	}
 	w.mutex.Unlock()
 	if !up {
 		return nil, fmt.Errorf("connection refused: no container of the pod runs")
