@@ -43,6 +43,9 @@ export class ImageBuilder implements AsyncDisposable {
     const npm = spawnSync("npm", ["config", "get", "cache"], { encoding: "utf8" }).stdout.trim();
     this.#standIns();
     this.command = [
+      // What is cached between steps stays in the folder too.
+      "env",
+      `TMPDIR=${this.#folder}`,
       ...this.#buildah("bud"),
       "--isolation=chroot",
       "--layers",
