@@ -12,7 +12,7 @@ import type { ManifestOptions } from "./options.ts";
 import { isUnwatched, type May, type Writer, type WriterOptions } from "./writer.ts";
 
 export interface ApplierOptions extends Pick<WriterOptions, "api" | "clock"> {
-  view: Pick<ClusterView, "find" | "objects">;
+  view: Pick<ClusterView, "find" | "objects" | "ofUser">;
   writer: Writer;
   inventory: Inventory;
   manifests: ManifestOptions;
@@ -43,6 +43,7 @@ const OPTIONAL = new Set([
 export class Applier {
   readonly #options: ApplierOptions;
   readonly #namespaces = new KeyedMutex();
+  readonly #verdicts = new WeakMap<Intent, { versions: string; words: string[] }>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -70,6 +71,25 @@ export class Applier {
    * @param intent what was applied
    */
   differences(intent: Intent): string[] {
+    // A look at an agent of which nothing has changed since the last look costs next to nothing.
+    const versions = this.#versions(intent);
+    const before = this.#verdicts.get(intent);
+    if (before?.versions === versions) return before.words;
+    const words = this.#compare(intent);
+    this.#verdicts.set(intent, { versions, words });
+    return words;
+  }
+
+  #versions({ agentId, userId }: Intent): string {
+    const { inventory, manifests, view, writer } = this.#options;
+    const namespace = namespaceOf(manifests.namespacePrefix, userId ?? "");
+    const mine = view.objects(agentId).all.filter(({ kind }) => kind !== "Pod" && kind !== "ReplicaSet");
+    const objects = [...mine, ...view.ofUser(userId ?? "")];
+    const versions = objects.map(({ metadata }) => `${metadata.uid}:${metadata.resourceVersion}`);
+    return [inventory.version(namespace), writer.version, ...versions].join(" ");
+  }
+
+  #compare(intent: Intent): string[] {
     const { writer, inventory, manifests: options } = this.#options;
     const manifests = workloadManifests(intent, options, this.#quota(intent));
     const { user, anchor, before, beside, deployment, after } = manifests;

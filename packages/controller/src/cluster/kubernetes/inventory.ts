@@ -12,6 +12,7 @@ export class Inventory {
   readonly #api: Pick<KubeApi, "list">;
   readonly #selector: string;
   readonly #namespaces = new Map<string, Promise<Map<string, ObjectMeta>>>();
+  readonly #versions = new Map<string, number>();
   readonly #known = new Map<string, Map<string, ObjectMeta>>();
 
   constructor(api: Pick<KubeApi, "list">, installation: string) {
@@ -33,6 +34,7 @@ export class Inventory {
     this.#namespaces.set(namespace, reading);
     try {
       this.#known.set(namespace, await reading);
+      this.#changed(namespace);
     } catch (error) {
       if (this.#namespaces.get(namespace) === reading) this.#namespaces.delete(namespace);
       throw error;
@@ -42,6 +44,11 @@ export class Inventory {
   /** Undefined: there is none, or the namespace was never read. */
   find(kind: Kind, namespace: string, name: string): ObjectMeta | undefined {
     return this.#known.get(namespace)?.get(`${kind}/${name}`);
+  }
+
+  /** Another number after each change of what is known of the namespace. */
+  version(namespace: string): number {
+    return this.#versions.get(namespace) ?? 0;
   }
 
   isLoaded(namespace: string): boolean {
@@ -58,21 +65,28 @@ export class Inventory {
 
   note(kind: Kind, namespace: string, metadata: ObjectMeta): void {
     this.#known.get(namespace)?.set(`${kind}/${metadata.name}`, slim(metadata));
+    this.#changed(namespace);
   }
 
   drop(kind: Kind, namespace: string, name: string): void {
     this.#known.get(namespace)?.delete(`${kind}/${name}`);
+    this.#changed(namespace);
   }
 
   /** The namespace is gone. */
   forget(namespace: string): void {
     this.#known.delete(namespace);
+    this.#changed(namespace);
     this.#namespaces.delete(namespace);
   }
 
   /** Namespaces that were read. */
   namespaces(): string[] {
     return [...this.#known.keys()];
+  }
+
+  #changed(namespace: string): void {
+    this.#versions.set(namespace, this.version(namespace) + 1);
   }
 
   async #read(namespace: string): Promise<Map<string, ObjectMeta>> {

@@ -45,6 +45,8 @@ export class Writer {
   readonly #granted = new Map<string, number>();
   /** What differed in the server's own answer, by object. */
   readonly #accepted = new Map<string, string>();
+  /** Another number whenever what was accepted changes. */
+  version = 0;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -251,6 +253,7 @@ export class Writer {
   /** What still differs in the server's own answer is an admission plugin's work: to fight it would never end. */
   #accept(wanted: KubeObject, answer: KubeObject | undefined, ignore: readonly string[] = []): void {
     if (answer === undefined) return;
+    this.version += 1;
     const left = compare(wanted, answer, ignore);
     if (left.changed.length + left.added.length === 0) this.#accepted.delete(keyOf(wanted));
     else {
