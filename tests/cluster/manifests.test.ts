@@ -166,11 +166,23 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     assert.equal(restarted.get("calls-1")?.generation, 1);
     assert.deepEqual(writes(), [], "nothing differs, neither for this controller nor for a new one");
 
+    // While its status still moves, a fenced write may be refused once, and is then said again.
+    const settled = (replicas: number) =>
+      kube.until("Deployment", "agents-calls", "calls-1", "it has settled", (object) => {
+        const told = object?.status?.conditions?.find(({ type }: { type: string }) => type === "Progressing");
+        return (
+          object?.status.observedGeneration === object?.metadata.generation &&
+          object?.status.availableReplicas === replicas &&
+          told?.reason === "NewReplicaSetAvailable"
+        );
+      });
+    await settled(2);
     faults.reset();
     const scaled = { ...first, generation: 2, replicas: 3 };
     await workloads.apply(scaled);
     assert.deepEqual(writes(), ["apply deployments"]);
     await isUp("calls-1", scaled);
+    await settled(3);
 
     faults.reset();
     const updated = { ...scaled, generation: 3, revision: 2, template: TEMPLATES[1] };

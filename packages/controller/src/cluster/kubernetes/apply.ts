@@ -122,9 +122,9 @@ export class Applier {
       try {
         await inventory.load(name);
       } catch (error) {
-        if (!isForbidden(error) || made || manifests.access.length === 0) {
-          if (!made || !isForbidden(error)) throw error;
-        } else await this.#bind(manifests, may);
+        if (!isForbidden(error) || (!made && manifests.access.length === 0)) throw error;
+        // An earlier life made the namespace and got no further; or somebody took the role away.
+        if (!made) await this.#bind(manifests, may);
         await writer.reading(name, () => inventory.load(name));
       }
       await all(manifests.bounds.map((object) => writer.apply(object, may)));
