@@ -83,10 +83,12 @@ export interface ListQuery {
   fieldSelector?: string;
   /** Names, labels and versions only: nothing of what the objects hold travels. */
   metadataOnly?: boolean;
+  /** What is kept of each item: the rest is let go page by page. */
+  keep?: (item: KubeObject) => KubeObject;
   signal?: AbortSignal;
 }
 
-export interface WatchQuery extends Omit<ListQuery, "metadataOnly"> {
+export interface WatchQuery extends Omit<ListQuery, "metadataOnly" | "keep"> {
   resourceVersion: string;
   /** The server ends the watch after so long. */
   timeoutSeconds: number;

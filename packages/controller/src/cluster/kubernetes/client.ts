@@ -31,7 +31,7 @@ export interface ClientOptions extends Pick<KubernetesOptions, "kubeconfig" | "c
 
 /** Tries of a call in all; what still does not work is the caller's to try again, with its own backoff. */
 const TRIES = 4;
-const PAGE = 500;
+const PAGE = 200;
 /** Calls under way at once; the others wait, and their time runs only from when they begin. */
 const AT_ONCE = 64;
 /** How long after its own end a watch is given up for dead. */
@@ -111,7 +111,7 @@ class HttpKubeApi implements KubeApi {
       for (const item of page.items ?? []) {
         item.kind = kind;
         item.apiVersion = apiVersion;
-        items.push(item);
+        items.push(query.keep?.(item) ?? item);
       }
       next = page.metadata.continue;
       if (next === undefined || next === "") return { resourceVersion: page.metadata.resourceVersion, items };

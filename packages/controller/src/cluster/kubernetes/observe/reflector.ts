@@ -1,12 +1,25 @@
 import { backoff, type Clock, jittered } from "../../../clock.ts";
 import { errorMessage, type Log } from "../../../log.ts";
-import { KINDS, type Kind, type KubeApi, KubeError, type KubeList, type WatchEvent } from "../api.ts";
+import {
+  KINDS,
+  type Kind,
+  type KubeApi,
+  KubeError,
+  type KubeList,
+  type KubeObject,
+  type WatchEvent,
+} from "../api.ts";
+import type { Gate } from "./concurrency.ts";
 
 export interface ReflectorOptions {
   api: Pick<KubeApi, "list" | "watch">;
   kind: Kind;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
+  /** Shared with others, lets only some of them list at once: a list is the largest thing there is in memory. */
+  listing?: Gate;
+  /** What is kept of each item. */
+  keep?: (item: KubeObject) => KubeObject;
   /** Lists nothing and only tells what comes after: for what is not worth a list of the whole cluster. */
   fromNow?: boolean;
   clock: Clock;
@@ -112,10 +125,21 @@ export class Reflector {
   }
 
   async #list(): Promise<void> {
-    const { api, fieldSelector, fromNow, kind, labelSelector, onList, onOutcome } = this.#options;
+    const leave = await this.#options.listing?.enter();
+    try {
+      await this.#listNow();
+    } finally {
+      leave?.();
+    }
+  }
+
+  async #listNow(): Promise<void> {
+    const { api, fieldSelector, fromNow, keep, kind, labelSelector, onList, onOutcome } = this.#options;
+    if (this.#stopped) return;
     const list = await this.#bounded(this.#times.listMs, "the list took too long", (signal) =>
       api.list(kind, {
         ...(labelSelector === undefined ? {} : { labelSelector }),
+        ...(keep === undefined ? {} : { keep }),
         ...(fromNow
           ? { fieldSelector: "metadata.name=-", metadataOnly: true }
           : fieldSelector && { fieldSelector }),

@@ -3,6 +3,7 @@ import type { Log } from "../../../log.ts";
 import { isTransient, KINDS, type Kind, type KubeApi, type KubeObject } from "../api.ts";
 import { installationSelector, LABELS } from "../names.ts";
 import type { KubernetesOptions } from "../options.ts";
+import { Gate } from "./concurrency.ts";
 import { CrashMemory } from "./crashes.ts";
 import {
   type Deployment,
@@ -12,6 +13,7 @@ import {
   type Namespace,
   type Pod,
   type ReplicaSet,
+  trim,
 } from "./objects.ts";
 import { Reflector, type ReflectorTimes } from "./reflector.ts";
 import { type Entry, Store } from "./store.ts";
@@ -80,6 +82,7 @@ export class ClusterView {
   readonly #reflectors = new Map<Kind, Reflector>();
   readonly #listeners: ((agentId: string) => void)[] = [];
   readonly #podListeners: ((before: Pod | undefined, after: Pod | undefined) => void)[] = [];
+  readonly #listing = new Gate(2);
   readonly #synced = Promise.withResolvers<void>();
   #isSynced = false;
   #startedAt = 0;
@@ -221,6 +224,8 @@ export class ClusterView {
       clock,
       random,
       log,
+      listing: this.#listing,
+      keep: (item) => trim(kind, item),
       ...(times === undefined ? {} : { times }),
       ...(isEvent
         ? { fieldSelector: "type=Warning", fromNow: true }
