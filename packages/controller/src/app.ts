@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { hostname } from "node:os";
 import { createAdvisoryDatabase } from "./advisories/database.ts";
 import { runtimePackages } from "./advisories/packages.ts";
 import { AdvisoryRefresh } from "./advisories/refresh.ts";
@@ -92,7 +93,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       describe: async () => ({
         cluster: runs.kind,
         version: VERSION,
-        url: `http://${config.host}:${listening.port}`,
+        url: `http://${advertisedHost(config.host)}:${listening.port}`,
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
         ...(await runs.probe()),
@@ -184,6 +185,11 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     state.release();
     throw error;
   }
+}
+
+/** Where this controller is found: "every address" is nobody's. In a pod the host's name is the pod's. */
+function advertisedHost(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? hostname() : host;
 }
 
 /** Waits for the work, but no longer than the limit. */
