@@ -167,6 +167,28 @@ describe("pages", () => {
     assert.deepEqual([agentsCollection.totalCount, agentsCollection.edges.length], [4, 1]);
     assert.equal((await refusal(alice, "{ agentLogsCollection { totalCount } }")).code, "VALIDATION_ERROR");
   });
+
+  test("are one answer whatever is asked of them, over many rows and over none", async () => {
+    for (const [filter, totalCount] of [
+      ["{}", 5],
+      ['{name: {eq: "nobody"}}', 0],
+    ] as const) {
+      const page = `agentsCollection(filter: ${filter})`;
+      assert.deepEqual((await data(alice, `{ ${page} { totalCount } }`)).agentsCollection, { totalCount });
+      assert.deepEqual((await data(alice, `{ ${page} { __typename } }`)).agentsCollection, {
+        __typename: "AgentsConnection",
+      });
+      assert.deepEqual(
+        (await data(alice, `{ ${page} { pageInfo { hasPreviousPage } } }`)).agentsCollection.pageInfo,
+        { hasPreviousPage: false },
+      );
+    }
+    const { frameworksCollection } = await data(
+      alice,
+      "{ frameworksCollection { edges { node { modelsCollection { pageInfo { hasPreviousPage } } } } } }",
+    );
+    assert.ok(frameworksCollection.edges.length > 1);
+  });
 });
 
 describe("filters", () => {

@@ -101,7 +101,8 @@ export class Reader {
     const bounds = `limit ${size + 1}${offset > 0 ? ` offset ${offset}` : ""}`;
     const walk = `select ${list} from ${nameOf(table)} ${alias} where ${rows(alias)} and ${beyond(alias)}`;
     const numbered = `select *, row_number() over () as "#n" from (${walk} order by ${orderSql(walked, alias)} ${bounds}) ${alias}`;
-    return `(select ${jsonObject(pairs)} from (${numbered}) ${page})`;
+    // One row, also where nothing that is asked for (`totalCount`) adds up the page's rows.
+    return `(select ${jsonObject(pairs)} from (${numbered}) ${page} having true)`;
   }
 
   #connection(
