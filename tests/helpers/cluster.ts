@@ -3,7 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { glob, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { glob, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -171,8 +171,18 @@ export async function buildCluster(tell: (line: string) => void = () => {}): Pro
     { cwd: MODULE, env: { ...process.env, CGO_ENABLED: "0" }, maxBuffer: 16 << 20 },
   );
   await rename(fresh, binary);
+  await forgetOld(join(ROOT, ".cache/cluster"));
   tell(`built in ${((performance.now() - begun) / 1000).toFixed(0)} s`);
   return binary;
+}
+
+/** A build of sources that changed since is 120 MB of no use; one that is young may be running. */
+async function forgetOld(cache: string): Promise<void> {
+  const dayAgo = Date.now() - 86_400_000;
+  for (const entry of await readdir(cache)) {
+    const folder = join(cache, entry);
+    if ((await stat(folder)).mtimeMs < dayAgo) await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function sourcesHash(): Promise<string> {
