@@ -21,6 +21,7 @@ declare
   kubernetes text;
   application text;
   integration jsonb;
+  hindered boolean;
 begin
   select * into a from public.agents x where x.id = wanted and x.user_id = caller;
   select * into d from private.agent_deployments x where x.agent_id = wanted and x.user_id = caller and x.phase <> 'DELETED';
@@ -28,6 +29,7 @@ begin
     perform private.own_agent(caller, wanted);
   end if;
   integration := private.supabase_integration(a.supabase_config);
+  hindered := d.generation > d.observed_generation and d.last_error is not null;
   kubernetes := case
     when d.agent_id is null or d.desired <> 'running' or (d.observed_generation = 0 and d.ready_replicas = 0) then 'UNKNOWN'
     when d.phase = 'FAILED' and d.ready_replicas = 0 then 'UNHEALTHY'
@@ -42,7 +44,9 @@ begin
     'agentId', wanted, 'name', coalesce(a.name, wanted), 'status', coalesce(d.phase, upper(a.status)),
     'activity', case when a.status in ('thinking', 'responding', 'error') then a.status else 'idle' end,
     'user_id', caller, 'url', d.url,
-    'reason', d.reason, 'message', d.message, 'conditions', coalesce(d.conditions, '[]'),
+    -- What hinders the controller before it has anything to report: it tries again by itself.
+    'reason', coalesce(d.reason, case when hindered then 'RETRYING' end),
+    'message', coalesce(d.message, case when hindered then d.last_error end), 'conditions', coalesce(d.conditions, '[]'),
     'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
     'health', jsonb_build_object(
       'overall', case

@@ -301,9 +301,7 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
       second = await launch(1, owner);
     });
 
-    it("is told in the status of the agent that waits for it", {
-      todo: "it says DEPLOYING without a reason",
-    }, async () => {
+    it("is told in the status of the agent that waits for it", async () => {
       await eventually("the status says why it waits", async () => {
         const { body } = await call("GET", `/agents/${second}/status`, undefined, owner);
         return /terminating|being deleted/i.test(JSON.stringify(body));

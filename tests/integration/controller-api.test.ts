@@ -338,6 +338,23 @@ describe("what a cluster holds", () => {
     });
   });
 
+  test("what hinders a controller is told in the status until the generation has settled", async () => {
+    const agentId = await launch();
+    const [c] = await claim("w1");
+    const error = "The namespace is being deleted.";
+    await call("release_deployment", { agent_id: agentId, lease_token: c!.leaseToken, error });
+    const status = () => rpc(db, user(alice), "get_agent_status", { agent_id: agentId });
+    const hindered = (await status()).body;
+    assert.deepEqual([hindered.status, hindered.reason, hindered.message], ["QUEUED", "RETRYING", error]);
+    await db.pool.query("update private.agent_deployments set next_attempt_at = now() where agent_id = $1", [
+      agentId,
+    ]);
+    const [again] = await claim("w1");
+    await report(again!, "DEPLOYING");
+    await report(again!, "DEPLOYED", { currentReplicas: 1, readyReplicas: 1 });
+    assert.equal((await status()).body.reason, null);
+  });
+
   test("what was put back is one event, fenced as every report", async () => {
     const agentId = await launch();
     const [c] = await claim("w1");
