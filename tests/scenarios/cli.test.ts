@@ -179,7 +179,7 @@ describe("the life of an agent", () => {
     );
     await put(".env", `OPENAI_API_KEY=sk-test\nOPENAI_BASE_URL=${provider.environment.OPENAI_BASE_URL}\n`);
     const { stdout, stderr } = await ok(["create", "-f", file, "--env-file", ".env", "--wait"]);
-    assert.match(stderr, /is on its way\.\n/);
+    assert.match(stderr, /is on its way\.\nAgent created\n(.*\n)*.*DEPLOYED\n/);
     assert.match(stdout, /Status +DEPLOYED\n[\s\S]*Replicas +1 of 1 ready/);
     agentId = /\((agent-[a-z0-9]+)\)/.exec(stdout)?.[1] ?? "";
     assert.ok(agentId);
@@ -549,6 +549,7 @@ describe("bad input", () => {
   test("a wrong command line", async () => {
     for (const args of [
       ["nope"],
+      ["statsu"],
       ["status"],
       ["list", "--nope"],
       ["logs", "x", "--level", "loud"],
@@ -557,7 +558,7 @@ describe("bad input", () => {
     ]) {
       const { code, stdout, stderr } = await mine.run(args);
       assert.deepEqual([code, stdout], [2, ""], `${args}: ${stderr}`);
-      assert.match(stderr, /^error: .*`--help` lists what there is\.\n$|^error: [\s\S]*--help/);
+      assert.match(stderr, /^error: .*`--help` lists what there is\.\n$/);
     }
     assert.equal((await mine.run([])).code, 2);
     assert.equal((await mine.run(["completion", "tcsh"])).code, 2);

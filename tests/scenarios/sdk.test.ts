@@ -139,16 +139,20 @@ describe("every call of client.agents, on a real agent", () => {
     );
     const lines: string[] = [];
     const states: string[] = [];
-    for await (const { message } of client.agents.tailLogs(agentId, {
+    const shapes = new Set<string>();
+    for await (const line of client.agents.tailLogs(agentId, {
       lines: 1,
       onConnection: (state) => {
         states.push(state);
         if (state === "live") void log(agentId, "after 1").then(() => log(agentId, "after 2"));
       },
     })) {
-      lines.push(message);
+      lines.push(line.message);
+      shapes.add(Object.keys(line).sort().join());
+      assert.match(line.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
       if (lines.length === 3) break;
     }
+    assert.equal(shapes.size, 1, "what was and what comes have one form");
     assert.deepEqual(lines, ["before 2", "after 1", "after 2"]);
     assert.equal(states.at(-1), "closed");
     assert.equal(owner.client.getChannels().length, 0);
@@ -178,6 +182,26 @@ describe("every call of client.agents, on a real agent", () => {
     const error = await failure(client.agents.waitUntil(agentId));
     assert.equal(error.code, "DEPLOYMENT_FAILED");
     assert.equal(typeof error.details?.reason, "string");
+    await client.agents.delete(agentId);
+  });
+
+  test("waitUntil tells each event once, with `after` also those before it", async () => {
+    const { agentId } = await client.agents.create({ agentName: "told" });
+    const told: { seq: number; to: string | null }[] = [];
+    for (let late = 0; late < 2; late += 1) {
+      told.length = 0;
+      await client.agents.waitUntil(agentId, "DEPLOYED", {
+        after: 0,
+        onProgress(update) {
+          if (update.type === "event") told.push({ seq: update.event.seq, to: update.event.to_phase });
+        },
+      });
+      assert.deepEqual(
+        told.map(({ seq }) => seq),
+        told.map((_, index) => index + 1),
+      );
+      assert.ok(told.some(({ to }) => to === "DEPLOYED"));
+    }
     await client.agents.delete(agentId);
   });
 
@@ -240,6 +264,22 @@ describe("the other calls", () => {
     const changed = await client.users.updateProfile({ user_metadata: { full_name: "A Person" } });
     assert.equal(changed.user.user_metadata.full_name, "A Person");
     assert.equal((await client.users.export()).user_id, owner.id);
+    assert.equal((await client.users.setSecret("MODEL_KEY", "one")).version, 1);
+    assert.deepEqual(await client.users.setSecret("MODEL_KEY", "one").then(({ changed }) => changed), false);
+    assert.equal((await client.users.setSecret("MODEL_KEY", "two")).version, 2);
+    assert.deepEqual(
+      (await client.users.listSecrets()).map(({ name, version }) => ({ name, version })),
+      [{ name: "MODEL_KEY", version: 2 }],
+    );
+    assert.deepEqual(await clientOf(await stack.createUser()).users.listSecrets(), []);
+    await client.users.removeSecret("MODEL_KEY");
+    assert.equal((await failure(client.users.removeSecret("MODEL_KEY"))).code, "NOT_FOUND");
+    const secretive = await definition();
+    await client.agents.update(secretive, { environment: { A_KEY: "x" } });
+    assert.deepEqual(
+      (await client.agents.listSecrets(secretive)).map(({ name }) => name),
+      ["A_KEY"],
+    );
     const leaver = await stack.createUser();
     assert.equal((await clientOf(leaver).users.deleteAccount(leaver.email)).status, "DELETED");
   });
@@ -329,8 +369,8 @@ describe("who is nobody, or somebody else", () => {
     assert.equal(error.supabaseDetails?.user_isolation, "active");
     const updates = new Inbox<AgentUpdate>();
     others.subscribeToAgent(agentId, updates.push);
-    const update = await updates.first();
-    assert.ok(update.type === "error" && update.final);
+    const update = await updates.first((each) => each.type !== "error" || each.final);
+    assert.ok(update.type === "error");
     assert.equal(update.error.code, "AGENT_NOT_FOUND");
     assert.equal(other.client.getChannels().length, 0);
     assert.equal((await failure(others.agents.delete(agentId))).code, "AGENT_NOT_FOUND");

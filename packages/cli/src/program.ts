@@ -30,8 +30,7 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
     .configureOutput({
       writeOut: (text) => surroundings.stdout.write(text),
       writeErr: (text) => surroundings.stderr.write(text),
-      outputError: (text, write) =>
-        write(`${text.trimEnd().replace(/\.?$/, ".")} \`--help\` lists what there is.\n`),
+      outputError: (text, write) => write(`${oneSentence(text)} \`--help\` lists what there is.\n`),
     })
     .exitOverride();
 
@@ -44,4 +43,10 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   program.commandsGroup("Account:");
   addAccountCommands(program, action);
   return program;
+}
+
+/** commander puts what may have been meant on a line of its own. */
+function oneSentence(text: string): string {
+  const joined = text.trimEnd().replace(/\.?\n\(Did you mean (.+)\?\)$/s, "; did you mean $1?");
+  return /[.?]$/.test(joined) ? joined : `${joined}.`;
 }

@@ -24,6 +24,7 @@ const ASK_MS = 15_000;
 
 /**
  * Waits for an agent, telling each event and each new reason on stderr as it comes.
+ * @param after the `seq` of the last event that is not told; 0 for a new agent. Left out: events from now on
  * @returns how it ended: `ok`, or `failed`, with the last report
  * @throws CliError when it takes too long; the SDK's errors
  */
@@ -32,6 +33,7 @@ export async function settle(
   agentId: string,
   wanted: readonly Wanted[],
   options: WaitOptions,
+  after?: number,
 ): Promise<{ outcome: Outcome; report: AgentStatusReport }> {
   const { client } = await context.session();
   const telling = tell(context);
@@ -42,6 +44,7 @@ export async function settle(
     const report = await client.agents.waitUntil(agentId, wanted, {
       signal: context.signal,
       timeout: (options.timeout ?? 300) * 1000,
+      after,
       onProgress(update) {
         if (update.type === "event") telling.event(update.event.to_phase, update.event.message);
         else if (update.type === "status") telling.status(update.status);
@@ -53,8 +56,10 @@ export async function settle(
   } catch (error) {
     if (codeOf(error) === "DEPLOYMENT_FAILED")
       return { outcome: "failed", report: await client.agents.getStatus(agentId) };
-    if (codeOf(error) === "TIMEOUT") throw await tooLong(context, agentId, options);
-    throw error;
+    if (codeOf(error) !== "TIMEOUT") throw error;
+    const report = await client.agents.getStatus(agentId);
+    if (wanted.some((status) => status === report.status)) return { outcome: "ok", report }; // in the last moment
+    throw tooLong(report, options);
   } finally {
     clearInterval(asking);
     context.out.endProgress();
@@ -69,9 +74,8 @@ function tell({ out }: Context) {
     if (told === last) return;
     last = told;
     const plainChange = / → /.test(text); // "QUEUED → DEPLOYING" says it all
-    out.note(
-      plainChange ? oneLine(text) : `${tone(out.errPaint, status)}${text ? `  ${oneLine(text)}` : ""}`,
-    );
+    const parts = [plainChange || status === "" ? "" : tone(out.errPaint, status), oneLine(text)];
+    out.note(parts.filter(Boolean).join("  "));
   };
   return {
     event: (phase: string | null, message: string) => line(phase ?? "", message),
@@ -82,9 +86,7 @@ function tell({ out }: Context) {
   };
 }
 
-async function tooLong(context: Context, agentId: string, { timeout }: WaitOptions): Promise<CliError> {
-  const { client } = await context.session();
-  const { status, message } = await client.agents.getStatus(agentId);
+function tooLong({ agentId, status, message }: AgentStatusReport, { timeout }: WaitOptions): CliError {
   const why = message ? ` (${oneLine(message).replace(/\.$/, "")})` : "";
   return new CliError(
     "unreachable",

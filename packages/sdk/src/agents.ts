@@ -33,6 +33,8 @@ import { invalid } from "./errors.ts";
 import type { Http, Query } from "./http.ts";
 import type { CallOptions, PostOptions } from "./options.ts";
 import { PageList } from "./page.ts";
+import type { Secret } from "./rows.ts";
+import { secretsQuery } from "./secrets.ts";
 import { type TailOptions, tailLogs } from "./tail.ts";
 import { type WaitOptions, waitUntil } from "./wait.ts";
 import type { Watching } from "./watching.ts";
@@ -133,6 +135,12 @@ export class Agents {
       offset: query.offset ?? 0,
       limit: query.limit ?? DEFAULT_LIMIT,
     });
+  }
+
+  /** Names and versions of an agent's secrets, by name. `update` sets them (`environment`), and removes those set to null. */
+  async listSecrets(agentId: string, options?: CallOptions): Promise<Secret[]> {
+    pathOf(agentId);
+    return await this.#get("/rest/v1/agent_secrets", secretsQuery({ agent_id: `eq.${agentId}` }), options);
   }
 
   /** Deletes an agent: personal data goes at once, logs and metrics after the retention, events stay. */

@@ -18,7 +18,7 @@ export type * from "./rows.ts";
 export type { RlsPolicies, Security } from "./security.ts";
 export type { SupabaseClientLike } from "./supabase.ts";
 export type { NewSwarm, Swarms } from "./swarms.ts";
-export type { Health as HealthCalls, SupabaseHealth, System, Users } from "./system.ts";
+export type { Health as HealthCalls, StoredSecret, SupabaseHealth, System, Users } from "./system.ts";
 export type { TailOptions } from "./tail.ts";
 export { VERSION } from "./version.ts";
 export type { WaitOptions } from "./wait.ts";

@@ -48,6 +48,15 @@ export interface AgentMetricsSample {
   response_time_ms: number | null;
 }
 
+/** A row of `agent_secrets` or `user_secrets`: that there is a secret. Its value is shown to nobody. */
+export interface Secret {
+  name: string;
+  /** Grows by one with each new value. */
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
 export type ReplyMode = "all" | "addressed" | "rounds";
 
 /** A row of `swarms`. */

@@ -9,6 +9,8 @@ import type {
 } from "./contract.ts";
 import type { Http } from "./http.ts";
 import type { CallOptions } from "./options.ts";
+import type { Secret } from "./rows.ts";
+import { secretsQuery } from "./secrets.ts";
 
 /** What the database alone can tell of the project's health. */
 export interface SupabaseHealth {
@@ -18,6 +20,16 @@ export interface SupabaseHealth {
     user_data_accessible: boolean;
     real_time_subscriptions: number | null;
   };
+}
+
+/** What became of an account's secret. */
+export interface StoredSecret {
+  name: string;
+  version: number;
+  createdAt: string;
+  updatedAt: string;
+  /** False where it had this value already. */
+  changed: boolean;
 }
 
 export class Health {
@@ -74,6 +86,24 @@ export class Users {
   /** Everything the caller owns, in one document. */
   async export(options?: CallOptions): Promise<UserExport> {
     return await this.#http.send({ method: "GET", path: "/api/users/export", options });
+  }
+
+  /** Names and versions of the account's secrets, by name: model keys of agents without a deployment. */
+  async listSecrets(options?: CallOptions): Promise<Secret[]> {
+    const query = secretsQuery({});
+    return await this.#http.send({ method: "GET", path: "/rest/v1/user_secrets", query, options });
+  }
+
+  /** Stores or replaces one of the account's secrets. */
+  async setSecret(name: string, value: string, options?: CallOptions): Promise<StoredSecret> {
+    const body = { name, value };
+    return await this.#http.send({ method: "POST", path: "/rest/v1/rpc/set_user_secret", body, options });
+  }
+
+  /** Removes one of the account's secrets; NOT_FOUND where there is none of this name. */
+  async removeSecret(name: string, options?: CallOptions): Promise<void> {
+    const body = { name };
+    await this.#http.send({ method: "POST", path: "/rest/v1/rpc/remove_user_secret", body, options });
   }
 
   /**

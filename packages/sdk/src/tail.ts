@@ -2,6 +2,7 @@
 import type { Agents } from "./agents.ts";
 import type { AgentLogsQuery, LogEntry } from "./contract.ts";
 import type { AgentLaunchpadError } from "./errors.ts";
+import type { AgentLog } from "./rows.ts";
 import { deferred } from "./wait.ts";
 import type { AgentUpdate, ConnectionState, Watching } from "./watching.ts";
 
@@ -32,7 +33,7 @@ export async function* tailLogs(
     } else if (update.type === "log") {
       if (level !== undefined && update.log.level !== level) return;
       if (text !== undefined && !update.log.message.toLowerCase().includes(text)) return;
-      lines.push(update.log);
+      lines.push(entryOf(update.log));
     }
   };
   const unsubscribe = watching.agent(agentId, take, {
@@ -65,6 +66,16 @@ export async function* tailLogs(
     unsubscribe();
   }
 }
+
+/** A row as `getLogs` tells it. */
+const entryOf = ({ id, timestamp, level, message, source, metadata }: AgentLog): LogEntry => ({
+  id,
+  timestamp: new Date(timestamp).toISOString(),
+  level,
+  message,
+  source,
+  metadata,
+});
 
 /** What was pushed, in order, to one reader. */
 export class Inbox<T> implements AsyncIterable<T> {

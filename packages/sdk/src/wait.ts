@@ -10,6 +10,8 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
   /** Called with each status, event and interruption on the way. */
   onProgress?: ((update: AgentUpdate) => void) | undefined;
+  /** Events after this `seq` count and are told too: 0 for an agent just created. Default: events from now on. */
+  after?: number | undefined;
 }
 
 const DEFAULT_TIMEOUT = 300_000;
@@ -34,17 +36,20 @@ export async function waitUntil(
   watching: Watching,
   agentId: string,
   wanted: readonly AgentStatus[],
-  { timeout = DEFAULT_TIMEOUT, signal, onProgress }: WaitOptions,
+  { timeout = DEFAULT_TIMEOUT, signal, onProgress, after }: WaitOptions,
 ): Promise<AgentStatusReport | null> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = deferred<{ status: string; outcome: Outcome }>();
+  let shown: string | null = null;
   const judge = (status: string | null) => {
     const outcome = outcomeOf(status, wanted);
     if (outcome !== undefined && status !== null) resolve({ status, outcome });
   };
   const take = (update: AgentUpdate) => {
     onProgress?.(update);
-    if (update.type === "status") judge(update.status);
+    // The status is read before the events that led to it: they are told first.
+    if (update.type === "status" && update.status !== "DELETED") shown = update.status;
+    else if (update.type === "status") judge(update.status);
     // A phase that came and went between two looks at the status is in the history.
     else if (update.type === "event") judge(update.event.to_phase);
     else if (update.type === "error" && isFinal(update)) reject(update.error);
@@ -53,7 +58,12 @@ export async function waitUntil(
   signal?.addEventListener("abort", abort, { once: true });
   const timer =
     timeout > 0 ? setTimeout(() => reject(tooLong(agentId, wanted, timeout)), timeout) : undefined;
-  const unsubscribe = watching.agent(agentId, take, { include: ["status", "event"], asking: true });
+  const unsubscribe = watching.agent(agentId, take, {
+    include: ["status", "event"],
+    asking: true,
+    after,
+    onCaughtUp: () => judge(shown),
+  });
   try {
     const { status, outcome } = await promise;
     if (outcome === "gone") throw gone(agentId, wanted);

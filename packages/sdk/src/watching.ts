@@ -46,6 +46,8 @@ export interface SubscribeOptions extends WatchOptions {
 export interface AgentWatchOptions extends SubscribeOptions {
   /** What happens from now on is delivered, whatever becomes of the connection. */
   onBegun?: (() => void) | undefined;
+  /** Everything up to now was told. */
+  onCaughtUp?: (() => void) | undefined;
   /** By asking now and again, without a connection. */
   asking?: boolean | undefined;
 }

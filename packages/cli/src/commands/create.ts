@@ -44,7 +44,7 @@ export async function run(context: Context, _args: readonly string[], options: O
     return "ok";
   }
   context.out.note(`${agentId} is on its way.`);
-  const { outcome, report } = await settle(context, agentId, SETTLED, options);
+  const { outcome, report } = await settle(context, agentId, SETTLED, options, 0);
   context.out.result(report, (look) => statusText(report, look, Date.now()));
   return outcome;
 }

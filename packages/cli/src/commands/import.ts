@@ -63,10 +63,7 @@ async function importDocument(
   name: string,
   agentName: string | undefined,
 ): Promise<{ assets: Listed; imported: ImportedAgent }> {
-  const parsed = await parseDefinition(
-    text,
-    name === "-" ? "stdin.json" : name.endsWith(".json") ? name : `${name}.json`,
-  );
+  const parsed = await parseDefinition(text, name === "-" ? "stdin" : name, "json");
   const bundle = parsed.value as unknown as AgentBundle;
   if (agentName !== undefined) bundle.definition = { ...bundle.definition, agentName };
   const { client } = await context.session();

@@ -1,29 +1,20 @@
+import type { Secret } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import { ago } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import { ownerOf, type SecretOptions } from "./secrets.ts";
 
-interface Secret {
-  name: string;
-  version: number;
-  created_at: string;
-  updated_at: string;
-}
-
 /** `launchpad secrets list` */
 export async function run(context: Context, args: readonly string[], options: SecretOptions): Promise<void> {
   const { agentId } = await ownerOf(context, args, options);
-  const { client, supabase } = await context.session();
-  if (agentId !== undefined) await client.agents.get(agentId, { signal: context.signal }); // says where there is no such agent
-  const columns = "name, version, created_at, updated_at";
-  const query =
+  const { client } = await context.session();
+  const { signal } = context;
+  if (agentId !== undefined) await client.agents.get(agentId, { signal }); // says where there is no such agent
+  const secrets =
     agentId === undefined
-      ? supabase.from("user_secrets").select(columns)
-      : supabase.from("agent_secrets").select(columns).eq("agent_id", agentId);
-  const { data, error, status } = await query.order("name").abortSignal(context.signal);
-  if (error) throw Object.assign(error, { status });
-  const secrets: Secret[] = data;
+      ? await client.users.listSecrets({ signal })
+      : await client.agents.listSecrets(agentId, { signal });
   context.out.result({ agentId: agentId ?? null, secrets }, (look) => secretTable(secrets, look, Date.now()));
   if (secrets.length === 0) context.out.note("No secrets.");
 }

@@ -2,7 +2,7 @@ import type { UpdateAgentRequest } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import { CliError } from "../errors.ts";
 import { readEnvFile } from "../input/env-file.ts";
-import { ownerOf, rpc, type SecretOptions, valuesOf } from "./secrets.ts";
+import { ownerOf, type SecretOptions, valuesOf } from "./secrets.ts";
 
 /** `launchpad secrets set` */
 export async function run(
@@ -21,13 +21,10 @@ export async function run(
     throw new CliError("invalid", `${empty} has no value; \`launchpad secrets unset\` removes a secret.`, {
       code: "EMPTY_VALUE",
     });
+  const { client } = await context.session();
+  const { signal } = context;
   if (agentId === undefined) {
-    for (const name of names) await rpc(context, "set_user_secret", { name, value: values[name] });
-  } else {
-    const { client } = await context.session();
-    await client.agents.update(agentId, { environment: values } as UpdateAgentRequest, {
-      signal: context.signal,
-    });
-  }
+    for (const [name, value] of Object.entries(values)) await client.users.setSecret(name, value, { signal });
+  } else await client.agents.update(agentId, { environment: values } as UpdateAgentRequest, { signal });
   context.out.result({ agentId: agentId ?? null, set: names }, () => `Set ${names.join(", ")}.\n`);
 }

@@ -45,15 +45,3 @@ export async function valuesOf(context: Context, words: readonly string[]): Prom
   }
   return values;
 }
-
-/** A remote procedure that the SDK has no method for. Throws what PostgREST says, with its status. */
-export async function rpc(
-  context: Context,
-  name: string,
-  args: Record<string, unknown> = {},
-): Promise<unknown> {
-  const { supabase } = await context.session();
-  const { data, error, status } = await supabase.rpc(name, args).abortSignal(context.signal);
-  if (error) throw Object.assign(error, { status });
-  return data;
-}

@@ -26,10 +26,11 @@ export async function readDefinition(file: string): Promise<Definition> {
  * As readDefinition, of a text. JSON is read as YAML too, which tells the line of everything.
  * @param text the definition
  * @param name what errors call it
+ * @param form `json` where nothing else is taken. Left out: as the name, or the text, tells
  */
-export async function parseDefinition(text: string, name: string): Promise<Definition> {
+export async function parseDefinition(text: string, name: string, form?: "json"): Promise<Definition> {
   const { LineCounter, parseDocument } = await import("yaml");
-  const json = /\.json$/i.test(name) || /^\s*\{/.test(text);
+  const json = form === "json" || /\.json$/i.test(name) || /^\s*\{/.test(text);
   if (json) refuseJson(text, name); // its own words, and nothing that only YAML forgives
   const lines = new LineCounter();
   const document = parseDocument(text, {

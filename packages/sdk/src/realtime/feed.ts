@@ -24,6 +24,8 @@ export interface FeedOptions {
   onConnection?: ((state: ConnectionState) => void) | undefined;
   /** Where the feed begins is known; a failure that it throws ends the feed. */
   onBegun?: (() => void) | undefined;
+  /** Everything up to now was shown; called again whenever something was read. */
+  onCaughtUp?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
   /** No channel: asks, first soon and then less often. For what lasts seconds, and must not keep a process alive. */
   asking?: boolean | undefined;
@@ -156,6 +158,7 @@ export class Feed {
         }
       }
       this.#synced = true;
+      if (!signal.aborted) this.#options.onCaughtUp?.();
       if (this.#flowing) {
         this.#told = undefined;
         this.#tell("live");
