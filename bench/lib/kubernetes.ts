@@ -1,0 +1,99 @@
+// The controller's program on a real Kubernetes API server, before it a proxy that counts, behind it a model of the database
+// over HTTP: what is measured is the controller, not Postgres.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { systemClock } from "../../packages/controller/src/clock.ts";
+import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
+import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
+import { serveDatabase } from "../../packages/controller/src/testing/http-database.ts";
+import { MemoryDatabase } from "../../packages/controller/src/testing/memory-database.ts";
+import { sign } from "../../packages/controller/src/webhook.ts";
+import { startCluster, type TestCluster } from "../../tests/helpers/cluster.ts";
+import { type KubeFaults, startKubeFaults } from "../../tests/helpers/kube-faults.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const SECRET = "a-secret-of-this-benchmark";
+
+export interface KubeBench {
+  cluster: TestCluster;
+  /** What the controller asked, and by how many connections. */
+  proxy: KubeFaults;
+  database: MemoryDatabase;
+  /** A client of the benchmark's own, past the proxy. */
+  client: KubeApi;
+  controller: ChildProcess;
+  /** Sends a signed webhook, as the database does. */
+  hint(agentId?: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts everything. @param environment further settings of the controller */
+export async function startKubeBench(environment: Record<string, string>): Promise<KubeBench> {
+  const cluster = await startCluster({
+    nodes: ["a", "b", "c"].map((zone) => ({
+      name: `node-${zone}`,
+      zone,
+      cpu: "512",
+      memory: "2Ti",
+      pods: 2000,
+    })),
+  });
+  const proxy = await startKubeFaults(cluster);
+  const database = new MemoryDatabase(systemClock);
+  const served = await serveDatabase(database);
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-bench-kube-"));
+  const controller = spawn(process.execPath, [join(ROOT, "packages/controller/src/main.ts")], {
+    env: {
+      PATH: process.env.PATH,
+      LAUNCHPAD_SUPABASE_URL: served.url,
+      LAUNCHPAD_SECRET_KEY: "none",
+      LAUNCHPAD_WEBHOOK_SECRET: SECRET,
+      LAUNCHPAD_STATE_DIR: folder,
+      LAUNCHPAD_PORT: "0",
+      LAUNCHPAD_INGRESS_PORT: "0",
+      LAUNCHPAD_CLUSTER: "kubernetes",
+      LAUNCHPAD_KUBECONFIG: proxy.kubeconfig,
+      LAUNCHPAD_INSTALLATION: "bench",
+      LAUNCHPAD_ADVISORY_URL: "off",
+      LAUNCHPAD_LOG_LEVEL: "error",
+      ...environment,
+    },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const [line] = (await once(createInterface({ input: controller.stdout }), "line")) as [string];
+  const { port } = JSON.parse(line) as { port: number };
+  const client = createClient({ kubeconfig: cluster.info.kubeconfig });
+  return {
+    cluster,
+    proxy,
+    database,
+    client,
+    controller,
+    async hint(agentId) {
+      const timestamp = String(Math.floor(Date.now() / 1000));
+      const body = JSON.stringify({ agentId, reason: "bench" });
+      const answer = await fetch(`http://127.0.0.1:${port}/webhooks/deployments`, {
+        method: "POST",
+        body,
+        headers: {
+          "x-launchpad-timestamp": timestamp,
+          "x-launchpad-signature": sign(SECRET, timestamp, body),
+        },
+      });
+      if (answer.status !== 202) throw new Error(`the webhook was answered ${answer.status}`);
+    },
+    async stop() {
+      controller.kill("SIGTERM");
+      if (controller.exitCode === null) await once(controller, "exit");
+      await client.close();
+      served.close();
+      await proxy.close();
+      await cluster.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
