@@ -89,6 +89,7 @@ describe("doctor", () => {
       migrations: "ok",
       extensions: "ok",
       jobs: "ok",
+      files: "ok",
       webhook: "ok",
       answers: "ok",
     });

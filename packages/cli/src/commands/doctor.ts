@@ -49,7 +49,7 @@ async function checkInside(
 ): Promise<Finding[]> {
   if (dbUrl === undefined) {
     const why = "It takes --db-url, the connection string of the role postgres.";
-    return ["migrations", "extensions", "jobs", "webhook", "answers"].map((check) =>
+    return ["migrations", "extensions", "jobs", "files", "webhook", "answers"].map((check) =>
       finding(check, "skipped", why),
     );
   }

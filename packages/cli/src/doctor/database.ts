@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { CliError, codeOf } from "../errors.ts";
+import { oneLine } from "../output/text.ts";
 import { type Finding, finding } from "./check.ts";
 import { judgeMigrations, type Migration } from "./migrations.ts";
 
@@ -83,7 +84,12 @@ export async function checkDatabase(client: Client, known: readonly Migration[])
     applied.map(({ version }) => version),
   );
   if (applied.length === 0) return [migrations];
-  const findings = [migrations, await checkExtensions(client), await checkJobs(client)];
+  const findings = [
+    migrations,
+    await checkExtensions(client),
+    await checkJobs(client),
+    await checkFiles(client),
+  ];
   for (const way of ways) findings.push(await checkWay(client, way));
   return findings;
 }
@@ -97,20 +103,77 @@ async function rows<Row extends object>(
 }
 
 async function checkExtensions(client: Client): Promise<Finding> {
-  const wanted = ["pg_net", "pg_cron", "supabase_vault"];
-  const there = await rows<{ extname: string }>(
+  const known = await rows<Extension>(
     client,
-    "select extname from pg_extension where extname = any($1)",
-    [wanted],
+    `select x.extname as name, true as installed from pg_extension x
+     union all
+     select a.name, false from pg_available_extensions a where a.installed_version is null and a.name = 'pg_graphql'`,
   );
-  const missing = wanted.filter((name) => !there.some(({ extname }) => extname === name));
-  return missing.length > 0
-    ? finding(
-        "extensions",
-        "problem",
-        `${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing; run \`create extension ${missing[0]}\`${missing.length > 1 ? " …" : ""}.`,
-      )
-    : finding("extensions", "ok", `${wanted.join(", ")} are installed.`);
+  return judgeExtensions(known);
+}
+
+interface Extension {
+  name: string;
+  installed: boolean;
+}
+
+/**
+ * The finding in what is installed. Pure.
+ * @param known the installed extensions, and pg_graphql where it could be: the embedded stack answers GraphQL without it
+ */
+export function judgeExtensions(known: readonly Extension[]): Finding {
+  const check = "extensions";
+  const wanted = ["pg_net", "pg_cron", "supabase_vault"];
+  const there = known.filter(({ installed }) => installed).map(({ name }) => name);
+  const missing = wanted.filter((name) => !there.includes(name));
+  if (missing.length > 0)
+    return finding(
+      check,
+      "problem",
+      `${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing; run \`create extension ${missing[0]}\`${missing.length > 1 ? " …" : ""}.`,
+    );
+  if (known.some(({ name, installed }) => name === "pg_graphql" && !installed))
+    return finding(
+      check,
+      "warning",
+      "pg_graphql is off, so /graphql/v1 does not answer; run `create extension pg_graphql`.",
+    );
+  return finding(
+    check,
+    "ok",
+    `${[...wanted, "pg_graphql"].filter((name) => there.includes(name)).join(", ")} are installed.`,
+  );
+}
+
+/** Whether the files of deleted agents go, as a controller has them go within seconds. */
+async function checkFiles(client: Client): Promise<Finding> {
+  const [row] = await rows<FileRemovals>(
+    client,
+    `select count(*)::int as late, max(last_error) as error from private.file_removals
+     where attempts > 1 and last_error is not null or requested_at < now() - interval '1 day'`,
+  ).catch((error: unknown) => {
+    if (codeOf(error) === "42P01") return []; // a migration is missing, which is told
+    throw error;
+  });
+  return judgeFiles(row);
+}
+
+interface FileRemovals {
+  late: number;
+  error: string | null;
+}
+
+/** The finding in the removals of files that are late. Pure. */
+export function judgeFiles(removals: FileRemovals | undefined): Finding {
+  const check = "files";
+  if (removals === undefined) return finding(check, "skipped", "The database lacks a migration.");
+  const { late, error } = removals;
+  if (late === 0) return finding(check, "ok", "No files of deleted agents are left behind.");
+  return finding(
+    check,
+    "warning",
+    `The files of ${late} deleted agent${late === 1 ? "" : "s"} could not be removed (${oneLine(error ?? "no controller asked for them")}); see the controller's log and Storage.`,
+  );
 }
 
 /** What the scheduler should do and did. */

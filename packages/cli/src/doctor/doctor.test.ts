@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import type { Health } from "@agent-launchpad/sdk";
 import { findingsText } from "../commands/doctor.ts";
 import { plain } from "../output/style.ts";
-import { judgeAnswer } from "./database.ts";
+import { judgeAnswer, judgeExtensions, judgeFiles } from "./database.ts";
 import { judgeMigrations, knownMigrations } from "./migrations.ts";
 import { judgeHealth, judgeRls } from "./project.ts";
 
@@ -34,6 +34,35 @@ describe("migrations", () => {
     await writeFile(join(folder, "notes.txt"), "");
     assert.deepEqual(await knownMigrations(folder, "/"), [{ version: "20260101000000", name: "first" }]);
   });
+});
+
+describe("extensions", () => {
+  const installed = ["pg_net", "pg_cron", "supabase_vault"].map((name) => ({ name, installed: true }));
+  for (const [why, known, state, says] of [
+    ["without pg_graphql, where there is none", installed, "ok", /^pg_net, pg_cron, supabase_vault are/],
+    ["with pg_graphql", [...installed, { name: "pg_graphql", installed: true }], "ok", /pg_graphql are/],
+    [
+      "with pg_graphql off",
+      [...installed, { name: "pg_graphql", installed: false }],
+      "warning",
+      /create ext/,
+    ],
+    ["without pg_cron", installed.filter(({ name }) => name !== "pg_cron"), "problem", /pg_cron is missing/],
+  ] as const) {
+    test(why, () => {
+      const finding = judgeExtensions(known);
+      assert.equal(finding.state, state);
+      assert.match(finding.message, says);
+    });
+  }
+});
+
+test("files that stay behind are told with their error", () => {
+  assert.equal(judgeFiles({ late: 0, error: null }).state, "ok");
+  assert.equal(judgeFiles(undefined).state, "skipped");
+  const { state, message } = judgeFiles({ late: 1, error: "Storage answered\n503" });
+  assert.equal(state, "warning");
+  assert.match(message, /1 deleted agent could not be removed \(Storage answered 503\)/);
 });
 
 describe("health", () => {
