@@ -148,7 +148,7 @@ describe("every call of client.agents, on a real agent", () => {
       },
     })) {
       lines.push(line.message);
-      shapes.add(Object.keys(line).sort().join());
+      shapes.add([...Object.keys(line), ...Object.keys(line.metadata)].sort().join());
       assert.match(line.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
       if (lines.length === 3) break;
     }

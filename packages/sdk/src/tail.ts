@@ -68,13 +68,13 @@ export async function* tailLogs(
 }
 
 /** A row as `getLogs` tells it. */
-const entryOf = ({ id, timestamp, level, message, source, metadata }: AgentLog): LogEntry => ({
+const entryOf = ({ id, timestamp, level, message, source, metadata, replica }: AgentLog): LogEntry => ({
   id,
   timestamp: new Date(timestamp).toISOString(),
   level,
   message,
   source,
-  metadata,
+  metadata: { ...metadata, pod: replica },
 });
 
 /** What was pushed, in order, to one reader. */

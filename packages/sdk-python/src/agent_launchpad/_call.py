@@ -95,6 +95,11 @@ def given(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+def secrets_query(**filters: str) -> dict[str, str]:
+    """The query of a table of secrets."""
+    return {**filters, "select": "name,version,created_at,updated_at", "order": "name"}
+
+
 def api_address(base_url: str | None, supabase_url: str) -> str:
     """Where `/api` is. Left out: among the project's functions."""
     address = (base_url or f"{supabase_url.rstrip('/')}/functions/v1").rstrip("/").removesuffix("/api")

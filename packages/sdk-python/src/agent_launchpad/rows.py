@@ -29,6 +29,25 @@ class AgentEvent(TypedDict):
     timestamp: str
 
 
+class Secret(TypedDict):
+    """A row of `agent_secrets` or `user_secrets`: that there is a secret. Its value is shown to nobody."""
+
+    name: str
+    version: int
+    created_at: str
+    updated_at: str
+
+
+class StoredSecret(TypedDict):
+    """What became of an account's secret. `changed`: false where it had this value already."""
+
+    name: str
+    version: int
+    createdAt: str
+    updatedAt: str
+    changed: bool
+
+
 class AgentLog(TypedDict):
     """A row of `agent_logs`. `sequence` numbers the lines of a replica."""
 

@@ -63,7 +63,14 @@ async def test_an_agents_whole_life(client_as: MakeClient, user: User) -> None:
     logs = await done(agents.get_logs(agent_id, lines=5, level="INFO"))
     fits(logs, models.AgentLogs)
     [line] = await some(agents.tail_logs(agent_id, level="INFO", text="LISTENING"), 1)
-    fits(line, rows.AgentLog)
+    fits(line, models.LogEntry)
+    assert line in (await done(agents.get_logs(agent_id, lines=1000)))["logs"]
+
+    await done(agents.update(agent_id, environment={"A_KEY": "x"}))
+    [secret] = await done(agents.list_secrets(agent_id))
+    fits(secret, rows.Secret)
+    assert (secret["name"], secret["version"]) == ("A_KEY", 1)
+    await done(agents.wait_until(agent_id))
 
     scan = await done(client.security.scan(agent_id))
     fits(scan, models.SecurityScan)
@@ -102,6 +109,12 @@ async def test_the_account_the_system_and_security(client_as: MakeClient, stack:
     profile = await done(client.users.update_profile(username="ada", notification_preferences={"email": False}))
     fits(profile, models.UserProfile)
     assert (await done(client.users.get_profile()))["profile"]["username"] == "ada"
+    fits(await done(client.users.set_secret("MODEL_KEY", "one")), rows.StoredSecret)
+    assert (await done(client.users.set_secret("MODEL_KEY", "two")))["version"] == 2
+    [secret] = await done(client.users.list_secrets())
+    fits(secret, rows.Secret)
+    await done(client.users.remove_secret("MODEL_KEY"))
+    assert (await refusal(lambda: client.users.remove_secret("MODEL_KEY"))).code == "NOT_FOUND"
     fits(await done(client.users.export()), models.UserExport)
     fits(await done(client.users.delete_account(someone.email)), models.AccountDeleted)
 

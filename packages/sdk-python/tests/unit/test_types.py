@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import assert_type
 
-from agent_launchpad import AgentLaunchpadClient, AgentUpdate, AsyncAgentLaunchpadClient, Subscription, models, rows
+from agent_launchpad import AgentLaunchpadClient, AgentUpdate, AsyncAgentLaunchpadClient, Subscription, models
 
 
 def of_the_sync_client(client: AgentLaunchpadClient) -> None:
@@ -19,7 +19,7 @@ def of_the_sync_client(client: AgentLaunchpadClient) -> None:
     agent["agent_id"]  # type: ignore[typeddict-item]
     assert_type(client.agents.get_status("a")["health"]["overall"], models.HealthState)
     for line in client.agents.tail_logs("a"):
-        assert_type(line, rows.AgentLog)
+        assert_type(line, models.LogEntry)
     assert_type(client.subscribe_to_agent("a", handle), Subscription)
 
 

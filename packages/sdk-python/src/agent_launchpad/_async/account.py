@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from typing_extensions import Unpack
 
 from .. import _operations as op
-from .._call import Call, given, renamed
+from .._call import Call, given, renamed, secrets_query
 from ..models import (
     AccountDeleted,
     Health,
@@ -19,6 +19,7 @@ from ..models import (
     UserExport,
     UserProfile,
 )
+from ..rows import Secret, StoredSecret
 
 if TYPE_CHECKING:
     from .client import AsyncAgentLaunchpadClient
@@ -88,6 +89,19 @@ class AsyncUsersApi:
     async def export(self) -> UserExport:
         """Everything that the caller owns; secrets by name only."""
         return cast(UserExport, await self._request(op.EXPORT_MY_DATA.call()))
+
+    async def list_secrets(self) -> list[Secret]:
+        """Names and versions of the account's secrets, by name: model keys of agents without a deployment."""
+        return cast("list[Secret]", await self._request(Call("GET", "/user_secrets", query=secrets_query(), rest=True)))
+
+    async def set_secret(self, name: str, value: str) -> StoredSecret:
+        """Stores or replaces one of the account's secrets."""
+        body = {"name": name, "value": value}
+        return cast(StoredSecret, await self._request(Call("POST", "/rpc/set_user_secret", body=body, rest=True)))
+
+    async def remove_secret(self, name: str) -> None:
+        """Removes one of the account's secrets. Raises `NOT_FOUND` where there is none of this name."""
+        await self._request(Call("POST", "/rpc/remove_user_secret", body={"name": name}, repeatable=False, rest=True))
 
     async def delete_account(self, confirm: str) -> AccountDeleted:
         """Deletes the account and its personal data, for good.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from typing_extensions import Unpack
 
 from .. import _operations as op
-from .._call import Call, given, renamed, segment
+from .._call import Call, given, renamed, secrets_query, segment
+from .._realtime.cursor import log_entry
 from .._waiting import outcome, wanted_statuses
 from ..errors import LaunchpadTimeoutError, NotFoundError
 from ..models import (
@@ -30,6 +32,7 @@ from ..models import (
     LaunchAgentRequest,
     LaunchedAgent,
     ListAgentsQuery,
+    LogEntry,
     LogLevel,
     PageQuery,
     RestartedAgent,
@@ -43,7 +46,7 @@ from ..models import (
     UpdateAgentRequest,
     UpdatedAgent,
 )
-from ..rows import AgentLog
+from ..rows import Secret
 from ._platform import now, sleep
 from .subscriptions import log_lines
 
@@ -231,7 +234,7 @@ class AsyncAgentsApi:
 
     async def tail_logs(
         self, agent_id: str, *, lines: int = 100, level: LogLevel | None = None, text: str | None = None
-    ) -> AsyncIterator[AgentLog]:
+    ) -> AsyncIterator[LogEntry]:
         """The newest `lines` lines and then each new one, for as long as it is asked for and the agent is there.
 
         Args:
@@ -245,7 +248,16 @@ class AsyncAgentsApi:
                 if level is not None and line["level"] != level:
                     continue
                 if text is None or text.lower() in line["message"].lower():
-                    yield line
+                    yield log_entry(line)
+
+    async def list_secrets(self, agent_id: str) -> builtins.list[Secret]:
+        """Names and versions of an agent's secrets, by name.
+
+        `update(agent_id, environment={…})` sets them, and removes those set to None.
+        """
+        segment(agent_id, "agentId")
+        call = Call("GET", "/agent_secrets", query=secrets_query(agent_id=f"eq.{agent_id}"), rest=True)
+        return cast("builtins.list[Secret]", await self._request(call))
 
     async def wait_until(
         self,

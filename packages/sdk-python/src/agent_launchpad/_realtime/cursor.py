@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from ..models import LogEntry
+from ..rows import AgentLog
 
 REMEMBERED_ROWS = 20_000
 REMEMBERED_REPLICAS = 40
@@ -67,3 +70,16 @@ def quoted(value: str) -> str:
     """A value as PostgREST takes it whatever is in it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def log_entry(row: AgentLog) -> LogEntry:
+    """A row as `get_logs` tells it."""
+    timestamp = moment(row["timestamp"]).astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return {
+        "id": row["id"],
+        "timestamp": timestamp.replace("+00:00", "Z"),
+        "level": row["level"],
+        "message": row["message"],
+        "source": row["source"],
+        "metadata": {**row["metadata"], "pod": row["replica"]},
+    }
