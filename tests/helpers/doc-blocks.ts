@@ -10,14 +10,17 @@ export interface Block {
   text: string;
 }
 
-/** The fenced blocks of a page whose language is `sh`. */
+/** Whatever a shell is called: none of them goes unexecuted for its name. */
+const SHELLS = new Set(["sh", "bash", "zsh", "shell", "console"]);
+
+/** The fenced blocks of a page that are for a shell. */
 export function commandBlocks(markdown: string): Block[] {
   const blocks: Block[] = [];
   let open: (Block & { language: string }) | undefined;
   for (const [index, line] of markdown.split("\n").entries()) {
     const fence = /^(?:```|~~~)\s*(\w*)\s*(.*)$/.exec(line);
     if (open !== undefined && fence !== null) {
-      if (open.language === "sh") blocks.push({ line: open.line, info: open.info, text: open.text });
+      if (SHELLS.has(open.language)) blocks.push({ line: open.line, info: open.info, text: open.text });
       open = undefined;
     } else if (open !== undefined) open.text += `${line}\n`;
     else if (fence !== null)
