@@ -135,7 +135,7 @@ async function atOnce(bench: KubeBench): Promise<AtOnce> {
 
   const objects = await objectsOf(bench.client, "once-");
   // Through the same proxy, by a client of its own.
-  const alone = createClient({ kubeconfig: bench.proxy.kubeconfig });
+  const alone = await createClient({ kubeconfig: bench.proxy.kubeconfig });
   bench.proxy.reset();
   const floor = await replay(alone, objects);
   const connections = (bench.proxy.connections / objects.flat().length) * 1000;

@@ -66,7 +66,7 @@ export async function startKubeBench(environment: Record<string, string>): Promi
   });
   const [line] = (await once(createInterface({ input: controller.stdout }), "line")) as [string];
   const { port } = JSON.parse(line) as { port: number };
-  const client = createClient({ kubeconfig: cluster.info.kubeconfig });
+  const client = await createClient({ kubeconfig: cluster.info.kubeconfig });
   return {
     cluster,
     proxy,

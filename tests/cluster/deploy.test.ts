@@ -1,12 +1,13 @@
 // The chart on a real API server: installed by the documentation's own commands, then asked, as the controller's service
 // account, what it may do and what it may not.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { KubeApi, KubeObject } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
+import { connectInCluster } from "../../packages/controller/src/cluster/kubernetes/in-cluster.ts";
 import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/workload.ts";
 import {
   CLUSTER_PERMISSIONS,
@@ -68,9 +69,13 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
       timeoutMs: 120_000,
     });
     for (const { block, ran, output } of outcomes) assert.ok(ran, `${block.text}\n${output}`);
-    const { kubeconfig, token } = await identityOf(cluster, admin, self, folder);
+    const { token } = await identityOf(cluster, admin, self, folder);
     account = kubeClient(cluster, token);
-    api = createClient({ kubeconfig });
+    // As in a pod: the files that the kubelet puts there.
+    writeFileSync(join(folder, "token"), `${token}\n`);
+    copyFileSync(join(cluster.info.pki, "ca.crt"), join(folder, "ca.crt"));
+    const env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(cluster.info.port) };
+    api = await createClient({ connection: connectInCluster(env, folder) });
   });
   after(async () => {
     await api?.close();

@@ -76,7 +76,7 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
       if (manifest.kind !== "Deployment") await applyManifest(admin, manifest);
     }
     const { kubeconfig } = await identityOf(cluster, admin, release, folder);
-    controller = new KubernetesCluster(createClient({ kubeconfig }), {
+    controller = new KubernetesCluster(await createClient({ kubeconfig }), {
       ...manifestOptionsOf({
         installation: release.name,
         controllerNamespace: release.namespace,

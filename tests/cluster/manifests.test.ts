@@ -54,7 +54,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     cluster = await startCluster();
     kube = kubeClient(cluster);
     faults = await startKubeFaults(cluster);
-    api = createClient({ kubeconfig: faults.kubeconfig });
+    api = await createClient({ kubeconfig: faults.kubeconfig });
     view = new ClusterView({
       api,
       installation: "test",
@@ -418,7 +418,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
   });
 
   test("a thousand calls take at most twenty connections", async () => {
-    const direct = createClient({ kubeconfig: faults.kubeconfig });
+    const direct = await createClient({ kubeconfig: faults.kubeconfig });
     faults.reset();
     const config = (index: number): Manifest => ({
       apiVersion: "v1",

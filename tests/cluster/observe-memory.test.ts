@@ -40,7 +40,7 @@ describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () =
   after(() => cluster?.stop());
 
   test(`stays under ${MEGABYTES} MB`, { timeout: 900_000 }, async () => {
-    const api = createClient({ kubeconfig: cluster.info.kubeconfig });
+    const api = await createClient({ kubeconfig: cluster.info.kubeconfig });
     const began = performance.now();
     await forEach(Array.from({ length: AGENTS }).keys(), 8, async (n) => {
       await launch(api, { agentId: `agent-${n}`, userId: `user-${n % 50}` });

@@ -46,8 +46,8 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
     });
     kube = kubeClient(cluster);
     faults = await startKubeFaults(cluster);
-    direct = createClient({ kubeconfig: cluster.info.kubeconfig });
-    api = createClient({ kubeconfig: faults.kubeconfig });
+    direct = await createClient({ kubeconfig: cluster.info.kubeconfig });
+    api = await createClient({ kubeconfig: faults.kubeconfig });
     view = new ClusterView({
       api,
       installation: "test",

@@ -54,7 +54,7 @@ async function createKubernetes(
     import("./kubernetes/kubernetes.ts"),
   ]);
   const { kubeconfig, context } = settings;
-  const api = createClient({ kubeconfig, context, observe });
+  const api = await createClient({ kubeconfig, context, observe });
   const options = {
     ...settings,
     installation: settings.installation ?? (await installationOf(database, clock, log)),
@@ -75,7 +75,7 @@ async function createKubernetes(
 async function connectOf({ context, kubeconfig }: KubernetesSettings) {
   if (kubeconfig === undefined) return undefined;
   const [{ loadKubeConfig }, { portForwarding }] = await Promise.all([
-    import("./kubernetes/connection.ts"),
+    import("./kubernetes/kubeconfig.ts"),
     import("./kubernetes/local/port-forward.ts"),
   ]);
   return await portForwarding(loadKubeConfig(kubeconfig, context));

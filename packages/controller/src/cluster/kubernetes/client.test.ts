@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { KubeApi, KubeError, WatchEvent } from "./api.ts";
 import { createClient } from "./client.ts";
+import { connectInCluster } from "./in-cluster.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -54,7 +55,7 @@ async function serve(t: TestContext, handle: Handler, timeoutMs = 15_000): Promi
       "current-context": "here",
     }),
   );
-  const api = createClient({
+  const api = await createClient({
     kubeconfig,
     random: () => 0,
     timeoutMs,
@@ -252,17 +253,22 @@ test("a watch tells events as they come, and says when its version is too old", 
 
 test("what is wrong with a kubeconfig is said in a sentence", async (t) => {
   const { kubeconfig } = await serve(t, () => {});
+  for (const [options, problem] of [
+    [{ kubeconfig: "/nowhere/config" }, /There is no kubeconfig at \/nowhere\/config/],
+    [{ kubeconfig, context: "gone" }, /no context "gone"; it has here, nowhere/],
+    [{ kubeconfig, context: "nowhere" }, /names no cluster/],
+    [{ kubeconfig: undefined }, /no Kubernetes cluster to use/],
+  ] as const) {
+    await assert.rejects(createClient(options), problem);
+  }
+  await (await createClient({ kubeconfig, context: "here" })).close();
+});
+
+test("in a pod that has no service account, a sentence says so", () => {
   assert.throws(
-    () => createClient({ kubeconfig: "/nowhere/config" }),
-    /There is no kubeconfig at \/nowhere\/config/,
+    () => connectInCluster({ KUBERNETES_SERVICE_HOST: "10.96.0.1" }, "/nowhere"),
+    /no service account: \/nowhere cannot be read/,
   );
-  assert.throws(
-    () => createClient({ kubeconfig, context: "gone" }),
-    /no context "gone"; it has here, nowhere/,
-  );
-  assert.throws(() => createClient({ kubeconfig, context: "nowhere" }), /names no cluster/);
-  assert.throws(() => createClient({ kubeconfig: undefined }), /no Kubernetes cluster to use/);
-  assert.ok(createClient({ kubeconfig, context: "here" }));
 });
 
 test("a server that is not there", async (t) => {
@@ -280,7 +286,7 @@ test("a server that is not there", async (t) => {
       "current-context": "x",
     }),
   );
-  const api = createClient({ kubeconfig, random: () => 0 });
+  const api = await createClient({ kubeconfig, random: () => 0 });
   await assert.rejects(api.version(), /http:\/\/127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\)/);
   await api.close();
 });

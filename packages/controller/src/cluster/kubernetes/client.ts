@@ -16,7 +16,7 @@ import {
   type WatchEvent,
   type WatchQuery,
 } from "./api.ts";
-import { type Connection, connect, loadKubeConfig } from "./connection.ts";
+import { type Connection, connect } from "./connection.ts";
 import { type Asked, failureOf, unreachable } from "./failures.ts";
 import { FIELD_MANAGER } from "./names.ts";
 import { Gate } from "./observe/concurrency.ts";
@@ -24,6 +24,8 @@ import type { KubernetesOptions } from "./options.ts";
 import { readLines } from "./read-lines.ts";
 
 export interface ClientOptions extends Pick<KubernetesOptions, "kubeconfig" | "context" | "observe"> {
+  /** In place of what kubeconfig and context name. */
+  connection?: Connection;
   random?: () => number;
   /** For one try of a call that ends by itself. */
   timeoutMs?: number;
@@ -54,8 +56,8 @@ interface Call {
  * The API server as the controller uses it.
  * @throws {Error} one sentence when there is no cluster to talk to
  */
-export function createClient(options: ClientOptions): KubeApi {
-  return new HttpKubeApi(connect(loadKubeConfig(options.kubeconfig, options.context)), options);
+export async function createClient(options: ClientOptions): Promise<KubeApi> {
+  return new HttpKubeApi(options.connection ?? (await connect(options.kubeconfig, options.context)), options);
 }
 
 class HttpKubeApi implements KubeApi {

@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import type { RequestOptions } from "node:https";
+import { KubeConfig } from "@kubernetes/client-node";
+import { KubeError } from "./api.ts";
+import { type Connection, closePools, createPools, type Pools, type Route } from "./connection.ts";
+
+/**
+ * Reads a kubeconfig.
+ * @throws {Error} one sentence: no such file, no such context
+ */
+export function loadKubeConfig(file: string, context: string | undefined): KubeConfig {
+  const config = new KubeConfig();
+  if (!existsSync(file)) throw new Error(`There is no kubeconfig at ${file}.`);
+  try {
+    config.loadFromFile(file);
+  } catch (cause) {
+    throw new Error(`The kubeconfig ${file} cannot be read.`, { cause });
+  }
+  if (context !== undefined) {
+    const known = config.getContexts().map(({ name }) => name);
+    if (!known.includes(context)) {
+      throw new Error(`The kubeconfig has no context "${context}"; it has ${known.join(", ") || "none"}.`);
+    }
+    config.setCurrentContext(context);
+  }
+  if (config.getCurrentCluster() === null) {
+    throw new Error(`The kubeconfig's context "${config.getCurrentContext()}" names no cluster.`);
+  }
+  return config;
+}
+
+/**
+ * A connection with one pool for all calls. The library itself opens an agent, and so a TCP connection, for each call
+ * that needs TLS settings; here a new pool comes only when the settings (a renewed certificate) differ.
+ */
+export function connectBy(config: KubeConfig): Connection {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) throw new Error("The kubeconfig names no cluster.");
+  let current: { id: string; pools: Pools } | undefined;
+
+  const poolsOf = (options: RequestOptions): Pools => {
+    const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
+    const given = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+    const tls = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    const id = createHash("sha256").update(JSON.stringify(tls)).digest("hex");
+    if (current?.id === id) return current.pools;
+    if (current !== undefined) for (const old of Object.values(current.pools)) void old.close();
+    // The library's TLS settings are those that undici takes; none of them is undefined.
+    current = { id, pools: createPools(config.createDispatcherOptions(cluster, tls) as Route) };
+    return current.pools;
+  };
+
+  return {
+    server: cluster.server.replace(/\/+$/, ""),
+    async credentials() {
+      const options: RequestOptions = {};
+      try {
+        await config.applyToHTTPSOptions(options);
+      } catch (cause) {
+        throw new KubeError("UNAUTHORIZED", "The kubeconfig's credentials cannot be had.", { cause });
+      }
+      const headers: Record<string, string> = {};
+      for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value);
+      if (typeof options.auth === "string") {
+        headers.Authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
+      }
+      return { headers, pools: poolsOf(options) };
+    },
+    async close() {
+      await closePools(current?.pools);
+      current = undefined;
+    },
+  };
+}
