@@ -1,6 +1,7 @@
 // Files of agents through supabase-js: their owner may do everything with them, nobody else anything, and they go with the agent.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -91,6 +92,29 @@ describe("the owner", () => {
     );
     assert.equal(later.error, null);
     assert.equal(await (await files.download(`${agentId}/later.txt`)).data?.text(), "later");
+  });
+
+  test("a link with a token that expired, was changed or is none is refused as hosted does", async () => {
+    const files = assets(alice.client);
+    await files.upload(`${agentId}/link.txt`, text("link"));
+    const signed = async (seconds: number) =>
+      new URL((await files.createSignedUrl(`${agentId}/link.txt`, seconds)).data?.signedUrl ?? "");
+    const short = await signed(1);
+    const long = await signed(60);
+    const answer = async (link: URL, token?: string) => {
+      if (token !== undefined) link.searchParams.set("token", token);
+      const response = await fetch(link);
+      return [response.status, ((await response.json()) as { message: string }).message];
+    };
+    const token = long.searchParams.get("token") ?? "";
+    assert.deepEqual(await answer(long, "nonsense"), [400, "jwt malformed"]);
+    const [head, payload] = token.split(".");
+    assert.deepEqual(await answer(long, `${head}.${payload}.AAAA`), [400, "invalid signature"]);
+    const end = JSON.parse(
+      Buffer.from(short.searchParams.get("token")?.split(".")[1] ?? "", "base64url").toString(),
+    ).exp;
+    await sleep(Math.max(0, (end + 1) * 1000 - Date.now()));
+    assert.deepEqual(await answer(short), [400, "jwt expired"]);
   });
 
   test("may not put files anywhere but under an agent of theirs", async () => {

@@ -4,6 +4,7 @@ import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { withHostedForms } from "./compat.ts";
 import { createObjectFiles } from "./object-files.ts";
+import { withLinkErrors } from "./signed-links.ts";
 
 export interface PlatformOptions {
   /** The connection of the role `supabase_lite`. */
@@ -59,10 +60,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   // After init, which would print a warning meant for lite's own command line. Requests ask for this flag.
   setExperimental("storage", true);
   return {
-    handler: withHostedForms(async (request) => await app.fetch(request), {
-      folder: join(options.storageDir, "incoming"),
-      most: 512 * 1024 * 1024,
-    }),
+    handler: withHostedForms(
+      async (request) => withLinkErrors(request, await app.fetch(request), options.jwtSecret),
+      {
+        folder: join(options.storageDir, "incoming"),
+        most: 512 * 1024 * 1024,
+      },
+    ),
     // Closing waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
   };
