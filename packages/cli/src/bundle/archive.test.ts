@@ -86,3 +86,15 @@ test("a damaged archive is an error, not half an agent without a word", async (t
   await writeFile(file, "not gzip");
   await assert.rejects(read(await readFile(file)));
 });
+
+test("a file that cannot be written is told as that, whenever it shows", async (t) => {
+  const file = join(await scratch(t), "missing", "a.tar.gz");
+  async function* late() {
+    await new Promise((resolve) => setImmediate(resolve));
+    yield { bucket: "agent-assets", path: "a.txt", content: Buffer.from("a") };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    yield { bucket: "agent-assets", path: "b.txt", content: Buffer.from("b") };
+  }
+  await assert.rejects(writeArchive(file, "{}", late()), { code: "ENOENT" });
+  await assert.rejects(writeArchive(file, "{}", each([])), { code: "ENOENT" });
+});

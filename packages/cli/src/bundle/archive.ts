@@ -35,7 +35,11 @@ export async function writeArchive(
   const archive = pack();
   const fresh = `${file}.${process.pid}.part`;
   const written = pipeline(archive, createGzip(), createWriteStream(fresh, { mode: 0o600 }));
-  written.catch(() => archive.destroy()); // whoever fills it must not wait for a disk that is full
+  let unwritable: unknown;
+  written.catch((error: unknown) => {
+    unwritable = error;
+    archive.destroy(); // whoever fills it must not wait for a disk that is full
+  });
   try {
     archive.entry({ name: DOCUMENT }, document);
     for await (const { bucket, path, content } of assets) {
@@ -47,10 +51,11 @@ export async function writeArchive(
     await written;
     await rename(fresh, file);
   } catch (error) {
+    const cause = unwritable ?? error; // an archive that was given up says only that
     archive.destroy();
     await written.catch(() => {});
     await rm(fresh, { force: true });
-    throw error;
+    throw cause;
   }
 }
 
