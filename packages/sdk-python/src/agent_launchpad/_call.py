@@ -105,7 +105,7 @@ def api_address(base_url: str | None, supabase_url: str) -> str:
     address = (base_url or f"{supabase_url.rstrip('/')}/functions/v1").rstrip("/").removesuffix("/api")
     if not address.startswith(("http://", "https://")):
         problem = "Must be an http or https URL such as https://api.example.com"
-        raise error_of(f"base_url: {problem}", code="VALIDATION_ERROR", details={"base_url": problem})
+        raise error_of(f"base_url: {problem}", code="VALIDATION_ERROR", status=400, details={"base_url": problem})
     return address
 
 

@@ -300,7 +300,7 @@ async def test_bad_arguments_are_refused_before_any_request(kind: str) -> None:
     for bad in ["", "..", None, 5]:
         with pytest.raises(InvalidRequestError, match="agentId"):
             await done(client.agents.get(bad))
-    with pytest.raises(AgentLaunchpadError, match="base_url"):
+    with pytest.raises(InvalidRequestError, match="base_url"):
         client_of(kind, api, base_url="api.example.com")
     with pytest.raises(AgentLaunchpadError, match="include"):
         await done(client.subscribe_to_agent("a", print, include=["logs"]))

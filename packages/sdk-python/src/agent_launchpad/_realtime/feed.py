@@ -54,7 +54,7 @@ class Feed:
         unknown = [kind for kind in include if kind not in KINDS]
         if unknown or not include:
             problem = f"Must name one or more of {', '.join(KINDS)}"
-            raise error_of(f"include: {problem}", code="VALIDATION_ERROR", details={"include": problem})
+            raise error_of(f"include: {problem}", code="VALIDATION_ERROR", status=400, details={"include": problem})
         segment(agent_id, "agentId")
         self.agent_id = agent_id
         self._include = frozenset(include)
