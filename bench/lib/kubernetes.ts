@@ -18,6 +18,11 @@ import { type KubeFaults, startKubeFaults } from "../../tests/helpers/kube-fault
 const ROOT = join(import.meta.dirname, "../..");
 const SECRET = "a-secret-of-this-benchmark";
 
+interface Running {
+  child: ChildProcess;
+  port: number;
+}
+
 export interface KubeBench {
   cluster: TestCluster;
   /** What the controller asked, and by how many connections. */
@@ -25,7 +30,9 @@ export interface KubeBench {
   database: MemoryDatabase;
   /** A client of the benchmark's own, past the proxy. */
   client: KubeApi;
-  controller: ChildProcess;
+  controller(): ChildProcess;
+  /** Starts the controller anew, past the proxy, which speaks no HTTP/2. @param flags of Node */
+  restartDirectly(flags: readonly string[]): Promise<void>;
   /** Sends a signed webhook, as the database does. */
   hint(agentId?: string): Promise<void>;
   stop(): Promise<void>;
@@ -46,37 +53,49 @@ export async function startKubeBench(environment: Record<string, string>): Promi
   const database = new MemoryDatabase(systemClock);
   const served = await serveDatabase(database);
   const folder = await mkdtemp(join(tmpdir(), "launchpad-bench-kube-"));
-  const controller = spawn(process.execPath, [join(ROOT, "packages/controller/src/main.ts")], {
-    env: {
-      PATH: process.env.PATH,
-      LAUNCHPAD_SUPABASE_URL: served.url,
-      LAUNCHPAD_SECRET_KEY: "none",
-      LAUNCHPAD_WEBHOOK_SECRET: SECRET,
-      LAUNCHPAD_STATE_DIR: folder,
-      LAUNCHPAD_PORT: "0",
-      LAUNCHPAD_INGRESS_PORT: "0",
-      LAUNCHPAD_CLUSTER: "kubernetes",
-      LAUNCHPAD_KUBECONFIG: proxy.kubeconfig,
-      LAUNCHPAD_INSTALLATION: "bench",
-      LAUNCHPAD_ADVISORY_URL: "off",
-      LAUNCHPAD_LOG_LEVEL: "error",
-      ...environment,
-    },
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const [line] = (await once(createInterface({ input: controller.stdout }), "line")) as [string];
-  const { port } = JSON.parse(line) as { port: number };
+  const start = async (kubeconfig: string, flags: readonly string[] = []): Promise<Running> => {
+    const child = spawn(process.execPath, [...flags, join(ROOT, "packages/controller/src/main.ts")], {
+      env: {
+        PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: join(ROOT, ".cache/node"),
+        LAUNCHPAD_SUPABASE_URL: served.url,
+        LAUNCHPAD_SECRET_KEY: "none",
+        LAUNCHPAD_WEBHOOK_SECRET: SECRET,
+        LAUNCHPAD_STATE_DIR: folder,
+        LAUNCHPAD_PORT: "0",
+        LAUNCHPAD_INGRESS_PORT: "0",
+        LAUNCHPAD_CLUSTER: "kubernetes",
+        LAUNCHPAD_KUBECONFIG: kubeconfig,
+        LAUNCHPAD_INSTALLATION: "bench",
+        LAUNCHPAD_ADVISORY_URL: "off",
+        LAUNCHPAD_LOG_LEVEL: "error",
+        ...environment,
+      },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    return { child, port: (JSON.parse(line) as { port: number }).port };
+  };
+  const end = async ({ child }: Running) => {
+    child.kill("SIGTERM");
+    if (child.exitCode === null) await once(child, "exit");
+  };
+  let running = await start(proxy.kubeconfig);
   const client = await createClient({ kubeconfig: cluster.info.kubeconfig });
   return {
     cluster,
     proxy,
     database,
     client,
-    controller,
+    controller: () => running.child,
+    async restartDirectly(flags) {
+      await end(running);
+      running = await start(cluster.info.kubeconfig, flags);
+    },
     async hint(agentId) {
       const timestamp = String(Math.floor(Date.now() / 1000));
       const body = JSON.stringify({ agentId, reason: "bench" });
-      const answer = await fetch(`http://127.0.0.1:${port}/webhooks/deployments`, {
+      const answer = await fetch(`http://127.0.0.1:${running.port}/webhooks/deployments`, {
         method: "POST",
         body,
         headers: {
@@ -87,8 +106,7 @@ export async function startKubeBench(environment: Record<string, string>): Promi
       if (answer.status !== 202) throw new Error(`the webhook was answered ${answer.status}`);
     },
     async stop() {
-      controller.kill("SIGTERM");
-      if (controller.exitCode === null) await once(controller, "exit");
+      await end(running);
       await client.close();
       served.close();
       await proxy.close();
