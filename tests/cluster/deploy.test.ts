@@ -1,7 +1,7 @@
 // The chart on a real API server: installed by the documentation's own commands, then asked, as the controller's service
 // account, what it may do and what it may not.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -16,11 +16,12 @@ import {
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
 import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 import { LEAST, renderChart } from "../helpers/chart.ts";
-import { applyManifest, identityOf } from "../helpers/chart-install.ts";
+import { applyManifest } from "../helpers/chart-install.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { commandBlocks, runBlocks } from "../helpers/doc-blocks.ts";
 import { type KubeClient, kubeClient } from "../helpers/kube.ts";
 import { eventually } from "../helpers/processes.ts";
+import { mountServiceAccount } from "../helpers/service-account.ts";
 import { helm, installed } from "../helpers/tools.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -69,12 +70,8 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
       timeoutMs: 120_000,
     });
     for (const { block, ran, output } of outcomes) assert.ok(ran, `${block.text}\n${output}`);
-    const { token } = await identityOf(cluster, admin, self, folder);
+    const { env, token } = await mountServiceAccount(cluster, admin, self, folder);
     account = kubeClient(cluster, token);
-    // As in a pod: the files that the kubelet puts there.
-    writeFileSync(join(folder, "token"), `${token}\n`);
-    copyFileSync(join(cluster.info.pki, "ca.crt"), join(folder, "ca.crt"));
-    const env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(cluster.info.port) };
     api = await createClient({ connection: connectInCluster(env, folder) });
   });
   after(async () => {

@@ -8,10 +8,13 @@ import { after, before, describe, test } from "node:test";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { forEach } from "../../packages/controller/src/cluster/kubernetes/observe/concurrency.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
+import { kubeClient } from "../helpers/kube.ts";
 import { launch } from "../helpers/kube-agents.ts";
+import { mountServiceAccount } from "../helpers/service-account.ts";
 
 const AGENTS = Number(process.env.LAUNCHPAD_CLUSTER_AGENTS ?? 1000);
 const MEGABYTES = 200;
+const ACCOUNT = { name: "default", namespace: "default" };
 const why = await whyNoCluster();
 
 interface Told {
@@ -47,14 +50,24 @@ describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () =
     });
     await api.close();
     console.log(`# ${AGENTS} agents written in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    const admin = kubeClient(cluster);
+    await admin.apply({
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: "observer" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
+      subjects: [{ kind: "ServiceAccount", ...ACCOUNT }],
+    });
+    const { env } = await mountServiceAccount(cluster, admin, ACCOUNT, cluster.info.dataDir);
+    admin.close();
     // As in the image: compiled before, and a heap as Node sizes it in a container of 256 MiB. What lives of it is
     // 60 MB; without a bound it grows lazily.
     const start = () => {
       const flags = ["--max-semi-space-size=1", "--max-old-space-size=128"];
       const program = join(import.meta.dirname, "fixtures/observer.ts");
-      return spawn(process.execPath, [...flags, program, cluster.info.kubeconfig], {
+      return spawn(process.execPath, [...flags, program, cluster.info.dataDir], {
         stdio: ["pipe", "pipe", "inherit"],
-        env: { ...process.env, NODE_COMPILE_CACHE: join(cluster.info.dataDir, "compiled") },
+        env: { ...process.env, ...env, NODE_COMPILE_CACHE: join(cluster.info.dataDir, "compiled") },
       });
     };
     const compiling = start();
