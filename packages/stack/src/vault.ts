@@ -30,6 +30,8 @@ export async function putRespondTarget(dbUrl: string, target: RespondTarget): Pr
 
 async function call(dbUrl: string, statement: string, values: readonly string[]): Promise<void> {
   const client = new pg.Client({ connectionString: dbUrl, connectionTimeoutMillis: 5000 });
+  // A server that ends meanwhile rejects the query under way; unheard, the event would end the whole stack.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     await client.query(statement, [...values]);

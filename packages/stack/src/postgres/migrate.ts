@@ -26,6 +26,8 @@ export function localVersions(projectFolder: string): string[] {
 /** What the database says it has: migration versions and seed files, as the CLI notes them. */
 async function history(url: string): Promise<{ versions: string[]; seeds: string[] }> {
   const client = new pg.Client({ connectionString: url });
+  // A server that ends meanwhile rejects the query under way; unheard, the event would end the whole stack.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     const list = async (table: string, column: string) => {

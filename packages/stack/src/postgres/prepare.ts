@@ -30,6 +30,8 @@ export async function prepareDatabase(
   const started = performance.now();
   const key = bootstrapKey(server.distribution.key);
   const superuser = new pg.Client({ connectionString: server.superuserUrl });
+  // A server that ends meanwhile rejects the query under way; unheard, the event would end the whole stack.
+  superuser.on("error", () => undefined);
   await superuser.connect();
   try {
     if ((await bootstrappedWith(superuser)) !== key) await bootstrap(superuser, key);

@@ -46,6 +46,8 @@ export async function ensureTemplate(
       database: "postgres",
     });
     try {
+      // A server that ends meanwhile rejects the query under way; unheard, the event would end the whole stack.
+      client.on("error", () => undefined);
       await client.connect();
       await bootstrap(client, key);
     } finally {
