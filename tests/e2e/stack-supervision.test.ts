@@ -186,26 +186,30 @@ describe("a child that dies is started again, by name", () => {
   ] as const) {
     test(service, async (t) => {
       const started = spawnStack({ env: { TMPDIR: await scratch(t) } });
-      const info = await started.ready;
-      t.after(async () => {
+      try {
+        const info = await started.ready;
+        const victim = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
+        assert.ok(victim, `${service} runs`);
+        process.kill(victim.pid, "SIGKILL");
+        await eventually("the log names it", () => started.stderr().includes(`${service} ended (SIGKILL)`));
+        await eventually("it runs again", async () => (await healthOf(info))[service] === "running");
+        const heir = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
+        assert.notEqual(heir?.pid, victim.pid);
+        await eventually("the API answers", async () => {
+          const answer = await fetch(`${info.apiUrl}/rest/v1/agents`, {
+            headers: { apikey: info.secretKey },
+          });
+          await answer.arrayBuffer();
+          return answer.status === 200;
+        });
+        const api = await fetch(`${info.apiUrl}/api/agents`);
+        assert.equal(api.status, 401);
+      } finally {
+        // Before the folder goes: hooks run in the order in which they were given, and the folder's was the first.
         const closed = once(started.process, "close");
         started.process.kill("SIGINT");
         await closed;
-      });
-      const victim = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
-      assert.ok(victim, `${service} runs`);
-      process.kill(victim.pid, "SIGKILL");
-      await eventually("the log names it", () => started.stderr().includes(`${service} ended (SIGKILL)`));
-      await eventually("it runs again", async () => (await healthOf(info))[service] === "running");
-      const heir = tree(started.process.pid ?? 0).find(({ command }) => pattern.test(command));
-      assert.notEqual(heir?.pid, victim.pid);
-      await eventually("the API answers", async () => {
-        const answer = await fetch(`${info.apiUrl}/rest/v1/agents`, { headers: { apikey: info.secretKey } });
-        await answer.arrayBuffer();
-        return answer.status === 200;
-      });
-      const api = await fetch(`${info.apiUrl}/api/agents`);
-      assert.equal(api.status, 401);
+      }
     });
   }
 });
