@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient, AgentLaunchpadError, type AgentUpdate } from "@agent-launchpad/sdk";
 import { createClient } from "@supabase/supabase-js";
 import { forgedToken } from "../helpers/agents.ts";
+import { eventually } from "../helpers/processes.ts";
 import { startProviderStub } from "../helpers/providers.ts";
 import { Inbox, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -499,19 +500,27 @@ describe("a subscription", () => {
     assert.equal(owner.client.getChannels().length, 0);
   });
 
-  test("that follows another at once is heard, and so is a channel of the user's own", async () => {
+  test("that has ended leaves the connection to a channel of the user's own that follows it at once", async () => {
     const agentId = await definition();
     for (let round = 0; round < 10; round += 1) {
       const states = new Inbox<string>();
       const stop = client.subscribeToAgent(agentId, () => {}, { onConnection: states.push });
       await states.first((state) => state === "live", 5_000);
       stop();
-      // At every moment of the connection's end: at once, and a little later.
+      // At every moment of the subscription's end: at once, and a little later.
       await new Promise((resolve) => setTimeout(resolve, round));
-      const own = await subscribed(owner.client.channel(`own-${round}`));
-      if (round % 2 === 0) await owner.client.removeChannel(own);
+      const told: string[] = [];
+      const own = await subscribed(owner.client.channel(`own-${round}`), (status) => told.push(status));
+      assert.deepEqual(told, ["SUBSCRIBED"]);
+      await owner.client.removeChannel(own);
     }
-    await owner.client.removeAllChannels();
+  });
+
+  test("closes the connection when it was the last channel for a while", async () => {
+    const stop = client.subscribeToAgent(await definition(), () => {});
+    await eventually("it is open", () => owner.client.realtime.isConnected());
+    stop();
+    await eventually("it is closed", () => !owner.client.realtime.isConnected());
   });
 
   test("a callback that throws stops neither the subscription nor the others", async (t) => {

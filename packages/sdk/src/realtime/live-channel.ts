@@ -134,9 +134,23 @@ export class LiveChannel {
   }
 }
 
+/** A connection without channels is closed after this; whoever subscribes again before it finds it open. */
+const IDLE = 1_000;
+const idle = new WeakMap<SupabaseClientLike, ReturnType<typeof setTimeout>>();
+
 /** supabase-js keeps a connection without channels for most of a minute, and with it the process that wants to end. */
 async function remove(supabase: SupabaseClientLike, channel: ChannelLike): Promise<void> {
   await supabase.removeChannel(channel).catch(() => {});
+  clearTimeout(idle.get(supabase));
+  if (supabase.getChannels().length > 0) return;
+  // Not at once: a channel that joins while the connection closes is told of an error before it is heard.
+  idle.set(
+    supabase,
+    setTimeout(() => void closeUnused(supabase), IDLE),
+  );
+}
+
+async function closeUnused(supabase: SupabaseClientLike): Promise<void> {
   if (supabase.getChannels().length > 0) return;
   await supabase.realtime.disconnect();
   // Who subscribed while it closed was not heard: supabase-js does not connect then.
