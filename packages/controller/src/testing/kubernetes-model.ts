@@ -13,7 +13,7 @@ import {
   type WatchEvent,
 } from "../cluster/kubernetes/api.ts";
 import { FIELD_MANAGER } from "../cluster/kubernetes/names.ts";
-import { type Fields, flatten, parts, sameValue, unflatten } from "./kubernetes-fields.ts";
+import { copyOf, type Fields, flatten, parts, sameValue, unflatten } from "./kubernetes-fields.ts";
 
 interface Stored {
   object: KubeObject;
@@ -66,8 +66,8 @@ export class KubernetesModel {
       .filter((object) => matches(object, query))
       .map((object) =>
         query.metadataOnly
-          ? { apiVersion: object.apiVersion, kind: object.kind, metadata: structuredClone(object.metadata) }
-          : structuredClone(object),
+          ? { apiVersion: object.apiVersion, kind: object.kind, metadata: copyOf(object.metadata) }
+          : copyOf(object),
       );
     return { resourceVersion: String(this.#version), items };
   }
@@ -139,7 +139,7 @@ export class KubernetesModel {
       const was = told.before !== undefined && matches(told.before, query);
       const is = type !== "DELETED" && matches(object, query);
       if (!was && !is) return;
-      onEvent(structuredClone({ type: is ? (was ? "MODIFIED" : "ADDED") : "DELETED", object }));
+      onEvent(copyOf({ type: is ? (was ? "MODIFIED" : "ADDED") : "DELETED", object }));
     };
     for (const told of this.#history) if (told.version > from) tell(told);
     this.#watchers.add(tell);
@@ -182,7 +182,7 @@ export class KubernetesModel {
   ): KubeObject {
     const stored = this.#objects.get(keyOf(kind, namespace, name));
     if (stored === undefined) throw notFound(kind, name);
-    const edited = structuredClone(stored.object);
+    const edited = copyOf(stored.object);
     change(edited);
     const before = fieldsOf(stored.object);
     const after = fieldsOf(edited);
@@ -203,7 +203,7 @@ export class KubernetesModel {
   report(kind: Kind, namespace: string, name: string, status: Record<string, unknown>): void {
     const stored = this.#objects.get(keyOf(kind, namespace, name));
     if (stored === undefined || sameValue(stored.object.status, status)) return;
-    stored.object = { ...stored.object, status: structuredClone(status) };
+    stored.object = { ...stored.object, status: copyOf(status) };
     this.#tell("MODIFIED", kind, stored);
   }
 
@@ -306,7 +306,7 @@ export class KubernetesModel {
   }
 
   #told({ object, owners, times }: Stored): KubeObject {
-    const copy = structuredClone(object);
+    const copy = copyOf(object);
     copy.metadata.managedFields = [...owners].map(([name, owned]): ManagedFields => {
       const [manager = "", update] = name.split("\u0000");
       const replicas = [...owned].some((path) => parts(path).join(".") === "spec.replicas");

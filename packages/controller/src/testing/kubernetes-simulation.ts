@@ -15,6 +15,7 @@ import { type Log, silentLog } from "../log.ts";
 import { Controller } from "../loop/controller.ts";
 import { Faults, type Life } from "./faults.ts";
 import { type Behaviour, KubernetesControllers } from "./kubernetes-controllers.ts";
+import { copyOf } from "./kubernetes-fields.ts";
 import { KubernetesModel } from "./kubernetes-model.ts";
 import { MemoryDatabase } from "./memory-database.ts";
 import { SimulatedClock, seededRandom } from "./simulated-clock.ts";
@@ -173,7 +174,7 @@ export class KubernetesSimulation {
     return {
       get: (kind, namespace, name) => call(() => model.get(kind, namespace, name)),
       list: (kind, query) => call(() => model.list(kind, query)),
-      apply: (object, options) => call(() => model.apply(structuredClone(object), options)),
+      apply: (object, options) => call(() => model.apply(copyOf(object), options)),
       patch: (kind, namespace, name, operations) =>
         call(() => model.patch(kind, namespace, name, operations)),
       delete: (kind, namespace, name, options) => call(() => model.delete(kind, namespace, name, options)),
