@@ -56,8 +56,8 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
       random: Math.random,
       log: silentLog,
       resyncSeconds: 600,
-      // A second of silence for a minute and a half.
-      times: { silenceMs: 1500, settledMs: 500, longestWaitMs: 1000 },
+      // Half a second of silence for a minute and a half.
+      times: { silenceMs: 600, settledMs: 300, longestWaitMs: 500 },
     });
     await view.start();
   });
@@ -370,7 +370,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
       await kube.patch("Deployment", "agents-user-1", "steady", { metadata: { annotations } });
       const began = performance.now();
       // A silent watch is given up and opened anew; the new one must be heard.
-      if (kind === "silence") setTimeout(release, 1700);
+      if (kind === "silence") setTimeout(release, 700);
       await seen("steady", () => {
         return view.objects("steady").deployment?.metadata.annotations?.round === String(round);
       });
