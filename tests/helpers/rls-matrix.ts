@@ -144,7 +144,7 @@ export async function deviations(
   return found;
 }
 
-type Client = pg.PoolClient;
+export type Client = pg.PoolClient;
 type Who = "owner" | "stripped" | "other" | "anon" | "service";
 
 async function ownedRows(client: Client, { alice }: Cast, tables: readonly string[] | undefined) {
@@ -168,7 +168,7 @@ async function judgeOwned(
   row: string | undefined,
 ): Promise<string[]> {
   if (row === undefined) return [`${table}: Alice has no row to judge by`];
-  const found = await judgePolicies(client, table, expected.policies);
+  const found = await judgePolicies(client, `public.${table}`, expected.policies);
   const compare = async (who: Who, mode: "granted" | "alone", verbs: string, allowed: string) => {
     for (const verb of verbs) {
       const text = await statement(client, table, verb, row, cast, mode);
@@ -197,7 +197,7 @@ async function judgeShared(
   table: string,
   expected: { anon: boolean; policies: number },
 ): Promise<string[]> {
-  const found = await judgePolicies(client, table, expected.policies);
+  const found = await judgePolicies(client, `public.${table}`, expected.policies);
   const cast = { alice: "", bob: crypto.randomUUID(), agentId: "" };
   const look = async (who: Who, mode: "granted" | "alone", verb: "r" | "d", allowed: boolean) => {
     const text = verb === "r" ? `select 1 from public.${table}` : `delete from public.${table}`;
@@ -213,11 +213,12 @@ async function judgeShared(
   return found;
 }
 
-async function judgePolicies(client: Client, table: string, expected: number): Promise<string[]> {
+/** What is wrong with a table's row-level security as such: switched off, or more or fewer policies than expected. */
+export async function judgePolicies(client: Client, table: string, expected: number): Promise<string[]> {
   const { rows } = await client.query<{ policies: number; on: boolean }>(
     `select (select count(*)::int from pg_policy p where p.polrelid = c.oid) as policies, c.relrowsecurity as on
      from pg_class c where c.oid = $1::regclass`,
-    [`public.${table}`],
+    [table],
   );
   const { policies, on } = rows[0] ?? { policies: 0, on: false };
   return [
@@ -306,7 +307,7 @@ async function reaches(
 }
 
 /** One transaction of the superuser in which no trigger and no foreign key takes part. */
-async function inTransaction(
+export async function inTransaction(
   db: TestDatabase,
   end: "commit" | "rollback",
   work: (client: Client) => Promise<void>,
@@ -326,4 +327,4 @@ async function inTransaction(
 }
 
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
+export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
