@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import { serveDatabase } from "../../packages/controller/src/testing/http-database.ts";
 import { MemoryDatabase, specOf } from "../../packages/controller/src/testing/memory-database.ts";
@@ -154,15 +155,27 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
     assert.deepEqual(await pods(), before, "the agent ran on");
   });
 
-  test("readiness tells when the API server is away, and when it is back", async () => {
+  test("an API server that hangs costs no lease; readiness tells when it is away, and when it is back", async () => {
     const third = controllers.at(-1) as Controller;
+    const unready = () =>
+      eventually("it is not ready", async () => {
+        const answer = await ask(third, "/readyz");
+        return answer.status === 503
+          ? ((await answer.json()) as { problems: string[] }).problems.join()
+          : undefined;
+      });
+    await cluster.component("kube-apiserver", "freeze");
+    assert.match(await unready(), /API server/);
+    // Longer than a lease, shorter than a client tries.
+    for (let second = 0; second < 8; second += 1) {
+      assert.equal(await metric(third, "launchpad_lease_lapsed"), 0, third.log.join("\n"));
+      await sleep(1000);
+    }
+    await cluster.component("kube-apiserver", "thaw");
+    await eventually("it is ready", async () => (await ask(third, "/readyz")).status === 200, 60_000);
+
     await cluster.component("kube-apiserver", "kill");
-    const problems = await eventually("it is not ready", async () => {
-      const answer = await ask(third, "/readyz");
-      return answer.status === 503
-        ? ((await answer.json()) as { problems: string[] }).problems.join()
-        : undefined;
-    });
+    const problems = await unready();
     assert.match(problems, /API server/);
     assert.equal((await ask(third, "/healthz")).status, 200, "to start it again would not help");
     await cluster.component("kube-apiserver", "start");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SimulatedClock } from "../../../testing/simulated-clock.ts";
+import type { ClusterHealth } from "../../cluster.ts";
 import { KubeError, type KubeObject } from "../api.ts";
 import { Capacity } from "./capacity.ts";
 import type { EventNote, Pod } from "./objects.ts";
@@ -27,16 +28,19 @@ function setUp(part: { nodes?: KubeObject[] | Error; usage?: KubeObject[] | Erro
   const clock = new SimulatedClock();
   const pods = new FakePods();
   const calls: string[] = [];
-  const state = { version: undefined as Error | undefined, ...part };
+  const state = { version: undefined as Error | undefined, hangs: [] as string[], ...part };
+  const hang = (what: string) => (state.hangs.includes(what) ? new Promise<void>(() => {}) : undefined);
   const capacity = new Capacity({
     api: {
       version: async () => {
         calls.push("version");
+        await hang("version");
         if (state.version !== undefined) throw state.version;
         return "v1.36.0";
       },
       list: async (kind) => {
         calls.push(kind);
+        await hang(kind);
         const answer = kind === "Node" ? (state.nodes ?? [node("n1"), node("n2")]) : (state.usage ?? []);
         if (answer instanceof Error) throw answer;
         return { resourceVersion: "", items: answer };
@@ -100,6 +104,31 @@ test("a heartbeat every few seconds does not ask for the nodes each time", async
   }
   const count = (what: string) => calls.filter((call) => call === what).length;
   assert.deepEqual([count("version"), count("Node"), count("NodeMetrics")], [24, 2, 2]);
+});
+
+test("what hangs keeps no heartbeat waiting: it is told as it was last, and asked once", async () => {
+  const { capacity, clock, calls, state } = setUp({ usage: [usage("1", "1Gi")] });
+  const told = await capacity.health();
+  state.hangs = ["NodeMetrics"];
+  await clock.advance(61_000);
+  const within = async () => {
+    let answer: ClusterHealth | undefined;
+    void capacity.health().then((health) => {
+      answer = health;
+    });
+    await clock.advance(2000);
+    return answer;
+  };
+  assert.deepEqual(await within(), told, "a metrics server that hangs is no fault");
+  state.hangs = ["NodeMetrics", "version"];
+  calls.length = 0;
+  for (let beat = 0; beat < 5; beat += 1) {
+    await clock.advance(5000);
+    const health = await within();
+    assert.match(health?.message ?? "", /API server does not answer/);
+    assert.deepEqual(health?.capacity, told.capacity);
+  }
+  assert.deepEqual(calls, ["version"]);
 });
 
 const IMAGE = "registry.example/agent-runtime:1";

@@ -2,7 +2,7 @@ import type { Clock } from "../../../clock.ts";
 import { errorMessage } from "../../../log.ts";
 import type { ClusterHealth } from "../../cluster.ts";
 import { type KubeApi, KubeError, type KubeObject } from "../api.ts";
-import { kept } from "./concurrency.ts";
+import { kept, within } from "./concurrency.ts";
 import { type Condition, conditionOf } from "./objects.ts";
 import { parseQuantity } from "./quantity.ts";
 import type { RegistryHealth } from "./registry.ts";
@@ -24,38 +24,57 @@ interface Node extends KubeObject {
   status?: { allocatable?: Record<string, string>; conditions?: Condition[] };
 }
 
-interface Use {
-  total: number | null;
-  used: number | null;
+interface Usage {
+  cpu: number;
+  memory: number;
 }
 
-interface Nodes {
+interface Nodes extends Usage {
   count: number;
   ready: number;
-  cpu: Use;
-  memory: Use;
-  storage: Use;
+  storage: number;
 }
+
+/**
+ * A heartbeat waits for these answers, and a lease for the heartbeat: what takes longer is told as it was last. An API
+ * server, or a metrics server behind it, may hang for as long as a client tries.
+ */
+const PATIENCE_MS = 2000;
 
 /** Whether the cluster works, and how large it is. */
 export class Capacity {
   readonly #options: Required<CapacityOptions>;
   readonly #nodes: () => Promise<Nodes | undefined>;
+  readonly #usage: () => Promise<Usage | null>;
   readonly #server: () => Promise<string | undefined>;
+  #lastNodes: Nodes | undefined;
+  #lastUsage: Usage | null = null;
 
   constructor(options: CapacityOptions) {
     this.#options = { nodesMs: 60_000, serverMs: 4000, ...options };
     const { api, clock, nodesMs, serverMs } = this.#options;
-    this.#nodes = kept(clock, nodesMs, () => readNodes(api));
+    this.#nodes = kept(clock, nodesMs, async () => {
+      this.#lastNodes = await readNodes(api);
+      return this.#lastNodes;
+    });
+    this.#usage = kept(clock, nodesMs, async () => {
+      this.#lastUsage = await readUsage(api);
+      return this.#lastUsage;
+    });
     this.#server = kept(clock, serverMs, () => askServer(api));
   }
 
-  /** Healthy: the server answers, what is seen is the truth, and some node can run something. Never throws. */
+  /**
+   * Healthy: the server answers, what is seen is the truth, and some node can run something. Takes some seconds at most.
+   * Never throws.
+   */
   async health(): Promise<ClusterHealth> {
-    const { registry, view } = this.#options;
-    const [refusal, nodes, registryHealth] = await Promise.all([
-      this.#server(),
-      this.#nodes(),
+    const { clock, registry, view } = this.#options;
+    const soon = <T>(work: Promise<T>, otherwise: () => T) => within(clock, PATIENCE_MS, work, otherwise);
+    const [refusal, nodes, usage, registryHealth] = await Promise.all([
+      soon(this.#server(), () => "The Kubernetes API server does not answer in time."),
+      soon(this.#nodes(), () => this.#lastNodes),
+      soon(this.#usage(), () => this.#lastUsage),
       registry.health(),
     ]);
     const none = nodes !== undefined && nodes.ready === 0;
@@ -70,9 +89,10 @@ export class Capacity {
       capacity: {
         replicas: [...view.pods()].filter(({ status }) => status?.phase === "Running").length,
         nodes: nodes?.count ?? null,
-        cpu: nodes?.cpu ?? null,
-        memory: nodes?.memory ?? null,
-        storage: nodes?.storage ?? null,
+        cpu: nodes === undefined ? null : { total: rounded(nodes.cpu), used: usage && rounded(usage.cpu) },
+        memory: nodes === undefined ? null : { total: nodes.memory, used: usage && Math.round(usage.memory) },
+        // What is used of it, only each node's kubelet knows.
+        storage: nodes === undefined ? null : { total: nodes.storage, used: null },
       },
       registry: registryHealth,
     };
@@ -90,22 +110,19 @@ async function askServer(api: Pick<KubeApi, "version">): Promise<string | undefi
 }
 
 /**
- * The nodes and what is used of them; undefined where they cannot be read: that takes rights in the whole cluster, which
- * an operator may hold back.
+ * The nodes; undefined where they cannot be read: that takes rights in the whole cluster, which an operator may hold back.
  */
 async function readNodes(api: Pick<KubeApi, "list">): Promise<Nodes | undefined> {
   try {
-    const [nodes, usage] = await Promise.all([api.list("Node"), readUsage(api)]);
-    const items = nodes.items as Node[];
+    const items = (await api.list("Node")).items as Node[];
     const total = (what: string) =>
       items.reduce((sum, { status }) => sum + (parseQuantity(status?.allocatable?.[what]) ?? 0), 0);
     return {
       count: items.length,
       ready: items.filter(isReady).length,
-      cpu: { total: rounded(total("cpu")), used: usage && rounded(usage.cpu) },
-      memory: { total: total("memory"), used: usage && Math.round(usage.memory) },
-      // What is used of it, only each node's kubelet knows.
-      storage: { total: total("ephemeral-storage"), used: null },
+      cpu: total("cpu"),
+      memory: total("memory"),
+      storage: total("ephemeral-storage"),
     };
   } catch (error) {
     if (error instanceof KubeError) return undefined;
@@ -114,7 +131,7 @@ async function readNodes(api: Pick<KubeApi, "list">): Promise<Nodes | undefined>
 }
 
 /** What runs on the nodes uses so much; null where there is no metrics API. */
-async function readUsage(api: Pick<KubeApi, "list">): Promise<{ cpu: number; memory: number } | null> {
+async function readUsage(api: Pick<KubeApi, "list">): Promise<Usage | null> {
   try {
     const { items } = await api.list("NodeMetrics");
     if (items.length === 0) return null;

@@ -41,11 +41,31 @@ export async function forEach<T>(
 export function kept<T>(clock: Clock, milliseconds: number, work: () => Promise<T>): () => Promise<T> {
   let at = Number.NEGATIVE_INFINITY;
   let result: Promise<T> | undefined;
+  let underWay = false;
   return () => {
-    if (result === undefined || clock.now() - at >= milliseconds) {
+    if (result === undefined || (!underWay && clock.now() - at >= milliseconds)) {
       at = clock.now();
-      result = work();
+      underWay = true;
+      result = work().finally(() => {
+        underWay = false;
+      });
     }
     return result;
   };
+}
+
+/** What the work comes to; what `otherwise` says where that takes longer than the limit. */
+export async function within<T>(
+  clock: Clock,
+  milliseconds: number,
+  work: Promise<T>,
+  otherwise: () => T,
+): Promise<T> {
+  const { promise: late, resolve } = Promise.withResolvers<T>();
+  const cancel = clock.after(milliseconds, () => resolve(otherwise()));
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    cancel();
+  }
 }
