@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
-import { commandBlocks, runBlocks } from "../helpers/doc-blocks.ts";
+import { runBlocks, runMarked } from "../helpers/doc-blocks.ts";
 import { ImageBuilder, type ImageConfig, unbuildable } from "../helpers/images.ts";
 import { hadolint } from "../helpers/tools.ts";
 
@@ -47,17 +47,16 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
 
   before(async () => {
     builder = new ImageBuilder();
-    const page = readFileSync(join(root, "docs/operations.md"), "utf8");
-    const blocks = commandBlocks(page).filter(({ info }) => info === "by:tests/cluster/images.test.ts");
-    assert.equal(blocks.length, 1);
-    const eliza = `docker build -f deploy/images/Containerfile --target agent-runtime-eliza -t agent-runtime-eliza .\n`;
-    const outcomes = await runBlocks([...blocks, { line: 0, info: "", text: eliza }], {
+    const options = {
       cwd: root,
       env: process.env,
       replace: { "docker build": builder.command },
       timeoutMs: 600_000,
-    });
-    for (const { ran, output } of outcomes) assert.ok(ran, output.slice(-3000));
+    };
+    await runMarked("docs/operations.md", import.meta.filename, options);
+    const eliza = `docker build -f deploy/images/Containerfile --target agent-runtime-eliza -t agent-runtime-eliza .\n`;
+    const [outcome] = await runBlocks([{ line: 0, info: "", text: eliza }], options);
+    assert.ok(outcome?.ran, outcome?.output.slice(-3000));
     for (const [name, image] of Object.entries(IMAGES)) {
       built[name as Image] = { files: builder.files(image), config: builder.config(image) };
     }

@@ -19,7 +19,7 @@ import { startFunction } from "../../packages/stack/src/services/functions.ts";
 import type { Child } from "../../packages/stack/src/supervise/child.ts";
 import { type Guardian, startGuardian } from "../../packages/stack/src/supervise/guardian.ts";
 import { startNetWorker, type Worker } from "../../packages/stack/src/workers/net-worker.ts";
-import { commandBlocks, type Outcome, runBlocks } from "../helpers/doc-blocks.ts";
+import { commandBlocks, inBackground, type Outcome, runMarked } from "../helpers/doc-blocks.ts";
 import { type ManagementApi, PROJECT_REF, startManagementApi } from "../helpers/management-api.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -102,8 +102,7 @@ before(async () => {
 
   const [port, ingressPort] = await Promise.all([freePort(0, "a port"), freePort(0, "a port")]);
 
-  const page = await readFile(join(root, "docs/self-hosting.md"), "utf8");
-  outcomes = await runBlocks(commandBlocks(page), {
+  outcomes = await runMarked("docs/self-hosting.md", import.meta.filename, {
     cwd: root,
     env: {
       ...management.env,
@@ -122,12 +121,12 @@ before(async () => {
       "sb_publishable_…": keys.publishableKey,
       "https://controller.example.com": `http://127.0.0.1:${port}`,
       "/var/lib/agent-launchpad": join(folder, "controller"),
-      // In the background, until the page's end.
-      "node packages/controller/src/main.ts": [
-        `node packages/controller/src/main.ts > ${folder}/controller.out 2> ${folder}/controller.err < /dev/null &`,
-        "trap 'kill $!; wait $!' EXIT",
-        `until grep -q '"ready"' ${folder}/controller.out; do sleep 0.1; done`,
-      ].join("\n"),
+      // Until the page's end.
+      "node packages/controller/src/main.ts": inBackground(
+        "node packages/controller/src/main.ts",
+        '"event":"ready"',
+        join(folder, "controller.log"),
+      ),
     },
     timeoutMs: 120_000,
   });
@@ -145,8 +144,12 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("every command of the page works", () => {
-  for (const { block, ran, output } of outcomes) assert.ok(ran, `line ${block.line}: ${output}`);
+test("every block of the page ran", async () => {
+  const page = await readFile(join(root, "docs/self-hosting.md"), "utf8");
+  assert.deepEqual(
+    outcomes.map(({ block }) => block),
+    commandBlocks(page),
+  );
 });
 
 test("both functions were deployed, and respond has its secret", () => {

@@ -1,20 +1,22 @@
 // The command blocks of README and docs, run as a reader runs them, page by page, against the running stack.
-// A block that another test runs names it behind the fence: ```sh by:tests/e2e/x.test.ts
+// A block that another test runs names it behind the fence, ```sh by:tests/e2e/x.test.ts, and that test gives the page to
+// `runMarked`. What no test can run says why: ```sh not-run:<reason>.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { glob, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { commandBlocks, runBlocks } from "../helpers/doc-blocks.ts";
+import { claimsOf, commandBlocks, markOf, runBlocks } from "../helpers/doc-blocks.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const root = join(import.meta.dirname, "../..");
-const patterns = ["*.md", "docs/**/*.md", "packages/*/README.md", "supabase/**/*.md", "deploy/**/*.md"];
-const pages = (
-  await Array.fromAsync(glob(patterns, { cwd: root, exclude: (path) => path.includes("node_modules") }))
-).sort();
+const patterns = ["*.md", "{docs,packages,supabase,deploy,scripts,bench,tests}/**/*.md"];
+const exclude = (path: string) => /(^|\/)(node_modules|\.[a-z]\w*)$/.test(path);
+const pages = (await Array.fromAsync(glob(patterns, { cwd: root, exclude }))).sort();
+/** Blocks that nobody runs. None: think twice before the first. */
+const NOT_RUN: string[] = [];
+const notRun: string[] = [];
 
 let stack: TestStack;
 let home: string;
@@ -33,11 +35,14 @@ after(async () => {
 
 for (const page of pages) {
   const all = commandBlocks(await readFile(join(root, page), "utf8"));
-  const blocks = all.filter(({ info }) => info === "");
-  for (const { line, info } of all.filter((block) => block.info !== "")) {
-    test(`${page}:${line} is run elsewhere`, () => {
-      const other = /^by:(\S+)$/.exec(info)?.[1];
-      assert.ok(other !== undefined && existsSync(join(root, other)), `"${info}" names no test`);
+  const blocks = all.filter((block) => markOf(block).by === "pages");
+  for (const block of all) {
+    const mark = markOf(block);
+    if (mark.by === "nobody") notRun.push(`${page}: ${block.text.trim()}`);
+    if (mark.by !== "test") continue;
+    test(`${page}:${block.line} is run by ${mark.file}`, async () => {
+      const source = await readFile(join(root, mark.file), "utf8");
+      assert.ok(claimsOf(source).includes(page), `${mark.file} has no runMarked("${page}", …)`);
     });
   }
   if (blocks.length === 0) continue;
@@ -81,3 +86,5 @@ for (const page of pages) {
     }
   });
 }
+
+test("no other block is left out than those listed here", () => assert.deepEqual(notRun, NOT_RUN));

@@ -2,12 +2,15 @@
 // pytest is a test here. Skipped where the machine has no Python.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, glob, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { environment, findPythons, type Python, SDK } from "../../scripts/python.ts";
+import { runMarked } from "../helpers/doc-blocks.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
 
 interface Outcome {
   name: string;
@@ -40,6 +43,10 @@ async function run(interpreter: string, args: string[], env: Record<string, stri
   });
   return await promise;
 }
+
+/** Files of the package below `folder`. */
+const textsOf = (folder: string, files: string[]) =>
+  Promise.all(files.map((file) => readFile(join(folder, "src/agent_launchpad", file), "utf8")));
 
 /** Runs pytest and reports each of its tests. */
 async function pytest(
@@ -125,6 +132,58 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
         names.filter((name) => !own.test(name)),
         [],
       );
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("the README's commands install it, generate what is committed, and test it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "launchpad-readme-"));
+    try {
+      const wheels = join(folder, "wheels");
+      const built = await run(interpreter, ["-m", "build", "--wheel", "--no-isolation", "--outdir", wheels]);
+      assert.equal(built.code, 0, built.output);
+      // What is generated goes into a clone of its own.
+      const clone = join(folder, "clone");
+      for (const part of ["scripts/python.ts", "docs/openapi.json", "packages/sdk-python"])
+        await cp(join(ROOT, part), join(clone, part), { recursive: true });
+      await symlink(join(ROOT, ".cache"), join(clone, ".cache"));
+      const sources = join(clone, "packages/sdk-python/src");
+      const generated = ["models.py", "_operations.py", "_sync/client.py"];
+      const kept = await textsOf(SDK, generated);
+      for (const file of generated) await writeFile(join(sources, "agent_launchpad", file), "");
+      const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+      const installed = join(folder, "installed");
+      const outcomes = await runMarked("packages/sdk-python/README.md", import.meta.filename, {
+        cwd: ROOT,
+        env: {
+          ...env,
+          PATH: `${dirname(interpreter)}:${env.PATH}`,
+          // The index of pip: what was just built. What it needs is in the environment.
+          PIP_NO_INDEX: "1",
+          PIP_FIND_LINKS: wheels,
+          PIP_PREFIX: installed,
+          LAUNCHPAD_TEST_STACK: JSON.stringify(stack.info),
+        },
+        replace: {
+          "node scripts/python.ts": `node "${clone}/scripts/python.ts"`,
+          // Of this very file, whose name is a test's too, one test.
+          "node scripts/test.ts":
+            'NODE_OPTIONS="--test-name-pattern=sdk-python.test.ts --test-name-pattern=its.format" node scripts/test.ts',
+        },
+        timeoutMs: 120_000,
+      });
+      assert.deepEqual(await textsOf(join(clone, "packages/sdk-python"), generated), kept);
+      assert.match(outcomes.at(-1)?.output ?? "", /its format is ruff's[\s\S]*Tests: 1 passed, 0 failed/);
+      const [library] = await Array.fromAsync(glob(join(installed, "lib*/python3*/site-packages")));
+      const imported = await run(
+        interpreter,
+        ["-c", "import agent_launchpad; print(agent_launchpad.__file__)"],
+        {
+          PYTHONPATH: library ?? "",
+        },
+      );
+      assert.ok(imported.output.startsWith(library ?? "?"), imported.output);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

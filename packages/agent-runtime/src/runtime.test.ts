@@ -1,7 +1,11 @@
 // The program as a whole, from outside: its own process, real SDKs, local stand-ins for the providers.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import { type Asked, startProviderStub } from "../../../tests/helpers/providers.ts";
 import { type RunningAgent, runToEnd, startAgent } from "./testing/agent.ts";
 
@@ -357,4 +361,29 @@ test("the log: JSON lines from the first to the last", async () => {
     ],
   );
   await agent[Symbol.asyncDispose]();
+});
+
+test("the commands of the README start an agent, and it answers", async () => {
+  await using stub = await startProviderStub();
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-readme-"));
+  try {
+    const log = join(folder, "log");
+    const key = Object.entries(stub.environment).map(([name, value]) => `${name}=${value}`);
+    const start =
+      "AGENT_CONFIG_FILE=agent.json PORT=8090 OPENAI_API_KEY=… node packages/agent-runtime/src/main.ts";
+    const command = start.replace("PORT=8090", "PORT=0").replace("OPENAI_API_KEY=…", key.join(" "));
+    const [outcome] = await runMarked("packages/agent-runtime/README.md", import.meta.filename, {
+      cwd: join(import.meta.dirname, "../../.."),
+      env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+      replace: {
+        [start]: inBackground(command, '"listening"', log),
+        "agent.json": join(folder, "agent.json"),
+        "localhost:8090": `localhost:$(sed -n 's/.*"port":\\([0-9]*\\).*/\\1/p' "${log}")`,
+      },
+      timeoutMs: 30_000,
+    });
+    assert.match(outcome?.output ?? "", /"reply":".+","conversationId":"c1"/);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });

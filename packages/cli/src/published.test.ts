@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
+import { startRegistry } from "../../../tests/helpers/registry.ts";
+import { build as buildSdk } from "../../sdk/build.ts";
 import { build } from "../build.ts";
 
 // Beside the sources, so that it finds the dependencies; git ignores the folder.
@@ -72,4 +75,32 @@ test("what --help loads at once has neither supabase-js nor YAML nor pg in it", 
   follow("main.js");
   const outside = [...seen].filter((name) => !name.endsWith(".js") && !name.startsWith("node:"));
   assert.deepEqual(outside, ["commander"]);
+});
+
+test("the README's command installs it for every folder", async () => {
+  const prefix = join(out, "prefix");
+  const sdk = join(out, "sdk");
+  buildSdk(sdk);
+  await using registry = await startRegistry(join(out, "registry"), [out, sdk]);
+  mkdirSync(join(prefix, "etc"), { recursive: true });
+  // npm's global configuration: the packages of this scope come from there, all others from where they always do.
+  writeFileSync(join(prefix, "etc/npmrc"), `@agent-launchpad:registry=${registry.url}\n`);
+  await runMarked("packages/cli/README.md", import.meta.filename, {
+    cwd: out,
+    env: { ...process.env, npm_config_prefix: prefix, npm_config_prefer_offline: "true" },
+    replace: {},
+    timeoutMs: 120_000,
+  });
+  const installed = spawnSync(join(prefix, "bin/launchpad"), ["list"], {
+    cwd: "/",
+    env: {
+      PATH: process.env.PATH,
+      XDG_CONFIG_HOME: out,
+      LAUNCHPAD_URL: "http://127.0.0.1:1",
+      LAUNCHPAD_KEY: "a",
+    },
+    encoding: "utf8",
+  });
+  assert.match(installed.stderr, /^error: Nobody is signed in/);
+  assert.equal(installed.status, 3);
 });

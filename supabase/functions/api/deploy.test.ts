@@ -1,26 +1,56 @@
 /** What `supabase functions deploy` uploads is the whole function: the real CLI, over a double of the management API. */
 import assert from "node:assert/strict";
 import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import {
   type ManagementApi,
   PROJECT_REF,
   startManagementApi,
 } from "../../../tests/helpers/management-api.ts";
-import { startDeno } from "../_shared/testing/deno.ts";
+import { serveUpstream, startDeno } from "../_shared/testing/deno.ts";
 import { Upstream } from "../_shared/testing/upstream.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
+const RUN = `SUPABASE_URL=http://127.0.0.1:54321 DENO_SERVE_ADDRESS=tcp:127.0.0.1:9000 \\
+deno run --node-modules-dir=manual --no-remote --cached-only --no-lock --no-prompt \\
+  --allow-net --allow-env --config supabase/functions/api/deno.json supabase/functions/api/index.ts`;
+
+/** Of the function that the page runs locally. */
+const local = new Upstream();
 let management: ManagementApi;
 let folder = "";
 
 before(async () => {
   management = await startManagementApi();
   folder = await mkdtemp(join(tmpdir(), "deployed-api-"));
-  await management.supabase("functions", "deploy", "api", "--use-api", `--remote=${PROJECT_REF}`);
+  const server = await serveUpstream(local);
+  const log = join(folder, "deno.log");
+  try {
+    await runMarked("supabase/functions/README.md", import.meta.filename, {
+      cwd: root,
+      env: { ...management.env, SUPABASE_WORKDIR: management.project, DENO_NO_UPDATE_CHECK: "1" },
+      replace: {
+        // The page's reader has linked a project.
+        "deploy api": `deploy api --remote=${PROJECT_REF}`,
+        [RUN]: inBackground(
+          RUN.replace(":54321", `:${(server.address() as AddressInfo).port}`).replace(":9000", ":0"),
+          "Listening on http",
+          log,
+        ).concat(
+          `\ncurl -s -H 'apikey: sb_publishable_client' "$(grep -oE 'http://127[0-9.:]+' "${log}")/api/agents"`,
+        ),
+      },
+      timeoutMs: 60_000,
+    });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });
 
 after(async () => {
@@ -45,6 +75,10 @@ describe("a deployment", () => {
       names.filter((name) => /\.test\.ts$|testing/.test(name)),
       [],
     );
+  });
+
+  it("is of a function that the README starts on this machine as well", () => {
+    assert.deepEqual(local.calls.length, 1);
   });
 
   it("uploads a function that runs", async () => {

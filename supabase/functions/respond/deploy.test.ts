@@ -12,6 +12,7 @@ import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findDeno } from "../../../packages/stack/src/functions/discover.ts";
+import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import {
   type ManagementApi,
   PROJECT_REF,
@@ -25,7 +26,17 @@ let folder = "";
 before(async () => {
   management = await startManagementApi(["packages/agent-runtime/src"]);
   folder = await mkdtemp(join(tmpdir(), "deployed-respond-"));
-  await management.supabase("functions", "deploy", "respond", "--use-api", `--remote=${PROJECT_REF}`);
+  await runMarked("docs/answering.md", import.meta.filename, {
+    cwd: management.project,
+    env: management.env,
+    // The page's reader has linked a project.
+    replace: {
+      "deploy respond": `deploy respond --remote=${PROJECT_REF}`,
+      "secrets set": `secrets set --remote=${PROJECT_REF}`,
+      "OPENAI_API_KEY=…": "OPENAI_API_KEY=sk-a",
+    },
+    timeoutMs: 60_000,
+  });
 });
 
 after(async () => {
@@ -40,6 +51,11 @@ describe("a deployment of respond", () => {
     const { metadata } = uploaded();
     assert.equal(metadata.entrypoint_path, "supabase/functions/respond/index.ts");
     assert.equal(metadata.verify_jwt, false);
+  });
+
+  it("has its secrets", () => {
+    assert.equal(management.secrets.get("OPENAI_API_KEY"), "sk-a");
+    assert.equal(Buffer.from(management.secrets.get("LAUNCHPAD_RESPOND_SECRET") ?? "", "base64").length, 32);
   });
 
   it("uploads what it imports, and neither tests nor their helpers", () => {

@@ -44,7 +44,8 @@ const denoArguments = [
   ],
 ];
 
-async function serveUpstream(upstream: Upstream): Promise<Server> {
+/** Serves the double over HTTP, on a free port. */
+export async function serveUpstream(upstream: Upstream): Promise<Server> {
   const server = createServer(async (incoming, outgoing) => {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
