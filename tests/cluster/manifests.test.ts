@@ -1,5 +1,7 @@
 // What the controller writes, against a real API server: admission, server-side apply, drift, removal, number of calls.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
@@ -8,7 +10,9 @@ import type {
   KubeObject as Manifest,
 } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
+import { closePools, createPools } from "../../packages/controller/src/cluster/kubernetes/connection.ts";
 import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/workload.ts";
+import { Reflector } from "../../packages/controller/src/cluster/kubernetes/observe/reflector.ts";
 import { ClusterView } from "../../packages/controller/src/cluster/kubernetes/observe/view.ts";
 import type { ManifestOptions } from "../../packages/controller/src/cluster/kubernetes/options.ts";
 import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
@@ -20,6 +24,7 @@ import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster
 import { type KubeClient, kubeClient, pathOf } from "../helpers/kube.ts";
 import { type KubeFaults, startKubeFaults } from "../helpers/kube-faults.ts";
 import { eventually } from "../helpers/processes.ts";
+import { startTcpProxy } from "../helpers/tcp-proxy.ts";
 
 const why = await whyNoCluster();
 const TEMPLATES = ["a".repeat(16), "b".repeat(16), "c".repeat(16)] as const;
@@ -432,5 +437,46 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     assert.equal(faults.count({ verb: "apply" }), 1000);
     assert.ok(faults.connections <= 20, `${faults.connections} connections`);
     await direct.close();
+  });
+
+  test("a connection that dies without a word is replaced, under calls and under watches", async (context) => {
+    await using wire = await startTcpProxy(cluster.info.url);
+    const file = (name: string) => readFileSync(join(cluster.info.pki, name));
+    const tls = { ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") };
+    const pools = createPools({ type: "agent", connect: tls }, 500);
+    const server = wire.url.replace("http:", "https:");
+    const connection = {
+      server,
+      credentials: async () => ({ headers: {}, pools }),
+      close: () => closePools(pools),
+    };
+    const wired = await createClient({ connection });
+    context.after(() => wired.close());
+    const seen: string[] = [];
+    const reflector = new Reflector({
+      api: wired,
+      kind: "ConfigMap",
+      labelSelector: "wire=dead",
+      clock: systemClock,
+      random: Math.random,
+      log: silentLog,
+      onList: () => {},
+      onEvent: ({ object }) => seen.push(object.metadata.name),
+      times: { silenceMs: 1000 },
+    });
+    reflector.start();
+    context.after(() => reflector.stop());
+    const make = (name: string) =>
+      wired.apply({
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name, namespace: "default", labels: { wire: "dead" } },
+      });
+    await eventually("it watches", () => reflector.synced);
+    await make("before");
+    await eventually("it sees", () => seen.includes("before"));
+    wire.strand();
+    await make("after");
+    await eventually("it sees again", () => seen.includes("after"), 20_000);
   });
 });

@@ -8,6 +8,8 @@ export interface TcpProxy extends AsyncDisposable {
   /** Ends every connection, and refuses new ones until `mend`. */
   cut(): void;
   mend(): void;
+  /** From now on nothing passes on the connections that are open, and neither side is told; new ones work. */
+  strand(): void;
   /** Passes the next request on, and ends the connection in place of its answer. */
   loseNextAnswer(): void;
   /** How many answers were lost so far. */
@@ -18,6 +20,7 @@ export interface TcpProxy extends AsyncDisposable {
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const open = new Set<Socket>();
+  const stranded = new WeakSet<Socket>();
   let isCut = false;
   let losing = false;
   let lost = 0;
@@ -38,8 +41,11 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
         other.destroy();
       });
     }
-    near.on("data", (chunk) => far.write(chunk));
+    near.on("data", (chunk) => {
+      if (!stranded.has(near)) far.write(chunk);
+    });
     far.on("data", (chunk) => {
+      if (stranded.has(far)) return;
       if (losing) {
         losing = false;
         lost += 1;
@@ -59,6 +65,9 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     },
     mend() {
       isCut = false;
+    },
+    strand() {
+      for (const socket of open) stranded.add(socket);
     },
     loseNextAnswer() {
       losing = true;

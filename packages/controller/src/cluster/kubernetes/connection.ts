@@ -36,11 +36,17 @@ export async function connect(
   return connectBy(loadKubeConfig(kubeconfig, context));
 }
 
+/**
+ * How long a connection may owe the beginning of an answer, less than callers wait. HTTP/2 puts all calls on one, and it
+ * may have died without a word (a load balancer, a NAT): when this is over the pool asks it for a sign of life, and opens
+ * another where none comes. A caller who gives up by himself changes nothing: the next call would lie on the same one.
+ */
+const ANSWER_MS = 10_000;
 /** More calls than fit in these wait for a connection: many are no faster, and cost the server. */
 const CONNECTIONS = 8;
 
-export function createPools(route: Route): Pools {
-  return { calls: createPool(route, CONNECTIONS), streams: createPool(route, null) };
+export function createPools(route: Route, answerMs = ANSWER_MS): Pools {
+  return { calls: createPool(route, CONNECTIONS, answerMs), streams: createPool(route, null, answerMs) };
 }
 
 export async function closePools(pools: Pools | undefined): Promise<void> {
@@ -48,9 +54,9 @@ export async function closePools(pools: Pools | undefined): Promise<void> {
 }
 
 /** HTTP/2 where the server speaks it (API servers do): a hundred calls, watches and logs share one connection. */
-function createPool(route: Route, connections: number | null): Dispatcher {
-  // Watches and logs may be silent: their own timers end them, not the pool's.
-  const common = { headersTimeout: 0, bodyTimeout: 0, connections };
+function createPool(route: Route, connections: number | null, headersTimeout: number): Dispatcher {
+  // Watches and logs that have begun may be silent: their own timers end them, not the pool's.
+  const common = { headersTimeout, bodyTimeout: 0, connections };
   switch (route.type) {
     case "proxy":
       return new ProxyAgent({ uri: route.uri, requestTls: route.requestTls, ...common });

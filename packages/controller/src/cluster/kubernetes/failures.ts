@@ -107,7 +107,7 @@ export function unreachable(server: string, { verb, resource }: Asked, cause: un
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   const name = cause instanceof Error ? cause.name : "";
   const why =
-    name === "TimeoutError" || name === "AbortError"
+    name === "TimeoutError" || name === "AbortError" || code === "UND_ERR_HEADERS_TIMEOUT"
       ? "did not answer in time"
       : (code ?? "").includes("CERT") ||
           (code ?? "").startsWith("ERR_TLS") ||
