@@ -702,8 +702,10 @@ export type Database = {
           block_critical_findings: boolean;
           max_agents: number;
           max_cpu: number;
+          max_files: number;
           max_memory: number;
           max_replicas: number;
+          max_storage: number;
           max_tokens_per_day: number;
           updated_at: string;
           user_id: string;
@@ -713,8 +715,10 @@ export type Database = {
           block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
+          max_files?: number;
           max_memory?: number;
           max_replicas?: number;
+          max_storage?: number;
           max_tokens_per_day?: number;
           updated_at?: string;
           user_id: string;
@@ -723,8 +727,10 @@ export type Database = {
           block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
+          max_files?: number;
           max_memory?: number;
           max_replicas?: number;
+          max_storage?: number;
           max_tokens_per_day?: number;
           updated_at?: string;
           user_id?: string;
@@ -823,6 +829,28 @@ export type Database = {
           results?: NonNullable<Json>;
           scanned_at?: string;
           status?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
+      storage_usage: {
+        Row: {
+          agent_id: string;
+          bytes: number;
+          files: number;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          bytes: number;
+          files: number;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          bytes?: number;
+          files?: number;
           user_id?: string;
         };
         Relationships: [];

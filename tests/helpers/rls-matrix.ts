@@ -43,6 +43,7 @@ export const owned: Readonly<Record<string, Owned>> = {
   quotas: readable(1, "r", "rud"),
   security_events: readable(1),
   security_scans: readable(1),
+  storage_usage: readable(1),
   swarms: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
   swarm_agents: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
   tools: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },

@@ -160,6 +160,111 @@ describe("the owner", () => {
   });
 });
 
+describe("the quota", () => {
+  const TEXT = { contentType: "text/plain" };
+  const octets = (n: number) => Buffer.alloc(n, "x");
+  const allow = (user: TestUser, storage: number, files = 1000) =>
+    stack.sql("update public.quotas set max_storage = $2, max_files = $3 where user_id = $1", [
+      user.id,
+      storage,
+      files,
+    ]);
+  const used = async (user: TestUser) => {
+    const { data } = await user.client.from("storage_usage").select("files, bytes");
+    return [
+      (data ?? []).reduce((sum, row) => sum + row.files, 0),
+      (data ?? []).reduce((sum, row) => sum + row.bytes, 0),
+    ];
+  };
+  let carol: TestUser;
+  let own: string;
+
+  before(async () => {
+    carol = await stack.createUser();
+    own = await define(carol);
+    await allow(carol, 1000, 3);
+  });
+  after(() => assets(carol.client).remove(["a", "b", "c", "d", "e", "f"].map((name) => `${own}/${name}`)));
+
+  test("bounds bytes and files, says which, counts differences, and what is deleted is free again", async () => {
+    const files = assets(carol.client);
+    assert.equal((await files.upload(`${own}/a`, octets(600), TEXT)).error, null);
+    const refused = await files.upload(`${own}/b`, octets(401), TEXT);
+    assert.match(refused.error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED: Quota of 1000 bytes .*make 1001\./);
+    assert.equal((refused.error as { statusCode?: string } | null)?.statusCode, "403");
+    assert.deepEqual(await used(carol), [1, 600]);
+    assert.equal((await files.list(own)).data?.length, 1);
+
+    // Replaced: by what just fits, then by too much, which leaves what was there.
+    const replace = (n: number) => files.upload(`${own}/a`, octets(n), { ...TEXT, upsert: true });
+    assert.equal((await replace(1000)).error, null);
+    assert.match((await replace(1001)).error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED/);
+    assert.equal((await files.download(`${own}/a`)).data?.size, 1000);
+    assert.match((await files.copy(`${own}/a`, `${own}/b`)).error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED/);
+    assert.equal((await replace(300)).error, null);
+
+    assert.equal((await files.copy(`${own}/a`, `${own}/b`)).error, null);
+    const backups = carol.client.storage.from("agent-backups");
+    const json = { contentType: "application/json" };
+    assert.equal((await backups.upload(`${own}/c`, "{}", json)).error, null);
+    assert.deepEqual(await used(carol), [3, 602]);
+    const fourth = await files.upload(`${own}/d`, octets(0), TEXT);
+    assert.match(fourth.error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED: Quota of 3 files /);
+    assert.equal((await backups.remove([`${own}/c`])).error, null);
+    assert.equal((await files.upload(`${own}/d`, octets(0), TEXT)).error, null);
+    assert.equal((await files.move(`${own}/d`, `${own}/e`)).error, null);
+    assert.deepEqual(await used(carol), [3, 600]);
+    assert.equal((await files.remove([`${own}/a`, `${own}/b`, `${own}/e`])).data?.length, 3);
+    assert.deepEqual(await used(carol), [0, 0]);
+  });
+
+  test("holds for many uploads at once, and for nobody else", async () => {
+    const files = assets(carol.client);
+    const names = ["a", "b", "c", "d", "e", "f"];
+    const results = await Promise.all(names.map((name) => files.upload(`${own}/${name}`, octets(400), TEXT)));
+    assert.equal(results.filter(({ error }) => error === null).length, 2);
+    assert.deepEqual(await used(carol), [2, 800]);
+    // What was refused after its bytes were written left none.
+    const kept = names.filter((_, i) => results[i]?.error === null);
+    assert.deepEqual((await files.list(own)).data?.map(({ name }) => name).sort(), kept.sort());
+
+    const dave = await stack.createUser();
+    const theirs = await define(dave);
+    assert.equal((await assets(dave.client).upload(`${theirs}/big`, octets(5000), TEXT)).error, null);
+    assert.deepEqual(await used(dave), [1, 5000]);
+  });
+
+  test("holds for signed upload links, whose bytes come before the judgement", async () => {
+    const files = assets(carol.client);
+    const slot = await files.createSignedUploadUrl(`${own}/late`);
+    assert.equal(slot.error, null);
+    const late = await assets(stack.client()).uploadToSignedUrl(
+      `${own}/late`,
+      slot.data?.token ?? "",
+      octets(900),
+      TEXT,
+    );
+    assert.match(late.error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED/);
+    assert.notEqual((await files.download(`${own}/late`)).error, null);
+  });
+
+  test("is neither read nor changed by anybody else", async () => {
+    for (const client of [stack.client(), withToken(forgedToken(carol))]) {
+      assert.deepEqual((await client.from("storage_usage").select()).data ?? [], []);
+    }
+    for (const client of [bob.client, carol.client, stack.client(), withToken(forgedToken(carol))]) {
+      for (const [table, change] of [
+        ["storage_usage", { bytes: 0 }],
+        ["quotas", { max_storage: 1_000_000 }],
+      ] as const) {
+        assert.notEqual((await client.from(table).update(change).eq("user_id", carol.id)).error, null, table);
+      }
+    }
+    const { data } = await carol.client.from("quotas").select("max_storage, max_files").single();
+    assert.deepEqual(data, { max_storage: 1000, max_files: 3 });
+  });
+});
+
 describe("everybody else", () => {
   const path = () => `${agentId}/private.txt`;
   const others = (): [string, SupabaseClient][] => [

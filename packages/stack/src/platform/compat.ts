@@ -1,5 +1,6 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
 import { listAsHosted } from "./listing.ts";
+import { withOutcome } from "./outcome.ts";
 import { withRfcTimes } from "./times.ts";
 import { uploadWithinLimits } from "./uploads.ts";
 
@@ -14,14 +15,14 @@ export function withHostedForms(
   handler: FetchHandler,
   spool: { folder: string; most: number },
 ): FetchHandler {
-  return async (request) => {
+  const auth: FetchHandler = async (request) => {
+    if (request.method !== "POST" || new URL(request.url).pathname !== "/auth/v1/verify")
+      return await withRfcTimes(await handler(request));
+    const body = emailAsMagicLink(await request.text());
+    return await withRfcTimes(await handler(new Request(request, { body })));
+  };
+  const storage = withOutcome(async (request) => {
     const { pathname } = new URL(request.url);
-    if (request.method === "POST" && pathname === "/auth/v1/verify") {
-      return await withRfcTimes(
-        await handler(new Request(request, { body: emailAsMagicLink(await request.text()) })),
-      );
-    }
-    if (pathname.startsWith("/auth/v1/")) return await withRfcTimes(await handler(request));
     const isForm = request.headers.get("content-type")?.startsWith("multipart/form-data") ?? false;
     if (isUpload(request.method, pathname)) {
       return await uploadWithinLimits(handler, isForm ? await formAsFile(request) : request, spool);
@@ -32,7 +33,9 @@ export function withHostedForms(
     const signing = request.method === "POST" && /^\/storage\/v1\/object\/(upload\/)?sign\//.exec(pathname);
     if (signing) return await withSignedUrls(await handler(request), signing[1] ? "url" : "signedURL");
     return await handler(request);
-  };
+  });
+  return async (request) =>
+    await (new URL(request.url).pathname.startsWith("/auth/v1/") ? auth : storage)(request);
 }
 
 function isUpload(method: string, pathname: string): boolean {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createObjectFiles, rangeOf } from "./object-files.ts";
+import { withOutcome } from "./outcome.ts";
 
 test("what is stored comes back, with its type, tag and length, and ranges of it", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-objects-"));
@@ -49,6 +50,60 @@ test("an upload that breaks off leaves the old object", async (t) => {
   });
   await assert.rejects(files.uploadObject("b", "k", undefined, broken, "text/plain", "no-cache"));
   assert.equal(await new Response((await files.getObject("b", "k", undefined)).body).text(), "old");
+});
+
+test("what a refused request did to files is undone; of two at once the second begins when the first is settled", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-objects-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const files = createObjectFiles(folder);
+  const put = (key: string, text: string) =>
+    files.uploadObject("b", key, undefined, Buffer.from(text), "text/plain", "no-cache");
+  const textOf = async (key: string) => {
+    const { httpStatusCode, body } = await files.getObject("b", key, undefined);
+    return httpStatusCode === 404 ? undefined : await new Response(body).text();
+  };
+  const request = new Request("http://localhost/storage/v1/object/b/k", { method: "POST" });
+  const within = (work: () => Promise<unknown>, status: number) =>
+    withOutcome(async () => {
+      await work();
+      return Response.json({}, { status });
+    })(request);
+
+  await within(() => put("new", "refused"), 400);
+  assert.equal(await textOf("new"), undefined);
+  await within(() => put("k", "old"), 200);
+  await within(() => put("k", "refused"), 400);
+  assert.equal(await textOf("k"), "old");
+  const failing = within(async () => {
+    await put("k", "lost");
+    throw new Error("the database is away");
+  }, 200);
+  await assert.rejects(failing, /is away/);
+  assert.equal(await textOf("k"), "old");
+
+  const { promise: written, resolve } = Promise.withResolvers<void>();
+  const { promise: refused, resolve: refuse } = Promise.withResolvers<void>();
+  const first = within(async () => {
+    await put("k", "first");
+    resolve();
+    await refused;
+  }, 400);
+  await written;
+  const second = within(() => put("k", "second"), 400);
+  const third = within(() => put("k", "third"), 200);
+  assert.equal(await textOf("k"), "first");
+  refuse();
+  await Promise.all([first, second, third]);
+  assert.equal(await textOf("k"), "third");
+
+  // A move takes the source's bytes away: the copy stays, whatever becomes of the request.
+  await within(async () => {
+    await files.copyObject("b", "k", undefined, "b", "moved");
+    await files.deleteObject("b", "k");
+  }, 500);
+  assert.deepEqual([await textOf("k"), await textOf("moved")], [undefined, "third"]);
+  const [bucket = ""] = await readdir(folder);
+  assert.equal((await readdir(join(folder, bucket))).length, 2, "one object: its bytes and its facts");
 });
 
 test("ranges as RFC 9110 has them", () => {

@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import { codeOf } from "../errors.ts";
+import { outcome } from "./outcome.ts";
 import { upload } from "./uploads.ts";
 
 const Facts = z.object({
@@ -38,10 +39,12 @@ type Body = ReadableStream | Buffer | Uint8Array;
 /**
  * Keeps the bytes of stored objects in files. A file's name is a hash of the object's key, so any key is safe: none can
  * leave the folder, be too long or collide with a folder. The facts that a file system does not keep (type, cache
- * control, tag) stand beside it in `<hash>.json`. Both are written beside and renamed.
+ * control, tag) stand beside it in `<hash>.json`. Both are written beside and renamed. Within a request to Storage what was
+ * there before waits until the request has ended well, and is put back where it has not.
  */
 export function createObjectFiles(folder: string) {
   const pathOf = (bucket: string, key: string) => join(folder, digest(bucket).slice(0, 16), digest(key));
+  const unsettled = new Map<string, Promise<void>>();
 
   async function read(bucket: string, key: string): Promise<ObjectMetadata | undefined> {
     const path = pathOf(bucket, key);
@@ -79,11 +82,10 @@ export function createObjectFiles(folder: string) {
       }
     }
     try {
-      await writeFile(unfinished, hashed());
+      await writeFile(`${unfinished}.bin`, hashed());
       const all: Facts = { key, ...facts, eTag: `"${hash.digest("hex")}"` };
       await writeFile(`${unfinished}.json`, JSON.stringify(all));
-      await rename(unfinished, `${path}.bin`);
-      await rename(`${unfinished}.json`, `${path}.json`);
+      await place(unfinished, path);
     } catch (error) {
       await remove(unfinished);
       throw error;
@@ -91,8 +93,35 @@ export function createObjectFiles(folder: string) {
     return (await read(bucket, key))!;
   }
 
+  /** Who comes second to a place waits until the first knows whether its row was written. */
+  async function place(unfinished: string, path: string): Promise<void> {
+    const under = outcome.getStore();
+    if (!under) return await move(unfinished, path);
+    const previous = unsettled.get(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    unsettled.set(path, promise);
+    const settle = () => {
+      if (unsettled.get(path) === promise) unsettled.delete(path);
+      resolve();
+    };
+    await previous;
+    const old = `${unfinished}.old`;
+    try {
+      const replaces = await keepAs(path, old);
+      await move(unfinished, path);
+      under.steps.push({
+        keep: () => remove(old).finally(settle),
+        undo: () => (replaces ? move(old, path) : remove(path)).finally(settle),
+      });
+    } catch (error) {
+      await remove(old);
+      settle();
+      throw error;
+    }
+  }
+
   async function remove(path: string): Promise<void> {
-    await Promise.all([path, `${path}.json`, `${path}.bin`].map((file) => rm(file, { force: true })));
+    await Promise.all([`${path}.json`, `${path}.bin`].map((file) => rm(file, { force: true })));
   }
 
   return {
@@ -131,6 +160,9 @@ export function createObjectFiles(folder: string) {
 
     async deleteObject(bucket: string, key: string) {
       await remove(pathOf(bucket, key));
+      // A move: the copy is all there is from now on.
+      const under = outcome.getStore();
+      for (const step of under?.steps.splice(0) ?? []) await step.keep();
     },
 
     async deleteObjects(bucket: string, keys: string[]) {
@@ -175,6 +207,25 @@ function unchanged(metadata: ObjectMetadata, conditions: Conditions): boolean {
   if (!conditions.ifModifiedSince) return false;
   // HTTP dates have whole seconds.
   return Math.floor(metadata.lastModified.getTime() / 1000) * 1000 <= Date.parse(conditions.ifModifiedSince);
+}
+
+/** Puts a file and its facts in another's place. */
+async function move(from: string, to: string): Promise<void> {
+  await rename(`${from}.bin`, `${to}.bin`);
+  await rename(`${from}.json`, `${to}.json`);
+}
+
+/** Keeps a file and its facts under a second name. @returns whether there was one */
+async function keepAs(path: string, old: string): Promise<boolean> {
+  try {
+    await link(`${path}.json`, `${old}.json`);
+    await link(`${path}.bin`, `${old}.bin`);
+    return true;
+  } catch (error) {
+    await rm(`${old}.json`, { force: true });
+    if (codeOf(error) === "ENOENT") return false;
+    throw error;
+  }
 }
 
 function open(path: string, range?: { start: number; end: number }): ReadableStream {

@@ -4,6 +4,7 @@ import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { withHostedForms } from "./compat.ts";
 import { createObjectFiles } from "./object-files.ts";
+import { noteRefusals } from "./outcome.ts";
 import { withLinkErrors } from "./signed-links.ts";
 
 export interface PlatformOptions {
@@ -38,6 +39,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     postgresOptions: { max: 6, idle_timeout: 60, onnotice: () => {} },
   });
   keepGrants(connection);
+  noteRefusals(connection);
   const app = new App({
     connection,
     api: { external_url: options.siteUrl },
