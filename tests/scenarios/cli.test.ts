@@ -514,6 +514,11 @@ describe("bad input", () => {
       9,
       /none\.invalid cannot be reached/,
     );
+    failed(
+      await mine.run([...offline, "status", "by-its-name"], { env }),
+      9,
+      /127\.0\.0\.1:1 cannot be reached \(.+\); start the stack with `npm start`/,
+    );
     assert.match((await mine.run([...offline, "list", "--debug"], { env })).stderr, /\n +at /);
   });
 

@@ -57,6 +57,12 @@ export function explain(error: unknown, place: Place = {}): CliError {
   if (error instanceof CliError) return error;
   const network = networkReason(error);
   if (network !== undefined) return new CliError("unreachable", unreachable(place, network), factsOf(error));
+  const postgrest = postgrestReason(error);
+  if (postgrest !== undefined)
+    return new CliError("unreachable", unreachable(place, postgrest), {
+      cause: error,
+      code: "SUPABASE_CONNECTION_ERROR",
+    });
   if (isRemote(error)) return explainRemote(error, place);
   const message = error instanceof Error ? error.message : String(error);
   return new CliError("internal", `${sentence(message)} \`--debug\` shows where.`, { cause: error });
@@ -101,6 +107,8 @@ function explainAuth(error: RemoteError, place: Place): CliError | undefined {
       return new CliError("unauthenticated", "E-mail or password is wrong; try again.", facts);
     case "email_not_confirmed":
       return new CliError("unauthenticated", "Confirm the address first: a mail has the link.", facts);
+    case "otp_disabled":
+      return new CliError("unauthenticated", "No account has this address; --sign-up makes one.", facts);
     case "otp_expired":
       return new CliError(
         "unauthenticated",
@@ -175,6 +183,13 @@ function networkReason(error: unknown): string | undefined {
   }
   if (!(error instanceof TypeError) || error.message !== "fetch failed") return undefined;
   return error.cause instanceof Error ? error.cause.message : "the request failed";
+}
+
+/** The same of an error of supabase-js's PostgREST client, which keeps of the cause only its text. */
+function postgrestReason(error: unknown): string | undefined {
+  if (!isRemote(error) || error.status !== 0 || !/fetch failed/.test(error.message)) return undefined;
+  const code = typeof error.details === "string" ? /\(([A-Z_]+)\)/.exec(error.details)?.[1] : undefined;
+  return networkReasons[code ?? ""] ?? "the request failed";
 }
 
 function isRemote(error: unknown): error is RemoteError {
