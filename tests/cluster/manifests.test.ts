@@ -107,7 +107,11 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       "networks and ports of its own, pull secrets, a role",
       {},
       {
-        egress: { allowCidrs: ["10.20.0.0/16", "0.0.0.0/0", "2000::/3"], ports: [443, 5432] },
+        egress: {
+          allowCidrs: ["10.20.0.0/16", "0.0.0.0/0", "2000::/3"],
+          exceptCidrs: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
+          ports: [443, 5432],
+        },
         imagePullSecrets: ["registry"],
         tenantRole: { clusterRole: "agent-launchpad-tenant", serviceAccount: "controller" },
       },

@@ -11,16 +11,6 @@ const list = z.string().transform((text) =>
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
 const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
-/** RFC 1918, 6598, 3927, 4193 and 4291: addresses that are not on the internet. */
-const PRIVATE_NETWORKS = [
-  "10.0.0.0/8",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-  "100.64.0.0/10",
-  "169.254.0.0/16",
-  "fc00::/7",
-  "fe80::/10",
-];
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);
 
 /** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
@@ -55,9 +45,9 @@ export const kubernetesEnvironment = z.object({
   // Unset: directly from a pod of the cluster, through the API server from anywhere else.
   LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
   // Model providers and platforms are anywhere on the internet; the cluster's own networks and the cloud's metadata
-  // service are none of an agent's business.
+  // service are none of an agent's business: they are what is excepted where nothing else is named.
   LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
-  LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default(PRIVATE_NETWORKS).pipe(z.array(cidr)),
+  LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default([]).pipe(z.array(cidr)),
   LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
   LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
   LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),

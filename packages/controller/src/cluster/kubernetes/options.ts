@@ -60,6 +60,8 @@ export interface ManifestOptions {
 export interface EgressOptions {
   /** Empty = the whole internet without private, link-local and carrier networks. */
   allowCidrs: readonly string[];
+  /** Networks in a wider one of those that are not meant. Empty = those that are not on the internet. */
+  exceptCidrs: readonly string[];
   /** TCP ports; empty = 443. */
   ports: readonly number[];
 }

@@ -11,7 +11,7 @@ export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): Manifest
     domain: "example.com",
     expose: "ingress",
     ingressNamespace: "ingress-nginx",
-    egress: { allowCidrs: [], ports: [] },
+    egress: { allowCidrs: [], exceptCidrs: [], ports: [] },
     controllerNamespace: "agent-launchpad",
     providerEnvironment: {},
     readyMs: 120_000,

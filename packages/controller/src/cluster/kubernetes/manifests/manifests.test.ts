@@ -43,10 +43,27 @@ test("by Gateway, with networks and ports of its own, a fixed number of replicas
     manifestOptionsOf({
       expose: "gateway",
       gateway: { name: "public", namespace: "gateways" },
-      egress: { allowCidrs: ["10.20.0.0/16", "0.0.0.0/0"], ports: [443, 5432] },
+      egress: { allowCidrs: ["10.20.0.0/16", "0.0.0.0/0"], exceptCidrs: [], ports: [443, 5432] },
     }),
   );
   t.assert.snapshot(all(manifests));
+});
+
+test("networks that are excepted are closed in the wider ones that are open", () => {
+  const egress = {
+    allowCidrs: ["0.0.0.0/0", "203.0.113.0/28", "2000::/3"],
+    exceptCidrs: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
+    ports: [],
+  };
+  const policy = all(workloadManifests(workloadOf(), manifestOptionsOf({ egress }))).find(
+    ({ metadata }) => metadata.name === "allow-egress",
+  );
+  const spec = policy?.spec as { egress: [{ to: unknown }] } | undefined;
+  assert.deepEqual(spec?.egress[0].to, [
+    { ipBlock: { cidr: "0.0.0.0/0", except: ["10.0.0.0/8", "203.0.113.0/24"] } },
+    { ipBlock: { cidr: "203.0.113.0/28" } },
+    { ipBlock: { cidr: "2000::/3", except: ["2001:db8::/32"] } },
+  ]);
 });
 
 test("no secret is anywhere but in the Secret", () => {

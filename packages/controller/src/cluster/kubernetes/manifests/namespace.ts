@@ -203,11 +203,12 @@ const PRIVATE = [
 
 function egressRule(egress: EgressOptions): Record<string, unknown> {
   const cidrs = egress.allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : egress.allowCidrs;
+  const excepted = egress.exceptCidrs.length === 0 ? PRIVATE : egress.exceptCidrs;
   const ports = egress.ports.length === 0 ? [443] : egress.ports;
   return {
     to: cidrs.map((cidr) => {
-      // What lies in a private network was named on purpose; a wider network does not mean the private ones in it.
-      const except = PRIVATE.filter((one) => one !== cidr && contains(cidr, one));
+      // What lies in such a network was named on purpose; a wider network does not mean those in it.
+      const except = excepted.filter((one) => one !== cidr && contains(cidr, one));
       return { ipBlock: { cidr, ...(except.length === 0 ? {} : { except }) } };
     }),
     ports: ports.map((port) => ({ protocol: "TCP", port })),
