@@ -43,7 +43,11 @@ export async function main(args: readonly string[]): Promise<void> {
 /** Answers a shell's completion: see completion/scripts.ts. */
 async function complete(program: ReturnType<typeof createProgram>, words: readonly string[]): Promise<void> {
   const { candidates } = await import("./completion/candidates.ts");
-  const { offered, rest } = candidates(program, words);
+  const { offered, rest, options } = candidates(program, words);
+  if (rest === "agents") {
+    const { agentCandidates } = await import("./completion/agents.ts");
+    offered.push(...(await agentCandidates(words.at(-1) ?? "", options, process.env)));
+  }
   const lines = offered.map(({ word, about }) => `${word}\t${about}\n`);
   process.stdout.write(lines.join("") + (rest === "files" ? ":files\n" : ""));
 }

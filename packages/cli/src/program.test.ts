@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Command } from "commander";
+import { offeredOf } from "./completion/agents.ts";
 import { candidates } from "./completion/candidates.ts";
 import { scripts } from "./completion/scripts.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -76,7 +77,48 @@ describe("completion", () => {
   test("leaves files to the shell where a file is wanted, and nowhere else", () => {
     assert.equal(candidates(program, ["create", "-f", ""]).rest, "files");
     assert.equal(candidates(program, ["import", ""]).rest, "files");
-    assert.equal(candidates(program, ["status", ""]).rest, "nothing");
+    assert.equal(candidates(program, ["import", "a.json", ""]).rest, "nothing");
+    assert.equal(candidates(program, ["list", ""]).rest, "nothing");
+  });
+
+  test("asks the project where an agent is wanted, with the options so far, and nowhere else", () => {
+    for (const line of [
+      ["status", ""],
+      ["agents", "logs", "-f", "a"],
+      ["secrets", "set", ""],
+      ["chat", ""],
+    ])
+      assert.equal(candidates(program, line).rest, "agents", line.join(" "));
+    for (const line of [
+      ["status", "my-bot", ""],
+      ["scale", "my-bot", ""],
+      ["chat", "my-bot", "hello", ""],
+      ["secrets", "list", "--account", ""],
+      ["secrets", ""],
+      ["logs", "--level", ""],
+      ["logs", "--"],
+      ["agents", ""],
+    ])
+      assert.equal(candidates(program, line).rest, "nothing", line.join(" "));
+    const { options } = candidates(program, ["--url=http://a?b=c", "--profile", "work", "logs", "-f", ""]);
+    assert.deepEqual(options, { url: "http://a?b=c", profile: "work", follow: true });
+  });
+
+  test("offers ids, and names that are unique and need no quotes once something is typed", () => {
+    const agents = ["ada", "ada", "grace", "grace hopper", "$(id)", "x\u001b[2J\ty"].map((name, i) => ({
+      id: `agent-${i}`,
+      name,
+      status: "DEPLOYED",
+    }));
+    const offered = (typed: string) => offeredOf(agents, typed);
+    assert.deepEqual(
+      offered("").map(({ word }) => word),
+      agents.map(({ id }) => id),
+    );
+    assert.deepEqual(offered("agent-2"), [{ word: "agent-2", about: "grace (DEPLOYED)" }]);
+    assert.deepEqual(offered("g"), [{ word: "grace", about: "agent-2 (DEPLOYED)" }]);
+    for (const typed of ["ada", "$", "x"]) assert.deepEqual(offered(typed), [], typed);
+    assert.equal(offered("agent-5")[0]?.about, "x y (DEPLOYED)");
   });
 
   for (const shell of ["bash", "zsh", "fish"] as const) {

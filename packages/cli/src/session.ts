@@ -84,6 +84,16 @@ async function storedSession(sources: SessionSources): Promise<Session> {
   });
 }
 
+/**
+ * The login as it is, without renewing it.
+ * @returns undefined where nobody is signed in there, or the login has run out
+ * @throws CliError for a token that is none, or a file of logins that cannot be used
+ */
+export async function presentSession(sources: SessionSources): Promise<Session | undefined> {
+  const session = sources.token === undefined ? await read(sources) : sessionOfToken(sources.token);
+  return session !== undefined && session.expires_at * 1000 > Date.now() ? session : undefined;
+}
+
 const runsOut = (session: Session): boolean => session.expires_at * 1000 - Date.now() < MARGIN_MS;
 
 async function renew(project: Project, refreshToken: string): Promise<Session> {
