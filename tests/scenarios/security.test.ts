@@ -229,6 +229,54 @@ describe("Security Events", () => {
     assert.equal(event?.details.code, "AGENT_LIMIT_REACHED");
   });
 
+  test("what GraphQL and Storage refuse is recorded as what /rest/v1 refuses", async () => {
+    const user = await stack.createUser();
+    const { data } = await user.client.from("agents").insert({ name: "mine" }).select("id").single();
+    await stack.sql("update public.quotas set max_agents = 1, max_storage = 0 where user_id = $1", [user.id]);
+    const insert = async (token: string | undefined, fields: string) => {
+      const response = await stack.fetch("/graphql/v1", {
+        method: "POST",
+        ...(token === undefined ? {} : { token }),
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          query: `mutation { insertIntoAgentsCollection(objects: [{${fields}}]) { affectedCount } }`,
+        }),
+      });
+      return ((await response.json()) as { errors: { extensions: { code: string } }[] }).errors[0]?.extensions
+        .code;
+    };
+    const files = user.client.storage.from("agent-assets");
+    const upload = (path: string) => files.upload(path, "text", { contentType: "text/plain" });
+    // A mistake is no refusal; nor is a visitor's or a forger's request a user's.
+    assert.equal(await insert(user.token, 'name: ""'), "VALIDATION_ERROR");
+    assert.equal(await insert(undefined, 'name: "x"'), "VALIDATION_ERROR");
+    assert.equal(await insert(forgedToken(user), 'name: "x"'), "INVALID_JWT_TOKEN");
+
+    assert.equal(await insert(user.token, 'name: "second"'), "AGENT_LIMIT_REACHED");
+    assert.notEqual((await upload(`${data?.id}/a`)).error, null);
+    const quota = await eventsOf(user, "QUOTA_EXCEEDED", (rows) => Number(rows[0]?.details.count) >= 2);
+    assert.deepEqual(
+      quota.map(({ severity, details }) => [severity, details.code, details.path, details.count]),
+      [["LOW", "AGENT_LIMIT_REACHED", "/graphql/v1", 2]],
+    );
+
+    await stack.sql("update public.quotas set max_agents = 2 where user_id = $1", [user.id]);
+    assert.equal(await insert(user.token, `name: "theirs", userId: "${owner.id}"`), "RLS_ACCESS_DENIED");
+    assert.notEqual((await upload(`${agentId}/a`)).error, null);
+    const denied = await eventsOf(user, "RLS_VIOLATION", (rows) => Number(rows[0]?.details.count) >= 2);
+    assert.deepEqual(
+      denied.map(({ severity, details }) => [severity, details.path, details.count]),
+      [["HIGH", "/graphql/v1", 2]],
+    );
+    const rows = await stack.sql<{ user_id: string; event_type: string }>(
+      "select user_id, event_type from public.security_events where details ->> 'path' in ('/graphql/v1') or details ->> 'path' like '/storage/%'",
+    );
+    assert.deepEqual(
+      rows.map(({ user_id, event_type }) => [user_id, event_type]).sort(),
+      ["FORGED_TOKEN", "QUOTA_EXCEEDED", "RLS_VIOLATION"].map((type) => [user.id, type]),
+    );
+  });
+
   test("a forged token is refused, and shown to the account it names, once however often it is sent", async () => {
     const victim = await stack.createUser();
     const forged = forgedToken(victim);

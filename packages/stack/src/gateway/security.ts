@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { judgeToken } from "../tokens.ts";
+import type { Refusal } from "./refusals.ts";
 import { headerOf } from "./replies.ts";
 import type { Route } from "./routes.ts";
 import type { ServiceRpc } from "./service-rpc.ts";
@@ -16,6 +17,8 @@ export interface SecurityWatch {
   look(request: IncomingMessage, route: Route): void;
   /** Looks at an answer of PostgREST: what it refused was rolled back and left no trace in SQL. Never delays it. */
   answered(request: IncomingMessage, route: Route, answer: IncomingMessage): void;
+  /** Told what GraphQL or Storage refused, which left no trace in SQL either. Never delays the answer. */
+  refused(request: IncomingMessage, route: Route, refusal: Refusal): void;
   /** Asked before a password is checked. Throws when the database does not answer. */
   beginSignIn(request: IncomingMessage, email: string): Promise<Lock>;
   /** Told after a password was checked. Throws when the database does not answer. */
@@ -41,6 +44,8 @@ interface Report {
 /** Different reports that may wait; beyond that, new ones are dropped: the database coalesces them anyway. */
 const MOST_PENDING = 500;
 const MOST_BODY = 4096;
+/** The statuses of refusals; other errors are the caller's mistakes or ours. */
+const REFUSED = new Set([401, 403, 422, 429]);
 
 /**
  * Starts the watch. Reports are sent one batch at a time; repeats that come meanwhile are counted together, so that a
@@ -73,6 +78,28 @@ export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions
     }
   }
 
+  /** Without a user it is a visitor who forgot to sign in. */
+  function userOf(request: IncomingMessage): string | undefined {
+    const judged = judgeToken(bearerOf(request) ?? "", jwtSecret);
+    return judged?.genuine && typeof judged.claims.sub === "string" ? judged.claims.sub : undefined;
+  }
+
+  function denied(
+    request: IncomingMessage,
+    route: Route,
+    userId: string,
+    { code, message }: Omit<Refusal, "status">,
+  ): void {
+    const facts = factsOf(request, route);
+    report(`denied ${userId} ${code} ${route.kind}`, () => ({
+      kind: "denied",
+      user_id: userId,
+      code,
+      message: message.slice(0, 200),
+      ...facts,
+    }));
+  }
+
   return {
     look(request, route) {
       for (const token of tokensOf(request)) {
@@ -85,29 +112,24 @@ export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions
     },
 
     answered(request, route, answer) {
-      const status = answer.statusCode ?? 0;
-      if (route.kind !== "rest" || ![401, 403, 422, 429].includes(status)) return;
-      const judged = judgeToken(bearerOf(request) ?? "", jwtSecret);
-      const userId = judged?.genuine ? judged.claims.sub : undefined;
-      // Without a user it is a visitor who forgot to sign in.
-      if (typeof userId !== "string") return;
+      if (route.kind !== "rest" || !REFUSED.has(answer.statusCode ?? 0)) return;
+      const userId = userOf(request);
+      if (userId === undefined) return;
       let text = "";
       answer.on("data", (chunk: Buffer) => {
         if (text.length < MOST_BODY) text += chunk.toString("utf8");
       });
       answer.once("end", () => {
-        const { code, message } = errorOf(text);
+        const { code, message = "" } = errorOf(text);
         // RPCs of users record their own refusals, in the transaction that answers.
         if (code === undefined || (route.path.startsWith("/rpc/") && code !== "42501")) return;
-        const facts = factsOf(request, route);
-        report(`denied ${userId} ${code}`, () => ({
-          kind: "denied",
-          user_id: userId,
-          code,
-          message,
-          ...facts,
-        }));
+        denied(request, route, userId, { code, message });
       });
+    },
+
+    refused(request, route, refusal) {
+      const userId = REFUSED.has(refusal.status) ? userOf(request) : undefined;
+      if (userId !== undefined) denied(request, route, userId, refusal);
     },
 
     beginSignIn: (request, email) => service.call<Lock>("begin_sign_in", { email, ...clientOf(request) }),
@@ -144,7 +166,7 @@ function errorOf(text: string): { code?: string; message?: string } {
     const body: unknown = JSON.parse(text);
     if (typeof body !== "object" || body === null) return {};
     const { code, message } = body as Record<string, unknown>;
-    return typeof code === "string" ? { code, message: String(message ?? "").slice(0, 200) } : {};
+    return typeof code === "string" ? { code, message: String(message ?? "") } : {};
   } catch {
     return {}; // longer than kept, or not PostgREST's: nothing to learn from
   }

@@ -22,6 +22,7 @@ import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
 import { homePage, mailboxPage } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { serveReference } from "./reference.ts";
+import { refusalOf } from "./refusals.ts";
 import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson, sendOwnJson } from "./replies.ts";
 import { isLocalName, type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
@@ -195,10 +196,20 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     const handler = parts.graphql?.();
     if (!handler) return refuse(request, response, route, "unavailable");
     const target = { origin: origin(), path: route.path };
-    await serveInProcess(request, response, handler, {
+    await serveInProcess(request, response, watched(request, route, handler), {
       ...target,
       ...(authorization === undefined ? {} : { authorization }),
     });
+  }
+
+  /** Has the watch told of what a service in this process refuses. */
+  function watched(request: IncomingMessage, route: Route, handler: FetchHandler): FetchHandler {
+    return async (asked) => {
+      const answer = await handler(asked);
+      const refusal = refusalOf(answer);
+      if (refusal) watch.refused(request, route, refusal);
+      return answer;
+    };
   }
 
   async function servePlatform(
@@ -210,7 +221,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     if (authorization === false) return;
     const platform = parts.platform();
     if (!platform) return refuse(request, response, route, "unavailable");
-    const handler = route.kind === "auth" ? withAuthLimit(platform, authLimit) : platform;
+    const handler =
+      route.kind === "auth" ? withAuthLimit(platform, authLimit) : watched(request, route, platform);
     if (Number(request.headers["content-length"] ?? 0) > 512 * MiB)
       return refuse(request, response, route, "too_large");
     const target = {

@@ -25,6 +25,7 @@ describe("the sign-in guard", () => {
   const watch: SecurityWatch = {
     look: () => {},
     answered: () => {},
+    refused: () => {},
     async beginSignIn(_, email) {
       if (away) throw new Error("away");
       told.push(`begin ${email}`);

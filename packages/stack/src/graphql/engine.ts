@@ -14,6 +14,7 @@ import {
   validate,
 } from "graphql";
 import type { ClientBase, Pool } from "pg";
+import type { Refusal } from "../gateway/refusals.ts";
 import { type Catalogue, readCatalogue } from "./catalogue.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import { checkLimits, LIMITS } from "./limits.ts";
@@ -36,6 +37,8 @@ export interface Answered {
   status: number;
   headers: AnswerHeaders;
   body: { data?: unknown; errors?: readonly unknown[] };
+  /** What a rule of the database refused, with the status that it has by itself. */
+  refusal?: Refusal;
 }
 
 /** How long a role's schema is taken for current. */
@@ -216,9 +219,11 @@ async function run(
 }
 
 /** What failed on the way has 200 and no data, as pg_graphql has it; what never began has a status of its own. */
-function tell({ status, headers, error }: Failure, counted?: AnswerHeaders): Answered {
+function tell({ status, headers, error, refused }: Failure, counted?: AnswerHeaders): Answered {
   const began = counted !== undefined && status !== 503;
+  const refusal = { status, code: String(error.extensions?.code), message: error.message };
   return {
+    ...(refused ? { refusal } : {}),
     status: began ? 200 : status,
     headers: { ...counted, ...headers },
     body: { ...(began ? { data: null } : {}), errors: [error] },

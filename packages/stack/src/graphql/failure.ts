@@ -5,6 +5,8 @@ export interface Failure {
   status: number;
   headers?: Record<string, string>;
   error: GraphQLFormattedError;
+  /** Whether a rule of the database refused: a policy, a privilege, a trigger. */
+  refused?: boolean;
 }
 
 export const failure = (status: number, code: string, message: string): Failure => ({
@@ -47,7 +49,8 @@ export function failureOf(error: unknown, path?: readonly string[]): Failure {
   const [code, status] = codeOf(error.code, error.message);
   // An error of ours tells nothing of the inside.
   const message = code === "INTERNAL_ERROR" ? "An unexpected error occurred" : error.message;
-  return { status, error: { ...where, message, extensions: { code, sqlState: error.code } } };
+  const refused = error.code === "42501";
+  return { status, refused, error: { ...where, message, extensions: { code, sqlState: error.code } } };
 }
 
 const withPath = (error: GraphQLFormattedError, where: object) => ({ error: { ...where, ...error } });
@@ -62,6 +65,7 @@ function raised({ message, detail }: DatabaseFault): Failure {
   return {
     status: status ?? 500,
     headers: headers ?? {},
+    refused: true,
     error: {
       message: body.message,
       extensions: { code: body.code, ...(body.details ? { details: JSON.parse(body.details) } : {}) },

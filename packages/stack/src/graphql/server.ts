@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { z } from "zod";
+import { refusedBy } from "../gateway/refusals.ts";
 import { verifyToken } from "../realtime/claims.ts";
 import type { Answered, Engine } from "./engine.ts";
 import { failure } from "./failure.ts";
@@ -59,7 +60,7 @@ export function startGraphql({ url, jwtSecret }: GraphqlOptions): Graphql {
         operationName: asked.operationName ?? undefined,
         mayChange: request.method === "POST",
       });
-      return json(answered);
+      return answered.refusal ? refusedBy(json(answered), answered.refusal) : json(answered);
     },
     // Ending waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([pool.end(), sleep(1000, undefined, { ref: false })]),

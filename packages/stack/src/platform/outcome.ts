@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { FetchHandler } from "../gateway/in-process.ts";
+import { refusedBy } from "../gateway/refusals.ts";
 
 /** What was done to an object's file before its row is written: to be kept or undone when that is known. */
 export interface Step {
@@ -10,7 +11,7 @@ export interface Step {
 /** A request to Storage under way. */
 export interface Outcome {
   steps: Step[];
-  /** The words of a rule that refused, where a policy did not. */
+  /** What the database said when it refused. */
   refusal?: string;
 }
 
@@ -28,7 +29,7 @@ export function withOutcome(handler: FetchHandler): FetchHandler {
     try {
       const response = await outcome.run(made, () => handler(request));
       ok = response.ok;
-      return ok || made.refusal === undefined ? response : await withWords(response, made.refusal);
+      return ok || made.refusal === undefined ? response : await refused(response, made.refusal);
     } finally {
       for (const step of made.steps.toReversed()) await (ok ? step.keep() : step.undo());
     }
@@ -44,15 +45,24 @@ export function noteRefusals(connection: { normalizeDbError(error: unknown): unk
   connection.normalizeDbError = (error) => {
     const meant = normalize(error);
     const under = outcome.getStore();
-    // Of this code alone hosted's Storage passes the message on, and not where a policy is the reason.
     if (under && meant instanceof Error && "code" in meant && meant.code === "42501") {
-      if (!meant.message.includes("row-level security")) under.refusal = meant.message;
+      under.refusal = meant.message;
     }
     return meant;
   };
 }
 
-async function withWords(response: Response, message: string): Promise<Response> {
+/** Hosted's Storage passes the message on, but where a policy is the reason. */
+async function refused(response: Response, message: string): Promise<Response> {
   const body = (await response.json()) as { statusCode?: string };
-  return Response.json(body.statusCode === "403" ? { ...body, message } : body, { status: response.status });
+  const { status } = response;
+  if (body.statusCode !== "403") return Response.json(body, { status });
+  const byPolicy = message.includes("row-level security");
+  // The codes of the API stand at the beginning of what our rules say.
+  const code = /^[A-Z_]+(?=: )/.exec(message)?.[0] ?? "42501";
+  return refusedBy(Response.json(byPolicy ? body : { ...body, message }, { status }), {
+    status: 403,
+    code,
+    message,
+  });
 }
