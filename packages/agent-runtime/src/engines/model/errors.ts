@@ -24,6 +24,10 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
         cause,
       });
     }
+    if (isUnsendable(cause)) {
+      const message = `The key for ${framework} has characters that no key has; set it again.`;
+      return new AgentError("MODEL_AUTHENTICATION_FAILED", message);
+    }
     return new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause });
   }
   if (status === undefined)
@@ -57,6 +61,11 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
     cause,
   });
+}
+
+/** Whether a header could not be made: the key is the one header whose value people give. (Node's words, and Deno's.) */
+function isUnsendable(cause: unknown): boolean {
+  return cause instanceof TypeError && /ByteString|header/i.test(cause.message);
 }
 
 /** The HTTP status a call failed with; undefined where the provider was not reached, null where it was no failed call. */
