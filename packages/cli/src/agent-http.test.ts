@@ -15,6 +15,18 @@ test("a reply is taken as it is", () => {
 
 for (const [status, text, outcome, says] of [
   [503, '{"error":{"code":"MODEL_UNCONFIGURED","message":"No model key"}}', "failed", /^No model key\./],
+  [
+    502,
+    '{"error":{"code":"MODEL_AUTHENTICATION_FAILED","message":"openai refused the key (401)."}}',
+    "failed",
+    /\(401\)\. `launchpad secrets set <agent>` takes another\.$/,
+  ],
+  [
+    500,
+    '{"error":{"code":"INTERNAL_ERROR","message":"The agent failed to answer."}}',
+    "failed",
+    /answer\. `launchpad logs <agent>` tells more\.$/,
+  ],
   [429, '{"error":{"code":"MODEL_RATE_LIMITED","message":"Slow down."}}', "failed", /^Slow down\.$/],
   [
     400,

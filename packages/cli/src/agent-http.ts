@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
 import { CliError } from "./errors.ts";
+import { keyAdvice } from "./explain.ts";
 
 export interface AgentReply {
   reply: string;
@@ -42,6 +43,14 @@ export async function say(
   return replyOf(answer.statusCode ?? 0, text, url);
 }
 
+/** Failures whose cause stands in the agent's log alone. */
+const MORE_IN_LOGS: ReadonlySet<string> = new Set([
+  "INTERNAL_ERROR",
+  "MODEL_UNAVAILABLE",
+  "MODEL_REQUEST_REJECTED",
+  "MODEL_BAD_RESPONSE",
+]);
+
 /** The reply in an agent's answer. Throws CliError for anything else. Pure. */
 export function replyOf(status: number, text: string, url: string): AgentReply {
   let body: Partial<AgentReply> & { error?: { code?: string; message?: string } } = {};
@@ -56,9 +65,9 @@ export function replyOf(status: number, text: string, url: string): AgentReply {
     throw new CliError("unreachable", `${url} does not answer as an agent does (status ${status}).`, {
       code: "NOT_AN_AGENT",
     });
-  const advice =
-    code === "MODEL_UNCONFIGURED" ? " `launchpad secrets set <agent> OPENAI_API_KEY` does that." : "";
   const said = /[.!?]$/.test(message) ? message : `${message}.`;
+  const advice =
+    keyAdvice(code) || (MORE_IN_LOGS.has(code ?? "") ? " `launchpad logs <agent>` tells more." : "");
   throw new CliError(code === "VALIDATION_ERROR" ? "invalid" : "failed", said + advice, {
     ...(code ? { code } : {}),
   });

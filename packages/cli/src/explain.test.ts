@@ -58,6 +58,12 @@ const cases: [what: string, error: unknown, outcome: Outcome, says: RegExp][] = 
   ],
   ["a quota", api({ code: "AGENT_LIMIT_REACHED", status: 403 }), "limited", /The API's words/],
   ["a failed answer", api({ code: "ANSWER_FAILED", status: 0 }), "failed", /The API's words/],
+  [
+    "an answer that failed for want of a key",
+    api({ code: "ANSWER_FAILED", status: 0, details: { code: "MODEL_UNCONFIGURED" } }),
+    "failed",
+    /words\. `launchpad secrets set <agent> OPENAI_API_KEY` does that\.$/,
+  ],
   ["a blocked deployment", api({ code: "SECURITY_SCAN_FAILED", status: 422 }), "refuted", /The API's words/],
   [
     "another server",

@@ -92,9 +92,17 @@ function remoteSentence(outcome: Outcome, error: RemoteError, place: Place): str
       if (error.code === "INVALID_RESPONSE")
         return `${place.url ?? "The address"} does not answer as Agent Launchpad does; check --url and that the function \`api\` is deployed.`;
       return `${said} Quote the request id when you report it.`;
+    case "failed":
+      return said + keyAdvice(codeOf(error.details));
     default:
       return said;
   }
+}
+
+/** What to do about an agent that has no model key, or a bad one; begins with a blank. Pure. */
+export function keyAdvice(code: string | undefined): string {
+  if (code === "MODEL_UNCONFIGURED") return " `launchpad secrets set <agent> OPENAI_API_KEY` does that.";
+  return code === "MODEL_AUTHENTICATION_FAILED" ? " `launchpad secrets set <agent>` takes another." : "";
 }
 
 function explainAuth(error: RemoteError, place: Place): CliError | undefined {

@@ -1,16 +1,27 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { AgentMetrics, AgentStatusReport, AgentSummary, SecurityEvent } from "@agent-launchpad/sdk";
+import type {
+  AgentMetrics,
+  AgentStatusReport,
+  AgentSummary,
+  SecurityEvent,
+  SecurityScan,
+} from "@agent-launchpad/sdk";
 import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
 import { merged } from "./create.ts";
+import { unwritten } from "./export.ts";
 import { agentTable } from "./list.ts";
 import { verification } from "./login.ts";
 import { logLine } from "./logs.ts";
 import { metricsText } from "./metrics.ts";
 import { scalingPolicy } from "./scale.ts";
+import { scanText } from "./scan.ts";
 import { eventLine } from "./security-events.ts";
 import { statusText } from "./status.ts";
 
@@ -117,11 +128,11 @@ test("a log line cannot rewrite the terminal; its further lines are indented", (
       level: "ERROR",
       message: "a\u001b[2J\nb",
       source: "x",
-      metadata: {},
+      metadata: { cause: "no such host", pod: "p" },
     },
     look,
   );
-  assert.equal(line, "2026-01-01T00:00:00.500Z ERROR x a\n    b\n");
+  assert.equal(line, "2026-01-01T00:00:00.500Z ERROR x a\n    b (no such host)\n");
 });
 
 test("a security event is one line", () => {
@@ -228,4 +239,42 @@ describe("errors", () => {
       /request id: req-1/,
     );
   });
+});
+
+test("a scan that fails without a grave finding says that it could not look everywhere", () => {
+  const scan = (passed: boolean, high: number) =>
+    scanText(
+      {
+        scanId: "scan-1",
+        results: {
+          passed,
+          vulnerabilities: { critical: 0, high, medium: 0, low: 0 },
+          findings: [],
+          sources: {
+            npm_advisories: { status: "unavailable", checked: 0, packages: 1 },
+            container_image: { status: "unavailable" },
+          },
+          supabase_compliance: {},
+        },
+      } as unknown as SecurityScan,
+      look,
+    );
+  assert.match(scan(false, 0), /Passed +no: nothing grave was found, but not everything could be checked\n/);
+  assert.match(scan(false, 1), /Passed +no\n/);
+  assert.match(scan(true, 0), /Passed +yes\n/);
+});
+
+test("an archive that cannot be written says why", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
+  t.after(() => rm(folder, { recursive: true }));
+  for (const [file, says] of [
+    [join(folder, "none/a.json"), /a\.json cannot be written: there is no such folder\.$/],
+    [folder, /cannot be written: it is a folder\.$/],
+  ] as const) {
+    const error = await writeFile(file, "x").catch((thrown: unknown) => unwritten(file, thrown));
+    assert.ok(error instanceof CliError);
+    assert.match(error.message, says);
+  }
+  const other = new Error("boom");
+  assert.equal(unwritten("a.json", other), other);
 });

@@ -15,6 +15,16 @@ interface Options {
   force?: boolean;
 }
 
+const unwritable: Record<string, string> = {
+  ENOENT: "there is no such folder",
+  ENOTDIR: "there is no such folder",
+  EISDIR: "it is a folder",
+  EACCES: "you may not write there",
+  EPERM: "you may not write there",
+  EROFS: "the disk is read-only",
+  ENOSPC: "the disk is full",
+};
+
 /** `launchpad export` */
 export async function run(context: Context, [agent]: readonly string[], options: Options): Promise<void> {
   const agentId = await agentIdOf(context, agent);
@@ -45,19 +55,7 @@ export async function run(context: Context, [agent]: readonly string[], options:
     if (withAssets) await writeArchive(file, document, download(context, supabase, agentId, assets));
     else await writeWhole(file, document);
   } catch (error) {
-    const code = codeOf(error);
-    if (
-      code === "ENOENT" ||
-      code === "EACCES" ||
-      code === "ENOSPC" ||
-      code === "EISDIR" ||
-      code === "ENOTDIR"
-    )
-      throw new CliError("invalid", `${file} cannot be written (${code}).`, {
-        code: "BAD_FILE",
-        cause: error,
-      });
-    throw error;
+    throw unwritten(file, error);
   }
   for (const [what, count] of omitted)
     context.out.warn(`${count} ${what} did not fit; the newest are there.`);
@@ -86,6 +84,13 @@ export async function run(context: Context, [agent]: readonly string[], options:
       paint,
     ),
   );
+}
+
+/** The error that says why a file cannot be written; another one as it is. Pure. */
+export function unwritten(file: string, error: unknown): unknown {
+  const why = unwritable[codeOf(error) ?? ""];
+  if (why === undefined) return error;
+  return new CliError("invalid", `${file} cannot be written: ${why}.`, { code: "BAD_FILE", cause: error });
 }
 
 /** The lists of a bundle; the form allows each to be left out. */

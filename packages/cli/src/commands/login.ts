@@ -73,6 +73,14 @@ async function byPassword(
   const password = options.passwordStdin
     ? await readStdin()
     : await ask("Password: ", { signal: context.signal, hidden: true, instead: "give --password-stdin" });
+  if (password === "")
+    throw new CliError(
+      "usage",
+      "The password is empty; type it, or write it to stdin with --password-stdin.",
+      {
+        code: "NO_PASSWORD",
+      },
+    );
   const auth = await authOf(project);
   const { data, error } = options.signUp
     ? await auth.signUp({ email, password })

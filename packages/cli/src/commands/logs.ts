@@ -45,8 +45,10 @@ export async function run(context: Context, [agent]: readonly string[], options:
   return "ok";
 }
 
-/** One log line for people. Further lines of a message are indented. Pure. */
-export function logLine({ timestamp, level, message, source }: LogEntry, { paint }: Look): string {
-  const text = printable(message).replace(/\n/g, "\n    ");
+/** One log line for people: what was said, and why where that is known. Further lines of a message are indented. Pure. */
+export function logLine({ timestamp, level, message, source, metadata }: LogEntry, { paint }: Look): string {
+  const { cause } = metadata;
+  const why = typeof cause === "string" && cause !== "" ? ` (${cause})` : "";
+  const text = printable(message + why).replace(/\n/g, "\n    ");
   return `${paint("dim", new Date(timestamp).toISOString())} ${tone(paint, level)}${" ".repeat(Math.max(1, 6 - level.length))}${paint("dim", printable(source))} ${text}\n`;
 }

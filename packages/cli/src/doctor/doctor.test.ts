@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Health } from "@agent-launchpad/sdk";
 import { findingsText } from "../commands/doctor.ts";
+import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
 import { judgeAnswer, judgeExtensions, judgeFiles } from "./database.ts";
 import { judgeMigrations, knownMigrations } from "./migrations.ts";
-import { judgeHealth, judgeRls } from "./project.ts";
+import { judgeHealth, judgeRls, unasked } from "./project.ts";
 
 describe("migrations", () => {
   const known = ["1", "2", "3"].map((version) => ({ version, name: `m${version}` }));
@@ -142,4 +143,14 @@ test("findings for people: a mark, the check, a sentence", () => {
     { paint: plain },
   );
   assert.equal(text, "✔ key         Good.\n✘ controller  Bad.\n");
+});
+
+test("a spent rate limit is no illness of the project", () => {
+  const findings = unasked(new CliError("limited", "Rate limit exceeded. Try again in 12 s."));
+  assert.deepEqual(
+    findings.map(({ check, state }) => [check, state]),
+    ["health", "controller", "row-level security"].map((check) => [check, "skipped"]),
+  );
+  assert.match(findings[0]?.message ?? "", /12 s/);
+  assert.equal(unasked(new CliError("unreachable", "No answer."))[0]?.state, "problem");
 });

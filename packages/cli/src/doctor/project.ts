@@ -1,11 +1,13 @@
 import type { Health } from "@agent-launchpad/sdk";
 import type { Project } from "../config/project.ts";
 import type { Context } from "../context.ts";
-import { codeOf } from "../errors.ts";
+import { type CliError, codeOf } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { type Finding, finding } from "./check.ts";
 
 const TIMEOUT_MS = 10_000;
+/** What takes a login. */
+const AS_USER = ["health", "controller", "row-level security"] as const;
 
 /**
  * The checks that any signed-in user can make. Each asks the project itself; what cannot be asked is `skipped`.
@@ -64,8 +66,7 @@ async function checkApi(context: Context, project: Project): Promise<Finding> {
 }
 
 async function checkAsUser(context: Context): Promise<Finding[]> {
-  const rest = ["health", "controller", "row-level security"];
-  const skipped = () => rest.map((check) => finding(check, "skipped", "It takes a login."));
+  const skipped = () => AS_USER.map((check) => finding(check, "skipped", "It takes a login."));
   try {
     const { client, user } = await context.session();
     const health = await client.health.get({ signal: context.signal });
@@ -81,8 +82,14 @@ async function checkAsUser(context: Context): Promise<Finding[]> {
       const state = codeOf(explained) === "NOT_SIGNED_IN" ? "warning" : "problem";
       return [finding("login", state, explained.message), ...skipped()];
     }
-    return [finding("health", "problem", explained.message)];
+    return unasked(explained);
   }
+}
+
+/** The findings where the question about health failed: a caller that asked too often has learned nothing of the project. Pure. */
+export function unasked({ outcome, message }: CliError): Finding[] {
+  if (outcome !== "limited") return [finding("health", "problem", message)];
+  return AS_USER.map((check) => finding(check, "skipped", message));
 }
 
 /** The findings in a report of the API's health. Pure. */
