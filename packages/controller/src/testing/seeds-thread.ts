@@ -1,0 +1,13 @@
+// A thread of `runSeeds`: runs its share of the seeds, and ends with the first failure.
+import { workerData } from "node:worker_threads";
+import type { Share } from "./seeds.ts";
+
+const { module, options, first, last, step } = workerData as Share;
+const { run } = (await import(module)) as { run: (seed: number, options: unknown) => Promise<unknown> };
+for (let seed = first; seed <= last; seed += step) {
+  try {
+    await run(seed, options);
+  } catch (error) {
+    throw new Error(`LAUNCHPAD_SIMULATION_SEED=${seed} ${JSON.stringify(options)}`, { cause: error });
+  }
+}

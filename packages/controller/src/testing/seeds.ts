@@ -1,0 +1,42 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+
+/** How many: more with LAUNCHPAD_SIMULATION_SEEDS, e.g. 10000; one alone with LAUNCHPAD_SIMULATION_SEED. */
+export const SEEDS = Number(process.env.LAUNCHPAD_SIMULATION_SEEDS ?? 100);
+const ONE = Number(process.env.LAUNCHPAD_SIMULATION_SEED ?? 0);
+
+/** What a thread is told: each `step`th seed from `first` to `last` is its own. */
+export interface Share {
+  /** Of the module that exports `run(seed, options)`. */
+  module: string;
+  options: unknown;
+  first: number;
+  last: number;
+  step: number;
+}
+
+/**
+ * Runs a simulation with every seed, in threads: on all cores, and out of reach of the test runner's hooks into each promise.
+ * @param module of the simulation: exports `run(seed, options)`
+ * @throws {Error} the first failure that a thread met, with the seed that shows it again
+ */
+export async function runSeeds(module: URL, options: unknown, seeds = SEEDS): Promise<void> {
+  const [first, last] = ONE > 0 ? [ONE, ONE] : [1, seeds];
+  const step = Math.min(availableParallelism(), last - first + 1);
+  const threads = Array.from({ length: step }, (_, index) => {
+    const share: Share = { module: module.href, options, first: first + index, last, step };
+    return new Worker(new URL("seeds-thread.ts", import.meta.url), { workerData: share });
+  });
+  try {
+    await Promise.all(threads.map(ended));
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}
+
+async function ended(thread: Worker): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  thread.once("error", reject);
+  thread.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`a thread ended with ${code}`))));
+  await promise;
+}
