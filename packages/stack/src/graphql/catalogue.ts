@@ -6,6 +6,7 @@ import { type ScalarName, scalarOf } from "./scalars.ts";
 export interface Column {
   name: string;
   field: string;
+  description: string | undefined;
   scalar: ScalarName;
   list: boolean;
   notNull: boolean;
@@ -158,12 +159,13 @@ function tableOf(raw: RawTable, inflect: boolean, maxRows: number): Table {
   const set = directive(raw.comment);
   const columns: Column[] = [];
   for (const column of raw.columns) {
-    const given = directive(column.comment).name;
+    const { name: given, description } = directive(column.comment);
     const field = typeof given === "string" ? given : fieldName(column.name, inflect);
     if (!isName(field) || field === "nodeId" || columns.some((other) => other.field === field)) continue;
     columns.push({
       name: column.name,
       field,
+      description: textOr(description),
       scalar: scalarOf(column.element ?? column.type),
       list: column.element !== null,
       notNull: column.not_null,
@@ -179,7 +181,7 @@ function tableOf(raw: RawTable, inflect: boolean, maxRows: number): Table {
     schema: "public",
     name: raw.name,
     type: typeof set.name === "string" ? set.name : typeName(raw.name, inflect),
-    description: typeof set.description === "string" ? set.description : undefined,
+    description: textOr(set.description),
     columns,
     primaryKey: primaryKey.length === raw.primary_key.length ? primaryKey : [],
     relations: [],
@@ -237,6 +239,7 @@ function add(table: Table, relation: Relation): void {
     table.relations.push(relation);
 }
 
+const textOr = (text: unknown): string | undefined => (typeof text === "string" ? text : undefined);
 const nameOr = (name: unknown, otherwise: string): string => (typeof name === "string" ? name : otherwise);
 const numberOr = (value: unknown, otherwise: number): number =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : otherwise;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { printSchema } from "graphql";
 import { catalogueOf } from "./catalogue.ts";
 import { directive, fieldName, isName, toOneName, typeName } from "./names.ts";
+import { buildSchema } from "./schema.ts";
 
 describe("names", () => {
   for (const [given, type, field] of [
@@ -108,6 +110,19 @@ describe("the catalogue", () => {
     );
     assert.deepEqual([post?.maxRows, made.introspection], [30, false]);
     assert.deepEqual(made.settings, [["statement_timeout", "8s"]]);
+  });
+
+  test("takes names and descriptions of columns from their comments", () => {
+    const comment = 'Views so far. @graphql({"name": "seen", "description": "How often it was seen"})';
+    const made = catalogue([table(1, "post", [id, column("views", "bigint", { comment })])]);
+    assert.deepEqual(
+      made.tables[0]?.columns.map(({ field, description }) => [field, description]),
+      [
+        ["id", undefined],
+        ["seen", "How often it was seen"],
+      ],
+    );
+    assert.match(printSchema(buildSchema(made)), /"""How often it was seen"""\s+seen: BigInt/);
   });
 
   test("leaves out a table whose key cannot be read, and the second of one name", () => {

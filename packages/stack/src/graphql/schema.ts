@@ -244,6 +244,7 @@ class TableTypes {
       const type = column.list ? new GraphQLList(scalar) : scalar;
       fields[column.field] = {
         type: column.notNull ? nonNull(type) : type,
+        description: column.description,
         ...meaning({ kind: "column", column }),
       };
     }
