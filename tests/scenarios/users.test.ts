@@ -1,6 +1,7 @@
 // "Supabase Authentication" and "User Management with Supabase Auth" of the Launchpad specification, request by request.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { userProfile } from "../../supabase/functions/_shared/contract/index.ts";
 import { api, forgedToken } from "../helpers/agents.ts";
@@ -33,6 +34,23 @@ const profile = (method = "GET", body?: unknown, caller: TestUser | string = own
   api(stack, caller, method, "/users/profile", body);
 
 describe("Email/Password Authentication", () => {
+  test("a password is as long as supabase/config.toml wants, at sign-up and when it is changed", async () => {
+    const config = readFileSync(new URL("../../supabase/config.toml", import.meta.url), "utf8");
+    const least = Number(/^minimum_password_length = (\d+)$/m.exec(config)?.[1]);
+    const email = `${randomUUID()}@example.com`;
+    for (const [length, expected] of [
+      [least - 1, 422],
+      [least, 200],
+    ] as const) {
+      const [status, body] = await auth("POST", "signup", { email, password: "p".repeat(length) });
+      assert.equal(status, expected);
+      if (expected === 422) assert.equal(body.error_code, "weak_password");
+    }
+    const [, { access_token }] = await signIn(email, "p".repeat(least));
+    const [status] = await auth("PUT", "user", { password: "q".repeat(least - 1) }, access_token);
+    assert.equal(status, 422);
+  });
+
   test("POST /auth/v1/token?grant_type=password: a session whose token works everywhere", async () => {
     const [status, session] = await signIn(owner.email, owner.password);
     assert.equal(status, 200);

@@ -47,6 +47,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       enabled: true,
       jwt_secret: options.jwtSecret,
       site_url: options.siteUrl,
+      minimum_password_length: 8, // as in supabase/config.toml
       additional_redirect_urls: ["http://localhost:*/**", "http://127.0.0.1:*/**"],
       email: { enable_signup: true, enable_confirmations: false },
     },
