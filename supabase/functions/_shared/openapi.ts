@@ -91,13 +91,14 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
           type: "http",
           scheme: "bearer",
           bearerFormat: "JWT",
-          description: "A Supabase user's access token.",
+          description:
+            "A Supabase user's access token: `access_token` of a sign-in (`POST /auth/v1/token?grant_type=password`).",
         },
         projectKey: {
           type: "apiKey",
           in: "header",
           name: "apikey",
-          description: "The project's publishable key.",
+          description: "The project's publishable key; `npm start` prints it.",
         },
       },
     },
