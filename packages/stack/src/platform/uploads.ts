@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
-import { createWriteStream, openAsBlob } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { openAsBlob } from "node:fs";
+import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -53,6 +53,8 @@ async function write(
 ): Promise<number | undefined> {
   let written = 0;
   const stop = new Error("too large");
+  // Opened here: a stream that is stopped at once does so before it has opened its file, and made it after the removal.
+  const file = await open(path, "wx");
   try {
     await pipeline(
       Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]),
@@ -63,11 +65,13 @@ async function write(
           yield chunk;
         }
       },
-      createWriteStream(path),
+      file.createWriteStream(),
     );
     return written;
   } catch (error) {
     if (error === stop) return undefined;
     throw error;
+  } finally {
+    await file.close(); // the stream closes it, too; which of them is first does not matter
   }
 }
