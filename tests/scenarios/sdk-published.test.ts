@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type InstalledSdk, installSdk } from "../helpers/sdk.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+import { bun } from "../helpers/tools.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SAMPLE = readFileSync(join(ROOT, "tests/helpers/sdk-sample.txt"), "utf8");
@@ -21,6 +22,8 @@ before(async () => {
   await stack.raiseRateLimits();
   user = await stack.createUser();
   sdk = installSdk();
+  sdk.program("deno.json", '{ "nodeModulesDir": "manual" }');
+  sdk.program("package.json", '{ "type": "module" }');
 });
 after(async () => {
   sdk[Symbol.dispose]();
@@ -59,31 +62,47 @@ const environment = () => ({
   SUPABASE_ANON_KEY: stack.info.publishableKey,
   EMAIL: user.email,
   PASSWORD: user.password,
+  DO_NOT_TRACK: "1", // Bun reports its crashes otherwise
 });
 
+const ownBun = bun();
+const noBun = "reason" in ownBun && ownBun.reason;
+const bunProgram = "program" in ownBun ? ownBun.program : "";
+const deno = join(ROOT, "node_modules/.bin/deno");
+
 describe("Node.js SDK with Supabase", () => {
-  test("the specification's sample runs word for word, and tells how the agent comes up", async () => {
-    // The sample's own user, and the stack's address in place of the one it imagines.
-    await stack.client().auth.signUp({ email: "user@example.com", password: "password" });
-    const text = SAMPLE.replace("https://api.yourdomain.com", stack.info.apiUrl);
-    assert.notEqual(text, SAMPLE);
-    // CommonJS has no await outside of a function.
-    const program = sdk.program("sample.cjs", `(async () => {\n${text}\n})();\n`);
-    const output = await run(
-      process.execPath,
-      [program],
-      (said) => /status: 'DEPLOYED'/.test(said) && /type: 'event'/.test(said),
-      environment(),
-    );
-    assert.match(output, /Agent update: \{\s*type: 'status'/);
-    assert.match(output, /Agent update: \{\s*type: 'event'/);
-    assert.match(output, /status: 'DEPLOYED'/);
-    assert.doesNotMatch(output, /Error|Warning/);
-    const [row] = await stack.sql<{ id: string }>(
-      "select a.id from public.agents a join auth.users u on u.id = a.user_id where u.email = 'user@example.com' and a.name = 'my-bot'",
-    );
-    await stack.sql("delete from public.agents where id = $1", [row?.id]);
-  });
+  const runtimes: [name: string, command: string, skip: string | false][] = [
+    ["Node", process.execPath, false],
+    ["Bun", bunProgram, noBun],
+  ];
+  for (const [name, command, skip] of runtimes) {
+    test(`the specification's sample runs word for word in ${name}, and tells how the agent comes up`, {
+      skip,
+    }, async () => {
+      // The sample's own user, and the stack's address in place of the one it imagines.
+      await stack.client().auth.signUp({ email: "user@example.com", password: "password" });
+      const text = SAMPLE.replace("https://api.yourdomain.com", stack.info.apiUrl);
+      assert.notEqual(text, SAMPLE);
+      // CommonJS has no await outside of a function.
+      const program = sdk.program("sample.cjs", `(async () => {\n${text}\n})();\n`);
+      const output = await run(
+        command,
+        [program],
+        (said) => /status: ['"]DEPLOYED/.test(said) && /type: ['"]event/.test(said),
+        environment(),
+      );
+      try {
+        assert.match(output, /Agent update: \{\s*type: ['"]status/);
+        assert.match(output, /Agent update: \{\s*type: ['"]event/);
+        assert.match(output, /status: ['"]DEPLOYED/);
+        assert.doesNotMatch(output, /Error|Warning/);
+      } finally {
+        await stack.sql(
+          "delete from public.agents a using auth.users u where u.id = a.user_id and u.email = 'user@example.com' and a.name = 'my-bot'",
+        );
+      }
+    });
+  }
 });
 
 /** Launches, waits, tails, deletes; says DONE. The same in every runtime. */
@@ -139,10 +158,12 @@ describe("the same program", () => {
       "tour-deno.mjs",
       tour((name) => `Deno.env.get("${name}")`),
     );
-    sdk.program("deno.json", '{ "nodeModulesDir": "manual" }');
-    sdk.program("package.json", '{ "type": "module" }');
-    const deno = join(ROOT, "node_modules/.bin/deno");
     assert.match(await run(deno, ["run", "--allow-all", program], finished, environment()), /DONE/);
+  });
+
+  test("in Bun", { skip: noBun }, async () => {
+    for (const name of ["tour-bun.mjs", "tour-bun.ts"])
+      assert.match(await run(bunProgram, [sdk.program(name, inNode)], finished, environment()), /DONE/);
   });
 
   const chromium = "/usr/bin/chromium";
@@ -202,4 +223,55 @@ describe("the same program", () => {
       server.close();
     }
   });
+});
+
+/** Changes, each after a read that leaves a connection behind; says how each ends. */
+const CHANGES = `
+import { createClient } from "@supabase/supabase-js";
+import { AgentLaunchpadClient } from "@agent-launchpad/sdk";
+const supabase = createClient(process.env.ORIGIN, "sb_publishable_x", { accessToken: async () => "token" });
+const { agents, swarms } = new AgentLaunchpadClient({ supabaseClient: supabase, baseUrl: process.env.ORIGIN });
+for (const change of [
+  () => agents.update("agent-a", { description: "lost" }),
+  () => agents.delete("agent-a"),
+  () => swarms.create({ name: "lost" }),
+]) {
+  await agents.get("agent-a");
+  console.log(await change().then(() => "done", ({ code }) => code));
+}
+console.log("END");
+process.exit();
+`;
+
+describe("a change whose answer was lost on a kept connection is sent once", () => {
+  for (const [name, command, args, skip] of [
+    ["Node", process.execPath, [], false],
+    ["Deno", deno, ["run", "--allow-all"], false],
+    ["Bun", bunProgram, [], noBun],
+  ] as const) {
+    test(`in ${name}`, { skip }, async () => {
+      const changes: string[] = [];
+      const server = createServer(async (request, response) => {
+        await request.resume().toArray();
+        if (request.method === "GET") return response.end("{}");
+        changes.push(`${request.method} ${request.url?.split("?", 1)[0]}`);
+        return request.socket.destroy();
+      }).listen(0, "127.0.0.1");
+      await new Promise((listening) => server.once("listening", listening));
+      try {
+        const env = { ORIGIN: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+        const program = sdk.program("changes.mjs", CHANGES);
+        const output = await run(command, [...args, program], (said) => said.includes("END"), env);
+        assert.deepEqual(output.trim().split("\n").slice(0, 3), Array(3).fill("SUPABASE_CONNECTION_ERROR"));
+        assert.deepEqual(changes, [
+          "PUT /api/agents/agent-a",
+          "DELETE /api/agents/agent-a",
+          "POST /rest/v1/swarms",
+        ]);
+      } finally {
+        server.closeAllConnections();
+        server.close();
+      }
+    });
+  }
 });

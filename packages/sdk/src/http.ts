@@ -2,6 +2,7 @@
 
 import { AgentLaunchpadError, invalid } from "./errors.ts";
 import { failureOf } from "./failure.ts";
+import { once } from "./once.ts";
 import type { CallOptions, PostOptions, RateLimit } from "./options.ts";
 import { type RetryLimits, retryDelay } from "./retry.ts";
 import { notSignedIn } from "./session.ts";
@@ -73,6 +74,7 @@ export class Http {
           url,
           { method: request.method, headers, body: body ?? null },
           options,
+          repeatable,
         )) as T;
       } catch (error) {
         if (!(error instanceof AgentLaunchpadError)) throw error;
@@ -95,13 +97,19 @@ export class Http {
     return text === "" ? base + path : `${base}${path}?${text}`;
   }
 
-  async #attempt(url: string, init: RequestInit, options: CallOptions): Promise<unknown> {
+  async #attempt(
+    url: string,
+    init: RequestInit,
+    options: CallOptions,
+    repeatable: boolean,
+  ): Promise<unknown> {
     const limit = options.timeout ?? this.#settings.timeout;
     const { signal } = options;
     const controller = new AbortController();
     const abort = () => controller.abort(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted) abort();
+    const own = repeatable ? undefined : once();
     let late = false;
     const timer =
       limit > 0
@@ -111,7 +119,7 @@ export class Http {
           }, limit)
         : undefined;
     try {
-      const response = await this.#settings.fetch(url, { ...init, signal: controller.signal });
+      const response = await this.#settings.fetch(url, { ...init, ...own?.init, signal: controller.signal });
       const text = await response.text();
       this.#note(response.headers);
       if (response.ok) return text === "" ? undefined : parsed(text, url, response.status);
@@ -123,6 +131,7 @@ export class Http {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
+      own?.done();
     }
   }
 
