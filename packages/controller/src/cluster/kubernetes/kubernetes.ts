@@ -13,6 +13,7 @@ import type {
 import type { KubeApi } from "./api.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
 import { Capacity } from "./observe/capacity.ts";
+import { within } from "./observe/concurrency.ts";
 import { conditionOf, type Pod } from "./observe/objects.ts";
 import { createPodAccess, type PodAccess } from "./observe/pod-access.ts";
 import { PodLogs } from "./observe/pod-logs.ts";
@@ -28,6 +29,9 @@ import { Workloads } from "./workloads.ts";
 /** Every text blanked: when a pod's secrets cannot be read, they cannot be taken out of what it said. */
 const SAY_NOTHING: Redact = (value) =>
   JSON.parse(JSON.stringify(value, (_, part) => (typeof part === "string" ? "" : part)));
+
+/** How long calls that are under way may take when the controller stops. */
+const LAST_CALLS_MS = 1000;
 
 /**
  * Runs agents on a Kubernetes cluster: {@link Workloads} writes, {@link ClusterView} sees, the rest ships what pods say
@@ -104,7 +108,9 @@ export class KubernetesCluster implements Cluster {
   /** Agents live on, except those of a trial. */
   async stop(): Promise<void> {
     this.#forwards?.stop();
-    await Promise.all([this.#workloads.stop(), this.#logs.stop(), this.#probes.stop()]);
+    const ending = Promise.all([this.#workloads.stop(), this.#logs.stop(), this.#probes.stop()]);
+    // Calls that a server leaves hanging end with their connections, below: nobody who stops the controller waits for them.
+    await within<unknown>(this.#options.clock, LAST_CALLS_MS, ending, () => undefined);
     if (this.#options.removeAtEnd) await this.#removeAll();
     await this.#view.stop();
     await Promise.all([this.#access.close(), this.#api.close()]);
