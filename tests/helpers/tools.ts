@@ -79,7 +79,8 @@ export function bun(): { program: string } | { reason: string } {
     const patience = ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"];
     run("npm", ["install", "--prefix", folder, ...flags, ...patience, `${name}@${BUN}`]);
   } catch (error) {
-    return { reason: `the registry gave no ${name} ${BUN}: ${(error as Error).message}` };
+    const [, code = "npm failed"] = /npm error code (\S+)/.exec((error as Error).message) ?? [];
+    return { reason: `the registry gave no ${name} ${BUN}: ${code}` };
   }
   return works() ? { program } : { reason: `${name} ${BUN} does not run on this machine` };
 }
