@@ -158,6 +158,20 @@ test("two controllers survive the loss of a node, and a drain takes one at a tim
   assert.ok(!render({ replicas: 1 }).some(({ kind }) => kind === "PodDisruptionBudget"));
 });
 
+test(
+  "a Service with an address outside is reached from there, and any other from named namespaces alone",
+  options,
+  () => {
+    const open = (type: string) =>
+      find(render({ "service.type": type }), "NetworkPolicy", "launchpad").spec.ingress.filter(
+        ({ from }: { from?: unknown[] }) => from === undefined,
+      );
+    assert.deepEqual(open("ClusterIP"), []);
+    for (const type of ["NodePort", "LoadBalancer"])
+      assert.deepEqual(open(type), [{ ports: [{ port: "http" }] }]);
+  },
+);
+
 test("every metric that an alert asks for is one that the controller has", options, () => {
   const text = readFileSync(join(CHART, "files/alerts.yaml"), "utf8");
   const asked = [...new Set(text.match(/\b(launchpad|process)_[a-z_]+/g))];
