@@ -28,7 +28,10 @@ const command = z
 
 const environment = z.object({
   LAUNCHPAD_SUPABASE_URL: z.url(),
-  LAUNCHPAD_SECRET_KEY: z.string().min(1),
+  LAUNCHPAD_SECRET_KEY: z
+    .string()
+    .min(1)
+    .refine((key) => !key.startsWith("sb_publishable_"), "is the publishable key; give the secret one"),
   LAUNCHPAD_WEBHOOK_SECRET: z.string().min(16),
   LAUNCHPAD_STATE_DIR: z.string().min(1),
   LAUNCHPAD_HOST: z.string().min(1).default("127.0.0.1"),
@@ -128,7 +131,10 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     given.LAUNCHPAD_CLUSTER === "kubernetes" ? kubernetesEnvironment.safeParse(given) : undefined;
   const issues = [...(parsed.error?.issues ?? []), ...(cluster?.error?.issues ?? [])];
   if (!parsed.success || issues.length > 0) {
-    const problems = issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    const problems = issues.map(({ code, path, message }) => {
+      const missing = code === "invalid_type" && given[String(path[0])] === undefined;
+      return missing ? `${String(path[0])} is missing` : `${path.join(".")}: ${message}`;
+    });
     throw new Error(`The controller's settings do not work. ${problems.join("; ")}`);
   }
   const value = parsed.data;

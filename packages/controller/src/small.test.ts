@@ -45,6 +45,14 @@ test("every wrong setting is named in one sentence", () => {
   );
 });
 
+test("a setting that is missing, and the wrong one of two keys, are told as that", () => {
+  const { LAUNCHPAD_WEBHOOK_SECRET: _, ...given } = SETTINGS;
+  assert.throws(
+    () => readConfig({ ...given, LAUNCHPAD_SECRET_KEY: "sb_publishable_x" }),
+    /LAUNCHPAD_SECRET_KEY: is the publishable key; give the secret one; LAUNCHPAD_WEBHOOK_SECRET is missing$/,
+  );
+});
+
 test("settings of Kubernetes are read where it is chosen, and wrong ones are named", () => {
   assert.equal(readConfig({ ...SETTINGS, LAUNCHPAD_EXPOSE: "magic" }).kubernetes, undefined);
   const chosen = { ...SETTINGS, LAUNCHPAD_CLUSTER: "kubernetes" };
