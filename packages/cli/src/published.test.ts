@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
@@ -82,12 +82,20 @@ test("the README's command installs it for every folder", async () => {
   const sdk = join(out, "sdk");
   buildSdk(sdk);
   await using registry = await startRegistry(join(out, "registry"), [out, sdk]);
-  mkdirSync(join(prefix, "etc"), { recursive: true });
+  mkdirSync(prefix);
   // npm's global configuration: the packages of this scope come from there, all others from where they always do.
-  writeFileSync(join(prefix, "etc/npmrc"), `@agent-launchpad:registry=${registry.url}\n`);
+  const npmrc = join(prefix, "npmrc");
+  const machine = spawnSync("npm", ["config", "get", "globalconfig"], { encoding: "utf8" }).stdout.trim();
+  const kept = existsSync(machine) ? readFileSync(machine, "utf8") : "";
+  writeFileSync(npmrc, `${kept}\n@agent-launchpad:registry=${registry.url}\n`);
   await runMarked("packages/cli/README.md", import.meta.filename, {
     cwd: out,
-    env: { ...process.env, npm_config_prefix: prefix, npm_config_prefer_offline: "true" },
+    env: {
+      ...process.env,
+      npm_config_globalconfig: npmrc,
+      npm_config_prefix: prefix,
+      npm_config_prefer_offline: "true",
+    },
     replace: {},
     timeoutMs: 120_000,
   });
