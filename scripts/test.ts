@@ -2,8 +2,11 @@
 //   node scripts/test.ts                 everything
 //   node scripts/test.ts unit            one phase: unit | integration | scenarios | e2e | cluster
 //   node scripts/test.ts path/x.test.ts  the named files
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { glob } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
@@ -35,7 +38,7 @@ const phases: Phase[] = [
   { name: "scenarios", patterns: ["tests/scenarios/**/*.test.ts"], concurrency: 1 },
   // These start and kill stacks of their own.
   { name: "e2e", patterns: ["tests/e2e/**/*.test.ts"], concurrency: 1 },
-  // These start a Kubernetes control plane, built with Go at the first run.
+  // These start a Kubernetes control plane, built with Go at the first run. When everything runs, it is beside the two before.
   { name: "cluster", patterns: ["tests/cluster/**/*.test.ts"], concurrency: 1 },
 ];
 
@@ -105,6 +108,52 @@ async function runPhase(phase: Phase): Promise<void> {
   }
 }
 
+/**
+ * Runs a phase in a process of its own, beside what follows. Half of the time of the last phases passes in waiting: for
+ * health, for backoff, for a controller to notice.
+ * @returns prints what it has said and goes on to say, and adds its figures to `total`
+ */
+function beside(name: string): () => Promise<void> {
+  const child = spawn(process.execPath, [import.meta.filename, name], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const closed = once(child, "close");
+  const said: string[] = [];
+  let print = (text: string): unknown => said.push(text);
+  let last = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    last = `${last}${text}`.slice(-200);
+    print(text);
+  });
+  return async () => {
+    print = (text) => process.stdout.write(text);
+    for (const text of said) print(text);
+    await closed;
+    const figures = /^Tests: (\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(last);
+    if (figures === null) throw new Error(`The phase ${name} ended without its figures.`);
+    const [, passed, failed, skipped] = figures.map(Number) as [number, number, number, number];
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped;
+  };
+}
+
+/** Every phase; the last one beside the two before it, where there is a core for each. */
+async function runEverything(): Promise<void> {
+  const [unit, integration, scenarios, e2e, cluster] = phases as [Phase, Phase, Phase, Phase, Phase];
+  await runPhase(unit);
+  await runPhase(integration);
+  // The build keeps every core busy: nothing that is timed runs beside it.
+  const together = availableParallelism() > 1 && (await prepareCluster()) === undefined;
+  const finish = together ? beside(cluster.name) : () => runPhase(cluster);
+  try {
+    await runPhase(scenarios);
+    await runPhase(e2e);
+  } finally {
+    await finish();
+  }
+}
+
 const wanted = process.argv.slice(2);
 const named = wanted.filter((argument) => existsSync(argument));
 const unknown = wanted.filter(
@@ -121,9 +170,8 @@ try {
       named.map((file) => resolve(file)),
       1,
     );
-  for (const phase of phases) {
-    if (wanted.length === 0 || wanted.includes(phase.name)) await runPhase(phase);
-  }
+  if (wanted.length === 0) await runEverything();
+  for (const phase of phases) if (wanted.includes(phase.name)) await runPhase(phase);
 } catch (error) {
   total.failed += 1;
   process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
