@@ -41,13 +41,13 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
   let gone: { agents: string[]; users: string[] } = { agents: [], users: [] };
 
   /** A controller that knows nothing yet. */
-  function controller(options: Partial<ManifestOptions> = {}): Workloads {
+  function controller(options: Partial<ManifestOptions> = {}, resyncSeconds = 2): Workloads {
     const one = new Workloads(api, view, {
       ...manifestOptionsOf({ graceMs: 1000, ...options }),
       clock: systemClock,
       random: Math.random,
       log: silentLog,
-      resyncSeconds: 2,
+      resyncSeconds,
       responsible: () => true,
       gone: async () => gone,
     });
@@ -375,6 +375,30 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       assert.deepEqual(await kube.list(kind, undefined, labels), [], kind);
     }
     assert.ok((await kube.get("Deployment", "agents-calls", "calls-2")) !== undefined, "another's stays");
+  });
+
+  test("an agent that another controller has stopped meanwhile is made whole again", async () => {
+    const workload = workloadOf({ userId: "hands", agentId: "hands-1", template: TEMPLATES[0] });
+    await workloads.apply(workload);
+    await isUp("hands-1", workload);
+    const other = controller();
+    await other.remove("hands-1");
+    await eventually("it is gone", () => view.objects("hands-1").all.length === 0, 30_000);
+    await workloads.apply({ ...workload, generation: 2 });
+    await isUp("hands-1", workload);
+  });
+
+  test("a ServiceAccount that somebody deleted is made anew as soon as a pod misses it", async () => {
+    const workload = workloadOf({ userId: "missed", agentId: "missed-1", template: TEMPLATES[0] });
+    const patient = controller({}, 600);
+    await patient.apply(workload);
+    await isUp("missed-1", workload, patient);
+    await kube.delete("ServiceAccount", "agents-missed", "missed-1");
+    const next = { ...workload, generation: 2, template: TEMPLATES[1] };
+    await patient.apply(next);
+    await eventually("it is looked for", () => patient.get("missed-1")?.drift, 5000);
+    await patient.apply(next);
+    await isUp("missed-1", next, patient);
   });
 
   test("what the database no longer knows is swept, with the namespace of a user who is gone", async () => {

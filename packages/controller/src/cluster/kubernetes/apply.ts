@@ -54,10 +54,14 @@ export class Applier {
    * @throws {OutdatedError} when another controller has the agent
    */
   async apply(workload: Workload, may: May, more: ApplyWorkloadOptions = {}): Promise<void> {
-    const { writer, manifests: options } = this.#options;
+    const { inventory, writer, manifests: options } = this.#options;
     const { isNews = true, evenNewer = false, change = same } = more;
     const manifests = workloadManifests(workload, options, isNews ? workload.quota : this.#quota(workload));
     await this.#user(manifests.user, may);
+    // What was known of the rest is of another time: another controller has removed the agent since.
+    if (writer.live(manifests.anchor) === undefined) {
+      inventory.dropAgent(manifests.user.namespace.metadata.name, workload.agentId);
+    }
     await writer.apply(manifests.anchor, may);
     await all([...manifests.before, ...manifests.beside].map((object) => writer.apply(object, may)));
     const deployment = change(await this.#withReplicas(manifests, workload));

@@ -1,5 +1,5 @@
 import { type Kind, type KubeApi, KubeError, type ObjectMeta } from "./api.ts";
-import { installationSelector } from "./names.ts";
+import { installationSelector, LABELS } from "./names.ts";
 
 /** Kinds that are not watched: Secrets and configurations are nobody's to read in the whole cluster. */
 export const UNWATCHED = ["Secret", "ConfigMap", "ServiceAccount", "LimitRange"] as const satisfies Kind[];
@@ -71,6 +71,13 @@ export class Inventory {
   drop(kind: Kind, namespace: string, name: string): void {
     this.#known.get(namespace)?.delete(`${kind}/${name}`);
     this.#changed(namespace);
+  }
+
+  /** Whatever was known of the agent is of another time. */
+  dropAgent(namespace: string, agentId: string): void {
+    for (const { kind, metadata } of this.all(namespace)) {
+      if (metadata.labels?.[LABELS.agent] === agentId) this.drop(kind, namespace, metadata.name);
+    }
   }
 
   /** The namespace is gone. */

@@ -181,7 +181,9 @@ export class Workloads {
     }
     if (failureOf(objects.deployment, observed.generation) !== undefined) return observed;
     if (intent?.generation !== observed.generation) return { ...observed, generation: UNPROVED };
-    if (observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration")) {
+    // Without its ServiceAccount a pod is not even made.
+    const missing = observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration");
+    if (missing || observed.blocked?.reason === "FailedCreate") {
       this.#sweeper.suspect(objects.namespace?.metadata.name);
     }
     const drift = this.#applier.differences(intent);
