@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { environment, findPythons, type Python, SDK } from "../../scripts/python.ts";
 import { runMarked } from "../helpers/doc-blocks.ts";
+import { startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -99,7 +100,11 @@ suite("Python SDK", current, "Python 3.11 or newer", (python) => {
   }
 
   test("pytest", async (t) => {
-    await pytest(t, interpreter, ["tests"], { LAUNCHPAD_TEST_STACK: JSON.stringify(stack.info) });
+    await using provider = await startProviderStub(() => "Good day to you");
+    await pytest(t, interpreter, ["tests"], {
+      LAUNCHPAD_TEST_STACK: JSON.stringify(stack.info),
+      LAUNCHPAD_TEST_PROVIDER: JSON.stringify(provider.environment),
+    });
   });
 
   test("its package holds the sources, the types' marker and the licence, and nothing else", async () => {

@@ -20,7 +20,7 @@ SOURCE = PACKAGE / "src" / "agent_launchpad"
 DOCUMENT = PACKAGE.parent.parent / "docs" / "openapi.json"
 
 # Written by hand for each client: where they differ in more than words.
-TWICE = {"_platform.py", "subscriptions.py"}
+TWICE = {"_platform.py", "subscribing.py", "subscriptions.py"}
 
 NOTE = "Generated from docs/openapi.json by tools/generate.py: do not edit."
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-# In this order. What cannot be said by words stands in `_platform.py` and `subscriptions.py`, written twice.
+# In this order. What cannot be said by words stands in `_platform.py`, `subscribing.py` and
+# `subscriptions.py`, written twice.
 WORDS: tuple[tuple[str, str], ...] = (
     (r"\basync def\b", "def"),
     (r"\basync (with|for)\b", r"\1"),

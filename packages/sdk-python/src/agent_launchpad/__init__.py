@@ -9,6 +9,7 @@ from ._version import __version__
 from .errors import (
     AccessDeniedError,
     AgentLaunchpadError,
+    AnswerFailedError,
     AuthenticationError,
     ConflictError,
     InvalidRequestError,
@@ -18,22 +19,26 @@ from .errors import (
     SubscriptionError,
     UnavailableError,
 )
-from .rows import AgentUpdate, UpdateKind
+from .rows import AgentUpdate, ConnectionState, ConversationUpdate, SecurityUpdate, UpdateKind
 
 __all__ = [
     "AccessDeniedError",
     "AgentLaunchpadClient",
     "AgentLaunchpadError",
     "AgentUpdate",
+    "AnswerFailedError",
     "AsyncAgentLaunchpadClient",
     "AsyncSubscription",
     "AuthenticationError",
     "ConflictError",
+    "ConnectionState",
+    "ConversationUpdate",
     "InvalidRequestError",
     "LaunchpadTimeoutError",
     "LimitError",
     "NotFoundError",
     "RateLimit",
+    "SecurityUpdate",
     "Subscription",
     "SubscriptionError",
     "UnavailableError",

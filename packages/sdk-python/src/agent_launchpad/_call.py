@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
-from .errors import AgentLaunchpadError, error_of
+from .errors import AgentLaunchpadError, AuthenticationError, LaunchpadTimeoutError, error_of, invalid
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Operation:
         target = self.path
         for value in path:
             start, end = target.index("{"), target.index("}")
-            target = target[:start] + segment(value, target[start + 1 : end]) + target[end + 1 :]
+            target = target[:start] + segment(value) + target[end + 1 :]
         headers = {}
         if self.idempotency_key:
             # With a key the server answers a repeat as it answered the first: that is what makes it safe.
-            headers["idempotency-key"] = idempotency_key or str(uuid4())
+            headers["idempotency-key"] = key_of(idempotency_key)
         return Call(
             self.method,
             target,
@@ -74,12 +76,71 @@ class RateLimit:
     reset: datetime
 
 
-def segment(value: str, name: str) -> str:
-    """A value as one segment of a path. Raises `VALIDATION_ERROR` where it cannot be one."""
-    if not isinstance(value, str) or not value.strip("."):
-        problem = "Must be text that is not empty"
-        raise error_of(f"{name}: {problem}", code="VALIDATION_ERROR", status=400, details={name: problem})
-    return quote(value, safe="")
+def segment(agent_id: str) -> str:
+    """An agent's id as one segment of a path. Raises `VALIDATION_ERROR` where it cannot be one."""
+    if not isinstance(agent_id, str) or not agent_id.strip("."):
+        raise invalid("agent_id", "Must be the id of an agent")
+    return quote(agent_id, safe="")
+
+
+def id_filter(field: str, value: object) -> str:
+    """A filter of `/rest/v1` for an id. Empty it would name nothing, or everything: raises `VALIDATION_ERROR`."""
+    if not isinstance(value, str) or not value:
+        raise invalid(field, "Must be an id")
+    return f"eq.{value}"
+
+
+def key_of(idempotency_key: str | None) -> str:
+    """The key of a request. Left out: one is made. Raises `VALIDATION_ERROR` for one that no header can carry."""
+    if idempotency_key is None:
+        return str(uuid4())
+    if not isinstance(idempotency_key, str) or not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+        raise invalid("idempotency_key", "Must be 1 to 255 visible ASCII characters")
+    return idempotency_key
+
+
+def conversation_rows(conversation: Mapping[str, object]) -> dict[str, str]:
+    """The query of a conversation's messages. Raises `VALIDATION_ERROR` for what cannot be one."""
+    named = list(conversation.items()) if isinstance(conversation, Mapping) else []
+    if len(named) != 1 or named[0][0] not in ("agent_id", "swarm_id", "conversation_id"):
+        raise invalid("conversation", "Must be one of agent_id, swarm_id and conversation_id")
+    [(field, value)] = named
+    if field != "agent_id":
+        return {field: id_filter(field, value)}
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9-]+", value):
+        raise invalid("agent_id", "Must be the id of an agent")
+    # What an agent says in swarms is theirs.
+    return {"or": f"(to_agent_id.eq.{value},and(agent_id.eq.{value},swarm_id.is.null))"}
+
+
+def callback_of(field: str, value: object) -> None:
+    """Raises `VALIDATION_ERROR` for what cannot be called."""
+    if not callable(value):
+        raise invalid(field, "Must be a function")
+
+
+def fixed_token(headers: Mapping[str, str], key: str) -> str | None:
+    """The token that a supabase client was given beforehand, as server code does; its key is nobody's token."""
+    given = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
+    token = str(given).removeprefix("Bearer ").strip()
+    return token if token and token != key else None
+
+
+def not_signed_in() -> AgentLaunchpadError:
+    """The error of a call that nobody signed in for."""
+    message = "Nobody is signed in: sign in first, such as with supabase.auth.sign_in_with_password()"
+    return AuthenticationError(message, code="INVALID_JWT_TOKEN")
+
+
+def agent_not_found(agent_id: str) -> AgentLaunchpadError:
+    """The error of an agent that is not among the caller's."""
+    message = f"Agent with ID '{agent_id}' not found or access denied"
+    return error_of(message, code="AGENT_NOT_FOUND", status=404)
+
+
+def not_found(what: str) -> AgentLaunchpadError:
+    """The error of a row that is not among the caller's."""
+    return error_of(f"{what} not found or access denied", code="NOT_FOUND", status=404)
 
 
 def renamed(arguments: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -103,9 +164,14 @@ def secrets_query(**filters: str) -> dict[str, str]:
 def api_address(base_url: str | None, supabase_url: str) -> str:
     """Where `/api` is. Left out: among the project's functions."""
     address = (base_url or f"{supabase_url.rstrip('/')}/functions/v1").rstrip("/").removesuffix("/api")
-    if not address.startswith(("http://", "https://")):
-        problem = "Must be an http or https URL such as https://api.example.com"
-        raise error_of(f"base_url: {problem}", code="VALIDATION_ERROR", status=400, details={"base_url": problem})
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, TypeError):
+        url = httpx.URL()
+    if not url.scheme or not url.host:
+        raise invalid("base_url", "Must be a URL such as https://api.example.com")
+    if url.scheme not in ("http", "https"):
+        raise invalid("base_url", "Must begin with https:// or http://")
     return address
 
 
@@ -124,46 +190,46 @@ def result_of(response: httpx.Response) -> Any:
     if response.is_success and (body is not None or not response.content):
         return body
     if response.is_success or response.is_redirect:
-        raise error_of(
-            f"{response.request.url.copy_with(query=None)} does not answer as the API does: check base_url",
-            code="INVALID_RESPONSE",
-            status=response.status_code,
-        )
+        raise not_the_api(response)
     raise failure_of(response, body)
 
 
 def failure_of(response: httpx.Response, body: Any) -> AgentLaunchpadError:
     """The error of an answer: the API's envelope, PostgREST's form, or whatever else stands in between."""
     status = response.status_code
-    inner = body.get("error") if isinstance(body, dict) else None
-    told = inner if isinstance(inner, dict) else body if isinstance(body, dict) else {}
-    message = told.get("message") if isinstance(told.get("message"), str) else None
-    code = told.get("code")
-    known = _known_codes()
-    if code not in known:
-        if message is None:
-            code = "INVALID_RESPONSE" if status in (404, 405) else _code_of(status, "")
-            message = f"HTTP {status} from {response.request.url.host}, not in the API's form"
-        else:
-            code = _code_of(status, str(code))
+    if status == 404 and not isinstance(body, dict):
+        return not_the_api(response)
+    body = body if isinstance(body, dict) else {}
+    told = body["error"] if isinstance(body.get("error"), dict) else body
+    code, details = told.get("code"), _details_of(told.get("details"))
+    if code not in _known_codes():
+        details = details if code is None else {"upstream_code": code, **(details or {})}
+        code = _code_of(status)
     return error_of(
-        message or f"HTTP {status}",
-        code=str(code),
+        _text_of(told.get("message")) or _text_of(told.get("msg")) or f"The server answered {status}",
+        code=code,
         status=status,
-        request_id=told.get("requestId") or response.headers.get("x-request-id"),
-        details=_details_of(told.get("details")),
-        retry_after=_seconds(response.headers.get("retry-after")),
+        request_id=_text_of(told.get("requestId")) or response.headers.get("x-request-id"),
+        details=details,
+        retry_after=_retry_after(response.headers) if status in (429, 503) else None,
+        supabase_details=_details_of(told.get("supabase_details")),
     )
 
 
-def unanswered(error: httpx.TransportError, address: str) -> AgentLaunchpadError:
+def not_the_api(response: httpx.Response) -> AgentLaunchpadError:
+    """The error of an answer that is not the API's: a wrong address."""
+    status = response.status_code
+    message = f"{_origin(response.request.url)} answered {status}, not as the Agent Launchpad API does: check base_url"
+    return error_of(message, code="INVALID_RESPONSE", status=status)
+
+
+def unanswered(error: httpx.TransportError, url: httpx.URL, timeout: float | None) -> AgentLaunchpadError:
     """The error of a request that got no answer."""
     if isinstance(error, httpx.TimeoutException):
-        from .errors import LaunchpadTimeoutError
-
-        return LaunchpadTimeoutError(f"{address} did not answer in time", code="TIMEOUT")
+        return LaunchpadTimeoutError(f"{_origin(url)} did not answer within {timeout or 0:g} s", code="TIMEOUT")
     reason = str(error) or type(error).__name__
-    return error_of(f"{address} cannot be reached: {reason}", code="SUPABASE_CONNECTION_ERROR")
+    message = f"Cannot reach {_origin(url)}: check the address and the network ({reason})"
+    return error_of(message, code="SUPABASE_CONNECTION_ERROR")
 
 
 # Nothing of the request had left when these came.
@@ -194,7 +260,7 @@ def pause_before_retry(
     if attempt > max_retries:
         return None
     refused = error.code == "RATE_LIMIT_EXCEEDED"  # then nothing was done
-    lost = error.status == 0 or error.status in (502, 503, 504)
+    lost = error.code in ("SUPABASE_CONNECTION_ERROR", "TIMEOUT")
     if not (refused or unsent or (lost and repeatable)):
         return None
     backoff = min(8.0, 0.25 * 2 ** (attempt - 1)) * (0.5 + chance() / 2)
@@ -215,21 +281,33 @@ def _known_codes() -> Mapping[str, int]:
     return ERROR_STATUS
 
 
-def _code_of(status: int, code: str) -> str:
-    """The API's code for an answer in PostgREST's form, or a proxy's."""
-    if status == 401:
-        return "INVALID_JWT_TOKEN"
-    if status == 403:
-        return "RLS_ACCESS_DENIED" if code == "42501" else "INSUFFICIENT_PERMISSIONS"
-    if status == 413:
-        return "PAYLOAD_TOO_LARGE"
-    if status == 429:
-        return "RATE_LIMIT_EXCEEDED"
-    if status in (404, 406):
-        return "NOT_FOUND"
-    if status == 409:
-        return "CONFLICT"
-    return "VALIDATION_ERROR" if status < 500 else "SUPABASE_CONNECTION_ERROR"
+# Where nobody gave one of our codes.
+_CODES: Mapping[int, str] = {
+    400: "VALIDATION_ERROR",
+    401: "INVALID_JWT_TOKEN",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    406: "NOT_FOUND",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    429: "RATE_LIMIT_EXCEEDED",
+    502: "SUPABASE_CONNECTION_ERROR",
+    503: "SUPABASE_CONNECTION_ERROR",
+    504: "SUPABASE_CONNECTION_ERROR",
+}
+
+
+def _code_of(status: int) -> str:
+    return _CODES.get(status, "INTERNAL_ERROR")
+
+
+def _origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def _text_of(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _details_of(value: Any) -> dict[str, Any] | None:
@@ -242,8 +320,21 @@ def _details_of(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _seconds(value: str | None) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, as the headers of an answer with status 429 or 503 tell."""
+    stated = headers.get("retry-after", "").strip()
+    now = datetime.now(timezone.utc)
     try:
-        return float(value) if value is not None else None
+        return max(0.0, float(stated))
     except ValueError:
-        return None
+        pass
+    try:
+        at = parsedate_to_datetime(stated)
+    except (TypeError, ValueError):
+        limit = rate_limit_of(headers)
+        if limit is None or limit.remaining > 0:
+            return None
+        at = limit.reset
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)
+    return max(0.0, (at - now).total_seconds())

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from typing_extensions import NotRequired, TypedDict
 
 from .errors import AgentLaunchpadError
-from .models import AgentStatus, LogLevel
+from .models import AgentStatus, LogLevel, SecurityEvent
 
 
 class AgentEvent(TypedDict):
@@ -118,18 +118,35 @@ class MetricsUpdate(TypedDict):
     metrics: AgentMetricsSample
 
 
-class ErrorUpdate(TypedDict):
+class WatchFailure(TypedDict):
     """The subscription is in trouble. Where `final` is true it has ended, else it goes on trying."""
 
     type: Literal["error"]
-    agentId: str
     error: AgentLaunchpadError
     final: bool
 
 
+class ErrorUpdate(WatchFailure):
+    """A subscription to an agent is in trouble."""
+
+    agentId: str
+
+
 AgentUpdate: TypeAlias = StatusUpdate | EventUpdate | LogUpdate | MetricsUpdate | ErrorUpdate
 UpdateKind: TypeAlias = Literal["status", "event", "log", "metrics"]
+ConnectionState: TypeAlias = Literal["connecting", "live", "interrupted", "closed"]
+"""`live`: everything arrives as it happens. `interrupted`: what happens now is delivered once it is back."""
 ReplyMode: TypeAlias = Literal["all", "addressed", "rounds"]
+
+
+class SecurityEventUpdate(TypedDict):
+    """A security event."""
+
+    type: Literal["event"]
+    event: SecurityEvent
+
+
+SecurityUpdate: TypeAlias = SecurityEventUpdate | WatchFailure
 
 
 class Swarm(TypedDict):
@@ -193,3 +210,89 @@ class Message(TypedDict):
     input_tokens: int | None
     output_tokens: int | None
     created_at: str
+
+
+class ReplyProgress(TypedDict):
+    """An answer on its way. After `retried` what was streamed before is void."""
+
+    event: Literal["started", "delta", "finished", "failed", "retried"]
+    messageId: str
+    """The id that the answer will have."""
+    agentId: str
+    replyTo: str
+    """The message that is being answered."""
+    attempt: int
+    text: NotRequired[str]
+    sequence: NotRequired[int]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    final: NotRequired[bool]
+
+
+class MessageUpdate(TypedDict):
+    """A message was stored."""
+
+    type: Literal["message"]
+    message: Message
+
+
+class ReplyUpdate(TypedDict):
+    """An answer is on its way."""
+
+    type: Literal["reply"]
+    reply: ReplyProgress
+
+
+ConversationUpdate: TypeAlias = MessageUpdate | ReplyUpdate | WatchFailure
+
+
+class AgentConversation(TypedDict):
+    """What is said with an agent, apart from swarms."""
+
+    agent_id: str
+
+
+class SwarmConversation(TypedDict):
+    """What is said in a swarm."""
+
+    swarm_id: str
+
+
+class TableSecurity(TypedDict):
+    """Row-level security of a table."""
+
+    rls_enabled: bool
+    policies_count: int
+
+
+class RlsPolicies(TypedDict):
+    """What the database says about row-level security."""
+
+    tables: dict[str, TableSecurity]
+    user_isolation: str
+    compliance_status: str
+
+
+class SupabaseParts(TypedDict):
+    """The state of each part of the platform."""
+
+    database: str
+    auth: str
+    realtime: str
+    storage: str
+    edge_functions: str
+
+
+class CallersRights(TypedDict):
+    """What the caller may see."""
+
+    rls_policies: str
+    user_data_accessible: bool
+    real_time_subscriptions: int | None
+
+
+class SupabaseHealth(TypedDict):
+    """What the database alone can tell of the project's health."""
+
+    supabase_health: SupabaseParts
+    user_specific: CallersRights

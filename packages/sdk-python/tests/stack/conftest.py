@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ from supabase.lib.client_options import AsyncClientOptions, SyncClientOptions
 from agent_launchpad import AgentLaunchpadClient, AsyncAgentLaunchpadClient
 
 from ..conftest import done
+from .wire import Wire
 
 SMALL: dict[str, Any] = {"resources": {"memory": "256Mi", "cpu": "100m"}}
 
@@ -64,6 +65,12 @@ def user(stack: Stack) -> User:
 @pytest.fixture(scope="session")
 def other_user(stack: Stack) -> User:
     return stack.sign_up()
+
+
+@pytest.fixture
+def wire(stack: Stack) -> Iterator[Wire]:
+    with Wire(stack.url) as relay:
+        yield relay
 
 
 MakeClient = Callable[..., Any]

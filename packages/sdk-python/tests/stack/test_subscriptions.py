@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,12 +50,6 @@ async def agent_id(owner: Any) -> str:
     return str(launched["agentId"])
 
 
-@pytest.fixture
-def wire(stack: Stack) -> Iterator[Wire]:
-    with Wire(stack.url) as relay:
-        yield relay
-
-
 async def test_the_four_types_come_and_the_end_is_told(owner: Any, agent_id: str, kind: str) -> None:
     updates = Updates()
     subscription = await done(owner.subscribe_to_agent(agent_id, updates))
@@ -69,6 +63,7 @@ async def test_the_four_types_come_and_the_end_is_told(owner: Any, agent_id: str
     assert updates.of("status")[:3] == ["DEPLOYED", "SCALING", "DEPLOYED"]
     assert updates.seqs == list(range(updates.seqs[0], updates.seqs[0] + len(updates.seqs)))
     assert updates.of("event")[-1]["to_phase"] == "DELETED"
+    assert updates.of("status")[-1] == "DELETED"
     assert {update["agentId"] for update in updates.all} == {agent_id}
     assert updates.of("error") == []
 

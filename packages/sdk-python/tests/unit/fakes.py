@@ -15,6 +15,7 @@ Answer: TypeAlias = Callable[[httpx.Request], httpx.Response]
 
 URL = "https://project.example.com"
 KEY = "sb_publishable_test"
+TOKEN = "token-of-a-user"
 
 
 class Api:
@@ -35,15 +36,22 @@ class Api:
         return answer(request)
 
 
-def client_of(kind: str, api: Api, **options: Any) -> AnyClient:
-    """A client of a kind, `sync` or `async`, in front of a fake API."""
+def client_of(kind: str, api: Api, *, token: str | None = TOKEN, **options: Any) -> AnyClient:
+    """A client of a kind, `sync` or `async`, in front of a fake API; its supabase client was given a token."""
     transport = httpx.MockTransport(api)
     base = {"base_url": "https://api.example.com", **options}
     if kind == "sync":
         http = httpx.Client(transport=transport)
-        return AgentLaunchpadClient(Client(URL, KEY), http_client=http, **base)
+        return AgentLaunchpadClient(given(Client(URL, KEY), token), http_client=http, **base)
     http_async = httpx.AsyncClient(transport=transport)
-    return AsyncAgentLaunchpadClient(AsyncClient(URL, KEY), http_client=http_async, **base)
+    return AsyncAgentLaunchpadClient(given(AsyncClient(URL, KEY), token), http_client=http_async, **base)
+
+
+def given(supabase: Any, token: str | None) -> Any:
+    """A supabase client with a token in its headers."""
+    if token is not None:
+        supabase.options.headers["Authorization"] = f"Bearer {token}"
+    return supabase
 
 
 def failure(code: str, status: int, message: str = "It failed", **more: Any) -> httpx.Response:

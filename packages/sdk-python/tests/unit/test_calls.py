@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from agent_launchpad import (
     AccessDeniedError,
     AgentLaunchpadClient,
     AgentLaunchpadError,
+    AnswerFailedError,
     AsyncAgentLaunchpadClient,
     AuthenticationError,
     ConflictError,
@@ -26,7 +28,7 @@ from agent_launchpad import (
 )
 
 from ..conftest import done, some
-from .fakes import KEY, URL, Api, client_of, failure
+from .fakes import KEY, TOKEN, URL, Api, client_of, failure
 
 pytestmark = pytest.mark.parametrize("kind", ["sync", "async"])
 
@@ -40,6 +42,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr("agent_launchpad._async.transport.sleep", pause)
     monkeypatch.setattr("agent_launchpad._sync.transport.sleep", waits.append)
+    monkeypatch.setattr("agent_launchpad._async.agents.sleep", pause)
+    monkeypatch.setattr("agent_launchpad._sync.agents.sleep", waits.append)
     return waits
 
 
@@ -69,7 +73,7 @@ async def test_create_sends_the_keyword_arguments_under_the_names_of_the_contrac
         "supabase_config": {"project_ref": "ref", "real_time": {"enabled": True}},
     }
     assert request.headers["apikey"] == KEY
-    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert request.headers["x-client-info"].startswith("agent-launchpad-python/")
     assert len(request.headers["idempotency-key"]) == 36
 
@@ -156,20 +160,28 @@ async def test_each_method_makes_its_request(
 async def test_an_error_has_its_class_and_all_its_facts(
     kind: str, status: int, code: str, error: type[AgentLaunchpadError]
 ) -> None:
-    api = Api(failure(code, status, "Sorry", details={"field": "Must be right"}))
+    supabase = {"rls_applied": True, "user_isolation": "active"}
+    api = Api(failure(code, status, "Sorry", details={"field": "Must be right"}, supabase_details=supabase))
     with pytest.raises(error, match=f"{code}: Sorry \\(req-1\\)") as caught:
         await done(client_of(kind, api).agents.get("a"))
     raised = caught.value
     assert type(raised) is error
     assert (raised.code, raised.status, raised.request_id, raised.message) == (code, status, "req-1", "Sorry")
     assert raised.details == {"field": "Must be right"}
+    assert raised.supabase_details == supabase
     assert len(api.requests) == 1
     copied = pickle.loads(pickle.dumps(raised))
     assert (type(copied), copied.code, copied.details) == (error, code, raised.details)
+    assert copied.supabase_details == supabase
 
 
 async def test_postgrests_errors_become_ours(kind: str) -> None:
-    body = {"code": "VALIDATION_ERROR", "message": "Wrong", "details": '{"name": "Name is required"}', "hint": None}
+    body: Any = {
+        "code": "VALIDATION_ERROR",
+        "message": "Wrong",
+        "details": '{"name": "Name is required"}',
+        "hint": None,
+    }
     api = Api(httpx.Response(400, json=body, headers={"x-request-id": "req-2"}))
     with pytest.raises(InvalidRequestError) as caught:
         await done(client_of(kind, api).swarms.create(""))
@@ -180,6 +192,11 @@ async def test_postgrests_errors_become_ours(kind: str) -> None:
     with pytest.raises(AuthenticationError) as caught_too:
         await done(client_of(kind, api).swarms.list())
     assert caught_too.value.code == "INVALID_JWT_TOKEN"
+    assert caught_too.value.details == {"upstream_code": "PGRST301"}
+    for status, code in ((403, "PERMISSION_DENIED"), (405, "METHOD_NOT_ALLOWED"), (500, "INTERNAL_ERROR")):
+        api = Api(httpx.Response(status, json={"message": "No"}))
+        with pytest.raises(AgentLaunchpadError, match=f"^{code}: No$"):
+            await done(client_of(kind, api).swarms.list())
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(404, text="nothing here")])
@@ -228,12 +245,12 @@ async def test_a_rate_limit_is_waited_for_within_bounds(kind: str, waits: list[f
 
 async def test_no_answer_ends_in_one_sentence(kind: str, waits: list[float]) -> None:
     api = Api(httpx.ReadTimeout("slow"))
-    with pytest.raises(LaunchpadTimeoutError, match=r"https://api\.example\.com did not answer in time") as caught:
+    with pytest.raises(LaunchpadTimeoutError, match=r"https://api\.example\.com did not answer within 30 s") as caught:
         await done(client_of(kind, api, max_retries=2).agents.get("a"))
     assert isinstance(caught.value, TimeoutError)
     assert (caught.value.code, caught.value.status) == ("TIMEOUT", 0)
     assert len(api.requests) == 3
-    with pytest.raises(UnavailableError, match="cannot be reached: refused"):
+    with pytest.raises(UnavailableError, match=r"Cannot reach https://api\.example\.com: .*refused"):
         await done(client_of(kind, Api(httpx.ConnectError("refused")), max_retries=0).agents.get("a"))
 
 
@@ -251,26 +268,170 @@ async def test_pages_are_walked_and_each_item_comes_once(kind: str) -> None:
     assert [request.url.params["platform"] for request in api.requests] == ["discord"] * 2
 
 
+class Agent:
+    """Answers what is asked of an agent: each look at its row takes the next state of its life."""
+
+    def __init__(self, *phases: str, reason: str | None = None, message: str | None = None) -> None:
+        self.report = {"status": phases[-1], "reason": reason, "message": message}
+        self._left = list(phases)
+        self.events: list[dict[str, Any]] = []
+        self.api = Api(self.answer)
+        self.phase = ""
+        self._step()
+
+    def _step(self) -> None:
+        if self._left:
+            self.phase = self._left.pop(0)
+            row = {"seq": len(self.events) + 1, "event_type": "X", "to_phase": self.phase, "timestamp": "then"}
+            self.events.append(row)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        path, query = request.url.path, request.url.params
+        if path.startswith("/api/"):
+            return httpx.Response(200, json=self.report)
+        if path == "/rest/v1/agents":
+            gone = self.phase == "DELETED"
+            rows = [] if gone else [{"id": "a", "status": self.phase.lower(), "updated_at": "now"}]
+            self._step()
+            return httpx.Response(200, json=rows)
+        after = int(query["seq"].removeprefix("gt.")) if "seq" in query else None
+        newest = self.events[-1:]
+        return httpx.Response(200, json=newest if after is None else [e for e in self.events if e["seq"] > after])
+
+
 async def test_waiting_ends_with_the_reason_of_a_failure(kind: str) -> None:
-    report = {"status": "FAILED", "reason": "PLUGIN_NOT_FOUND", "message": "Plugin x is missing"}
-    api = Api(httpx.Response(200, json=[{"status": "failed"}]), httpx.Response(200, json=report))
+    agent = Agent("DEPLOYING", "FAILED", reason="PLUGIN_NOT_FOUND", message="Plugin x is missing")
     with pytest.raises(UnavailableError, match="Plugin x is missing") as caught:
-        await done(client_of(kind, api).agents.wait_until("a"))
-    assert caught.value.code == "DEPLOYMENT_FAILED"
-    assert caught.value.details["reason"] == "PLUGIN_NOT_FOUND"
+        await done(client_of(kind, agent.api).agents.wait_until("a"))
+    assert (caught.value.code, caught.value.status) == ("DEPLOYMENT_FAILED", 500)
+    assert caught.value.details == {"agentId": "a", "reason": "PLUGIN_NOT_FOUND"}
 
 
 async def test_waiting_ends_where_the_agent_is_gone(kind: str) -> None:
-    gone = Api(httpx.Response(200, json=[]))
-    assert await done(client_of(kind, gone).agents.wait_until("a", "DELETED")) is None
-    with pytest.raises(NotFoundError):
-        await done(client_of(kind, gone).agents.wait_until("a"))
+    for life in (["DELETED"], ["DEPLOYED", "DELETING", "DELETED"]):
+        assert await done(client_of(kind, Agent(*life).api).agents.wait_until("a", "DELETED")) is None
+    for life in (["DELETED"], ["DEPLOYING", "DELETING"]):
+        with pytest.raises(NotFoundError, match="Agent 'a' was deleted before it was DEPLOYED"):
+            await done(client_of(kind, Agent(*life).api).agents.wait_until("a"))
+    stranger = Api(httpx.Response(200, json=[]))
+    with pytest.raises(NotFoundError, match="Agent with ID 'a' not found or access denied"):
+        await done(client_of(kind, stranger).agents.wait_until("a"))
 
 
 async def test_waiting_ends_after_its_time(kind: str) -> None:
-    api = Api(httpx.Response(200, json=[{"status": "deploying"}]))
-    with pytest.raises(LaunchpadTimeoutError, match="is DEPLOYING"):
-        await done(client_of(kind, api).agents.wait_until("a", timeout=0))
+    for until, sought in (("DEPLOYED", "DEPLOYED"), (["STOPPED", "IDLE"], "IDLE or STOPPED")):
+        with pytest.raises(LaunchpadTimeoutError, match=f"^TIMEOUT: Agent 'a' was not {sought} within 0 s$"):
+            await done(client_of(kind, Agent("DEPLOYING").api).agents.wait_until("a", until, timeout=0))
+
+
+async def test_a_phase_that_came_and_went_was_reached(kind: str) -> None:
+    agent = Agent("DEPLOYING", "DEPLOYED", "SCALING", "SCALING")
+    agent._step()
+    agent._step()
+    updates: list[Any] = []
+    report = await done(client_of(kind, agent.api).agents.wait_until("a", on_progress=updates.append, after=1))
+    assert report == agent.report
+    told = [update["event"]["to_phase"] if update["type"] == "event" else update["status"] for update in updates]
+    assert told[:3] == ["SCALING", "DEPLOYED", "SCALING"], "the present status, then the history after the first event"
+
+
+async def test_progress_tells_the_whole_launch_and_each_trouble_once(kind: str, waits: list[float]) -> None:
+    agent = Agent("QUEUED", "DEPLOYING", "DEPLOYED")
+    troubles = [failure("INTERNAL_ERROR", 500)] * 2
+    updates: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/rest/v1/agents" and agent.phase == "DEPLOYING" and troubles:
+            return troubles.pop()
+        return agent.answer(request)
+
+    async def later(update: Any) -> None:
+        updates.append(update)
+
+    on_progress = updates.append if kind == "sync" else later
+    await done(client_of(kind, Api(answer)).agents.wait_until("a", after=0, on_progress=on_progress))
+    assert [update["event"]["seq"] for update in updates if update["type"] == "event"] == [1, 2, 3]
+    assert [update["status"] for update in updates if update["type"] == "status"][:2] == ["QUEUED", "DEPLOYING"]
+    [trouble] = [update for update in updates if update["type"] == "error"]
+    assert (trouble["error"].code, trouble["final"], trouble["agentId"]) == ("INTERNAL_ERROR", False, "a")
+
+
+async def test_a_function_of_a_report_may_be_waited_for(kind: str) -> None:
+    agent = Agent("DEPLOYED")
+    seen: list[Any] = []
+
+    def enough(report: Any) -> bool:
+        seen.append(report)
+        return len(seen) == 2
+
+    assert await done(client_of(kind, agent.api).agents.wait_until("a", enough)) == agent.report
+    failed = Agent("FAILED")
+    report = await done(client_of(kind, failed.api).agents.wait_until("a", lambda report: report["status"] == "FAILED"))
+    assert report == failed.report
+
+
+async def test_an_answer_that_failed_says_why(kind: str) -> None:
+    error = {"code": "MODEL_KEY_MISSING", "message": "The agent has no key"}
+    answer = {"id": "m-2", "status": "error", "error": error}
+    api = Api(
+        httpx.Response(201, json=[{"id": "m-1"}]), httpx.Response(200, json=[]), httpx.Response(200, json=[answer])
+    )
+    with pytest.raises(AnswerFailedError, match="The agent has no key") as caught:
+        await done(client_of(kind, api).messages.ask("a", "Hello"))
+    assert (caught.value.code, caught.value.status) == ("ANSWER_FAILED", 0)
+    assert caught.value.details == {"code": "MODEL_KEY_MISSING", "messageId": "m-2"}
+    assert api.requests[-1].url.params["reply_to"] == "eq.m-1"
+    nothing = Api(httpx.Response(201, json=[{"id": "m-1"}]), httpx.Response(200, json=[]))
+    with pytest.raises(LaunchpadTimeoutError, match=r"Agent 'a' did not answer within 0\.01 s"):
+        await done(client_of(kind, nothing).messages.ask("a", "Hello", timeout=0.01))
+
+
+async def test_options_of_some_calls(kind: str, waits: list[float]) -> None:
+    down = Api(httpx.ReadTimeout("slow"))
+    client = client_of(kind, down)
+    hasty = client.with_options(timeout=2, max_retries=0)
+    with pytest.raises(LaunchpadTimeoutError, match="within 2 s"):
+        await done(hasty.agents.get("a"))
+    assert len(down.requests) == 1
+    assert down.requests[0].extensions["timeout"]["read"] == 2
+    assert client.transport.max_retries == 3
+    assert hasty.transport.max_retry_wait == 65.0
+    assert hasty.subscriptions is client.subscriptions
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "9", "x-ratelimit-reset": "1795311000"}
+    up = Api(httpx.Response(200, json={}, headers=headers))
+    client = client_of(kind, up)
+    await done(client.with_options(timeout=None).agents.get("a"))
+    assert up.requests[0].extensions["timeout"]["read"] is None
+    assert client.rate_limit.remaining == 9
+
+
+async def test_nobody_signed_in_is_told_before_any_request(kind: str, waits: list[float]) -> None:
+    api = Api()
+    client = client_of(kind, api, token=None)
+    with pytest.raises(AuthenticationError, match=r"Nobody is signed in: .*sign_in_with_password\(\)") as caught:
+        await done(client.agents.list())
+    assert (caught.value.code, caught.value.status) == ("INVALID_JWT_TOKEN", 0)
+    assert api.requests == []
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"x-ratelimit-limit": "5", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}, 0.0),
+        ({"x-ratelimit-limit": "5", "x-ratelimit-remaining": "1", "x-ratelimit-reset": "1"}, None),
+        ({}, None),
+    ],
+)
+async def test_when_to_come_again_is_read_from_the_headers(
+    kind: str, headers: dict[str, str], seconds: float | None
+) -> None:
+    limited = httpx.Response(429, json={"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "x"}}, headers=headers)
+    with pytest.raises(LimitError) as caught:
+        await done(client_of(kind, Api(limited), max_retries=0).agents.list())
+    assert caught.value.retry_after == seconds
 
 
 async def test_the_other_kind_of_supabase_client_is_refused_at_once(kind: str) -> None:
@@ -294,17 +455,79 @@ async def test_where_the_api_is(kind: str, given: str | None, asked: str) -> Non
     assert str(api.requests[0].url) == asked
 
 
-async def test_bad_arguments_are_refused_before_any_request(kind: str) -> None:
+BAD: list[tuple[str, Callable[[Any], Any]]] = [
+    ("agent_id: Must be the id of an agent", lambda client: client.agents.get("")),
+    ("agent_id: Must be the id of an agent", lambda client: client.agents.get("..")),
+    ("agent_id: Must be the id of an agent", lambda client: client.agents.stop(None)),
+    ("agent_id: Must be the id of an agent", lambda client: client.agents.list_secrets(5)),
+    ("agent_id: Must be the id of an agent", lambda client: client.agents.wait_until("")),
+    ("agent_id: Must be the id of an agent", lambda client: some(client.agents.tail_logs(""))),
+    ("agent_id: Must be the id of an agent", lambda client: client.security.scan("")),
+    ("agent_id: Must be the id of an agent", lambda client: client.messages.ask("", "Hello")),
+    ("agent_id: Must be the id of an agent", lambda client: client.messages.list(agent_id="a,b")),
+    ("agent_id: Must be the id of an agent", lambda client: client.messages.subscribe({"agent_id": "A)"}, print)),
+    ("agent_id: Must be the id of an agent", lambda client: client.subscribe_to_agent("", print)),
+    ("agent_id: Must be an id", lambda client: client.swarms.add_agent("s", "")),
+    ("swarm_id: Must be an id", lambda client: client.swarms.delete("")),
+    ("swarm_id: Must be an id", lambda client: client.messages.subscribe({"swarm_id": ""}, print)),
+    ("message_id: Must be an id", lambda client: client.messages.delete("")),
+    ("conversation: Must have agent_id or swarm_id", lambda client: client.messages.subscribe("a", print)),
+    ("conversation: Must have agent_id or swarm_id", lambda client: client.messages.subscribe({}, print)),
+    (
+        "conversation: Must have agent_id or swarm_id",
+        lambda client: client.messages.subscribe({"conversation_id": "c"}, print),
+    ),
+    (
+        "conversation: Must be one of agent_id, swarm_id and conversation_id",
+        lambda client: client.messages.list(agent_id="a", swarm_id="s"),
+    ),
+    ("handler: Must be a function", lambda client: client.subscribe_to_agent("a", None)),
+    ("handler: Must be a function", lambda client: client.security.subscribe("print")),
+    ("handler: Must be a function", lambda client: client.messages.subscribe({"agent_id": "a"}, {})),
+    ("on_connection: Must be a function", lambda client: client.security.subscribe(print, on_connection=1)),
+    ("on_progress: Must be a function", lambda client: client.agents.wait_until("a", on_progress=1)),
+    ("on_text: Must be a function", lambda client: client.messages.ask("a", "Hello", on_text=1)),
+    (
+        "include: Must name one or more of status, event, log, metrics",
+        lambda client: client.subscribe_to_agent("a", print, include=["logs"]),
+    ),
+    (
+        "idempotency_key: Must be 1 to 255 visible ASCII characters",
+        lambda client: client.agents.restart("a", idempotency_key=""),
+    ),
+    (
+        "idempotency_key: Must be 1 to 255 visible ASCII characters",
+        lambda client: client.agents.create(agent_name="a", idempotency_key="naïve"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "call"), BAD)
+async def test_bad_arguments_are_refused_before_any_request(
+    kind: str, message: str, call: Callable[[Any], Any]
+) -> None:
     api = Api()
-    client = client_of(kind, api)
-    for bad in ["", "..", None, 5]:
-        with pytest.raises(InvalidRequestError, match="agentId"):
-            await done(client.agents.get(bad))
-    with pytest.raises(InvalidRequestError, match="base_url"):
-        client_of(kind, api, base_url="api.example.com")
-    with pytest.raises(AgentLaunchpadError, match="include"):
-        await done(client.subscribe_to_agent("a", print, include=["logs"]))
+    with pytest.raises(InvalidRequestError) as caught:
+        await done(call(client_of(kind, api)))
+    field, problem = message.split(": ", 1)
+    error = caught.value
+    assert (error.message, error.code, error.status) == (message, "VALIDATION_ERROR", 0)
+    assert error.details == {field: problem}
     assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("api.example.com", "Must be a URL such as https://api.example.com"),
+        ("http://", "Must be a URL such as https://api.example.com"),
+        ("ftp://api.example.com", "Must begin with https:// or http://"),
+    ],
+)
+async def test_an_address_that_cannot_be_one_is_refused(kind: str, address: str, problem: str) -> None:
+    with pytest.raises(InvalidRequestError, match=problem) as caught:
+        client_of(kind, Api(), base_url=address)
+    assert (caught.value.status, caught.value.details) == (0, {"base_url": problem})
 
 
 async def test_both_clients_offer_the_same(kind: str) -> None:
@@ -313,4 +536,8 @@ async def test_both_clients_offer_the_same(kind: str) -> None:
     for group in ("agents", "security", "health", "system", "users", "swarms", "messages"):
         for name, method in inspect.getmembers(getattr(mine, group), inspect.ismethod):
             twin = getattr(getattr(other, group), name)
-            assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters)
+            mine_has, other_has = (
+                [argument for argument in inspect.signature(each).parameters if argument != "daemon"]
+                for each in (method, twin)
+            )
+            assert mine_has == other_has

@@ -11,7 +11,7 @@ import pytest
 import agent_launchpad
 from agent_launchpad._call import pause_before_retry
 from agent_launchpad._operations import ERROR_STATUS
-from agent_launchpad._realtime.cursor import Cursor, moment
+from agent_launchpad._realtime.cursor import RecentRows, ReplicaRows, moment
 from agent_launchpad.errors import error_of
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -43,13 +43,13 @@ def row(replica: str, sequence: int, timestamp: str = "2026-01-15T10:30:00+00:00
 
 
 def test_a_row_is_new_once() -> None:
-    cursor = Cursor()
+    cursor = ReplicaRows()
     assert [cursor.take(row("r", n)) for n in (1, 2, 2, 1, 3)] == [True, True, False, False, True]
     assert cursor.take(row("other", 1))
 
 
 def test_what_was_missed_is_asked_for_by_replica() -> None:
-    cursor = Cursor()
+    cursor = ReplicaRows()
     assert cursor.missed() is None
     cursor.start([row("r-1", 4), row('r"2', 7, "2026-01-15T10:31:00.5+00:00"), row("r-1", 3)])
     assert cursor.missed() == (
@@ -59,13 +59,25 @@ def test_what_was_missed_is_asked_for_by_replica() -> None:
 
 
 def test_replicas_long_gone_are_forgotten() -> None:
-    cursor = Cursor()
+    cursor = ReplicaRows()
     for n in range(200):
         cursor.take(row(f"r-{n}", 1))
     missed = cursor.missed() or ""
     assert missed.count("replica.eq") == 40
     assert '"r-199"' in missed
     assert '"r-0"' not in missed
+
+
+def test_a_row_with_an_id_is_new_once_and_the_last_minute_is_read_again() -> None:
+    cursor = RecentRows("created_at")
+    assert cursor.missed() == {"order": "created_at,id"}, "nothing was there: everything is new"
+    cursor.start([{"id": "a", "created_at": "2026-01-15T10:30:00+00:00"}])
+    late = {"id": "b", "created_at": "2026-01-15T10:29:30.25+00:00"}
+    assert [cursor.take(row) for row in (late, late)] == [True, False]
+    assert cursor.missed() == {"created_at": "gte.2026-01-15T10:29:00+00:00", "order": "created_at,id"}
+    for n in range(6000):
+        cursor.take({"id": f"row-{n}", "created_at": "2026-01-15T10:31:00+00:00"})
+    assert not cursor.take({"id": "row-5999", "created_at": "2026-01-15T10:31:00+00:00"})
 
 
 @pytest.mark.parametrize(

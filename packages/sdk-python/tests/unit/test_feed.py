@@ -16,7 +16,8 @@ from agent_launchpad import AgentLaunchpadError, SubscriptionError, UnavailableE
 from agent_launchpad._call import Call
 from agent_launchpad._realtime import shared as shared_module
 from agent_launchpad._realtime import socket as socket_module
-from agent_launchpad._realtime.feed import Feed
+from agent_launchpad._realtime.agent import AgentFeed
+from agent_launchpad._realtime.feed import Sink, Source
 from agent_launchpad._realtime.shared import SharedSocket
 from agent_launchpad.errors import error_of
 
@@ -42,7 +43,7 @@ class Backend:
 
     def event(self, **more: Any) -> dict[str, Any]:
         """Commits an event; it is not broadcast yet."""
-        row = {"agent_id": AGENT, "seq": len(self.rows) + 1, "to_phase": None, **more}
+        row = {"agent_id": AGENT, "seq": len(self.rows) + 1, "to_phase": None, "timestamp": "then", **more}
         self.rows.append(row)
         return row
 
@@ -55,6 +56,11 @@ class Backend:
         """Sends a message on the newest connection."""
         message = {"topic": topic, "event": event, "payload": payload, "ref": None}
         await self.sockets[-1].send(json.dumps(message))
+
+    @property
+    def joins(self) -> int:
+        """How often a join was asked for."""
+        return sum(message["event"] == "phx_join" for message in self.received)
 
     async def serve(self, connection: ServerConnection) -> None:
         """Speaks the protocol's server side."""
@@ -114,15 +120,10 @@ class Watcher:
     def __init__(self, backend: Backend, socket: SharedSocket, **options: Any) -> None:
         self.updates: list[Any] = []
         self.ended: list[AgentLaunchpadError | None] = []
-        settings: dict[str, Any] = {"include": ("status", "event"), "after": None, "lines": 0, **options}
-        self.feed = Feed(
-            AGENT,
-            socket=socket,
-            request=backend.request,
-            deliver=self.updates.append,
-            ended=self.ended.append,
-            **settings,
-        )
+        self.states: list[str] = []
+        settings: dict[str, Any] = {"include": ("status", "event"), "after": None, **options}
+        sink = Sink(update=self.updates.append, connection=self.states.append, ended=self.ended.append)
+        self.feed = AgentFeed(AGENT, source=Source(socket, backend.request), sink=sink, **settings)
 
     @property
     def seqs(self) -> list[int]:
@@ -197,7 +198,7 @@ async def test_however_a_channel_ends_the_feed_takes_up_where_it_was(
     else:
         await connection.close(int(how))
     await watcher.until(lambda: watcher.seqs == [1])
-    await watcher.until(lambda: sum(m["event"] == "phx_join" for m in backend.received) == 2)
+    await watcher.until(lambda: backend.joins == 2)
     await backend.broadcast(backend.event())
     await watcher.until(lambda: watcher.seqs == [1, 2])
 
@@ -238,7 +239,7 @@ async def test_trouble_is_told_and_the_feed_goes_on(backend: Backend, watcher: W
     await watcher.feed.start()
     backend.failure = error_of("Cannot connect", code="SUPABASE_CONNECTION_ERROR", status=503)
     await backend.send("phx_close", {})
-    await watcher.until(lambda: watcher.updates[-1]["type"] == "error")
+    await watcher.until(lambda: watcher.updates[-1].get("error") is backend.failure)
     assert not watcher.updates[-1]["final"]
     backend.event()
     backend.failure = None
@@ -265,6 +266,47 @@ async def test_an_agent_that_went_while_nobody_listened_ends_the_feed_with_its_l
     await backend.send("phx_close", {})
     await watcher.until(lambda: len(watcher.ended) == 1)
     assert (watcher.ended, watcher.seqs) == ([None], [1, 2])
+    assert watcher.updates[-1] == {"type": "status", "agentId": AGENT, "status": "DELETED", "timestamp": "then"}
+
+
+async def test_a_deleted_agents_history_can_still_be_had(backend: Backend, socket: SharedSocket) -> None:
+    backend.event()
+    backend.event(to_phase="DELETED")
+    backend.exists = False
+    replay, late = Watcher(backend, socket, after=0), Watcher(backend, socket)
+    for watcher, seqs in ((replay, [1, 2]), (late, [])):
+        await watcher.feed.start()
+        assert (watcher.seqs, watcher.ended) == (seqs, [None])
+        assert watcher.updates[-1]["status"] == "DELETED"
+    backend.rows.pop()
+    with pytest.raises(AgentLaunchpadError, match="Agent with ID 'agent-1' not found or access denied"):
+        await Watcher(backend, socket).feed.start()
+
+
+async def test_the_state_of_the_connection_and_each_trouble_are_told_once(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    assert watcher.states == ["connecting", "live"]
+    backend.refusal = "TooManyChannels"
+    await backend.send("phx_close", {})
+    backend.event()
+    # By asking: Realtime lets nobody in.
+    await watcher.until(lambda: watcher.seqs == [1] and backend.joins >= 4)
+    backend.refusal = None
+    await watcher.until(lambda: watcher.states == ["connecting", "live", "interrupted", "live"])
+    told = [update["error"].message for update in watcher.updates if update["type"] == "error"]
+    assert told == [
+        "The real-time connection is away: phx_close",
+        "Realtime refuses the subscription: TooManyChannels",
+    ]
+
+
+async def test_what_passes_between_a_join_and_its_changes_is_read_when_they_flow(
+    backend: Backend, watcher: Watcher
+) -> None:
+    await watcher.feed.start()
+    backend.event()
+    await backend.send("system", {"extension": "postgres_changes", "status": "ok", "message": "Subscribed"})
+    await watcher.until(lambda: watcher.seqs == [1])
 
 
 async def test_a_renewed_token_reaches_the_server(

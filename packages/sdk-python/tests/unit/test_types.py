@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing_extensions import assert_type
 
-from agent_launchpad import AgentLaunchpadClient, AgentUpdate, AsyncAgentLaunchpadClient, Subscription, models
+from agent_launchpad import (
+    AgentLaunchpadClient,
+    AgentUpdate,
+    AsyncAgentLaunchpadClient,
+    AsyncSubscription,
+    ConversationUpdate,
+    SecurityUpdate,
+    Subscription,
+    models,
+    rows,
+)
 
 
 def of_the_sync_client(client: AgentLaunchpadClient) -> None:
@@ -21,6 +31,12 @@ def of_the_sync_client(client: AgentLaunchpadClient) -> None:
     for line in client.agents.tail_logs("a"):
         assert_type(line, models.LogEntry)
     assert_type(client.subscribe_to_agent("a", handle), Subscription)
+    assert_type(client.security.subscribe(handle_security, severity="HIGH"), Subscription)
+    assert_type(client.messages.subscribe({"swarm_id": "s"}, handle_conversation), Subscription)
+    client.messages.subscribe({"conversation_id": "c"}, handle_conversation)  # type: ignore[arg-type]
+    client.security.subscribe(handle_conversation)  # type: ignore[arg-type]
+    client.agents.wait_until("a", on_progress=handle, after=0, timeout=None)
+    assert_type(client.with_options(timeout=None).security.check_rls_policies(), rows.RlsPolicies)
 
 
 async def of_the_async_client(client: AsyncAgentLaunchpadClient) -> None:
@@ -28,6 +44,9 @@ async def of_the_async_client(client: AsyncAgentLaunchpadClient) -> None:
     async for summary in client.agents.iterate(status="DEPLOYED"):
         assert_type(summary["status"], models.AgentStatus)
     await client.subscribe_to_agent("a", handle)
+    assert_type(await client.messages.subscribe({"agent_id": "a"}, handle_conversation), AsyncSubscription)
+    async for swarm in client.swarms.iterate():
+        assert_type(swarm, rows.Swarm)
 
 
 def handle(update: AgentUpdate) -> None:
@@ -35,6 +54,18 @@ def handle(update: AgentUpdate) -> None:
         assert_type(update["status"], models.AgentStatus)
     elif update["type"] == "event":
         assert_type(update["event"]["seq"], int)
+
+
+def handle_security(update: SecurityUpdate) -> None:
+    if update["type"] == "event":
+        assert_type(update["event"], models.SecurityEvent)
+
+
+def handle_conversation(update: ConversationUpdate) -> None:
+    if update["type"] == "message":
+        assert_type(update["message"], rows.Message)
+    elif update["type"] == "reply":
+        assert_type(update["reply"].get("text"), str | None)
 
 
 def test_results_are_plain_dictionaries() -> None:

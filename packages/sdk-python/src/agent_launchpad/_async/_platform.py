@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from supabase import AsyncClient as SupabaseClient
 
-__all__ = ["SupabaseClient", "check_client", "now", "session_token", "sleep"]
+__all__ = ["SupabaseClient", "call_back", "check_client", "now", "session_token", "sleep"]
 
 sleep = asyncio.sleep
 now = time.monotonic
@@ -19,6 +19,13 @@ async def session_token(supabase: SupabaseClient) -> str | None:
     """The signed-in user's token, renewed where it has ended."""
     session = await supabase.auth.get_session()
     return session.access_token if session else None
+
+
+async def call_back(function: Callable[..., object], *arguments: object) -> None:
+    """Calls a function of the caller's; a coroutine function is awaited."""
+    result = function(*arguments)
+    if inspect.isawaitable(result):
+        await result
 
 
 def check_client(supabase: object) -> None:

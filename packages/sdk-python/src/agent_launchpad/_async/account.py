@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from typing_extensions import Unpack
 
@@ -19,16 +20,18 @@ from ..models import (
     UserExport,
     UserProfile,
 )
-from ..rows import Secret, StoredSecret
+from ..rows import RlsPolicies, Secret, StoredSecret, SupabaseHealth
+from .subscribing import AsyncSecuritySubscribing
 
 if TYPE_CHECKING:
     from .client import AsyncAgentLaunchpadClient
 
 
-class AsyncSecurityApi:
+class AsyncSecurityApi(AsyncSecuritySubscribing):
     """Security events and scans."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._client = client
         self._request = client.transport.request
 
     async def scan(self, agent_id: str, *, idempotency_key: str | None = None) -> SecurityScan:
@@ -40,9 +43,9 @@ class AsyncSecurityApi:
         """The caller's security events, newest first."""
         return cast(SecurityEvents, await self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
 
-    async def check_rls_policies(self) -> dict[str, Any]:
+    async def check_rls_policies(self) -> RlsPolicies:
         """Row-level security of every table, as the catalogue has it."""
-        return cast("dict[str, Any]", await self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
+        return cast(RlsPolicies, await self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
 
 
 class AsyncHealthApi:
@@ -55,9 +58,9 @@ class AsyncHealthApi:
         """The health, measured now. A bad one is an answer, not an error."""
         return cast(Health, await self._request(op.GET_HEALTH.call()))
 
-    async def supabase(self) -> dict[str, Any]:
+    async def supabase(self) -> SupabaseHealth:
         """What the database itself says of the platform's parts and of the caller's rights."""
-        return cast("dict[str, Any]", await self._request(Call("GET", "/rpc/health_check", rest=True)))
+        return cast(SupabaseHealth, await self._request(Call("GET", "/rpc/health_check", rest=True)))
 
 
 class AsyncSystemApi:
@@ -109,5 +112,6 @@ class AsyncUsersApi:
         Args:
             confirm: the account's e-mail address.
         """
-        call = op.DELETE_ACCOUNT.call(query={"confirm": confirm})
+        # Its answer lost, a repeat would be told that there is no such user.
+        call = replace(op.DELETE_ACCOUNT.call(query={"confirm": confirm}), repeatable=False)
         return cast(AccountDeleted, await self._request(call))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx
 
-from .._call import RateLimit, api_address
+from .._call import RateLimit, api_address, given
 from ._platform import SupabaseClient, check_client
 from .account import AsyncHealthApi, AsyncSecurityApi, AsyncSystemApi, AsyncUsersApi
 from .agents import AsyncAgentsApi
 from .conversations import AsyncMessagesApi, AsyncSwarmsApi
-from .subscriptions import AsyncSubscribing, AsyncSubscriptions
+from .subscribing import AsyncAgentSubscribing
+from .subscriptions import AsyncSubscriptions
 from .transport import AsyncTransport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+KEPT = -1.0
 
-class AsyncAgentLaunchpadClient(AsyncSubscribing):
+
+class AsyncAgentLaunchpadClient(AsyncAgentSubscribing):
     """An asynchronous client of Agent Launchpad, acting as the user who is signed in at `supabase_client`.
 
     Use it as a context manager, or call `aclose` at the end.
@@ -30,7 +34,7 @@ class AsyncAgentLaunchpadClient(AsyncSubscribing):
         supabase_client: SupabaseClient,
         base_url: str | None = None,
         *,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         max_retries: int = 3,
         max_retry_wait: float = 65.0,
         http_client: httpx.AsyncClient | None = None,
@@ -40,7 +44,7 @@ class AsyncAgentLaunchpadClient(AsyncSubscribing):
         Args:
             supabase_client: its user is the caller, its key goes along.
             base_url: where `/api` is, such as `https://api.example.com`. Left out: the project's functions.
-            timeout: seconds that one attempt of a call may take.
+            timeout: seconds that one attempt of a call may take; None: as long as it takes.
             max_retries: how often a call that may be repeated is repeated.
             max_retry_wait: the longest wait before a repeat; a server that asks for more is not waited for.
             http_client: another httpx client, for proxies or certificates; it is not closed here.
@@ -55,6 +59,9 @@ class AsyncAgentLaunchpadClient(AsyncSubscribing):
             http_client=http_client,
         )
         self.subscriptions = AsyncSubscriptions(self.transport)
+        self._make_parts()
+
+    def _make_parts(self) -> None:
         self.agents = AsyncAgentsApi(self)
         self.security = AsyncSecurityApi(self)
         self.health = AsyncHealthApi(self)
@@ -62,6 +69,26 @@ class AsyncAgentLaunchpadClient(AsyncSubscribing):
         self.users = AsyncUsersApi(self)
         self.swarms = AsyncSwarmsApi(self)
         self.messages = AsyncMessagesApi(self)
+
+    def with_options(
+        self, *, timeout: float | None = KEPT, max_retries: int | None = None, max_retry_wait: float | None = None
+    ) -> Self:
+        """The same client with other settings for some calls: `client.with_options(timeout=120).agents.export(…)`.
+
+        It shares the connections and the subscriptions of this one, which is the one to close.
+
+        Args:
+            timeout: seconds that one attempt may take; None: as long as it takes.
+            max_retries: how often a call that may be repeated is repeated.
+            max_retry_wait: the longest wait before a repeat.
+        """
+        options = given(max_retries=max_retries, max_retry_wait=max_retry_wait)
+        if timeout != KEPT:
+            options["timeout"] = timeout
+        other = copy.copy(self)
+        other.transport = self.transport.with_options(**options)
+        other._make_parts()
+        return other
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +102,7 @@ class AsyncAgentLaunchpadClient(AsyncSubscribing):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends every subscription and closes the connections."""
+        """Ends every subscription and closes the connections; also of a client of `with_options`."""
         await self.subscriptions.aclose()
         await self.transport.aclose()
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
-from .._call import Call, given
-from ..errors import LaunchpadTimeoutError, error_of
+from .._call import Call, callback_of, conversation_rows, given, id_filter, not_found, segment
+from ..errors import AnswerFailedError, LaunchpadTimeoutError
 from ..rows import Message, ReplyMode, Swarm, SwarmFields, SwarmMember
-from ._platform import now, sleep
+from ._platform import call_back, now, sleep
+from .subscribing import AsyncMessagesSubscribing
 
 if TYPE_CHECKING:
     from .client import AsyncAgentLaunchpadClient
+    from .subscriptions import AsyncReplies
 
 # An insert has no idempotency key: its answer lost, it is not known whether it was done, and it is not repeated.
 RETURNING = {"prefer": "return=representation"}
 PAGE = 100
+# Between looks at the table, for an answer whose broadcast was lost.
+LOOK = 2.0
 
 
 def insert(table: str, row: dict[str, Any]) -> Call:
@@ -29,7 +33,7 @@ def insert(table: str, row: dict[str, Any]) -> Call:
 def only(rows: Any, what: str) -> Any:
     """The one row of an answer. Raises `NOT_FOUND` where there is none."""
     if not rows:
-        raise error_of(f"{what} not found or access denied", code="NOT_FOUND", status=404)
+        raise not_found(what)
     return rows[0]
 
 
@@ -63,45 +67,66 @@ class AsyncSwarmsApi:
         query = {"order": "created_at.desc,id", "limit": limit, "offset": offset}
         return cast("builtins.list[Swarm]", await self._request(Call("GET", "/swarms", query=query, rest=True)))
 
+    async def iterate(self) -> AsyncIterator[Swarm]:
+        """Every swarm, newest first, page by page; each once."""
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page = await self.list(limit=PAGE, offset=offset)
+            for swarm in page:
+                if swarm["id"] not in seen:
+                    seen.add(swarm["id"])
+                    yield swarm
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
     async def get(self, swarm_id: str) -> Swarm:
         """One swarm."""
-        call = Call("GET", "/swarms", query={"id": f"eq.{swarm_id}"}, rest=True)
+        call = Call("GET", "/swarms", query={"id": id_filter("swarm_id", swarm_id)}, rest=True)
         return cast(Swarm, only(await self._request(call), "Swarm"))
 
     async def update(self, swarm_id: str, **fields: Unpack[SwarmFields]) -> Swarm:
         """Changes a swarm: a field left out stays."""
-        query = {"id": f"eq.{swarm_id}"}
+        query = {"id": id_filter("swarm_id", swarm_id)}
         call = Call("PATCH", "/swarms", query=query, body=dict(fields), headers=RETURNING, rest=True)
         return cast(Swarm, only(await self._request(call), "Swarm"))
 
     async def delete(self, swarm_id: str) -> None:
         """Deletes a swarm and what was said in it; its agents stay."""
-        query = {"id": f"eq.{swarm_id}", "select": "id"}
+        query = {"id": id_filter("swarm_id", swarm_id), "select": "id"}
         call = Call("DELETE", "/swarms", query=query, headers=RETURNING, repeatable=False, rest=True)
         only(await self._request(call), "Swarm")
 
     async def agents(self, swarm_id: str) -> builtins.list[SwarmMember]:
         """The agents of a swarm, in the order in which they speak."""
-        query = {"swarm_id": f"eq.{swarm_id}", "order": "position"}
+        query = {"swarm_id": id_filter("swarm_id", swarm_id), "order": "position"}
         call = Call("GET", "/swarm_agents", query=query, rest=True)
         return cast("builtins.list[SwarmMember]", await self._request(call))
 
     async def add_agent(self, swarm_id: str, agent_id: str, *, position: int | None = None) -> SwarmMember:
         """Takes an agent into a swarm; left out, its place is the last."""
+        id_filter("swarm_id", swarm_id)
+        id_filter("agent_id", agent_id)
         row = given(swarm_id=swarm_id, agent_id=agent_id, position=position)
         return cast(SwarmMember, only(await self._request(insert("swarm_agents", row)), "Swarm"))
 
     async def remove_agent(self, swarm_id: str, agent_id: str) -> None:
         """Takes an agent out of a swarm."""
-        query = {"swarm_id": f"eq.{swarm_id}", "agent_id": f"eq.{agent_id}", "select": "agent_id"}
+        query = {
+            "swarm_id": id_filter("swarm_id", swarm_id),
+            "agent_id": id_filter("agent_id", agent_id),
+            "select": "agent_id",
+        }
         call = Call("DELETE", "/swarm_agents", query=query, headers=RETURNING, repeatable=False, rest=True)
         only(await self._request(call), "Member")
 
 
-class AsyncMessagesApi:
+class AsyncMessagesApi(AsyncMessagesSubscribing):
     """What people and agents say."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._client = client
         self._request = client.transport.request
 
     async def send(
@@ -129,63 +154,95 @@ class AsyncMessagesApi:
         content: str,
         *,
         conversation_id: str | None = None,
-        timeout: float = 120.0,
+        on_text: Callable[[str, bool], object] | None = None,
+        timeout: float = 180.0,
     ) -> Message:
         """Says something to an agent and waits for its answer.
 
+        Args:
+            agent_id: the agent.
+            content: the words.
+            conversation_id: continues a conversation; left out: a new one begins.
+            on_text: called with each piece of the answer as it is written, and whether the pieces before are void
+                because the agent has begun anew.
+            timeout: seconds to wait for the answer.
+
+        Returns:
+            The answer; its `conversation_id` continues the conversation.
+
         Raises:
-            AgentLaunchpadError: the agent's own error, with its code; `TIMEOUT` where no answer came.
+            AnswerFailedError: the agent could not answer; `details["code"]` says why.
+            LaunchpadTimeoutError: no answer came.
         """
-        sent = await self.send(content, agent_id=agent_id, conversation_id=conversation_id)
+        segment(agent_id)
+        if on_text is None:
+            return await self._ask(agent_id, content, conversation_id, timeout, None)
+        callback_of("on_text", on_text)
+        async with self._client.subscriptions.replies(agent_id) as replies:
+            hearing = AsyncHearing(replies, on_text)
+            return await self._ask(agent_id, content, conversation_id, timeout, hearing)
+
+    async def _ask(
+        self, agent_id: str, content: str, conversation_id: str | None, timeout: float, hearing: AsyncHearing | None
+    ) -> Message:
         end = now() + timeout
+        sent = await self.send(content, agent_id=agent_id, conversation_id=conversation_id)
         pause = 0.1
-        query = {"reply_to": f"eq.{sent['id']}", "limit": 1}
         while True:
-            rows = await self._request(Call("GET", "/messages", query=query, rest=True))
-            if rows:
-                answer = cast(Message, rows[0])
-                if answer["error"] is not None:
-                    raise error_of(
-                        answer["error"]["message"],
-                        code=answer["error"]["code"],
-                        status=500,
-                        details={"messageId": answer["id"]},
-                    )
-                return answer
-            if now() + pause > end:
-                message = f"Agent {agent_id} did not answer within {timeout:g} seconds"
+            left = end - now()
+            if left <= 0:
+                message = f"Agent '{agent_id}' did not answer within {timeout:g} s"
                 raise LaunchpadTimeoutError(message, code="TIMEOUT", details={"messageId": sent["id"]})
-            await sleep(pause)
-            pause = min(pause * 1.5, 1.0)
+            if hearing is None:
+                await sleep(min(pause, left))
+                pause = min(pause * 1.5, 1.0)
+            else:
+                await hearing.until_end(sent["id"], min(LOOK, left))
+            if (answer := await self._answer_to(sent["id"])) is not None:
+                return answer
+
+    async def _answer_to(self, message_id: str) -> Message | None:
+        query = {"reply_to": f"eq.{message_id}", "sender_kind": "eq.agent", "limit": 1}
+        rows = await self._request(Call("GET", "/messages", query=query, rest=True))
+        if not rows:
+            return None
+        answer = cast(Message, rows[0])
+        if answer["status"] == "error":
+            error = answer["error"] or {"code": "INTERNAL_ERROR", "message": "The agent could not answer"}
+            details = {"code": error["code"], "messageId": answer["id"]}
+            raise AnswerFailedError(error["message"], code="ANSWER_FAILED", details=details)
+        return answer
 
     async def list(
         self,
         *,
+        agent_id: str | None = None,
         swarm_id: str | None = None,
         conversation_id: str | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> builtins.list[Message]:
-        """Messages, newest first, of a swarm, a conversation, or all."""
-        query = {
-            **{
-                name: f"eq.{value}" for name, value in given(swarm_id=swarm_id, conversation_id=conversation_id).items()
-            },
-            "order": "created_at.desc,id",
-            "limit": limit,
-            "offset": offset,
-        }
+        """Messages, newest first: with an agent, of a swarm, of one conversation, or all."""
+        conversation = given(agent_id=agent_id, swarm_id=swarm_id, conversation_id=conversation_id)
+        rows = conversation_rows(conversation) if conversation else {}
+        query = {**rows, "order": "created_at.desc,id", "limit": limit, "offset": offset}
         call = Call("GET", "/messages", query=query, rest=True)
         return cast("builtins.list[Message]", await self._request(call))
 
     async def iterate(
-        self, *, swarm_id: str | None = None, conversation_id: str | None = None
+        self, *, agent_id: str | None = None, swarm_id: str | None = None, conversation_id: str | None = None
     ) -> AsyncIterator[Message]:
-        """Every message, newest first, page by page."""
+        """Every message, newest first, page by page; each once."""
         seen: set[str] = set()
         offset = 0
         while True:
-            page = await self.list(swarm_id=swarm_id, conversation_id=conversation_id, limit=PAGE, offset=offset)
+            page = await self.list(
+                agent_id=agent_id,
+                swarm_id=swarm_id,
+                conversation_id=conversation_id,
+                limit=PAGE,
+                offset=offset,
+            )
             for message in page:
                 if message["id"] not in seen:
                     seen.add(message["id"])
@@ -196,6 +253,32 @@ class AsyncMessagesApi:
 
     async def delete(self, message_id: str) -> None:
         """Deletes a message."""
-        query = {"id": f"eq.{message_id}", "select": "id"}
+        query = {"id": id_filter("message_id", message_id), "select": "id"}
         call = Call("DELETE", "/messages", query=query, headers=RETURNING, repeatable=False, rest=True)
         only(await self._request(call), "Message")
+
+
+class AsyncHearing:
+    """Passes on the pieces of an answer while it is written."""
+
+    def __init__(self, replies: AsyncReplies, on_text: Callable[[str, bool], object]) -> None:
+        self._replies = replies
+        self._on_text = on_text
+        self._restarted = False
+
+    async def until_end(self, question_id: str, seconds: float) -> None:
+        """Returns when the answer to a question has come to its end, or after so long."""
+        end = now() + seconds
+        while (left := end - now()) > 0:
+            reply = await self._replies.next(left)
+            if reply is None:
+                return
+            if reply["replyTo"] != question_id:
+                continue
+            if reply["event"] in ("finished", "failed"):
+                return
+            if reply["event"] == "retried":
+                self._restarted = True
+            elif reply["event"] == "delta":
+                restarted, self._restarted = self._restarted, False
+                await call_back(self._on_text, reply.get("text", ""), restarted)

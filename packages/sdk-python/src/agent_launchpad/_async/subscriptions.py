@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import Self
 
-from .._realtime.feed import KINDS, Feed
+from .._call import callback_of
+from .._realtime.agent import AgentFeed
+from .._realtime.feed import Feed, Sink, Source
+from .._realtime.recent import LISTENING_SECONDS, RepliesFeed, listening
 from .._realtime.shared import SharedSocket
 from ..errors import AgentLaunchpadError
-from ..rows import AgentLog, AgentUpdate, UpdateKind
+from ..rows import AgentLog, ConnectionState, ReplyProgress
 
 if TYPE_CHECKING:
-    from .client import AsyncAgentLaunchpadClient
     from .transport import AsyncTransport
 
 logger = logging.getLogger("agent_launchpad")
 
-AsyncHandler: TypeAlias = Callable[[AgentUpdate], "Awaitable[object] | object"]
+Update = TypeVar("Update")
+AsyncHandler: TypeAlias = Callable[[Update], "Awaitable[object] | object"]
+AsyncOnConnection: TypeAlias = Callable[[ConnectionState], "Awaitable[object] | object"]
+MakeFeed: TypeAlias = Callable[[Source, Sink], Feed]
 
 
 class End:
@@ -33,22 +38,50 @@ class End:
         self.error = error
 
 
+class Connection:
+    """A state of the connection, in its place among the updates."""
+
+    def __init__(self, state: ConnectionState) -> None:
+        self.state = state
+
+
+class Updates:
+    """What a feed puts down, to be taken up by one reader."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.sink = Sink(
+            update=self.queue.put_nowait,
+            connection=lambda state: self.queue.put_nowait(Connection(state)),
+            ended=lambda error: self.queue.put_nowait(End(error)),
+        )
+
+
 class AsyncSubscription:
     """A running subscription. `await subscription()` ends it, and so does leaving it as a context manager."""
 
     def __init__(
         self,
         owner: AsyncSubscriptions,
-        agent_id: str,
-        handler: AsyncHandler,
+        make: MakeFeed,
+        handler: AsyncHandler[Any],
+        on_connection: AsyncOnConnection | None,
     ) -> None:
-        self.agent_id = agent_id
+        callback_of("handler", handler)
+        if on_connection is not None:
+            callback_of("on_connection", on_connection)
         self._owner = owner
         self._handler = handler
-        self.updates: asyncio.Queue[AgentUpdate | End] = asyncio.Queue()
-        self.feed: Feed | None = None
+        self._on_connection = on_connection
+        self._updates = Updates()
+        self.feed = make(owner.source, self._updates.sink)
         self._closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about, such as `agent my-bot-1a2b3c`."""
+        return self.feed.subject
 
     @property
     def closed(self) -> bool:
@@ -61,14 +94,16 @@ class AsyncSubscription:
 
     async def unsubscribe(self) -> None:
         """Ends the subscription; the handler is not called again. May be called from the handler."""
+        ended = self.closed
         self._closed.set()
         self._owner.forget(self)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        if self.feed is not None:
-            await self.feed.stop()
+        await self.feed.stop()
+        if not ended:
+            await self._call(self._on_connection, "closed")
 
     async def __call__(self) -> None:
         """Unsubscribes."""
@@ -91,66 +126,130 @@ class AsyncSubscription:
 
     async def _dispatch(self) -> None:
         while not self.closed:
-            update = await self.updates.get()
+            update = await self._updates.queue.get()
             if isinstance(update, End):
-                break
-            try:
-                result = self._handler(update)
-                if inspect.isawaitable(result):
-                    await result
-            except Exception:
-                logger.exception("agent %s: the handler of an update failed", self.agent_id)
-        self._closed.set()
-        self._owner.forget(self)
+                self._closed.set()
+                self._owner.forget(self)
+                await self._call(self._on_connection, "closed")
+            elif isinstance(update, Connection):
+                await self._call(self._on_connection, update.state)
+            else:
+                await self._call(self._handler, update)
+
+    async def _call(self, function: Callable[[Any], Any] | None, value: object) -> None:
+        if function is None:
+            return
+        try:
+            result = function(value)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            logger.exception("%s: the handler of an update failed", self.subject)
+
+
+class AsyncTail:
+    """The lines that an agent writes from now on, while it is entered."""
+
+    def __init__(self, owner: AsyncSubscriptions, agent_id: str, on_connection: AsyncOnConnection | None) -> None:
+        if on_connection is not None:
+            callback_of("on_connection", on_connection)
+        self._owner = owner
+        self._on_connection = on_connection
+        self.updates = Updates()
+        self._feed = AgentFeed(agent_id, include=("log",), after=None, source=owner.source, sink=self.updates.sink)
+
+    async def __aenter__(self) -> Self:
+        await self._feed.start()
+        self._owner.tails.add(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._owner.tails.discard(self)
+        await self._feed.stop()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AgentLog:
+        while True:
+            update = await self.updates.queue.get()
+            if isinstance(update, End):
+                await self._told("closed")
+                if update.error is not None:
+                    raise update.error
+                raise StopAsyncIteration
+            if isinstance(update, Connection):
+                await self._told(update.state)
+            elif update["type"] == "log":
+                return cast(AgentLog, update["log"])
+
+    async def _told(self, state: ConnectionState) -> None:
+        if self._on_connection is not None:
+            result = self._on_connection(state)
+            if inspect.isawaitable(result):
+                await result
+
+
+class AsyncReplies:
+    """The answers of an agent on their way, while it is entered: as far as Realtime can be reached."""
+
+    def __init__(self, owner: AsyncSubscriptions, agent_id: str) -> None:
+        self._replies: asyncio.Queue[ReplyProgress] = asyncio.Queue()
+        self._feed = RepliesFeed.of_agent(agent_id, source=owner.source, take=self._replies.put_nowait)
+
+    async def __aenter__(self) -> Self:
+        await listening(self._feed, LISTENING_SECONDS)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._feed.stop()
+
+    async def next(self, timeout: float) -> ReplyProgress | None:
+        """What happens to an answer next; None where nothing does within `timeout` seconds."""
+        try:
+            return await asyncio.wait_for(self._replies.get(), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            return None
 
 
 class AsyncSubscriptions:
     """The subscriptions of a client, over one socket."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        self.transport = transport
         supabase = transport.supabase
-        self.socket = SharedSocket(str(supabase.realtime_url), supabase.supabase_key, transport.token)
+        socket = SharedSocket(str(supabase.realtime_url), supabase.supabase_key, transport.token)
+        self.source = Source(socket, transport.request)
         self._open: set[AsyncSubscription] = set()
         # Whoever waits for the next line of a log.
-        self.tails: set[asyncio.Queue[AgentUpdate | End]] = set()
+        self.tails: set[AsyncTail] = set()
 
     async def add(
-        self,
-        agent_id: str,
-        handler: AsyncHandler,
-        *,
-        include: Collection[str],
-        after: int | None,
+        self, make: MakeFeed, handler: AsyncHandler[Any], on_connection: AsyncOnConnection | None
     ) -> AsyncSubscription:
         """Subscribes."""
-        subscription = AsyncSubscription(self, agent_id, handler)
-        subscription.feed = self.feed(subscription.updates, agent_id, include=include, after=after)
+        subscription = AsyncSubscription(self, make, handler, on_connection)
         await subscription.feed.start()
         self._open.add(subscription)
         subscription.run()
         return subscription
 
-    def feed(
-        self,
-        updates: asyncio.Queue[AgentUpdate | End],
-        agent_id: str,
-        *,
-        include: Collection[str],
-        after: int | None = None,
-        lines: int = 0,
-    ) -> Feed:
-        """A feed into a queue, not yet started."""
-        return Feed(
-            agent_id,
-            include=include,
-            after=after,
-            lines=lines,
-            socket=self.socket,
-            request=self.transport.request,
-            deliver=updates.put_nowait,
-            ended=lambda error: updates.put_nowait(End(error)),
-        )
+    def tail(self, agent_id: str, on_connection: AsyncOnConnection | None) -> AsyncTail:
+        """The lines of an agent from now on."""
+        return AsyncTail(self, agent_id, on_connection)
+
+    def replies(self, agent_id: str) -> AsyncReplies:
+        """The answers of an agent on their way."""
+        return AsyncReplies(self, agent_id)
 
     def forget(self, subscription: AsyncSubscription) -> None:
         """Takes a subscription off the list."""
@@ -161,60 +260,4 @@ class AsyncSubscriptions:
         for subscription in list(self._open):
             await subscription.unsubscribe()
         for tail in list(self.tails):
-            tail.put_nowait(End(None))
-
-
-class AsyncSubscribing:
-    """The part of the client that subscribes."""
-
-    subscriptions: AsyncSubscriptions
-
-    async def subscribe_to_agent(
-        self,
-        agent_id: str,
-        handler: AsyncHandler,
-        *,
-        include: Collection[UpdateKind] = KINDS,
-        after: int | None = None,
-    ) -> AsyncSubscription:
-        """Calls `handler` with everything that happens to an agent, in order, one at a time.
-
-        Returns when nothing that happens from now on can be missed. After a lost connection the subscription takes
-        up where it was: each event comes once (by its `seq`), and so do log lines and samples.
-
-        Args:
-            agent_id: the agent.
-            handler: a function or coroutine function of an `AgentUpdate`: its `type` is `status` (the present one
-                first), `event`, `log` or `metrics`, and the row stands under that name; or `error`, which with
-                `final` is the last.
-            include: which types are wanted.
-            after: begin after the event of this `seq` (0: the whole history). Left out: from now on.
-
-        Returns:
-            The subscription: `await subscription()` unsubscribes.
-
-        Raises:
-            AgentLaunchpadError: `AGENT_NOT_FOUND`, `INVALID_JWT_TOKEN`, `REAL_TIME_SUBSCRIPTION_FAILED` …
-        """
-        return await self.subscriptions.add(agent_id, handler, include=include, after=after)
-
-
-async def log_lines(client: AsyncAgentLaunchpadClient, agent_id: str, lines: int) -> AsyncGenerator[AgentLog, None]:
-    """The newest lines and then each new one. Raises the error that ends it."""
-    updates: asyncio.Queue[AgentUpdate | End] = asyncio.Queue()
-    subscriptions = client.subscriptions
-    feed = subscriptions.feed(updates, agent_id, include=("log",), lines=lines)
-    await feed.start()
-    subscriptions.tails.add(updates)
-    try:
-        while True:
-            update = await updates.get()
-            if isinstance(update, End):
-                if update.error is not None:
-                    raise update.error
-                return
-            if update["type"] == "log":
-                yield update["log"]
-    finally:
-        subscriptions.tails.discard(updates)
-        await feed.stop()
+            tail.updates.sink.ended(None)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any
 
 import httpx
+from typing_extensions import Self
 
 from .._call import (
     UNSENT,
     Call,
     RateLimit,
+    fixed_token,
+    not_signed_in,
     pause_before_retry,
     rate_limit_of,
     result_of,
     unanswered,
 )
 from .._version import __version__
-from ..errors import AgentLaunchpadError, error_of
+from ..errors import AgentLaunchpadError, AuthenticationError
 from ._platform import SupabaseClient, session_token, sleep
 
 logger = logging.getLogger("agent_launchpad")
+
+
+class Noted:
+    """What is known of the caller, whichever client called last."""
+
+    rate_limit: RateLimit | None = None
 
 
 class AsyncTransport:
@@ -31,7 +41,7 @@ class AsyncTransport:
         supabase: SupabaseClient,
         *,
         api_url: str,
-        timeout: float,
+        timeout: float | None,
         max_retries: int,
         max_retry_wait: float,
         http_client: httpx.AsyncClient | None,
@@ -42,7 +52,7 @@ class AsyncTransport:
         self.timeout = timeout
         self.max_retries = max_retries
         self.max_retry_wait = max_retry_wait
-        self.rate_limit: RateLimit | None = None
+        self._noted = Noted()
         self._own = http_client is None
         self._http = http_client or httpx.AsyncClient()
 
@@ -51,23 +61,36 @@ class AsyncTransport:
         if self._own:
             await self._http.aclose()
 
+    def with_options(self, **options: Any) -> Self:
+        """The same connection with other settings; it is closed by the one that was made first."""
+        other = copy.copy(self)
+        other._own = False
+        for name, value in options.items():
+            setattr(other, name, value)
+        return other
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the API said about the caller's limit in its last answer."""
+        return self._noted.rate_limit
+
     async def token(self) -> str:
-        """The caller's token; nobody signed in: what the supabase client sends, the project's key at last.
+        """The caller's token: that of the session, or one that the supabase client was given beforehand.
 
         Raises:
-            AgentLaunchpadError: the session has ended and cannot be renewed.
+            AgentLaunchpadError: `INVALID_JWT_TOKEN`: nobody is signed in, or the session cannot be renewed.
         """
         try:
             token = await session_token(self.supabase)
         except httpx.TransportError as error:
-            raise unanswered(error, str(self.supabase.auth_url)) from error
+            raise unanswered(error, httpx.URL(str(self.supabase.auth_url)), self.timeout) from error
         except Exception as error:
-            message = f"The session cannot be renewed ({error}): sign in again"
-            raise error_of(message, code="INVALID_JWT_TOKEN", status=401) from error
-        if token is not None:
-            return token
-        sent = str(self.supabase.options.headers.get("Authorization", ""))
-        return sent.removeprefix("Bearer ") or self.supabase.supabase_key
+            message = f"There is no valid token ({error}): sign in again"
+            raise AuthenticationError(message, code="INVALID_JWT_TOKEN") from error
+        token = token or fixed_token(self.supabase.options.headers, self.supabase.supabase_key)
+        if token is None:
+            raise not_signed_in()
+        return token
 
     async def request(self, call: Call) -> Any:
         """Makes a call and gives the answer's body.
@@ -82,7 +105,7 @@ class AsyncTransport:
                 return await self._once(call)
             except httpx.TransportError as cause:
                 unsent = isinstance(cause, UNSENT)
-                error = unanswered(cause, str(self._url(call).copy_with(path="/")).rstrip("/"))
+                error = unanswered(cause, self._url(call), self.timeout)
                 error.__cause__ = cause
             except AgentLaunchpadError as failure:
                 error = failure
@@ -119,5 +142,5 @@ class AsyncTransport:
             timeout=self.timeout,
         )
         if not call.rest:  # there it is another limit
-            self.rate_limit = rate_limit_of(response.headers) or self.rate_limit
+            self._noted.rate_limit = rate_limit_of(response.headers) or self.rate_limit
         return result_of(response)

@@ -1,4 +1,4 @@
-"""Which rows of a telemetry table are new, and what to ask for after an interruption. Pure."""
+"""Which rows of a table are new, and what to ask for after an interruption. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ REMEMBERED_ROWS = 20_000
 REMEMBERED_REPLICAS = 40
 # How much later than younger ones a first line of an unknown replica may be stored.
 OVERLAP = timedelta(minutes=2)
+REMEMBERED_ROWS_WITH_ID = 5_000
+# How much later than younger ones a row with an id may be committed.
+LATE = timedelta(minutes=1)
 
 
-class Cursor:
-    """Rows are numbered by `sequence` within their `replica`."""
+class ReplicaRows:
+    """Rows that are numbered by `sequence` within their `replica`: log lines and samples."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -54,6 +57,42 @@ class Cursor:
         known = [f"and(replica.eq.{quoted(name)},sequence.gt.{last})" for name, last in self._last.items()]
         names = ",".join(quoted(name) for name in self._last)
         return f"({','.join(known)},and(replica.not.in.({names}),timestamp.gte.{quoted(since)}))"
+
+
+class RecentRows:
+    """Rows with an `id` and a time, few enough to read the last minute again: security events and messages."""
+
+    def __init__(self, time: str) -> None:
+        self._time = time
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._newest: datetime | None = None
+
+    def take(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row is new; then it is remembered."""
+        if row["id"] in self._seen:
+            return False
+        self._seen[row["id"]] = None
+        if len(self._seen) > REMEMBERED_ROWS_WITH_ID:
+            self._seen.popitem(last=False)
+        at = moment(row[self._time])
+        self._newest = at if self._newest is None else max(at, self._newest)
+        return True
+
+    def start(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Remembers rows that were there before; the newest last, which is forgotten last."""
+        for row in rows:
+            self.take(row)
+
+    def newest(self, limit: int) -> dict[str, Any]:
+        """The query of the rows there are before anything is missed."""
+        return {"select": f"id,{self._time}", "order": f"{self._time}.desc", "limit": limit}
+
+    def missed(self) -> dict[str, str]:
+        """The query of the rows after those known, and of the minute before."""
+        order = {"order": f"{self._time},id"}
+        if self._newest is None:
+            return order
+        return {self._time: f"gte.{(self._newest - LATE).isoformat()}", **order}
 
 
 def moment(text: str) -> datetime:

@@ -1,73 +1,76 @@
-"""Everything that happens to one agent, in order and without a gap.
-
-Events are numbered (`seq`): what was missed is read from `/rest/v1` after each join, before what arrived since.
-"""
+"""What every feed does: join a topic, read what was missed, go on; again after a lost connection."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
-from .._call import Call, segment
-from ..errors import AgentLaunchpadError, SubscriptionError, UnavailableError, error_of
-from ..models import AgentStatus
-from ..rows import AgentUpdate, StatusUpdate, UpdateKind
-from .cursor import Cursor
+from .._call import Call
+from ..errors import AgentLaunchpadError, SubscriptionError, UnavailableError, passes
+from ..rows import ConnectionState
 from .shared import SharedSocket
 from .socket import Channel, Lost, Refused
 
 logger = logging.getLogger("agent_launchpad")
 
-KINDS: tuple[UpdateKind, ...] = ("status", "event", "log", "metrics")
-TABLES: Mapping[str, UpdateKind] = {"agents": "status", "agent_logs": "log", "agent_metrics": "metrics"}
-STATE = "id,status,updated_at"
 PAGE = 1000
-# Enough to know the replicas that are running.
-BEFORE = 200
+FIRST_PAUSE = 0.2
+# Between attempts, each of which reads what there is: a feed goes on by asking while Realtime is away.
+LONGEST_PAUSE = 5.0
 
 Request = Callable[[Call], Awaitable[Any]]
 
 
 class Finished(Exception):
-    """The agent is gone: nothing more can happen to it."""
+    """Nothing more can happen to what the feed is about."""
 
 
-class Feed:
-    """One agent's updates. `deliver` takes each, `ended` is told once why there are no more (None: all is said)."""
+@dataclass(frozen=True)
+class Source:
+    """What a feed listens and reads with."""
 
-    def __init__(
-        self,
-        agent_id: str,
-        *,
-        include: Collection[str],
-        after: int | None,
-        lines: int,
-        socket: SharedSocket,
-        request: Request,
-        deliver: Callable[[AgentUpdate], None],
-        ended: Callable[[AgentLaunchpadError | None], None],
-    ) -> None:
-        unknown = [kind for kind in include if kind not in KINDS]
-        if unknown or not include:
-            problem = f"Must name one or more of {', '.join(KINDS)}"
-            raise error_of(f"include: {problem}", code="VALIDATION_ERROR", status=400, details={"include": problem})
-        segment(agent_id, "agentId")
-        self.agent_id = agent_id
-        self._include = frozenset(include)
-        self._seq = after
-        self._lines = lines
-        self._socket = socket
-        self._request = request
-        self._deliver = deliver
-        self._ended = ended
-        self._cursors = {table: Cursor() for table, kind in TABLES.items() if kind in include and kind != "status"}
-        self._status: str | None = None
+    socket: SharedSocket
+    request: Request
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where a feed puts what it finds. `ended` is told once why there is no more (None: all is said)."""
+
+    update: Callable[[Any], None]
+    connection: Callable[[ConnectionState], None]
+    ended: Callable[[AgentLaunchpadError | None], None]
+
+
+class Feed(ABC):
+    """One topic's updates, each once."""
+
+    def __init__(self, subject: str, topic: str, *, private: bool, source: Source, sink: Sink) -> None:
+        """Makes a feed that has not begun.
+
+        Args:
+            subject: what it is about, for logs.
+            topic: what it joins.
+            private: whether policies guard the topic.
+            source: what it listens and reads with.
+            sink: where its updates go.
+        """
+        self.subject = subject
+        self._topic = topic
+        self._private = private
+        self._socket = source.socket
+        self._request = source.request
+        self._sink = sink
         self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._state: ConnectionState | None = None
+        self._told: tuple[str, str] | None = None
 
     async def start(self) -> None:
         """Returns when nothing that happens from now on can be missed.
@@ -75,18 +78,18 @@ class Feed:
         Raises:
             AgentLaunchpadError: the subscription cannot be made.
         """
+        self._tell("connecting")
         try:
             await self._look_up()
             await self._look_back()
-            await self._join()
-            await self._catch_up()
+            await self._connect()
         except Lost as error:
             await self._leave()
             raise UnavailableError(f"Realtime: {error}", code="SUPABASE_CONNECTION_ERROR") from None
         except Refused as error:
             raise refused(error) from None
         except Finished:
-            self._ended(None)
+            await self._finish(None)
             return
         except BaseException:
             await self._leave()
@@ -108,79 +111,67 @@ class Feed:
             try:
                 if self._channel is None:
                     await self._look_up()
-                    await self._join()
-                    await self._catch_up()
+                    await self._connect()
                 failures = 0
-                await self._follow(self._channel)
+                await self._follow()
             except Finished:
                 break
             except AgentLaunchpadError as failure:
-                if failure.status in (401, 403, 404):
+                if not passes(failure):
                     error = failure
                     break
                 self._trouble(failure)
             except Refused as refusal:
                 self._trouble(refused(refusal))
             except Lost as loss:
-                logger.info("agent %s: %s; the subscription tries again", self.agent_id, loss)
+                self._trouble(away(loss))
             except Exception:
-                logger.exception("agent %s: the subscription tries again", self.agent_id)
+                logger.exception("%s: the subscription tries again", self.subject)
             await self._leave()
-            await asyncio.sleep(min(15.0, 0.2 * 2**failures) * (0.5 + random.random() / 2))  # noqa: S311
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures)
+            await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
             failures = min(failures + 1, 10)
+        await self._finish(error)
+
+    async def _finish(self, error: AgentLaunchpadError | None) -> None:
         await self._leave()
         if error is not None:
-            self._deliver({"type": "error", "agentId": self.agent_id, "error": error, "final": True})
-        self._ended(error)
+            self._sink.update(self._failure(error, final=True))
+        self._sink.ended(error)
+
+    def _tell(self, state: ConnectionState) -> None:
+        if state != self._state:
+            self._state = state
+            self._sink.connection(state)
 
     def _trouble(self, error: AgentLaunchpadError) -> None:
-        logger.info("agent %s: %s; the subscription tries again", self.agent_id, error)
-        self._deliver({"type": "error", "agentId": self.agent_id, "error": error, "final": False})
+        """Tells each trouble once, until the connection is back."""
+        logger.info("%s: %s; the subscription tries again", self.subject, error)
+        self._tell("interrupted")
+        trouble = (error.code, error.message)
+        if trouble != self._told:
+            self._told = trouble
+            self._sink.update(self._failure(error, final=False))
 
-    async def _look_up(self) -> None:
-        """The agent's row: its state, and whether it is the caller's. Raises AGENT_NOT_FOUND."""
-        rows = await self._read("agents", {"id": f"eq.{self.agent_id}", "select": STATE})
-        if not rows:
-            if self._status is not None:  # it was there: what happened to it is in its events
-                await self._catch_up_events()
-            message = f"Agent with ID '{self.agent_id}' not found or access denied"
-            raise error_of(message, code="AGENT_NOT_FOUND", status=404)
-        self._take_state(rows[0])
+    def _failure(self, error: AgentLaunchpadError, *, final: bool) -> Mapping[str, Any]:
+        return {"type": "error", "error": error, "final": final}
 
-    async def _look_back(self) -> None:
-        """Where the tables are before anything is missed: only what comes later is new."""
-        of_agent = {"agent_id": f"eq.{self.agent_id}"}
-        if self._seq is None:
-            newest = await self._read("agent_events", {**of_agent, "select": "seq", "order": "seq.desc", "limit": 1})
-            self._seq = newest[0]["seq"] if newest else 0
-        for table, cursor in self._cursors.items():
-            limit = max(BEFORE, self._lines)
-            order = {"order": "timestamp.desc,sequence.desc", "limit": limit}
-            rows = await self._read(table, {**of_agent, **order})
-            rows.reverse()
-            cursor.start(rows)
-            if table == "agent_logs" and self._lines:
-                for row in rows[-self._lines :]:
-                    self._give("log", row)
-
-    async def _join(self) -> None:
-        changes = [
-            {
-                "event": "UPDATE" if table == "agents" else "INSERT",
-                "schema": "public",
-                "table": table,
-                "filter": f"{'id' if table == 'agents' else 'agent_id'}=eq.{self.agent_id}",
-            }
-            for table, kind in TABLES.items()
-            if kind in self._include
-        ]
+    async def _connect(self) -> None:
         config = {
-            "private": True,
+            "private": self._private,
             "broadcast": {"ack": False, "self": False},
             "presence": {"key": "", "enabled": False},
-            "postgres_changes": changes,
+            "postgres_changes": list(self._changes()),
         }
-        self._channel = await self._socket.join(f"agent:{self.agent_id}", config)
+        try:
+            self._channel = await self._socket.join(self._topic, config)
+        except (Lost, Refused):
+            if self._state != "connecting":
+                await self._catch_up()
+            raise
+        await self._catch_up()
+        self._told = None
+        self._tell("live")
 
     async def _leave(self) -> None:
         channel, self._channel = self._channel, None
@@ -188,99 +179,78 @@ class Feed:
             with suppress(Exception):
                 await self._socket.leave(channel)
 
-    async def _catch_up(self) -> None:
-        """What happened since the last message; what arrives meanwhile waits in the channel."""
-        if "status" in self._include:
-            rows = await self._read("agents", {"id": f"eq.{self.agent_id}", "select": STATE})
-            for row in rows:
-                self._take_state(row)
-        for table, cursor in self._cursors.items():
-            missed = cursor.missed()
-            query = {"agent_id": f"eq.{self.agent_id}", **({"or": missed} if missed else {})}
-            await self._read_all(table, {**query, "order": "timestamp,sequence"}, self._take_row(table))
-        await self._catch_up_events()
-
-    async def _catch_up_events(self) -> None:
-        query = {"agent_id": f"eq.{self.agent_id}", "seq": f"gt.{self._seq or 0}", "order": "seq"}
-        await self._read_all("agent_events", query, self._take_event)
-
-    async def _follow(self, channel: Channel | None) -> None:
+    async def _follow(self) -> None:
+        channel = self._channel
         if channel is None:
             raise Lost("not joined")
         while True:
             event, payload = await channel.next()
             if event == "broadcast":
-                await self._take_broadcast(payload.get("payload"))
+                await self._take_broadcast(payload)
             elif event == "postgres_changes":
                 self._take_change(payload.get("data"))
-
-    async def _take_broadcast(self, row: Any) -> None:
-        # Owners may send broadcasts of their own on this topic: only rows of agent_events count.
-        if not isinstance(row, dict) or row.get("agent_id") != self.agent_id or not isinstance(row.get("seq"), int):
-            return
-        if row["seq"] > (self._seq or 0) + 1:
-            await self._catch_up_events()
-        self._take_event(row)
+            elif event == "system" and payload.get("extension") == "postgres_changes":
+                # Hosted Realtime answers a join before changes of tables flow, and says here that they do.
+                await self._catch_up()
 
     def _take_change(self, data: Any) -> None:
         if not isinstance(data, dict) or not isinstance(data.get("record"), dict):
             return
         if data.get("errors"):
             raise Lost(f"a change came incomplete: {data['errors']}")
-        table = data.get("table")
-        if table == "agents":
-            self._take_state(data["record"])
-        elif table in self._cursors:
-            self._take_row(table)(data["record"])
+        self._take_row(str(data.get("table")), data["record"])
 
-    def _take_event(self, row: Mapping[str, Any]) -> None:
-        if row["seq"] <= (self._seq or 0):
-            return
-        self._seq = row["seq"]
-        self._give("event", row)
-        if row["to_phase"] == "DELETED":
-            raise Finished
+    @abstractmethod
+    async def _look_up(self) -> None:
+        """Whether what it is about is the caller's. Raises what says that it is not."""
 
-    def _take_row(self, table: str) -> Callable[[Mapping[str, Any]], None]:
-        def take(row: Mapping[str, Any]) -> None:
-            if self._cursors[table].take(row):
-                self._give(TABLES[table], row)
+    @abstractmethod
+    async def _look_back(self) -> None:
+        """Where the tables are before anything is missed: only what comes later is new."""
 
-        return take
+    @abstractmethod
+    async def _catch_up(self) -> None:
+        """What happened since the last message; what arrives meanwhile waits in the channel."""
 
-    def _take_state(self, row: Mapping[str, Any]) -> None:
-        status = row["status"].upper()
-        if status != self._status and "status" in self._include:
-            self._deliver(
-                StatusUpdate(
-                    type="status",
-                    agentId=self.agent_id,
-                    status=cast(AgentStatus, status),
-                    timestamp=row["updated_at"],
-                )
-            )
-        self._status = status
+    @abstractmethod
+    def _changes(self) -> Sequence[Mapping[str, str]]:
+        """Which changes of tables to hear of."""
 
-    def _give(self, kind: UpdateKind, row: Any) -> None:
-        if kind in self._include:
-            self._deliver(cast(AgentUpdate, {"type": kind, "agentId": self.agent_id, kind: row}))
+    @abstractmethod
+    def _take_row(self, table: str, row: Mapping[str, Any]) -> None:
+        """Takes a row that was read or delivered."""
+
+    @abstractmethod
+    async def _take_broadcast(self, broadcast: Mapping[str, Any]) -> None:
+        """Takes a broadcast: its `event` and `payload`."""
 
     async def _read(self, table: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = await self._request(Call("GET", f"/{table}", query=query, rest=True))
         return cast("list[dict[str, Any]]", rows)
 
-    async def _read_all(self, table: str, query: Mapping[str, Any], take: Callable[[Mapping[str, Any]], None]) -> None:
+    async def _read_all(self, table: str, query: Mapping[str, Any]) -> None:
         offset = 0
         while True:
             rows = await self._read(table, {**query, "limit": PAGE, "offset": offset})
             for row in rows:
-                take(row)
+                self._take_row(table, row)
             if len(rows) < PAGE:
                 return
             offset += PAGE
+
+
+def change(event: str, table: str, condition: str | None) -> dict[str, str]:
+    """What to hear of a table, as a join asks for it."""
+    wanted = {"event": event, "schema": "public", "table": table}
+    return wanted if condition is None else {**wanted, "filter": condition}
 
 
 def refused(error: Refused) -> SubscriptionError:
     """The error of a join that the server refuses."""
     message = f"Realtime refuses the subscription: {error}"
     return SubscriptionError(message, code="REAL_TIME_SUBSCRIPTION_FAILED", status=422)
+
+
+def away(loss: Lost) -> SubscriptionError:
+    """What is told of a connection that was lost."""
+    return SubscriptionError(f"The real-time connection is away: {loss}", code="REAL_TIME_SUBSCRIPTION_FAILED")

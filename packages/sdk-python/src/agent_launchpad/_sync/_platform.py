@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from supabase import Client as SupabaseClient
 
-__all__ = ["SupabaseClient", "check_client", "now", "session_token", "sleep"]
+__all__ = ["SupabaseClient", "call_back", "check_client", "now", "session_token", "sleep"]
 
 sleep = time.sleep
 now = time.monotonic
@@ -24,6 +24,11 @@ def session_token(supabase: SupabaseClient) -> str | None:
     with _renewal:
         session = supabase.auth.get_session()
     return session.access_token if session else None
+
+
+def call_back(function: Callable[..., object], *arguments: object) -> None:
+    """Calls a function of the caller's."""
+    function(*arguments)
 
 
 def check_client(supabase: object) -> None:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from typing_extensions import Unpack
 
@@ -21,16 +22,18 @@ from ..models import (
     UserExport,
     UserProfile,
 )
-from ..rows import Secret, StoredSecret
+from ..rows import RlsPolicies, Secret, StoredSecret, SupabaseHealth
+from .subscribing import SecuritySubscribing
 
 if TYPE_CHECKING:
     from .client import AgentLaunchpadClient
 
 
-class SecurityApi:
+class SecurityApi(SecuritySubscribing):
     """Security events and scans."""
 
     def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._client = client
         self._request = client.transport.request
 
     def scan(self, agent_id: str, *, idempotency_key: str | None = None) -> SecurityScan:
@@ -42,9 +45,9 @@ class SecurityApi:
         """The caller's security events, newest first."""
         return cast(SecurityEvents, self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
 
-    def check_rls_policies(self) -> dict[str, Any]:
+    def check_rls_policies(self) -> RlsPolicies:
         """Row-level security of every table, as the catalogue has it."""
-        return cast("dict[str, Any]", self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
+        return cast(RlsPolicies, self._request(Call("GET", "/rpc/check_rls_policies", rest=True)))
 
 
 class HealthApi:
@@ -57,9 +60,9 @@ class HealthApi:
         """The health, measured now. A bad one is an answer, not an error."""
         return cast(Health, self._request(op.GET_HEALTH.call()))
 
-    def supabase(self) -> dict[str, Any]:
+    def supabase(self) -> SupabaseHealth:
         """What the database itself says of the platform's parts and of the caller's rights."""
-        return cast("dict[str, Any]", self._request(Call("GET", "/rpc/health_check", rest=True)))
+        return cast(SupabaseHealth, self._request(Call("GET", "/rpc/health_check", rest=True)))
 
 
 class SystemApi:
@@ -111,5 +114,6 @@ class UsersApi:
         Args:
             confirm: the account's e-mail address.
         """
-        call = op.DELETE_ACCOUNT.call(query={"confirm": confirm})
+        # Its answer lost, a repeat would be told that there is no such user.
+        call = replace(op.DELETE_ACCOUNT.call(query={"confirm": confirm}), repeatable=False)
         return cast(AccountDeleted, self._request(call))

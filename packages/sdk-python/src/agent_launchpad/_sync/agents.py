@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from typing_extensions import Unpack
 
 from .. import _operations as op
-from .._call import Call, given, renamed, secrets_query, segment
+from .._call import Call, callback_of, given, renamed, secrets_query, segment
 from .._realtime.cursor import log_entry
-from .._waiting import outcome, wanted_statuses
-from ..errors import LaunchpadTimeoutError, NotFoundError
+from .._waiting import Waiting
+from ..errors import AgentLaunchpadError, passes
 from ..models import (
     Agent,
     AgentBundle,
@@ -48,9 +47,8 @@ from ..models import (
     UpdateAgentRequest,
     UpdatedAgent,
 )
-from ..rows import Secret
-from ._platform import now, sleep
-from .subscriptions import log_lines
+from ..rows import AgentUpdate, ConnectionState, Secret
+from ._platform import call_back, now, sleep
 
 if TYPE_CHECKING:
     from .client import AgentLaunchpadClient
@@ -231,19 +229,34 @@ class AgentsApi:
         return cast(AgentLogs, self._request(op.GET_AGENT_LOGS.call(agent_id, query=query)))
 
     def tail_logs(
-        self, agent_id: str, *, lines: int = 100, level: LogLevel | None = None, text: str | None = None
+        self,
+        agent_id: str,
+        *,
+        lines: int | None = None,
+        since: str | None = None,
+        level: LogLevel | None = None,
+        text: str | None = None,
+        on_connection: Callable[[ConnectionState], object] | None = None,
     ) -> Iterator[LogEntry]:
-        """The newest `lines` lines and then each new one, for as long as it is asked for and the agent is there.
+        """The newest lines and then each new one, for as long as it is asked for and the agent is there.
 
         Args:
             agent_id: the agent.
-            lines: how many of those there are.
+            lines: how many of those there are (1 to 1000; 100 where left out).
+            since: of those, only of this last span of time, such as `1h`.
             level: only of this level.
             text: only lines whose message has this text, in any case.
+            on_connection: called with each state of the connection.
         """
-        with closing(log_lines(self._client, agent_id, lines)) as all_lines:
-            for line in all_lines:
-                if level is not None and line["level"] != level:
+        with self._client.subscriptions.tail(agent_id, on_connection) as fresh:
+            # The subscription has begun before what was is read: a line between the two comes twice, not never.
+            before = (self.get_logs(agent_id, lines=lines, since=since, level=level, text=text))["logs"]
+            shown = set()
+            for entry in before:
+                shown.add(entry["id"])
+                yield entry
+            for line in fresh:
+                if line["id"] in shown or (level is not None and line["level"] != level.upper()):
                     continue
                 if text is None or text.lower() in line["message"].lower():
                     yield log_entry(line)
@@ -253,7 +266,7 @@ class AgentsApi:
 
         `update(agent_id, environment={…})` sets them, and removes those set to None.
         """
-        segment(agent_id, "agentId")
+        segment(agent_id)
         call = Call("GET", "/agent_secrets", query=secrets_query(agent_id=f"eq.{agent_id}"), rest=True)
         return cast("builtins.list[Secret]", self._request(call))
 
@@ -262,16 +275,21 @@ class AgentsApi:
         agent_id: str,
         until: AgentStatus | Collection[AgentStatus] | Callable[[AgentStatusReport], bool] = "DEPLOYED",
         *,
-        timeout: float = 300.0,
+        timeout: float | None = 300.0,
+        on_progress: Callable[[AgentUpdate], object] | None = None,
+        after: int | None = None,
     ) -> AgentStatusReport | None:
         """Waits until the agent has a status, or until a report satisfies a function.
 
-        Reads the agent's row, which is not counted as the API's requests are, and asks for a report at the end.
+        Reads the agent's row and its history, which is not counted as the API's requests are, and asks for a report at
+        the end.
 
         Args:
             agent_id: the agent.
             until: a status, several, or a function of a report. `DELETED`: until it is gone.
-            timeout: seconds.
+            timeout: seconds; None: as long as it takes.
+            on_progress: called with each status, event and interruption on the way, as `AgentUpdate`.
+            after: events after this `seq` count and are told too: 0 for an agent just created. Left out: from now on.
 
         Returns:
             The report; None where the agent is gone and `DELETED` was waited for.
@@ -280,25 +298,43 @@ class AgentsApi:
             LaunchpadTimeoutError: not in time.
             AgentLaunchpadError: `DEPLOYMENT_FAILED` with the reason; `AGENT_NOT_FOUND`.
         """
-        end = now() + timeout
+        if on_progress is not None:
+            callback_of("on_progress", on_progress)
+        waiting = Waiting(agent_id, until, after)
+        end = None if timeout is None else now() + timeout
         pause = 0.1
-        statuses = None if callable(until) else wanted_statuses(until)
-        query = {"id": f"eq.{agent_id}", "select": "status"}
-        segment(agent_id, "agentId")
         while True:
             report: AgentStatusReport | None = None
-            rows = self._request(Call("GET", "/agents", query=query, rest=True))
-            status = rows[0]["status"].upper() if rows else "DELETED"
             try:
-                if rows and (statuses is None or status in statuses or status == "FAILED"):
+                states, events = [self._request(call) for call in waiting.calls()]
+                updates = waiting.take(states, events)
+                if callable(until) and not waiting.behind and waiting.outcome != "gone":
                     report = self.get_status(agent_id)
-            except NotFoundError:
-                status = "DELETED"
-            if outcome(agent_id, status, report, until):
+            except AgentLaunchpadError as error:
+                if not passes(error):
+                    raise
+                updates = waiting.trouble(error)
+            if on_progress is not None:
+                for update in updates:
+                    call_back(on_progress, update)
+            if report is not None and callable(until) and until(report):
                 return report
-            if now() + pause > end:
-                message = f"Agent {agent_id} is {status}, not what was waited for, after {timeout:g} seconds"
-                raise LaunchpadTimeoutError(message, code="TIMEOUT", details={"status": status})
-            sleep(pause)
-            # A function asks the API for each report, and its limit is twenty requests a minute.
-            pause = min(pause * 1.5, 1.0 if statuses is not None else 4.0)
+            if waiting.outcome is not None:
+                return self._waited(waiting)
+            left = None if end is None else end - now()
+            if left is not None and left <= 0:
+                raise waiting.too_long(timeout or 0)
+            if not waiting.behind:
+                sleep(pause if left is None else min(pause, left))
+                # A function asks the API for each report, and its limit is twenty requests a minute.
+                pause = min(pause * 1.5, 4.0 if callable(until) else 1.0)
+
+    def _waited(self, waiting: Waiting) -> AgentStatusReport | None:
+        if waiting.outcome == "gone":
+            raise waiting.gone()
+        if waiting.deleted:
+            return None
+        report = self.get_status(waiting.agent_id)
+        if waiting.outcome == "failed":
+            raise waiting.failed(report)
+        return report

@@ -4,24 +4,28 @@
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx
 
-from .._call import RateLimit, api_address
+from .._call import RateLimit, api_address, given
 from ._platform import SupabaseClient, check_client
 from .account import HealthApi, SecurityApi, SystemApi, UsersApi
 from .agents import AgentsApi
 from .conversations import MessagesApi, SwarmsApi
-from .subscriptions import Subscribing, Subscriptions
+from .subscribing import AgentSubscribing
+from .subscriptions import Subscriptions
 from .transport import Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+KEPT = -1.0
 
-class AgentLaunchpadClient(Subscribing):
+
+class AgentLaunchpadClient(AgentSubscribing):
     """A synchronous client of Agent Launchpad, acting as the user who is signed in at `supabase_client`.
 
     Use it as a context manager, or call `close` at the end.
@@ -32,7 +36,7 @@ class AgentLaunchpadClient(Subscribing):
         supabase_client: SupabaseClient,
         base_url: str | None = None,
         *,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         max_retries: int = 3,
         max_retry_wait: float = 65.0,
         http_client: httpx.Client | None = None,
@@ -42,7 +46,7 @@ class AgentLaunchpadClient(Subscribing):
         Args:
             supabase_client: its user is the caller, its key goes along.
             base_url: where `/api` is, such as `https://api.example.com`. Left out: the project's functions.
-            timeout: seconds that one attempt of a call may take.
+            timeout: seconds that one attempt of a call may take; None: as long as it takes.
             max_retries: how often a call that may be repeated is repeated.
             max_retry_wait: the longest wait before a repeat; a server that asks for more is not waited for.
             http_client: another httpx client, for proxies or certificates; it is not closed here.
@@ -57,6 +61,9 @@ class AgentLaunchpadClient(Subscribing):
             http_client=http_client,
         )
         self.subscriptions = Subscriptions(self.transport)
+        self._make_parts()
+
+    def _make_parts(self) -> None:
         self.agents = AgentsApi(self)
         self.security = SecurityApi(self)
         self.health = HealthApi(self)
@@ -64,6 +71,26 @@ class AgentLaunchpadClient(Subscribing):
         self.users = UsersApi(self)
         self.swarms = SwarmsApi(self)
         self.messages = MessagesApi(self)
+
+    def with_options(
+        self, *, timeout: float | None = KEPT, max_retries: int | None = None, max_retry_wait: float | None = None
+    ) -> Self:
+        """The same client with other settings for some calls: `client.with_options(timeout=120).agents.export(…)`.
+
+        It shares the connections and the subscriptions of this one, which is the one to close.
+
+        Args:
+            timeout: seconds that one attempt may take; None: as long as it takes.
+            max_retries: how often a call that may be repeated is repeated.
+            max_retry_wait: the longest wait before a repeat.
+        """
+        options = given(max_retries=max_retries, max_retry_wait=max_retry_wait)
+        if timeout != KEPT:
+            options["timeout"] = timeout
+        other = copy.copy(self)
+        other.transport = self.transport.with_options(**options)
+        other._make_parts()
+        return other
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +104,7 @@ class AgentLaunchpadClient(Subscribing):
         self.close()
 
     def close(self) -> None:
-        """Ends every subscription and closes the connections."""
+        """Ends every subscription and closes the connections; also of a client of `with_options`."""
         self.subscriptions.close()
         self.transport.close()
 

@@ -11,24 +11,29 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import Self
 
-from .._realtime.feed import KINDS, Feed
+from .._call import callback_of
+from .._realtime.agent import AgentFeed
+from .._realtime.feed import Feed, Sink, Source
+from .._realtime.recent import LISTENING_SECONDS, RepliesFeed, listening
 from ..errors import AgentLaunchpadError
-from ..rows import AgentLog, AgentUpdate, UpdateKind
+from ..rows import AgentLog, ConnectionState, ReplyProgress
 from .background import Background
 
 if TYPE_CHECKING:
-    from .client import AgentLaunchpadClient
     from .transport import Transport
 
 logger = logging.getLogger("agent_launchpad")
 
-Handler: TypeAlias = Callable[[AgentUpdate], object]
+Update = TypeVar("Update")
+Handler: TypeAlias = Callable[[Update], object]
+OnConnection: TypeAlias = Callable[[ConnectionState], object]
+MakeFeed: TypeAlias = Callable[[Source, Sink], Feed]
 
 
 class End:
@@ -38,16 +43,45 @@ class End:
         self.error = error
 
 
+class Connection:
+    """A state of the connection, in its place among the updates."""
+
+    def __init__(self, state: ConnectionState) -> None:
+        self.state = state
+
+
+class Updates:
+    """What a feed puts down, to be taken up by one reader."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.sink = Sink(
+            update=self.queue.put,
+            connection=lambda state: self.queue.put(Connection(state)),
+            ended=lambda error: self.queue.put(End(error)),
+        )
+
+
 class Subscription:
     """A running subscription. Call it to unsubscribe; leaving it as a context manager does too."""
 
-    def __init__(self, owner: Subscriptions, agent_id: str, handler: Handler) -> None:
-        self.agent_id = agent_id
+    def __init__(
+        self, owner: Subscriptions, make: MakeFeed, handler: Handler[Any], on_connection: OnConnection | None
+    ) -> None:
+        callback_of("handler", handler)
+        if on_connection is not None:
+            callback_of("on_connection", on_connection)
         self._owner = owner
         self._handler = handler
-        self.updates: queue.SimpleQueue[AgentUpdate | End] = queue.SimpleQueue()
-        self.feed: Feed | None = None
+        self._on_connection = on_connection
+        self._updates = Updates()
+        self.feed = make(owner.source, self._updates.sink)
         self._closed = threading.Event()
+
+    @property
+    def subject(self) -> str:
+        """What it is about, such as `agent my-bot-1a2b3c`."""
+        return self.feed.subject
 
     @property
     def closed(self) -> bool:
@@ -70,9 +104,8 @@ class Subscription:
         if self.closed:
             return
         self._closed.set()
-        self.updates.put(End(None))
-        if self.feed is not None:
-            self._owner.background.end(self.feed.stop())
+        self._updates.sink.ended(None)
+        self._owner.background.end(self.feed.stop())
         self._owner.forget(self)
 
     def __call__(self) -> None:
@@ -92,22 +125,102 @@ class Subscription:
 
     def run(self) -> None:
         """Begins to call the handler."""
-        name = f"agent_launchpad:{self.agent_id}"
-        threading.Thread(target=self._dispatch, name=name, daemon=True).start()
+        threading.Thread(target=self._dispatch, name=f"agent_launchpad: {self.subject}", daemon=True).start()
 
     def _dispatch(self) -> None:
         while True:
-            update = self.updates.get()
-            if self.closed:
-                return
-            if isinstance(update, End):
+            update = self._updates.queue.get()
+            if self.closed or isinstance(update, End):
                 break
-            try:
-                self._handler(update)
-            except Exception:
-                logger.exception("agent %s: the handler of an update failed", self.agent_id)
+            if isinstance(update, Connection):
+                self._call(self._on_connection, update.state)
+            else:
+                self._call(self._handler, update)
         self._closed.set()
         self._owner.forget(self)
+        self._call(self._on_connection, "closed")
+
+    def _call(self, function: Callable[[Any], object] | None, value: object) -> None:
+        if function is None:
+            return
+        try:
+            function(value)
+        except Exception:
+            logger.exception("%s: the handler of an update failed", self.subject)
+
+
+class Tail:
+    """The lines that an agent writes from now on, while it is entered."""
+
+    def __init__(self, owner: Subscriptions, agent_id: str, on_connection: OnConnection | None) -> None:
+        if on_connection is not None:
+            callback_of("on_connection", on_connection)
+        self._owner = owner
+        self._on_connection = on_connection
+        self.updates = Updates()
+        self._feed = AgentFeed(agent_id, include=("log",), after=None, source=owner.source, sink=self.updates.sink)
+
+    def __enter__(self) -> Self:
+        self._owner.background.run(self._feed.start())
+        self._owner.tails.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._owner.tails.discard(self)
+        self._owner.background.end(self._feed.stop())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> AgentLog:
+        while True:
+            update = self.updates.queue.get()
+            if isinstance(update, End):
+                self._told("closed")
+                if update.error is not None:
+                    raise update.error
+                raise StopIteration
+            if isinstance(update, Connection):
+                self._told(update.state)
+            elif update["type"] == "log":
+                return cast(AgentLog, update["log"])
+
+    def _told(self, state: ConnectionState) -> None:
+        if self._on_connection is not None:
+            self._on_connection(state)
+
+
+class Replies:
+    """The answers of an agent on their way, while it is entered: as far as Realtime can be reached."""
+
+    def __init__(self, owner: Subscriptions, agent_id: str) -> None:
+        self._owner = owner
+        self._replies: queue.SimpleQueue[ReplyProgress] = queue.SimpleQueue()
+        self._feed = RepliesFeed.of_agent(agent_id, source=owner.source, take=self._replies.put)
+
+    def __enter__(self) -> Self:
+        self._owner.background.run(listening(self._feed, LISTENING_SECONDS))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._owner.background.end(self._feed.stop())
+
+    def next(self, timeout: float) -> ReplyProgress | None:
+        """What happens to an answer next; None where nothing does within `timeout` seconds."""
+        try:
+            return self._replies.get(timeout=max(0.0, timeout))
+        except queue.Empty:
+            return None
 
 
 class Subscriptions:
@@ -115,22 +228,16 @@ class Subscriptions:
 
     def __init__(self, transport: Transport) -> None:
         self.background = Background(transport)
+        self.source = Source(self.background.socket, self.background.request)
         self._open: set[Subscription] = set()
         # Whoever waits for the next line of a log.
-        self.tails: set[queue.SimpleQueue[AgentUpdate | End]] = set()
+        self.tails: set[Tail] = set()
 
     def add(
-        self,
-        agent_id: str,
-        handler: Handler,
-        *,
-        include: Collection[str],
-        after: int | None,
-        daemon: bool,
+        self, make: MakeFeed, handler: Handler[Any], on_connection: OnConnection | None, *, daemon: bool
     ) -> Subscription:
         """Subscribes."""
-        subscription = Subscription(self, agent_id, handler)
-        subscription.feed = self.feed(subscription.updates, agent_id, include=include, after=after)
+        subscription = Subscription(self, make, handler, on_connection)
         self.background.run(subscription.feed.start())
         self._open.add(subscription)
         if not daemon:
@@ -138,26 +245,13 @@ class Subscriptions:
         subscription.run()
         return subscription
 
-    def feed(
-        self,
-        updates: queue.SimpleQueue[AgentUpdate | End],
-        agent_id: str,
-        *,
-        include: Collection[str],
-        after: int | None = None,
-        lines: int = 0,
-    ) -> Feed:
-        """A feed into a queue, not yet started."""
-        return Feed(
-            agent_id,
-            include=include,
-            after=after,
-            lines=lines,
-            socket=self.background.socket,
-            request=self.background.request,
-            deliver=updates.put,
-            ended=lambda error: updates.put(End(error)),
-        )
+    def tail(self, agent_id: str, on_connection: OnConnection | None) -> Tail:
+        """The lines of an agent from now on."""
+        return Tail(self, agent_id, on_connection)
+
+    def replies(self, agent_id: str) -> Replies:
+        """The answers of an agent on their way."""
+        return Replies(self, agent_id)
 
     def forget(self, subscription: Subscription) -> None:
         """Takes a subscription off the lists."""
@@ -169,69 +263,8 @@ class Subscriptions:
         for subscription in list(self._open):
             subscription.unsubscribe()
         for tail in list(self.tails):
-            tail.put(End(None))
+            tail.updates.sink.ended(None)
         self.background.close()
-
-
-class Subscribing:
-    """The part of the client that subscribes."""
-
-    subscriptions: Subscriptions
-
-    def subscribe_to_agent(
-        self,
-        agent_id: str,
-        handler: Handler,
-        *,
-        include: Collection[UpdateKind] = KINDS,
-        after: int | None = None,
-        daemon: bool = False,
-    ) -> Subscription:
-        """Calls `handler`, in a thread, with everything that happens to an agent, in order, one at a time.
-
-        Returns when nothing that happens from now on can be missed. After a lost connection the subscription takes
-        up where it was: each event comes once (by its `seq`), and so do log lines and samples.
-
-        A program whose main part has come to its end goes on while it is subscribed, until it unsubscribes, the
-        agent is deleted, or Ctrl-C; not after an exception, and not in an interactive session.
-
-        Args:
-            agent_id: the agent.
-            handler: a function of an `AgentUpdate`: its `type` is `status` (the present one first),
-                `event`, `log` or `metrics`, and the row stands under that name; or `error`, which with `final` is
-                the last.
-            include: which types are wanted.
-            after: begin after the event of this `seq` (0: the whole history). Left out: from now on.
-            daemon: whether the program may end all the same.
-
-        Returns:
-            The subscription: call it to unsubscribe.
-
-        Raises:
-            AgentLaunchpadError: `AGENT_NOT_FOUND`, `INVALID_JWT_TOKEN`, `REAL_TIME_SUBSCRIPTION_FAILED` …
-        """
-        return self.subscriptions.add(agent_id, handler, include=include, after=after, daemon=daemon)
-
-
-def log_lines(client: AgentLaunchpadClient, agent_id: str, lines: int) -> Generator[AgentLog, None, None]:
-    """The newest lines and then each new one. Raises the error that ends it."""
-    updates: queue.SimpleQueue[AgentUpdate | End] = queue.SimpleQueue()
-    subscriptions = client.subscriptions
-    feed = subscriptions.feed(updates, agent_id, include=("log",), lines=lines)
-    subscriptions.background.run(feed.start())
-    subscriptions.tails.add(updates)
-    try:
-        while True:
-            update = updates.get()
-            if isinstance(update, End):
-                if update.error is not None:
-                    raise update.error
-                return
-            if update["type"] == "log":
-                yield update["log"]
-    finally:
-        subscriptions.tails.discard(updates)
-        subscriptions.background.end(feed.stop())
 
 
 # Subscriptions that keep the program going.
@@ -243,10 +276,10 @@ def _linger() -> None:
     # A non-daemon thread would do the same, but also after an exception, and Ctrl-C would end it with a traceback.
     if hasattr(sys, "ps1") or sys.flags.interactive or hasattr(sys, "last_value"):
         return
-    if running := list(_lasting):
-        agents = ", ".join(sorted({subscription.agent_id for subscription in running}))
-        logger.warning("subscribed to %s: unsubscribe, or press Ctrl-C, to end the program", agents)
     try:
+        if running := list(_lasting):
+            subjects = ", ".join(sorted({subscription.subject for subscription in running}))
+            logger.warning("subscribed to %s: unsubscribe, or press Ctrl-C, to end the program", subjects)
         while running := list(_lasting):
             running[0].wait(1.0)
     except KeyboardInterrupt:
