@@ -1,4 +1,4 @@
-import type { Clock } from "../../clock.ts";
+import { backoff, type Clock } from "../../clock.ts";
 import type { Log } from "../../log.ts";
 import {
   type ApplyOptions,
@@ -27,8 +27,9 @@ export type May = () => boolean;
 
 /** The right to write in a namespace comes a while after the role was bound: the API server reads it from a cache. */
 const GRANT_MS = 10_000;
-/** How often an object that changes under our hands is read again. */
-const RACES = 5;
+/** How often an object that changes under our hands is read again; a rollout reports its status many times a second. */
+const RACES = 8;
+const FIRST_RACE_MS = 5;
 
 /** The lease is gone, or somebody with a newer one was here: nothing may be written any more. */
 export class OutdatedError extends Error {
@@ -125,6 +126,7 @@ export class Writer {
       } catch (error) {
         const raced = error instanceof KubeError && error.code === "CONFLICT" && error.conflicts.length === 0;
         if (!raced || race >= RACES) throw error;
+        await this.#pause(backoff(race, FIRST_RACE_MS, 500));
         const read = await this.#read(kind, namespace, name);
         if (read !== undefined) view.absorb(read);
         known = read;
@@ -155,9 +157,13 @@ export class Writer {
       } catch (error) {
         const since = this.#granted.get(namespace);
         if (!isForbidden(error) || since === undefined || clock.now() - since > GRANT_MS) throw error;
-        await new Promise<void>((resolve) => clock.after(wait, resolve));
+        await this.#pause(wait);
       }
     }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(milliseconds, resolve));
   }
 
   /** The object as it is now. By a list: the controller's role in users' namespaces has it for other reasons already. */
