@@ -26,6 +26,8 @@ from agent_launchpad import (
     NotFoundError,
     UnavailableError,
 )
+from agent_launchpad._async.conversations import AsyncHearing
+from agent_launchpad._sync.conversations import Hearing
 
 from ..conftest import done, some
 from .fakes import KEY, TOKEN, URL, Api, client_of, failure
@@ -384,6 +386,46 @@ async def test_an_answer_that_failed_says_why(kind: str) -> None:
     nothing = Api(httpx.Response(201, json=[{"id": "m-1"}]), httpx.Response(200, json=[]))
     with pytest.raises(LaunchpadTimeoutError, match=r"Agent 'a' did not answer within 0\.01 s"):
         await done(client_of(kind, nothing).messages.ask("a", "Hello", timeout=0.01))
+
+
+class Told:
+    """Replies to a question, as they come."""
+
+    def __init__(self, kind: str, *replies: dict[str, Any]) -> None:
+        self._kind = kind
+        self._left = list(replies)
+
+    def next(self, timeout: float) -> Any:
+        reply = self._left.pop(0) if self._left else None
+
+        async def later() -> Any:
+            return reply
+
+        return reply if self._kind == "sync" else later()
+
+
+async def test_the_pieces_of_an_answer_and_that_it_began_anew_are_passed_on(kind: str) -> None:
+    mine = {"replyTo": "q", "messageId": "m"}
+    told: Any = Told(
+        kind,
+        {**mine, "event": "started"},
+        {**mine, "event": "delta", "text": "Goo"},
+        {"replyTo": "another", "event": "delta", "text": "Not mine"},
+        {**mine, "event": "retried"},
+        {**mine, "event": "started"},
+        {**mine, "event": "delta", "text": "Good "},
+        {**mine, "event": "delta", "text": "day"},
+        {**mine, "event": "finished"},
+        {**mine, "event": "delta", "text": "Too late"},
+    )
+    pieces: list[tuple[str, bool]] = []
+
+    def note(piece: str, restarted: bool) -> None:
+        pieces.append((piece, restarted))
+
+    hearing: Any = (Hearing if kind == "sync" else AsyncHearing)(told, note)
+    await done(hearing.until_end("q", 60))
+    assert pieces == [("Goo", False), ("Good ", True), ("day", False)]
 
 
 async def test_options_of_some_calls(kind: str, waits: list[float]) -> None:

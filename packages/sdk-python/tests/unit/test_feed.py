@@ -32,6 +32,7 @@ class Backend:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.exists = True
+        self.status = "deployed"
         self.failure: AgentLaunchpadError | None = None
         self.sockets: list[ServerConnection] = []
         self.received: list[dict[str, Any]] = []
@@ -89,7 +90,7 @@ class Backend:
             raise self.failure
         await asyncio.sleep(0)
         if call.path == "/agents":
-            return [{"id": AGENT, "status": "deployed", "updated_at": "now"}] if self.exists else []
+            return [{"id": AGENT, "status": self.status, "updated_at": "2026-01-15T10:30:00Z"}] if self.exists else []
         if call.path != "/agent_events":
             return []
         if call.query.get("order") == "seq.desc":
@@ -298,6 +299,15 @@ async def test_the_state_of_the_connection_and_each_trouble_are_told_once(backen
         "The real-time connection is away: phx_close",
         "Realtime refuses the subscription: TooManyChannels",
     ]
+
+
+async def test_a_state_from_before_what_was_read_is_passed_over(backend: Backend, watcher: Watcher) -> None:
+    await watcher.feed.start()
+    for status, time in (("scaling", "10:29:59"), ("deployed", "10:30:00"), ("stopping", "10:30:01")):
+        row = {"id": AGENT, "status": status, "updated_at": f"2026-01-15T{time}+00:00"}
+        await backend.send("postgres_changes", {"ids": [1], "data": {"table": "agents", "record": row, "errors": None}})
+    await watcher.until(lambda: len(watcher.updates) >= 2)
+    assert [update["status"] for update in watcher.updates] == ["DEPLOYED", "STOPPING"]
 
 
 async def test_what_passes_between_a_join_and_its_changes_is_read_when_they_flow(

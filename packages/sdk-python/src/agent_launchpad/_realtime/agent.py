@@ -6,13 +6,14 @@ Events are numbered (`seq`): what was missed is read from `/rest/v1` after each 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from .._call import agent_not_found, segment
 from ..errors import AgentLaunchpadError, invalid
 from ..models import AgentStatus
 from ..rows import AgentUpdate, StatusUpdate, UpdateKind
-from .cursor import ReplicaRows
+from .cursor import ReplicaRows, moment
 from .feed import Feed, Finished, Sink, Source, change
 
 KINDS: tuple[UpdateKind, ...] = ("status", "event", "log", "metrics")
@@ -47,6 +48,7 @@ class AgentFeed(Feed):
         self._seq = after
         self._cursors = {table: ReplicaRows() for table, kind in TABLES.items() if kind in include and kind != "status"}
         self._status: str | None = None
+        self._status_at: datetime | None = None
 
     def _failure(self, error: AgentLaunchpadError, *, final: bool) -> Mapping[str, Any]:
         return {"agentId": self.agent_id, **super()._failure(error, final=final)}
@@ -114,12 +116,17 @@ class AgentFeed(Feed):
         if table == "agent_events":
             self._take_event(row)
         elif table == "agents":
-            status = row["status"].upper()
-            if status != self._status:
-                self._status = status
-                self._give_status(status, row["updated_at"])
+            self._take_state(row["status"].upper(), row["updated_at"])
         elif table in self._cursors and self._cursors[table].take(row):
             self._give(TABLES[table], row)
+
+    def _take_state(self, status: str, timestamp: str) -> None:
+        # What was delivered before the row was read may come after it.
+        at = moment(timestamp)
+        if status == self._status or (self._status_at is not None and at < self._status_at):
+            return
+        self._status, self._status_at = status, at
+        self._give_status(status, timestamp)
 
     def _take_event(self, row: Mapping[str, Any]) -> None:
         if row["seq"] <= (self._seq or 0):
