@@ -112,6 +112,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
           exceptCidrs: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
           ports: [443, 5432],
         },
+        ingressCidrs: ["10.1.0.0/16", "fd00::/64"],
         imagePullSecrets: ["registry"],
         tenantRole: { clusterRole: "agent-launchpad-tenant", serviceAccount: "controller" },
       },

@@ -92,6 +92,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_INGRESS_CLASS" .Values.agents.ingressClassName
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
+  "LAUNCHPAD_INGRESS_CIDRS" (join "," .Values.agents.ingressCidrs)
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
   "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)

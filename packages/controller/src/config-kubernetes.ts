@@ -38,6 +38,8 @@ export const kubernetesEnvironment = z.object({
   LAUNCHPAD_INGRESS_TLS_SECRET: z.string().regex(label, "must be the name of a Secret").optional(),
   // Where the ingress controller's pods are: only they and the controller may reach agents.
   LAUNCHPAD_INGRESS_NAMESPACE: z.string().regex(label, "must be a namespace").default("ingress-nginx"),
+  // Where requests come from that no pod sends: a load balancer of the cloud, or nodes (an ingress controller on their network).
+  LAUNCHPAD_INGRESS_CIDRS: list.default([]).pipe(z.array(cidr)),
   LAUNCHPAD_GATEWAY: z
     .string()
     .regex(/^[-a-z0-9]+\/[-a-z0-9.]+$/, "must be namespace/name of a Gateway")
@@ -70,6 +72,7 @@ export interface KubernetesSettings {
   ingressClassName: string | undefined;
   ingressTlsSecret: string | undefined;
   ingressNamespace: string;
+  ingressCidrs: string[];
   gateway: { namespace: string; name: string } | undefined;
   podAccess: "direct" | "proxy";
   egress: { allowCidrs: string[]; exceptCidrs: string[]; ports: number[] };
@@ -101,6 +104,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
     ingressClassName: value.LAUNCHPAD_INGRESS_CLASS,
     ingressTlsSecret: value.LAUNCHPAD_INGRESS_TLS_SECRET,
     ingressNamespace: value.LAUNCHPAD_INGRESS_NAMESPACE,
+    ingressCidrs: value.LAUNCHPAD_INGRESS_CIDRS,
     gateway:
       gatewayNamespace !== undefined && gatewayName !== undefined
         ? { namespace: gatewayNamespace, name: gatewayName }

@@ -65,12 +65,14 @@ test("settings of Kubernetes are read where it is chosen, and wrong ones are nam
     LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/8, ::/0",
     LAUNCHPAD_EGRESS_EXCEPT_CIDRS: "10.9.0.0/16",
     LAUNCHPAD_EGRESS_PORTS: "443,5432",
+    LAUNCHPAD_INGRESS_CIDRS: "10.1.0.0/16",
     LAUNCHPAD_GATEWAY: "infra/public",
   });
   assert.equal(outside.kubernetes?.podAccess, "proxy");
   assert.deepEqual(outside.kubernetes?.egress.allowCidrs, ["10.0.0.0/8", "::/0"]);
   assert.deepEqual(outside.kubernetes?.egress.ports, [443, 5432]);
   assert.deepEqual(outside.kubernetes?.egress.exceptCidrs, ["10.9.0.0/16"]);
+  assert.deepEqual(outside.kubernetes?.ingressCidrs, ["10.1.0.0/16"]);
   assert.deepEqual(outside.kubernetes?.gateway, { namespace: "infra", name: "public" });
   assert.throws(
     () => readConfig({ ...chosen, LAUNCHPAD_EXPOSE: "magic", LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/99" }),

@@ -44,6 +44,8 @@ export interface ManifestOptions {
   ingressTlsSecret?: string | undefined;
   /** Where the ingress controller's pods are: only they and the controller may reach agents. */
   ingressNamespace: string;
+  /** And these addresses, which are no pods'. */
+  ingressCidrs: readonly string[];
   gateway?: { name: string; namespace: string } | undefined;
   egress: EgressOptions;
   /** Where the controller runs. */

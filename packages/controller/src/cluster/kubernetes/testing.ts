@@ -11,6 +11,7 @@ export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): Manifest
     domain: "example.com",
     expose: "ingress",
     ingressNamespace: "ingress-nginx",
+    ingressCidrs: [],
     egress: { allowCidrs: [], exceptCidrs: [], ports: [] },
     controllerNamespace: "agent-launchpad",
     providerEnvironment: {},

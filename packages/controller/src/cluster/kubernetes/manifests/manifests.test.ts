@@ -66,6 +66,18 @@ test("networks that are excepted are closed in the wider ones that are open", ()
   ]);
 });
 
+test("who is no pod may ask agents where its addresses are named", () => {
+  const options = manifestOptionsOf({ ingressCidrs: ["10.1.0.0/16", "fd00::/64"] });
+  const policy = all(workloadManifests(workloadOf(), options)).find(
+    ({ metadata }) => metadata.name === "allow-ingress",
+  );
+  const spec = policy?.spec as { ingress: [{ from: unknown[] }] } | undefined;
+  assert.deepEqual(spec?.ingress[0].from.slice(1), [
+    { ipBlock: { cidr: "10.1.0.0/16" } },
+    { ipBlock: { cidr: "fd00::/64" } },
+  ]);
+});
+
 test("no secret is anywhere but in the Secret", () => {
   const manifests = workloadManifests(
     workloadOf({ environment: { MINE: "agents-own" } }),

@@ -168,7 +168,10 @@ function networkPolicies(
       policyTypes: ["Ingress"],
       ingress: [
         {
-          from: [inNamespaces([...new Set([options.ingressNamespace, options.controllerNamespace])].sort())],
+          from: [
+            inNamespaces([...new Set([options.ingressNamespace, options.controllerNamespace])].sort()),
+            ...options.ingressCidrs.map((cidr) => ({ ipBlock: { cidr } })),
+          ],
           ports: [{ protocol: "TCP", port: PORT_NAME }],
         },
       ],
