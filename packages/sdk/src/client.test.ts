@@ -38,6 +38,7 @@ describe("the client's options", () => {
   test("that cannot be used are told at once, by name", () => {
     const supabaseClient = createClient("https://ref.supabase.co", KEY, { auth });
     for (const [options, field] of [
+      [undefined, "supabaseClient"],
       [{}, "supabaseClient"],
       [{ supabaseClient: {} }, "supabaseClient"],
       [{ supabaseClient, baseUrl: "api.example.com" }, "baseUrl"],

@@ -33,7 +33,7 @@ export class AgentLaunchpadClient {
 
   /** @throws AgentLaunchpadError VALIDATION_ERROR where an option cannot be used */
   constructor(options: ClientOptions) {
-    const { supabaseClient: supabase } = options;
+    const supabase = options?.supabaseClient;
     if (typeof supabase?.channel !== "function") {
       throw invalid("supabaseClient", "Must be a client made by createClient() of @supabase/supabase-js");
     }
