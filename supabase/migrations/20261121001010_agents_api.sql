@@ -244,7 +244,9 @@ begin
   wanted := coalesce(wanted, d.revision - 1);
   select r.spec into old_spec from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = wanted;
   if not found then
-    perform private.raise_error('NOT_FOUND', format('Revision %s of this agent does not exist', wanted),
+    perform private.raise_error('NOT_FOUND', case when args ->> 'revision' is null
+        then format('There is no revision before %s, the present one', d.revision)
+        else format('Revision %s of this agent does not exist', wanted) end,
       '{"revision": "Must be a revision of this agent"}');
   end if;
   perform set_config('launchpad.change_reason', format('Rollback to revision %s', wanted), true);

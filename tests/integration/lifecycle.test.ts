@@ -246,6 +246,9 @@ describe("revisions", () => {
     assert.equal(body.revision, 3);
     const { body: agent } = await verb("get_agent", { agent_id: id });
     assert.deepEqual(agent.character, { name: "First" });
+    const first = await launch();
+    const { body: none } = await verb("rollback_agent", { agent_id: first });
+    assert.match(none.message, /no revision before 1, the present one/);
     const missing = await verb("rollback_agent", { agent_id: id, revision: 99 });
     assert.equal(missing.body.code, "NOT_FOUND");
   });
