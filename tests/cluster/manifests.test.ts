@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { systemClock } from "../../packages/controller/src/clock.ts";
+import { type Clock, systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import type {
   KubeApi,
@@ -41,10 +41,14 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
   let gone: { agents: string[]; users: string[] } = { agents: [], users: [] };
 
   /** A controller that knows nothing yet. */
-  function controller(options: Partial<ManifestOptions> = {}, resyncSeconds = 2): Workloads {
+  function controller(
+    options: Partial<ManifestOptions> = {},
+    resyncSeconds = 2,
+    clock: Clock = systemClock,
+  ): Workloads {
     const one = new Workloads(api, view, {
       ...manifestOptionsOf({ graceMs: 1000, ...options }),
-      clock: systemClock,
+      clock,
       random: Math.random,
       log: silentLog,
       resyncSeconds,
@@ -400,6 +404,15 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     await eventually("it is looked for", () => patient.get("missed-1")?.drift, 5000);
     await patient.apply(next);
     await isUp("missed-1", next, patient);
+  });
+
+  test("a controller whose clock is ahead of the cluster's gives a rollout its whole time", async () => {
+    const clock: Clock = { ...systemClock, now: () => Date.now() + 600_000 };
+    const ahead = controller({}, 600, clock);
+    const workload = workloadOf({ userId: "early", agentId: "early-1" });
+    await ahead.apply(workload);
+    const seen = await eventually("it is seen", () => ahead.get("early-1"));
+    assert.ok(clock.now() - seen.progressedAt < 60_000, `${clock.now() - seen.progressedAt} ms ago`);
   });
 
   test("what the database no longer knows is swept, with the namespace of a user who is gone", async () => {

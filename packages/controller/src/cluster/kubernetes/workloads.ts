@@ -42,6 +42,8 @@ export class Workloads {
   readonly #mutex = new KeyedMutex();
   /** What this controller has applied, or found to be as it should: nothing secret. */
   readonly #intents = new Map<string, Intent>();
+  /** When this controller first applied the generation of the intent, by its own clock. */
+  readonly #appliedAt = new Map<string, number>();
   /** Generations that the server will never take as they are. */
   readonly #refused = new Map<string, { generation: number; failure: Failure }>();
   /** How often in a row an apply found a newer generation. */
@@ -107,6 +109,7 @@ export class Workloads {
           isNews: before === undefined || before.generation < generation,
           evenNewer: (this.#outdated.get(agentId) ?? 0) >= PATIENCE,
         });
+        if (before?.generation !== generation) this.#appliedAt.set(agentId, this.#options.clock.now());
         this.#intents.set(agentId, intent);
         this.#outdated.delete(agentId);
       } catch (error) {
@@ -150,6 +153,7 @@ export class Workloads {
   async remove(agentId: string): Promise<void> {
     await this.#mutex.run(agentId, async () => {
       this.#intents.delete(agentId);
+      this.#appliedAt.delete(agentId);
       this.#refused.delete(agentId);
       this.#outdated.delete(agentId);
       this.#calm.forget(agentId);
@@ -167,7 +171,7 @@ export class Workloads {
     // Half of what there is would be taken for all of it.
     if (!this.#view.synced) throw new Error("The cluster's state is still being read.");
     const objects = this.#view.objects(agentId);
-    const observed = observeWorkload(objects, clock.now(), more);
+    const observed = this.#observe(objects, more);
     const refused = this.#refused.get(agentId);
     if (refused !== undefined && refused.generation >= (observed?.generation ?? 0)) {
       return { ...(observed ?? nothing(agentId, clock.now())), ...refused };
@@ -189,6 +193,14 @@ export class Workloads {
     const drift = this.#applier.differences(intent);
     if (drift.length === 0 || !this.#calm.allows(agentId)) return observed;
     return { ...observed, drift };
+  }
+
+  /** The cluster's times are by its own clocks: one here that is ahead must not take a rollout's time away. */
+  #observe(objects: AgentObjects, more: ObserveOptions): ObservedWorkload | undefined {
+    const observed = observeWorkload(objects, this.#options.clock.now(), more);
+    const appliedAt = this.#appliedAt.get(objects.agentId) ?? 0;
+    if (observed !== undefined) observed.progressedAt = Math.max(observed.progressedAt, appliedAt);
+    return observed;
   }
 
   /** Removes all that the installation has in the cluster. */
