@@ -337,6 +337,14 @@ async def test_a_phase_that_came_and_went_was_reached(kind: str) -> None:
     assert told[:3] == ["SCALING", "DEPLOYED", "SCALING"], "the present status, then the history after the first event"
 
 
+async def test_history_is_told_though_the_status_is_there_already(kind: str) -> None:
+    agent = Agent("QUEUED", "DEPLOYED")
+    agent._step()
+    updates: list[Any] = []
+    await done(client_of(kind, agent.api).agents.wait_until("a", after=0, on_progress=updates.append))
+    assert [update["event"]["seq"] for update in updates if update["type"] == "event"] == [1, 2]
+
+
 async def test_progress_tells_the_whole_launch_and_each_trouble_once(kind: str, waits: list[float]) -> None:
     agent = Agent("QUEUED", "DEPLOYING", "DEPLOYED")
     troubles = [failure("INTERNAL_ERROR", 500)] * 2
