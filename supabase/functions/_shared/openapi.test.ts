@@ -23,6 +23,16 @@ describe("the OpenAPI document", () => {
     assert.equal(rootFile("docs/openapi.json"), openApiText(routes), "run `node scripts/openapi.ts`");
   });
 
+  it("offers a body to send wherever one is needed, which its schema takes", () => {
+    const bodies = routes.flatMap(({ body, operationId }) =>
+      body === undefined ? [] : [{ body, operationId }],
+    );
+    for (const { body, operationId } of bodies) {
+      if (body.required || body.example) assert.ok(body.schema.safeParse(body.example).success, operationId);
+    }
+    assert.match(openApiText(routes), /"example": \{\s+"agentName": "my-first-agent"/);
+  });
+
   it("refers to nothing it lacks", () => {
     const references = [...openApiText(routes).matchAll(/"\$ref": "#\/([^"]+)"/g)].map(([, path]) => path!);
     assert.ok(references.length > 50);

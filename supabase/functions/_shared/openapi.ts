@@ -129,7 +129,12 @@ function operation(route: Route, named: Schemas): Json {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined
       ? {}
-      : { requestBody: { required: body.required, content: jsonContent(schemaOf(body.schema, named)) } }),
+      : {
+          requestBody: {
+            required: body.required,
+            content: jsonContent(schemaOf(body.schema, named), body.example as Json | undefined),
+          },
+        }),
     responses: {
       [success.status]: {
         description: success.description,
@@ -141,7 +146,9 @@ function operation(route: Route, named: Schemas): Json {
   };
 }
 
-const jsonContent = (schema: Json): Json => ({ "application/json": { schema } });
+const jsonContent = (schema: Json, example?: Json): Json => ({
+  "application/json": { schema, ...(example === undefined ? {} : { example }) },
+});
 
 const responseHeaderRefs: Json = Object.fromEntries(
   Object.keys(documentedHeaders).map((name) => [name, { $ref: reference("headers", name) }]),

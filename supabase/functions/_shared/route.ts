@@ -23,6 +23,8 @@ export interface Route {
   readonly body?: {
     readonly schema: z.ZodType;
     readonly required: boolean;
+    /** What the reference page offers to send. */
+    readonly example?: Readonly<Record<string, unknown>>;
     /** Where more than the usual limit is allowed. */
     readonly maxBytes?: number;
   };

@@ -4,6 +4,8 @@ import {
   agentBundle,
   agentList,
   agentStatusReport,
+  BUNDLE_FORMAT,
+  BUNDLE_VERSION,
   deleted,
   imported,
   launched,
@@ -32,7 +34,15 @@ export const agentRoutes: readonly Route[] = [
     rpc: "launch_agent",
     args: { definition: body },
     query: noQuery,
-    body: { schema: launchRequest, required: true },
+    body: {
+      schema: launchRequest,
+      required: true,
+      example: {
+        agentName: "my-first-agent",
+        character: { name: "Ada", bio: "A patient helper", system: "You answer in one sentence." },
+        resources: { memory: "256Mi", cpu: "250m" },
+      },
+    },
     success: { status: 201, schema: launched, description: "The agent exists and waits for its deployment." },
     errors: [
       "AGENT_LIMIT_REACHED",
@@ -82,7 +92,11 @@ export const agentRoutes: readonly Route[] = [
     rpc: "update_agent",
     args: { agent_id, changes: body },
     query: noQuery,
-    body: { schema: updateRequest, required: true },
+    body: {
+      schema: updateRequest,
+      required: true,
+      example: { description: "Updated description", resources: { memory: "512Mi", cpu: "500m" } },
+    },
     success: { status: 202, schema: updated, description: "The change is recorded and on its way." },
     errors: [
       "AGENT_NOT_FOUND",
@@ -160,7 +174,16 @@ export const agentRoutes: readonly Route[] = [
     rpc: "import_agent",
     args: { bundle: body },
     query: noQuery,
-    body: { schema: agentBundle, required: true, maxBytes: MAX_BUNDLE_BYTES },
+    body: {
+      schema: agentBundle,
+      required: true,
+      maxBytes: MAX_BUNDLE_BYTES,
+      example: {
+        format: BUNDLE_FORMAT,
+        version: BUNDLE_VERSION,
+        definition: { agentName: "my-first-agent" },
+      },
+    },
     success: { status: 201, schema: imported, description: "The new agent, and what it lacks." },
     errors: ["AGENT_LIMIT_REACHED", "INVALID_FRAMEWORK", "INVALID_MODEL"],
   },

@@ -55,7 +55,11 @@ export const lifecycleRoutes: readonly Route[] = [
   ),
   verb("scale", "scale_agent", "Set the number of replicas and the scaling policy", scaled, quota, {
     args: { agent_id, scale: body },
-    body: { schema: scaleRequest, required: true },
+    body: {
+      schema: scaleRequest,
+      required: true,
+      example: { replicas: 2, scaling_policy: { min_replicas: 1, max_replicas: 5, target_cpu: 70 } },
+    },
   }),
   verb("restart", "restart_agent", "Replace every replica, without a gap", restarted, []),
   verb("stop", "stop_agent", "Stop every replica; the agent can be started again", initiated, []),
@@ -68,7 +72,7 @@ export const lifecycleRoutes: readonly Route[] = [
     ["NOT_FOUND", ...gated],
     {
       args: { agent_id, revision: bodyField("revision") },
-      body: { schema: rollbackRequest, required: false },
+      body: { schema: rollbackRequest, required: false, example: {} },
     },
   ),
   verb("stop-all", "stop_all_agents", "Stop every agent of the caller: the kill switch", allStopped, [], {

@@ -32,7 +32,11 @@ export const userRoutes: readonly Route[] = [
     rpc: "update_profile",
     args: { changes: body },
     query: noQuery,
-    body: { schema: updateProfileRequest, required: true },
+    body: {
+      schema: updateProfileRequest,
+      required: true,
+      example: { notification_preferences: { email: true, real_time: false, security_alerts: true } },
+    },
     success: { status: 200, schema: userProfile, description: "The profile as it is now." },
     errors: [],
   },
