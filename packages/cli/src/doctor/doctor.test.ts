@@ -93,7 +93,7 @@ describe("health", () => {
       supabase: { ...healthy.supabase, auth: { status: "UNAVAILABLE" } },
       kubernetes: { ...healthy.kubernetes, status: "UNAVAILABLE" },
     });
-    assert.deepEqual(parts, ["problem", "auth is UNAVAILABLE."]);
+    assert.deepEqual(parts, ["problem", "auth is UNAVAILABLE; see its log, or the platform's status page."]);
     assert.match(controller?.[1] ?? "", /No controller has reported/);
     assert.equal(controller?.[0], "problem");
   });

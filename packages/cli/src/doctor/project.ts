@@ -106,7 +106,11 @@ export function judgeHealth({ components }: Health): Finding[] {
   const unknown = Object.entries(parts).filter(([, status]) => status === "UNKNOWN");
   const health =
     bad.length > 0
-      ? finding("health", "problem", `${bad.map(([part, status]) => `${part} is ${status}`).join(", ")}.`)
+      ? finding(
+          "health",
+          "problem",
+          `${bad.map(([part, status]) => `${part} is ${status}`).join(", ")}; see its log, or the platform's status page.`,
+        )
       : finding(
           "health",
           "ok",
