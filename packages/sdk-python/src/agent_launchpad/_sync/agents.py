@@ -305,6 +305,8 @@ class AgentsApi:
         pause = 0.1
         while True:
             report: AgentStatusReport | None = None
+            updates: builtins.list[AgentUpdate] = []
+            failed = False
             try:
                 states, events = [self._request(call) for call in waiting.calls()]
                 updates = waiting.take(states, events)
@@ -313,7 +315,8 @@ class AgentsApi:
             except AgentLaunchpadError as error:
                 if not passes(error):
                     raise
-                updates = waiting.trouble(error)
+                failed = True
+                updates += waiting.trouble(error)
             if on_progress is not None:
                 for update in updates:
                     call_back(on_progress, update)
@@ -324,7 +327,7 @@ class AgentsApi:
             left = None if end is None else end - now()
             if left is not None and left <= 0:
                 raise waiting.too_long(timeout or 0)
-            if not waiting.behind:
+            if failed or not waiting.behind:
                 sleep(pause if left is None else min(pause, left))
                 # A function asks the API for each report, and its limit is twenty requests a minute.
                 pause = min(pause * 1.5, 4.0 if callable(until) else 1.0)
