@@ -2,17 +2,18 @@
 -- Changes of tables (postgres_changes) need no more than the publication (…_telemetry) and the tables' own policies.
 --
 -- Private topics: `agent:<agentId>` is its owner's, `user:<uid>` that user's. On both they may also send broadcasts and be
--- present; nobody else may read or write there, and no other private topic is open to anyone.
+-- present; nobody else may read or write there, and no other private topic is open to anyone. Both carry the rows of
+-- agent_events and take the permission that reading those takes.
 
 -- Whether `topic` is the caller's: their own, or that of an agent of theirs. Called by the policies below.
 -- An invoker's function: the agent is looked up under its own row-level security.
 create function private.owns_topic(topic text) returns boolean
 language sql stable set search_path = ''
 return case
-  when topic like 'user:%' then topic = 'user:' || (select auth.uid())::text
+  when topic like 'user:%' then topic = 'user:' || (select private.reader('agents:read'))::text
   when topic like 'agent:%' then exists (
     select from public.agents a
-    where a.id = substr(topic, length('agent:') + 1) and a.user_id = (select auth.uid()))
+    where a.id = substr(topic, length('agent:') + 1) and a.user_id = (select private.reader('agents:read')))
   else false
 end;
 revoke execute on function private.owns_topic(text) from public, anon;

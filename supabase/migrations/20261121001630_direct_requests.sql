@@ -24,32 +24,6 @@ return case
   when "table" in ('agent_logs', 'agent_metrics', 'agent_metrics_minute', 'agent_metrics_hour') then 'monitoring:read'
 end;
 
--- The caller, where they may read what takes `permission`; else null, which owns nothing. A policy that compares user_id with it
--- judges owner and permission in one condition: a second one beside it would halve the planner's estimates and cost the
--- index. The pre-request leaves the permissions in a setting, so that a query through PostgREST needs no second look-up;
--- Realtime and GraphQL are looked up. Definer: reads permissions; tells the caller's own alone. (Only the server can set the
--- setting: no function that clients may call sets one of their choosing.)
-create function private.reader(permission text) returns uuid
-language plpgsql stable security definer set search_path = '' as $$
-declare
-  known text := current_setting('launchpad.permissions', true);
-  caller uuid := (select auth.uid());
-begin
-  -- The user's id stands before the permissions: claims that change within a transaction get their own look-up.
-  if known <> '' and split_part(known, ' ', 1) = caller::text then
-    return case when permission = any (string_to_array(known, ' ')) then caller end;
-  end if;
-  return case when permission = any (private.effective_permissions(caller)) then caller end;
-end
-$$;
-grant execute on function private.reader(text) to authenticated;
-
--- The same as a yes or no, for policies of rows that others may own.
-create function private.may(permission text) returns boolean
-language sql stable set search_path = ''
-return private.reader(permission) is not null;
-grant execute on function private.may(text) to authenticated;
-
 -- The same rule for every door: Realtime, and tables embedded in another's request.
 alter policy "owners can read their agents" on public.agents using (user_id = (select private.reader('agents:read')));
 alter policy "owners can read their events" on public.agent_events using (user_id = (select private.reader('agents:read')));

@@ -218,6 +218,6 @@ alter publication supabase_realtime add table public.messages;
 create policy "owners can listen to their swarms" on realtime.messages for select to authenticated
   using (extension in ('broadcast', 'presence') and topic = (select realtime.topic()) and exists (
     select from public.swarms s
-    where s.user_id = (select auth.uid()) and 'swarm:' || s.id = (select realtime.topic())));
+    where s.user_id = (select private.reader('agents:read')) and 'swarm:' || s.id = (select realtime.topic())));
 
 revoke execute on all functions in schema private from public;

@@ -4,23 +4,27 @@
 import type pg from "pg";
 import type { TestDatabase } from "./database.ts";
 
+type Permission = "agents:read" | "monitoring:read";
+
 /** Verbs: r(ead), i(nsert), u(pdate), d(elete). */
 export interface Owned {
   /** What policies alone let the row's owner do, were every privilege granted. */
   owner: string;
-  /** What remains of reading for an owner whose permissions an operator took. */
-  stripped: "r" | "";
+  /** The permission that reading takes. */
+  takes: Permission | null;
   /** What grants and policies together let the owner do. Inserts go through column grants and are tested apart. */
   granted: string;
   /** The same for service_role. */
   service: string;
   /** How many policies there are. */
   policies: number;
+  /** Whether rows of nobody are read by all who may read their own. */
+  common?: true;
 }
 
-const readable = (policies: number, stripped: "r" | "" = "", service = "r"): Owned => ({
+const readable = (policies: number, takes: Permission | null = "agents:read", service = "r"): Owned => ({
   owner: "r",
-  stripped,
+  takes,
   granted: "r",
   service,
   policies,
@@ -28,27 +32,27 @@ const readable = (policies: number, stripped: "r" | "" = "", service = "r"): Own
 
 /** Tables whose rows are somebody's. */
 export const owned: Readonly<Record<string, Owned>> = {
-  agents: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
-  agent_conversations: readable(1, "", "rud"),
+  agents: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
+  agent_conversations: readable(1, "agents:read", "rud"),
   agent_events: readable(1),
-  agent_logs: readable(1),
-  agent_metrics: readable(1),
-  agent_metrics_minute: readable(1),
-  agent_metrics_hour: readable(1),
+  agent_logs: readable(1, "monitoring:read"),
+  agent_metrics: readable(1, "monitoring:read"),
+  agent_metrics_minute: readable(1, "monitoring:read"),
+  agent_metrics_hour: readable(1, "monitoring:read"),
   agent_revisions: readable(1),
   agent_secrets: readable(4),
-  agent_tools: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
-  messages: { owner: "rid", stripped: "", granted: "rd", service: "rd", policies: 4 },
-  profiles: readable(1, "r"),
-  quotas: readable(1, "r", "rud"),
-  security_events: readable(1),
-  security_scans: readable(1),
+  agent_tools: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
+  messages: { owner: "rid", takes: "agents:read", granted: "rd", service: "rd", policies: 4 },
+  profiles: readable(1, null),
+  quotas: readable(1, null, "rud"),
+  security_events: readable(1, "monitoring:read"),
+  security_scans: readable(1, "monitoring:read"),
   storage_usage: readable(1),
-  swarms: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
-  swarm_agents: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
-  tools: { owner: "riud", stripped: "", granted: "rud", service: "rud", policies: 4 },
+  swarms: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
+  swarm_agents: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
+  tools: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4, common: true },
   usage_daily: readable(1),
-  user_permissions: readable(1, "r", "rud"),
+  user_permissions: readable(1, null, "rud"),
   user_secrets: readable(4),
 };
 
@@ -146,7 +150,8 @@ export async function deviations(
 }
 
 export type Client = pg.PoolClient;
-type Who = "owner" | "stripped" | "other" | "anon" | "service";
+/** An owner from whom the permission was taken that reading takes is stripped, one who has no other is bare. */
+type Who = "owner" | "stripped" | "bare" | "other" | "anon" | "service";
 
 async function ownedRows(client: Client, { alice }: Cast, tables: readonly string[] | undefined) {
   const rows = new Map<string, string>();
@@ -187,9 +192,24 @@ async function judgeOwned(
   // Blind ones name no column, so that no SELECT policy takes part: t(ake over), e(rase).
   await compare("other", "alone", "riudte", "");
   await compare("anon", "alone", "riud", "");
-  await compare("stripped", "alone", "r", expected.stripped);
+  await compare("stripped", "alone", "r", expected.takes === null ? "r" : "");
+  await compare("bare", "alone", "r", "r");
   // Nor may an owner give a row to somebody else (g).
   await compare("owner", "alone", "g", "");
+  if (expected.common) {
+    for (const text of [
+      `select from public.${table}`,
+      `update public.${table} set user_id = user_id`,
+      `delete from public.${table}`,
+    ]) {
+      for (const who of ["other", "stripped", "anon"] as const) {
+        const reached = await reaches(client, cast, who, "alone", table, `${text} where user_id is null`);
+        if (reached !== (who === "other" && text.startsWith("select"))) {
+          found.push(`${table}: ${who} ${reached ? "may" : "may not"} ${text}, of rows of nobody`);
+        }
+      }
+    }
+  }
   return found;
 }
 
@@ -282,10 +302,10 @@ async function reaches(
   await client.query("savepoint before_statement");
   try {
     if (mode === "alone") await client.query(`grant all on public.${table} to authenticated, anon`);
-    if (who === "stripped") {
+    if ((who === "stripped" || who === "bare") && table !== "user_permissions") {
       await client.query(
-        "delete from public.user_permissions where user_id = $1 and $2 <> 'user_permissions'",
-        [alice, table],
+        `delete from public.user_permissions where user_id = $1 and (permission is not distinct from $2) = $3`,
+        [alice, owned[table]?.takes ?? null, who === "stripped"],
       );
     }
     const role = who === "anon" ? "anon" : who === "service" ? "service_role" : "authenticated";

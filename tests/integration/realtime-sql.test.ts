@@ -1,18 +1,17 @@
-// What the migrations give Realtime: policies on private topics, the broadcast of events, publication and identities.
+// What the migrations give Realtime: the broadcast of events, publication and identities. Who may join which private topic:
+// tests/helpers/topic-matrix.ts.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { type Caller, createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { anon, createUser, service, user } from "../helpers/sql-api.ts";
+import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { createUser } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
-let bob: string;
 let agentId: string;
 
 before(async () => {
   db = await createTestDatabase();
   alice = await createUser(db);
-  bob = await createUser(db);
   const { rows } = await db.pool.query(
     "insert into public.agents (name, user_id) values ('watched', $1) returning id",
     [alice],
@@ -20,78 +19,6 @@ before(async () => {
   agentId = rows[0].id;
 });
 after(() => db.destroy());
-
-/** What a caller may do on a topic, asked as Realtime asks: with the topic set, in a transaction that is undone. */
-async function rights(caller: Caller, topic: string, extension: string): Promise<string> {
-  const undo = new Error("undo");
-  let result = "";
-  await db.superuser
-    .query("insert into realtime.messages (topic, extension) values ($1, $2)", [topic, extension])
-    .then(() =>
-      db.as(caller, async (client) => {
-        await client.query("select set_config('realtime.topic', $1, true)", [topic]);
-        const seen = await client.query("select from realtime.messages where topic = $1 and extension = $2", [
-          topic,
-          extension,
-        ]);
-        if ((seen.rowCount ?? 0) > 0) result += "r";
-        await client.query("savepoint write");
-        await client
-          .query("insert into realtime.messages (topic, extension) values ($1, $2)", [topic, extension])
-          .then(
-            () => {
-              result += "w";
-            },
-            (error: { code?: string }) => assert.equal(error.code, "42501"),
-          );
-        throw undo;
-      }),
-    )
-    .catch((error: unknown) => {
-      if (error !== undo) throw error;
-    });
-  return result;
-}
-
-describe("private topics", () => {
-  test("an agent's topic and a user's are their owner's alone, to read and to write", async () => {
-    const own = [`agent:${agentId}`, `user:${alice}`];
-    for (const topic of own) {
-      for (const extension of ["broadcast", "presence"]) {
-        assert.equal(await rights(user(alice), topic, extension), "rw", `${topic} ${extension}`);
-        assert.equal(await rights(user(bob), topic, extension), "", `${topic} ${extension} of another`);
-        assert.equal(await rights(anon, topic, extension), "", `${topic} ${extension} of anon`);
-      }
-      assert.equal(await rights(user(alice), topic, "other"), "");
-    }
-    for (const topic of [
-      "room",
-      "agent:",
-      "user:",
-      `agent:${alice}`,
-      `user:${agentId}`,
-      `x:user:${alice}`,
-      "",
-    ]) {
-      assert.equal(await rights(user(alice), topic, "broadcast"), "", topic);
-    }
-  });
-
-  test("a topic that is set does not open the rows of another", async () => {
-    await db.superuser.query(
-      "insert into realtime.messages (topic, extension) values ('elsewhere', 'broadcast')",
-    );
-    await db.as(user(alice), async (client) => {
-      await client.query("select set_config('realtime.topic', $1, true)", [`user:${alice}`]);
-      const { rowCount } = await client.query("select from realtime.messages where topic = 'elsewhere'");
-      assert.equal(rowCount, 0);
-    });
-  });
-
-  test("service_role is held back by none", async () => {
-    assert.match(await rights(service, "room", "broadcast"), /^rw$/);
-  });
-});
 
 describe("the broadcast of events", () => {
   const record = () =>
