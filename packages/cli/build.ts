@@ -50,6 +50,7 @@ function manifest(): Record<string, unknown> {
   const {
     private: _,
     devDependencies: __,
+    scripts: ___,
     ...published
   } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as Record<string, unknown>;
   return published;

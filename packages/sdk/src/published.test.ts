@@ -19,6 +19,17 @@ before(() => {
 });
 after(() => sdk[Symbol.dispose]());
 
+test("the sources are not packed in its place", () => {
+  for (const name of ["sdk", "cli"]) {
+    const { status, stderr } = spawnSync("npm", ["pack", "--dry-run"], {
+      cwd: join(ROOT, "packages", name),
+      encoding: "utf8",
+    });
+    assert.notEqual(status, 0);
+    assert.match(stderr, new RegExp(`pack packages/${name}/dist: that is the package`));
+  }
+});
+
 describe("the published package", () => {
   test("holds both formats, types, README and licence, and nothing of the source or the tests", () => {
     const paths = sdk.files.map(({ path }) => path);
