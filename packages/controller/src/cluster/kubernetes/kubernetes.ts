@@ -148,8 +148,9 @@ export class KubernetesCluster implements Cluster {
   }
 
   metrics(): Promise<ReplicaSample[]> {
-    const { installation, responsible } = this.#options;
-    return takeSamples({ api: this.#api, view: this.#view, access: this.#access, installation, responsible });
+    const { clock, installation, responsible } = this.#options;
+    const [api, view, access] = [this.#api, this.#view, this.#access];
+    return takeSamples({ api, view, access, installation, responsible, clock });
   }
 
   probe(): Promise<ClusterHealth> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SimulatedClock } from "../../../testing/simulated-clock.ts";
 import { KubeError, type KubeObject } from "../api.ts";
 import type { Pod } from "./objects.ts";
 import { createPodAccess, type PodAccess } from "./pod-access.ts";
@@ -25,22 +26,39 @@ const USAGE = [
   },
 ] as unknown as KubeObject[];
 
-function setUp(pods: Pod[], answers: PodAccess["get"], usage: KubeObject[] | Error = USAGE) {
+function setUp(
+  pods: Pod[],
+  answers: PodAccess["get"],
+  usage: KubeObject[] | Error | Promise<never> = USAGE,
+  clock = new SimulatedClock(),
+) {
   const view = new FakePods();
   for (const pod of pods) view.put(pod);
   return takeSamples({
     api: {
       list: async () => {
         if (usage instanceof Error) throw usage;
-        return { resourceVersion: "", items: usage };
+        return { resourceVersion: "", items: await usage };
       },
     },
     view,
     access: { get: answers, close: async () => {} },
     installation: "test",
     responsible: (agentId) => agentId === "a",
+    clock,
   });
 }
+
+test("a metrics API that hangs keeps no sample back", async () => {
+  const clock = new SimulatedClock();
+  const answer = async () => ({ status: 200, body: METRICS, milliseconds: 3 });
+  const samples = setUp([readyPod("a", "p1")], answer, new Promise<never>(() => {}), clock);
+  await clock.advance(5000);
+  assert.deepEqual(
+    (await samples).map(({ cpuRate, cpuSeconds }) => [cpuRate, cpuSeconds]),
+    [[undefined, 12.5]],
+  );
+});
 
 test("a replica's sample is of the metrics API and of what the runtime counts", async () => {
   const paths: string[] = [];

@@ -1,8 +1,9 @@
+import { type Clock, systemClock } from "../../../clock.ts";
 import type { ReplicaSample } from "../../cluster.ts";
 import { parseFigures, type RuntimeFigures } from "../../runtime.ts";
 import type { KubeApi, KubeObject } from "../api.ts";
 import { CONTAINER, installationSelector, LABELS } from "../names.ts";
-import { forEach } from "./concurrency.ts";
+import { forEach, within } from "./concurrency.ts";
 import { containerOf, type Pod, timeOf } from "./objects.ts";
 import type { PodAccess } from "./pod-access.ts";
 import { parseQuantity } from "./quantity.ts";
@@ -14,11 +15,14 @@ export interface SamplesOptions {
   access: PodAccess;
   installation: string;
   responsible(agentId: string): boolean;
+  clock?: Clock;
 }
 
 /** Replicas asked at once for their counters, and how long each may take. */
 const TOGETHER = 16;
 const TIMEOUT_MS = 2000;
+/** A metrics server that hangs must not keep the runtime's figures back. */
+const USAGE_MS = 5000;
 
 /** What a pod uses, as the metrics API tells: cores over the last half minute or so, bytes now. */
 export interface PodUsage {
@@ -39,7 +43,8 @@ export async function takeSamples(options: SamplesOptions): Promise<ReplicaSampl
       responsible(pod.metadata.labels?.[LABELS.agent] ?? ""),
   );
   if (running.length === 0) return [];
-  const usage = await podUsage(options.api, options.installation);
+  const { api, clock = systemClock, installation } = options;
+  const usage = await within(clock, USAGE_MS, podUsage(api, installation), () => new Map<string, PodUsage>());
   const samples: ReplicaSample[] = [];
   await forEach(running, TOGETHER, async (pod) => {
     const answer = await access.get(pod, "/metrics", TIMEOUT_MS);
