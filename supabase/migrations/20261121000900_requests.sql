@@ -99,7 +99,8 @@ begin
     return private.refuse('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(
         'limit_type', over, 'limit', counts -> over -> 'limit', 'user_id', caller,
         'reset_time', private.iso(to_timestamp((counts -> over ->> 'reset')::bigint))),
-      headers || jsonb_build_object('Retry-After',
+      -- Of the bucket that refused: with the other's the caller would go on at once.
+      headers || (private.bucket_headers(counts -> over) - 'Supabase-RateLimit-Remaining') || jsonb_build_object('Retry-After',
         greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text), verb, args);
   end if;
 

@@ -70,7 +70,15 @@ describe("rate limits", () => {
       assert.equal(details.limit_type, bucket);
       assert.equal(details.user_id, alice);
       assert.match(details.reset_time, /^\d{4}-.*Z$/);
-      assert.ok(Number(headers["retry-after"]) >= 1);
+      const wait = Number(headers["retry-after"]);
+      assert.ok(wait >= 1);
+      assert.deepEqual(
+        [headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"]],
+        ["2", "0", String(Date.parse(details.reset_time) / 1000)],
+        "the headers tell of the limit that refused",
+      );
+      assert.ok(Math.abs(Number(headers["x-ratelimit-reset"]) - Date.now() / 1000 - wait) < 3);
+      assert.notEqual(headers["supabase-ratelimit-remaining"], "0", "direct queries are another budget");
       const { rows } = await db.pool.query("select count(*)::int from public.agents where user_id = $1", [
         alice,
       ]);
