@@ -190,12 +190,23 @@ begin
 end
 $$;
 
--- Shows the phase in agents.status, except where activity covers DEPLOYED.
+-- What agents.status holds: the phase of a deployed agent in lower case, which work under way covers while it is DEPLOYED (a
+-- phase in progress is more worth knowing); the activity of one never deployed. A failed answer is no phase: error shows on
+-- the latter alone.
+create function private.status_of(phase text, activity text) returns text
+language sql immutable set search_path = ''
+return case
+  when phase is null then coalesce(activity, 'idle')
+  when phase = 'DEPLOYED' and activity in ('thinking', 'responding') then activity
+  else lower(phase)
+end;
+
+-- Shows the phase in agents.status.
 create function private.show_phase(d private.agent_deployments) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   update public.agents a set
-    status = case when d.phase = 'DEPLOYED' and a.status in ('thinking', 'responding') then a.status else lower(d.phase) end,
+    status = private.status_of(d.phase, a.status),
     url = d.url,
     deployed_at = case when d.phase = 'DEPLOYED' then coalesce((d.timings ->> 'deployedAt')::timestamptz, now())
                        else a.deployed_at end
@@ -370,10 +381,9 @@ begin
     return new;
   elsif new.status is null or new.status = 'updated' then
     new.status := before;
-  elsif new.status = 'idle' then
-    select lower(d.phase) into new.status from private.agent_deployments d where d.agent_id = new.id;
-    new.status := coalesce(new.status, 'idle');
-  elsif new.status not in ('thinking', 'responding', 'error') then
+  elsif new.status in ('idle', 'thinking', 'responding', 'error') then
+    new.status := private.status_of((select d.phase from private.agent_deployments d where d.agent_id = new.id), new.status);
+  else
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('status',
       'Status must be one of: idle, thinking, responding, error; the lifecycle writes the others'));
   end if;

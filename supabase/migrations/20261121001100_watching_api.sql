@@ -42,7 +42,10 @@ begin
     when d.ready_replicas = 0 then 'UNHEALTHY' else coalesce(d.application ->> 'status', 'UNKNOWN') end;
   return jsonb_build_object(
     'agentId', wanted, 'name', coalesce(a.name, wanted), 'status', coalesce(d.phase, upper(a.status)),
-    'activity', case when a.status in ('thinking', 'responding', 'error') then a.status else 'idle' end,
+    'activity', case
+      when a.status in ('thinking', 'responding', 'error') then a.status
+      when d.phase = 'DEPLOYED' and private.last_answer_failed(a) then 'error'
+      else 'idle' end,
     'user_id', caller, 'url', d.url,
     -- What hinders the controller before it has anything to report: it tries again by itself.
     'reason', coalesce(d.reason, case when hindered then 'RETRYING' end),

@@ -72,7 +72,7 @@ create table private.reply_jobs (
 alter table private.reply_jobs enable row level security;
 comment on table private.reply_jobs is 'Answers that are wanted of agents, and who is at work on them.';
 create index reply_jobs_message_id_idx on private.reply_jobs (message_id);
-create index reply_jobs_agent_id_idx on private.reply_jobs (agent_id, state);
+create index reply_jobs_agent_id_idx on private.reply_jobs (agent_id, state, updated_at);
 create index reply_jobs_waiting_idx on private.reply_jobs (next_attempt_at) where state = 'waiting';
 create index reply_jobs_running_idx on private.reply_jobs (lease_expires_at) where state = 'running';
 create index reply_jobs_open_by_user_idx on private.reply_jobs (user_id) where state in ('waiting', 'running');

@@ -1,21 +1,27 @@
 -- Answering, the worker's beginning: what agents show meanwhile, what stands in an answer's way, the claim.
 
--- Shows what an agent is doing: responding, thinking, else its phase or idle (error after an answer that failed for good).
+-- Shows what an agent is doing: responding, thinking, else its phase or idle (a definition whose answer failed for good: error).
 -- The caller holds the agent's row lock, so that two answers ending at once cannot both take the other for running.
 create function private.show_activity(of_agent text, failed boolean default false) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   activity text;
-  phase text;
 begin
   select case when bool_or(j.responding_at is not null) then 'responding' else 'thinking' end into activity
     from private.reply_jobs j where j.agent_id = of_agent and j.state = 'running' having count(*) > 0;
-  select d.phase into phase from private.agent_deployments d where d.agent_id = of_agent;
-  activity := case
-    -- Activity covers DEPLOYED alone: a phase in progress is more worth knowing.
-    when phase is not null and phase <> 'DEPLOYED' then lower(phase)
-    else coalesce(activity, case when failed then 'error' end, lower(phase), 'idle') end;
+  activity := private.status_of((select d.phase from private.agent_deployments d where d.agent_id = of_agent),
+    coalesce(activity, case when failed then 'error' end));
   update public.agents a set status = activity where a.id = of_agent and a.status is distinct from activity;
+end
+$$;
+
+-- Whether the last answer of a deployed agent, since it was deployed, failed for good.
+create function private.last_answer_failed(a public.agents) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((select max(j.updated_at) from private.reply_jobs j where j.agent_id = a.id and j.state = 'failed')
+    > greatest(a.deployed_at, (select max(j.updated_at) from private.reply_jobs j where j.agent_id = a.id and j.state = 'done')),
+    false);
 end
 $$;
 

@@ -458,4 +458,28 @@ describe("the call of the function", () => {
       1000,
     );
   });
+
+  test("keeps its phase after a failed answer: every way of reading says the same", async () => {
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "deployed" } });
+    await settle(db, body.agentId);
+    const seen = async () => {
+      const { body: report } = await rpc(db, user(alice), "get_agent_status", { agent_id: body.agentId });
+      const { body: found } = await rpc(db, user(alice), "list_agents", { status: "deployed" });
+      const listed = found.agents.map((found: { status: string }) => found.status);
+      return [await status(body.agentId), report.status, ...listed, report.activity];
+    };
+    await say({ agent: body.agentId });
+    const failed = (await claim())[0];
+    assert.deepEqual(await seen(), ["thinking", "DEPLOYED", "DEPLOYED", "thinking"]);
+    await fail(failed, { code: "MODEL_UNAVAILABLE", message: "away", retryable: false });
+    assert.deepEqual(await seen(), ["deployed", "DEPLOYED", "DEPLOYED", "error"]);
+    await query("update public.agents set status = 'error' where id = $1", [body.agentId]);
+    assert.equal(await status(body.agentId), "deployed", "nor does its owner's word cover the phase");
+    await say({ agent: body.agentId });
+    await finish((await claim())[0]);
+    assert.deepEqual(await seen(), ["deployed", "DEPLOYED", "DEPLOYED", "idle"]);
+    await rpc(db, user(alice), "stop_agent", { agent_id: body.agentId });
+    await query("update public.agents set status = 'thinking' where id = $1", [body.agentId]);
+    assert.equal(await status(body.agentId), "stopping", "work covers DEPLOYED alone");
+  });
 });
