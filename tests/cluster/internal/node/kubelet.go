@@ -50,9 +50,8 @@ func (f *Fleet) containerLogs(response http.ResponseWriter, request *http.Reques
 	if options.Stream != nil && *options.Stream == corev1.LogStreamStderr {
 		stdout = nil
 	}
+	// As with the kubelet, the head goes out with the first line.
 	response.Header().Set("content-type", "text/plain")
-	response.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(response).Flush()
 	err = crilogs.ReadLogs(request.Context(), path, id, readerOptions(options), stillRunning{worker: w}, stdout, stderr)
 	if err != nil && request.Context().Err() == nil {
 		fmt.Fprintf(response, "failed to read the log: %v\n", err)

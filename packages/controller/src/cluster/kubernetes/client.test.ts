@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { KubeApi, KubeError, WatchEvent } from "./api.ts";
 import { createClient } from "./client.ts";
 import { connectInCluster } from "./in-cluster.ts";
@@ -249,6 +250,20 @@ test("a watch tells events as they come, and says when its version is too old", 
     ],
   );
   assert.match(server.requests[0] ?? "", /allowWatchBookmarks=true&resourceVersion=1/);
+});
+
+test("a log that is followed may be silent from its beginning; one that is read, and a watch, may not", async (t) => {
+  const silent: ServerResponse[] = [];
+  const server = await serve(t, (_, response) => silent.push(response), 100);
+  await assert.rejects(server.api.podLog("n", "p", { container: "agent" }), /did not answer in time/);
+  await assert.rejects(
+    server.api.watch("Pod", { resourceVersion: "1", timeoutSeconds: 60 }, () => {}),
+    /did not answer in time/,
+  );
+  const following = server.api.podLog("n", "p", { container: "agent", follow: true });
+  await sleep(300);
+  silent.at(-1)?.end("a line");
+  assert.equal(Buffer.concat(await Array.fromAsync(await following)).toString(), "a line");
 });
 
 test("what is wrong with a kubeconfig is said in a sentence", async (t) => {

@@ -231,6 +231,7 @@ class HttpKubeApi implements KubeApi {
         limitBytes: number(query.limitBytes),
       },
       signal,
+      query.follow,
     );
   }
 
@@ -329,21 +330,22 @@ class HttpKubeApi implements KubeApi {
     path: string,
     query: Record<string, string | undefined>,
     signal: AbortSignal,
+    // A node answers who follows a log only with its first line, however long that takes.
+    mayBeSilent = false,
   ): Promise<AsyncIterable<Uint8Array>> {
     const started = performance.now();
     let status = 0;
     // Until it begins to answer, it is a call like any other.
     const slow = new AbortController();
-    const timer = setTimeout(
-      () => slow.abort(new DOMException("no answer", "TimeoutError")),
-      this.#timeoutMs,
-    );
+    const tooSlow = () => slow.abort(new DOMException("no answer", "TimeoutError"));
+    const timer = mayBeSilent ? undefined : setTimeout(tooSlow, this.#timeoutMs);
     try {
       const { headers, pools } = await this.#connection.credentials();
       const response = await request(this.#connection.server + path + queryText(query), {
         method: "GET",
         dispatcher: pools.streams,
         signal: AbortSignal.any([signal, slow.signal]),
+        ...(mayBeSilent ? { headersTimeout: 0 } : {}),
         headers: { ...headers, accept: "application/json, */*" },
       });
       status = response.statusCode;

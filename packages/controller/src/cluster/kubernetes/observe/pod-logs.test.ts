@@ -21,6 +21,8 @@ class FakeNode {
   /** Bytes of a chunk: small ones cut lines and characters apart. */
   chunk = 7;
   readonly faults: Error[] = [];
+  /** Pods that say nothing: a node does not even begin to answer for them. */
+  readonly silent = new Set<string>();
 
   constructor(clock: SimulatedClock) {
     this.clock = clock;
@@ -54,6 +56,11 @@ class FakeNode {
     this.queries.push(query);
     const fault = this.faults.shift();
     if (fault !== undefined) throw fault;
+    if (this.silent.has(pod)) {
+      await new Promise((_, reject) => {
+        query.signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
+      });
+    }
     const one = this.#of(pod);
     const life = one.lives.at(query.previous ? -2 : -1);
     if (life === undefined) throw new KubeError("INVALID", "previous terminated container not found");
@@ -161,6 +168,20 @@ function setUp(part: Partial<PodLogsOptions> = {}) {
   const messages = () => lines.map(({ message }) => message);
   return { clock, node, pods, lines, logs, messages };
 }
+
+test("replicas that say nothing keep no other's log waiting", async () => {
+  const { clock, node, pods, logs, messages } = setUp({ limits: { opening: 2 } });
+  for (let index = 0; index < 20; index += 1) {
+    node.silent.add(`silent-${index}`);
+    pods.put(pod(`silent-${index}`, 0, "running"));
+  }
+  node.write("p", "here");
+  pods.put(pod("p", 0, "running"));
+  await clock.advance(10_000);
+  assert.deepEqual(messages(), ["here"]);
+  assert.equal(logs.counts.followed, 21);
+  await logs.stop();
+});
 
 test("lines are followed as they come: characters cut apart, JSON, plain text, without secrets", async () => {
   const { clock, node, pods, lines, logs } = setUp();

@@ -54,6 +54,8 @@ const LIMITS: PodLogsLimits = {
   lastWordsMs: 5000,
 };
 
+/** A replica that says nothing is not answered for: so long it counts as being opened. */
+const OPENING_MS = 500;
 /** A stream that ended within the first has told all there is for now; the second is the least until the next. */
 const SHORT_MS = 1000;
 const RETRY_MS = 500;
@@ -221,6 +223,7 @@ export class PodLogs {
     const leave = await this.#opening.enter();
     const follow = !life.over && this.#followed < this.#limits.followed;
     if (follow) this.#followed += 1;
+    const cancel = follow ? this.#options.clock.after(OPENING_MS, leave) : () => {};
     try {
       const redact = await this.#options.redactors.of(reader.pod);
       let fresh = 0;
@@ -242,6 +245,7 @@ export class PodLogs {
       return { fresh, followed: follow };
     } finally {
       if (follow) this.#followed -= 1;
+      cancel();
       leave();
     }
   }
