@@ -45,6 +45,62 @@ grant select, insert, update, delete on public.quotas to service_role;
 create policy "users can read their quota" on public.quotas for select to authenticated using ((select auth.uid()) = user_id);
 comment on table public.quotas is 'Upper bounds of what a user may run; operators write them.';
 
+-- user_metadata.permissions tells what is granted too: Auth's answers carry it, and its user may edit it, so it is information
+-- alone. It follows the grants unless its user narrowed it: left something out that was granted before.
+
+create function private.granted_permissions(of_user uuid) returns jsonb
+language sql stable set search_path = ''
+return (select coalesce(jsonb_agg(p.permission order by p.permission), '[]')
+        from public.user_permissions p where p.user_id = of_user);
+
+-- Definer: operators have no rights on auth.users.
+create function private.tg_user_permissions__show() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  users uuid[];
+  added jsonb := '{}';
+begin
+  if tg_op = 'DELETE' then
+    select array_agg(distinct c.user_id) into users from changed c;
+  else
+    select array_agg(c.user_id), jsonb_object_agg(c.user_id, c.permissions) into users, added
+      from (select x.user_id, jsonb_agg(x.permission) as permissions from changed x group by x.user_id) c;
+  end if;
+  -- Two grants at once: the second reads the first's only once it has the lock.
+  perform from auth.users u where u.id = any (users) order by u.id for no key update;
+  update auth.users u set updated_at = now(),
+      raw_user_meta_data = coalesce(u.raw_user_meta_data, '{}') || jsonb_build_object('permissions', g.granted)
+    from (select w.id, private.granted_permissions(w.id) as granted,
+            -- What was granted before this statement.
+            (select coalesce(jsonb_agg(b.permission), '[]') from jsonb_array_elements_text(private.granted_permissions(w.id)) b (permission)
+              where not coalesce(added -> w.id::text ? b.permission, false)) as before
+          from unnest(users) w (id)) g
+    where u.id = g.id and u.raw_user_meta_data -> 'permissions' is distinct from g.granted
+      and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
+           or u.raw_user_meta_data -> 'permissions' @> g.before);
+  return null;
+end
+$$;
+create trigger _500_show_granted after insert on public.user_permissions referencing new table as changed
+  for each statement execute function private.tg_user_permissions__show();
+create trigger _500_show_changed after update on public.user_permissions referencing new table as changed
+  for each statement execute function private.tg_user_permissions__show();
+create trigger _500_show_revoked after delete on public.user_permissions referencing old table as changed
+  for each statement execute function private.tg_user_permissions__show();
+
+-- A list that was cleared, or written over with a copy of the metadata that lacks it. Definer: Auth's role has no rights here.
+create function private.tg_users__show_permissions() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  new.raw_user_meta_data := coalesce(new.raw_user_meta_data, '{}')
+    || jsonb_build_object('permissions', private.granted_permissions(new.id));
+  return new;
+end
+$$;
+create trigger _400_launchpad_show_permissions before update of raw_user_meta_data on auth.users
+  for each row when (jsonb_typeof(new.raw_user_meta_data -> 'permissions') is distinct from 'array')
+  execute function private.tg_users__show_permissions();
+
 create function private.provision_user(user_id uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 begin

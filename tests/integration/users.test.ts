@@ -66,7 +66,11 @@ describe("the profile", () => {
       security_alerts: true,
     });
     await update({ user_metadata: { avatar_url: null } });
-    assert.deepEqual(await metadata(), { full_name: "Updated Name", mine: { deep: null } });
+    assert.deepEqual(await metadata(), {
+      full_name: "Updated Name",
+      mine: { deep: null },
+      permissions: ["agents:read", "agents:write", "monitoring:read"],
+    });
   });
 
   test("permissions can be narrowed and restored, never widened", async () => {

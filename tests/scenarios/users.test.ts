@@ -71,6 +71,32 @@ describe("Email/Password Authentication", () => {
   });
 });
 
+describe("Authentication Response", () => {
+  test("has the specification's fields, the user's permissions among them", async () => {
+    const email = `${randomUUID()}@example.com`;
+    const signedUp = await auth("POST", "signup", {
+      email,
+      password: "a-long-password",
+      data: { full_name: "Ada" },
+    });
+    assert.equal(signedUp[0], 200);
+    for (const [status, session] of [
+      await signIn(email, "a-long-password"),
+      await auth("POST", "token?grant_type=refresh_token", {
+        refresh_token: (await signIn(email, "a-long-password"))[1].refresh_token,
+      }),
+    ]) {
+      assert.equal(status, 200);
+      for (const field of ["access_token", "refresh_token", "expires_in", "token_type"])
+        assert.ok(session[field], field);
+      assert.equal(session.user.email, email);
+      const { full_name, permissions } = session.user.user_metadata;
+      assert.equal(full_name, "Ada");
+      assert.deepEqual(permissions, ["agents:read", "agents:write", "monitoring:read"]);
+    }
+  });
+});
+
 describe("OAuth Authentication", () => {
   test("POST /auth/v1/authorize says which provider is not set up", async () => {
     const [status, body] = await auth("POST", "authorize", {
@@ -177,6 +203,27 @@ describe("Update User Metadata", () => {
       real_time: true,
       security_alerts: true,
     });
+  });
+
+  test("permissions there follow an operator's grants, unless their user narrowed them", async () => {
+    const [user, narrow] = await Promise.all([stack.createUser(), stack.createUser()]);
+    const told = async ({ email, password }: typeof user) =>
+      (await signIn(email, password))[1].user.user_metadata.permissions;
+    await auth("PUT", "user", { data: { permissions: ["agents:read"] } }, narrow.token);
+    await stack.sql(
+      "insert into public.user_permissions (user_id, permission) values ($1, 'system:read'), ($2, 'system:read')",
+      [user.id, narrow.id],
+    );
+    const granted = ["agents:read", "agents:write", "monitoring:read", "system:read"];
+    assert.deepEqual(await told(user), granted);
+    assert.deepEqual(await told(narrow), ["agents:read"]);
+    assert.deepEqual((await profile("GET", undefined, user)).body.user.user_metadata.permissions, granted);
+    await auth("PUT", "user", { data: { permissions: null } }, narrow.token);
+    assert.deepEqual(await told(narrow), granted, "cleared, it tells what is granted");
+    await stack.sql("delete from public.user_permissions where user_id = $1 and permission like 'agents:%'", [
+      user.id,
+    ]);
+    assert.deepEqual(await told(user), ["monitoring:read", "system:read"]);
   });
 
   test("permissions there narrow what an operator granted, at every door, and never widen it", async () => {
