@@ -123,7 +123,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         const health = await runs.probe();
         return [
           ...(stopping ? ["The controller is stopping."] : []),
-          ...(controller.lapsed ? ["The database has not answered lately."] : []),
+          ...(controller.trouble === undefined ? [] : [controller.trouble]),
           ...(health.healthy ? [] : [health.message ?? "The cluster does not work."]),
         ];
       },

@@ -64,7 +64,9 @@ const FAILURES: [
   ["no connection", () => Promise.reject(new Error("connect ECONNREFUSED")), "unreachable"],
   ["500", () => json(500, { code: "XX000", message: "oops" }), "unavailable", "XX000"],
   ["a gateway's page", () => ({ status: 502, text: "<html>" }), "unavailable"],
-  ["401", () => json(401, { message: "Invalid API key" }), "unavailable"],
+  ["a wrong key", () => json(401, { message: "Invalid API key" }), "key"],
+  ["the publishable key", () => json(403, { code: "42501", message: "permission denied" }), "key", "42501"],
+  ["403 of another kind", () => json(403, { code: "PERMISSION_DENIED" }), "refused", "PERMISSION_DENIED"],
   ["409", () => json(409, { code: "CONFLICT", message: "No lease" }), "refused", "CONFLICT"],
   ["not JSON", () => ({ status: 200, text: "hello" }), "contract"],
   ["another shape", () => json(200, { alive: "yes" }), "contract"],
@@ -77,6 +79,7 @@ for (const [what, respond, kind, code] of FAILURES) {
       assert.ok(error instanceof DatabaseError);
       assert.deepEqual([error.kind, error.code], [kind, code]);
       assert.ok(!error.message.includes("the-key"));
+      assert.equal(error.message.includes("LAUNCHPAD_SECRET_KEY"), kind === "key");
       return true;
     });
   });

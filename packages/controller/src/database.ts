@@ -17,12 +17,18 @@ import { createPost, type Post } from "./http-post.ts";
 export type DatabaseErrorKind =
   /** No answer: refused, reset, timed out. */
   | "unreachable"
-  /** 5xx, or 401/408/429: it may work later. */
+  /** The key is no key of the project, or not its secret one. Keys may be rotated: it may work later. */
+  | "key"
+  /** 5xx, or 408/429: it may work later. */
   | "unavailable"
   /** Any other 4xx: the same call will be refused again. */
   | "refused"
   /** An answer that does not fit the contract. */
   | "contract";
+
+/** What a person is told of a key that does not work. */
+export const KEY_REFUSED =
+  "The project refuses the controller's key: set LAUNCHPAD_SECRET_KEY to a secret key (sb_secret_…) of the project at LAUNCHPAD_SUPABASE_URL.";
 
 /** A call to the database that did not work. The message never holds a key, a row or a secret. */
 export class DatabaseError extends Error {
@@ -172,11 +178,11 @@ function refusal(name: string, status: number, text: string): DatabaseError {
   } catch {
     // A proxy's error page: its status says enough.
   }
-  const later = status >= 500 || status === 401 || status === 408 || status === 429;
   const facts = code === undefined ? { status } : { status, code };
-  return new DatabaseError(
-    later ? "unavailable" : "refused",
-    `${name}: ${status} ${code ?? ""} ${message}`.trim(),
-    facts,
-  );
+  const said = [`${name}:`, status, code, message].filter(Boolean).join(" ");
+  // The functions are the secret key's alone: under another role PostgREST says 42501.
+  if (status === 401 || (status === 403 && code === "42501"))
+    return new DatabaseError("key", `${KEY_REFUSED} (${said})`, facts);
+  const later = status >= 500 || status === 408 || status === 429;
+  return new DatabaseError(later ? "unavailable" : "refused", said, facts);
 }

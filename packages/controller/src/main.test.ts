@@ -301,6 +301,27 @@ test("wrong settings are named, their values are not", async (context) => {
   });
 });
 
+test("a wrong key is named with its setting; the controller stays, and works once the key does", async (context) => {
+  const { http, start } = await world(context);
+  http.key = "sb_secret_another";
+  const controller = await start();
+  const readiness = async () => {
+    const answer = await fetch(`http://127.0.0.1:${controller.port}/readyz`);
+    return { status: answer.status, ...((await answer.json()) as { problems: string[] }) };
+  };
+  const { problems } = await until("the key is refused", async () => {
+    const seen = await readiness();
+    return seen.problems.some((problem) => problem.includes("LAUNCHPAD_SECRET_KEY")) && seen;
+  });
+  assert.equal(problems.length, 1, problems.join());
+  assert.equal((await readiness()).status, 503);
+  const told = controller.log.filter((line) => line.includes("LAUNCHPAD_SECRET_KEY"));
+  assert.equal(told.length, 1, "it is said once, not at every try");
+  assert.match(told[0] ?? "", /"level":"ERROR".*401 Invalid API key/i);
+  http.key = "sb_secret_for-tests";
+  await until("ready", async () => (await readiness()).status === 200);
+});
+
 test("agents serve on while the database is away, and nothing of their logs is lost", async (context) => {
   const { database, http, start } = await world(context);
   const controller = await start();

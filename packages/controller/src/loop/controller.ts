@@ -1,6 +1,7 @@
 import { backoff, type Clock, jittered } from "../clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Database } from "../contract.ts";
+import { DatabaseError, KEY_REFUSED } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/decide.ts";
@@ -61,6 +62,7 @@ export class Controller {
   #cancelPulse: () => void = () => {};
   #cancelRetry: () => void = () => {};
   #contacted = false;
+  #keyRefused = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -91,6 +93,12 @@ export class Controller {
   /** Whether the database has not answered for so long that nothing may be done. */
   get lapsed(): boolean {
     return this.#lease.lapsed(this.#options.clock.now());
+  }
+
+  /** Why nothing can be done, as a sentence for people; undefined while the database answers. */
+  get trouble(): string | undefined {
+    if (this.#keyRefused) return KEY_REFUSED;
+    return this.lapsed ? "The database has not answered lately." : undefined;
   }
 
   /** Starts the loops; returns at once, the database need not answer yet. */
@@ -158,8 +166,12 @@ export class Controller {
       this.#failures += 1;
       this.#options.onClaim?.("failed", 0);
       const facts = { error: errorMessage(error), failures: this.#failures };
-      if (this.#failures === 1) log.warn("a claim failed", facts);
+      const refused = error instanceof DatabaseError && error.kind === "key";
+      if (refused && !this.#keyRefused) log.error("a claim failed", facts);
+      else if (this.#failures === 1) log.warn("a claim failed", facts);
       else log.debug("a claim failed", facts);
+      // Another failure tells nothing of the key.
+      if (refused) this.#keyRefused = true;
       if (!this.#stopped) {
         const wait = jittered(backoff(this.#failures, 100, this.#options.pollSeconds * 1000), 0.2, random);
         this.#cancelRetry = clock.after(wait, () => void this.#claim());
@@ -218,6 +230,7 @@ export class Controller {
         this.hint();
       } else for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
     } catch (error) {
+      if (error instanceof DatabaseError && error.kind === "key") this.#keyRefused = true;
       const lapsed = this.#lease.lapsed(clock.now());
       log.warn("a heartbeat failed", { error: errorMessage(error), lapsed });
     }
@@ -241,6 +254,7 @@ export class Controller {
     const lapsed = this.#lease.lapsed(now);
     this.#lease.renewed(sentAt);
     this.#contacted = true;
+    this.#keyRefused = false;
     if (lapsed && !first) {
       this.#options.log.warn(
         "the lease had run out; every agent's own lease is checked before anything is done",

@@ -9,6 +9,8 @@ export interface HttpDatabase {
   server: Server;
   /** While false every call is answered 503, as a gateway does whose database is away. */
   up: boolean;
+  /** The key that calls must come with; any will do while it is undefined. */
+  key?: string;
   /** Ends every open connection and refuses new calls' connections until the process ends. */
   close(): void;
 }
@@ -21,6 +23,8 @@ export async function serveDatabase(model: MemoryDatabase): Promise<HttpDatabase
     const answer = (status: number, body: unknown) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     };
+    if (served.key !== undefined && request.headers.apikey !== served.key)
+      return answer(401, { message: "Invalid API key", hint: "Double check your API key." });
     if (!served.up) return answer(503, { code: "PGRST002", message: "no database" });
     try {
       const name = (request.url ?? "").replace("/rest/v1/rpc/", "");
