@@ -249,13 +249,15 @@ end
 $$;
 
 -- Of what a cluster holds, what nobody wants any more: agents without a deployment that is still to be removed by its
--- holder, and users with neither such an agent nor an account. held: {agents: [id], users: [uuid]}. Definer: as above, and reads auth.users.
+-- holder, those that are stopped and held by nobody (a call that was given up may take effect after the stop), and users
+-- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. Definer: as above, and reads auth.users.
 create function private.gone_workloads(held jsonb) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return jsonb_build_object(
     'agents', (select coalesce(jsonb_agg(a), '[]') from jsonb_array_elements_text(held -> 'agents') a
-      where not exists (select from private.agent_deployments d where d.agent_id = a and d.removed_at is null)),
+      where not exists (select from private.agent_deployments d where d.agent_id = a and d.removed_at is null
+        and (d.phase <> 'STOPPED' or d.desired <> 'stopped' or d.observed_generation < d.generation or d.lease_holder is not null))),
     'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
       where not exists (select from private.agent_deployments d where d.user_id = u::uuid and d.removed_at is null)
         and not exists (select from auth.users x where x.id = u::uuid)));

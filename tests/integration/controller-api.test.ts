@@ -321,6 +321,24 @@ describe("what a cluster holds", () => {
     assert.deepEqual(after, { agents: [going], users: [] });
   });
 
+  test("an agent that is stopped and held by nobody is gone, until it is wanted again", async () => {
+    const id = await launch();
+    const [deployed] = await claim("w1");
+    await report(deployed!, "DEPLOYING");
+    await report(deployed!, "DEPLOYED");
+    const gone = async () =>
+      (await call("gone_workloads", { held: { agents: [id], users: [alice] } })).agents;
+    await rpc(db, user(alice), "stop_agent", { agent_id: id });
+    assert.deepEqual(await gone(), []);
+    const [stopping] = await claim("w1");
+    assert.equal((await report(stopping!, "STOPPED")).accepted, true);
+    assert.deepEqual(await gone(), [], "its holder may still be at it");
+    await call("release_deployment", { agent_id: id, lease_token: stopping!.leaseToken });
+    assert.deepEqual(await gone(), [id]);
+    await rpc(db, user(alice), "start_agent", { agent_id: id });
+    assert.deepEqual(await gone(), []);
+  });
+
   test("a user without an account and without agents is gone", async () => {
     const nobody = "00000000-0000-4000-8000-000000000000";
     const gone = await call("gone_workloads", { held: { agents: [], users: [alice, nobody] } });

@@ -263,7 +263,12 @@ export class MemoryDatabase implements Database {
 
   async goneWorkloads(held: Tenants): Promise<Tenants> {
     this.#count("gone_workloads");
-    const known = (agentId: string) => (this.rows.get(agentId)?.phase ?? "DELETED") !== "DELETED";
+    const known = (agentId: string) => {
+      const row = this.rows.get(agentId);
+      if (row === undefined || row.phase === "DELETED") return false;
+      const stopped = row.phase === "STOPPED" && row.desired === "stopped";
+      return !stopped || row.observedGeneration < row.generation || row.holder !== undefined;
+    };
     return {
       agents: held.agents.filter((agentId) => !known(agentId)),
       users: [...this.rows.values()].some(({ phase }) => phase !== "DELETED") ? [] : held.users,

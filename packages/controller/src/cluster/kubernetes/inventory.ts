@@ -41,6 +41,11 @@ export class Inventory {
     }
   }
 
+  /** What there is in a namespace, without keeping it in mind. */
+  async peek(namespace: string): Promise<{ kind: Kind; metadata: ObjectMeta }[]> {
+    return entries(await this.#read(namespace));
+  }
+
   /** Undefined: there is none, or the namespace was never read. */
   find(kind: Kind, namespace: string, name: string): ObjectMeta | undefined {
     return this.#known.get(namespace)?.get(`${kind}/${name}`);
@@ -57,10 +62,7 @@ export class Inventory {
 
   /** Every object known in the namespace. */
   all(namespace: string): { kind: Kind; metadata: ObjectMeta }[] {
-    return [...(this.#known.get(namespace) ?? [])].map(([key, metadata]) => ({
-      kind: key.slice(0, key.indexOf("/")) as Kind,
-      metadata,
-    }));
+    return entries(this.#known.get(namespace) ?? new Map());
   }
 
   note(kind: Kind, namespace: string, metadata: ObjectMeta): void {
@@ -106,6 +108,10 @@ export class Inventory {
     );
     return new Map(lists.flat());
   }
+}
+
+function entries(objects: Map<string, ObjectMeta>): { kind: Kind; metadata: ObjectMeta }[] {
+  return [...objects].map(([key, metadata]) => ({ kind: key.slice(0, key.indexOf("/")) as Kind, metadata }));
 }
 
 function slim({

@@ -17,7 +17,7 @@ export interface KubernetesOptions extends ManifestOptions {
   /** Whether this controller holds the agent: only then are its logs and figures shipped, and its objects written. */
   responsible(agentId: string): boolean;
   /**
-   * Which of these the database no longer knows, or has seen the end of.
+   * Which of these the database no longer knows, has seen the end of, or knows as stopped and held by nobody.
    * @throws when it cannot tell: then nothing is removed
    */
   gone(held: Tenants): Promise<Tenants>;

@@ -1,13 +1,14 @@
 import { type Clock, jittered } from "../../clock.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type { Kind, ObjectMeta } from "./api.ts";
-import type { Inventory } from "./inventory.ts";
+import { type Inventory, isForbidden } from "./inventory.ts";
 import { LABELS } from "./names.ts";
 import type { ClusterView } from "./observe/view.ts";
 import type { KubernetesOptions } from "./options.ts";
 import type { Writer } from "./writer.ts";
 
-export interface SweeperOptions extends Pick<KubernetesOptions, "gone" | "resyncSeconds" | "random"> {
+export interface SweeperOptions
+  extends Pick<KubernetesOptions, "gone" | "responsible" | "resyncSeconds" | "random"> {
   clock: Clock;
   log: Log;
   view: Pick<ClusterView, "agents" | "objects" | "namespaces" | "synced" | "problem">;
@@ -42,6 +43,8 @@ const SUSPECT_MS = 5000;
 export class Sweeper {
   readonly #options: SweeperOptions;
   readonly #seen = new Set<string>();
+  /** Namespaces without agents in which an earlier life left nothing. */
+  readonly #clean = new Set<string>();
   readonly #suspected = new Map<string, number>();
   #gone = new Set<string>();
   #running: Promise<void> | undefined;
@@ -113,6 +116,7 @@ export class Sweeper {
       for (const { metadata } of view.namespaces()) {
         if (this.#stopped) return;
         await this.#read(metadata.name);
+        await this.#lookOnce(metadata.name);
       }
       await this.#removeLeftovers();
       await this.#removeGone();
@@ -137,18 +141,44 @@ export class Sweeper {
    * removal. The first object of an agent that is made, and the last that goes, is a watched one.
    */
   async #removeLeftovers(): Promise<void> {
-    const { clock, view } = this.#options;
-    const held = new Set(this.#options.held());
-    for (const [agentId, objects] of this.#hiddenAgents()) {
-      if (this.#stopped || held.has(agentId) || view.objects(agentId).all.length > 0) continue;
-      const old = ({ metadata }: { metadata: ObjectMeta }) =>
-        clock.now() - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS;
-      if (objects.every(old)) await this.#removeHidden(objects);
+    await this.#removeOld(this.#hiddenAgents());
+  }
+
+  /**
+   * The same in a namespace without agents, which nobody reads: a controller that ended while it removed the last agent
+   * may have left it so, where somebody had taken the labels off what is watched.
+   */
+  async #lookOnce(namespace: string): Promise<void> {
+    const { inventory } = this.#options;
+    if (this.#clean.has(namespace) || inventory.isLoaded(namespace) || this.#isInhabited(namespace)) return;
+    try {
+      const found = await inventory.peek(namespace);
+      const left = await this.#removeOld(byAgent(found.map((object) => ({ ...object, namespace }))));
+      if (left === 0) this.#clean.add(namespace);
+    } catch (error) {
+      // Without the controller's role nothing of an agent was made there.
+      if (!isForbidden(error)) throw error;
+      this.#clean.add(namespace);
     }
   }
 
+  /** @returns of how many agents something was left, since it may belong to an apply that is under way */
+  async #removeOld(agents: ReadonlyMap<string, Hidden[]>): Promise<number> {
+    const { clock, view } = this.#options;
+    const held = new Set(this.#options.held());
+    const old = ({ metadata }: Hidden) =>
+      clock.now() - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS;
+    let left = 0;
+    for (const [agentId, objects] of agents) {
+      if (this.#stopped || held.has(agentId) || view.objects(agentId).all.length > 0) continue;
+      if (objects.every(old)) await this.#removeHidden(objects);
+      else left += 1;
+    }
+    return left;
+  }
+
   async #removeGone(): Promise<void> {
-    const { gone, view, log } = this.#options;
+    const { gone, responsible, view, log } = this.#options;
     const agents = [...new Set([...view.agents(), ...this.#hiddenAgents().keys()])];
     const namespaces = view.namespaces().filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const users = namespaces.flatMap(({ metadata }) => metadata.labels?.[LABELS.user] ?? []);
@@ -162,8 +192,9 @@ export class Sweeper {
     this.#gone = found;
     const sure = (name: string) => found.has(name) && before.has(name);
     for (const agentId of agents) {
-      if (!sure(`agent ${agentId}`) || this.#stopped) continue;
-      log.info("an agent that the database no longer knows is removed", { agentId });
+      // Stopped when it was asked for, it may have been started since.
+      if (!sure(`agent ${agentId}`) || responsible(agentId) || this.#stopped) continue;
+      log.info("what is left of an agent that is gone or stopped is removed", { agentId });
       await this.#removeAgent(agentId);
     }
     for (const { metadata } of namespaces) {
@@ -195,9 +226,7 @@ export class Sweeper {
     const objects = inventory
       .namespaces()
       .flatMap((namespace) => inventory.all(namespace).map((object) => ({ ...object, namespace })));
-    const byAgent = Map.groupBy(objects, ({ metadata }) => metadata.labels?.[LABELS.agent] ?? "");
-    byAgent.delete("");
-    return byAgent;
+    return byAgent(objects);
   }
 
   #isInhabited(namespace: string): boolean {
@@ -206,4 +235,10 @@ export class Sweeper {
       .agents()
       .some((agentId) => view.objects(agentId).all.some(({ metadata }) => metadata.namespace === namespace));
   }
+}
+
+function byAgent(objects: readonly Hidden[]): Map<string, Hidden[]> {
+  const agents = Map.groupBy(objects, ({ metadata }) => metadata.labels?.[LABELS.agent] ?? "");
+  agents.delete("");
+  return agents;
 }
