@@ -16,11 +16,12 @@ const files = {
 
 function rules(permissions: readonly Permission[]): string {
   const list = (values: readonly string[]) => `[${values.map((value) => JSON.stringify(value)).join(", ")}]`;
-  const lines = permissions.flatMap(({ group, resource, verbs, names }) => [
+  const lines = permissions.flatMap(({ expose, group, resource, verbs, names }) => [
     `- apiGroups: ${list([group])}`,
     `  resources: ${list([resource])}`,
     `  verbs: ${list(verbs)}`,
     ...(names === undefined ? [] : [`  resourceNames: ${list(names)}`]),
+    ...(expose === undefined ? [] : [`  expose: ${expose}`]),
   ]);
   return `# Written by scripts/chart-roles.ts from permissions.ts of the controller.\n${lines.join("\n")}\n`;
 }

@@ -58,23 +58,24 @@ test("a gateway must be named where agents are exposed by one", options, () => {
 });
 
 test("the roles grant the table of permissions, and nothing else", options, () => {
-  const manifests = render({
-    "agents.expose": "gateway",
-    "agents.gateway.name": "g",
-    "agents.gateway.namespace": "n",
-  });
-  const ofTable = (table: readonly Permission[]) =>
-    table.map(({ group, resource, verbs, names }) => ({
-      apiGroups: [group],
-      resources: [resource],
-      verbs: [...verbs],
-      ...(names && { resourceNames: ["launchpad-tenant"] }),
-    }));
-  assert.deepEqual(
-    find(manifests, "ClusterRole", "launchpad-controller").rules,
-    ofTable(CLUSTER_PERMISSIONS),
-  );
-  assert.deepEqual(find(manifests, "ClusterRole", "launchpad-tenant").rules, ofTable(TENANT_PERMISSIONS));
+  const rolesOf = (name: string, used: string, manifests: Manifest[], table: readonly Permission[]) => {
+    const wanted = table
+      .filter(({ expose }) => expose === undefined || expose === used)
+      .map(({ group, resource, verbs, names }) => ({
+        apiGroups: [group],
+        resources: [resource],
+        verbs: [...verbs],
+        ...(names && { resourceNames: ["launchpad-tenant"] }),
+      }));
+    assert.deepEqual(find(manifests, "ClusterRole", name).rules, wanted);
+  };
+  const gateway = { "agents.gateway.name": "g", "agents.gateway.namespace": "n" };
+  for (const used of ["gateway", "none", "ingress"]) {
+    const manifests = render({ ...gateway, "agents.expose": used });
+    rolesOf("launchpad-controller", used, manifests, CLUSTER_PERMISSIONS);
+    rolesOf("launchpad-tenant", used, manifests, TENANT_PERMISSIONS);
+  }
+  const manifests = render();
   const bindings = manifests.filter(({ kind }) => /Binding$/.test(kind));
   assert.deepEqual(
     bindings.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(),

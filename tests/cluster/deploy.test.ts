@@ -98,8 +98,7 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
 
   const each = (table: readonly Permission[]) =>
     table
-      // The chart grants the Gateway API only where it is used.
-      .filter(({ group }) => group !== "gateway.networking.k8s.io")
+      .filter(({ expose }) => expose !== "gateway")
       .flatMap(({ group, resource, verbs, names }) =>
         verbs.map((verb) => ({
           verb,

@@ -232,6 +232,7 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
     }
     const granted = (scope: string, table: readonly Permission[]) =>
       table
+        // The Gateway API is not there: gateway.test.ts uses those.
         .filter(({ group }) => group !== "gateway.networking.k8s.io")
         .flatMap(({ group, resource, verbs }) =>
           verbs.map((verb) => `${scope} ${verb} ${group}/${resource}`),

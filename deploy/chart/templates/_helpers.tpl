@@ -37,11 +37,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* Rules of a role from a file; those of the Gateway API only where it is used. */}}
+{{/* Rules of a role from a file; what only one way to expose agents needs, only with that one. */}}
 {{- define "launchpad.rules" -}}
 {{- $root := index . 0 -}}
 {{- range $root.Files.Get (index . 1) | fromYamlArray -}}
-{{- if or (ne (first .apiGroups) "gateway.networking.k8s.io") (eq $root.Values.agents.expose "gateway") }}
+{{- if or (not .expose) (eq .expose $root.Values.agents.expose) }}
 - apiGroups: {{ toJson .apiGroups }}
   resources: {{ toJson .resources }}
   verbs: {{ toJson .verbs }}

@@ -14,50 +14,55 @@ const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);
 
 /** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
-export const kubernetesEnvironment = z.object({
-  // Unset: the service account of the pod that the controller runs in.
-  LAUNCHPAD_KUBECONFIG: z.string().min(1).optional(),
-  LAUNCHPAD_KUBE_CONTEXT: z.string().min(1).optional(),
-  // Marks every object; unset: the database's own name, so that two databases may share a cluster.
-  LAUNCHPAD_INSTALLATION: z.string().regex(label, "must be a DNS label").optional(),
-  // With a user's id (36 characters) behind it, it must still be a DNS label.
-  LAUNCHPAD_NAMESPACE_PREFIX: z
-    .string()
-    .regex(/^[a-z0-9][-a-z0-9]{0,25}$/, "must begin a DNS label of at most 26 characters")
-    .default("agents-"),
-  LAUNCHPAD_AGENT_IMAGE: z.string().min(1).default(`agent-launchpad/agent-runtime:${VERSION}`),
-  LAUNCHPAD_AGENT_IMAGE_PULL_POLICY: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
-  LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list.default([]),
-  // Agents are reached at <agentId>.agents.<domain>.
-  LAUNCHPAD_AGENT_DOMAIN: z
-    .string()
-    .regex(domain, "must be a domain name in lower case")
-    .default("localhost"),
-  LAUNCHPAD_EXPOSE: z.enum(["ingress", "gateway", "none"]).default("ingress"),
-  LAUNCHPAD_INGRESS_CLASS: z.string().min(1).optional(),
-  LAUNCHPAD_INGRESS_TLS_SECRET: z.string().regex(label, "must be the name of a Secret").optional(),
-  // Where the ingress controller's pods are: only they and the controller may reach agents.
-  LAUNCHPAD_INGRESS_NAMESPACE: z.string().regex(label, "must be a namespace").default("ingress-nginx"),
-  // Where requests come from that no pod sends: a load balancer of the cloud, or nodes (an ingress controller on their network).
-  LAUNCHPAD_INGRESS_CIDRS: list.default([]).pipe(z.array(cidr)),
-  LAUNCHPAD_GATEWAY: z
-    .string()
-    .regex(/^[-a-z0-9]+\/[-a-z0-9.]+$/, "must be namespace/name of a Gateway")
-    .optional(),
-  // Unset: directly from a pod of the cluster, through the API server from anywhere else.
-  LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
-  // Model providers and platforms are anywhere on the internet; the cluster's own networks and the cloud's metadata
-  // service are none of an agent's business: they are what is excepted where nothing else is named.
-  LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
-  LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default([]).pipe(z.array(cidr)),
-  LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
-  LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
-  LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
-  LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
-  // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
-  LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
-  LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
-});
+export const kubernetesEnvironment = z
+  .object({
+    // Unset: the service account of the pod that the controller runs in.
+    LAUNCHPAD_KUBECONFIG: z.string().min(1).optional(),
+    LAUNCHPAD_KUBE_CONTEXT: z.string().min(1).optional(),
+    // Marks every object; unset: the database's own name, so that two databases may share a cluster.
+    LAUNCHPAD_INSTALLATION: z.string().regex(label, "must be a DNS label").optional(),
+    // With a user's id (36 characters) behind it, it must still be a DNS label.
+    LAUNCHPAD_NAMESPACE_PREFIX: z
+      .string()
+      .regex(/^[a-z0-9][-a-z0-9]{0,25}$/, "must begin a DNS label of at most 26 characters")
+      .default("agents-"),
+    LAUNCHPAD_AGENT_IMAGE: z.string().min(1).default(`agent-launchpad/agent-runtime:${VERSION}`),
+    LAUNCHPAD_AGENT_IMAGE_PULL_POLICY: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
+    LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list.default([]),
+    // Agents are reached at <agentId>.agents.<domain>.
+    LAUNCHPAD_AGENT_DOMAIN: z
+      .string()
+      .regex(domain, "must be a domain name in lower case")
+      .default("localhost"),
+    LAUNCHPAD_EXPOSE: z.enum(["ingress", "gateway", "none"]).default("ingress"),
+    LAUNCHPAD_INGRESS_CLASS: z.string().min(1).optional(),
+    LAUNCHPAD_INGRESS_TLS_SECRET: z.string().regex(label, "must be the name of a Secret").optional(),
+    // Where the ingress controller's pods are: only they and the controller may reach agents.
+    LAUNCHPAD_INGRESS_NAMESPACE: z.string().regex(label, "must be a namespace").default("ingress-nginx"),
+    // Where requests come from that no pod sends: a load balancer of the cloud, or nodes (an ingress controller on their network).
+    LAUNCHPAD_INGRESS_CIDRS: list.default([]).pipe(z.array(cidr)),
+    LAUNCHPAD_GATEWAY: z
+      .string()
+      .regex(/^[-a-z0-9]+\/[-a-z0-9.]+$/, "must be namespace/name of a Gateway")
+      .optional(),
+    // Unset: directly from a pod of the cluster, through the API server from anywhere else.
+    LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
+    // Model providers and platforms are anywhere on the internet; the cluster's own networks and the cloud's metadata
+    // service are none of an agent's business: they are what is excepted where nothing else is named.
+    LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
+    LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default([]).pipe(z.array(cidr)),
+    LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
+    LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
+    LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
+    LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
+    // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
+    LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
+    LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
+  })
+  .refine((value) => value.LAUNCHPAD_EXPOSE !== "gateway" || value.LAUNCHPAD_GATEWAY !== undefined, {
+    path: ["LAUNCHPAD_GATEWAY"],
+    message: "must name the Gateway where LAUNCHPAD_EXPOSE is gateway",
+  });
 
 export interface KubernetesSettings {
   kubeconfig: string | undefined;

@@ -74,6 +74,7 @@ test("settings of Kubernetes are read where it is chosen, and wrong ones are nam
   assert.deepEqual(outside.kubernetes?.egress.exceptCidrs, ["10.9.0.0/16"]);
   assert.deepEqual(outside.kubernetes?.ingressCidrs, ["10.1.0.0/16"]);
   assert.deepEqual(outside.kubernetes?.gateway, { namespace: "infra", name: "public" });
+  assert.throws(() => readConfig({ ...chosen, LAUNCHPAD_EXPOSE: "gateway" }), /LAUNCHPAD_GATEWAY: must name/);
   assert.throws(
     () => readConfig({ ...chosen, LAUNCHPAD_EXPOSE: "magic", LAUNCHPAD_EGRESS_CIDRS: "10.0.0.0/99" }),
     /LAUNCHPAD_EXPOSE.*LAUNCHPAD_EGRESS_CIDRS/,

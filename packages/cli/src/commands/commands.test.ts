@@ -72,6 +72,13 @@ describe("status", () => {
     assert.doesNotMatch(text, /URL|Uptime|On their way/);
   });
 
+  test("tells why the address leads nowhere", () => {
+    const message = "The Gateway infra/public does not take the agent's address: no listener takes it.";
+    const exposed = { type: "Exposed", status: "False" as const, reason: "NotAllowedByListeners", message };
+    const text = statusText({ ...report, conditions: [exposed] }, look, Date.parse(report.lastUpdated));
+    assert.match(text, /Exposed +The Gateway infra\/public does not take the agent's address: no listener/);
+  });
+
   test("a definition was never deployed", () => {
     const text = statusText(
       { ...report, status: "IDLE", generation: null, conditions: [], reason: null, message: null },

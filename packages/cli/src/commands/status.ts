@@ -45,7 +45,8 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
   const troubles = report.conditions.filter(
     ({ type, status, reason }) =>
       (reason !== "STOPPED" && type === "Available" && status === "False") ||
-      (type === "ReplicaFailure" && status === "True"),
+      (type === "ReplicaFailure" && status === "True") ||
+      (type === "Exposed" && status === "False"),
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");
   const told = new Set([report.message]);

@@ -100,6 +100,13 @@ export interface ObservedReplica {
   health?: { status: "ok" | "degraded"; responseTimeMs: number };
 }
 
+/** Whether what stands in front of the agents serves this one, where it tells. */
+export interface Exposure {
+  status: "True" | "False" | "Unknown";
+  reason: string;
+  message: string;
+}
+
 export interface ObservedWorkload {
   agentId: string;
   /** The generation applied last; 0 when none was. */
@@ -115,6 +122,7 @@ export interface ObservedWorkload {
   drift?: readonly string[];
   /** Why replicas that are wanted are not even made: a quota, a namespace that is being deleted. */
   blocked?: Hindrance;
+  exposure?: Exposure;
   replicas: ObservedReplica[];
   /** When the rollout began or last came forward. */
   progressedAt: number;

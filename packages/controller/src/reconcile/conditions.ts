@@ -9,8 +9,14 @@ type Statement = Omit<Condition, "lastTransitionTime">;
 /** What is true of the agent, in the form of Kubernetes conditions. */
 export function conditionsOf(situation: Situation, failure: Failure | undefined, now: number): Condition[] {
   const { observed } = situation;
+  const exposure = observed.workload?.exposure;
   return dated(
-    [available(observed), progressing(situation, failure), broken(observed)],
+    [
+      available(observed),
+      progressing(situation, failure),
+      broken(observed),
+      ...(exposure === undefined ? [] : [{ type: "Exposed", ...exposure }]),
+    ],
     situation.conditions,
     now,
   );

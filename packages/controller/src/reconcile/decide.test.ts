@@ -331,6 +331,18 @@ test("conditions keep their time while their status stays", () => {
   });
 });
 
+test("what stands in front of the agent is a condition, where it tells", () => {
+  const exposure = { status: "False", reason: "NotAllowedByListeners", message: "No." } as const;
+  const exposed = (part: Partial<ObservedWorkload>) =>
+    decided(running("DEPLOYED", 2, 2), workload(2, 1, [ready], part)).report?.conditions?.[3];
+  assert.equal(exposed({}), undefined);
+  assert.deepEqual(exposed({ exposure }), {
+    type: "Exposed",
+    ...exposure,
+    lastTransitionTime: new Date(NOW).toISOString(),
+  });
+});
+
 test("the application is as well as its replicas", () => {
   const health = (status: "ok" | "degraded") => ({ health: { status, responseTimeMs: 2 } });
   const status = (replicas: ObservedReplica[]) =>

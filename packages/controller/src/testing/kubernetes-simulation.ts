@@ -6,7 +6,7 @@ import {
   type WatchEvent,
   type WatchQuery,
 } from "../cluster/kubernetes/api.ts";
-import { ClusterView } from "../cluster/kubernetes/observe/view.ts";
+import { ClusterView, OBSERVED_KINDS } from "../cluster/kubernetes/observe/view.ts";
 import { manifestOptionsOf } from "../cluster/kubernetes/testing.ts";
 import { Workloads } from "../cluster/kubernetes/workloads.ts";
 import type { Database } from "../contract.ts";
@@ -104,6 +104,8 @@ export class KubernetesSimulation {
     life.view = new ClusterView({
       ...common,
       api,
+      // Agents are exposed by Ingresses here; a real API server has both (tests/cluster/foreign-kinds.test.ts).
+      kinds: OBSERVED_KINDS.filter((kind) => kind !== "HTTPRoute"),
       installation: manifests.installation,
       namespacePrefix: manifests.namespacePrefix,
     });

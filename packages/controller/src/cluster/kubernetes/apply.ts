@@ -12,7 +12,7 @@ import type { ManifestOptions } from "./options.ts";
 import { isUnwatched, type May, type Writer, type WriterOptions } from "./writer.ts";
 
 export interface ApplierOptions extends Pick<WriterOptions, "api" | "clock"> {
-  view: Pick<ClusterView, "find" | "objects" | "ofUser">;
+  view: Pick<ClusterView, "absence" | "find" | "objects" | "ofUser">;
   writer: Writer;
   inventory: Inventory;
   manifests: ManifestOptions;
@@ -54,9 +54,13 @@ export class Applier {
    * @throws {OutdatedError} when another controller has the agent
    */
   async apply(workload: Workload, may: May, more: ApplyWorkloadOptions = {}): Promise<void> {
-    const { inventory, writer, manifests: options } = this.#options;
+    const { inventory, view, writer, manifests: options } = this.#options;
     const { isNews = true, evenNewer = false, change = same } = more;
     const manifests = workloadManifests(workload, options, isNews ? workload.quota : this.#quota(workload));
+    for (const { kind } of manifests.beside) {
+      const absence = view.absence(kind as Kind);
+      if (absence !== undefined) throw new KubeError("NOT_FOUND", absence);
+    }
     await this.#user(manifests.user, may);
     // What was known of the rest is of another time: another controller has removed the agent since.
     if (writer.live(manifests.anchor) === undefined) {
@@ -90,18 +94,20 @@ export class Applier {
     const mine = view.objects(agentId).all.filter(({ kind }) => kind !== "Pod" && kind !== "ReplicaSet");
     const objects = [...mine, ...view.ofUser(userId ?? "")];
     const versions = objects.map(({ metadata }) => `${metadata.uid}:${metadata.resourceVersion}`);
-    return [inventory.version(namespace), writer.version, ...versions].join(" ");
+    const served = view.absence("HTTPRoute") === undefined;
+    return [inventory.version(namespace), writer.version, served, ...versions].join(" ");
   }
 
   #compare(intent: Intent): string[] {
-    const { writer, inventory, manifests: options } = this.#options;
+    const { writer, inventory, view, manifests: options } = this.#options;
     const manifests = workloadManifests(intent, options, this.#quota(intent));
     const { user, anchor, before, beside, deployment, after } = manifests;
     const read = inventory.isLoaded(user.namespace.metadata.name);
     return [
       ...[user.namespace, ...user.bounds, anchor, ...before, ...beside, ...after]
-        // Of what was never read nothing is said.
-        .filter((object) => read || !isUnwatched(object.kind as Kind))
+        // Of what was never read nothing is said, nor of what cannot be there.
+        .filter(({ kind }) => read || !isUnwatched(kind as Kind))
+        .filter(({ kind }) => view.absence(kind as Kind) === undefined)
         .flatMap((object) => writer.differences(object)),
       ...writer.differences(deployment, ignored(manifests)),
     ];

@@ -24,6 +24,7 @@ const DEFAULTED: Record<string, readonly RegExp[]> = {
   Service: [/^spec\.(clusterIP|clusterIPs|internalTrafficPolicy|ipFamilies|ipFamilyPolicy|sessionAffinity)$/],
   HorizontalPodAutoscaler: [/^spec\.behavior$/],
   Ingress: [/^spec\.ingressClassName$/],
+  HTTPRoute: [],
   NetworkPolicy: [],
   PodDisruptionBudget: [],
   ResourceQuota: [],

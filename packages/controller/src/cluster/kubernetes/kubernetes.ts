@@ -21,7 +21,7 @@ import { HealthProbes } from "./observe/probes.ts";
 import { type Redact, Redactors } from "./observe/redactors.ts";
 import { Registry } from "./observe/registry.ts";
 import { takeSamples } from "./observe/samples.ts";
-import { ClusterView, OBSERVED_KINDS } from "./observe/view.ts";
+import { ClusterView } from "./observe/view.ts";
 import { observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
 import { Workloads } from "./workloads.ts";
@@ -60,11 +60,8 @@ export class KubernetesCluster implements Cluster {
     const { clock, log, random, responsible } = options;
     this.#api = api;
     this.#options = options;
-    this.#view = new ClusterView({
-      ...options,
-      api,
-      kinds: options.expose === "gateway" ? [...OBSERVED_KINDS, "HTTPRoute"] : OBSERVED_KINDS,
-    });
+    const needed = options.expose === "gateway" ? (["HTTPRoute"] as const) : [];
+    this.#view = new ClusterView({ ...options, api, needed });
     this.#workloads = new Workloads(api, this.#view, options);
     this.#access = createPodAccess(api, options.podAccess);
     const onChange = (agentId: string) => this.#onChange(agentId);

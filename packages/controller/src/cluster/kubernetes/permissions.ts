@@ -10,6 +10,8 @@ export interface Permission {
   verbs: readonly Verb[];
   /** Only the objects of these names. */
   names?: readonly string[];
+  /** Only where agents are exposed so. */
+  expose?: "ingress" | "gateway";
 }
 
 export type Verb =
@@ -47,7 +49,7 @@ export const CLUSTER_PERMISSIONS: readonly Permission[] = [
   { group: "policy", resource: "poddisruptionbudgets", verbs: READ },
   { group: "networking.k8s.io", resource: "ingresses", verbs: READ },
   { group: "networking.k8s.io", resource: "networkpolicies", verbs: READ },
-  // Where agents are exposed by a Gateway.
+  // Both ways in are seen and can be removed always: agents may have been exposed by the other one before.
   { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: READ },
   { group: "metrics.k8s.io", resource: "pods", verbs: ["list"] },
   { group: "metrics.k8s.io", resource: "nodes", verbs: ["list"] },
@@ -73,7 +75,9 @@ export const TENANT_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "pods", verbs: ["delete"] },
   { group: "autoscaling", resource: "horizontalpodautoscalers", verbs: [...APPLY, "delete"] },
   { group: "policy", resource: "poddisruptionbudgets", verbs: [...APPLY, "delete"] },
-  { group: "networking.k8s.io", resource: "ingresses", verbs: [...APPLY, "delete"] },
+  { group: "networking.k8s.io", resource: "ingresses", verbs: APPLY, expose: "ingress" },
+  { group: "networking.k8s.io", resource: "ingresses", verbs: ["delete"] },
   { group: "networking.k8s.io", resource: "networkpolicies", verbs: APPLY },
-  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: [...APPLY, "delete"] },
+  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: APPLY, expose: "gateway" },
+  { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: ["delete"] },
 ];

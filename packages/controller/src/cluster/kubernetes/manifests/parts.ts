@@ -91,9 +91,15 @@ export function outside(context: AgentContext): KubeObject[] {
         kind: "HTTPRoute",
         metadata,
         spec: {
-          parentRefs: [options.gateway],
+          // With every default that the definition fills in: what else is there, somebody added.
+          parentRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", ...options.gateway }],
           hostnames: [host],
-          rules: [{ backendRefs: [{ name: service, port: 80 }] }],
+          rules: [
+            {
+              matches: [{ path: { type: "PathPrefix", value: "/" } }],
+              backendRefs: [{ group: "", kind: "Service", name: service, port: 80, weight: 1 }],
+            },
+          ],
         },
       },
     ];

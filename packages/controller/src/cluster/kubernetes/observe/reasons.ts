@@ -262,7 +262,7 @@ function terminating(namespace: Namespace | undefined): Hindrance {
 }
 
 /** "Head: detail." with the detail in one line, not too long. */
-function sentence(head: string, detail: string): string {
+export function sentence(head: string, detail: string): string {
   const clean = detail
     .replace(/\s+/g, " ")
     .trim()

@@ -30,6 +30,9 @@ export interface ReflectorOptions {
   onEvent(event: WatchEvent): void;
   onOutcome?(outcome: "started" | "relisted" | "failed"): void;
   onFailure?(error: unknown): void;
+  /** Whether a refused list says that there is nothing of the kind at all: then it is asked again now and then. */
+  isAbsent?(error: unknown): boolean;
+  onAbsent?(): void;
   times?: Partial<ReflectorTimes>;
 }
 
@@ -43,6 +46,8 @@ export interface ReflectorTimes {
   longestWaitMs: number;
   /** A watch that holds for this long works. */
   settledMs: number;
+  /** How often it is asked whether a kind that the server does not know has come. */
+  absentMs: number;
 }
 
 const TIMES: ReflectorTimes = {
@@ -52,6 +57,7 @@ const TIMES: ReflectorTimes = {
   firstWaitMs: 100,
   longestWaitMs: 30_000,
   settledMs: 5000,
+  absentMs: 10_000,
 };
 
 /** So many watches in a row that failed at the same version: what there is is listed anew, in case the version is why. */
@@ -69,6 +75,7 @@ export class Reflector {
   #running: Promise<void> | undefined;
   #version: string | undefined;
   #synced = false;
+  #absent = false;
   /** Errors since it last worked. */
   #failures = 0;
   #failingSince: number | undefined;
@@ -82,6 +89,11 @@ export class Reflector {
   /** What there is was listed once. */
   get synced(): boolean {
     return this.#synced;
+  }
+
+  /** The server does not know the kind. */
+  get absent(): boolean {
+    return this.#absent;
   }
 
   /** The last version told; undefined before the first list, and when it is too old to go on from. */
@@ -114,6 +126,10 @@ export class Reflector {
       const began = clock.now();
       try {
         if (this.#version === undefined) await this.#list();
+        if (this.#absent) {
+          await this.#wait(jittered(this.#times.absentMs, 0.2, this.#options.random));
+          continue;
+        }
         await this.#watch();
         // A server that ends each watch at once would otherwise be asked without pause.
         if (clock.now() - began < 1000) await this.#wait(this.#times.firstWaitMs);
@@ -134,23 +150,40 @@ export class Reflector {
   }
 
   async #listNow(): Promise<void> {
-    const { api, fieldSelector, fromNow, keep, kind, labelSelector, onList, onOutcome } = this.#options;
+    const { fromNow, onAbsent, onList, onOutcome } = this.#options;
     if (this.#stopped) return;
     const list = await this.#bounded(this.#times.listMs, "the list took too long", (signal) =>
-      api.list(kind, {
+      this.#ask(signal),
+    );
+    if (this.#stopped) return;
+    this.#absent = list === undefined;
+    this.#version = list?.resourceVersion;
+    if (list === undefined) {
+      this.#works();
+      onAbsent?.();
+    } else {
+      onOutcome?.("relisted");
+      onList(fromNow ? { ...list, items: [] } : list);
+    }
+    this.#synced = true;
+  }
+
+  /** Undefined: there is no such kind. */
+  async #ask(signal: AbortSignal): Promise<KubeList | undefined> {
+    const { api, fieldSelector, fromNow, isAbsent, keep, kind, labelSelector } = this.#options;
+    try {
+      return await api.list(kind, {
         ...(labelSelector === undefined ? {} : { labelSelector }),
         ...(keep === undefined ? {} : { keep }),
         ...(fromNow
           ? { fieldSelector: "metadata.name=-", metadataOnly: true }
           : fieldSelector && { fieldSelector }),
         signal,
-      }),
-    );
-    if (this.#stopped) return;
-    this.#version = list.resourceVersion;
-    onOutcome?.("relisted");
-    onList(fromNow ? { ...list, items: [] } : list);
-    this.#synced = true;
+      });
+    } catch (error) {
+      if (isAbsent?.(error)) return undefined;
+      throw error;
+    }
   }
 
   async #watch(): Promise<void> {
@@ -208,7 +241,7 @@ export class Reflector {
     this.#error = errorMessage(error);
     onOutcome?.("failed");
     onFailure?.(error);
-    const gone = error instanceof KubeError && error.code === "GONE";
+    const gone = error instanceof KubeError && (error.code === "GONE" || error.code === "NOT_FOUND");
     if (gone || this.#failures % RELIST_AFTER === 0) this.#version = undefined;
     const facts = { resource: KINDS[kind].resource, error: this.#error, failures: this.#failures };
     // One break is nothing to speak of; more in a row are, once.

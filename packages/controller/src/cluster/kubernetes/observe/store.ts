@@ -75,6 +75,11 @@ export class Store {
     for (const item of items) this.put(kind, item);
   }
 
+  /** Lets go of every object of the kind. */
+  clear(kind: Kind): void {
+    for (const object of [...this.#of(kind).values()]) this.#drop(kind, object);
+  }
+
   #drop(kind: Kind, object: KubeObject): void {
     const key = keyOf(object);
     this.#of(kind).delete(key);

@@ -288,3 +288,44 @@ test("warnings are kept for what is ours, a few of each, and no list of all even
   assert.deepEqual([query?.fieldSelector, query?.metadataOnly], ["metadata.name=-", true]);
   await view.stop();
 });
+
+test("a kind of another project that the cluster lacks: nothing of it is there, and it is asked for until it comes", async () => {
+  const { server, clock, view, told } = setUp({ kinds: ["Pod", "HTTPRoute"], needed: ["HTTPRoute"] });
+  server.put("Pod", pod("a"));
+  const lacking = { list: server.list.bind(server) };
+  let missing = true;
+  server.list = async (kind, query) => {
+    if (kind === "HTTPRoute" && missing) throw new KubeError("NOT_FOUND", "404", { status: 404 });
+    return await lacking.list(kind, query);
+  };
+  const started = view.start();
+  await clock.advance(0);
+  await started;
+  assert.match(view.problem ?? "", /^The cluster has no httproutes: install the Gateway API/);
+  assert.equal(view.absence("HTTPRoute"), view.problem);
+  assert.equal(view.failingSince, undefined);
+  await clock.advance(60_000);
+  assert.equal(view.absence("HTTPRoute"), view.problem);
+  missing = false;
+  told.length = 0;
+  await clock.advance(15_000);
+  assert.deepEqual([view.problem, view.absence("HTTPRoute"), told], [undefined, undefined, ["a"]]);
+  await view.stop();
+});
+
+test("where that kind is not needed, it is no problem that it is missing or may not be seen; otherwise a refusal ends the start", async () => {
+  for (const [code, needed, refused] of [
+    ["NOT_FOUND", [], false],
+    ["FORBIDDEN", [], false],
+    ["FORBIDDEN", ["HTTPRoute"], true],
+  ] as const) {
+    const { server, clock, view } = setUp({ kinds: ["HTTPRoute"], needed });
+    server.listFaults.push(new KubeError(code, "httproutes may not be listed"));
+    const started = view.start();
+    const outcome = refused ? assert.rejects(started, /may not be listed/) : started;
+    await clock.advance(0);
+    await outcome;
+    if (!refused) assert.equal(view.problem, undefined);
+    await view.stop();
+  }
+});

@@ -1,6 +1,6 @@
 import { type Clock, jittered } from "../../../clock.ts";
 import type { Log } from "../../../log.ts";
-import { isTransient, KINDS, type Kind, type KubeApi, type KubeObject } from "../api.ts";
+import { isTransient, KINDS, type Kind, type KubeApi, KubeError, type KubeObject } from "../api.ts";
 import { installationSelector, LABELS } from "../names.ts";
 import type { KubernetesOptions } from "../options.ts";
 import { Gate } from "./concurrency.ts";
@@ -31,8 +31,14 @@ export const OBSERVED_KINDS = [
   "PodDisruptionBudget",
   "Service",
   "Ingress",
+  "HTTPRoute",
   "Event",
 ] as const satisfies readonly Kind[];
+
+/** What a cluster may do without, unless it is {@link ClusterViewOptions.needed}: its definition is another project's. */
+const FOREIGN: Partial<Record<Kind, string>> = {
+  HTTPRoute: "the Gateway API (gateway.networking.k8s.io/v1, standard channel)",
+};
 
 export interface ClusterViewOptions {
   api: Pick<KubeApi, "list" | "watch">;
@@ -45,6 +51,8 @@ export interface ClusterViewOptions {
   /** How often every agent is told as changed, whether or not it is. */
   resyncSeconds: number;
   kinds?: readonly Kind[];
+  /** Kinds of other projects that agents cannot do without. */
+  needed?: readonly Kind[];
   observe?: KubernetesOptions["observe"];
   times?: Partial<ReflectorTimes>;
 }
@@ -123,12 +131,19 @@ export class ClusterView {
   /** Why what is seen may not be the truth, in a sentence; undefined while it is. */
   get problem(): string | undefined {
     const now = this.#options.clock.now();
+    for (const kind of this.#options.needed ?? [])
+      if (this.absence(kind) !== undefined) return this.absence(kind);
     for (const [kind, reflector] of this.#reflectors) {
       const { failing } = reflector;
       if (failing === undefined || (this.#isSynced && now - failing.since < PROBLEM_MS)) continue;
       return `The cluster's ${KINDS[kind].resource} cannot be watched: ${failing.error}`;
     }
     return this.#isSynced ? undefined : "The cluster's state is still being read.";
+  }
+
+  /** In a sentence, why nothing of the kind can be there or be made; undefined where it can. */
+  absence(kind: Kind): string | undefined {
+    return this.#reflectors.get(kind)?.absent === true ? missing(kind) : undefined;
   }
 
   /** Since when some watch fails, in milliseconds; undefined while all work. */
@@ -216,8 +231,10 @@ export class ClusterView {
   }
 
   #reflector(kind: Kind): Reflector {
-    const { api, clock, installation, log, observe, random, times } = this.#options;
+    const { api, clock, installation, log, needed = [], observe, random, times } = this.#options;
     const isEvent = kind === "Event";
+    const isNeeded = needed.includes(kind);
+    let wasAbsent = false;
     return new Reflector({
       api,
       kind,
@@ -232,6 +249,16 @@ export class ClusterView {
         : { labelSelector: installationSelector(installation) }),
       onList: ({ items, resourceVersion }) => {
         if (!isEvent) this.#store.replace(kind, items, resourceVersion);
+        queueMicrotask(() => this.#checkSynced());
+        // Whatever waits for the kind can be made now.
+        if (wasAbsent) queueMicrotask(() => this.#tellAll());
+        wasAbsent = false;
+      },
+      isAbsent: (error) => kind in FOREIGN && isUnknown(error, isNeeded),
+      onAbsent: () => {
+        if (!wasAbsent && isNeeded) log.error(missing(kind));
+        wasAbsent = true;
+        this.#store.clear(kind);
         queueMicrotask(() => this.#checkSynced());
       },
       onEvent: ({ object, type }) => {
@@ -303,4 +330,14 @@ export class ClusterView {
       this.#scheduleResync();
     });
   }
+}
+
+/** Where the kind is not needed, it does not matter whether it is missing or only not allowed to be seen. */
+function isUnknown(error: unknown, isNeeded: boolean): boolean {
+  if (!(error instanceof KubeError)) return false;
+  return error.code === "NOT_FOUND" || (error.code === "FORBIDDEN" && !isNeeded);
+}
+
+function missing(kind: Kind): string {
+  return `The cluster has no ${KINDS[kind].resource}: install ${FOREIGN[kind]}, or choose another LAUNCHPAD_EXPOSE.`;
 }

@@ -11,6 +11,7 @@ import {
   timeOf,
 } from "./objects.ts";
 import { hindranceOf, shortageOf } from "./reasons.ts";
+import { exposureOf } from "./route.ts";
 import type { AgentObjects } from "./view.ts";
 
 export interface ObserveOptions {
@@ -49,11 +50,13 @@ export function observeWorkload(
   );
   const blocked =
     live !== undefined && members.length < wanted ? shortageOf(namespace, live, current) : undefined;
+  const exposure = exposureOf(all);
   return {
     agentId,
     generation,
     template,
     wanted,
+    ...(exposure === undefined ? {} : { exposure }),
     ...(failure === undefined ? {} : { failure }),
     ...(blocked === undefined ? {} : { blocked }),
     replicas,
