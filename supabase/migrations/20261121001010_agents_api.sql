@@ -184,14 +184,15 @@ language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments := private.own_deployment(caller, args ->> 'agent_id');
   event_id text;
+  message text := 'Agent stop initiated';
 begin
   if d.desired = 'stopped' then
     event_id := private.last_event(d.agent_id);
+    message := format('Agent is %s already', case d.phase when 'STOPPED' then 'stopped' else 'stopping' end);
   else
     event_id := private.request_change(d.agent_id, 'stop', 'user:' || caller, 'Stop requested');
   end if;
-  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', 'Agent stop initiated',
-    'timestamp', private.iso(now())));
+  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', message, 'timestamp', private.iso(now())));
 end
 $$;
 
@@ -200,14 +201,15 @@ language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments := private.own_deployment(caller, args ->> 'agent_id');
   event_id text;
+  message text := 'Agent start initiated';
 begin
   if d.desired = 'running' and d.phase <> 'FAILED' then
     event_id := private.last_event(d.agent_id);
+    message := format('Agent is %s already', case when d.phase in ('QUEUED', 'DEPLOYING') then 'starting' else 'started' end);
   else
     event_id := private.request_change(d.agent_id, 'start', 'user:' || caller, 'Start requested');
   end if;
-  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', 'Agent start initiated',
-    'timestamp', private.iso(now())));
+  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', message, 'timestamp', private.iso(now())));
 end
 $$;
 

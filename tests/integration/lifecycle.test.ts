@@ -79,10 +79,19 @@ describe("the state machine", () => {
 
   test("stop and start are idempotent: no generation is made for what is already wanted", async () => {
     const id = await deployed();
+    assert.equal((await verb("start_agent", { agent_id: id })).body.message, "Agent is started already");
     const first = await verb("stop_agent", { agent_id: id });
     const second = await verb("stop_agent", { agent_id: id });
     assert.equal(second.body.generation, first.body.generation);
     assert.equal(second.body.supabase_event_id, first.body.supabase_event_id);
+    assert.deepEqual(
+      [first.body.message, second.body.message],
+      ["Agent stop initiated", "Agent is stopping already"],
+    );
+    await settle(db, id, ["STOPPED"]);
+    assert.equal((await verb("stop_agent", { agent_id: id })).body.message, "Agent is stopped already");
+    assert.equal((await verb("start_agent", { agent_id: id })).body.message, "Agent start initiated");
+    assert.equal((await verb("start_agent", { agent_id: id })).body.message, "Agent is starting already");
   });
 
   test("FAILED carries its reason; the next generation may deploy", async () => {

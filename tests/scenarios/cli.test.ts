@@ -260,6 +260,8 @@ describe("the life of an agent", () => {
     assert.equal((await ok(["scale", name, "1", "--json"])).json.targetReplicas, 1);
     assert.match((await ok(["restart", name, "--wait"])).stdout, /Status +DEPLOYED/);
     assert.match((await ok(["stop", name, "--wait"])).stdout, /Status +STOPPED/);
+    assert.match((await ok(["stop", name])).stdout, /already/);
+    assert.match((await ok(["scale", name, "1"])).stderr, /launchpad start agent-/);
     failed(await mine.run(["scale", name, "many"]), 2, /whole number/);
     assert.match((await ok(["start", name, "--wait"])).stdout, /Status +DEPLOYED/);
   });
@@ -361,6 +363,10 @@ describe("the life of an agent", () => {
       .download(`${imported.json.agentId}/notes/read me.txt`);
     assert.equal(await data?.text(), "a file");
     assert.equal((await theirs.run(["status", "taken-over", "--json"])).json.status, "IDLE");
+    assert.equal(imported.stderr, "");
+    const twice = await theirs.run(["import", join(mine.folder, "bot.tar.gz"), "--name", "taken-over"]);
+    assert.equal(twice.code, 0, twice.stderr);
+    assert.match(twice.stderr, new RegExp(`another agent .*"taken-over".*${imported.json.agentId}`));
 
     const wrong = await put(
       "wrong.json",

@@ -12,7 +12,7 @@ export const exitCodes = {
   unreachable: { code: 9, meaning: "the project or the agent does not answer" },
   failed: { code: 10, meaning: "the agent FAILED, or could not answer" },
   refuted: { code: 11, meaning: "a check found problems: `scan`, `doctor`" },
-  interrupted: { code: 130, meaning: "ended by Ctrl-C" },
+  interrupted: { code: 130, meaning: "ended by Ctrl-C, or by a question answered with no" },
 } as const;
 
 export type Outcome = keyof typeof exitCodes;

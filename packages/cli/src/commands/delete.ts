@@ -1,6 +1,6 @@
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
-import { CliError } from "../errors.ts";
+import type { Outcome } from "../exit-codes.ts";
 import { ask } from "../input/prompt.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
@@ -11,9 +11,13 @@ export async function run(
   context: Context,
   [agent]: readonly string[],
   options: WaitOptions & { yes?: boolean },
-): Promise<void> {
+  question: typeof ask = ask,
+): Promise<Outcome> {
   const agentId = await agentIdOf(context, agent);
-  if (!options.yes) await confirm(context, agent ?? agentId);
+  if (!options.yes && !(await confirmed(context, agent ?? agentId, question))) {
+    context.out.note("Nothing was deleted.");
+    return "interrupted";
+  }
   const { client } = await context.session();
   const deleted = await client.agents.delete(agentId, { signal: context.signal });
   if (options.wait) {
@@ -37,13 +41,13 @@ export async function run(
       paint,
     ),
   );
+  return "ok";
 }
 
-async function confirm({ signal }: Context, agent: string): Promise<void> {
-  const answer = await ask(`Delete ${agent} with its secrets and conversations? [y/N] `, {
+async function confirmed({ signal }: Context, agent: string, question: typeof ask): Promise<boolean> {
+  const answer = await question(`Delete ${agent} with its secrets and conversations? [y/N] `, {
     signal,
     instead: "add --yes",
   });
-  if (!/^y(es)?$/i.test(answer.trim()))
-    throw new CliError("interrupted", "Nothing was deleted.", { code: "NOT_CONFIRMED" });
+  return /^y(es)?$/i.test(answer.trim());
 }

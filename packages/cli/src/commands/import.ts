@@ -45,7 +45,28 @@ export async function run(
         : error;
     });
   } else imported = (await importDocument(context, data.toString("utf8"), file, options.name)).imported;
-  if (imported) tell(context, imported, uploaded);
+  if (!imported) return;
+  tell(context, imported, uploaded);
+  await warnOfNamesakes(context, imported);
+}
+
+/** An import makes a new agent each time: two of one name are then told apart by their ids alone. */
+async function warnOfNamesakes(context: Context, { agentId, name }: ImportedAgent): Promise<void> {
+  const { supabase } = await context.session();
+  // Where this fails the import has worked all the same.
+  const { data } = await supabase
+    .from("agents")
+    .select("id")
+    .eq("name", name)
+    .neq("id", agentId)
+    .is("deleted_at", null)
+    .limit(3)
+    .abortSignal(context.signal);
+  if (!data?.length) return;
+  const others = data.map(({ id }) => String(id)).join(", ");
+  context.out.warn(
+    `another agent is called ${JSON.stringify(name)} too (${others}); this one is a new agent beside it, which \`--name\` can call otherwise.`,
+  );
 }
 
 async function bytesOf(file: string): Promise<Buffer> {

@@ -25,7 +25,12 @@ export async function run(
     { signal: context.signal },
   );
   const message = `${scaled.currentReplicas} → ${scaled.targetReplicas} replicas`;
-  return await finish(context, { ...scaled, message }, options);
+  const outcome = await finish(context, { ...scaled, message }, options);
+  if (scaled.status === "STOPPED" || scaled.status === "STOPPING")
+    context.out.note(
+      `It is stopped, and runs no replica before it is started: \`launchpad start ${agentId}\`.`,
+    );
+  return outcome;
 }
 
 /** The policy that the flags describe; undefined where none is given, so that the present one stays. Pure. */
