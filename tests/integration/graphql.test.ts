@@ -408,7 +408,11 @@ describe("changes", () => {
       "VALIDATION_ERROR",
       "a column that may not be written is not there",
     );
-    assert.equal((await refusal(bob, object('{name: "x", settings: "not json"}'))).code, "VALIDATION_ERROR");
+    for (const settings of ['"not json"', "{temperature: 1}"]) {
+      const { code, message } = await refusal(bob, object(`{name: "x", settings: ${settings}}`));
+      assert.equal(code, "VALIDATION_ERROR");
+      assert.match(message, /must be a string that holds a JSON document, such as "\{/);
+    }
     assert.equal(
       (await refusal(bob, `mutation { insertIntoAgentEventsCollection(objects: []) { affectedCount } }`))
         .code,

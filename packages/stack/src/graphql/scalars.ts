@@ -97,7 +97,7 @@ const own = {
     "JSON",
     "A Javascript Object Notation value serialized as a string",
     isJson,
-    "JSON, written as text",
+    `a string that holds a JSON document, such as "{\\"temperature\\": 0.7}"`,
   ),
   Opaque: textual("Opaque", "Any type not handled by the type system", any, "text"),
 };
