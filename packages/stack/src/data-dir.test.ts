@@ -44,6 +44,14 @@ test("a file in the folder's place is named", async (t) => {
   await assert.rejects(openDataDir(path), sentence(/cannot be used: a file is in its place\.$/));
 });
 
+test("folders above it are made; where none can be made that is said, at once", async (t) => {
+  const folder = join(await scratch(t), "a", "b");
+  await (await openDataDir(folder)).release();
+  assert.ok(existsSync(join(folder, "logs")));
+  if (existsSync("/proc/self"))
+    await assert.rejects(openDataDir("/proc/none/such"), sentence(/cannot be used: .+\.$/));
+});
+
 test("a temporary folder is gone afterwards", async () => {
   const dir = await openDataDir(undefined);
   assert.ok(existsSync(dir.storage));

@@ -1,6 +1,6 @@
-import { link, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { codeOf, StackError } from "./errors.ts";
@@ -36,8 +36,7 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
   const ephemeral = path === undefined;
   const folder = ephemeral ? await mkdtemp(join(tmpdir(), "launchpad-")) : resolve(path);
   try {
-    for (const part of ["", "storage", "controller", "logs"])
-      await mkdir(join(folder, part), { recursive: true });
+    for (const part of ["", "storage", "controller", "logs"]) await makeFolder(join(folder, part));
   } catch (error) {
     throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
   }
@@ -61,6 +60,21 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
       await rm(ephemeral ? folder : lock, { recursive: true, force: true });
     },
   };
+}
+
+/** mkdir -p. Not Node's own: below /proc, where nothing can be made, it tries for ever (Node 24). */
+async function makeFolder(path: string): Promise<void> {
+  const isFolder = async () => (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (await isFolder()) return;
+    if (codeOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path).catch(async (again: unknown) => {
+      if (!(await isFolder())) throw again;
+    });
+  }
 }
 
 async function takeLock(lock: string, own: ProcessId, folder: string): Promise<void> {
@@ -116,6 +130,7 @@ async function put(file: string, value: object, mode = 0o666): Promise<void> {
 
 function explain(code: string | undefined): string {
   if (code === "ENOTDIR" || code === "EEXIST") return "a file is in its place";
+  if (code === "ENOENT") return "no folder can be made there";
   if (code === "EACCES" || code === "EPERM") return "this user may not write there";
   if (code === "EROFS") return "it is on a read-only disk";
   if (code === "ENOSPC") return "the disk is full";
