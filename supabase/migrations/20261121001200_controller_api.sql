@@ -214,6 +214,13 @@ begin
 end
 $$;
 
+-- What signs the platform's messages to an agent's own address: `respond` derives the same (messageKey). Reads Vault; null
+-- where the function has no secret yet.
+create function private.message_key(of_agent text) returns text
+language sql stable set search_path = ''
+return (select encode(extensions.hmac('messages of ' || of_agent, s.decrypted_secret, 'sha256'), 'hex')
+  from vault.decrypted_secrets s where s.name = 'launchpad_respond_secret');
+
 -- Definer: reads Vault. The lease authorises: only who was given this generation of this agent gets its secrets.
 create function private.agent_environment(of_agent text, of_generation bigint, token uuid) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -225,6 +232,8 @@ begin
   perform private.record_secret_access(of_agent);
   return (
     select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}')
+      -- Last: a name of the machinery, which no secret can take.
+      || jsonb_strip_nulls(jsonb_build_object('AGENT_MESSAGE_KEY', private.message_key(of_agent)))
     from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent);
 end
 $$;

@@ -1,6 +1,7 @@
 // Claim, heartbeat, report, release, ingest: what fences controllers from each other.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { messageKey } from "../../packages/agent-runtime/src/signature.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -203,6 +204,11 @@ describe("fencing", () => {
     const [c] = await claim("w1");
     const args = { agent_id: id, generation: 1, lease_token: c!.leaseToken };
     assert.deepEqual(await call("agent_environment", args), { TOKEN: "sekrit" });
+    await db.pool.query("select vault.create_secret('the secret of respond', 'launchpad_respond_secret')");
+    assert.deepEqual(await call("agent_environment", args), {
+      TOKEN: "sekrit",
+      AGENT_MESSAGE_KEY: messageKey("the secret of respond", id),
+    });
     const wrong = await rpc(db, service, "agent_environment", {
       ...args,
       lease_token: "00000000-0000-0000-0000-000000000000",

@@ -69,6 +69,7 @@ const environmentSchema = z.object({
   AGENT_CONFIG_FILE: z.string().min(1),
   AGENT_STATE_DIR: optional(z.string().min(1)),
   AGENT_ELIZA_DIR: optional(z.string().min(1)),
+  AGENT_MESSAGE_KEY: optional(z.string().min(32)),
   AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
   AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
@@ -119,6 +120,8 @@ export interface Config {
   readonly secrets: readonly string[];
   readonly stateDir: string | undefined;
   readonly elizaDir: string;
+  /** What the platform signs its messages with; without one no history is taken. */
+  readonly messageKey: string | undefined;
   readonly logLevel: (typeof LEVELS)[number];
   readonly messageTimeoutMs: number;
   readonly stopTimeoutMs: number;
@@ -164,7 +167,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     openaiApi: own.OPENAI_API,
     modelRetries: own.AGENT_MODEL_RETRIES,
     environment,
-    secrets: secretValues(environment),
+    secrets: secretValues({
+      ...environment,
+      ...(own.AGENT_MESSAGE_KEY !== undefined && { AGENT_MESSAGE_KEY: own.AGENT_MESSAGE_KEY }),
+    }),
+    messageKey: own.AGENT_MESSAGE_KEY,
     stateDir: own.AGENT_STATE_DIR,
     elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,
     logLevel: own.AGENT_LOG_LEVEL,

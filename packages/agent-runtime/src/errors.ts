@@ -27,6 +27,7 @@ export class ConfigurationError extends Error {
 /** Every error code a caller of the agent can meet, with its HTTP status. */
 const STATUS = {
   VALIDATION_ERROR: 400,
+  FORBIDDEN: 403,
   NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408,

@@ -47,7 +47,7 @@ async function start(configured: Config, log: Log): Promise<void> {
   const engine = await startEngine(config, log.named(name));
   const metrics = createMetrics(config);
   const agent = createAgent(config, engine, metrics, log.named("agent"));
-  const server = createAgentServer(agent, metrics, log.named("http"));
+  const server = createAgentServer(agent, metrics, log.named("http"), config.messageKey);
   const port = await listen(server, config);
   log.info("listening", {
     port,

@@ -22,6 +22,8 @@ export interface AnswerContext {
   readonly signal: AbortSignal;
   /** Takes each piece of text as it comes. */
   say(text: string): void;
+  /** Tells the operator of what does not keep the answer from being made. */
+  warn(message: string): void;
 }
 
 /** An attempt that failed, with what it cost. */

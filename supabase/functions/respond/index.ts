@@ -2,8 +2,8 @@
  * The edge function `respond`: the only file that knows Deno. The database calls it when messages wait for answers; it says
  * yes at once and works on afterwards. What it needs for that is loaded with the first call, so that an idle one stays small.
  */
+import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
 import { readSettings } from "./settings.ts";
-import { isGenuine } from "./signature.ts";
 import type { Log, Worker } from "./worker.ts";
 
 declare const Deno: {

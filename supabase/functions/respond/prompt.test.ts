@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { composePrompt, markResult, newWords } from "./prompt.ts";
+import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
+import { composeMessage, composePrompt, markResult } from "./prompt.ts";
 import { readSettings } from "./settings.ts";
-import { isGenuine } from "./signature.ts";
 import type { Task } from "./task.ts";
 
 const task = (more: Partial<Task> = {}): Task => ({
@@ -57,18 +57,26 @@ describe("the prompt", () => {
     assert.equal(markResult("x", "web", "k"), '<tool-result-k tool="web">\nx\n</tool-result-k>');
   });
 
-  it("gives a runtime only what is new to it", () => {
-    const words = newWords(
+  it("gives a runtime what is new, and what was said before", () => {
+    const message = composeMessage(
       task({
         messages: [
           { id: "1", role: "user", content: "old" },
           { id: "2", role: "self", content: "mine" },
           { id: "3", role: "user", content: "new" },
+          { id: "4", role: "agent", name: "Bo", content: "newer" },
         ],
       }),
       "k",
     );
-    assert.equal(words, "new");
+    assert.deepEqual(message, {
+      text: 'new\n\n<message-k from="Bo">\nnewer\n</message-k>',
+      history: [
+        { role: "user", content: "old" },
+        { role: "assistant", content: "mine" },
+      ],
+    });
+    assert.deepEqual(composeMessage(task(), "k"), { text: "hello", history: [] });
   });
 });
 

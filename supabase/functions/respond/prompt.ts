@@ -3,6 +3,7 @@
  * which its author could not know and so cannot close.
  */
 import type { ModelMessage } from "ai";
+import type { Turn } from "../../../packages/agent-runtime/src/engines/engine.ts";
 import { composeInstructions } from "../../../packages/agent-runtime/src/engines/model/instructions.ts";
 import type { Task } from "./task.ts";
 
@@ -50,38 +51,37 @@ export function composePrompt(task: Task, word: string): Prompt {
   };
   return {
     instructions: [composeInstructions(persona), ...rules].join("\n\n"),
-    messages: alternate(
-      task.messages.map(({ role, name, content }) =>
-        role === "self"
-          ? { role: "assistant", content }
-          : {
-              role: "user",
-              content: role === "agent" ? markMessage(content, name ?? "a deleted agent", word) : content,
-            },
-      ),
-    ),
+    messages: conversation(task, word),
   };
 }
 
-/** What has been said since the agent's own last words, for a runtime that remembers the rest by itself. */
-export function newWords(task: Task, word: string): string {
-  const last = task.messages.findLastIndex(({ role }) => role === "self");
-  const fresh = task.messages.slice(last + 1);
-  return fresh
-    .map(({ role, name, content }) =>
-      role === "agent" ? markMessage(content, name ?? "a deleted agent", word) : content,
-    )
-    .join("\n\n");
+/** The same conversation for a runtime: what has been said since the agent's own last words, and all before. */
+export function composeMessage(task: Task, word: string): { text: string; history: Turn[] } {
+  const turns = conversation(task, word);
+  const text = turns.at(-1)?.role === "user" ? (turns.pop()?.content ?? "") : "";
+  return { text, history: turns };
 }
 
+const conversation = (task: Task, word: string): Turn[] =>
+  alternate(
+    task.messages.map(({ role, name, content }) =>
+      role === "self"
+        ? { role: "assistant", content }
+        : {
+            role: "user",
+            content: role === "agent" ? markMessage(content, name ?? "a deleted agent", word) : content,
+          },
+    ),
+  );
+
 /** Providers want a conversation that a user begins and in which the roles alternate. */
-function alternate(all: readonly { readonly role: string; readonly content: string }[]): ModelMessage[] {
+function alternate(all: readonly Turn[]): Turn[] {
   const result: { role: "user" | "assistant"; content: string }[] = [];
   for (const { role, content } of all) {
     const last = result.at(-1);
     if (last === undefined && role === "assistant") continue;
     if (last?.role === role) last.content += `\n\n${content}`;
-    else result.push({ role: role === "assistant" ? "assistant" : "user", content });
+    else result.push({ role, content });
   }
   return result;
 }

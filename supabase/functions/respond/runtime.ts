@@ -2,15 +2,17 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { AgentError, type AgentErrorCode } from "../../../packages/agent-runtime/src/errors.ts";
+import { messageKey, signed } from "../../../packages/agent-runtime/src/signature.ts";
 import { type AnswerContext, AttemptError } from "./answer.ts";
-import { newWords } from "./prompt.ts";
+import { composeMessage } from "./prompt.ts";
 import type { Answer, Task } from "./task.ts";
 import { exchange } from "./tools/exchange.ts";
 
 const MAX_BYTES = 1024 * 1024;
 
 /**
- * Asks the runtime at the agent's own address, which the controller reported.
+ * Asks the runtime at the agent's own address, which the controller reported. The conversation goes along, signed, so that
+ * any replica can answer, also one that has just started.
  * @throws AttemptError
  */
 export async function answerByRuntime(task: Task, context: AnswerContext): Promise<Answer> {
@@ -18,23 +20,25 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
   // The processes cluster's names: not every resolver knows them, and they mean this machine by definition.
   const local = url.hostname.endsWith(".localhost");
   const limit = AbortSignal.timeout(context.settings.answerMs);
-  const request = {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: Buffer.from(
-      JSON.stringify({
-        text: newWords(task, randomBytes(4).toString("hex")),
-        conversationId: task.conversationId,
-        userId: task.userId,
-      }),
-    ),
-  };
-  try {
-    const signal = AbortSignal.any([limit, context.signal]);
+  const signal = AbortSignal.any([limit, context.signal]);
+  const ask = async (message: Record<string, unknown>) => {
+    const bytes = Buffer.from(JSON.stringify(message));
+    const headers = { "content-type": "application/json", ...sign(task, context, bytes) };
+    const request = { method: "POST", headers, body: bytes };
     const { status, body } = local
       ? await exchange(url, "127.0.0.1", request, { maxBytes: MAX_BYTES, signal })
       : await viaFetch(url, request, signal);
-    const answered = parse(body);
+    return { status, answered: parse(body) };
+  };
+  const { text, history } = composeMessage(task, randomBytes(4).toString("hex"));
+  const message = { text, conversationId: task.conversationId, userId: task.userId };
+  try {
+    let { status, answered } = await ask({ ...message, history });
+    if (Object.keys(answered.error?.details ?? {}).some((field) => /^history\b/.test(field))) {
+      // A replica that started before the key was there, or before it changed: better its own memory than no answer.
+      context.warn("The agent does not take the history; restart it to give it the key of today");
+      ({ status, answered } = await ask(message));
+    }
     if (status !== 200) {
       const { code = "MODEL_UNAVAILABLE", message = `The agent answered ${status}.` } = answered.error ?? {};
       throw new AgentError(code as AgentErrorCode, message);
@@ -61,7 +65,12 @@ interface Answered {
   reply?: unknown;
   model?: string;
   usage?: { inputTokens?: number; outputTokens?: number };
-  error?: { code?: string; message?: string };
+  error?: { code?: string; message?: string; details?: Record<string, string> };
+}
+
+function sign(task: Task, { settings }: AnswerContext, bytes: Uint8Array): Record<string, string> {
+  const secret = settings.respondSecret;
+  return secret === undefined ? {} : signed(messageKey(secret, task.agent.id), bytes, Date.now());
 }
 
 function parse(body: string): Answered {

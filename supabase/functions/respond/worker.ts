@@ -85,7 +85,7 @@ export class Worker {
     const facts = { jobId: task.jobId, agentId: task.agent.id, attempt: task.attempt, turn: task.turn };
     const progress = new Progress(this.#database, task);
     try {
-      const answer = await this.#attempt(task, progress);
+      const answer = await this.#attempt(task, progress, facts);
       await progress.close();
       await this.#database.finish(task, answer);
       const { inputTokens, outputTokens } = answer;
@@ -101,12 +101,13 @@ export class Worker {
     }
   }
 
-  #attempt(task: Task, progress: Progress): Promise<Answer> {
+  #attempt(task: Task, progress: Progress, facts: Record<string, unknown>): Promise<Answer> {
     const context: AnswerContext = {
       settings: this.#settings,
       database: this.#database,
       signal: progress.lost,
       say: (text) => progress.say(text),
+      warn: (message) => this.#log("WARN", message, facts),
     };
     return task.url ? answerByRuntime(task, context) : answerByModel(task, context);
   }

@@ -1,11 +1,19 @@
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 
+/** Words of a conversation, by whom they were said. */
+export interface Turn {
+  readonly role: "user" | "assistant";
+  readonly content: string;
+}
+
 /** One message to an agent, already checked. */
 export interface Message {
   readonly text: string;
   readonly conversationId: string;
   readonly userId: string | undefined;
+  /** What was said before, by the platform's word; then the engine's own memory is neither read nor written. */
+  readonly history: readonly Turn[] | undefined;
 }
 
 export interface Reply {

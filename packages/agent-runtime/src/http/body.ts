@@ -2,17 +2,30 @@ import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import type { Message } from "../engines/engine.ts";
 import { AgentError } from "../errors.ts";
+import { isGenuine } from "../signature.ts";
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_DISCARDED_BYTES = 8 * MAX_BODY_BYTES;
 /** Longest text of one message: more than any model's useful prompt, less than a body. */
 export const MAX_TEXT = 100_000;
 
+/** More than the platform sends: its newest 100 messages up to 48,000 characters, and the marks around others' words. */
+export const MAX_HISTORY_TURNS = 200;
+export const MAX_HISTORY = 100_000;
+
 const identifier = z
   .string()
   .min(1)
   .max(200)
   .regex(/^[\x21-\x7e]+$/, "must be printable ASCII without spaces");
+
+const historySchema = z
+  .array(z.strictObject({ role: z.enum(["user", "assistant"]), content: z.string().min(1) }))
+  .max(MAX_HISTORY_TURNS, `must have at most ${MAX_HISTORY_TURNS} turns`)
+  .refine(
+    (turns) => turns.reduce((sum, { content }) => sum + content.length, 0) <= MAX_HISTORY,
+    `must have at most ${MAX_HISTORY} characters`,
+  );
 
 const messageSchema = z.strictObject({
   text: z
@@ -21,14 +34,20 @@ const messageSchema = z.strictObject({
     .refine((text) => text.trim() !== "", "must not be empty"),
   conversationId: identifier.nullish(),
   userId: identifier.nullish(),
+  history: historySchema.nullish(),
 });
 
 /**
  * Reads a message from a request's body.
  * @param newId makes the id of a conversation that begins here
- * @throws AgentError UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, VALIDATION_ERROR (with one problem per field)
+ * @param messageKey what a call that carries a history must be signed with; without one every history is refused
+ * @throws AgentError UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, VALIDATION_ERROR (with one problem per field), FORBIDDEN
  */
-export async function readMessage(request: IncomingMessage, newId: () => string): Promise<Message> {
+export async function readMessage(
+  request: IncomingMessage,
+  newId: () => string,
+  messageKey: string | undefined,
+): Promise<Message> {
   // Only JSON: a web page of another origin can send any other type without asking the browser first.
   const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/json") {
@@ -37,14 +56,31 @@ export async function readMessage(request: IncomingMessage, newId: () => string)
       "Send the message as JSON, with Content-Type: application/json.",
     );
   }
-  const body = parseJson(await readBody(request));
+  const bytes = await readBody(request);
+  const body = parseJson(bytes);
   const result = messageSchema.safeParse(body);
   if (!result.success) {
     const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
     throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
   }
-  const { text, conversationId, userId } = result.data;
-  return { text, conversationId: conversationId ?? newId(), userId: userId ?? undefined };
+  const { text, conversationId, userId, history } = result.data;
+  if (history && !isPlatform(request, bytes, messageKey)) {
+    throw new AgentError("FORBIDDEN", "A history is taken from the platform alone, in a call it signed.", {
+      details: { history: "needs the platform's signature; leave it out" },
+    });
+  }
+  return {
+    text,
+    conversationId: conversationId ?? newId(),
+    userId: userId ?? undefined,
+    history: history ?? undefined,
+  };
+}
+
+/** Words put into the agent's mouth steer it: only who stores what it really said may tell it. */
+function isPlatform(request: IncomingMessage, body: Buffer, messageKey: string | undefined): boolean {
+  const get = (name: string) => String(request.headers[name] ?? "");
+  return messageKey !== undefined && isGenuine(messageKey, { get }, body, Date.now());
 }
 
 function toProblems(issue: z.core.$ZodIssue): [string, string][] {

@@ -16,15 +16,20 @@ const ROUTES: Record<string, readonly string[]> = {
 };
 const PROBES = new Set(["/health", "/ready", "/metrics"]);
 
-/** Makes the agent's HTTP server; the caller makes it listen. */
-export function createAgentServer(agent: Agent, metrics: Metrics, log: Log): Server {
+/** Makes the agent's HTTP server; the caller makes it listen. Messages signed with `messageKey` may carry a history. */
+export function createAgentServer(
+  agent: Agent,
+  metrics: Metrics,
+  log: Log,
+  messageKey: string | undefined,
+): Server {
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 15_000 }, (request, response) => {
     const started = performance.now();
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     response.on("close", () => {
       if (!PROBES.has(path)) metrics.request(response.statusCode, (performance.now() - started) / 1000);
     });
-    handle(path, request, response, agent, metrics).catch((error: unknown) =>
+    handle(path, request, response, agent, metrics, messageKey).catch((error: unknown) =>
       sendError(response, error, log),
     );
   });
@@ -40,6 +45,7 @@ async function handle(
   response: ServerResponse,
   agent: Agent,
   metrics: Metrics,
+  messageKey: string | undefined,
 ): Promise<void> {
   const methods = ROUTES[path];
   if (!methods) throw new AgentError("NOT_FOUND", `There is nothing at ${path.slice(0, 200)}.`);
@@ -70,7 +76,7 @@ async function handle(
       response.on("close", () => {
         if (!response.writableEnded) gone.abort();
       });
-      const message = await readMessage(request, randomUUID);
+      const message = await readMessage(request, randomUUID, messageKey);
       const reply = await agent.answer(message, gone.signal);
       send(response, 200, {
         reply: reply.text,

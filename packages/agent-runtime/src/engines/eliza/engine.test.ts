@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type Answering, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { defaultElizaDir } from "../../paths.ts";
+import { signed } from "../../signature.ts";
 import { runToEnd, startAgent } from "../../testing/agent.ts";
 
 const installed = existsSync(join(defaultElizaDir, "node_modules/@elizaos/core/package.json"));
@@ -65,6 +66,36 @@ for (const { framework, plugin, model } of FRAMEWORKS) {
     assert.equal(await agent.exited, 0);
   });
 }
+
+test("the platform's history takes the place of what elizaOS remembers of the conversation", {
+  skip,
+}, async () => {
+  await using stub = await startProviderStub(namesake);
+  const key = "k".repeat(64);
+  await using agent = await startAgent({
+    config: { plugins: ["@elizaos/plugin-bootstrap"], character: { name: "Ada" } },
+    environment: { ...stub.environment, AGENT_MESSAGE_KEY: key },
+  });
+  const conversationId = "c1";
+  const stored = async (text: string, history: { role: string; content: string }[]) => {
+    const body = JSON.stringify({ text, conversationId, history });
+    const headers = { "content-type": "application/json", ...signed(key, Buffer.from(body), Date.now()) };
+    return (await agent.say(body, { headers })).body.reply;
+  };
+  const named = (name: string) => [
+    { role: "user", content: `my name is ${name}` },
+    { role: "assistant", content: "Well met" },
+  ];
+  await agent.say({ text: "my name is Eve", conversationId });
+  assert.equal(await stored("who am I?", []), "Hello stranger", "what was said outside is not in it");
+  assert.equal(await stored("who am I?", named("Grace")), "Hello Grace");
+  const prompt = stub.requests.at(-1)?.messages.at(-1)?.text ?? "";
+  assert.match(prompt, /my name is Grace.*Ada: Well met.*who am I\?/s, "in its order, by whom it was said");
+  assert.equal(await stored("who am I?", named("Ann")), "Hello Ann", "it is what this call says, no more");
+  assert.ok(!stub.requests.at(-1)?.messages.at(-1)?.text.includes("Grace"));
+  const outside = await agent.say({ text: "who am I?", conversationId });
+  assert.equal(outside.body.reply, "Hello Eve", "nor is it told outside");
+});
 
 test("no secret reaches elizaOS's database, and no .env of a folder above is read", { skip }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-eliza-test-"));

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import type { Engine, Message, Reply } from "../engine.ts";
+import type { Engine, Message, Reply, Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
@@ -14,6 +14,14 @@ import type { ElizaContent, ElizaCore, ElizaMemory, ElizaPlugin, ElizaRuntime, E
 import { openWorkspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
+/** elizaOS's table of what was said. */
+const MESSAGES = "messages";
+
+/** Who speaks, and in which conversation. */
+interface Place {
+  readonly entityId: string;
+  readonly roomId: string;
+}
 
 interface Usage {
   inputTokens: number;
@@ -78,14 +86,16 @@ function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
     usage.outputTokens += tokens?.completion ?? 0;
   });
 
-  return ({ text, conversationId, userId }: Message, signal: AbortSignal): Promise<Reply> =>
+  return ({ text, conversationId, userId, history }: Message, signal: AbortSignal): Promise<Reply> =>
     turns.run(conversationId, async () => {
       const usage: Usage = { inputTokens: 0, outputTokens: 0 };
       try {
         signal.throwIfAborted();
         const id = (kind: string, name: string) => core.stringToUuid(`${config.agentId}:${kind}:${name}`);
         const user = userId ?? `caller of ${conversationId}`;
-        const place = { entityId: id("user", user), roomId: id("room", conversationId) };
+        // Rooms of their own: a caller who guesses a stored conversation's id finds nothing of it.
+        const room = history === undefined ? "room" : "stored room";
+        const place = { entityId: id("user", user), roomId: id(room, conversationId) };
         await runtime.ensureConnection({
           ...place,
           worldId: id("world", "messages"),
@@ -97,6 +107,7 @@ function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
           channelId: conversationId,
           messageServerId: id("server", "messages"),
         });
+        if (history !== undefined) await recall(runtime, place, history);
         const handled = usages.run(usage, () => handle(runtime, place, text, config.messageTimeoutMs));
         const texts = await untilAborted(handled, signal);
         return { text: texts.join("\n\n"), model: elizaModel(config), usage };
@@ -107,10 +118,28 @@ function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
     });
 }
 
+/** Makes a room's messages what the platform says was said, whatever this replica remembered of it. */
+async function recall(runtime: ElizaRuntime, place: Place, history: readonly Turn[]): Promise<void> {
+  await runtime.deleteAllMemories(place.roomId, MESSAGES);
+  const recent = history.slice(-runtime.getConversationLength());
+  const begin = Date.now() - recent.length; // elizaOS orders by time
+  for (const [index, { role, content }] of recent.entries()) {
+    const memory: ElizaMemory = {
+      id: randomUUID(),
+      agentId: runtime.agentId,
+      roomId: place.roomId,
+      entityId: role === "assistant" ? runtime.agentId : place.entityId,
+      content: { text: content, source: "launchpad", channelType: "API" },
+      createdAt: begin + index,
+    };
+    await runtime.createMemory(memory, MESSAGES);
+  }
+}
+
 /** Gives elizaOS one message and gathers what it says. An agent that decides to stay silent says nothing: an empty list. */
 async function handle(
   runtime: ElizaRuntime,
-  place: { entityId: string; roomId: string },
+  place: Place,
   text: string,
   timeoutDuration: number,
 ): Promise<string[]> {
@@ -134,7 +163,7 @@ async function handle(
       content: said,
       createdAt: Date.now(),
     };
-    await runtime.createMemory(memory, "messages"); // elizaOS leaves this to its caller; without it the agent forgets
+    await runtime.createMemory(memory, MESSAGES); // elizaOS leaves this to its caller; without it the agent forgets
     return [memory];
   };
   const result = await runtime.messageService?.handleMessage(runtime, message, keep, { timeoutDuration });

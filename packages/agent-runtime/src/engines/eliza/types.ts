@@ -44,6 +44,9 @@ export interface ElizaRuntime {
   registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
   ensureConnection(connection: Record<string, unknown>): Promise<void>;
   createMemory(memory: ElizaMemory, table: string): Promise<string>;
+  deleteAllMemories(roomId: string, table: string): Promise<void>;
+  /** How many messages of a room it looks back on. */
+  getConversationLength(): number;
   stop(): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Conversations, type Turn } from "./conversations.ts";
+import type { Turn } from "../engine.ts";
+import { Conversations } from "./conversations.ts";
 
 const user = (content: string): Turn => ({ role: "user", content });
 const assistant = (content: string): Turn => ({ role: "assistant", content });

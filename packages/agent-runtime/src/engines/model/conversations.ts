@@ -1,10 +1,6 @@
 // What was said, kept in this process's memory: a restart or another replica begins anew. Bounded in every direction,
 // oldest first, so that no caller can grow the process.
-
-export interface Turn {
-  readonly role: "user" | "assistant";
-  readonly content: string;
-}
+import type { Turn } from "../engine.ts";
 
 export interface ConversationLimits {
   /** Turns kept of one conversation. */

@@ -1,9 +1,9 @@
-// The default engine: the character as instructions, the conversation from memory, one call to the provider.
+// The default engine: the character as instructions, the conversation as given or from memory, one call to the provider.
 import type { LanguageModel, ToolSet } from "ai";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import type { Engine, Message, Reply } from "../engine.ts";
+import type { Engine, Message, Reply, Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { Conversations } from "./conversations.ts";
@@ -56,24 +56,27 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
   };
 
-  return ({ conversationId, text }: Message, signal: AbortSignal, id: string): Promise<Reply> =>
-    turns.run(conversationId, async () => {
-      const said = { role: "user", content: text } as const;
-      try {
-        signal.throwIfAborted();
-        const result = await generateText({
-          ...call,
-          messages: [...conversations.history(conversationId), said],
-          abortSignal: signal,
-        });
-        if (result.text.trim() === "") throw withoutReply(result.finishReason, config.framework);
-        conversations.add(conversationId, said, { role: "assistant", content: result.text });
-        const { inputTokens = 0, outputTokens = 0 } = result.usage;
-        return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
-      } catch (error) {
-        throw mapModelError(error, config.framework, signal.aborted);
-      }
+  const reply = async (messages: Turn[], signal: AbortSignal, id: string): Promise<Reply> => {
+    try {
+      signal.throwIfAborted();
+      const result = await generateText({ ...call, messages, abortSignal: signal });
+      if (result.text.trim() === "") throw withoutReply(result.finishReason, config.framework);
+      const { inputTokens = 0, outputTokens = 0 } = result.usage;
+      return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
+    } catch (error) {
+      throw mapModelError(error, config.framework, signal.aborted);
+    }
+  };
+  return ({ conversationId, text, history }: Message, signal: AbortSignal, id: string): Promise<Reply> => {
+    const said: Turn = { role: "user", content: text };
+    // Not kept either: whoever guesses a stored conversation's id finds nothing of it here.
+    if (history !== undefined) return reply([...history, said], signal, id);
+    return turns.run(conversationId, async () => {
+      const answered = await reply([...conversations.history(conversationId), said], signal, id);
+      conversations.add(conversationId, said, { role: "assistant", content: answered.text });
+      return answered;
     });
+  };
 }
 
 function withoutReply(finishReason: string, framework: string): AgentError {

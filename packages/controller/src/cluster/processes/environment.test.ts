@@ -46,4 +46,5 @@ test("the machinery's names cannot be taken", () => {
   const environment = environmentOf(own);
   assert.equal(environment.AGENT_ID, "agent-a");
   assert.equal(environment.TOKEN, "t");
+  assert.equal(environmentOf({ AGENT_MESSAGE_KEY: "k" }).AGENT_MESSAGE_KEY, "k", "which the database sends");
 });

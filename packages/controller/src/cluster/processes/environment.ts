@@ -2,6 +2,8 @@ import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
 const RESERVED = /^(AGENT_.*|LAUNCHPAD_.*|NODE_.*|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+/** The one of them that comes from the database: what the platform signs its messages to this agent with. */
+const MESSAGE_KEY = "AGENT_MESSAGE_KEY";
 /** The prefixes of the providers' settings: a key and the address it is sent to belong together. */
 const PROVIDERS = ["OPENAI_", "ANTHROPIC_", "GOOGLE_GENERATIVE_AI_"];
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -77,7 +79,8 @@ export function secretValues(providers: Record<string, string>, own: Record<stri
 function usable(own: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(own).filter(
-      ([name, value]) => NAME.test(name) && !RESERVED.test(name) && !value.includes("\0"),
+      ([name, value]) =>
+        NAME.test(name) && (name === MESSAGE_KEY || !RESERVED.test(name)) && !value.includes("\0"),
     ),
   );
 }
