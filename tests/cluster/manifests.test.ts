@@ -52,7 +52,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       random: Math.random,
       log: silentLog,
       resyncSeconds,
-      responsible: () => true,
+      responsible: (agentId) => !gone.agents.includes(agentId),
       gone: async () => gone,
     });
     made.push(one);
