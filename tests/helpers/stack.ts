@@ -114,7 +114,13 @@ export async function startTestStack(flags: StackFlags = {}): Promise<TestStack>
   const shared = process.env.LAUNCHPAD_TEST_STACK;
   if (shared && Object.keys(flags).length === 0) return connect(JSON.parse(shared) as StackInfo, undefined);
   const started = spawnStack(flags);
-  return connect(await started.ready, started.process);
+  const info = await started.ready;
+  started.process.once("close", (code) => {
+    // Whatever fails after this fails because of it.
+    if (code)
+      process.stderr.write(`The stack ended with exit code ${code}:\n${started.stderr().slice(-4000)}\n`);
+  });
+  return connect(info, started.process);
 }
 
 function connect(info: StackInfo, child: ChildProcess | undefined): TestStack {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { withHostedForms } from "./compat.ts";
+import { createConnection } from "./connection.ts";
 import { createObjectFiles } from "./object-files.ts";
 import { noteRefusals } from "./outcome.ts";
 import { withLinkErrors } from "./signed-links.ts";
@@ -30,14 +31,10 @@ export interface Platform {
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   process.env.LITE_TELEMETRY = "0";
-  const [{ App, setExperimental }, { createPostgresConnection }] = await Promise.all([
+  const [{ App, setExperimental }, connection] = await Promise.all([
     import("@supabase/lite"),
-    import("@supabase/lite/postgres"),
+    createConnection(options.dbUrl),
   ]);
-  const connection = createPostgresConnection({
-    url: options.dbUrl,
-    postgresOptions: { max: 6, idle_timeout: 60, onnotice: () => {} },
-  });
   keepGrants(connection);
   noteRefusals(connection);
   const app = new App({
