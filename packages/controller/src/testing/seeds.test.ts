@@ -22,3 +22,11 @@ test("every seed is run, whatever the number of threads", async () => {
     await assert.rejects(runSeeds(module("if (seed === options) throw new Error();"), seed, 30));
   }
 });
+
+test("a seed that never ends is named", async () => {
+  const hanging = module("if (seed === options) await new Promise(() => {});");
+  await assert.rejects(
+    runSeeds(hanging, 12, 30),
+    /^Error: LAUNCHPAD_SIMULATION_SEED=12: its thread ended with 13$/,
+  );
+});

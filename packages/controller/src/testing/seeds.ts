@@ -13,6 +13,8 @@ export interface Share {
   first: number;
   last: number;
   step: number;
+  /** Where it says which one it is at. */
+  at: Int32Array<SharedArrayBuffer>;
 }
 
 /**
@@ -24,19 +26,25 @@ export async function runSeeds(module: URL, options: unknown, seeds = SEEDS): Pr
   const [first, last] = ONE > 0 ? [ONE, ONE] : [1, seeds];
   const step = Math.min(availableParallelism(), last - first + 1);
   const threads = Array.from({ length: step }, (_, index) => {
-    const share: Share = { module: module.href, options, first: first + index, last, step };
-    return new Worker(new URL("seeds-thread.ts", import.meta.url), { workerData: share });
+    const at = new Int32Array(new SharedArrayBuffer(4));
+    const share: Share = { module: module.href, options, first: first + index, last, step, at };
+    const thread = new Worker(new URL("seeds-thread.ts", import.meta.url), { workerData: share });
+    return { thread, at };
   });
   try {
     await Promise.all(threads.map(ended));
   } finally {
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await Promise.all(threads.map(({ thread }) => thread.terminate()));
   }
 }
 
-async function ended(thread: Worker): Promise<void> {
+async function ended({ thread, at }: { thread: Worker; at: Int32Array }): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   thread.once("error", reject);
-  thread.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`a thread ended with ${code}`))));
+  thread.once("exit", (code) => {
+    // With code 13 a run waits for something that will never come.
+    if (code === 0) resolve();
+    else reject(new Error(`LAUNCHPAD_SIMULATION_SEED=${at[0]}: its thread ended with ${code}`));
+  });
   await promise;
 }
