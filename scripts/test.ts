@@ -42,6 +42,9 @@ const phases: Phase[] = [
   { name: "cluster", patterns: ["tests/cluster/**/*.test.ts"], concurrency: 1 },
 ];
 
+/** The longest file takes four minutes; what a failed test left open must not keep a run from its end. */
+const FILE_LIMIT_MS = 15 * 60_000;
+
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 async function filesOf(patterns: string[]): Promise<string[]> {
@@ -53,7 +56,7 @@ async function filesOf(patterns: string[]): Promise<string[]> {
 
 /** Runs `files`, prints them as they go and adds to `total`. Leaf tests count; suites do not. */
 async function runFiles(files: string[], concurrency: number): Promise<void> {
-  const stream = run({ files, concurrency, cwd: root });
+  const stream = run({ files, concurrency, cwd: root, timeout: FILE_LIMIT_MS });
   stream.on("test:pass", (event) => {
     if (event.details.type === "suite") return;
     if (event.skip !== undefined || event.todo !== undefined) total.skipped += 1;

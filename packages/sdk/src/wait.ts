@@ -69,6 +69,10 @@ export async function waitUntil(
     if (outcome === "gone") throw gone(agentId, wanted);
     if (status === "DELETED") return null;
     const report = await agents.getStatus(agentId, { signal });
+    // The history may be ahead of the status that was read before it.
+    if (report.status !== shown) {
+      onProgress?.({ type: "status", agentId, status: report.status, timestamp: new Date().toISOString() });
+    }
     if (outcome === "failed") throw failed(report);
     return report;
   } finally {
