@@ -5,6 +5,8 @@ import type { AgentEvent } from "./rows.ts";
 import { waitUntil } from "./wait.ts";
 import type { AgentUpdate, AgentWatchOptions, Watching } from "./watching.ts";
 
+const timestamp = "2026-01-01T00:00:00Z";
+
 /** Tells what was read, as one look does: the status first, then the history. */
 async function progressOf(...updates: AgentUpdate[]): Promise<string[]> {
   const watching = {
@@ -19,12 +21,14 @@ async function progressOf(...updates: AgentUpdate[]): Promise<string[]> {
   const agents = { getStatus: async () => ({ status: "DEPLOYED" }) } as unknown as Agents;
   const seen: string[] = [];
   await waitUntil(agents, watching, "a", ["DEPLOYED", "DELETED"], {
-    onProgress: (update) => seen.push(update.type === "status" ? update.status : update.type),
+    onProgress: (update) => {
+      seen.push(update.type === "status" ? update.status : update.type);
+      if (update.type === "status") assert.equal(update.timestamp, timestamp);
+    },
   });
   return seen;
 }
 
-const timestamp = "2026-01-01T00:00:00Z";
 const status = (is: "DEPLOYING" | "DEPLOYED" | "DELETED"): AgentUpdate => ({
   type: "status",
   agentId: "a",

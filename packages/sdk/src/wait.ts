@@ -39,11 +39,15 @@ export async function waitUntil(
   { timeout = DEFAULT_TIMEOUT, signal, onProgress, after }: WaitOptions,
 ): Promise<AgentStatusReport | null> {
   signal?.throwIfAborted();
-  const { promise, resolve, reject } = deferred<{ status: string; outcome: Outcome }>();
+  const { promise, resolve, reject } = deferred<{
+    status: string;
+    outcome: Outcome;
+    at?: string | undefined;
+  }>();
   let shown: string | null = null;
-  const judge = (status: string | null) => {
+  const judge = (status: string | null, at?: string) => {
     const outcome = outcomeOf(status, wanted);
-    if (outcome !== undefined && status !== null) resolve({ status, outcome });
+    if (outcome !== undefined && status !== null) resolve({ status, outcome, at });
   };
   const take = (update: AgentUpdate) => {
     onProgress?.(update);
@@ -51,7 +55,7 @@ export async function waitUntil(
     if (update.type === "status" && update.status !== "DELETED") shown = update.status;
     else if (update.type === "status") judge(update.status);
     // A phase that came and went between two looks at the status is in the history.
-    else if (update.type === "event") judge(update.event.to_phase);
+    else if (update.type === "event") judge(update.event.to_phase, update.event.timestamp);
     else if (update.type === "error" && isFinal(update)) reject(update.error);
   };
   const abort = () => reject(signal?.reason);
@@ -65,13 +69,13 @@ export async function waitUntil(
     onCaughtUp: () => judge(shown),
   });
   try {
-    const { status, outcome } = await promise;
+    const { status, outcome, at } = await promise;
     if (outcome === "gone") throw gone(agentId, wanted);
     if (status === "DELETED") return null;
     const report = await agents.getStatus(agentId, { signal });
-    // The history may be ahead of the status that was read before it.
-    if (report.status !== shown) {
-      onProgress?.({ type: "status", agentId, status: report.status, timestamp: new Date().toISOString() });
+    // The history may be ahead of the status that was read before it; what it knows of is told with its own time.
+    if (at !== undefined && report.status === status && status !== shown) {
+      onProgress?.({ type: "status", agentId, status: report.status, timestamp: at });
     }
     if (outcome === "failed") throw failed(report);
     return report;
