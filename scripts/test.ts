@@ -35,7 +35,11 @@ const phases: Phase[] = [
   { name: "integration", patterns: ["tests/integration/**/*.test.ts"], concurrency: 2 },
   // One stack serves all scenarios; it is started here and named to the files by an environment variable. One file at a
   // time: thousands of generated requests beside a test of what arrives in time would test the machine.
-  { name: "scenarios", patterns: ["tests/scenarios/**/*.test.ts"], concurrency: 1 },
+  {
+    name: "scenarios",
+    patterns: ["tests/scenarios/**/*.test.ts", "tests/hostile/**/*.test.ts"],
+    concurrency: 1,
+  },
   // These start and kill stacks of their own.
   { name: "e2e", patterns: ["tests/e2e/**/*.test.ts"], concurrency: 1 },
   // These start a Kubernetes control plane, built with Go at the first run. When everything runs, it is beside the two before.
