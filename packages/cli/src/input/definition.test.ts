@@ -109,12 +109,14 @@ describe("definitions", () => {
   });
 });
 
-test("a file of secrets is read as Node reads it; one without any is told", async (t) => {
+test("a file of secrets: values are read, a bad line or no value is an error", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
   t.after(() => rm(folder, { recursive: true }));
   const file = join(folder, ".env");
   await writeFile(file, "# comment\nA=1\nexport B='two words'\n");
   assert.deepEqual(await readEnvFile(file), { A: "1", B: "two words" });
   await writeFile(file, "nothing\n");
+  await assert.rejects(readEnvFile(file), /line 1 is not of the form NAME=value. Nothing was set/);
+  await writeFile(file, "# comment\n");
   await assert.rejects(readEnvFile(file), /no line of the form NAME=value/);
 });

@@ -1,17 +1,26 @@
 import { readFile } from "node:fs/promises";
-import { parseEnv } from "node:util";
 import { CliError, codeOf } from "../errors.ts";
+import { EnvSyntaxError, parseEnvLines } from "./env-lines.ts";
 
 /**
  * Secrets from a file of `NAME=value` lines.
- * @throws CliError when the file cannot be read or holds none
+ * @throws CliError when the file cannot be read, has a line that is no assignment, or holds none
  */
 export async function readEnvFile(file: string): Promise<Record<string, string>> {
   const text = await readText(file);
-  const values = parseEnv(text) as Record<string, string>;
+  const values = parse(text, file);
   if (Object.keys(values).length === 0)
     throw new CliError("invalid", `${file} has no line of the form NAME=value.`, { code: "EMPTY_FILE" });
   return values;
+}
+
+function parse(text: string, file: string): Record<string, string> {
+  try {
+    return parseEnvLines(text);
+  } catch (error) {
+    if (!(error instanceof EnvSyntaxError)) throw error;
+    throw new CliError("invalid", `${file}: ${error.message}. Nothing was set.`, { code: "BAD_FILE" });
+  }
 }
 
 /**
