@@ -94,6 +94,16 @@ begin
 end
 $$;
 
+-- Whether a text shows nothing: null, empty, or white space and invisible characters alone (no-break and zero-width
+-- spaces, joiners, controls, a byte-order mark). The contract's `isBlank` judges the same; a test holds them equal.
+create function private.is_blank(value text) returns boolean
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return coalesce(value ~ '^[\u0001-\u0020\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*$', true);
+end
+$$;
+comment on function private.is_blank(text) is 'Whether a text is null, empty or has only white space and invisible characters.';
+
 -- '512Mi', '1Gi', '2G' … → bytes (Kubernetes quantities); null when it is not one.
 create function private.memory_bytes(quantity text) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$

@@ -145,7 +145,7 @@ declare
   low integer := (a.scaling_policy ->> 'min_replicas')::integer;
   high integer := (a.scaling_policy ->> 'max_replicas')::integer;
   problems jsonb := case
-      when a.name is null or btrim(a.name) = '' then '{"name": "Name is required"}'::jsonb
+      when private.is_blank(a.name) then '{"name": "Name is required"}'::jsonb
       when length(a.name) > 100 then '{"name": "Name must be 1 to 100 characters"}'
       else '{}' end
     || private.problem_if(length(a.description) > 2000, 'description', 'Must be at most 2000 characters')

@@ -69,7 +69,7 @@ begin
     return problems;
   end if;
   return private.problem_if(changes = '{}', 'body', 'Must name at least one field to change')
-    || private.problem_if(length(btrim(changes ->> 'username')) < 1 or length(changes ->> 'username') > 100, 'username',
+    || private.problem_if(private.is_blank(changes ->> 'username') and changes ->> 'username' is not null or length(changes ->> 'username') > 100, 'username',
          'Must have 1 to 100 characters, not all blank')
     || private.problem_if(length(metadata ->> 'full_name') > 200, 'user_metadata.full_name', 'Must have at most 200 characters')
     || private.problem_if(metadata ->> 'avatar_url' !~ '^https?://[^\s]+$' or length(metadata ->> 'avatar_url') > 2048,

@@ -79,9 +79,9 @@ $$;
 create function private.tool_problems(t public.tools) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  problems jsonb := private.problem_if(coalesce(btrim(t.name), '') = '', 'name', 'Name is required')
+  problems jsonb := private.problem_if(private.is_blank(t.name), 'name', 'Name is required')
     || private.problem_if(length(t.name) > 64, 'name', 'Name must be 1 to 64 characters')
-    || private.problem_if(coalesce(btrim(t.description), '') = '', 'description', 'Description is required')
+    || private.problem_if(private.is_blank(t.description), 'description', 'Description is required')
     || private.problem_if(length(t.description) > 1000, 'description', 'Must be at most 1000 characters')
     || private.problem_if(length(t.category) > 100, 'category', 'Must be at most 100 characters')
     || private.problem_if(length(t.icon) > 2048, 'icon', 'Must be at most 2048 characters');

@@ -35,7 +35,7 @@ create function private.tg_swarms__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   perform private.raise_problems(
-    private.problem_if(coalesce(btrim(new.name), '') = '', 'name', 'Name is required')
+    private.problem_if(private.is_blank(new.name), 'name', 'Name is required')
     || private.problem_if(length(new.name) > 100, 'name', 'Name must be 1 to 100 characters')
     || private.problem_if(length(new.description) > 2000, 'description', 'Must be at most 2000 characters')
     || private.problem_if(coalesce(new.reply_mode not in ('all', 'addressed', 'rounds'), true), 'reply_mode',
@@ -167,7 +167,7 @@ begin
     return new;
   end if;
   perform private.raise_problems(
-    private.problem_if(coalesce(btrim(new.content), '') = '', 'content', 'Content is required')
+    private.problem_if(private.is_blank(new.content), 'content', 'Content is required')
     || private.problem_if(length(new.content) > 32768, 'content', 'Must be at most 32768 characters')
     || private.problem_if(new.agent_id is not null, 'agent_id', 'Must be null: only an agent''s own answer names it as its sender')
     || private.problem_if((new.swarm_id is null) = (new.to_agent_id is null), 'swarm_id', 'Name either swarm_id or to_agent_id')

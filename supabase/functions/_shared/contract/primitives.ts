@@ -25,8 +25,14 @@ export const text = (max: number, min = 0) =>
     })
     .meta({ ...(min > 0 ? { minLength: min } : {}), maxLength: max });
 
+/** What shows nothing: white space, controls, zero-width characters. SQL's private.is_blank lists the same. */
+const BLANK = /^[\s\p{Cc}\p{Z}\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*$/u;
+
+/** Whether a text is empty or has only white space and invisible characters. */
+export const isBlank = (value: string): boolean => BLANK.test(value);
+
 function within(value: string, min: number, max: number): boolean {
-  if (min > 0 && value.trim().length === 0) return false;
+  if (min > 0 && isBlank(value)) return false;
   if (value.length <= max) return true;
   return value.length <= 2 * max && [...value].length <= max;
 }
