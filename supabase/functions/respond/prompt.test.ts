@@ -78,6 +78,28 @@ describe("the prompt", () => {
     });
     assert.deepEqual(composeMessage(task(), "k"), { text: "hello", history: [] });
   });
+
+  it("ends with a user's turn when the agent spoke last", () => {
+    const again = task({
+      turn: 2,
+      swarm: { id: "s", name: "team", members: ["Ann"] },
+      messages: [
+        { id: "1", role: "user", content: "go" },
+        { id: "2", role: "self", content: "mine" },
+      ],
+    });
+    const { messages } = composePrompt(again, "k");
+    assert.deepEqual(
+      messages.map(({ role }) => role),
+      ["user", "assistant", "user"],
+    );
+    const { text, history } = composeMessage(again, "k");
+    assert.match(text, /your turn again/);
+    assert.deepEqual(history, [
+      { role: "user", content: "go" },
+      { role: "assistant", content: "mine" },
+    ]);
+  });
 });
 
 describe("a call", () => {

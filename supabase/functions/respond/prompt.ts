@@ -57,13 +57,16 @@ export function composePrompt(task: Task, word: string): Prompt {
 
 /** The same conversation for a runtime: what has been said since the agent's own last words, and all before. */
 export function composeMessage(task: Task, word: string): { text: string; history: Turn[] } {
-  const turns = conversation(task, word);
-  const text = turns.at(-1)?.role === "user" ? (turns.pop()?.content ?? "") : "";
-  return { text, history: turns };
+  const history = conversation(task, word);
+  const text = history.pop()?.content ?? "";
+  return { text, history };
 }
 
-const conversation = (task: Task, word: string): Turn[] =>
-  alternate(
+/** What stands for the question where the agent spoke last: its next round, with no other member's words between. */
+const GO_ON = "It is your turn again. Continue from what you said last.";
+
+function conversation(task: Task, word: string): Turn[] {
+  const turns = alternate(
     task.messages.map(({ role, name, content }) =>
       role === "self"
         ? { role: "assistant", content }
@@ -73,6 +76,10 @@ const conversation = (task: Task, word: string): Turn[] =>
           },
     ),
   );
+  // Providers refuse a conversation that ends with the assistant, and a runtime an empty message.
+  if (turns.at(-1)?.role !== "user") turns.push({ role: "user", content: GO_ON });
+  return turns;
+}
 
 /** Providers want a conversation that a user begins and in which the roles alternate. */
 function alternate(all: readonly Turn[]): Turn[] {
