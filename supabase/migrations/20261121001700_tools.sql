@@ -75,6 +75,44 @@ begin
 end
 $$;
 
+-- The names that a template's `{{name}}` placeholders stand for; the function `respond` fills the same (http-tool.ts).
+create function private.template_names(template text) returns setof text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return query select m[1] from regexp_matches(template, '\{\{\s*([^{}\s](?:[^{}]*[^{}\s])?)\s*\}\}', 'g') m;
+end
+$$;
+comment on function private.template_names(text) is 'The names in a template''s {{placeholders}}.';
+
+-- Placeholders that nothing can fill, and a content type that no body can be made for: field → problem.
+-- Takes an implementation and an input_schema that have passed their own checks.
+create function private.http_template_problems(http jsonb, input_schema jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := '{}';
+  field record;
+  missing text;
+begin
+  for field in select 'implementation.url' as name, http ->> 'url' as template
+      union all select 'implementation.headers.' || h.key, h.value
+        from jsonb_each_text(coalesce(nullif(http -> 'headers', 'null'), '{}')) h loop
+    select n into missing from private.template_names(field.template) n
+      where n <> 'api_key' and not coalesce(input_schema -> 'properties' ? n, false) limit 1;
+    if missing is not null then
+      problems := problems || jsonb_build_object(field.name,
+        format('{{%s}} has no value: add %s to the properties of input_schema, or use {{api_key}} for the secret', left(missing, 100), left(missing, 100)));
+    end if;
+    if lower(field.name) = 'implementation.headers.content-type'
+        and field.template !~* '^application/(json|[a-z0-9.-]+\+json|x-www-form-urlencoded)\s*(;.*)?$' then
+      problems := problems || jsonb_build_object(field.name,
+        'Must be application/json or application/x-www-form-urlencoded: no other body can be made from arguments');
+    end if;
+  end loop;
+  return problems;
+end
+$$;
+comment on function private.http_template_problems(jsonb, jsonb) is 'Field → problem of an HTTP tool''s placeholders and content type.';
+
 -- What is wrong with a tool's row: column → problem.
 create function private.tool_problems(t public.tools) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -101,6 +139,9 @@ begin
     problems := problems || '{"implementation": "Must be an object"}';
   elsif t.implementation ->> 'type' = 'http' then
     problems := problems || private.http_tool_problems(t.implementation);
+    if problems = '{}' then
+      problems := private.http_template_problems(t.implementation, t.input_schema);
+    end if;
   elsif t.implementation ->> 'type' = 'builtin' and t.user_id is null then
     problems := problems || private.shape_problems(t.implementation, '{"type": "string!", "name": "string!"}', 'implementation.');
   else

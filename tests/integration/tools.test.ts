@@ -100,8 +100,44 @@ describe("tools", () => {
     assert.deepEqual(await wrong(http({ body: "x" })), ["implementation.body"]);
   });
 
+  test("a placeholder that nothing can fill is refused, and says what to add", async () => {
+    const http = (more: object) => ({ implementation: { ...WEATHER.implementation, ...more } });
+    const { details } = await codeOf(make(http({ url: "https://api.example.com/{{town}}" })));
+    assert.match(
+      details["implementation.url"] ?? "",
+      /^\{\{town\}\} has no value: add town to the properties/,
+    );
+    assert.deepEqual(await wrong(http({ headers: { "x-user": "{{user-id}}" } })), [
+      "implementation.headers.x-user",
+    ]);
+    await make({
+      ...http({
+        url: "https://api.example.com/{{user-id}}?q={{q}}",
+        headers: { "x-key": "Key {{ api_key }}" },
+      }),
+      name: "placeholders",
+      input_schema: { type: "object", properties: { "user-id": {}, q: {} } },
+    });
+  });
+
+  test("a content type is one that a body can be made for", async () => {
+    const typed = (type: string) => ({
+      name: `t ${type}`.slice(0, 64),
+      implementation: { ...WEATHER.implementation, method: "POST", headers: { "Content-Type": type } },
+    });
+    assert.deepEqual(await wrong(typed("multipart/form-data")), ["implementation.headers.Content-Type"]);
+    for (const type of [
+      "application/x-www-form-urlencoded",
+      "application/json; charset=utf-8",
+      "application/ld+json",
+    ])
+      await make(typed(type));
+  });
+
   test("a schema may not hold what could keep a worker busy", async () => {
+    const implementation = { type: "http", url: "https://api.example.com/" };
     const patterned = (pattern: string) => ({
+      implementation,
       name: `p${Math.random()}`.slice(0, 20),
       input_schema: { type: "object", properties: { x: { type: "string", pattern } } },
     });
@@ -113,6 +149,7 @@ describe("tools", () => {
       "input_schema",
     ]);
     await make({
+      implementation,
       name: "named pattern",
       input_schema: { type: "object", properties: { pattern: { type: "string" } } },
     });

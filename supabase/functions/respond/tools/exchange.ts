@@ -73,8 +73,10 @@ function open(url: URL, address: string): Socket {
 }
 
 function head(url: URL, { method, headers, body }: ExchangeRequest): string {
-  const own = { host: url.host, connection: "close", "accept-encoding": "identity", accept: "*/*" };
-  const all: Record<string, string> = { "user-agent": "agent-launchpad", ...lowerCase(headers), ...own };
+  const defaults = { "user-agent": "agent-launchpad", accept: "*/*" };
+  // Not the caller's to choose: who is addressed, and how the answer is framed and coded.
+  const own = { host: url.host, connection: "close", "accept-encoding": "identity" };
+  const all: Record<string, string> = { ...defaults, ...lowerCase(headers), ...own };
   if (body !== undefined) all["content-length"] = String(body.length);
   const lines = Object.entries(all).map(([name, value]) => {
     if (/[\r\n\0]/.test(`${name}${value}`)) throw new Error("A header holds a line break.");

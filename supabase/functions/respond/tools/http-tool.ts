@@ -6,7 +6,9 @@ import { ToolError } from "./request.ts";
 
 export type Arguments = Readonly<Record<string, unknown>>;
 
-const PLACEHOLDER = /\{\{\s*([A-Za-z_][A-Za-z0-9_.]*)\s*\}\}/g;
+/** `{{name}}`, with any property name. private.tool_placeholders reads the same from a stored tool. */
+const PLACEHOLDER = /\{\{\s*([^{}\s](?:[^{}]*[^{}\s])?)\s*\}\}/g;
+const FORM = "application/x-www-form-urlencoded";
 
 /** Arguments with the configuration's default_<argument> where the model gave none. */
 export function withDefaults(tool: TaskTool, given: Arguments): Arguments {
@@ -21,9 +23,10 @@ export function withDefaults(tool: TaskTool, given: Arguments): Arguments {
 
 /**
  * Makes the request. `{{api_key}}` stands for the secret, `{{name}}` for an argument; in the URL they are encoded and can
- * only stand behind the host. Arguments that the URL does not take go into the query (GET, DELETE) or a JSON body.
- * A secret that no placeholder names goes as a bearer token.
- * @throws ToolError when a placeholder has no value
+ * only stand behind the host. An argument that is absent or null is left out: with the query parameter or header that names
+ * it. Arguments that no placeholder takes go into the query (GET, DELETE) or the body, in the form that the content type
+ * says; a list in a query or form becomes one entry per item. A secret that no placeholder names goes as a bearer token.
+ * @throws ToolError when the path names an argument without a value, or the secret is not set
  */
 export function composeRequest(tool: TaskTool, given: Arguments): { url: URL; request: ExchangeRequest } {
   const { implementation, configuration, secret } = tool;
@@ -39,19 +42,14 @@ export function composeRequest(tool: TaskTool, given: Arguments): { url: URL; re
       }
       used.add(name);
       const value = given[name];
-      if (value === undefined || value === null) throw new ToolError(`The argument ${name} is missing.`);
-      return encode(typeof value === "string" ? value : JSON.stringify(value));
+      if (isAbsent(value)) throw new ToolError(`The argument ${name} is missing.`);
+      return encode(asText(value));
     });
 
-  const filled = fill(implementation.url ?? "", encodeURIComponent);
-  const url = URL.parse(filled);
-  const template = URL.parse((implementation.url ?? "").replaceAll(PLACEHOLDER, "x"));
-  // `..` in an argument must not leave the path that the tool's owner wrote.
-  if (!url || !template || url.host !== template.host || depth(url) !== depth(template)) {
-    throw new ToolError("The arguments do not fit the tool's URL.");
-  }
+  const url = fillUrl(implementation.url ?? "", given, (part) => fill(part, encodeURIComponent));
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(implementation.headers ?? {})) {
+    if (namesAbsent(value, given)) continue;
     headers[name.toLowerCase()] = fill(value, (text) => text.replaceAll(/[^\x20-\x7e]/g, ""));
   }
   if (configuration.api_key_ref !== undefined && !secretPlaced) {
@@ -60,14 +58,46 @@ export function composeRequest(tool: TaskTool, given: Arguments): { url: URL; re
   }
   const rest = Object.entries(given).filter(([name]) => !used.has(name));
   if (method === "GET" || method === "DELETE") {
-    for (const [name, value] of rest) {
-      url.searchParams.set(name, typeof value === "string" ? value : JSON.stringify(value));
-    }
+    for (const [name, value] of pairs(rest)) url.searchParams.append(name, value);
     return { url, request: { method, headers } };
   }
   headers["content-type"] ??= "application/json";
-  return { url, request: { method, headers, body: Buffer.from(JSON.stringify(Object.fromEntries(rest))) } };
+  const text = headers["content-type"].toLowerCase().startsWith(FORM)
+    ? String(new URLSearchParams(pairs(rest)))
+    : JSON.stringify(Object.fromEntries(rest));
+  return { url, request: { method, headers, body: Buffer.from(text) } };
 }
+
+/**
+ * Fills the URL's parts one by one, so that a query parameter whose argument is absent can be left out.
+ * @throws ToolError when an argument would leave the path that the tool's owner wrote
+ */
+function fillUrl(template: string, given: Arguments, fill: (part: string) => string): URL {
+  const [, base = "", query, fragment = ""] = /^([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(template) ?? [];
+  const kept = query?.split("&").filter((parameter) => !namesAbsent(parameter, given));
+  const url = URL.parse(fill(base) + (kept?.length ? `?${kept.map(fill).join("&")}` : "") + fill(fragment));
+  const plain = URL.parse(base.replaceAll(PLACEHOLDER, "x"));
+  // `..` in an argument must not climb out of the path.
+  if (!url || !plain || url.host !== plain.host || depth(url) !== depth(plain)) {
+    throw new ToolError("The arguments do not fit the tool's URL.");
+  }
+  return url;
+}
+
+/** Whether a template names an argument that has no value. */
+const namesAbsent = (template: string, given: Arguments): boolean =>
+  [...template.matchAll(PLACEHOLDER)].some(([, name = ""]) => name !== "api_key" && isAbsent(given[name]));
+
+const isAbsent = (value: unknown) => value === undefined || value === null;
+const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** Arguments as the entries of a query or form: `ids: [1, 2]` → `ids=1&ids=2`, null left out, an object as JSON. */
+const pairs = (entries: [string, unknown][]): [string, string][] =>
+  entries.flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value])
+      .filter((item) => !isAbsent(item))
+      .map((item): [string, string] => [name, asText(item)]),
+  );
 
 const depth = (url: URL) => url.pathname.split("/").length;
 

@@ -8,6 +8,7 @@ import type { Task, TaskTool } from "../task.ts";
 import { BUILTINS } from "./builtin.ts";
 import type { ExchangeResponse } from "./exchange.ts";
 import { type Arguments, composeRequest, withDefaults } from "./http-tool.ts";
+import { completeSchema, toolName } from "./provider-form.ts";
 import { type RequestLimits, requestOutside, ToolError } from "./request.ts";
 
 /** Calls of tools in one answer. */
@@ -37,7 +38,7 @@ export function makeTools(task: Task, { settings, database, signal, word }: Answ
     tools[name] = defineTool({
       description: definition.description,
       // What the model is shown; the arguments are judged in runTool, so that it is told what is wrong.
-      inputSchema: jsonSchema<Record<string, unknown>>(definition.inputSchema),
+      inputSchema: jsonSchema<Record<string, unknown>>(completeSchema(definition.inputSchema)),
       execute: async (given: unknown) => {
         calls += 1;
         if (calls > MAX_CALLS) return markResult("error: too many calls of tools; answer now", name, word);
@@ -114,9 +115,9 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-/** Models take letters, digits, _ and - as a name. */
+/** The tool's name for the providers; of two that look alike there the second gets a number. */
 function uniqueName(name: string, taken: Readonly<Record<string, unknown>>): string {
-  const plain = name.replaceAll(/[^A-Za-z0-9_-]+/g, "_").slice(0, 60) || "tool";
+  const plain = toolName(name);
   let unique = plain;
   for (let number = 2; Object.hasOwn(taken, unique); number++) unique = `${plain}_${number}`;
   return unique;

@@ -301,6 +301,73 @@ describe("requests to the outside", () => {
     assert.equal(request.headers.authorization, "Bearer s3cret-value");
   });
 
+  describe("a request is made as its tool says", () => {
+    const send = async (implementation: object, given: Record<string, unknown>) => {
+      let seen = { url: "", accept: "", type: "", tenant: "", body: "" };
+      listener = async (request, response) => {
+        const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>)).toString();
+        const { accept = "", "content-type": type = "", "x-tenant": tenant = "(none)" } = request.headers;
+        seen = { url: request.url ?? "", accept, type, tenant: String(tenant), body };
+        response.end("ok");
+      };
+      const tool = http({
+        inputSchema: { type: "object" },
+        implementation: { type: "http", ...implementation },
+        configuration: {},
+      });
+      const result = await runTool(tool, given, context());
+      return { ...seen, result };
+    };
+    const base = () => `http://api.test:${port}`;
+
+    it("the tool's own Accept header wins", async () => {
+      const { accept } = await send({ url: `${base()}/x`, headers: { Accept: "application/json" } }, {});
+      assert.equal(accept, "application/json");
+      assert.equal((await send({ url: `${base()}/x` }, {})).accept, "*/*");
+    });
+
+    it("a form content type sends a form", async () => {
+      const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+      const given = { a: "x y", ids: [1, 2], none: null };
+      const { body, type } = await send({ method: "POST", url: `${base()}/x`, headers }, given);
+      assert.deepEqual([body, type], ["a=x+y&ids=1&ids=2", "application/x-www-form-urlencoded"]);
+    });
+
+    it("a list in a query is one entry per item, null is left out, an object is JSON", async () => {
+      const { url } = await send({ url: `${base()}/x` }, { ids: [1, 2], q: null, at: { a: 1 } });
+      assert.equal(url, "/x?ids=1&ids=2&at=%7B%22a%22%3A1%7D");
+    });
+
+    it("a JSON body keeps lists and null", async () => {
+      const { body } = await send({ method: "POST", url: `${base()}/x` }, { ids: [1], q: null });
+      assert.equal(body, '{"ids":[1],"q":null}');
+    });
+
+    it("a placeholder takes any property name", async () => {
+      const given = { "user-id": "7", "first name": "Ann B" };
+      const { url } = await send({ url: `${base()}/u/{{user-id}}?n={{ first name }}` }, given);
+      assert.equal(url, "/u/7?n=Ann%20B");
+    });
+
+    it("an optional argument that is absent takes its query parameter and header along", async () => {
+      const implementation = {
+        url: `${base()}/x?fixed=1&page={{page}}&q={{q}}`,
+        headers: { "X-Tenant": "t-{{tenant}}" },
+      };
+      assert.deepEqual((({ url, tenant }) => [url, tenant])(await send(implementation, { q: "a&b" })), [
+        "/x?fixed=1&q=a%26b",
+        "(none)",
+      ]);
+      assert.equal((await send({ url: `${base()}/x?page={{page}}` }, {})).url, "/x");
+      assert.equal((await send(implementation, { tenant: "5" })).tenant, "t-5");
+    });
+
+    it("an argument that the path needs is asked for", async () => {
+      const { result } = await send({ url: `${base()}/{{city}}` }, {});
+      assert.equal(result, "error: The argument city is missing.");
+    });
+  });
+
   it("time and size are limited", async () => {
     listener = () => undefined;
     const stalled = runTool(http(), { city: "x" }, context({ signal: AbortSignal.timeout(100) }));
