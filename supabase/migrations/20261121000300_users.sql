@@ -126,7 +126,64 @@ create trigger _500_launchpad_provision after insert on auth.users
 
 select private.provision_user(id) from auth.users;
 
--- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array.
+-- What an account may do at all: 'active'; 'banned' while Auth's banned_until lies ahead; 'deleted' once Auth's soft deletion
+-- has marked it; 'absent' where no such account exists. Every door asks this one function, directly or through
+-- private.effective_permissions, which gives nothing to an account that is not active.
+create function private.account_state(of_user uuid) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((
+    select case when u.deleted_at is not null then 'deleted' when u.banned_until > now() then 'banned' else 'active' end
+    from auth.users u where u.id = of_user), 'absent');
+end
+$$;
+comment on function private.account_state(uuid) is 'active, banned, deleted or absent: what every door asks about an account.';
+
+create function private.is_active_user(of_user uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return private.account_state(of_user) = 'active';
+end
+$$;
+comment on function private.is_active_user(uuid) is 'Whether an account exists and is neither banned nor deleted.';
+
+-- The refusal of an account that is not active, as {code, message, details}; null for one that is. A banned one learns until
+-- when; deleted and absent ones get the answer of a token that was never good.
+create function private.account_refusal(of_user uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  state text := private.account_state(of_user);
+  until timestamptz;
+begin
+  if state = 'active' then
+    return null;
+  elsif state = 'banned' then
+    select u.banned_until into until from auth.users u where u.id = of_user;
+    return jsonb_build_object('code', 'PERMISSION_DENIED',
+      'message', 'This account is banned. Ask the operator of this project to lift the ban',
+      'details', jsonb_strip_nulls(jsonb_build_object('account', 'banned',
+        'banned_until', case when isfinite(until) then private.iso(until) end)));
+  end if;
+  return jsonb_build_object('code', 'INVALID_JWT_TOKEN', 'message', 'Supabase JWT token is missing, invalid or expired',
+    'details', null);
+end
+$$;
+
+-- Raises the refusal of an account that is not active.
+create function private.require_active(of_user uuid) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+  refusal jsonb := private.account_refusal(of_user);
+begin
+  if refusal is not null then
+    perform private.raise_error(refusal ->> 'code', refusal ->> 'message', nullif(refusal -> 'details', 'null'));
+  end if;
+end
+$$;
+comment on function private.require_active(uuid) is 'Raises unless the account is active.';
+
+-- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array. None for
+-- an account that is not active.
 create function private.effective_permissions(of_user uuid) returns text[]
 language plpgsql stable set search_path = '' as $$
 begin
@@ -134,7 +191,7 @@ begin
   select coalesce(array_agg(p.permission order by p.permission), '{}')
   from public.user_permissions p
   join auth.users u on u.id = p.user_id
-  where p.user_id = of_user
+  where p.user_id = of_user and u.deleted_at is null and (u.banned_until is null or u.banned_until <= now())
     and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
          or u.raw_user_meta_data -> 'permissions' ? p.permission)
 );

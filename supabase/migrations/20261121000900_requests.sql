@@ -86,8 +86,9 @@ begin
   exception when invalid_text_representation then
     caller := null; -- signed by the project, but its subject is no user's id
   end;
-  if caller is null or not exists (select from auth.users u where u.id = caller) then
-    return private.refuse('INVALID_JWT_TOKEN', 'Supabase JWT token is missing, invalid or expired', null,
+  failure := private.account_refusal(caller);
+  if failure is not null then
+    return private.refuse(failure ->> 'code', failure ->> 'message', nullif(failure -> 'details', 'null'),
       headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text), verb, args);
   end if;
 

@@ -242,15 +242,13 @@ grant execute on function public.get_health(), public.get_system_metrics() to au
 comment on function public.get_health() is 'Health of the whole system, component by component.';
 comment on function public.get_system_metrics() is 'Fleet and cluster capacity.';
 
--- Raises INVALID_JWT_TOKEN unless a user who exists is calling; returns the user.
+-- Raises INVALID_JWT_TOKEN or PERMISSION_DENIED unless the caller's account is active; returns the user.
 create function private.known_caller() returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
   caller uuid := (select auth.uid());
 begin
-  if caller is null or not exists (select from auth.users u where u.id = caller) then
-    perform private.raise_error('INVALID_JWT_TOKEN', 'Supabase JWT token is missing, invalid or expired');
-  end if;
+  perform private.require_active(caller);
   return caller;
 end
 $$;

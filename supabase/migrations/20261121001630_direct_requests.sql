@@ -49,7 +49,7 @@ return jsonb_build_object(
   'Supabase-RateLimit-Remaining', greatest(0, (bucket ->> 'remaining')::bigint)::text);
 
 -- PostgREST calls this before each request, as the request's role. Definer: counters and permissions are private. It knows the
--- caller by the verified claims alone. Raises RATE_LIMIT_EXCEEDED, PERMISSION_DENIED. A write that fails later is rolled back
+-- caller by the verified claims alone. Raises RATE_LIMIT_EXCEEDED, PERMISSION_DENIED, INVALID_JWT_TOKEN. A write that fails later is rolled back
 -- and its count with it; so is the count of a refused one, which changes nothing: the window stays full.
 create function private.pre_request() returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -61,13 +61,17 @@ declare
   needed text;
   bucket jsonb;
 begin
-  -- GraphQL comes as one RPC that reads and writes tables: it is counted as direct queries are.
-  if path is null or (path like '/rpc/%' and path <> '/rpc/graphql')
-     or current_setting('role', true) is distinct from 'authenticated' then
+  if path is null or current_setting('role', true) is distinct from 'authenticated' then
     return;
   end if;
   caller := (select auth.uid());
-  if caller is null then
+  -- Verbs judge and count their caller themselves (private.handle), so that a refusal is recorded.
+  if caller is null or exists (select from private.verbs v where path = '/rpc/' || v.name) then
+    return;
+  end if;
+  perform private.require_active(caller);
+  -- GraphQL comes as one RPC that reads and writes tables: it is counted as direct queries are.
+  if path like '/rpc/%' and path <> '/rpc/graphql' then
     return;
   end if;
   permissions := private.effective_permissions(caller);
