@@ -60,6 +60,7 @@ export async function startKubeBench(environment: Record<string, string>): Promi
         NODE_COMPILE_CACHE: join(ROOT, ".cache/node"),
         LAUNCHPAD_SUPABASE_URL: served.url,
         LAUNCHPAD_SECRET_KEY: "none",
+        LAUNCHPAD_PUBLISHABLE_KEY: "none",
         LAUNCHPAD_WEBHOOK_SECRET: SECRET,
         LAUNCHPAD_STATE_DIR: folder,
         LAUNCHPAD_PORT: "0",

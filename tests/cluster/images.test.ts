@@ -177,6 +177,7 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
         // Nobody answers there: being up needs no database.
         LAUNCHPAD_SUPABASE_URL: "http://127.0.0.1:1",
         LAUNCHPAD_SECRET_KEY: "a-key",
+        LAUNCHPAD_PUBLISHABLE_KEY: "another-key",
         LAUNCHPAD_WEBHOOK_SECRET: "0123456789abcdef",
         LAUNCHPAD_STATE_DIR: "/state/controller",
         LAUNCHPAD_ADVISORY_URL: "off",

@@ -8,6 +8,7 @@ export const CHART = resolve(import.meta.dirname, "../../deploy/chart");
 /** The least that an operator must say. */
 export const LEAST = {
   "supabase.url": "https://project.example.com",
+  "supabase.publishableKey": "sb_publishable_for-tests",
   secretName: "launchpad",
   "agents.domain": "example.com",
 };

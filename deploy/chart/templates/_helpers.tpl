@@ -59,6 +59,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: kubernetes
 - name: LAUNCHPAD_SUPABASE_URL
   value: {{ required "supabase.url is needed: the project's address" .Values.supabase.url | quote }}
+- name: LAUNCHPAD_PUBLISHABLE_KEY
+  value: {{ required "supabase.publishableKey is needed: agents ask the project with it who calls them" .Values.supabase.publishableKey | quote }}
 {{- range tuple "LAUNCHPAD_SECRET_KEY" "LAUNCHPAD_WEBHOOK_SECRET" }}
 - name: {{ . }}
   valueFrom:
@@ -93,6 +95,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
   "LAUNCHPAD_INGRESS_CIDRS" (join "," .Values.agents.ingressCidrs)
+  "LAUNCHPAD_PROJECT_URL" .Values.supabase.agentsUrl
+  "LAUNCHPAD_PROJECT_CIDRS" (join "," .Values.supabase.cidrs)
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
   "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)

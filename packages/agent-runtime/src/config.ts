@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ConfigurationError, describe } from "./errors.ts";
 import { LEVELS } from "./log.ts";
 import { defaultElizaDir } from "./paths.ts";
+import type { ProjectAccess } from "./project.ts";
 
 export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
 export type Framework = (typeof FRAMEWORKS)[number];
@@ -70,6 +71,8 @@ const environmentSchema = z.object({
   AGENT_STATE_DIR: optional(z.string().min(1)),
   AGENT_ELIZA_DIR: optional(z.string().min(1)),
   AGENT_MESSAGE_KEY: optional(z.string().min(32)),
+  AGENT_PROJECT_URL: optional(z.url({ protocol: /^https?$/ })),
+  AGENT_PROJECT_KEY: optional(z.string().min(1)),
   AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
   AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
@@ -122,6 +125,8 @@ export interface Config {
   readonly elizaDir: string;
   /** What the platform signs its messages with; without one no history is taken. */
   readonly messageKey: string | undefined;
+  /** Whom to ask who calls; without it no caller is known. */
+  readonly project: ProjectAccess | undefined;
   readonly logLevel: (typeof LEVELS)[number];
   readonly messageTimeoutMs: number;
   readonly stopTimeoutMs: number;
@@ -172,6 +177,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       ...(own.AGENT_MESSAGE_KEY !== undefined && { AGENT_MESSAGE_KEY: own.AGENT_MESSAGE_KEY }),
     }),
     messageKey: own.AGENT_MESSAGE_KEY,
+    project: readProject(own.AGENT_PROJECT_URL, own.AGENT_PROJECT_KEY),
     stateDir: own.AGENT_STATE_DIR,
     elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,
     logLevel: own.AGENT_LOG_LEVEL,
@@ -217,6 +223,10 @@ function readFramework(framework = "openai"): Framework {
 function readModel(model: string | undefined): string | undefined {
   if (model === undefined || /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/.test(model)) return model;
   throw new ConfigurationError("INVALID_MODEL", `"${model.slice(0, 200)}" is not a model's name.`, { model });
+}
+
+function readProject(url: string | undefined, key: string | undefined): ProjectAccess | undefined {
+  return url === undefined || key === undefined ? undefined : { url: url.replace(/\/+$/, ""), key };
 }
 
 function readUrl(variable: string, value: string | undefined): string | undefined {

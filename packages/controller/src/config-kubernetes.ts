@@ -51,6 +51,8 @@ export const kubernetesEnvironment = z
     // service are none of an agent's business: they are what is excepted where nothing else is named.
     LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
     LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default([]).pipe(z.array(cidr)),
+    // Where the project lies, in a network that is otherwise closed. Unset: what its name means when the controller starts.
+    LAUNCHPAD_PROJECT_CIDRS: list.pipe(z.array(cidr)).optional(),
     LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
     LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
     LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
@@ -81,6 +83,7 @@ export interface KubernetesSettings {
   gateway: { namespace: string; name: string } | undefined;
   podAccess: "direct" | "proxy";
   egress: { allowCidrs: string[]; exceptCidrs: string[]; ports: number[] };
+  projectCidrs: string[] | undefined;
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
   removeAtEnd: boolean;
@@ -120,6 +123,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
       exceptCidrs: value.LAUNCHPAD_EGRESS_EXCEPT_CIDRS,
       ports: value.LAUNCHPAD_EGRESS_PORTS,
     },
+    projectCidrs: value.LAUNCHPAD_PROJECT_CIDRS,
     controllerNamespace: value.LAUNCHPAD_NAMESPACE,
     tenantRole:
       value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined

@@ -32,6 +32,13 @@ const environment = z.object({
     .string()
     .min(1)
     .refine((key) => !key.startsWith("sb_publishable_"), "is the publishable key; give the secret one"),
+  // What agents ask the project with, to judge who calls them.
+  LAUNCHPAD_PUBLISHABLE_KEY: z
+    .string()
+    .min(1)
+    .refine((key) => !isSecretKey(key), "is a secret key; give the publishable one"),
+  // The project's address as agents reach it; unset: LAUNCHPAD_SUPABASE_URL.
+  LAUNCHPAD_PROJECT_URL: z.url({ protocol: /^https?$/ }).optional(),
   LAUNCHPAD_WEBHOOK_SECRET: z.string().min(16),
   LAUNCHPAD_STATE_DIR: z.string().min(1),
   LAUNCHPAD_HOST: z.string().min(1).default("127.0.0.1"),
@@ -90,9 +97,23 @@ const MACHINE_NAMES = [
   "no_proxy",
 ] as const;
 
+/** What every agent is told of the project: its address, and the key that anybody may know. */
+export interface ProjectAccess {
+  url: string;
+  key: string;
+}
+
+/** The port of an address, where it names none too. */
+export function projectPort(address: string): number {
+  const { port, protocol } = new URL(address);
+  if (port !== "") return Number(port);
+  return protocol === "https:" ? 443 : 80;
+}
+
 export interface Config {
   supabaseUrl: string;
   secretKey: string;
+  project: ProjectAccess;
   webhookSecret: string;
   stateDir: string;
   host: string;
@@ -142,6 +163,10 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
   return {
     supabaseUrl: value.LAUNCHPAD_SUPABASE_URL.replace(/\/+$/, ""),
     secretKey: value.LAUNCHPAD_SECRET_KEY,
+    project: {
+      url: (value.LAUNCHPAD_PROJECT_URL ?? value.LAUNCHPAD_SUPABASE_URL).replace(/\/+$/, ""),
+      key: value.LAUNCHPAD_PUBLISHABLE_KEY,
+    },
     webhookSecret: value.LAUNCHPAD_WEBHOOK_SECRET,
     stateDir: resolve(value.LAUNCHPAD_STATE_DIR),
     host: value.LAUNCHPAD_HOST,
@@ -172,6 +197,17 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
       NODE_COMPILE_CACHE: compileCacheDir,
     },
   };
+}
+
+/** Agents' code can read what agents are told: a key that may do everything must never be given to them. */
+function isSecretKey(key: string): boolean {
+  if (key.startsWith("sb_secret_")) return true;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(key.split(".")[1] ?? "", "base64url").toString());
+    return (claims as { role?: unknown } | null)?.role === "service_role";
+  } catch {
+    return false; // no JWT
+  }
 }
 
 function pick(source: Record<string, string | undefined>, names: readonly string[]): Record<string, string> {

@@ -43,6 +43,7 @@ async function startController(
       PATH: process.env.PATH,
       LAUNCHPAD_SUPABASE_URL: url,
       LAUNCHPAD_SECRET_KEY: "sb_secret_for-tests",
+      LAUNCHPAD_PUBLISHABLE_KEY: "sb_publishable_for-tests",
       LAUNCHPAD_WEBHOOK_SECRET: SECRET,
       LAUNCHPAD_STATE_DIR: stateDir,
       LAUNCHPAD_PORT: "0",

@@ -13,6 +13,7 @@ import { specOf } from "./testing/memory-database.ts";
 const SETTINGS = {
   LAUNCHPAD_SUPABASE_URL: "http://127.0.0.1:54321/",
   LAUNCHPAD_SECRET_KEY: "key",
+  LAUNCHPAD_PUBLISHABLE_KEY: "sb_publishable_for-tests",
   LAUNCHPAD_WEBHOOK_SECRET: "sixteen-letters!",
   LAUNCHPAD_STATE_DIR: "state",
 };
@@ -43,6 +44,16 @@ test("every wrong setting is named in one sentence", () => {
     () => readConfig(wrong),
     /LAUNCHPAD_SUPABASE_URL.*LAUNCHPAD_LEASE_SECONDS.*LAUNCHPAD_RUNTIME_COMMAND/,
   );
+});
+
+test("a secret key is never taken for the key that agents get", () => {
+  const claims = Buffer.from(JSON.stringify({ role: "service_role" })).toString("base64url");
+  for (const key of ["sb_secret_x", `e30.${claims}.x`]) {
+    assert.throws(
+      () => readConfig({ ...SETTINGS, LAUNCHPAD_PUBLISHABLE_KEY: key }),
+      /LAUNCHPAD_PUBLISHABLE_KEY: is a secret key; give the publishable one$/,
+    );
+  }
 });
 
 test("a setting that is missing, and the wrong one of two keys, are told as that", () => {
@@ -134,6 +145,7 @@ test("an agent's variables cannot take the machinery's names", () => {
     configFile: "f",
     stateDir: "d",
     memoryBytes: 1e9,
+    project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
   };
   const environment = replicaEnvironment(identity, { PATH: "/bin" }, { OPENAI_API_KEY: "provider" }, own);
   assert.deepEqual([environment.PATH, environment.AGENT_ID, environment.TOKEN], ["/bin", "a", "t"]);

@@ -39,6 +39,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     log,
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
+    project: config.project,
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,
   });
@@ -49,16 +50,22 @@ async function createKubernetes(
   settings: KubernetesSettings,
 ): Promise<RunningCluster> {
   // Loaded here: a controller of processes need not hold the libraries of the other.
-  const [{ createClient }, { KubernetesCluster }] = await Promise.all([
+  const [{ createClient }, { KubernetesCluster }, { projectPlaces }] = await Promise.all([
     import("./kubernetes/client.ts"),
     import("./kubernetes/kubernetes.ts"),
+    import("./kubernetes/project-places.ts"),
   ]);
   const { kubeconfig, context } = settings;
   const api = await createClient({ kubeconfig, context, observe });
+  const { projectCidrs, ...rest } = settings;
   const options = {
-    ...settings,
+    ...rest,
     installation: settings.installation ?? (await installationOf(database, clock, log)),
     providerEnvironment: config.providerEnvironment,
+    project: {
+      ...config.project,
+      places: await projectPlaces(config.project.url, projectCidrs, settings.egress),
+    },
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,
     log,

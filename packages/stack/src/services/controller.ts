@@ -56,6 +56,7 @@ export async function startController(
         NODE_COMPILE_CACHE: join(options.root, ".cache", "node"),
         LAUNCHPAD_SUPABASE_URL: options.gatewayUrl,
         LAUNCHPAD_SECRET_KEY: options.keys.secretKey,
+        LAUNCHPAD_PUBLISHABLE_KEY: options.keys.publishableKey,
         LAUNCHPAD_WEBHOOK_SECRET: options.keys.webhookSecret,
         LAUNCHPAD_HOST: "127.0.0.1",
         LAUNCHPAD_PORT: String(options.ports.port),

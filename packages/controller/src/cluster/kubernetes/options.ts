@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { ProjectAccess } from "../../config.ts";
 import type { Tenants } from "../../contract.ts";
 import type { Log } from "../../log.ts";
 
@@ -54,9 +55,20 @@ export interface ManifestOptions {
   tenantRole?: { clusterRole: string; serviceAccount: string } | undefined;
   /** The operator's keys of model providers; an agent's own secret of the same name wins. */
   providerEnvironment: Record<string, string>;
+  project: ProjectOptions;
   readyMs: number;
   graceMs: number;
 }
+
+/** The project that agents ask who calls them. */
+export interface ProjectOptions extends ProjectAccess {
+  /** Where it lies, as peers of a network policy; empty = where agents may connect anyway. */
+  places: readonly ProjectPlace[];
+}
+
+export type ProjectPlace =
+  | { ipBlock: { cidr: string } }
+  | { namespaceSelector: { matchLabels: Record<string, string> } };
 
 /** Where agents may connect to, beside the cluster's DNS. */
 export interface EgressOptions {

@@ -15,6 +15,7 @@ export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): Manifest
     egress: { allowCidrs: [], exceptCidrs: [], ports: [] },
     controllerNamespace: "agent-launchpad",
     providerEnvironment: {},
+    project: { url: "https://project.example.com", key: "sb_publishable_test", places: [] },
     readyMs: 120_000,
     graceMs: 30_000,
     ...part,

@@ -9,6 +9,7 @@ const identity = {
   configFile: "/c",
   stateDir: "/s",
   memoryBytes: 268435456,
+  project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
 };
 const operator = {
   OPENAI_API_KEY: "operators",

@@ -1,3 +1,4 @@
+import type { ProjectAccess } from "../../config.ts";
 import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
@@ -15,6 +16,7 @@ export interface ReplicaIdentity {
   configFile: string;
   stateDir: string;
   memoryBytes: number;
+  project: ProjectAccess;
 }
 
 /**
@@ -39,6 +41,8 @@ export function replicaEnvironment(
     AGENT_GENERATION: String(identity.generation),
     AGENT_CONFIG_FILE: identity.configFile,
     AGENT_STATE_DIR: identity.stateDir,
+    AGENT_PROJECT_URL: identity.project.url,
+    AGENT_PROJECT_KEY: identity.project.key,
     HOST: "127.0.0.1",
     PORT: "0",
   };

@@ -14,6 +14,7 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
     stateDir,
     log: silentLog,
     machineEnvironment: { PATH: process.env.PATH ?? "" },
+    project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
     providerEnvironment: { OPENAI_API_KEY: "provider-key", OPENAI_BASE_URL: "http://127.0.0.1:1" },
     restarts: { baseMs: 20, capMs: 2000, stableMs: 10_000 },
     probeMs: 100,

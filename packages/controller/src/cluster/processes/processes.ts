@@ -1,4 +1,5 @@
 import { systemClock } from "../../clock.ts";
+import type { ProjectAccess } from "../../config.ts";
 import { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type {
@@ -25,6 +26,7 @@ export interface ProcessesOptions {
   log: Log;
   machineEnvironment: Record<string, string>;
   providerEnvironment: Record<string, string>;
+  project: ProjectAccess;
   restarts?: RestartLimits;
   probeMs?: number;
   readyMs?: number;
@@ -56,7 +58,7 @@ export class ProcessesCluster implements Cluster {
   #stopped: (() => void)[] | undefined;
 
   constructor(options: ProcessesOptions) {
-    const { command, log, machineEnvironment, providerEnvironment, stateDir } = options;
+    const { command, log, machineEnvironment, project, providerEnvironment, stateDir } = options;
     this.#options = options;
     this.#folders = new Folders(stateDir);
     this.#meter = machineMeter(stateDir);
@@ -67,6 +69,7 @@ export class ProcessesCluster implements Cluster {
       log,
       machineEnvironment,
       providerEnvironment,
+      project,
       restarts: options.restarts ?? RESTARTS,
       probeMs: options.probeMs ?? 5000,
       // Later than the controller's own judgement, which is about the whole rollout.

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { ProjectAccess } from "../../config.ts";
 import type { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import { createRedactor } from "../../shipping/redact.ts";
@@ -21,6 +22,7 @@ export interface ReplicaOptions {
   log: Log;
   machineEnvironment: Record<string, string>;
   providerEnvironment: Record<string, string>;
+  project: ProjectAccess;
   restarts: RestartLimits;
   /** Between probes of a replica that is well. */
   probeMs: number;
@@ -134,7 +136,7 @@ export class Replica implements ReplicaHandle {
     this.#verdict = undefined;
     this.#lastError = undefined;
     this.#lastLine = undefined;
-    const { command, folders, machineEnvironment, providerEnvironment, readyMs } = this.#options;
+    const { command, folders, machineEnvironment, project, providerEnvironment, readyMs } = this.#options;
     const { agentId, environment, generation, spec } = this.workload;
     try {
       const { configFile, dataDir } = folders.makeReplica(this.name, this.workload);
@@ -146,6 +148,7 @@ export class Replica implements ReplicaHandle {
         configFile,
         stateDir: dataDir,
         memoryBytes,
+        project,
       };
       this.#child = new Child({
         command,

@@ -91,6 +91,8 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "AGENT_CONFIG_FILE", value: `${CONFIG}/agent.json` },
       { name: "AGENT_STATE_DIR", value: STATE },
       { name: "AGENT_STOP_TIMEOUT_MS", value: String(options.graceMs) },
+      { name: "AGENT_PROJECT_URL", value: options.project.url },
+      { name: "AGENT_PROJECT_KEY", value: options.project.key },
       { name: "HOME", value: STATE },
       { name: "TMPDIR", value: "/tmp" },
       { name: "HOST", value: "0.0.0.0" },

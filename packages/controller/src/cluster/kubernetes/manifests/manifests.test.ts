@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { specOf } from "../../../testing/memory-database.ts";
 import type { KubeObject } from "../api.ts";
 import { namespaceOf, serviceName } from "../names.ts";
+import type { ProjectPlace } from "../options.ts";
 import { manifestOptionsOf, workloadOf } from "../testing.ts";
 import { type WorkloadManifests, workloadManifests } from "./workload.ts";
 
@@ -64,6 +65,23 @@ test("networks that are excepted are closed in the wider ones that are open", ()
     { ipBlock: { cidr: "203.0.113.0/28" } },
     { ipBlock: { cidr: "2000::/3", except: ["2001:db8::/32"] } },
   ]);
+});
+
+test("agents reach the project at its own port where it lies in a private network", () => {
+  const rule = (url: string, places: readonly ProjectPlace[]) => {
+    const options = manifestOptionsOf({ project: { url, key: "k", places } });
+    const policy = all(workloadManifests(workloadOf(), options)).find(
+      ({ metadata }) => metadata.name === "allow-egress",
+    );
+    return (policy?.spec as { egress: unknown[] } | undefined)?.egress.slice(1);
+  };
+  const address = [{ ipBlock: { cidr: "10.0.8.4/32" } }];
+  assert.deepEqual(rule("http://10.0.8.4:8000", address), [
+    { to: address, ports: [{ protocol: "TCP", port: 8000 }] },
+  ]);
+  const service = [{ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "supabase" } } }];
+  assert.deepEqual(rule("http://kong.supabase.svc:8000", service), [{ to: service }]);
+  assert.deepEqual(rule("https://x.supabase.co", []), []);
 });
 
 test("who is no pod may ask agents where its addresses are named", () => {

@@ -1,9 +1,9 @@
-import { BlockList, isIPv6 } from "node:net";
 import { type Quota, quotaSchema } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { KubeObject } from "../api.ts";
-import { ANNOTATIONS, namespaceOf, PORT_NAME, userLabels } from "../names.ts";
-import type { EgressOptions, ManifestOptions } from "../options.ts";
+import { ANNOTATIONS, namespaceOf, userLabels } from "../names.ts";
+import type { ManifestOptions } from "../options.ts";
+import { networkPolicies } from "./network.ts";
 
 /** A user's namespace and what bounds it; `namespace` comes first, then `access`, then the rest. */
 export interface NamespaceManifests {
@@ -134,98 +134,6 @@ function limitRange(metadata: KubeObject["metadata"], quota: Quota): KubeObject 
       ],
     },
   };
-}
-
-/** Nothing in and nothing out, but for what agents need. */
-function networkPolicies(
-  meta: (name: string) => KubeObject["metadata"],
-  options: ManifestOptions,
-): KubeObject[] {
-  const policy = (name: string, spec: Record<string, unknown>): KubeObject => ({
-    apiVersion: "networking.k8s.io/v1",
-    kind: "NetworkPolicy",
-    metadata: meta(name),
-    spec: { podSelector: {}, ...spec },
-  });
-  const dns = [53].flatMap((port) => [
-    { protocol: "UDP", port },
-    { protocol: "TCP", port },
-  ]);
-  return [
-    policy("default-deny", { policyTypes: ["Ingress", "Egress"] }),
-    policy("allow-dns", {
-      policyTypes: ["Egress"],
-      egress: [
-        {
-          // The cluster's DNS, and the node-local cache where there is one.
-          to: [inNamespaces(["kube-system"]), { ipBlock: { cidr: "169.254.20.10/32" } }],
-          ports: dns,
-        },
-      ],
-    }),
-    policy("allow-egress", { policyTypes: ["Egress"], egress: [egressRule(options.egress)] }),
-    policy("allow-ingress", {
-      policyTypes: ["Ingress"],
-      ingress: [
-        {
-          from: [
-            inNamespaces([...new Set([options.ingressNamespace, options.controllerNamespace])].sort()),
-            ...options.ingressCidrs.map((cidr) => ({ ipBlock: { cidr } })),
-          ],
-          ports: [{ protocol: "TCP", port: PORT_NAME }],
-        },
-      ],
-    }),
-  ];
-}
-
-function inNamespaces(names: readonly string[]): Record<string, unknown> {
-  return {
-    namespaceSelector: {
-      matchExpressions: [{ key: "kubernetes.io/metadata.name", operator: "In", values: names }],
-    },
-  };
-}
-
-/** Networks of the cluster, the machine room and the cloud's metadata service: not the internet. */
-const PRIVATE = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "::1/128",
-  "64:ff9b::/96",
-  "fc00::/7",
-  "fe80::/10",
-];
-
-function egressRule(egress: EgressOptions): Record<string, unknown> {
-  const cidrs = egress.allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : egress.allowCidrs;
-  const excepted = egress.exceptCidrs.length === 0 ? PRIVATE : egress.exceptCidrs;
-  const ports = egress.ports.length === 0 ? [443] : egress.ports;
-  return {
-    to: cidrs.map((cidr) => {
-      // What lies in such a network was named on purpose; a wider network does not mean those in it.
-      const except = excepted.filter((one) => one !== cidr && contains(cidr, one));
-      return { ipBlock: { cidr, ...(except.length === 0 ? {} : { except }) } };
-    }),
-    ports: ports.map((port) => ({ protocol: "TCP", port })),
-  };
-}
-
-function contains(outer: string, inner: string): boolean {
-  const [network = "", bits = ""] = outer.split("/");
-  const [address = "", innerBits = ""] = inner.split("/");
-  if (isIPv6(network) !== isIPv6(address) || Number(innerBits) <= Number(bits)) return false;
-  const family = isIPv6(network) ? "ipv6" : "ipv4";
-  const block = new BlockList();
-  block.addSubnet(network, Number(bits), family);
-  return block.check(address, family);
 }
 
 /** Whole cores without the `m`, as the API server writes them. */

@@ -1,0 +1,131 @@
+// The network policies of a user's namespace: who reaches agents, and where agents connect to.
+import { BlockList, isIPv6 } from "node:net";
+import { projectPort } from "../../../config.ts";
+import type { KubeObject } from "../api.ts";
+import { PORT_NAME } from "../names.ts";
+import type { EgressOptions, ManifestOptions, ProjectOptions } from "../options.ts";
+
+/** Nothing in and nothing out, but for what agents need. */
+export function networkPolicies(
+  meta: (name: string) => KubeObject["metadata"],
+  options: ManifestOptions,
+): KubeObject[] {
+  const policy = (name: string, spec: Record<string, unknown>): KubeObject => ({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: meta(name),
+    spec: { podSelector: {}, ...spec },
+  });
+  const dns = [53].flatMap((port) => [
+    { protocol: "UDP", port },
+    { protocol: "TCP", port },
+  ]);
+  return [
+    policy("default-deny", { policyTypes: ["Ingress", "Egress"] }),
+    policy("allow-dns", {
+      policyTypes: ["Egress"],
+      egress: [
+        {
+          // The cluster's DNS, and the node-local cache where there is one.
+          to: [inNamespaces(["kube-system"]), { ipBlock: { cidr: "169.254.20.10/32" } }],
+          ports: dns,
+        },
+      ],
+    }),
+    policy("allow-egress", {
+      policyTypes: ["Egress"],
+      egress: [
+        egressRule(options.egress),
+        ...(options.project.places.length === 0 ? [] : [projectRule(options.project)]),
+      ],
+    }),
+    policy("allow-ingress", {
+      policyTypes: ["Ingress"],
+      ingress: [
+        {
+          from: [
+            inNamespaces([...new Set([options.ingressNamespace, options.controllerNamespace])].sort()),
+            ...options.ingressCidrs.map((cidr) => ({ ipBlock: { cidr } })),
+          ],
+          ports: [{ protocol: "TCP", port: PORT_NAME }],
+        },
+      ],
+    }),
+  ];
+}
+
+/** A Service of the cluster is judged by its pods' ports, which its address does not name; any other address by its own. */
+function projectRule({ url, places }: ProjectOptions): Record<string, unknown> {
+  const inside = places.some((place) => "namespaceSelector" in place);
+  return { to: places, ...(inside ? {} : { ports: [{ protocol: "TCP", port: projectPort(url) }] }) };
+}
+
+function inNamespaces(names: readonly string[]): Record<string, unknown> {
+  return {
+    namespaceSelector: {
+      matchExpressions: [{ key: "kubernetes.io/metadata.name", operator: "In", values: names }],
+    },
+  };
+}
+
+/** Networks of the cluster, the machine room and the cloud's metadata service: not the internet. */
+const PRIVATE = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "::1/128",
+  "64:ff9b::/96",
+  "fc00::/7",
+  "fe80::/10",
+];
+
+function openings(egress: EgressOptions) {
+  const cidrs = egress.allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : egress.allowCidrs;
+  const excepted = egress.exceptCidrs.length === 0 ? PRIVATE : egress.exceptCidrs;
+  return {
+    networks: cidrs.map((cidr) => {
+      // What lies in such a network was named on purpose; a wider network does not mean those in it.
+      const except = excepted.filter((one) => one !== cidr && contains(cidr, one));
+      return { cidr, ...(except.length === 0 ? {} : { except }) };
+    }),
+    ports: egress.ports.length === 0 ? [443] : egress.ports,
+  };
+}
+
+function egressRule(egress: EgressOptions): Record<string, unknown> {
+  const { networks, ports } = openings(egress);
+  return {
+    to: networks.map((ipBlock) => ({ ipBlock })),
+    ports: ports.map((port) => ({ protocol: "TCP", port })),
+  };
+}
+
+/** Whether the rule for the internet lets agents connect there. */
+export function isOpen(egress: EgressOptions, address: string, port: number): boolean {
+  const { networks, ports } = openings(egress);
+  const open = networks.some(
+    ({ cidr, except = [] }) => holds(cidr, address) && !except.some((one) => holds(one, address)),
+  );
+  return open && ports.includes(port);
+}
+
+function contains(outer: string, inner: string): boolean {
+  const [, bits = ""] = outer.split("/");
+  const [address = "", innerBits = ""] = inner.split("/");
+  return Number(innerBits) > Number(bits) && holds(outer, address);
+}
+
+function holds(network: string, address: string): boolean {
+  const [start = "", bits = ""] = network.split("/");
+  if (isIPv6(start) !== isIPv6(address)) return false;
+  const family = isIPv6(start) ? "ipv6" : "ipv4";
+  const block = new BlockList();
+  block.addSubnet(start, Number(bits), family);
+  return block.check(address, family);
+}
