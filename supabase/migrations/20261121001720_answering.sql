@@ -83,6 +83,9 @@ language sql immutable parallel safe set search_path = ''
 return case name
   when 'attempts' then 5
   when 'open_jobs' then 1000
+  -- Of one user at one worker: while others wait, and else.
+  when 'places_shared' then 4
+  when 'places_alone' then 16
   when 'context_messages' then 100
   when 'context_characters' then 48000
 end;

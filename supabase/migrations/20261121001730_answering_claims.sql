@@ -179,14 +179,22 @@ begin
 end
 $$;
 
--- Jobs that may be taken now, each user's in turn, so that one user's crowd does not keep the others waiting.
-create function private.claimable_replies(most integer) returns setof uuid
+-- Jobs that this worker may take now, each user's in turn. A user's places are those the worker already answers for them and
+-- the waiting ones behind: at most 4 while somebody else waits, at most 16 else. So an agent that never answers holds a few
+-- places of the worker (32), and the others go on.
+create function private.claimable_replies(worker text, most integer) returns setof uuid
 language sql stable set search_path = '' as $$
-  select c.id from (
-    select j.id, j.next_attempt_at, row_number() over (partition by j.user_id order by j.next_attempt_at, j.id) as place
+  with waiting as (
+    select j.id, j.user_id, j.next_attempt_at, row_number() over (partition by j.user_id order by j.next_attempt_at, j.id)
+      + (select count(*) from private.reply_jobs r where r.user_id = j.user_id and r.state = 'running'
+           and r.lease_holder = worker and r.lease_expires_at >= now()) as place
     from private.reply_jobs j
     where (j.state = 'waiting' and j.next_attempt_at <= now()) or (j.state = 'running' and j.lease_expires_at < now())
-  ) c order by c.place, c.next_attempt_at limit most
+  )
+  select c.id from waiting c
+  where c.place <= private.answering_limit(
+    case when (select count(distinct w.user_id) from waiting w) > 1 then 'places_shared' else 'places_alone' end)
+  order by c.place, c.next_attempt_at limit most
 $$;
 
 -- Definer: service_role has no rights on private tables. Locks the jobs (skip locked), then their agents.
@@ -202,7 +210,7 @@ begin
   perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 100, true), 'max_count',
     'Must be between 1 and 100'));
   select coalesce(array_agg(x.id), '{}') into candidates from (
-    select y.id from private.claimable_replies(max_count * 4) with ordinality as c (id, place)
+    select y.id from private.claimable_replies(worker, max_count * 4) with ordinality as c (id, place)
     join private.reply_jobs y on y.id = c.id
     order by c.place limit max_count for update of y skip locked
   ) x;

@@ -74,20 +74,38 @@ describe("a claim", () => {
   });
 
   test("gives each of fifty messages to one of two workers", async () => {
-    const bots = await Promise.all(["A", "B", "C"].map((name) => agent(name)));
+    const users = [alice, ...(await Promise.all(Array.from({ length: 4 }, () => createUser(db))))];
+    const bots = await Promise.all(users.map((as) => agent("Bot", {}, as)));
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => say({ agent: bots[n % 3] as string }, `message ${n}`)),
+      Array.from({ length: 50 }, (_, n) => say({ agent: bots[n % 5] as string }, `message ${n}`, users[n % 5])),
     );
-    const claims = await Promise.all([
-      claim({ max_count: 20 }),
-      other.claim({ max_count: 20 }),
-      claim({ max_count: 20 }),
-      other.claim({ max_count: 20 }),
-    ]);
-    const rest = await claim();
-    const ids = [...claims.flat(), ...rest].map(({ jobId }) => jobId);
-    assert.equal(ids.length, 50);
-    assert.equal(new Set(ids).size, 50);
+    const claimed: string[] = [];
+    for (let open = true; open; ) {
+      const jobs = (await Promise.all([claim({ max_count: 20 }), other.claim({ max_count: 20 })])).flat();
+      claimed.push(...jobs.map(({ jobId }) => jobId));
+      await Promise.all(jobs.map((job) => finish(job)));
+      open = jobs.length > 0;
+    }
+    assert.equal(claimed.length, 50);
+    assert.equal(new Set(claimed).size, 50);
+  });
+
+  test("gives a user four places while others wait, and sixteen alone", async () => {
+    const bob = await createUser(db);
+    const [bot, bobs] = [await agent("Bot"), await agent("Bob's", {}, bob)];
+    for (let n = 0; n < 20; n++) await say({ agent: bot });
+    const alone = await claim({ max_count: 32 });
+    assert.equal(alone.length, 16, "and no more, so that others find room");
+    for (let n = 0; n < 6; n++) await say({ agent: bobs }, "hello", bob);
+    const shared = await claim({ max_count: 16 });
+    assert.deepEqual(
+      shared.map(({ userId }) => userId),
+      Array(4).fill(bob),
+    );
+    assert.equal((await other.claim({ max_count: 16 })).length, 6, "another worker has places of its own");
+    for (const job of shared) await finish(job);
+    await Promise.all(alone.slice(0, 14).map((job) => finish(job)));
+    assert.deepEqual(await claim(), [], "the rest was taken");
   });
 
   test("takes each user's in turn", async () => {

@@ -12,7 +12,7 @@ const environment = z.object({
   SUPABASE_SECRET_KEYS: optional(z.string()),
   SUPABASE_SERVICE_ROLE_KEY: optional(z.string()),
   LAUNCHPAD_RESPOND_SECRET: optional(z.string()),
-  LAUNCHPAD_RESPOND_CONCURRENCY: number(1, 100, 16),
+  LAUNCHPAD_RESPOND_CONCURRENCY: number(1, 100, 32),
   LAUNCHPAD_ANSWER_SECONDS: number(1, 3600, 140),
   LAUNCHPAD_ANSWER_SILENCE_SECONDS: number(0.1, 600, 45),
   LAUNCHPAD_TOOL_SECONDS: number(0.1, 120, 10),

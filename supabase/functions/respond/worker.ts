@@ -18,6 +18,8 @@ const RETRYABLE = new Set([
 ]);
 /** A wait longer than this is left to the database's sweep. */
 const MAX_OWN_WAIT_SECONDS = 30;
+/** The database gives one user no more places than this while others wait (`answering_limit('places_shared')`). */
+const SHARED_PLACES = 4;
 
 export type Log = (
   level: "INFO" | "WARN" | "ERROR",
@@ -32,6 +34,8 @@ export class Worker {
   readonly #running = new Set<Promise<void>>();
   #claiming: Promise<void> | undefined;
   #again = false;
+  /** Answers under way, by user. */
+  readonly #places = new Map<string, number>();
   /** More may wait than there was room for. */
   #crowded = false;
 
@@ -71,13 +75,24 @@ export class Worker {
   }
 
   #start(task: Task): void {
+    this.#places.set(task.userId, (this.#places.get(task.userId) ?? 0) + 1);
     const work = this.#answer(task).finally(() => {
       this.#running.delete(work);
-      if (!this.#crowded) return;
+      const hadMany = this.#release(task.userId) >= SHARED_PLACES;
+      // More of this user may wait, passed over by the last claim.
+      if (!this.#crowded && !hadMany) return;
       this.#crowded = false;
       void this.wake();
     });
     this.#running.add(work);
+  }
+
+  /** Gives back a place; returns how many the user had. */
+  #release(userId: string): number {
+    const places = this.#places.get(userId) ?? 1;
+    if (places > 1) this.#places.set(userId, places - 1);
+    else this.#places.delete(userId);
+    return places;
   }
 
   async #answer(task: Task): Promise<void> {
