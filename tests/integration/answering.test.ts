@@ -77,7 +77,9 @@ describe("a claim", () => {
     const users = [alice, ...(await Promise.all(Array.from({ length: 4 }, () => createUser(db))))];
     const bots = await Promise.all(users.map((as) => agent("Bot", {}, as)));
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => say({ agent: bots[n % 5] as string }, `message ${n}`, users[n % 5])),
+      Array.from({ length: 50 }, (_, n) =>
+        say({ agent: bots[n % 5] as string }, `message ${n}`, users[n % 5]),
+      ),
     );
     const claimed: string[] = [];
     for (let open = true; open; ) {
