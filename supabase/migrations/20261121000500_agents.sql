@@ -105,24 +105,66 @@ begin
 end
 $$;
 
+-- Whether a value is text, a list of texts, or absent: how characters write most of their fields.
+create function private.is_words(value jsonb) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce(jsonb_typeof(value), 'null') in ('string', 'null')
+    or jsonb_typeof(value) = 'array' and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")');
+end
+$$;
+comment on function private.is_words(jsonb) is 'Whether a value is text, a list of texts, or absent.';
+
+-- What a runtime could not read of a character (packages/agent-runtime/src/character.ts reads the rest whole): field → problem.
+-- The forms are those of elizaOS 0.x and 1.x files and of knowledge2character; further fields are kept as they are.
 create function private.character_problems("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb;
+  field text;
+  knowledge jsonb := "character" -> 'knowledge';
+  examples jsonb := "character" -> 'messageExamples';
 begin
   if jsonb_typeof("character") <> 'object' then
     return '{"character": "Must be an object"}';
   end if;
-  return private.problem_if(octet_length("character"::text) > 65536, 'character', 'Must be at most 64 KiB of JSON')
+  problems := private.problem_if(octet_length("character"::text) > 65536, 'character', 'Must be at most 64 KiB of JSON')
     || private.problem_if(jsonb_typeof("character" -> 'name') not in ('string', 'null')
-         or length("character" ->> 'name') > 200, 'character.name', 'Must be a string of at most 200 characters')
-    || private.problem_if(jsonb_typeof("character" -> 'system') not in ('string', 'null'), 'character.system', 'Must be a string')
-    || private.problem_if(jsonb_typeof("character" -> 'personality') not in ('string', 'null'), 'character.personality',
-         'Must be a string')
-    || private.problem_if(jsonb_typeof("character" -> 'bio') not in ('string', 'array', 'null'), 'character.bio',
-         'Must be a string or an array of strings')
-    || private.problem_if(jsonb_typeof("character" -> 'adjectives') not in ('array', 'null'), 'character.adjectives',
-         'Must be an array of strings')
-    || private.problem_if(jsonb_typeof("character" -> 'topics') not in ('array', 'null'), 'character.topics',
-         'Must be an array of strings');
+         or length("character" ->> 'name') > 200, 'character.name', 'Must be text of at most 200 characters')
+    || private.problem_if(jsonb_typeof("character" -> 'username') not in ('string', 'null'), 'character.username', 'Must be text')
+    || private.problem_if(jsonb_typeof("character" -> 'system') not in ('string', 'null'), 'character.system', 'Must be text')
+    || private.problem_if(jsonb_typeof("character" -> 'style') not in ('object', 'null'), 'character.style',
+         'Must be an object with all, chat and post');
+  foreach field in array array['bio', 'lore', 'personality', 'adjectives', 'topics', 'postExamples'] loop
+    problems := problems
+      || private.problem_if(not private.is_words("character" -> field), 'character.' || field, 'Must be text or a list of texts');
+  end loop;
+  foreach field in array array['all', 'chat', 'post'] loop
+    problems := problems || private.problem_if(not private.is_words("character" -> 'style' -> field), 'character.style.' || field,
+      'Must be text or a list of texts');
+  end loop;
+  return problems
+    || private.problem_if(case coalesce(jsonb_typeof(knowledge), 'null')
+           when 'null' then false
+           when 'string' then false
+           -- Strict: lax paths look through lists, so that a list in a list would be no entry at all.
+           when 'array' then jsonb_path_exists(knowledge, 'strict $[*] ? (@.type() != "string" && @.type() != "object")')
+             or exists (select from jsonb_array_elements(knowledge) item where jsonb_typeof(item) = 'object'
+               and not 'string' in (coalesce(jsonb_typeof(item -> 'content'), ''), coalesce(jsonb_typeof(item -> 'text'), ''),
+                 coalesce(jsonb_typeof(item -> 'path'), ''), coalesce(jsonb_typeof(item -> 'directory'), '')))
+           when 'object' then jsonb_typeof(knowledge -> 'documents') is distinct from 'array'
+             and jsonb_typeof(knowledge -> 'chunks') is distinct from 'array'
+           else true end,
+         'character.knowledge', 'Must be a list of texts or of items with content, text, path or directory; or an object with documents or chunks')
+    || private.problem_if(case coalesce(jsonb_typeof(examples), 'null')
+           when 'null' then false
+           when 'array' then exists (select from jsonb_array_elements(examples) talk
+             where case jsonb_typeof(talk)
+               when 'array' then jsonb_path_exists(talk, 'strict $[*] ? (@.type() != "object")')
+               when 'object' then jsonb_typeof(talk -> 'examples') is distinct from 'array'
+               else true end)
+           else true end,
+         'character.messageExamples', 'Must be a list of conversations, each a list of {name, content: {text}}');
 end
 $$;
 

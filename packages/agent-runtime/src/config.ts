@@ -9,26 +9,11 @@ import type { ProjectAccess } from "./project.ts";
 export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
 export type Framework = (typeof FRAMEWORKS)[number];
 
-const words = z.union([z.string(), z.array(z.string())]);
 const optional = <T extends z.ZodType>(type: T) =>
   type
     .nullish()
     .transform((value) => value ?? undefined)
     .optional();
-
-const characterSchema = z.looseObject({
-  name: optional(z.string()),
-  username: optional(z.string()),
-  bio: optional(words),
-  lore: optional(words),
-  personality: optional(words),
-  system: optional(z.string()),
-  adjectives: optional(words),
-  topics: optional(words),
-  knowledge: optional(z.array(z.unknown())),
-  style: optional(z.looseObject({ all: optional(words), chat: optional(words), post: optional(words) })),
-  messageExamples: optional(z.array(z.unknown())),
-});
 
 const settingsSchema = z.looseObject({
   temperature: optional(z.number().min(0).max(2)),
@@ -36,13 +21,13 @@ const settingsSchema = z.looseObject({
   top_p: optional(z.number().min(0).max(1)),
   presence_penalty: optional(z.number().min(-2).max(2)),
   frequency_penalty: optional(z.number().min(-2).max(2)),
-  stop: optional(words),
+  stop: optional(z.union([z.string(), z.array(z.string())])),
 });
 
 const agentSchema = z.looseObject({
   agentId: z.string().min(1),
   name: z.string().min(1),
-  character: optional(characterSchema),
+  character: z.unknown().optional(),
   plugins: z
     .array(z.string())
     .nullish()
@@ -58,7 +43,6 @@ const agentSchema = z.looseObject({
   revision: optional(z.union([z.int(), z.string()])),
 });
 
-export type Character = Partial<z.infer<typeof characterSchema>>;
 export type ModelSettings = Partial<z.infer<typeof settingsSchema>>;
 
 const milliseconds = (fallback: number) => z.coerce.number().int().min(1).max(3_600_000).default(fallback);
@@ -107,7 +91,8 @@ export interface Config {
   readonly generation: string | undefined;
   readonly revision: string | number | undefined;
   readonly name: string;
-  readonly character: Character;
+  /** As it is stored, in any form; character.ts reads it. */
+  readonly character: unknown;
   readonly plugins: readonly string[];
   readonly platforms: readonly string[];
   readonly framework: Framework;
@@ -157,7 +142,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     generation: own.AGENT_GENERATION,
     revision: agent.revision,
     name: agent.name,
-    character: agent.character ?? {},
+    character: agent.character,
     plugins: agent.plugins,
     platforms: agent.platforms,
     framework,

@@ -295,13 +295,28 @@ export interface AgentSummary {
 /** An elizaOS character; at most 64 KiB. */
 export interface Character {
   name?: string | null | undefined;
+  username?: string | null | undefined;
   /** One text, or several. */
   bio?: string | Array<string> | null | undefined;
-  personality?: string | null | undefined;
+  lore?: string | Array<string> | null | undefined;
+  personality?: string | Array<string> | null | undefined;
   /** The system prompt. */
   system?: string | null | undefined;
-  adjectives?: Array<string> | null | undefined;
-  topics?: Array<string> | null | undefined;
+  adjectives?: string | Array<string> | null | undefined;
+  topics?: string | Array<string> | null | undefined;
+  postExamples?: string | Array<string> | null | undefined;
+  style?:
+    | {
+        all?: string | Array<string> | null | undefined;
+        chat?: string | Array<string> | null | undefined;
+        post?: string | Array<string> | null | undefined;
+        [key: string]: unknown;
+      }
+    | null
+    | undefined;
+  /** Facts: texts, items with their text, or what knowledge2character writes. */
+  knowledge?: string | Array<string | Record<string, unknown>> | Record<string, unknown> | null | undefined;
+  messageExamples?: Array<Array<Record<string, unknown>> | Record<string, unknown>> | null | undefined;
   [key: string]: unknown;
 }
 

@@ -46,7 +46,7 @@ export function composePrompt(task: Task, word: string): Prompt {
   }
   const persona = {
     name: agent.name,
-    character: (agent.character ?? {}) as Parameters<typeof composeInstructions>[0]["character"],
+    character: agent.character,
     systemPrompt: agent.systemPrompt ?? undefined,
   };
   return {

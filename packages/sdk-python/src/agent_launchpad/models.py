@@ -79,17 +79,30 @@ class Agent(TypedDict):
     deployedAt: str | None
 
 
+class CharacterStyle(TypedDict):
+    all: NotRequired[str | list[str] | None]
+    chat: NotRequired[str | list[str] | None]
+    post: NotRequired[str | list[str] | None]
+
+
 class Character(TypedDict):
     """An elizaOS character; at most 64 KiB."""
 
     name: NotRequired[str | None]
+    username: NotRequired[str | None]
     bio: NotRequired[str | list[str] | None]
     """One text, or several."""
-    personality: NotRequired[str | None]
+    lore: NotRequired[str | list[str] | None]
+    personality: NotRequired[str | list[str] | None]
     system: NotRequired[str | None]
     """The system prompt."""
-    adjectives: NotRequired[list[str] | None]
-    topics: NotRequired[list[str] | None]
+    adjectives: NotRequired[str | list[str] | None]
+    topics: NotRequired[str | list[str] | None]
+    postExamples: NotRequired[str | list[str] | None]
+    style: NotRequired[CharacterStyle | None]
+    knowledge: NotRequired[str | list[str | dict[str, Any]] | dict[str, Any] | None]
+    """Facts: texts, items with their text, or what knowledge2character writes."""
+    messageExamples: NotRequired[list[list[dict[str, Any]] | dict[str, Any]] | None]
 
 
 class AgentDefinitionSupabaseConfigRealTime(TypedDict):

@@ -1,25 +1,55 @@
 /** Who the agent is: the documented fields typed, every further elizaOS key allowed. */
 import { z } from "zod";
-import { anObject, aText, aTextList, text } from "./primitives.ts";
+import { anObject } from "./primitives.ts";
 
 const KIBI = 1024;
 export const CHARACTER_BYTES = 64 * KIBI;
 
-const words = z.array(z.string(aText), aTextList).nullish();
-const line = z.string(aText).nullish();
+const words = z.union([z.string(), z.array(z.string())], "Must be text or a list of texts").nullish();
+const line = z.string("Must be text").nullish();
 
+const KNOWLEDGE =
+  "Must be a list of texts or of items with content, text, path or directory; or an object with documents or chunks";
+const object = z.record(z.string(), z.unknown());
+const item = object.refine(
+  (value) =>
+    [value.content, value.text, value.path, value.directory].some((part) => typeof part === "string"),
+  KNOWLEDGE,
+);
+const written = object.refine(
+  (value) => Array.isArray(value.documents) || Array.isArray(value.chunks),
+  KNOWLEDGE,
+);
+const knowledge = z
+  .union([z.string(), z.array(z.union([z.string(), item])), written], KNOWLEDGE)
+  .nullish()
+  .meta({ description: "Facts: texts, items with their text, or what knowledge2character writes." });
+
+const EXAMPLES = "Must be a list of conversations, each a list of {name, content: {text}}";
+const group = object.refine((value) => Array.isArray(value.examples), EXAMPLES);
+const messageExamples = z.array(z.union([z.array(object), group], EXAMPLES), EXAMPLES).nullish();
+
+/** The forms of elizaOS 0.x and 1.x files; SQL's private.character_problems says the same in the same words. */
 export const character = z
   .looseObject(
     {
-      name: text(200).nullish(),
-      bio: z
-        .union([z.string(), z.array(z.string())], "Must be text or a list of texts")
-        .nullish()
-        .meta({ description: "One text, or several." }),
-      personality: line,
+      name: z
+        .string("Must be text of at most 200 characters")
+        .refine((value) => [...value].length <= 200, "Must be text of at most 200 characters")
+        .nullish(),
+      username: line,
+      bio: words.meta({ description: "One text, or several." }),
+      lore: words,
+      personality: words,
       system: line.meta({ description: "The system prompt." }),
       adjectives: words,
       topics: words,
+      postExamples: words,
+      style: z
+        .looseObject({ all: words, chat: words, post: words }, "Must be an object with all, chat and post")
+        .nullish(),
+      knowledge,
+      messageExamples,
     },
     anObject,
   )

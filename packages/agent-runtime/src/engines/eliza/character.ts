@@ -1,4 +1,5 @@
-import type { Character, Config, Framework } from "../../config.ts";
+import { type ExampleLine, readCharacter } from "../../character.ts";
+import type { Config, Framework } from "../../config.ts";
 import { DEFAULT_MODELS } from "../model/providers.ts";
 
 /** The elizaOS plugin that talks to each provider. */
@@ -19,42 +20,30 @@ const MODEL_PREFIX: Record<Framework, string> = {
  * The system prompt and the personality, which elizaOS does not know, stand at the head of its system text.
  */
 export function toElizaCharacter(config: Config): Record<string, unknown> {
-  const { character, name, systemPrompt } = config;
-  const personality = toList(character.personality).join(", ");
+  const { name, systemPrompt } = config;
+  const character = readCharacter(config.character, name);
+  const personality = character.personality.join(", ");
   const system = [systemPrompt, character.system, personality && `Personality: ${personality}`]
     .map((text) => text?.trim())
     .filter((text) => text !== undefined && text !== "")
     .join("\n\n");
-  const speaker = character.name?.trim() || name;
+  const speaker = character.name ?? name;
   return {
     name: speaker,
     username: character.username ?? speaker.toLowerCase().replace(/[^a-z0-9_]+/g, "_"),
-    bio: [...toList(character.bio), ...toList(character.lore)],
+    bio: [...character.bio, ...character.lore],
     ...(system !== "" && { system }),
-    adjectives: toList(character.adjectives),
-    topics: toList(character.topics),
-    knowledge: (character.knowledge ?? []).filter((item) => typeof item === "string"),
-    messageExamples: (character.messageExamples ?? []).filter(Array.isArray).map(toElizaExample),
-    style: {
-      all: toList(character.style?.all),
-      chat: toList(character.style?.chat),
-      post: toList(character.style?.post),
-    },
+    adjectives: character.adjectives,
+    topics: character.topics,
+    knowledge: character.knowledge,
+    messageExamples: character.messageExamples.map((lines) => lines.map(toElizaExample)),
+    postExamples: character.postExamples,
+    style: character.style,
     settings: {},
   };
 }
 
-function toList(value: Character["bio"]): string[] {
-  return value === undefined ? [] : typeof value === "string" ? [value] : value;
-}
-
-/** Older characters name the speaker `user`, elizaOS 1.x `name`. */
-function toElizaExample(turns: unknown[]): unknown[] {
-  return turns.map((turn) => {
-    const { user, name, content } = (turn ?? {}) as { user?: string; name?: string; content?: unknown };
-    return { name: name ?? user ?? "{{user1}}", content };
-  });
-}
+const toElizaExample = ({ name, ...content }: ExampleLine) => ({ name, content });
 
 /** The runtime's settings: the agent's own variables, and its model and sampling in elizaOS's names. */
 export function toElizaSettings(config: Config): Record<string, string> {

@@ -1,34 +1,35 @@
-import type { Character } from "../../config.ts";
+// Composes the model's instructions from a character and the system prompt.
+import { type Character, readCharacter } from "../../character.ts";
 
 /** What the instructions are made of. */
 export interface Persona {
   readonly name: string;
-  readonly character: Character;
+  /** The character as it is stored, in any of its forms. */
+  readonly character: unknown;
   readonly systemPrompt: string | undefined;
 }
 
+const MAX_EXAMPLES = 5;
+
 /**
- * Composes the model's instructions from the character and the system prompt. Pure: the same persona gives the same text.
+ * Composes the model's instructions. Pure: the same persona gives the same text.
  * The order is from the most to the least binding: system prompt, the character's own system text, who it is, how it speaks.
  */
-export function composeInstructions({ name, character, systemPrompt }: Persona): string {
-  const list = (value: string | string[] | undefined) => toList(value).join(", ");
-  const lines = (value: string | string[] | undefined) =>
-    toList(value)
-      .map((line) => `- ${line}`)
-      .join("\n");
-  const knowledge = (character.knowledge ?? []).filter((item): item is string => typeof item === "string");
+export function composeInstructions({ name, character: raw, systemPrompt }: Persona): string {
+  const character = readCharacter(raw, name);
+  const list = (items: readonly string[]) => items.join(", ");
+  const lines = (items: readonly string[]) => items.map((item) => `- ${item}`).join("\n");
   const sections: [heading: string, text: string][] = [
     ["", systemPrompt?.trim() ?? ""],
-    ["", character.system?.trim() ?? ""],
-    ["", `You are ${character.name?.trim() || name}.`],
-    ["About you", toList(character.bio).join("\n")],
+    ["", character.system ?? ""],
+    ["", `You are ${character.name ?? name}.`],
+    ["About you", character.bio.join("\n")],
     ["Background", lines(character.lore)],
     ["Personality", list(character.personality)],
     ["You are", list(character.adjectives)],
     ["Topics you know well", list(character.topics)],
-    ["Facts you know", lines(knowledge)],
-    ["How you write", lines([...toList(character.style?.all), ...toList(character.style?.chat)])],
+    ["Facts you know", lines(character.knowledge)],
+    ["How you write", lines([...character.style.all, ...character.style.chat])],
     ["Examples of how you talk", formatExamples(character)],
   ];
   return sections
@@ -40,28 +41,15 @@ export function composeInstructions({ name, character, systemPrompt }: Persona):
     .join("\n\n");
 }
 
-function toList(value: string | string[] | undefined): string[] {
-  const items = value === undefined ? [] : typeof value === "string" ? [value] : value;
-  return items.map((item) => item.trim()).filter((item) => item !== "");
-}
-
-/** elizaOS characters carry dialogues: [[{name | user, content: {text}}, …], …]. At most five are shown. */
-function formatExamples(character: Character): string {
-  const dialogues = (character.messageExamples ?? []).filter(Array.isArray).slice(0, 5);
-  return dialogues
-    .map((turns: unknown[]) =>
-      turns
-        .map((turn) => {
-          const { name, user, content } = (turn ?? {}) as {
-            name?: string;
-            user?: string;
-            content?: { text?: string };
-          };
-          return content?.text ? `${name ?? user ?? "User"}: ${content.text}` : "";
-        })
-        .filter((line) => line !== "")
-        .join("\n"),
-    )
-    .filter((dialogue) => dialogue !== "")
+/** At most five dialogues, with names in place of `{{user1}}` …: a model would repeat the placeholders. */
+const formatExamples = ({ messageExamples }: Character): string =>
+  messageExamples
+    .slice(0, MAX_EXAMPLES)
+    .map((lines) => lines.map(({ name, text }) => `${withPeople(name)}: ${withPeople(text)}`).join("\n"))
     .join("\n\n");
-}
+
+/** `{{user}}`, `{{user1}}` → "User", `{{user2}}` → "User 2", and so on. */
+const withPeople = (text: string): string =>
+  text.replaceAll(/\{\{\s*user(\d*)\s*\}\}/g, (_, number: string) =>
+    number === "" || number === "1" ? "User" : `User ${number}`,
+  );
