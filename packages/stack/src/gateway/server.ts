@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { codeOf, StackError } from "../errors.ts";
 import type { StackKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
-import type { Realtime } from "../realtime/server.ts";
+import type { RealtimeProcess } from "../services/realtime.ts";
 import { createRoleTokens } from "../tokens.ts";
 import { authorizeByPost } from "./authorize.ts";
 import { isPreflight, preflightHeaders } from "./cors.ts";
@@ -31,6 +31,8 @@ import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
 
 const MiB = 1024 * 1024;
+/** A broadcast of the largest payload over HTTP, and what is around it. */
+const REALTIME_BYTES = 5 * MiB;
 const FOREIGN_NAME = { message: "The mailbox answers to localhost alone" };
 
 /** What the gateway needs to know of the rest; every address may be undefined while that part is down. */
@@ -41,7 +43,7 @@ export interface GatewayParts {
   graphql?: () => FetchHandler | undefined;
   /** Auth and storage. */
   platform: () => FetchHandler | undefined;
-  realtime?: () => Realtime | undefined;
+  realtime?: () => Pick<RealtimeProcess, "address" | "upgrade"> | undefined;
   /** `"unknown"` when no function has that name. */
   functions: (name: string) => Address | undefined | "unknown";
   agents: () => Address | undefined;
@@ -63,6 +65,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const tokenFor = createRoleTokens(parts.keys.jwtSecret);
   const rest = createUpstream(parts.rest);
   const agents = createUpstream(parts.agents);
+  const realtime = createUpstream(() => parts.realtime?.()?.address);
   const functions = new Map<string, Upstream>();
   const service = createServiceRpc(parts.rest, tokenFor);
   const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, service });
@@ -92,7 +95,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         each?.close();
         each?.closeAllConnections();
       }
-      for (const { agent } of [rest, agents, ...functions.values()]) agent.destroy();
+      for (const { agent } of [rest, agents, realtime, ...functions.values()]) agent.destroy();
       watch.close();
       limit.close();
       service.close();
@@ -139,7 +142,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         return pass(request, response, route, functionUpstream(route.name), route.path, "fill", 32 * MiB);
       }
       case "realtime":
-        return await serveRealtime(request, response, route);
+        if (authorize(request, response, route, true) === false) return;
+        return pass(request, response, route, realtime, route.path, "replace", REALTIME_BYTES);
       // Mails hold sign-in links: for this machine's user, not for a site that gave its name this machine's address.
       case "mailbox":
         if (!isLocalName(request.headers.host)) return sendJson(response, 403, FOREIGN_NAME);
@@ -238,19 +242,6 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       return await signIn(request, response, handler, target, unavailable);
     }
     await serveInProcess(request, response, handler, target);
-  }
-
-  async function serveRealtime(
-    request: IncomingMessage,
-    response: ServerResponse,
-    route: Extract<Route, { kind: "realtime" }>,
-  ): Promise<void> {
-    if (authorize(request, response, route, true) === false) return;
-    const key = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
-    const realtime = parts.realtime?.();
-    if (!realtime || key.status !== "known") return refuse(request, response, route, "unavailable");
-    const url = `http://${request.headers.host ?? new URL(origin()).host}`;
-    await realtime.handle(request, response, { path: route.path, role: key.role, origin: url });
   }
 
   /** The Authorization for the upstream (undefined: the caller's own), or false when the request has been refused. */

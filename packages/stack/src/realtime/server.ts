@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { reasonOf } from "../errors.ts";
+import { sendJson } from "../gateway/replies.ts";
 import { type Identity, identityOfKey } from "./claims.ts";
 import { type RealtimeContext, Users } from "./context.ts";
 import { createDatabase } from "./database.ts";
@@ -26,13 +27,18 @@ export interface RealtimeOptions {
   onLog: (line: string) => void;
 }
 
-/** The realtime service; mounted by the gateway below /realtime/v1. The gateway has checked the API key: `role` is its role. */
+/** The Realtime service below /realtime/v1. The API key has been checked: `role` is its role. */
 export interface Realtime {
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, role: string): void;
+  upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    client: { role: string; address: string },
+  ): void;
   handle(
     request: IncomingMessage,
     response: ServerResponse,
-    target: { path: string; role: string; origin: string },
+    target: { path: string; role: string; origin: string; address: string },
   ): Promise<void>;
   /** How many sockets are open now. */
   connections(): number;
@@ -94,7 +100,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
   });
 
   return {
-    upgrade(request, socket, head, role) {
+    upgrade(request, socket, head, { role }) {
       const url = new URL(`http://realtime${request.url ?? "/"}`);
       const headersJson = JSON.stringify(request.headers);
       const version: Version = url.searchParams.get("vsn")?.startsWith("2.") ? "2.0.0" : "1.0.0";
@@ -107,6 +113,8 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     },
     async handle(request, response, target) {
       const { path, role, origin } = target;
+      if (request.method === "GET" && path === "/api/connections" && role === "service_role")
+        return sendJson(response, 200, { connections: sockets.size });
       await answerHttp(context, request, response, { path, origin, key: identityOfKey(role) });
     },
     connections: () => sockets.size,

@@ -13,7 +13,6 @@ import { prepareDatabase } from "../postgres/prepare.ts";
 import { freePort } from "../postgres/process.ts";
 import { type Postgres, startPostgres } from "../postgres/server.ts";
 import { startPostgrest } from "../postgrest.ts";
-import { type Realtime, startRealtime } from "../realtime/server.ts";
 import type { StackOptions } from "../stack.ts";
 import { type Exit, endGroup } from "../supervise/child.ts";
 import type { EndOrder, Guardian } from "../supervise/guardian.ts";
@@ -25,6 +24,7 @@ import { startNetWorker } from "../workers/net-worker.ts";
 import { type PulseOptions, startPulse } from "../workers/pulse.ts";
 import { startController } from "./controller.ts";
 import { startFunction } from "./functions.ts";
+import { type RealtimeProcess, startRealtimeProcess } from "./realtime.ts";
 
 /** What becomes known while the services start. */
 export interface StackState {
@@ -48,7 +48,7 @@ type Live = {
   postgres?: Postgres;
   platform?: Platform;
   graphql?: Graphql;
-  realtime?: Realtime;
+  realtime?: RealtimeProcess;
   rest?: { host: string; port: number };
   functions: Map<string, { host: string; port: number } | undefined>;
   ingress?: { host: string; port: number };
@@ -61,8 +61,7 @@ function isLoginRole(role: string): role is LoginRole {
 }
 
 /** How each part of the platform is asked whether it works. */
-function probesOf(live: Live, { state, health }: PlanContext): PulseOptions["probes"] {
-  const running = async (service: string) => ({ ok: health()[service] === "running" });
+function probesOf(live: Live, { state }: PlanContext): PulseOptions["probes"] {
   const served = async (path: string) => {
     const answer = await live.platform?.handler(new Request(new URL(path, state.gatewayUrl)));
     return { ok: answer !== undefined && answer.status < 500 };
@@ -71,8 +70,8 @@ function probesOf(live: Live, { state, health }: PlanContext): PulseOptions["pro
     auth: () => served("/auth/v1/settings"),
     storage: () => served("/storage/v1/bucket"),
     async realtime() {
-      const report = { connections: live.realtime?.connections() ?? 0 };
-      return { ...(await running("realtime")), report };
+      const connections = await live.realtime?.connections();
+      return { ok: connections !== undefined, report: { connections: connections ?? 0 } };
     },
     async edge_functions() {
       const address = live.functions.get("api");
@@ -210,17 +209,24 @@ export function planServices(context: PlanContext): ServiceSpec[] {
   const realtime: ServiceSpec = {
     name: "realtime",
     needs: ["gateway", "schema"],
-    async start() {
-      const started = await startRealtime({
-        urls: {
-          admin: live.postgres!.url("supabase_realtime_admin"),
-          api: live.postgres!.url("authenticator"),
-        },
-        jwtSecret: keys.jwtSecret,
-        onLog: (line) => logs.write("realtime", `${new Date().toISOString()} ${line}`),
+    async start(signal) {
+      delete live.realtime;
+      const server = live.postgres!;
+      const started = await startRealtimeProcess({
+        root,
+        urls: { admin: server.url("supabase_realtime_admin"), api: server.url("authenticator") },
+        keys,
+        environment,
+        guardian,
+        log: (line) => logs.write("realtime", line),
+        signal,
       });
       live.realtime = started;
-      return { stop: () => started.stop() };
+      const { child } = started;
+      void child.exited.then(() => {
+        if (live.realtime === started) delete live.realtime;
+      });
+      return { exited: child.exited, stop: () => child.stop() };
     },
   };
 

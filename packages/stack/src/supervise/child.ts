@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EndOrder, Guardian } from "./guardian.ts";
@@ -14,6 +14,8 @@ export interface ChildSpec {
   order?: EndOrder;
   uid?: number;
   gid?: number;
+  /** Opens a channel for messages and sockets; the child then has `process.send`. */
+  ipc?: boolean;
   /** The signals of an orderly stop and how long each may take; SIGKILL to the whole group follows. */
   stop: readonly { signal: NodeJS.Signals; graceMs: number }[];
   onLine: (line: string, stream: "stdout" | "stderr") => void;
@@ -29,6 +31,8 @@ export interface Exit {
 export interface Child {
   pid: number;
   exited: Promise<Exit>;
+  /** Messages and sockets go through it where the child has `ipc`. */
+  process: ChildProcess;
   /** Ends the process and everything in its group; returns when nothing of it is left. */
   stop(): Promise<void>;
 }
@@ -43,7 +47,7 @@ export function startChild(spec: ChildSpec, guardian: Guardian): Child {
     cwd: spec.cwd,
     env: spec.env,
     detached: true,
-    stdio: ["pipe", "pipe", "pipe", guardian.pipe],
+    stdio: ["pipe", "pipe", "pipe", guardian.pipe, ...(spec.ipc ? (["ipc"] as const) : [])],
     ...(spec.uid === undefined ? {} : { uid: spec.uid }),
     ...(spec.gid === undefined ? {} : { gid: spec.gid }),
   });
@@ -60,6 +64,7 @@ export function startChild(spec: ChildSpec, guardian: Guardian): Child {
   return {
     pid,
     exited,
+    process: child,
     async stop() {
       if (pid === 0) return;
       const children = childrenOf(pid); // an agent leads a group of its own, which could outlive the controller's

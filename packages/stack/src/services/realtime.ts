@@ -1,0 +1,88 @@
+// Realtime as a process of its own: started, asked for its health, and given the sockets of its clients.
+import type { IncomingMessage } from "node:http";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import type { Environment } from "../environment.ts";
+import { refuseUpgrade } from "../gateway/upgrade.ts";
+import type { StackKeys } from "../keys.ts";
+import { handOver } from "../realtime/handover.ts";
+import { LIMITS_SETTING, SETTINGS, type Settings } from "../realtime/settings.ts";
+import type { Child } from "../supervise/child.ts";
+import type { Guardian } from "../supervise/guardian.ts";
+import { readyEvent, startReadyChild } from "./ready-child.ts";
+
+/** V8's heap ends the process beyond this; what waits for slow readers lies outside and has limits of its own. */
+const HEAP_MB = 256;
+
+export interface RealtimeProcessOptions {
+  root: string;
+  urls: Settings["urls"];
+  keys: StackKeys;
+  environment: Environment;
+  guardian: Guardian;
+  log: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** A running Realtime process as the gateway and the health report see it. */
+export interface RealtimeProcess {
+  child: Child;
+  address: { host: string; port: number };
+  /** Hands a client's socket over; the gateway has checked the key, whose role is `role`. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, role: string): void;
+  /** How many sockets are open now. Throws when the process does not answer. */
+  connections(): Promise<number>;
+}
+
+/** Starts the process and waits until it serves. Throws when it cannot start. */
+export async function startRealtimeProcess(options: RealtimeProcessOptions): Promise<RealtimeProcess> {
+  const { keys, urls, environment, root } = options;
+  const { publishableKey, secretKey, jwtSecret } = keys;
+  const settings: Settings = { urls, keys: { publishableKey, secretKey, jwtSecret } };
+  const limits = environment.controller[LIMITS_SETTING];
+  const { child, ready } = await startReadyChild(
+    {
+      name: "realtime",
+      command: process.execPath,
+      // The space for young objects stays small, as in the stack's own process: 10 MB less while it waits.
+      args: [
+        `--max-old-space-size=${HEAP_MB}`,
+        "--semi-space-growth-factor=1",
+        join(root, "packages/stack/src/realtime/main.ts"),
+      ],
+      cwd: root,
+      env: {
+        ...environment.machine,
+        [SETTINGS]: JSON.stringify(settings),
+        ...(limits === undefined ? {} : { [LIMITS_SETTING]: limits }),
+      },
+      ipc: true,
+      stop: [{ signal: "SIGTERM", graceMs: 2000 }],
+    },
+    {
+      guardian: options.guardian,
+      parse: (line) => readyEvent(line)?.port,
+      log: options.log,
+      timeoutMs: 20_000,
+      signal: options.signal,
+    },
+  );
+  const address = { host: "127.0.0.1", port: Number(ready) };
+  return {
+    child,
+    address,
+    upgrade(request, socket, head, role) {
+      socket.on("error", () => socket.destroy());
+      if (!handOver(child.process, request, socket, head, role))
+        refuseUpgrade(socket, 503, "SERVICE_UNAVAILABLE", "Realtime is not reachable at the moment");
+    },
+    async connections() {
+      const answer = await fetch(`http://${address.host}:${address.port}/api/connections`, {
+        headers: { apikey: secretKey },
+        signal: AbortSignal.timeout(2000),
+      });
+      const { connections } = (await answer.json()) as { connections: number };
+      return connections;
+    },
+  };
+}
