@@ -131,13 +131,19 @@ create policy "owners can read their events" on public.agent_events for select t
   using ((select auth.uid()) = user_id);
 comment on table public.agent_events is 'What happened to each agent, in order (seq), for good.';
 
+-- One change alone is allowed: what the erasure of the row's account blanks.
 create function private.tg_agent_events__append_only() returns trigger
 language plpgsql set search_path = '' as $$
 begin
+  if tg_op = 'UPDATE' and private.is_erased(old.user_id) and to_jsonb(new) = to_jsonb(private.blanked(old)) then
+    return new;
+  end if;
   raise exception 'agent_events is append-only';
 end
 $$;
-create trigger _100_append_only before update or delete or truncate on public.agent_events
+create trigger _100_append_only before update or delete on public.agent_events
+  for each row execute function private.tg_agent_events__append_only();
+create trigger _100_never_truncate before truncate on public.agent_events
   for each statement execute function private.tg_agent_events__append_only();
 
 -- The last seq of each agent. Its row lock makes seq gapless and in commit order.

@@ -37,6 +37,10 @@ create policy "owners can write to their topics" on realtime.messages for insert
 create function private.tg_agent_events__broadcast() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  -- Nobody may listen to an account that is gone, and what is not sent need not be erased.
+  if private.is_erased(new.user_id) then
+    return null;
+  end if;
   perform realtime.send(to_jsonb(new), new.event_type, topic, true)
   from unnest(array['agent:' || new.agent_id, 'user:' || new.user_id]) as topic;
   return null;

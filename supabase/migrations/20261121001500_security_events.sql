@@ -67,7 +67,7 @@ alter table private.security_settings enable row level security;
 comment on table private.security_settings is 'Operator-wide security settings.';
 
 -- Append-only, and outlives agents and users. Two changes alone are allowed to a row: its count grows while repeats are
--- coalesced, and personal data goes with the account.
+-- coalesced, and the erasure of its account blanks it.
 create table public.security_events (
   id text primary key default 'event-' || private.random_base32(12),
   event_type text not null,
@@ -100,9 +100,7 @@ begin
      and new.details - '{count,last_at,agent_ids}'::text[] = old.details - '{count,last_at,agent_ids}'::text[]
      and (new.details ->> 'count')::bigint > coalesce((old.details ->> 'count')::bigint, 1) then
     return new;
-  elsif tg_op = 'UPDATE'
-     and new.ip_address is null and new.user_agent is null
-     and to_jsonb(new) - '{ip_address,user_agent}'::text[] = to_jsonb(old) - '{ip_address,user_agent}'::text[] then
+  elsif tg_op = 'UPDATE' and private.is_erased(old.user_id) and to_jsonb(new) = to_jsonb(private.blanked(old)) then
     return new;
   end if;
   raise exception 'security_events is append-only';
@@ -301,17 +299,3 @@ create trigger _600_record_deleted after delete on public.agents
   for each row when (old.deleted_at is null) execute function private.tg_agents__record_deleted();
 create trigger _600_record_marked_deleted after update of deleted_at on public.agents
   for each row when (old.deleted_at is null and new.deleted_at is not null) execute function private.tg_agents__record_deleted();
-
--- The account goes: its events stay without address and user agent. Definer: auth's role deletes and has no rights here.
-create function private.tg_users__forget_security() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  perform private.record_security_event('ACCOUNT_DELETED', old.id, 'The account was deleted');
-  update public.security_events e set ip_address = null, user_agent = null
-    where e.user_id = old.id and (e.ip_address is not null or e.user_agent is not null);
-  delete from private.sign_in_failures f where f.subject = 'user:' || old.id;
-  return null;
-end
-$$;
-create trigger _600_launchpad_forget_security after delete on auth.users
-  for each row execute function private.tg_users__forget_security();

@@ -1,100 +1,240 @@
--- What a user may take along, and how an account goes (GDPR articles 15, 17, 20). docs/privacy.md says the rest.
+-- How an account goes (GDPR article 17): everything that can hold words, addresses or figures of a user is removed, and of the
+-- audit remains what happened, when, and ids. docs/privacy.md lists what stays; tests/hostile/erasure.test.ts plants a word in
+-- every place that a user can reach and searches for it.
 
-insert into private.verbs (name, permission, status, idempotent) values
-  ('export_my_data', null, 200, false),
-  ('delete_my_account', null, 200, false);
-
--- Accounts that are gone, until nothing can write of them any more: replicas that are being stopped still ship lines.
--- A look at each stored row would tax all of them, so a job removes these few.
+-- Accounts that are gone, until nothing can write of them any more: replicas that are being stopped still ship lines, and a
+-- gateway its counts. A look at each stored row would tax all of them, so a job removes these few.
 create table private.erased_accounts (
   user_id uuid primary key,
   erased_at timestamptz not null default now()
 );
 alter table private.erased_accounts enable row level security;
-comment on table private.erased_accounts is 'Deleted accounts whose late telemetry is still to be removed.';
+comment on table private.erased_accounts is 'Deleted accounts of which late rows are still to be removed.';
 
--- The tables of `public` that hold rows of users, from the catalogue, so that a table added later is not forgotten.
-create function private.user_tables() returns setof text
+create function private.is_erased(of_user uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (select from private.erased_accounts e where e.user_id = of_user);
+end
+$$;
+comment on function private.is_erased(uuid) is 'Whether an account is erased, for the time in which late rows may come.';
+
+-- The audit of an erased account: kind, time, ids and figures of the platform. Words, addresses and names are gone, since every
+-- one of them may be the user's: messages repeat reasons, details name secrets and fields, a request id is the caller's.
+create function private.blanked(e public.agent_events) returns public.agent_events
+language plpgsql stable set search_path = '' as $$
+begin
+  e.message := 'Erased with the account';
+  e.details := '{}';
+  e.request_id := null;
+  return e;
+end
+$$;
+-- agent_id is what a request named: it stays where an agent of the user had that id.
+create function private.blanked(e public.security_events) returns public.security_events
+language plpgsql stable set search_path = '' as $$
+begin
+  e.message := 'Erased with the account';
+  e.details := jsonb_strip_nulls(jsonb_build_object('count', e.details -> 'count'));
+  e.ip_address := null;
+  e.user_agent := null;
+  if not exists (select from public.agent_events x where x.agent_id = e.agent_id and x.user_id = e.user_id) then
+    e.agent_id := null;
+  end if;
+  return e;
+end
+$$;
+
+-- What is written of an account after its erasure is blank from the start. Definer: whoever causes an event has no rights here.
+create function private.tg_events__blank() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.is_erased(new.user_id) then
+    new := private.blanked(new);
+  end if;
+  return new;
+end
+$$;
+create trigger _050_blank before insert on public.agent_events for each row execute function private.tg_events__blank();
+create trigger _050_blank before insert on public.security_events for each row execute function private.tg_events__blank();
+
+-- The same for what controllers go on reporting of replicas that they stop. Definer: as above.
+create function private.tg_agent_deployments__blank() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.is_erased(new.user_id) then
+    new.reason := null;
+    new.message := null;
+    new.last_error := null;
+    new.application := null;
+    new.conditions := '[]';
+  end if;
+  return new;
+end
+$$;
+create trigger _100_blank before update on private.agent_deployments
+  for each row when (new.desired = 'absent') execute function private.tg_agent_deployments__blank();
+
+-- Tables with rows of users, from the catalogue, so that a table added later is not forgotten.
+create function private.tables_of_users(schema text) returns setof text
 language sql stable set search_path = '' as $$
-  select c.relname::text from pg_class c
-  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+  select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = schema and c.relkind in ('r', 'p')
     and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped)
   order by 1
 $$;
 
--- Everything a user owns as one document. Names of secrets, never values. Of a table with more than 50000 rows of this user the
--- newest are in it, and `omitted` says how many are not: those are read page by page at /rest/v1.
-create function private.verb_export_my_data(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-declare
-  most constant integer := 50000;
-  document jsonb := private.profile(caller);
-  wanted text;
-  moment text;
-  rows jsonb;
-  total bigint;
-  omitted jsonb := '{}';
-  tables jsonb := '{}';
+-- The private topics of a user. Swarms are named while they are there.
+create function private.topics_of(of_user uuid) returns text[]
+language plpgsql stable set search_path = '' as $$
 begin
-  for wanted in select * from private.user_tables() loop
-    select a.attname into moment from pg_attribute a
-      where a.attrelid = ('public.' || quote_ident(wanted))::regclass and a.attname in ('timestamp', 'created_at', 'updated_at', 'granted_at')
-      order by array_position(array['timestamp', 'created_at', 'updated_at', 'granted_at'], a.attname::text) limit 1;
-    execute format('select coalesce(jsonb_agg(to_jsonb(r) - ''vault_id'' order by r.%1$I), ''[]'') from (
-        select * from public.%2$I t where t.user_id = $1 order by t.%1$I desc limit $2) r', coalesce(moment, 'user_id'), wanted)
-      into rows using caller, most;
-    tables := tables || jsonb_build_object(wanted, rows);
-    if jsonb_array_length(rows) = most then
-      execute format('select count(*) from public.%I t where t.user_id = $1', wanted) into total using caller;
-      if total > most then
-        omitted := omitted || jsonb_build_object(wanted, total - most);
-      end if;
-    end if;
-  end loop;
-  return document || jsonb_build_object('exportedAt', private.iso(now()), 'user_id', caller, 'tables', tables, 'omitted', omitted,
-    'sessions', (select coalesce(jsonb_agg(jsonb_build_object('created_at', private.iso(s.created_at), 'ip', host(s.ip),
-      'user_agent', s.user_agent) order by s.created_at), '[]') from auth.sessions s where s.user_id = caller),
-    'identities', (select coalesce(jsonb_agg(jsonb_build_object('provider', i.provider, 'created_at', private.iso(i.created_at),
-      'identity_data', i.identity_data) order by i.created_at), '[]') from auth.identities i where i.user_id = caller),
-    'files', (select coalesce(jsonb_agg(jsonb_build_object('bucket', o.bucket_id, 'name', o.name, 'size', o.metadata -> 'size',
-      'created_at', private.iso(o.created_at)) order by o.bucket_id, o.name), '[]')
-      from storage.objects o where o.owner_id = caller::text or o.owner = caller));
+  return array(
+    select 'user:' || of_user
+    union select 'agent:' || x.id from (
+      select a.id from public.agents a where a.user_id = of_user
+      union select d.agent_id from private.agent_deployments d where d.user_id = of_user
+      union select e.agent_id from public.agent_events e where e.user_id = of_user) x
+    union select 'swarm:' || s.id from public.swarms s where s.user_id = of_user);
 end
 $$;
 
--- What of a user can hold words and figures of theirs goes at once; the audit (agent_events, security_events) stays, by the
--- user's id alone. Deployments stay until the cluster holds nothing of them, without what the agent last said.
-create function private.erase_user(of_user uuid) returns void
+-- Rows of the platform's own tables. On a project where `postgres` may not write one of them, Auth or Realtime keeps it for the
+-- time of its own, as docs/privacy.md says.
+create function private.erase_platform_rows(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   wanted text;
 begin
-  insert into private.erased_accounts (user_id) values (of_user) on conflict do nothing;
+  for wanted in select t from private.tables_of_users('auth') t loop
+    begin
+      -- Auth keeps some ids as text.
+      execute format('delete from auth.%I t where t.user_id::text = $1', wanted) using of_user::text;
+    exception when insufficient_privilege then
+      raise warning 'launchpad: auth.% is left to Auth', wanted;
+    end;
+  end loop;
+  begin
+    -- Auth's audit names the address of who acted and of who was acted on.
+    update auth.audit_log_entries l set ip_address = '', payload = json_build_object('action', l.payload::jsonb -> 'action',
+        'actor_id', l.payload::jsonb -> 'actor_id', 'log_type', l.payload::jsonb -> 'log_type')
+      where of_user::text in (l.payload::jsonb ->> 'actor_id', l.payload::jsonb #>> '{traits,user_id}');
+  exception when insufficient_privilege then
+    raise warning 'launchpad: auth.audit_log_entries is left to Auth';
+  end;
+end
+$$;
+
+create function private.erase_broadcasts(of_user uuid) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  delete from realtime.messages m where m.topic = any (private.topics_of(of_user));
+exception when insufficient_privilege then
+  raise warning 'launchpad: realtime.messages is left to Realtime';
+end
+$$;
+
+-- Removes what there is of an account now. Called when it goes and, for what came late, by private.forget_erased. The audit is
+-- blanked last: the deletions before it write events.
+create function private.erase_rows(of_user uuid) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  agents text[] := array(select d.agent_id from private.agent_deployments d where d.user_id = of_user
+    union select e.agent_id from public.agent_events e where e.user_id = of_user);
+  wanted text;
+begin
   delete from public.agents a where a.user_id = of_user;
-  for wanted in select t from private.user_tables() t where t not in ('agents', 'agent_events', 'security_events') loop
+  for wanted in select t from private.tables_of_users('public') t where t not in ('agents', 'agent_events', 'security_events') loop
     execute format('delete from public.%I t where t.user_id = $1', wanted) using of_user;
   end loop;
-  update private.agent_deployments d set message = null, last_error = null, application = null, conditions = '[]'
-    where d.user_id = of_user;
-  delete from private.metrics_to_roll m using private.agent_deployments d where d.agent_id = m.agent_id and d.user_id = of_user;
-  delete from private.rate_counters c where c.user_id = of_user;
-  delete from auth.flow_state f where f.user_id = of_user;
+  for wanted in select t from private.tables_of_users('private') t where t not in ('agent_deployments', 'erased_accounts') loop
+    execute format('delete from private.%I t where t.user_id = $1', wanted) using of_user;
+  end loop;
+  update private.agent_deployments d set updated_at = d.updated_at
+    where d.user_id = of_user and d.desired = 'absent'
+      and (d.reason, d.message, d.last_error, d.application, d.conditions) is distinct from (null, null, null, null::jsonb, '[]'::jsonb);
+  delete from private.metrics_to_roll m where m.agent_id = any (agents);
+  delete from private.advisories v where v.agent_id = any (agents);
+  update private.file_removals r set last_error = null where r.agent_id = any (agents) and r.last_error is not null;
+  delete from private.security_event_windows w where split_part(w.subject, '/', 1) = of_user::text;
+  delete from private.sign_in_failures f where f.subject = 'user:' || of_user;
+  update public.agent_events e set message = (private.blanked(e)).message, details = '{}', request_id = null
+    where e.user_id = of_user and to_jsonb(e) is distinct from to_jsonb(private.blanked(e));
+  update public.security_events e set message = b.message, details = b.details, ip_address = null, user_agent = null,
+      agent_id = b.agent_id
+    from public.security_events old cross join lateral private.blanked(old) b
+    where e.id = old.id and old.user_id = of_user and to_jsonb(old) is distinct from to_jsonb(b);
 end
 $$;
-comment on function private.erase_user(uuid) is 'Removes what an account leaves behind; the audit stays.';
+comment on function private.erase_rows(uuid) is 'Removes what there is of an erased account; blanks its audit.';
 
--- However the account goes (delete_my_account, the dashboard, Auth's admin API). Definer: Auth's role has no rights here.
--- Numbered last, so that the foreign keys' cascades have run.
+create function private.erase_user(of_user uuid, email text) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  insert into private.erased_accounts (user_id) values (of_user) on conflict do nothing;
+  perform private.record_security_event('ACCOUNT_DELETED', of_user, 'The account was deleted');
+  perform private.erase_broadcasts(of_user);
+  perform private.erase_rows(of_user);
+  perform private.erase_platform_rows(of_user);
+  delete from private.sign_in_failures f where f.subject = private.sign_in_subject(null, email);
+  delete from private.auth_counters c where c.email_digest = private.email_digest(email);
+end
+$$;
+comment on function private.erase_user(uuid, text) is 'Erases an account: rows, broadcasts, words in the audit.';
+
+-- However the account goes (delete_my_account, the dashboard, Auth's admin API). Before the cascades: swarms are still there to
+-- name their topics. Definer: Auth's role has no rights here.
+create function private.tg_users__begin_erasure() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into private.erased_accounts (user_id) values (old.id) on conflict do nothing;
+  perform private.erase_broadcasts(old.id);
+  return old;
+end
+$$;
+create trigger _900_launchpad_begin_erasure before delete on auth.users
+  for each row execute function private.tg_users__begin_erasure();
+
+-- Numbered last, so that the foreign keys' cascades have run. Definer: as above.
 create function private.tg_users__erase() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.erase_user(old.id);
-  delete from private.auth_counters c where c.email_digest = private.email_digest(old.email);
+  perform private.erase_user(old.id, old.email);
   return null;
 end
 $$;
 create trigger _900_launchpad_erase after delete on auth.users
   for each row execute function private.tg_users__erase();
+create trigger _900_launchpad_erase_softly after update of deleted_at on auth.users
+  for each row when (old.deleted_at is null and new.deleted_at is not null) execute function private.tg_users__erase();
+
+-- A soft deletion keeps Auth's row for its id. Auth's admin API replaces address and telephone by a digest and empties the rest
+-- itself; whoever only sets deleted_at has it done here, for every text of the row. Definer: as above.
+create function private.tg_users__blank() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  known jsonb := to_jsonb(old);
+  blank jsonb := '{}';
+  field text;
+begin
+  for field in
+    select a.attname from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and t.typname in ('text', 'varchar', 'jsonb')
+      and a.attname not in ('aud', 'role')
+  loop
+    if to_jsonb(new) -> field = known -> field and known -> field <> 'null' then
+      -- Auth reads its tokens as texts that are never null.
+      blank := blank || jsonb_build_object(field, case when field in ('email', 'phone') then 'null'::jsonb
+        when field like 'raw\_%' then '{}' else '""' end);
+    end if;
+  end loop;
+  new := jsonb_populate_record(new, blank);
+  return new;
+end
+$$;
+create trigger _300_launchpad_blank before update of deleted_at on auth.users
+  for each row when (old.deleted_at is null and new.deleted_at is not null) execute function private.tg_users__blank();
+
+insert into private.verbs (name, permission, status, idempotent) values ('delete_my_account', null, 200, false);
 
 -- `confirm` is the account's e-mail address (or id, where it has none): nothing else undoes a slip. Files go through the
 -- Storage API, which alone can delete their bytes; while there are some this is a CONFLICT, as Supabase itself has it.
@@ -123,27 +263,20 @@ $$;
 create function private.forget_erased() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  delete from public.agent_logs l using private.erased_accounts e where l.user_id = e.user_id;
-  delete from public.agent_metrics m using private.erased_accounts e where m.user_id = e.user_id;
-  delete from public.agent_metrics_minute m using private.erased_accounts e where m.user_id = e.user_id;
-  delete from public.agent_metrics_hour m using private.erased_accounts e where m.user_id = e.user_id;
+  perform private.erase_rows(e.user_id) from private.erased_accounts e;
   delete from private.erased_accounts e
     where e.erased_at < now() - interval '1 day'
       and not exists (select from private.agent_deployments d where d.user_id = e.user_id and d.removed_at is null);
 end
 $$;
-comment on function private.forget_erased() is 'Removes late telemetry of deleted accounts; run by pg_cron.';
+comment on function private.forget_erased() is 'Removes late rows of deleted accounts; run by pg_cron.';
 select cron.schedule('launchpad-forget', '*/10 * * * *', 'select private.forget_erased()');
 
-create function public.export_my_data() returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.handle('export_my_data', '{}'); end $$;
 create function public.delete_my_account(confirm text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_my_account', jsonb_build_object('confirm', confirm)); end $$;
-revoke execute on function public.export_my_data(), public.delete_my_account(text) from public, anon, service_role;
-grant execute on function public.export_my_data(), public.delete_my_account(text) to authenticated;
-comment on function public.export_my_data() is 'Everything the caller owns as one document; no secret values.';
+revoke execute on function public.delete_my_account(text) from public, anon, service_role;
+grant execute on function public.delete_my_account(text) to authenticated;
 comment on function public.delete_my_account(text) is 'Deletes the caller''s account and personal data; `confirm` is its e-mail address.';
 
 revoke execute on all functions in schema private from public;

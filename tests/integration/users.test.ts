@@ -190,7 +190,7 @@ describe("export_my_data", () => {
     const { status, body } = await call("export_my_data");
     assert.equal(status, 200, JSON.stringify(body));
     userExport.parse(body);
-    const { rows } = await db.pool.query("select private.user_tables() as t");
+    const { rows } = await db.pool.query("select private.tables_of_users('public') as t");
     assert.deepEqual(Object.keys(body.tables).sort(), rows.map(({ t }) => t).sort());
     for (const table of [
       "agents",
@@ -205,9 +205,40 @@ describe("export_my_data", () => {
     assert.equal(body.tables.agents[0].id, agentId);
     assert.equal(body.tables.agent_secrets[0].name, "TOKEN");
     assert.equal(body.tables.agent_secrets[0].vault_id, undefined);
-    assert.deepEqual(body.omitted, {});
+    assert.deepEqual([body.omitted, body.rest], [{}, {}]);
     const text = JSON.stringify(body);
     assert.ok(!text.includes(`${mark}-secret`) && !text.includes(bob.id) && !text.includes(bob.email));
+  });
+
+  test("is bounded by bytes: the newest rows, how many are missing, and where they are read", async () => {
+    const bob = await db.createUser();
+    for (const who of [bob, alice])
+      await db.pool.query(
+        `insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, replica, sequence)
+         select 'a-' || ($1::uuid), $1::uuid, now() + n * interval '1 s', 'INFO', n || repeat('x', 1000), 's', 'r', n from generate_series(1, 300) n`,
+        [who.id],
+      );
+    await db.pool.query(
+      `update private.security_settings set value = value || '{"max_bytes": 150000}' where name = 'export'`,
+    );
+    try {
+      const { status, body } = await call("export_my_data");
+      assert.equal(status, 200, JSON.stringify(body).slice(0, 300));
+      userExport.parse(body);
+      assert.ok(JSON.stringify(body.tables).length < 160_000);
+      const logs = body.tables.agent_logs;
+      assert.ok(logs.length > 50 && logs.length < 150, String(logs.length));
+      assert.deepEqual(body.omitted, { agent_logs: 300 - logs.length });
+      assert.deepEqual(body.rest, {
+        agent_logs: `/rest/v1/agent_logs?order=timestamp.desc&offset=${logs.length}&limit=1000`,
+      });
+      assert.equal(logs[0].message.slice(0, 3), "300");
+      assert.ok(body.tables.profiles.length === 1, "what is small comes first");
+    } finally {
+      await db.pool.query(
+        `update private.security_settings set value = value || '{"max_bytes": 33554432}' where name = 'export'`,
+      );
+    }
   });
 });
 
@@ -243,12 +274,11 @@ describe("delete_my_account", () => {
       await remove();
       assert.deepEqual(await tablesWith(alice.email), []);
       assert.deepEqual(await tablesWith(alice.id), [
-        // Until the cluster holds nothing of it, and the retention after; what happened, for good; broadcasts of that, for days.
+        // Until the cluster holds nothing of it, and the retention after; what happened, for good.
         "private.agent_deployments",
         "private.erased_accounts",
         "public.agent_events",
         "public.security_events",
-        "realtime.messages_default",
       ]);
       await call("delete_my_account", { confirm: bob.email }, bob);
       assert.deepEqual(await tablesWith(mark), []);

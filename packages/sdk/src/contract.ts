@@ -906,10 +906,12 @@ export interface UserExport {
   exportedAt: string;
   /** The caller's id. */
   user_id: string;
-  /** The caller's rows of each table, newest 50000 of each. */
+  /** The caller's rows of each table, newest first, up to 32 MiB in all. */
   tables: Record<string, Array<Record<string, unknown>>>;
-  /** Rows left out, by table; page them at /rest/v1. */
+  /** How many older rows did not fit, by table. */
   omitted: Record<string, number>;
+  /** Where the omitted rows are read on, by table: raise `offset` by `limit`. */
+  rest: Record<string, string>;
   sessions: Array<Record<string, unknown>>;
   identities: Array<Record<string, unknown>>;
   files: Array<Record<string, unknown>>;

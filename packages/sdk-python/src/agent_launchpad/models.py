@@ -1028,9 +1028,11 @@ class UserExport(TypedDict):
     user_id: str
     """The caller's id."""
     tables: dict[str, list[dict[str, Any]]]
-    """The caller's rows of each table, newest 50000 of each."""
+    """The caller's rows of each table, newest first, up to 32 MiB in all."""
     omitted: dict[str, int]
-    """Rows left out, by table; page them at /rest/v1."""
+    """How many older rows did not fit, by table."""
+    rest: dict[str, str]
+    """Where the omitted rows are read on, by table: raise `offset` by `limit`."""
     sessions: list[dict[str, Any]]
     identities: list[dict[str, Any]]
     files: list[dict[str, Any]]

@@ -75,10 +75,13 @@ export const userExport = userProfile
     user_id: userId,
     tables: z
       .record(z.string(), rows)
-      .meta({ description: "The caller's rows of each table, newest 50000 of each." }),
+      .meta({ description: "The caller's rows of each table, newest first, up to 32 MiB in all." }),
     omitted: z
       .record(z.string(), z.int())
-      .meta({ description: "Rows left out, by table; page them at /rest/v1." }),
+      .meta({ description: "How many older rows did not fit, by table." }),
+    rest: z
+      .record(z.string(), z.string())
+      .meta({ description: "Where the omitted rows are read on, by table: raise `offset` by `limit`." }),
     sessions: rows,
     identities: rows,
     files: rows,

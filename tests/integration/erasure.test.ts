@@ -1,0 +1,406 @@
+// Erasure, proved: a word in every column that a user's doing can reach, the account erased, the whole database searched.
+// A new column of text fails here until a word is planted in it below, or `closed` says why no word of a user gets there.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { people, responder } from "../helpers/answering.ts";
+import type { TestDatabase, TestUser } from "../helpers/database.ts";
+import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
+import { columnsOfText, columnsWith } from "../helpers/words.ts";
+
+/** Columns of text in which no word of a user's choosing stands, by reason. `*` stands for any part of a name. */
+const closed: Readonly<Record<string, string[]>> = {
+  "written by operators or migrations": [
+    "public.frameworks.*",
+    "public.models.*",
+    "public.rate_limits.*",
+    "private.verbs.*",
+    "private.phase_transitions.*",
+    "private.retention.*",
+    "private.secret_patterns.*",
+    "private.security_e*_types.*",
+    "private.security_escalations.*",
+    "private.security_settings.*",
+    "private.answering_*",
+    "cron.job.*",
+    "storage.buckets.*",
+  ],
+  "what the operator's machinery reports of itself": [
+    "private.controllers.*",
+    "private.package_checks.*",
+    "private.platform_parts.*",
+    "private.runtime_packages.*",
+    "*.lease_holder",
+    "cron.job_run_details.*",
+    "cron._change.*",
+  ],
+  "an id that the platform makes": [
+    "*.agent_id",
+    "*.to_agent_id",
+    "public.agents.id",
+    "public.*.id",
+    "private.*.event_id",
+    "auth.refresh_tokens.*",
+    "auth.users.aud",
+    "auth.users.role",
+    "*.created_by",
+    "*.actor",
+    "*.url",
+    "private.idempotency_keys.response",
+    "private.security_event_windows.subject",
+    "realtime.messages_default.event",
+    "realtime.messages_default.extension",
+    "realtime.messages_default.topic",
+    "storage.objects.owner_id",
+    "storage.objects.bucket_id",
+    "storage.objects.version",
+  ],
+  "one of a fixed set of values": [
+    "*.status",
+    "*.state",
+    "*.role",
+    "*.level",
+    "*.severity",
+    "*.event_type",
+    "*.phase",
+    "*.from_phase",
+    "*.to_phase",
+    "*.desired",
+    "*.sender_kind",
+    "*.reply_mode",
+    "public.agent_revisions.reason",
+    "*.framework",
+    "*.bucket",
+    "*.source",
+    "public.agents.model",
+    "public.user_permissions.permission",
+    "public.agents.resources",
+    "public.agents.scaling_policy",
+    "public.profiles.notification_preferences",
+    "public.security_events.automated_response",
+    "private.agent_deployments.timings",
+    "private.idempotency_keys.request_hash",
+    "net.http_request_queue.method",
+  ],
+  "a digest or ciphertext": [
+    "private.sign_in_failures.subject",
+    "private.auth_counters.email_digest",
+    "vault.secrets.secret",
+    "vault.secrets.nonce",
+    "auth.users.encrypted_password",
+    "auth.users.*_token*",
+  ],
+  "written by Auth for ways of signing in that need its service (tests/hostile/erasure.test.ts)": [
+    "auth.sessions.*",
+    "auth.flow_state.*",
+    "auth.audit_log_entries.*",
+    "auth.users.email_change",
+    "auth.users.phone*",
+    "auth.identities.*",
+    "auth.users.raw_app_meta_data",
+  ],
+  "written through Storage, which keeps an account from going while it owns files": ["storage.objects.*"],
+  "not used": [
+    "realtime.subscription.*",
+    "realtime.messages_default.binary_payload",
+    "vault.secrets.key_id",
+    "vault.secrets.description",
+    "pg_catalog.pg_largeobject.data",
+    "net._http_response.*",
+    "public.messages.model",
+    "private.metrics_to_roll.*",
+  ],
+  "looked for below by itself": ["auth.users.email", "public.security_events.ip_address"],
+  "ids and signatures alone": ["net.http_request_queue.*"],
+};
+const isClosed = (column: string) =>
+  Object.values(closed)
+    .flat()
+    .some((pattern) => new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", ".*")}$`).test(column));
+
+let db: TestDatabase;
+before(async () => {
+  db = await createUnlimitedDatabase();
+});
+after(() => db.destroy());
+
+/** A user with `word` in every place that words reach. Returns the agent's id. */
+async function live(who: TestUser, word: string): Promise<string> {
+  const headers = {
+    "user-agent": `${word}-browser`,
+    "x-request-id": `${word}-request`,
+    "x-forwarded-for": addressOf(word),
+  };
+  const call = async (name: string, args: Record<string, unknown> = {}, more = {}) =>
+    (await rpc(db, user(who.id, { ...headers, ...more }), name, args)).body;
+  const succeed: typeof call = async (...asked) => {
+    const body = await call(...asked);
+    assert.ok(body.code === undefined, JSON.stringify(body));
+    return body;
+  };
+  await succeed("update_profile", {
+    changes: { username: word, user_metadata: { full_name: word, avatar_url: `https://${word}.example` } },
+  });
+  const definition = {
+    agentName: `${word} agent`,
+    description: word,
+    role: word,
+    avatar: `https://${word}.example`,
+    system_prompt: word,
+    settings: { stop: [word] },
+    character: { name: word, [word]: word },
+    plugins: [word.toLowerCase()],
+    platforms: [word.toLowerCase().slice(0, 32)],
+    supabase_config: { project_ref: word, database_url: `postgres://${word}@db/x` },
+    environment: { [`${word}_TOKEN`]: word },
+  };
+  const { agentId } = await succeed("launch_agent", { definition }, { "idempotency-key": word });
+  await settle(db, agentId);
+  await succeed("update_agent", {
+    agent_id: agentId,
+    changes: { system_prompt: `${word} 2`, environment: { [`${word}_2`]: "v" } },
+  });
+  await succeed("scan_agent", { agent_id: agentId });
+  await succeed("set_user_secret", { name: `${word}_SECRET`, value: word });
+
+  // What the agent, its replicas and its controller say.
+  const { rows: claims } = await db.pool.query(
+    "select private.claim_deployments('test-worker', 500, 15) as c",
+  );
+  const claim = claims[0].c.find((c: { agentId: string }) => c.agentId === agentId);
+  await rpc(db, service, "report_deployment", {
+    agent_id: agentId,
+    generation: claim.generation,
+    lease_token: claim.leaseToken,
+    report: {
+      phase: "FAILED",
+      reason: word,
+      message: word,
+      url: `http://${agentId}.agents.localhost`,
+      conditions: [{ type: word }],
+      application: { name: word },
+      corrections: [word],
+    },
+  });
+  await rpc(db, service, "agent_environment", {
+    agent_id: agentId,
+    generation: claim.generation,
+    lease_token: claim.leaseToken,
+  });
+  await rpc(db, service, "release_deployment", {
+    agent_id: agentId,
+    lease_token: claim.leaseToken,
+    error: word,
+  });
+  const line = { agentId, replica: word, sequence: 1, timestamp: new Date().toISOString() };
+  await rpc(db, service, "ingest_agent_logs", {
+    rows: [{ ...line, level: "INFO", message: word, source: word, metadata: { [word]: word } }],
+  });
+  await rpc(db, service, "ingest_agent_metrics", { rows: [line] });
+  await db.pool.query("select private.roll_up_metrics()");
+
+  // Conversations, tools and swarms.
+  const { query, say, swarm } = people(
+    () => db,
+    () => who.id,
+  );
+  const [tool] = await query(
+    `insert into public.tools (name, description, category, icon, input_schema, implementation)
+     values ($1, $1, $1, $1, $2, $3) returning id`,
+    [
+      word,
+      JSON.stringify({ type: "object", properties: { [word]: { type: "string" } } }),
+      JSON.stringify({ type: "http", url: `https://${word}.example/`, headers: { [word]: word } }),
+    ],
+  );
+  await query("insert into public.agent_tools (agent_id, tool_id, configuration) values ($1, $2, $3)", [
+    agentId,
+    tool.id,
+    JSON.stringify({ [`default_${word}`]: word }),
+  ]);
+  const team = await swarm([agentId]);
+  await query("update public.swarms set name = $1, description = $1", [word]);
+  const respond = responder(() => db);
+  await say({ agent: agentId }, word);
+  await say({ swarm: team }, word);
+  for (const job of await respond.claim()) {
+    await respond.report(job, `${word} is thinking`);
+    await respond.finish(job, `${word} says`);
+  }
+  await say({ agent: agentId }, word);
+  for (const job of await respond.claim())
+    await respond.fail(job, { code: "X", message: word, retry: true, permanent: false });
+  await db.pool.query(
+    "update public.messages set error = jsonb_build_object('message', $1::text) where user_id = $2",
+    [word, who.id],
+  );
+
+  // Refusals, and what a gateway reports of the user.
+  for (const [name, args] of Object.entries({
+    get_agent: { agent_id: word },
+    update_agent: { agent_id: agentId, changes: { [word]: word } },
+    refuse_request: { code: "INSUFFICIENT_PERMISSIONS", message: word, details: { [word]: word } },
+    launch_agent: { definition: { ...definition, resources: { replicas: 100, memory: "64Gi" } } },
+  }))
+    await call(name, args);
+  const seen = { ip: addressOf(word), user_agent: `${word}-browser` };
+  await rpc(db, service, "record_auth_attempt", { email: who.email, ok: false, ...seen });
+  await rpc(db, service, "count_auth_request", { email: who.email });
+  await rpc(db, service, "count_reads", { reads: { [who.id]: 3 } });
+  await rpc(db, service, "record_security_reports", {
+    reports: [
+      { kind: "forged_token", sub: who.id, role: word, path: `/${word}`, method: "GET", count: 1, ...seen },
+      {
+        kind: "denied",
+        user_id: who.id,
+        code: "42501",
+        message: "x",
+        path: `/${word}`,
+        method: "GET",
+        ...seen,
+      },
+    ],
+  });
+  await db.pool.query(
+    `insert into private.advisories (source, advisory_id, package, version, agent_id, severity, title, url, vulnerable_versions)
+     values ('trivy', $1, $1, $1, $2, 'LOW', $1, $1, $1)`,
+    [word, agentId],
+  );
+  await db.pool.query(
+    "insert into private.file_removals (agent_id, last_error) values ($1, $2) on conflict (agent_id) do update set last_error = $2",
+    [agentId, word],
+  );
+  return agentId;
+}
+
+/** A network address that is this word's alone. */
+const addressOf = (word: string) => `fd00::${word.slice(-4)}:${word.slice(-8, -4)}:1`.replaceAll(/:0+/g, ":");
+const newWord = () =>
+  `Word${randomUUID().replaceAll("-", "").slice(0, 12)}${Math.random().toString(16).slice(2, 6).replaceAll("0", "1")}`;
+
+/** What stays, all of it: ids, kinds, times and figures (docs/privacy.md). */
+const STAYS = [
+  "private.agent_deployments.user_id",
+  "private.erased_accounts.user_id",
+  "public.agent_events.actor",
+  "public.agent_events.user_id",
+  "public.security_events.user_id",
+];
+
+describe("erasure", () => {
+  test("a word is planted in every column that can hold one", async () => {
+    const who = await db.createUser(`${newWord().toLowerCase()}@example.com`);
+    const word = newWord();
+    await live(who, word);
+    const holding = new Set(await columnsWith(db.superuser, word));
+    const unplanted = (await columnsOfText(db.superuser)).filter((c) => !holding.has(c) && !isClosed(c));
+    assert.deepEqual(unplanted, [], "plant a word there in live(), or say in `closed` why none gets there");
+  });
+
+  for (const [door, remove, stays] of [
+    [
+      "the RPC",
+      async (who: TestUser) => {
+        const headers = {
+          "user-agent": "last-browser",
+          "x-request-id": "last-request",
+          "x-forwarded-for": "203.0.113.78",
+        };
+        const { status } = await rpc(db, user(who.id, headers), "delete_my_account", { confirm: who.email });
+        assert.equal(status, 200);
+      },
+      STAYS,
+    ],
+    [
+      "Auth's deletion",
+      (who: TestUser) => db.pool.query("delete from auth.users where id = $1", [who.id]),
+      STAYS,
+    ],
+    [
+      "a soft deletion that only sets deleted_at",
+      (who: TestUser) => db.pool.query("update auth.users set deleted_at = now() where id = $1", [who.id]),
+      ["auth.users.id", ...STAYS],
+    ],
+    [
+      "a soft deletion as Auth's admin API makes it",
+      (who: TestUser) =>
+        db.pool.query(
+          `update auth.users set email = encode(sha256(convert_to(id || email, 'utf8')), 'base64'), encrypted_password = null,
+             confirmation_token = '', deleted_at = now() where id = $1`,
+          [who.id],
+        ),
+      ["auth.users.id", ...STAYS],
+    ],
+  ] as [string, (who: TestUser) => Promise<unknown>, string[]][]) {
+    test(`by ${door} leaves no word, address or name of the user anywhere, and ids in the audit alone`, async () => {
+      const [who, other] = [
+        await db.createUser(`${newWord().toLowerCase()}@example.com`),
+        await db.createUser(),
+      ];
+      const [word, kept] = [newWord(), newWord()];
+      const agentId = await live(who, word);
+      await live(other, kept);
+      const before = await columnsWith(db.superuser, kept);
+      assert.deepEqual(await columnsWith(db.superuser, addressOf(word)), [
+        "public.security_events.ip_address",
+      ]);
+      await remove(who);
+      assert.deepEqual(await columnsWith(db.superuser, word), []);
+      assert.deepEqual(await columnsWith(db.superuser, who.email), []);
+      assert.deepEqual(await columnsWith(db.superuser, addressOf(word)), []);
+      assert.deepEqual(await columnsWith(db.superuser, "last-"), []);
+      assert.deepEqual(await columnsWith(db.superuser, who.id), stays);
+      assert.deepEqual(await columnsWith(db.superuser, kept), before, "another user's data is as it was");
+      const { rows } = await db.pool.query(
+        "select from public.security_events where user_id = $1 and (ip_address is not null or details - 'count' <> '{}')",
+        [who.id],
+      );
+      assert.equal(rows.length, 0);
+      // What the controller still reports of replicas that it stops.
+      const { rows: claims } = await db.pool.query(
+        "select private.claim_deployments('test-worker', 500, 15) as c",
+      );
+      const claim = claims[0].c.find((c: { agentId: string }) => c.agentId === agentId);
+      const line = { agentId, replica: word, sequence: 9, timestamp: new Date().toISOString() };
+      await rpc(db, service, "ingest_agent_logs", {
+        rows: [{ ...line, level: "INFO", message: word, source: word, metadata: {} }],
+      });
+      const report = {
+        phase: "DELETED",
+        reason: word,
+        message: word,
+        conditions: [word],
+        corrections: [word],
+      };
+      const { body } = await rpc(db, service, "report_deployment", {
+        agent_id: agentId,
+        generation: claim.generation,
+        lease_token: claim.leaseToken,
+        report,
+      });
+      assert.equal(body.accepted, true, JSON.stringify(body));
+      await rpc(db, service, "count_reads", { reads: { [who.id]: 1 } });
+      await db.pool.query("select private.forget_erased()");
+      assert.deepEqual(await columnsWith(db.superuser, word), []);
+      assert.deepEqual(await columnsWith(db.superuser, who.id), stays);
+    });
+  }
+
+  test("a soft-deleted account is refused as one that is gone", async () => {
+    const who = await db.createUser();
+    await db.pool.query("update auth.users set deleted_at = now() where id = $1", [who.id]);
+    assert.equal((await rpc(db, user(who.id), "get_profile")).body.code, "INVALID_JWT_TOKEN");
+  });
+
+  test("the audit of an account that is not erased stays as it is, for every role", async () => {
+    const who = await db.createUser();
+    await live(who, newWord());
+    for (const change of [
+      "update public.agent_events set message = 'Erased with the account', details = '{}', request_id = null",
+      "update public.security_events set ip_address = null, user_agent = null",
+      "delete from public.agent_events",
+      "truncate public.agent_events",
+    ])
+      await assert.rejects(db.superuser.query(change), /append-only/, change);
+  });
+});
