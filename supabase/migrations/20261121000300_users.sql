@@ -10,7 +10,8 @@ create table public.profiles (
 );
 alter table public.profiles enable row level security;
 grant select on public.profiles to authenticated, service_role;
-create policy "users can read their profile" on public.profiles for select to authenticated using ((select auth.uid()) = user_id);
+create policy "users can read their profile" on public.profiles for select to authenticated
+  using (user_id = (select auth.uid() limit private.one_row()));
 comment on table public.profiles is 'Name and notification preferences of a user.';
 
 -- Written by operators alone. user_metadata.permissions can only narrow what stands here.
@@ -26,7 +27,7 @@ alter table public.user_permissions enable row level security;
 grant select on public.user_permissions to authenticated;
 grant select, insert, update, delete on public.user_permissions to service_role;
 create policy "users can read their permissions" on public.user_permissions for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select auth.uid() limit private.one_row()));
 comment on table public.user_permissions is 'Permissions granted to a user by an operator.';
 
 -- max_cpu in thousandths of a core, max_memory in bytes, both summed over all wanted replicas of a user's agents.
@@ -42,7 +43,8 @@ create table public.quotas (
 alter table public.quotas enable row level security;
 grant select on public.quotas to authenticated;
 grant select, insert, update, delete on public.quotas to service_role;
-create policy "users can read their quota" on public.quotas for select to authenticated using ((select auth.uid()) = user_id);
+create policy "users can read their quota" on public.quotas for select to authenticated
+  using (user_id = (select auth.uid() limit private.one_row()));
 comment on table public.quotas is 'Upper bounds of what a user may run; operators write them.';
 
 -- user_metadata.permissions tells what is granted too: Auth's answers carry it, and its user may edit it, so it is information
@@ -203,7 +205,7 @@ comment on function private.effective_permissions(uuid) is 'Granted permissions,
 -- judges owner and permission in one condition: a second one beside it would halve the planner's estimates and cost the
 -- index. The pre-request leaves the permissions in a setting, so that a query through PostgREST needs no second look-up;
 -- Realtime and GraphQL are looked up. Definer: reads permissions; tells the caller's own alone. (Only the server can set the
--- setting: no function that clients may call sets one of their choosing.)
+-- setting: no function that clients may call sets one of their choosing.) The policies put `limit private.one_row()` behind it.
 create function private.reader(permission text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare

@@ -44,7 +44,7 @@ grant update (name, description, role, avatar, framework, model, system_prompt, 
   platforms, resources, replicas, scaling_policy, supabase_config, status, updated_at) on public.agents to authenticated;
 grant select, insert, update, delete on public.agents to service_role;
 create policy "owners can read their agents" on public.agents for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "owners can create agents" on public.agents for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can update their agents" on public.agents for update to authenticated

@@ -16,7 +16,7 @@ create index agent_secrets_user_id_idx on public.agent_secrets (user_id);
 grant select (agent_id, name, version, created_at, updated_at) on public.agent_secrets to authenticated;
 grant select on public.agent_secrets to service_role;
 create policy "owners can read the names of their secrets" on public.agent_secrets for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "secrets are stored through the API alone" on public.agent_secrets for insert to authenticated
   with check (false);
 create policy "secrets are changed through the API alone" on public.agent_secrets for update to authenticated

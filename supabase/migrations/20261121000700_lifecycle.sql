@@ -103,7 +103,7 @@ alter table public.agent_revisions enable row level security;
 create index agent_revisions_user_id_idx on public.agent_revisions (user_id);
 grant select on public.agent_revisions to authenticated, service_role;
 create policy "owners can read their revisions" on public.agent_revisions for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.agent_revisions is 'Every configuration an agent ran with; secrets by name and version only.';
 
 -- Append-only audit of every verb and transition. Outlives agents and users.
@@ -128,7 +128,7 @@ alter table public.agent_events enable row level security;
 create index agent_events_user_id_timestamp_idx on public.agent_events (user_id, "timestamp" desc);
 grant select on public.agent_events to authenticated, service_role;
 create policy "owners can read their events" on public.agent_events for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.agent_events is 'What happened to each agent, in order (seq), for good.';
 
 -- One change alone is allowed: what the erasure of the row's account blanks.

@@ -27,7 +27,7 @@ create index agent_logs_user_id_agent_id_timestamp_idx on public.agent_logs (use
 create statistics public.agent_logs_agent_user (dependencies) on agent_id, user_id from public.agent_logs;
 grant select on public.agent_logs to authenticated, service_role;
 create policy "owners can read their logs" on public.agent_logs for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.agent_logs is 'Log lines of agents, kept for 30 days.';
 
 create table public.agent_metrics (
@@ -57,7 +57,7 @@ create index agent_metrics_user_id_agent_id_timestamp_idx on public.agent_metric
 create statistics public.agent_metrics_agent_user (dependencies) on agent_id, user_id from public.agent_metrics;
 grant select on public.agent_metrics to authenticated, service_role;
 create policy "owners can read their metrics" on public.agent_metrics for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.agent_metrics is 'Samples of what each replica uses, kept for 30 days.';
 
 create table public.agent_conversations (
@@ -76,7 +76,7 @@ create index agent_conversations_user_id_idx on public.agent_conversations (user
 grant select on public.agent_conversations to authenticated;
 grant select, insert, update, delete on public.agent_conversations to service_role;
 create policy "owners can read their conversations" on public.agent_conversations for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.agent_conversations is 'What people and an agent said to each other; goes with the agent.';
 
 alter publication supabase_realtime add table public.agents, public.agent_events, public.agent_metrics, public.agent_logs;

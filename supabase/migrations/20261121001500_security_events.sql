@@ -89,7 +89,7 @@ create index security_events_user_id_timestamp_idx on public.security_events (us
 create index security_events_timestamp_idx on public.security_events using brin ("timestamp");
 grant select on public.security_events to authenticated, service_role;
 create policy "users can read their security events" on public.security_events for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.security_events is 'What happened to each user''s account and agents that matters for security.';
 
 create function private.tg_security_events__append_only() returns trigger

@@ -18,7 +18,7 @@ create index security_scans_user_id_scanned_at_idx on public.security_scans (use
 create index security_scans_agent_id_scanned_at_idx on public.security_scans (agent_id, scanned_at desc);
 grant select on public.security_scans to authenticated, service_role;
 create policy "users can read their scans" on public.security_scans for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.security_scans is 'Every security scan of an agent with its findings.';
 
 -- Operators set it per user: a deployment with critical findings is refused.

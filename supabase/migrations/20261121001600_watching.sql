@@ -28,7 +28,7 @@ create index agent_metrics_minute_timestamp_idx on public.agent_metrics_minute u
 create statistics public.agent_metrics_minute_agent_user (dependencies) on agent_id, user_id from public.agent_metrics_minute;
 grant select on public.agent_metrics_minute to authenticated, service_role;
 create policy "owners can read their metrics by the minute" on public.agent_metrics_minute for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.agent_metrics_minute is 'Metrics of an agent rolled up by the minute.';
 
 -- The same by the hour, from the minutes.
@@ -42,7 +42,7 @@ create index agent_metrics_hour_timestamp_idx on public.agent_metrics_hour using
 create statistics public.agent_metrics_hour_agent_user (dependencies) on agent_id, user_id from public.agent_metrics_hour;
 grant select on public.agent_metrics_hour to authenticated, service_role;
 create policy "owners can read their metrics by the hour" on public.agent_metrics_hour for select to authenticated
-  using ((select auth.uid()) = user_id);
+  using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
 comment on table public.agent_metrics_hour is 'Metrics of an agent rolled up by the hour; kept for 400 days.';
 
 -- Minutes that have samples not yet rolled up. A late sample (the controller's spool) puts its minute here again.

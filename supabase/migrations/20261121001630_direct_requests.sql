@@ -15,7 +15,8 @@ begin
 end
 $$;
 
--- The permission that reading a table takes, or null where signing in is enough.
+-- The permission that reading a table takes, or null where signing in is enough. The policies say the same (private.reader), for
+-- every other door: Realtime, and tables embedded in another's request.
 create function private.read_permission("table" text) returns text
 language sql immutable parallel safe set search_path = ''
 return case
@@ -23,21 +24,6 @@ return case
     'user_secrets', 'swarms', 'swarm_agents', 'messages', 'usage_daily') then 'agents:read'
   when "table" in ('agent_logs', 'agent_metrics', 'agent_metrics_minute', 'agent_metrics_hour') then 'monitoring:read'
 end;
-
--- The same rule for every door: Realtime, and tables embedded in another's request.
-alter policy "owners can read their agents" on public.agents using (user_id = (select private.reader('agents:read')));
-alter policy "owners can read their events" on public.agent_events using (user_id = (select private.reader('agents:read')));
-alter policy "owners can read their revisions" on public.agent_revisions using (user_id = (select private.reader('agents:read')));
-alter policy "owners can read the names of their secrets" on public.agent_secrets
-  using (user_id = (select private.reader('agents:read')));
-alter policy "owners can read their conversations" on public.agent_conversations
-  using (user_id = (select private.reader('agents:read')));
-alter policy "owners can read their logs" on public.agent_logs using (user_id = (select private.reader('monitoring:read')));
-alter policy "owners can read their metrics" on public.agent_metrics using (user_id = (select private.reader('monitoring:read')));
-alter policy "owners can read their metrics by the minute" on public.agent_metrics_minute
-  using (user_id = (select private.reader('monitoring:read')));
-alter policy "owners can read their metrics by the hour" on public.agent_metrics_hour
-  using (user_id = (select private.reader('monitoring:read')));
 
 -- The headers that tell of one bucket, from what count_request returned of it.
 create function private.bucket_headers(bucket jsonb) returns jsonb
@@ -48,9 +34,24 @@ return jsonb_build_object(
   'X-RateLimit-Reset', bucket ->> 'reset',
   'Supabase-RateLimit-Remaining', greatest(0, (bucket ->> 'remaining')::bigint)::text);
 
+-- Refuses what the header asks of the planner's estimates, which know the rows of all users. As PostgREST reads it: values with
+-- commas between them. Of a header that comes twice SQL is given the last alone; private.one_row refuses what is asked then.
+-- Raises VALIDATION_ERROR.
+create function private.judge_preferences() returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if exists (select from regexp_split_to_table(lower(private.request_header('prefer')), ',') p
+      where regexp_replace(p, '\s', '', 'g') in ('count=planned', 'count=estimated'))
+     or private.request_header('accept') ~* 'vnd\.pgrst\.plan' then
+    perform private.refuse_estimates();
+  end if;
+end
+$$;
+
 -- PostgREST calls this before each request, as the request's role. Definer: counters and permissions are private. It knows the
--- caller by the verified claims alone. Raises RATE_LIMIT_EXCEEDED, PERMISSION_DENIED, INVALID_JWT_TOKEN. A write that fails later is rolled back
--- and its count with it; so is the count of a refused one, which changes nothing: the window stays full.
+-- caller by the verified claims alone. Raises VALIDATION_ERROR, RATE_LIMIT_EXCEEDED, PERMISSION_DENIED, INVALID_JWT_TOKEN.
+-- A write that fails later is rolled back and its count with it; so is the count of a refused one, which changes nothing: the
+-- window stays full.
 create function private.pre_request() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -61,6 +62,9 @@ declare
   needed text;
   bucket jsonb;
 begin
+  if current_setting('role', true) in ('anon', 'authenticated') then
+    perform private.judge_preferences();
+  end if;
   if path is null or current_setting('role', true) is distinct from 'authenticated' then
     return;
   end if;
@@ -76,6 +80,10 @@ begin
   end if;
   permissions := private.effective_permissions(caller);
   perform set_config('launchpad.permissions', caller || ' ' || array_to_string(permissions, ' '), true);
+  -- From the next statement on, for this request alone. A slow read keeps others waiting; RPCs and writes have the role's 8 s.
+  if method in ('GET', 'HEAD') or path = '/rpc/graphql' then
+    perform set_config('statement_timeout', '3s', true);
+  end if;
   if method in ('GET', 'HEAD') then
     needed := private.read_permission(ltrim(path, '/'));
     if needed is not null and not needed = any (permissions) then

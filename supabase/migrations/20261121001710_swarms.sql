@@ -19,7 +19,7 @@ grant insert (user_id, name, description, reply_mode, max_turns) on public.swarm
 grant update (name, description, reply_mode, max_turns, updated_at) on public.swarms to authenticated;
 grant select, insert, update, delete on public.swarms to service_role;
 create policy "owners can read their swarms" on public.swarms for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "owners can create swarms" on public.swarms for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can update their swarms" on public.swarms for update to authenticated
@@ -68,7 +68,7 @@ grant insert (swarm_id, agent_id, user_id, position) on public.swarm_agents to a
 grant update (position) on public.swarm_agents to authenticated;
 grant select, insert, update, delete on public.swarm_agents to service_role;
 create policy "owners can read their swarms' agents" on public.swarm_agents for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "owners can add agents to their swarms" on public.swarm_agents for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "owners can reorder their swarms' agents" on public.swarm_agents for update to authenticated
@@ -148,7 +148,7 @@ grant select, delete on public.messages to authenticated;
 grant insert (user_id, swarm_id, conversation_id, to_agent_id, agent_id, content) on public.messages to authenticated;
 grant select, delete on public.messages to service_role;
 create policy "owners can read their messages" on public.messages for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "owners can write messages" on public.messages for insert to authenticated
   with check ((select auth.uid()) = user_id);
 create policy "messages are not rewritten" on public.messages for update to authenticated using (false) with check (false);

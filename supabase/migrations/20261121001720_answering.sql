@@ -33,7 +33,7 @@ create table public.usage_daily (
 alter table public.usage_daily enable row level security;
 grant select on public.usage_daily to authenticated, service_role;
 create policy "owners can read their usage" on public.usage_daily for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.usage_daily is 'Answers and tokens by agent and day (UTC).';
 
 create function private.add_usage(of_user uuid, of_agent text, answers integer, input_tokens bigint, output_tokens bigint)

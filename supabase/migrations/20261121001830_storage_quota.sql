@@ -19,7 +19,7 @@ alter table public.storage_usage enable row level security;
 create index storage_usage_user_id_idx on public.storage_usage (user_id);
 grant select on public.storage_usage to authenticated, service_role;
 create policy "owners can read what their files take" on public.storage_usage for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.storage_usage is 'Files of each agent, and their bytes: what counts against max_files and max_storage.';
 
 create type private.file_change as (user_id uuid, agent_id text, files integer, bytes bigint);

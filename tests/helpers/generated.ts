@@ -1,5 +1,6 @@
 // Many agents and log lines, made by SQL alone: for plans and benchmarks, where the shape of the data is what counts.
 import type pg from "pg";
+import type { TestDatabase } from "./database.ts";
 
 export interface Generated {
   /** Owns `ownAgents` agents, spread over the table as time would spread them. */
@@ -82,6 +83,27 @@ export async function explain(client: pg.ClientBase, sql: string): Promise<Plan>
     rows: plan["Actual Rows"],
     text: JSON.stringify(plan),
   };
+}
+
+/**
+ * The plan of a statement as PostgREST asks it of a table: settings, pre-request, row-level security; by another login than
+ * PostgREST's, which may not explain.
+ */
+export async function explainAs(db: TestDatabase, userId: string, table: string, sql: string): Promise<Plan> {
+  const client = await db.superuser.connect();
+  try {
+    await client.query("begin");
+    await client.query(
+      `select set_config('random_page_cost', '1.1', true), set_config('role', 'authenticated', true),
+         set_config('request.jwt.claims', $1, true), set_config('request.method', 'GET', true), set_config('request.path', $2, true)`,
+      [JSON.stringify({ role: "authenticated", sub: userId }), `/${table}`],
+    );
+    await client.query("select private.pre_request()");
+    return await explain(client, sql);
+  } finally {
+    await client.query("rollback");
+    client.release();
+  }
 }
 
 /** The statement PostgREST makes of GET /rest/v1/<table>?<filters>&order=…&limit=…. */

@@ -6,13 +6,13 @@ import pg from "pg";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import {
   explain,
+  explainAs,
   type Generated,
   generate,
   newestAgents,
   newestLogs,
   type Plan,
 } from "../helpers/generated.ts";
-import { user } from "../helpers/sql-api.ts";
 
 const AGENTS = Number(process.env.LAUNCHPAD_PLAN_AGENTS ?? 20_000);
 const LOGS = Number(process.env.LAUNCHPAD_PLAN_LOGS ?? 100_000);
@@ -36,16 +36,8 @@ before(async () => {
 });
 after(() => db.destroy());
 
-/** As PostgREST asks: settings, pre-request, the statement; under row-level security. */
 const asRequest = (sql: string, table: string, target = db): Promise<Plan> =>
-  target.as(user(data.owner), async (client) => {
-    await client.query(
-      "select set_config('request.method', 'GET', true), set_config('request.path', $1, true)",
-      [`/${table}`],
-    );
-    await client.query("select private.pre_request()");
-    return await explain(client, sql);
-  });
+  explainAs(target, data.owner, table, sql);
 
 describe("plans", () => {
   test(`P1: the newest 20 of ${AGENTS} agents, under row-level security: at most 25 buffers`, async () => {

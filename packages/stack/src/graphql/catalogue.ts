@@ -51,12 +51,15 @@ export interface Catalogue {
   settings: [name: string, value: string][];
   /** The function that PostgREST calls before each request, as it is named in its setting. */
   preRequest: string | undefined;
+  /** Where PostgREST looks for operators: a project may put its own before those of pg_catalog. */
+  searchPath: string | undefined;
 }
 
 interface Rows {
   comment: string | null;
   settings: string[] | null;
   pre_request: string | null;
+  search_path: string | null;
   tables: RawTable[] | null;
   keys: RawKey[] | null;
 }
@@ -99,6 +102,7 @@ with seen as (
 select obj_description('public'::regnamespace, 'pg_namespace') as comment,
   (select r.rolconfig from pg_roles r where r.rolname = $1) as settings,
   nullif(current_setting('pgrst.db_pre_request', true), '') as pre_request,
+  nullif(current_setting('pgrst.db_extra_search_path', true), '') as search_path,
   (select json_agg(json_build_object('oid', s.oid::int8, 'name', s.relname, 'comment', obj_description(s.oid, 'pg_class'),
     'rls', s.relrowsecurity, 'deletable', has_table_privilege($1, s.oid, 'DELETE'),
     'primary_key', (select json_agg(a.attname order by k.n) from unnest(s.key::int2[]) with ordinality k (num, n)
@@ -133,7 +137,7 @@ export async function readCatalogue(
 }
 
 /** The catalogue in GraphQL's terms. Pure. What GraphQL cannot name is left out; of two fields of one name, the first is kept. */
-export function catalogueOf({ comment, settings, pre_request, tables, keys }: Rows): Catalogue {
+export function catalogueOf({ comment, settings, pre_request, search_path, tables, keys }: Rows): Catalogue {
   const schema = directive(comment);
   const inflect = schema.inflect_names === true;
   const byOid = new Map<number, { raw: RawTable; table: Table }>();
@@ -152,6 +156,7 @@ export function catalogueOf({ comment, settings, pre_request, tables, keys }: Ro
       return [setting.slice(0, at), setting.slice(at + 1)];
     }),
     preRequest: pre_request ?? undefined,
+    searchPath: search_path ?? undefined,
   };
 }
 

@@ -80,6 +80,7 @@ const catalogue = (tables: ReturnType<typeof table>[], keys: ReturnType<typeof k
     comment: '@graphql({"inflect_names": true})',
     settings: ["statement_timeout=8s"],
     pre_request: "private.pre_request",
+    search_path: "public, extensions",
     tables,
     keys,
   });
@@ -110,6 +111,7 @@ describe("the catalogue", () => {
     );
     assert.deepEqual([post?.maxRows, made.introspection], [30, false]);
     assert.deepEqual(made.settings, [["statement_timeout", "8s"]]);
+    assert.equal(made.searchPath, "public, extensions");
   });
 
   test("takes names and descriptions of columns from their comments", () => {

@@ -64,12 +64,13 @@ export class WorkFailed extends Error {
 
 async function become(
   client: ClientBase,
-  { settings }: Catalogue,
+  { settings, searchPath }: Catalogue,
   identity: Identity,
   headers: Record<string, string>,
 ): Promise<void> {
   const set: [string, string][] = [
     ...settings,
+    ...(searchPath === undefined ? [] : ([["search_path", pathOf(searchPath)]] as [string, string][])),
     ["role", identity.role],
     ["request.jwt.claims", identity.json],
     ["request.method", "POST"],
@@ -79,6 +80,13 @@ async function become(
   const calls = set.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, true)`);
   await client.query(`select ${calls.join(", ")}`, set.flat());
 }
+
+/** The setting's names, with commas between them, as search_path takes them. */
+const pathOf = (names: string): string =>
+  names
+    .split(",")
+    .map((name) => ident(name.trim()))
+    .join(", ");
 
 async function preRequest(client: ClientBase, name: string): Promise<AnswerHeaders> {
   const called = name.split(".").map(ident).join(".");
