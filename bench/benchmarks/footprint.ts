@@ -8,17 +8,23 @@ import { setTimeout as delay } from "node:timers/promises";
 import { spawnStack } from "../../tests/helpers/stack.ts";
 import type { Benchmark, Context, Row } from "../lib/benchmark.ts";
 import { type ProcessMemory, readTree } from "../lib/processes.ts";
+import { type BareStart, startBareRuntime } from "../lib/runtime.ts";
 import { type BenchStack, startBenchStack } from "../lib/stack.ts";
 import { mb, median, ms } from "../lib/stats.ts";
 
 const REPLICAS = 3;
+const PAIRS = 9;
 /** After this long without work a process has given back what it will. */
 const SETTLE_MS = 10_000;
 
 export const benchmark: Benchmark = {
   title: "memory and start of the stack, memory of a replica",
   async run(context) {
-    return [...(await measureStarts(context)), ...(await measureMemory(context))];
+    return [
+      ...(await measureStarts(context)),
+      ...(await measureMemory(context)),
+      ...(await measureRestriction(context)),
+    ];
   },
 };
 
@@ -52,6 +58,31 @@ async function measureStarts({ progress }: Context): Promise<Row[]> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What Node's permission model costs a replica: pairs, so that a busy machine is unfair to both. */
+async function measureRestriction({ progress }: Context): Promise<Row[]> {
+  await startBareRuntime();
+  const pairs: { free: BareStart; restricted: BareStart }[] = [];
+  for (let round = 0; round < PAIRS; round++) {
+    pairs.push({ free: await startBareRuntime(200), restricted: await startBareRuntime(200, true) });
+  }
+  const free = median(pairs.map((pair) => pair.free.ready));
+  const restricted = median(pairs.map((pair) => pair.restricted.ready));
+  const ratio = median(pairs.map((pair) => pair.restricted.ready / pair.free.ready));
+  const more = median(pairs.map((pair) => pair.restricted.resident - pair.free.resident));
+  progress(`restricted ${ms(restricted)} against ${ms(free)}, ${mb(more)} more`);
+  return [
+    {
+      measure: "replica under the permission model, start",
+      ours: ms(restricted),
+      against: `${ms(free)} without it`,
+      ratio,
+      goal: "<= 1.2x",
+      met: ratio <= 1.2,
+    },
+    { measure: "  memory more", ours: mb(more), goal: "<= 5 MB", met: more <= 5e6 },
+  ];
 }
 
 /** On a stack of its own: one that has worked keeps what it needed for that, and is not what is asked about. */

@@ -1,31 +1,46 @@
 // The bare runtime process, without stack or controller: what a launch is held against.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { compileCacheDir, runtimeProgram } from "../../packages/agent-runtime/src/index.ts";
+import { compileCacheDir, permittedCommand, runtimeProgram } from "../../packages/agent-runtime/src/index.ts";
+import { fillCompileCache } from "../../packages/controller/src/cluster/processes/compile-cache.ts";
 import { AGENT } from "./stack.ts";
+
+export interface BareStart {
+  /** Milliseconds from spawn (and, restricted, from the making of its folders) until it says that it listens. */
+  ready: number;
+  /** Its resident bytes then. */
+  resident: number;
+}
 
 /**
  * Starts the program and ends it.
- * @returns milliseconds from spawn until it says that it listens, and its resident bytes then
+ * @param restricted under Node's permission model, as the controller runs it
  */
-export async function startBareRuntime(settle = 0): Promise<{ ready: number; resident: number }> {
+export async function startBareRuntime(settle = 0, restricted = false): Promise<BareStart> {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-bench-"));
-  const file = join(folder, "agent.json");
+  const configFile = join(folder, "agent.json");
+  const stateDir = join(folder, "data");
+  const cacheDir = join(folder, "cache");
+  mkdirSync(stateDir);
   writeFileSync(
-    file,
+    configFile,
     JSON.stringify({ agentId: "agent-bench", name: "bench", framework: "openai", ...AGENT }),
   );
   const started = performance.now();
-  const child = spawn(process.execPath, [runtimeProgram], {
+  if (restricted) fillCompileCache(compileCacheDir, cacheDir);
+  const [program, ...args] = restricted
+    ? permittedCommand({ configFile, stateDir, cacheDir })
+    : [process.execPath, runtimeProgram];
+  const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH,
-      NODE_COMPILE_CACHE: compileCacheDir,
-      AGENT_CONFIG_FILE: file,
-      AGENT_STATE_DIR: folder,
+      NODE_COMPILE_CACHE: restricted ? cacheDir : compileCacheDir,
+      AGENT_CONFIG_FILE: configFile,
+      AGENT_STATE_DIR: stateDir,
     },
     stdio: ["pipe", "pipe", "inherit"],
   });

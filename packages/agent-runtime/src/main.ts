@@ -4,7 +4,15 @@
 import { enableCompileCache, flushCompileCache } from "node:module";
 import { compileCacheDir } from "./paths.ts";
 
-enableCompileCache(process.env.NODE_COMPILE_CACHE ?? compileCacheDir);
+/** What @types/node does not know yet. */
+interface Droppable {
+  drop(scope: string, reference: string): void;
+}
+
+const folder = process.env.NODE_COMPILE_CACHE ?? compileCacheDir;
+enableCompileCache(folder);
+// Under the permission model the agent's own code never writes compiled code: its files are shared between replicas.
+(process.permission as unknown as Droppable | undefined)?.drop("fs.write", folder);
 const { run } = await import("./run.ts");
 await run();
 flushCompileCache(); // now, not at the exit: the exit may be a kill

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { compileCacheDir, runtimeProgram } from "@agent-launchpad/agent-runtime";
+import { compileCacheDir } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";
 import {
   agentUrlTemplate,
@@ -134,7 +134,8 @@ export interface Config {
   spoolBytes: number;
   advisoryUrl: string | undefined;
   advisorySeconds: number;
-  runtimeCommand: string[];
+  /** The operator's own; undefined: the agent runtime, under Node's permission model. */
+  runtimeCommand: string[] | undefined;
   logLevel: "debug" | "info" | "warn" | "error";
   providerEnvironment: Record<string, string>;
   machineEnvironment: Record<string, string>;
@@ -188,7 +189,7 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
     advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
     advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
-    runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND ?? [process.execPath, runtimeProgram],
+    runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
     logLevel: value.LAUNCHPAD_LOG_LEVEL,
     providerEnvironment: pick(given, PROVIDER_NAMES),
     machineEnvironment: {

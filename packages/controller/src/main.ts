@@ -5,4 +5,6 @@ import { resolve } from "node:path";
 
 enableCompileCache(resolve(import.meta.dirname, "../.cache/compile"));
 const { run } = await import("./run.ts");
+// Node would open a debugger on this signal, for every process of the machine; an agent of this account could send it.
+process.on("SIGUSR1", () => {});
 await run();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -69,4 +69,20 @@ test("stack.json says where the stack is, to its own user, for as long as it run
   assert.equal((await stat(file)).mode & 0o777, 0o600);
   await dir.release();
   assert.ok(!existsSync(file));
+});
+
+test("the folders are closed to other accounts, also those of an earlier version", async (t) => {
+  const folder = await scratch(t);
+  for (const open of [true, false]) {
+    const dir = await openDataDir(folder);
+    const modes = await Promise.all(
+      [dir.path, dir.controller, dir.storage, dir.logs, join(folder, "lock")].map(
+        async (path) => (await stat(path)).mode & 0o777,
+      ),
+    );
+    const passage = process.getuid?.() === 0 ? 0o711 : 0o700;
+    assert.deepEqual(modes, [passage, passage, 0o700, 0o700, 0o600]);
+    await dir.release();
+    if (open) for (const path of [dir.path, dir.controller, dir.storage, dir.logs]) await chmod(path, 0o755);
+  }
 });

@@ -1,4 +1,4 @@
-import { link, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -37,6 +37,7 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
   const folder = ephemeral ? await mkdtemp(join(tmpdir(), "launchpad-")) : resolve(path);
   try {
     for (const part of ["", "storage", "controller", "logs"]) await makeFolder(join(folder, part));
+    await closeFolders(folder);
   } catch (error) {
     throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
   }
@@ -53,7 +54,7 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
       await put(lock, { ...own, guardian: { pid, start: startTimeOf(pid) ?? "" } });
     },
     async announce(where) {
-      await put(join(folder, "stack.json"), where, 0o600);
+      await put(join(folder, "stack.json"), where);
     },
     async release() {
       await rm(join(folder, "stack.json"), { force: true });
@@ -77,9 +78,20 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
+/**
+ * Closes the folders to other accounts, those of an earlier version too. Where the stack is root, PostgreSQL and the agents
+ * have accounts of their own, which must pass on the way to their folders; they cannot list what is beside them.
+ */
+async function closeFolders(folder: string): Promise<void> {
+  const passage = process.getuid?.() === 0 ? 0o711 : 0o700;
+  await chmod(folder, passage);
+  await chmod(join(folder, "controller"), passage);
+  for (const part of ["storage", "logs"]) await chmod(join(folder, part), 0o700);
+}
+
 async function takeLock(lock: string, own: ProcessId, folder: string): Promise<void> {
   const mine = `${lock}.${process.pid}`;
-  await writeFile(mine, JSON.stringify(own)).catch((error: unknown) => {
+  await writeFile(mine, JSON.stringify(own), { mode: 0o600 }).catch((error: unknown) => {
     throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
   });
   try {
@@ -123,8 +135,8 @@ async function readLock(file: string): Promise<z.infer<typeof Lock> | undefined>
   }
 }
 
-async function put(file: string, value: object, mode = 0o666): Promise<void> {
-  await writeFile(`${file}.new`, JSON.stringify(value), { mode });
+async function put(file: string, value: object): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(value), { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 

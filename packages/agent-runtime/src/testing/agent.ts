@@ -1,11 +1,13 @@
-// Starts the program as the controller does, for tests: its own process, a pipe as stdin, a minimal environment.
+// Starts the program as the controller does, for tests: its own process under Node's permission model, a pipe as stdin,
+// a minimal environment.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { compileCacheDir, runtimeProgram } from "../paths.ts";
+import { compileCacheDir } from "../paths.ts";
+import { permittedCommand } from "../permissions.ts";
 
 export interface LogLine {
   readonly timestamp: string;
@@ -83,8 +85,17 @@ function launch({ config = {}, environment = {} }: AgentOptions) {
     file,
     JSON.stringify({ agentId: "agent-test", name: "tester", plugins: [], revision: 3, ...config }),
   );
+  const stateDir = environment.AGENT_STATE_DIR ?? join(folder, "state");
+  mkdirSync(stateDir, { recursive: true });
+  const { AGENT_ELIZA_DIR: elizaDir } = environment;
+  const [program, ...args] = permittedCommand({
+    configFile: file,
+    stateDir,
+    cacheDir: compileCacheDir,
+    ...(elizaDir !== undefined && { readable: [elizaDir] }),
+  });
   const started = performance.now();
-  const child = spawn(process.execPath, [runtimeProgram], {
+  const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH,
       NODE_COMPILE_CACHE: compileCacheDir,
@@ -92,7 +103,7 @@ function launch({ config = {}, environment = {} }: AgentOptions) {
       AGENT_REPLICA: "agent-test-abc234",
       AGENT_GENERATION: "7",
       AGENT_CONFIG_FILE: file,
-      AGENT_STATE_DIR: join(folder, "state"),
+      AGENT_STATE_DIR: stateDir,
       AGENT_MODEL_RETRIES: "0",
       ...environment,
     },

@@ -72,7 +72,7 @@ export function createObjectFiles(folder: string) {
     facts: Omit<Facts, "eTag" | "key">,
   ): Promise<ObjectMetadata> {
     const path = pathOf(bucket, key);
-    await mkdir(join(path, ".."), { recursive: true });
+    await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
     const unfinished = `${path}.${randomBytes(6).toString("hex")}.part`;
     const hash = createHash("md5");
     async function* hashed() {
@@ -82,9 +82,9 @@ export function createObjectFiles(folder: string) {
       }
     }
     try {
-      await writeFile(`${unfinished}.bin`, hashed());
+      await writeFile(`${unfinished}.bin`, hashed(), { mode: 0o600 });
       const all: Facts = { key, ...facts, eTag: `"${hash.digest("hex")}"` };
-      await writeFile(`${unfinished}.json`, JSON.stringify(all));
+      await writeFile(`${unfinished}.json`, JSON.stringify(all), { mode: 0o600 });
       await place(unfinished, path);
     } catch (error) {
       await remove(unfinished);

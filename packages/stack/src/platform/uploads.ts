@@ -35,7 +35,7 @@ export async function uploadWithinLimits(
   if (request.body === null || headers.has("content-length")) return await serve(request.body);
   const path = join(spool.folder, `${randomUUID()}.upload`);
   try {
-    await mkdir(spool.folder, { recursive: true });
+    await mkdir(spool.folder, { recursive: true, mode: 0o700 });
     const written = await write(request.body, path, spool.most);
     if (written === undefined) return Response.json(TOO_LARGE, { status: 400 });
     headers.set("content-length", String(written));
@@ -54,7 +54,7 @@ async function write(
   let written = 0;
   const stop = new Error("too large");
   // Opened here: a stream that is stopped at once does so before it has opened its file, and made it after the removal.
-  const file = await open(path, "wx");
+  const file = await open(path, "wx", 0o600);
   try {
     await pipeline(
       Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]),

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
@@ -19,9 +19,12 @@ export interface Workspace {
 export function openWorkspace(config: Config, env: NodeJS.ProcessEnv): Workspace {
   const temporary = config.stateDir === undefined;
   const folder = config.stateDir ?? mkdtempSync(join(tmpdir(), "agent-eliza-"));
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeFileSync(join(folder, ".env"), "");
-  process.chdir(folder);
+  // elizaOS looks two folders up, too; there, as here, it must be allowed to (Node's permission model).
+  const workingDirectory = join(folder, "elizaos", "work");
+  mkdirSync(workingDirectory, { recursive: true, mode: 0o700 });
+  writeFileSync(join(workingDirectory, ".env"), "");
+  process.chdir(workingDirectory);
+  answerPglite();
   env.SECRET_SALT = config.environment.SECRET_SALT ?? readSalt(folder);
   env.LOG_LEVEL = config.environment.LOG_LEVEL ?? (config.logLevel === "DEBUG" ? "debug" : "warn");
   env.LOG_JSON_FORMAT = "true";
@@ -36,6 +39,18 @@ export function openWorkspace(config: Config, env: NodeJS.ProcessEnv): Workspace
       if (temporary) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * PGlite asks Node's internals for the flags of files, which Node's permission model refuses; they are public elsewhere.
+ * Nothing else of the internals is given out.
+ */
+function answerPglite(): void {
+  if (process.permission === undefined) return;
+  const internals = process as unknown as { binding(name: string): unknown };
+  const refuse = internals.binding;
+  internals.binding = (name) =>
+    name === "constants" ? { fs: { ...constants } } : refuse.call(process, name);
 }
 
 function readSalt(folder: string): string {

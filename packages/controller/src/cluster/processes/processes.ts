@@ -1,3 +1,12 @@
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute } from "node:path";
+import {
+  codeFolders,
+  compileCacheDir,
+  permittedCommand,
+  runtimeProgram,
+  warmCompileCache,
+} from "@agent-launchpad/agent-runtime";
 import { systemClock } from "../../clock.ts";
 import type { ProjectAccess } from "../../config.ts";
 import { Endpoints } from "../../ingress/endpoints.ts";
@@ -14,14 +23,16 @@ import type {
 } from "../cluster.ts";
 import { ReplicaSet } from "../replica-set.ts";
 import { RESTARTS, type RestartLimits } from "../restarts.ts";
-import { Folders } from "./folders.ts";
+import { replicaAccounts } from "./accounts.ts";
+import { Folders, type ReplicaPlace } from "./folders.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { machineMeter } from "./machine.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
 
 export interface ProcessesOptions {
-  command: readonly string[];
+  /** The operator's own command; absent: the agent runtime, under Node's permission model. */
+  command?: readonly string[] | undefined;
   stateDir: string;
   log: Log;
   machineEnvironment: Record<string, string>;
@@ -49,6 +60,7 @@ export class ProcessesCluster implements Cluster {
   readonly outlives = false;
   readonly endpoints = new Endpoints();
   readonly #folders: Folders;
+  readonly #warming = new AbortController();
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
@@ -63,7 +75,9 @@ export class ProcessesCluster implements Cluster {
     this.#folders = new Folders(stateDir);
     this.#meter = machineMeter(stateDir);
     this.#replicaOptions = {
-      command,
+      command: command === undefined ? restrictedCommand : () => command,
+      account: replicaAccounts([...reachedBy(command), dirname(stateDir)], log),
+      sharedCache: command === undefined ? compileCacheDir : undefined,
       folders: this.#folders,
       endpoints: this.endpoints,
       log,
@@ -81,12 +95,14 @@ export class ProcessesCluster implements Cluster {
   }
 
   async start(): Promise<void> {
-    this.#folders.prepare();
+    this.#folders.prepare(this.#replicaOptions.account !== undefined);
     await endLeftovers(this.#folders, this.#options.log);
+    if (this.#replicaOptions.sharedCache !== undefined) this.#warm(this.#replicaOptions.sharedCache);
   }
 
   /** Ends every replica without waiting for open requests; what does not end by itself soon is killed. */
   async stop(): Promise<void> {
+    this.#warming.abort();
     const ended = new Promise<void>((resolve) => {
       this.#stopped = [resolve];
     });
@@ -158,6 +174,17 @@ export class ProcessesCluster implements Cluster {
     return states;
   }
 
+  /** Beside everything else: replicas that start meanwhile start slower. */
+  #warm(folder: string): void {
+    warmCompileCache(this.#warming.signal, folder).catch((error: unknown) => {
+      if (this.#warming.signal.aborted) return;
+      this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
+        folder,
+        error: errorMessage(error),
+      });
+    });
+  }
+
   #replicas(): Replica[] {
     return [...this.#agents.values()].flatMap(({ set }) => set.running as readonly Replica[]);
   }
@@ -216,4 +243,14 @@ export class ProcessesCluster implements Cluster {
     if (this.#stopped === undefined || this.#replicas().length > 0) return;
     for (const resolve of this.#stopped.splice(0)) resolve();
   }
+}
+
+/** The files and folders without which a replica cannot run. */
+function reachedBy(command: readonly string[] | undefined): string[] {
+  const own = [process.execPath, runtimeProgram, ...codeFolders()];
+  return command === undefined ? own : command.filter((word) => isAbsolute(word) && existsSync(word));
+}
+
+function restrictedCommand({ cacheDir, configFile, dataDir }: ReplicaPlace): string[] {
+  return permittedCommand({ cacheDir, configFile, stateDir: dataDir });
 }

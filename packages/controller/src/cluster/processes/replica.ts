@@ -8,15 +8,21 @@ import { explainExit } from "../exits.ts";
 import { type ParsedLine, parseLine } from "../lines.ts";
 import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
+import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
 import { refusedNames, replicaEnvironment, secretValues } from "./environment.ts";
-import type { Folders } from "./folders.ts";
+import type { Folders, ReplicaPlace } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";
 import { Prober } from "./prober.ts";
 import { processMark } from "./system.ts";
 
 export interface ReplicaOptions {
-  command: readonly string[];
+  /** The command that runs a replica, by where its files are. */
+  command(place: ReplicaPlace): readonly string[];
+  /** A new account for a replica, where each has its own. */
+  account: (() => Account) | undefined;
+  /** Compiled code that replicas start from; absent: they have no compile cache of their own. */
+  sharedCache: string | undefined;
   folders: Folders;
   endpoints: Endpoints;
   log: Log;
@@ -44,6 +50,7 @@ export class Replica implements ReplicaHandle {
   readonly #options: ReplicaOptions;
   readonly #changed: () => void;
   readonly #redact: <T>(value: T) => T;
+  readonly #account: Account | undefined;
   #phase: Phase = "starting";
   #child: Child | undefined;
   #prober: Prober | undefined;
@@ -66,6 +73,7 @@ export class Replica implements ReplicaHandle {
     this.workload = workload;
     this.#options = options;
     this.#changed = changed;
+    this.#account = options.account?.();
     this.#redact = createRedactor(secretValues(options.providerEnvironment, workload.environment));
     this.#live();
   }
@@ -136,10 +144,12 @@ export class Replica implements ReplicaHandle {
     this.#verdict = undefined;
     this.#lastError = undefined;
     this.#lastLine = undefined;
-    const { command, folders, machineEnvironment, project, providerEnvironment, readyMs } = this.#options;
+    const { command, folders, machineEnvironment, project, providerEnvironment, readyMs, sharedCache } =
+      this.#options;
     const { agentId, environment, generation, spec } = this.workload;
     try {
-      const { configFile, dataDir } = folders.makeReplica(this.name, this.workload);
+      const place = folders.makeReplica(this.name, this.workload, this.#account, sharedCache);
+      const { cacheDir, configFile, dataDir } = place;
       const { memoryBytes } = spec.resources;
       const identity = {
         agentId,
@@ -151,9 +161,13 @@ export class Replica implements ReplicaHandle {
         project,
       };
       this.#child = new Child({
-        command,
-        environment: replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
+        command: command(place),
+        environment: {
+          ...replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
+          ...(sharedCache !== undefined && { NODE_COMPILE_CACHE: cacheDir }),
+        },
         directory: dataDir,
+        account: this.#account,
         onOutput: (line) => this.#output(line, "stdout", "INFO"),
         onErrorOutput: (line) => this.#output(line, "stderr", "ERROR"),
         onExit: (exit) => this.#exited(exit),
