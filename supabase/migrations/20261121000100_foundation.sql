@@ -104,33 +104,71 @@ end
 $$;
 comment on function private.is_blank(text) is 'Whether a text is null, empty or has only white space and invisible characters.';
 
--- '512Mi', '1Gi', '2G' … → bytes (Kubernetes quantities); null when it is not one.
-create function private.memory_bytes(quantity text) returns bigint
+-- A Kubernetes quantity ('512Mi', '1.5Gi', '.5', '1e9', '250m') as a number; null when it is not one.
+-- Source: the grammar of k8s.io/apimachinery's resource.Quantity, without a sign.
+create function private.quantity(value text) returns numeric
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  parts text[] := regexp_match(value, '^([0-9]{1,20}\.?[0-9]{0,9}|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$');
+  suffix text := coalesce(parts[2], '');
+begin
+  return parts[1]::numeric * case
+    when suffix = '' then 1
+    when suffix ~ '^[eE].' then power(10::numeric, substring(suffix from 2)::integer)
+    when suffix ~ 'i$' then power(1024::numeric, position(left(suffix, 1) in 'KMGTPE'))
+    when suffix in ('n', 'u', 'm') then power(1000::numeric, position(suffix in 'mun') * -1)
+    else power(1000::numeric, position(suffix in 'kMGTPE'))
+  end;
+end
+$$;
+comment on function private.quantity(text) is 'A Kubernetes quantity as a number; null when it is not one.';
+
+-- Bytes of a memory quantity, rounded up as Kubernetes does; null when it is not one.
+create function private.memory_bytes(value text) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return case when quantity ~ '^[0-9]{1,7}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T)?$' then
-  (substring(quantity from '^[0-9.]+')::numeric * case substring(quantity from '[A-Za-z]+$')
-    when 'Ki' then 1024::numeric when 'Mi' then 1048576::numeric when 'Gi' then 1073741824::numeric
-    when 'Ti' then 1099511627776::numeric
-    when 'k' then 1000::numeric when 'M' then 1000000::numeric when 'G' then 1000000000::numeric
-    when 'T' then 1000000000000::numeric else 1 end)::bigint
-end;
+  -- least() skips nulls: what is not a quantity must stay null.
+  return (select least(ceil(q), 9223372036854775807)::bigint from private.quantity(value) q where q is not null);
 end
 $$;
 
--- '500m', '1', '0.5' → thousandths of a core; null when it is not a CPU quantity.
-create function private.cpu_millicores(quantity text) returns integer
+-- Thousandths of a core of a CPU quantity, rounded up as Kubernetes does; null when it is not one.
+create function private.cpu_millicores(value text) returns integer
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return case
-  when quantity ~ '^[0-9]{1,7}m$' then rtrim(quantity, 'm')::integer
-  when quantity ~ '^[0-9]{1,4}(\.[0-9]{1,3})?$' then (quantity::numeric * 1000)::integer
-end;
+  return (select least(ceil(q * 1000), 2147483647)::integer from private.quantity(value) q where q is not null);
 end
 $$;
+
+-- Bytes in their one written form: the largest binary unit that divides them, else the largest decimal one.
+create function private.memory_text(bytes bigint) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return (select bytes / u.factor || u.name
+    from (values (1, 'Gi', 1073741824::bigint), (2, 'Mi', 1048576), (3, 'G', 1000000000), (4, 'M', 1000000),
+                 (5, 'Ki', 1024), (6, 'k', 1000), (7, '', 1)) u (rank, name, factor)
+    where bytes % u.factor = 0 order by u.rank limit 1);
+end
+$$;
+comment on function private.memory_text(bigint) is 'Bytes as a quantity in canonical form, such as 512Mi.';
+
+-- Sizes in their one written form (memory 1536Mi, cpu 500m), whatever quantity was written, a JSON number too.
+-- What is not a quantity stays as it is, for the checks to name.
+create function private.canonical_resources(resources jsonb) returns jsonb
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  bytes bigint := case when jsonb_typeof(resources -> 'memory') in ('string', 'number') then private.memory_bytes(resources ->> 'memory') end;
+  millicores integer := case when jsonb_typeof(resources -> 'cpu') in ('string', 'number') then private.cpu_millicores(resources ->> 'cpu') end;
+begin
+  return resources
+    || case when bytes is not null then jsonb_build_object('memory', private.memory_text(bytes)) else '{}' end
+    || case when millicores is not null then jsonb_build_object('cpu', millicores || 'm') else '{}' end;
+end
+$$;
+comment on function private.canonical_resources(jsonb) is 'Memory and CPU in canonical form.';
 
 -- What is wrong with the types and names of `body`'s fields: field → problem, '{}' when nothing is.
--- shape: field → 'string' | 'number' | 'integer' | 'boolean' | 'object' | 'array' | 'strings' ('!' after it: required), or a nested shape.
+-- shape: field → 'string' | 'number' | 'integer' | 'quantity' | 'boolean' | 'object' | 'array' | 'strings' ('!' after it: required), or a nested shape.
 create function private.shape_problems(body jsonb, shape jsonb, prefix text default '') returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -164,6 +202,7 @@ begin
     end if;
     fits := case kind
       when 'integer' then jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,9}$'
+      when 'quantity' then jsonb_typeof(value) in ('string', 'number')
       when 'strings' then jsonb_typeof(value) = 'array'
         and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
       else jsonb_typeof(value) = kind
@@ -174,6 +213,7 @@ begin
         when 'object' then 'Must be an object'
         when 'array' then 'Must be an array'
         when 'strings' then 'Must be an array of strings'
+        when 'quantity' then 'Must be a quantity such as "512Mi" or "500m"'
         else 'Must be a ' || kind end);
     end if;
   end loop;

@@ -270,7 +270,7 @@ begin
       new.replicas := (new.resources ->> 'replicas')::integer;
       new.resources := new.resources - 'replicas';
     end if;
-    new.resources := old_resources || jsonb_strip_nulls(new.resources);
+    new.resources := old_resources || private.canonical_resources(jsonb_strip_nulls(new.resources));
   else
     new.resources := coalesce(new.resources, old_resources);
   end if;

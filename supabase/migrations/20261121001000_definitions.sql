@@ -41,7 +41,7 @@ declare
     'agentName', case when launching then 'string!' else 'string' end,
     'description', 'string', 'role', 'string', 'avatar', 'string', 'framework', 'string', 'model', 'string',
     'system_prompt', 'string', 'settings', 'object', 'character', 'object', 'plugins', 'strings', 'platforms', 'strings',
-    'resources', '{"memory": "string", "cpu": "string", "replicas": "integer"}'::jsonb,
+    'resources', '{"memory": "quantity", "cpu": "quantity", "replicas": "integer"}'::jsonb,
     'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object'));
 begin
   if jsonb_typeof(definition -> 'environment') = 'object' then
@@ -78,7 +78,7 @@ begin
   end if;
   if jsonb_typeof(d -> 'resources') = 'object' then
     a.replicas := coalesce((d -> 'resources' ->> 'replicas')::integer, a.replicas);
-    a.resources := a.resources || (jsonb_strip_nulls(d -> 'resources') - 'replicas');
+    a.resources := a.resources || private.canonical_resources(jsonb_strip_nulls(d -> 'resources') - 'replicas');
   end if;
   if d ? 'supabase_config' then
     a.supabase_config := case when d -> 'supabase_config' = 'null' then null

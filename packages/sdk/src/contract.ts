@@ -564,14 +564,14 @@ export interface ModelSettings {
 }
 
 export interface ResourceChanges {
-  memory?: string | null | undefined;
-  cpu?: string | null | undefined;
+  memory?: string | number | null | undefined;
+  cpu?: string | number | null | undefined;
   replicas?: number | null | undefined;
 }
 
 export interface Resources {
-  memory?: string | null | undefined;
-  cpu?: string | null | undefined;
+  memory?: string | number | null | undefined;
+  cpu?: string | number | null | undefined;
   replicas?: number | null | undefined;
 }
 

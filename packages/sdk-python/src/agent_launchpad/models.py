@@ -138,8 +138,8 @@ class ModelSettings(TypedDict):
 
 
 class ResourceChanges(TypedDict):
-    memory: NotRequired[str | None]
-    cpu: NotRequired[str | None]
+    memory: NotRequired[str | float | None]
+    cpu: NotRequired[str | float | None]
     replicas: NotRequired[int | None]
 
 
@@ -642,8 +642,8 @@ class SupabaseConfig(TypedDict):
 
 
 class Resources(TypedDict):
-    memory: NotRequired[str | None]
-    cpu: NotRequired[str | None]
+    memory: NotRequired[str | float | None]
+    cpu: NotRequired[str | float | None]
     replicas: NotRequired[int | None]
 
 

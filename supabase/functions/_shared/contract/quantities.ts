@@ -4,50 +4,48 @@ import { anObject, whole } from "./primitives.ts";
 
 const MIB = 1024 ** 2;
 
-/** Kubernetes suffixes: binary with an i, decimal without. */
-const memoryUnits: Record<string, number> = {
-  "": 1,
-  k: 1000,
-  M: 1000 ** 2,
-  G: 1000 ** 3,
-  T: 1000 ** 4,
-  Ki: 1024,
-  Mi: MIB,
-  Gi: 1024 * MIB,
-  Ti: MIB ** 2,
+/** The grammar of k8s.io/apimachinery's resource.Quantity, without a sign. SQL's private.quantity reads the same. */
+const QUANTITY = /^(\d{1,20}\.?\d{0,9}|\.\d{1,9})(?:([numkMGTPE])|([KMGTPE])i|[eE]([+-]?\d{1,2}))?$/;
+const DECIMAL: Record<string, number> = { n: -9, u: -6, m: -3, k: 3, M: 6, G: 9, T: 12, P: 15, E: 18 };
+const BINARY = "KMGTPE";
+
+/**
+ * Reads a quantity as Kubernetes does.
+ * @param value such as `512Mi`, `1.5Gi`, `.5`, `1e9` or `250m`; a number is taken as its digits
+ * @returns the number, or undefined when it is not a quantity
+ */
+export function quantity(value: string | number): number | undefined {
+  const [, digits, decimal, binary, exponent] = QUANTITY.exec(String(value)) ?? [];
+  if (digits === undefined) return undefined;
+  // By the exponent of a literal, not by multiplication: 0.5e3 is exact where 0.5 × 1000 need not be.
+  const power = decimal === undefined ? Number(exponent ?? 0) : (DECIMAL[decimal] ?? 0);
+  return Number(`${digits}e${power}`) * (binary === undefined ? 1 : 1024 ** (BINARY.indexOf(binary) + 1));
+}
+
+/** A memory quantity in bytes, rounded up; undefined when it is not one. */
+export const memoryBytes = (value: string | number): number | undefined => roundUp(quantity(value));
+
+/** A CPU quantity in thousandths of a core, rounded up; undefined when it is not one. */
+export const cpuMillicores = (value: string | number): number | undefined => {
+  const cores = quantity(value);
+  return roundUp(cores === undefined ? undefined : cores * 1000);
 };
 
-/**
- * Reads a memory quantity.
- * @param value such as `512Mi` or `1.5Gi`
- * @returns bytes, or undefined when it is not one
- */
-export function memoryBytes(value: string): number | undefined {
-  const match = /^(\d{1,7}(?:\.\d{1,3})?)(Ki|Mi|Gi|Ti|k|M|G|T)?$/.exec(value);
-  return match === null ? undefined : Number(match[1]) * memoryUnits[match[2] ?? ""]!;
-}
+/** Fifteen digits first: 0.07 × 1000 is 70.00000000000001. */
+const roundUp = (value: number | undefined) =>
+  value === undefined ? undefined : Math.ceil(Number(value.toPrecision(15)));
 
-/**
- * Reads a CPU quantity.
- * @param value such as `500m`, `1` or `0.5`
- * @returns thousandths of a core, or undefined when it is not one
- */
-export function cpuMillicores(value: string): number | undefined {
-  if (/^\d{1,7}m$/.test(value)) return Number(value.slice(0, -1));
-  return /^\d{1,4}(?:\.\d{1,3})?$/.test(value) ? Math.round(Number(value) * 1000) : undefined;
-}
+const written = z.union([z.string(), z.number()], 'Must be a quantity such as "512Mi" or "500m"');
 
-const memory = z
-  .string("Must be a quantity such as 512Mi or 2Gi")
+const memory = written
   .refine((value) => between(memoryBytes(value), 128 * MIB, 64 * 1024 * MIB), {
-    error: "Must be a quantity from 128Mi to 64Gi",
+    error: 'Must be a quantity from 128Mi to 64Gi, such as "512Mi" or "1Gi"',
   })
   .meta({ description: "Memory of one replica, 128Mi to 64Gi.", example: "1Gi" });
 
-const cpu = z
-  .string("Must be a quantity such as 500m, 1 or 0.5")
+const cpu = written
   .refine((value) => between(cpuMillicores(value), 50, 64_000), {
-    error: "Must be a quantity from 50m to 64",
+    error: 'Must be a quantity from 50m to 64, such as "500m" or "1"',
   })
   .meta({ description: "CPU of one replica, 50m to 64 cores.", example: "500m" });
 
