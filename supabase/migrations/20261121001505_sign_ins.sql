@@ -5,7 +5,8 @@ insert into private.security_settings (name, value, description) values
    'After so many wrong passwords within so many seconds an account''s sign-in is locked for so long.');
 
 -- Wrong passwords of an account in the lockout's time, and until when its sign-in is locked.
--- subject: user:<id>, or email:<sha256> where no account has the address, so that an answer never tells which is which.
+-- subject: user:<id>, or email:<sha256> where no account has the address: both are counted and locked alike, so that the lockout
+-- does not tell which is which. (Sign-up without confirmation does: it gives a session, or says that the account exists.)
 create table private.sign_in_failures (
   subject text primary key,
   failed_at timestamptz[] not null default '{}',

@@ -110,7 +110,9 @@ async function byMail(
     });
     if (error) throw error;
     const mailbox = project.local ? `; a local stack keeps it at ${project.url}/mailbox` : "";
-    context.out.note(`A mail is on its way to ${email}${mailbox}.`);
+    // Auth need not tell whether an address has an account.
+    const unless = options.signUp ? "" : ", if it has an account (--sign-up creates one)";
+    context.out.note(`A mail is on its way to ${email}${unless}${mailbox}.`);
     if (!process.stdin.isTTY) {
       context.out.note(`Then: launchpad login --email ${email} --code <code or link>`);
       context.out.result({ user: { email }, mail: "sent" }, () => "");

@@ -6,13 +6,19 @@ import { withHostedForms } from "./compat.ts";
 
 const spool = { folder: join(tmpdir(), "launchpad-spool-unused"), most: 1000 };
 
+const accounts = { hasPassword: async () => true };
+
 /** What reaches the handler. */
 async function seen(path: string, init: RequestInit): Promise<{ text: string; headers: Headers }> {
   let got: Request | undefined;
-  const handler = withHostedForms(async (request) => {
-    got = request;
-    return new Response();
-  }, spool);
+  const handler = withHostedForms(
+    async (request) => {
+      got = request;
+      return new Response();
+    },
+    spool,
+    accounts,
+  );
   await handler(new Request(`http://localhost${path}`, init));
   assert.ok(got);
   return { text: await got.text(), headers: got.headers };
@@ -46,7 +52,7 @@ test("other bodies pass as they are", async () => {
 
 test("signed links have hosted's names and begin after /storage/v1", async () => {
   const answer = async (body: unknown) => {
-    const handler = withHostedForms(async () => Response.json(body), spool);
+    const handler = withHostedForms(async () => Response.json(body), spool, accounts);
     return await (
       await handler(new Request("http://localhost/storage/v1/object/sign/b/k", { method: "POST" }))
     ).json();

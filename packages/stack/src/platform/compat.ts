@@ -1,4 +1,5 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
+import { type AuthAnswersOptions, withHostedAnswers } from "./auth-answers.ts";
 import { listAsHosted } from "./listing.ts";
 import { withOutcome } from "./outcome.ts";
 import { withRfcTimes } from "./times.ts";
@@ -14,12 +15,14 @@ const UPLOAD = /^\/storage\/v1\/object\/(?!(?:list|sign|upload\/sign|move|copy)(
 export function withHostedForms(
   handler: FetchHandler,
   spool: { folder: string; most: number },
+  accounts: AuthAnswersOptions,
 ): FetchHandler {
+  const answer = withHostedAnswers(handler, accounts);
   const auth: FetchHandler = async (request) => {
     if (request.method !== "POST" || new URL(request.url).pathname !== "/auth/v1/verify")
-      return await withRfcTimes(await handler(request));
+      return await withRfcTimes(await answer(request));
     const body = emailAsMagicLink(await request.text());
-    return await withRfcTimes(await handler(new Request(request, { body })));
+    return await withRfcTimes(await answer(new Request(request, { body })));
   };
   const storage = withOutcome(async (request) => {
     const { pathname } = new URL(request.url);

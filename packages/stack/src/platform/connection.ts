@@ -1,4 +1,5 @@
 import pg from "pg";
+import { noteError } from "./auth-answers.ts";
 
 /** `"char"[]`, `name[]` and `text[]`: pg has no names for lists. */
 const [CHAR_LIST, NAME_LIST, TEXT_LIST] = [1002, 1003, 1009];
@@ -42,7 +43,12 @@ export async function createConnection(url: string) {
   pool.on("error", () => undefined);
   pool.on("connect", (client) => client.on("error", () => undefined));
   const connection = createPostgresConnection({ url });
-  connection.kysely = new Kysely({ dialect: new PostgresDialect({ pool }) });
+  connection.kysely = new Kysely({
+    dialect: new PostgresDialect({ pool }),
+    log: (event) => {
+      if (event.level === "error") noteError(event.error);
+    },
+  });
   connection.close = () => pool.end();
   return connection;
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Kysely } from "kysely";
 import type { FetchHandler } from "../gateway/in-process.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { withHostedForms } from "./compat.ts";
@@ -66,10 +67,19 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         folder: join(options.storageDir, "incoming"),
         most: 512 * 1024 * 1024,
       },
+      { hasPassword: (email) => hasPassword(connection.kysely, email) },
     ),
     // Closing waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
   };
+}
+
+/** By the same look-up that Auth makes, so that it costs the same. */
+async function hasPassword(database: Kysely<unknown>, email: string): Promise<boolean> {
+  const { sql } = await import("kysely");
+  const { rows } = await sql`select from auth.users
+    where email = ${email.toLowerCase()} and not is_sso_user and encrypted_password <> ''`.execute(database);
+  return rows.length > 0;
 }
 
 /**

@@ -42,3 +42,19 @@ begin
   end loop;
 end
 $$;
+
+-- Hosted's Auth gives a banned account no session and refreshes none. Lite makes and refreshes sessions by these rows, so
+-- they refuse; the platform answers `user_banned`.
+create or replace function extensions.refuse_banned() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from auth.users u where u.id = new.user_id and u.banned_until > now()) then
+    raise exception 'user_banned' using errcode = '42501';
+  end if;
+  return new;
+end
+$$;
+create or replace trigger _000_refuse_banned before insert or update on auth.sessions
+  for each row execute function extensions.refuse_banned();
+create or replace trigger _000_refuse_banned before insert or update on auth.refresh_tokens
+  for each row execute function extensions.refuse_banned();
