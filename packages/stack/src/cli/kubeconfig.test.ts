@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { kubernetesTarget } from "./kubeconfig.ts";
 
-test("the flag wins over KUBECONFIG, whose first file counts; a missing file is named", (context) => {
+test("the flag wins over KUBECONFIG, whose files all count; a missing file is named", (context) => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-kubeconfig-"));
   context.after(() => rmSync(folder, { recursive: true }));
   const [first, second] = [join(folder, "first"), join(folder, "second")];
   for (const file of [first, second]) writeFileSync(file, "");
 
-  assert.deepEqual(kubernetesTarget({}, { KUBECONFIG: `${first}:${second}` }), { kubeconfig: first });
+  const both = `${first}:${second}`;
+  assert.deepEqual(kubernetesTarget({}, { KUBECONFIG: both }), { kubeconfig: both });
+  assert.deepEqual(kubernetesTarget({}, { KUBECONFIG: `:${folder}/none:${second}` }), { kubeconfig: second });
   assert.deepEqual(kubernetesTarget({ kubeconfig: second, context: "c" }, { KUBECONFIG: first }), {
     kubeconfig: second,
     context: "c",

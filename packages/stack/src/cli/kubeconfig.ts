@@ -5,21 +5,36 @@ import { codeOf, StackError } from "../errors.ts";
 import type { KubernetesTarget } from "../stack.ts";
 
 /**
- * The cluster that was asked for, found as kubectl finds it: the flag, the first file of KUBECONFIG, ~/.kube/config.
+ * The cluster that was asked for, found as kubectl finds it: the flag, every file of KUBECONFIG, ~/.kube/config.
+ * `kubeconfig` holds the paths that exist, separated as in KUBECONFIG; the controller merges them.
  * Throws StackError when there is no such file.
  */
 export function kubernetesTarget(
   flags: { kubeconfig?: string; context?: string },
   env: NodeJS.ProcessEnv,
 ): KubernetesTarget {
-  const named = flags.kubeconfig ?? env.KUBECONFIG?.split(delimiter).find((path) => path !== "");
-  const kubeconfig = resolve(named ?? join(homedir(), ".kube", "config"));
-  try {
-    accessSync(kubeconfig, constants.R_OK);
-  } catch (error) {
+  const listed = env.KUBECONFIG?.split(delimiter).filter((path) => path !== "") ?? [];
+  const wanted = flags.kubeconfig ?? (listed.length > 0 ? listed : [join(homedir(), ".kube", "config")]);
+  const paths = [wanted].flat().map((path) => resolve(path));
+  const problems = paths.map(problemOf);
+  const readable = paths.filter((_, index) => problems[index] === undefined);
+  const unreadable = problems.find((code) => code !== undefined && code !== "ENOENT");
+  if (readable.length === 0 || unreadable !== undefined) {
+    const at = problems.findIndex((code) => code === (unreadable ?? "ENOENT"));
     throw new StackError(
-      `The kubeconfig file ${kubeconfig} cannot be read (${codeOf(error)}); name another one with --kubeconfig.`,
+      `The kubeconfig file ${paths[at]} cannot be read (${problems[at]}); name another one with --kubeconfig.`,
     );
   }
-  return { kubeconfig, ...(flags.context === undefined ? {} : { context: flags.context }) };
+  const { context } = flags;
+  return { kubeconfig: readable.join(delimiter), ...(context === undefined ? {} : { context }) };
+}
+
+/** Why a file cannot be read; undefined where it can. */
+function problemOf(path: string): string | undefined {
+  try {
+    accessSync(path, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return codeOf(error) ?? String(error);
+  }
 }

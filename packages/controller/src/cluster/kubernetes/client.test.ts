@@ -4,12 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KubeApi, KubeError, WatchEvent } from "./api.ts";
 import { createClient } from "./client.ts";
 import { connectInCluster } from "./in-cluster.ts";
+import { loadKubeConfig } from "./kubeconfig.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -277,6 +278,46 @@ test("what is wrong with a kubeconfig is said in a sentence", async (t) => {
     await assert.rejects(createClient(options), problem);
   }
   await (await createClient({ kubeconfig, context: "here" })).close();
+});
+
+test("several kubeconfigs are merged as kubectl does: the first that names a thing counts", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "kubeconfigs-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, server: string, contexts: string[], current?: string) => {
+    const path = join(folder, name);
+    writeFileSync(
+      path,
+      JSON.stringify({
+        clusters: [
+          { name: "shared", cluster: { server } },
+          { name: `of-${name}`, cluster: { server } },
+        ],
+        users: [{ name: "u", user: { token: name } }],
+        contexts: contexts.map((context) => ({ name: context, context: { cluster: "shared", user: "u" } })),
+        ...(current && { "current-context": current }),
+      }),
+    );
+    return path;
+  };
+  const files = [
+    file("one", "http://one", ["a"]),
+    join(folder, "missing"),
+    file("two", "http://two", ["a", "b"], "b"),
+    file("three", "http://three", ["c"], "c"),
+  ].join(delimiter);
+  const config = loadKubeConfig(files, undefined);
+  assert.equal(config.getCurrentContext(), "b");
+  assert.equal(config.getCurrentCluster()?.server, "http://one");
+  assert.equal(config.getCurrentUser()?.token, "one");
+  assert.deepEqual(
+    config.getContexts().map(({ name }) => name),
+    ["a", "b", "c"],
+  );
+  assert.deepEqual(
+    config.getClusters().map(({ name }) => name),
+    ["shared", "of-one", "of-two", "of-three"],
+  );
+  assert.equal(loadKubeConfig(files, "c").getCurrentContext(), "c");
 });
 
 test("in a pod that has no service account, a sentence says so", () => {

@@ -1,21 +1,28 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { RequestOptions } from "node:https";
+import { delimiter } from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import { KubeError } from "./api.ts";
 import { type Connection, closePools, createPools, type Pools, type Route } from "./connection.ts";
 
 /**
- * Reads a kubeconfig.
+ * Reads a kubeconfig, or several as kubectl merges them: of clusters, users, contexts and the current context the first
+ * file that names one counts, and a file of several that does not exist is skipped. (The library's own merge lets the last
+ * current context count and throws on a name that comes twice: findings/kubeconfig-merge.sh.)
+ * @param files one path, or several separated as in KUBECONFIG
+ * @param context the context to use; undefined: the current one
  * @throws {Error} one sentence: no such file, no such context
  */
-export function loadKubeConfig(file: string, context: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  if (!existsSync(file)) throw new Error(`There is no kubeconfig at ${file}.`);
-  try {
-    config.loadFromFile(file);
-  } catch (cause) {
-    throw new Error(`The kubeconfig ${file} cannot be read.`, { cause });
+export function loadKubeConfig(files: string, context: string | undefined): KubeConfig {
+  const existing = files.split(delimiter).filter((file) => file !== "" && existsSync(file));
+  if (existing.length === 0) throw new Error(`There is no kubeconfig at ${files}.`);
+  const [config = new KubeConfig(), ...further] = existing.map(readFile);
+  for (const next of further) {
+    addUnknown(config.clusters, next.clusters);
+    addUnknown(config.users, next.users);
+    addUnknown(config.contexts, next.contexts);
+    if (!config.currentContext) config.setCurrentContext(next.currentContext);
   }
   if (context !== undefined) {
     const known = config.getContexts().map(({ name }) => name);
@@ -28,6 +35,21 @@ export function loadKubeConfig(file: string, context: string | undefined): KubeC
     throw new Error(`The kubeconfig's context "${config.getCurrentContext()}" names no cluster.`);
   }
   return config;
+}
+
+function readFile(file: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    config.loadFromFile(file);
+  } catch (cause) {
+    throw new Error(`The kubeconfig ${file} cannot be read.`, { cause });
+  }
+  return config;
+}
+
+/** Adds what has a name that is not there yet. */
+function addUnknown<T extends { name: string }>(known: T[], more: readonly T[]): void {
+  for (const item of more) if (!known.some(({ name }) => name === item.name)) known.push(item);
 }
 
 /**
