@@ -22,6 +22,7 @@ create function private.error_codes() returns jsonb
 language sql immutable parallel safe set search_path = ''
 return jsonb_build_object(
   'INVALID_JWT_TOKEN', 401,
+  'BUDGET_EXHAUSTED', 402,
   'INSUFFICIENT_PERMISSIONS', 403,
   'AGENT_NOT_FOUND', 404,
   'RLS_ACCESS_DENIED', 403,
@@ -30,6 +31,7 @@ return jsonb_build_object(
   'DEPLOYMENT_FAILED', 500,
   'RESOURCE_LIMIT_EXCEEDED', 429,
   'SECURITY_SCAN_FAILED', 422,
+  'MODEL_PRICE_MISSING', 422,
   'REAL_TIME_SUBSCRIPTION_FAILED', 422,
   'RATE_LIMIT_EXCEEDED', 429,
   'AGENT_LIMIT_REACHED', 403,

@@ -1,50 +1,6 @@
 -- Answering: each message asks agents for replies (an outbox with leases), the function `respond` takes them in batches and
 -- reports what became of them. Losing a call of the function costs latency, never an answer.
 
--- Spend caps, in tokens a day (UTC), input and output together.
-alter table public.quotas add column max_tokens_per_day bigint not null default 1000000,
-  add constraint quotas_tokens_not_negative check (max_tokens_per_day >= 0);
--- Of one agent; null: only its user's cap.
-alter table public.agents add column max_tokens_per_day bigint,
-  add constraint agents_tokens_not_negative check (max_tokens_per_day >= 0);
-grant insert (max_tokens_per_day), update (max_tokens_per_day) on public.agents to authenticated;
-
--- Definer: calls private helpers. Raises VALIDATION_ERROR, as a wrong value of any other column does.
-create function private.tg_agents__validate_cap() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  perform private.raise_problems('{"max_tokens_per_day": "Must not be negative"}');
-  return new;
-end
-$$;
-create trigger _210_validate_cap before insert or update of max_tokens_per_day on public.agents
-  for each row when (new.max_tokens_per_day < 0) execute function private.tg_agents__validate_cap();
-
--- No foreign key to agents: what was spent stays counted when an agent is deleted.
-create table public.usage_daily (
-  user_id uuid not null references auth.users (id) on delete cascade,
-  day date not null,
-  agent_id text not null,
-  answers integer not null default 0,
-  input_tokens bigint not null default 0,
-  output_tokens bigint not null default 0,
-  constraint usage_daily_pkey primary key (user_id, day, agent_id)
-);
-alter table public.usage_daily enable row level security;
-grant select on public.usage_daily to authenticated, service_role;
-create policy "owners can read their usage" on public.usage_daily for select to authenticated
-  using (user_id = (select private.reader('agents:read') limit private.one_row()));
-comment on table public.usage_daily is 'Answers and tokens by agent and day (UTC).';
-
-create function private.add_usage(of_user uuid, of_agent text, answers integer, input_tokens bigint, output_tokens bigint)
-returns void language sql volatile set search_path = '' as $$
-  insert into public.usage_daily as u (user_id, day, agent_id, answers, input_tokens, output_tokens)
-  select of_user, (now() at time zone 'UTC')::date, of_agent, add_usage.answers, add_usage.input_tokens, add_usage.output_tokens
-  where add_usage.answers + add_usage.input_tokens + add_usage.output_tokens > 0
-  on conflict on constraint usage_daily_pkey do update set answers = u.answers + excluded.answers,
-    input_tokens = u.input_tokens + excluded.input_tokens, output_tokens = u.output_tokens + excluded.output_tokens
-$$;
-
 -- The outbox: one row per answer that is wanted. id becomes the id of the answer's message, so that it can exist once only.
 create table private.reply_jobs (
   id uuid primary key default gen_random_uuid(),
@@ -222,6 +178,9 @@ create function private.tg_reply_jobs__forget() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   perform private.lock_agents(array[old.agent_id]);
+  -- Nobody reports what it used any more: it counts in full, soon.
+  update private.reservations x set lease_expires_at = least(x.lease_expires_at, now() + interval '1 minute')
+    where x.job_id = old.id and x.closed_at is null;
   perform private.show_activity(old.agent_id);
   return null;
 end

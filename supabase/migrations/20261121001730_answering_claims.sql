@@ -55,50 +55,13 @@ begin
 end
 $$;
 
--- What a user's answers under way may still cost: each at most its agent's max_tokens of output.
-create function private.reserved_tokens(of_user uuid, of_agent text default null) returns bigint
-language plpgsql stable set search_path = '' as $$
-begin
-  return (select coalesce(sum(coalesce((a.settings ->> 'max_tokens')::bigint, 4096)), 0)
-    from private.reply_jobs j join public.agents a on a.id = j.agent_id
-    where j.user_id = of_user and j.state = 'running' and (of_agent is null or j.agent_id = of_agent));
-end
-$$;
-
--- Why an answer must not, or cannot yet, be made: {code, message, final}; null when it can. {wait}: answers under way may
--- use up the cap, so this one waits for them, which is no failed attempt.
+-- Why an answer must not, or cannot yet, be made: {code, message, final}; null when it can. What it may cost is judged by
+-- private.reserve.
 create function private.reply_obstacle(j private.reply_jobs) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  a public.agents;
   d private.agent_deployments;
-  today date := (now() at time zone 'UTC')::date;
-  user_cap bigint;
-  used bigint;
 begin
-  select * into a from public.agents x where x.id = j.agent_id;
-  select q.max_tokens_per_day into user_cap from public.quotas q where q.user_id = j.user_id;
-  if user_cap is not null then
-    select coalesce(sum(u.input_tokens + u.output_tokens), 0) into used from public.usage_daily u
-      where u.user_id = j.user_id and u.day = today;
-    if used >= user_cap then
-      return jsonb_build_object('code', 'RESOURCE_LIMIT_EXCEEDED', 'final', true,
-        'message', format('The daily limit of %s tokens is used up', user_cap));
-    elsif used + private.reserved_tokens(j.user_id) >= user_cap and private.reserved_tokens(j.user_id) > 0 then
-      return '{"wait": true}';
-    end if;
-  end if;
-  if a.max_tokens_per_day is not null then
-    select coalesce(sum(u.input_tokens + u.output_tokens), 0) into used from public.usage_daily u
-      where u.user_id = j.user_id and u.day = today and u.agent_id = j.agent_id;
-    if used >= a.max_tokens_per_day then
-      return jsonb_build_object('code', 'RESOURCE_LIMIT_EXCEEDED', 'final', true,
-        'message', format('This agent''s daily limit of %s tokens is used up', a.max_tokens_per_day));
-    elsif used + private.reserved_tokens(j.user_id, j.agent_id) >= a.max_tokens_per_day
-        and private.reserved_tokens(j.user_id, j.agent_id) > 0 then
-      return '{"wait": true}';
-    end if;
-  end if;
   select * into d from private.agent_deployments x where x.agent_id = j.agent_id;
   return case
     when d.agent_id is null or (d.desired = 'running' and d.ready_replicas > 0 and d.url is not null) then null
@@ -109,6 +72,18 @@ begin
     else '{"code": "DEPLOYMENT_FAILED", "message": "This agent is not ready", "final": false}' end::jsonb;
 end
 $$;
+
+-- The most tokens that a task can be as a model's input. A token is at least one byte of text, so bytes are a bound for
+-- every provider; what marks, names and instructions add stands in the constants. `respond` measures the prompt itself and
+-- reserves anew where this was too little.
+create function private.task_tokens(task jsonb) returns bigint
+language sql immutable set search_path = ''
+return 200
+  + coalesce(octet_length(task -> 'agent' ->> 'systemPrompt'), 0) + coalesce(octet_length(task -> 'agent' ->> 'character'), 0)
+  + case when jsonb_typeof(task -> 'swarm') = 'object' then 600 + octet_length(task ->> 'swarm') else 0 end
+  + case when task -> 'tools' <> '[]' then 1000 + octet_length(task ->> 'tools') else 0 end
+  + (select coalesce(sum(octet_length(m ->> 'content') + 16 + case m ->> 'role' when 'agent' then
+       80 + coalesce(octet_length(m ->> 'name'), 16) else 0 end), 0) from jsonb_array_elements(task -> 'messages') m);
 
 -- Seconds until the next try: 1, 2, 4, 8 … up to 60, with 25 % jitter.
 create function private.reply_backoff(attempts integer) returns interval
@@ -197,14 +172,35 @@ language sql stable set search_path = '' as $$
   order by c.place, c.next_attempt_at limit most
 $$;
 
--- Definer: service_role has no rights on private tables. Locks the jobs (skip locked), then their agents.
+-- Waits with an answer for its budget: until the period ends, or until it is raised (private.resume_replies). Judged again
+-- every ten minutes, because prices change too. The first time its channel hears of it.
+create function private.await_budget(j private.reply_jobs, refusal jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  reason text := left(format('%s: %s', refusal ->> 'code', refusal ->> 'message'), 600);
+begin
+  update private.reply_jobs x set state = 'waiting', updated_at = now(), last_error = reason, lease_expires_at = null,
+      next_attempt_at = now() + make_interval(secs => least(600, (refusal ->> 'retryAfterSeconds')::integer))
+    where x.id = j.id;
+  if j.last_error is distinct from reason then
+    perform private.tell(j, 'reply.waiting', jsonb_build_object('code', refusal -> 'code', 'message', refusal -> 'message',
+      'resumesAt', refusal -> 'details' -> 'resumesAt'));
+  end if;
+end
+$$;
+
+-- Definer: service_role has no rights on private tables. Locks the jobs (skip locked), their agents, then their users'
+-- spending: each answer's call is reserved in this transaction.
 create function private.claim_replies(worker text, max_count integer, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   candidates uuid[];
   j private.reply_jobs;
   obstacle jsonb;
-  taken uuid[] := '{}';
+  tasks jsonb;
+  task jsonb;
+  reserved jsonb;
+  taken jsonb := '[]';
 begin
   perform private.check_worker(worker, lease_seconds);
   perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 100, true), 'max_count',
@@ -218,26 +214,40 @@ begin
     return '[]';
   end if;
   perform private.lock_agents((select array_agg(y.agent_id) from private.reply_jobs y where y.id = any (candidates)));
+  perform private.lock_spending((select array_agg(y.user_id) from private.reply_jobs y where y.id = any (candidates)));
+  tasks := (select jsonb_object_agg(t ->> 'jobId', t) from jsonb_array_elements(private.reply_tasks(candidates)) t);
   -- A statement of its own: it sees what other workers committed before the locks were taken, and rechecks.
   for j in
     select * from private.reply_jobs y where y.id = any (candidates)
       and ((y.state = 'waiting' and y.next_attempt_at <= now()) or (y.state = 'running' and y.lease_expires_at < now()))
     order by y.created_at, y.id
   loop
+    if j.state = 'running' then
+      perform private.expire_reservations(j.user_id, j.id); -- its worker is gone
+    end if;
     if j.attempts >= private.answering_limit('attempts') then
       perform private.conclude_failure(j, '{"code": "INTERNAL_ERROR", "message": "The answer broke off too often."}');
       continue;
     end if;
+    task := tasks -> j.id::text;
     obstacle := private.reply_obstacle(j);
+    if obstacle is null then
+      reserved := private.reserve(gen_random_uuid(), j.agent_id, 'message', null, private.task_tokens(task),
+        coalesce((task -> 'agent' -> 'settings' ->> 'max_tokens')::bigint, 4096), 3700, j.id);
+      obstacle := case when not reserved ? 'id' then reserved || '{"final": true}' end;
+    end if;
     if obstacle is null then
       update private.reply_jobs y set state = 'running', attempts = y.attempts + 1, lease_holder = worker,
           lease_token = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => lease_seconds),
           responding_at = null, updated_at = now()
-        where y.id = j.id;
-      taken := taken || j.id;
+        where y.id = j.id returning * into j;
+      taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts, 'reservation', reserved));
+      perform private.tell(j, 'reply.started');
     elsif obstacle ? 'wait' then
       update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now()
         where y.id = j.id;
+    elsif obstacle ->> 'code' = 'BUDGET_EXHAUSTED' then
+      perform private.await_budget(j, obstacle);
     elsif (obstacle ->> 'final')::boolean or j.attempts + 1 >= private.answering_limit('attempts') then
       perform private.conclude_failure(j, obstacle);
     else
@@ -247,9 +257,21 @@ begin
     end if;
   end loop;
   perform private.show_activity(x.agent_id) from (
-    select distinct y.agent_id from private.reply_jobs y where y.id = any (taken)) x;
-  perform private.tell(y, 'reply.started') from private.reply_jobs y where y.id = any (taken);
-  return private.reply_tasks(taken);
+    select distinct t -> 'agent' ->> 'id' as agent_id from jsonb_array_elements(taken) t) x;
+  return taken;
 end
 $$;
-comment on function private.claim_replies(text, integer, integer) is 'Leases answers to a worker.';
+comment on function private.claim_replies(text, integer, integer) is 'Leases answers to a worker, each with its reservation.';
+
+-- Wakes the answers that wait for a budget of this user. Jobs that someone holds are being judged at this moment.
+create function private.resume_replies(of_user uuid) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  update private.reply_jobs y set next_attempt_at = now() where y.id in (
+    select x.id from private.reply_jobs x where x.user_id = of_user and x.state = 'waiting' and x.next_attempt_at > now()
+      and x.last_error like 'BUDGET_EXHAUSTED:%' for update skip locked);
+  if found then
+    perform private.post_to_respond('{"reason": "budget"}');
+  end if;
+end
+$$;

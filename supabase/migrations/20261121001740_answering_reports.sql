@@ -40,13 +40,31 @@ begin
 end
 $$;
 
+-- The calls that an attempt made: `settled` where the report has it, else its own figures for the call that the claim
+-- reserved. What an agent's runtime used it settles itself; here only the least that it may count is told.
+create function private.settle_reply(j private.reply_jobs, report jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform private.settle(j.agent_id, coalesce(report -> 'settled', (
+    select coalesce(jsonb_agg(report || jsonb_build_object('id', r.id)), '[]') from private.reservations r
+    where r.job_id = j.id and r.closed_at is null)));
+  -- An agent's runtime made it. Few texts have more than eight bytes a token.
+  if report -> 'settled' = '[]' then
+    perform private.bound_job(j.user_id, j.id, coalesce((
+        select octet_length(m.content) / 8 from public.messages m where m.id = j.message_id and report ? 'content'), 0),
+      coalesce(octet_length(report ->> 'content') / 8, 0));
+  end if;
+end
+$$;
+
 -- Definer: as above. Stores the answer, once: a repeated report of the same lease changes nothing.
+-- answer: {content, model, inputTokens, outputTokens, settled?: as private.settle takes it}.
 create function private.finish_reply(job_id uuid, token uuid, answer jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   j private.reply_jobs := private.own_reply(job_id, token);
-  tokens_in integer := greatest(0, coalesce((answer ->> 'inputTokens')::integer, 0));
-  tokens_out integer := greatest(0, coalesce((answer ->> 'outputTokens')::integer, 0));
+  tokens_in bigint := private.token_count(answer, 'inputTokens');
+  tokens_out bigint := private.token_count(answer, 'outputTokens');
 begin
   if j.id is null or j.state = 'waiting' or j.state = 'failed' then
     return '{"accepted": false}';
@@ -60,7 +78,9 @@ begin
       left(coalesce(answer ->> 'content', ''), 200000), 'complete', m.id, j.root_id, j.turn, left(answer ->> 'model', 200),
       tokens_in, tokens_out
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
-  perform private.add_usage(j.user_id, j.agent_id, 1, tokens_in, tokens_out);
+  perform private.settle_reply(j, answer);
+  perform private.add_usage(row(r.user_id, r.day, r.agent_id, r.model, r.source, 1, 0, 0, 0, 0)::public.usage_daily)
+    from private.reservations r where r.job_id = j.id order by r.closed_at desc nulls first limit 1;
   perform private.show_activity(j.agent_id);
   perform private.tell(j, 'reply.finished');
   return jsonb_build_object('accepted', true, 'messageId', j.id);
@@ -68,7 +88,7 @@ end
 $$;
 comment on function private.finish_reply(uuid, uuid, jsonb) is 'Stores an answer once, fenced by its lease.';
 
--- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens, outputTokens}.
+-- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens, outputTokens, settled?}.
 create function private.fail_reply(job_id uuid, token uuid, failure jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -78,8 +98,7 @@ begin
   if j.id is null or j.state <> 'running' then
     return '{"accepted": false}';
   end if;
-  perform private.add_usage(j.user_id, j.agent_id, 0, greatest(0, coalesce((failure ->> 'inputTokens')::integer, 0)),
-    greatest(0, coalesce((failure ->> 'outputTokens')::integer, 0)));
+  perform private.settle_reply(j, failure);
   if not coalesce((failure ->> 'retryable')::boolean, false) or j.attempts >= private.answering_limit('attempts') then
     perform private.conclude_failure(j, failure);
     return '{"accepted": true, "final": true}';
@@ -132,7 +151,9 @@ begin
   select coalesce(array_agg(x.id), '{}') into lost from (
     select y.id from private.reply_jobs y where y.state = 'running' and y.lease_expires_at < now() for update skip locked) x;
   perform private.lock_agents(array(select y.agent_id from private.reply_jobs y where y.id = any (lost)));
+  perform private.lock_spending(array(select y.user_id from private.reply_jobs y where y.id = any (lost)));
   for j in select * from private.reply_jobs y where y.id = any (lost) loop
+    perform private.expire_reservations(j.user_id, j.id);
     if j.attempts >= private.answering_limit('attempts') then
       perform private.conclude_failure(j, '{"code": "INTERNAL_ERROR", "message": "The answer broke off too often."}');
     else

@@ -42,6 +42,7 @@ export const owned: Readonly<Record<string, Owned>> = {
   agent_revisions: readable(1),
   agent_secrets: readable(4),
   agent_tools: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
+  budgets: readable(1),
   messages: { owner: "rid", takes: "agents:read", granted: "rd", service: "rd", policies: 4 },
   profiles: readable(1, null),
   quotas: readable(1, null, "rud"),
@@ -60,6 +61,7 @@ export const owned: Readonly<Record<string, Owned>> = {
 export const shared: Readonly<Record<string, { anon: boolean; policies: number }>> = {
   frameworks: { anon: true, policies: 1 },
   models: { anon: true, policies: 1 },
+  model_prices: { anon: true, policies: 1 },
   rate_limits: { anon: false, policies: 1 },
 };
 
@@ -89,6 +91,7 @@ const values: Readonly<Record<string, unknown>> = {
 /** Columns beyond the required ones that a table's own checks want. */
 const extra: Readonly<Record<string, Record<string, unknown>>> = {
   messages: { swarm_id: crypto.randomUUID() },
+  budgets: { period: "day" },
 };
 
 /** Gives Alice a row in each owned table that has none yet, by column types; triggers and foreign keys do not run. */

@@ -371,8 +371,9 @@ describe("a failure", () => {
 
 describe("a spend cap", () => {
   test("of the user stops further calls", async () => {
-    const bot = await agent("Bot");
-    await sql("update public.quotas set max_tokens_per_day = 15 where user_id = $1", [alice]);
+    const bot = await agent("Bot", { settings: { max_tokens: 100 } });
+    // "hello" reserves 221 tokens of input and 100 of output; the answer uses 15.
+    await sql("update public.quotas set max_tokens_per_day = 330 where user_id = $1", [alice]);
     await say({ agent: bot });
     await finish((await claim())[0]);
     const { id } = await say({ agent: bot });
@@ -383,10 +384,10 @@ describe("a spend cap", () => {
 
   test("is not overrun by many at once: those wait that answers under way could take beyond it", async () => {
     const bot = await agent("Bot", { settings: { max_tokens: 100 } });
-    await sql("update public.quotas set max_tokens_per_day = 150 where user_id = $1", [alice]);
+    await sql("update public.quotas set max_tokens_per_day = 700 where user_id = $1", [alice]);
     for (let n = 0; n < 5; n++) await say({ agent: bot });
     const jobs = await claim();
-    assert.equal(jobs.length, 2, "100 tokens may be under way, 200 not, and one may always begin");
+    assert.equal(jobs.length, 2, "two reservations of 321 fit, three do not");
     for (const job of jobs) await finish(job, "long", { outputTokens: 60 });
     await due();
     assert.equal((await claim()).length, 1);

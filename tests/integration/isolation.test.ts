@@ -49,17 +49,26 @@ describe("the catalogue", () => {
          where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p', 'v')
            and has_table_privilege('anon', c.oid, p) order by 1`,
       ),
-      ["frameworks", "models"],
+      ["frameworks", "model_prices", "models"],
     );
   });
 
-  test("anon may execute no function of public or private but what judges each request", async () => {
+  test("anon may execute what precedes each request and what takes a runtime's credential, no other function", async () => {
     assert.deepEqual(
       await names(
         `select p.oid::regprocedure::text as name from pg_proc p
-         where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and has_function_privilege('anon', p.oid, 'execute') order by 1`,
+         where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and has_function_privilege('anon', p.oid, 'execute')
+         order by p.oid::regprocedure::text collate "C"`,
       ),
-      ["private.calm_like(text)", "private.calm_pattern(text)", "private.pre_request()"],
+      [
+        "private.calm_like(text)",
+        "private.calm_pattern(text)",
+        "private.pre_request()",
+        "private.reserve_model_call(text,text,jsonb,jsonb)",
+        "private.settle_model_calls(text,text,jsonb)",
+        "reserve_model_call(text,text,jsonb,jsonb)",
+        "settle_model_calls(text,text,jsonb)",
+      ],
     );
   });
 

@@ -318,7 +318,8 @@ test("no policy is for more roles than users who signed in, but those of the cat
       "job: public",
       "job_run_details: public",
       "frameworks: anon,authenticated",
-      "models: anon,authenticated",
+      "model_prices: anon,authenticated",
+    "models: anon,authenticated",
     ],
   );
 });

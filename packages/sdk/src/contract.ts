@@ -292,6 +292,36 @@ export interface AgentSummary {
   url: string | null;
 }
 
+export interface Budget {
+  id: string;
+  scope: "user" | "agent";
+  agentId: AgentId | null;
+  period: "day" | "month";
+  /** Millionths of a US dollar. */
+  limitMicros: number;
+  warnAt: number;
+  /** `pause` holds answers back once the budget is used up; `notify` only tells. */
+  action: "pause" | "notify";
+  /** Millionths of a US dollar. */
+  spentMicros: number;
+  /** What calls under way may cost. */
+  reservedMicros: number;
+  reached: boolean;
+  resetsAt: string;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface BudgetDeleted {
+  id: string;
+  deleted: true;
+}
+
+export interface BudgetList {
+  budgets: Array<Budget>;
+  total: number;
+}
+
 /** An elizaOS character; at most 64 KiB. */
 export interface Character {
   name?: string | null | undefined;
@@ -360,6 +390,7 @@ export interface ErrorEnvelope {
   error: {
     code:
       | "INVALID_JWT_TOKEN"
+      | "BUDGET_EXHAUSTED"
       | "INSUFFICIENT_PERMISSIONS"
       | "AGENT_NOT_FOUND"
       | "RLS_ACCESS_DENIED"
@@ -368,6 +399,7 @@ export interface ErrorEnvelope {
       | "DEPLOYMENT_FAILED"
       | "RESOURCE_LIMIT_EXCEEDED"
       | "SECURITY_SCAN_FAILED"
+      | "MODEL_PRICE_MISSING"
       | "REAL_TIME_SUBSCRIPTION_FAILED"
       | "RATE_LIMIT_EXCEEDED"
       | "AGENT_LIMIT_REACHED"
@@ -561,6 +593,17 @@ export interface ModelSettings {
   frequency_penalty?: number | null | undefined;
   top_p?: number | null | undefined;
   stop?: Array<string> | null | undefined;
+}
+
+export interface PutBudgetRequest {
+  scope: "user" | "agent";
+  agentId?: string | null | undefined;
+  period: "day" | "month";
+  limitMicros: number;
+  /** The part of the limit at which BUDGET_WARNING comes; 0.8 when left out. */
+  warnAt?: number | null | undefined;
+  /** `pause` holds answers back once the budget is used up; `notify` only tells. */
+  action: "pause" | "notify";
 }
 
 export interface ResourceChanges {
@@ -878,6 +921,35 @@ export interface UpdatedAgent {
   updatedAt: string;
 }
 
+export interface UsageReport {
+  items: Array<{
+    answers: number;
+    inputTokens: number;
+    /** Those of the input that the provider read from its cache. */
+    cachedInputTokens: number;
+    outputTokens: number;
+    /** Millionths of a US dollar. */
+    costMicros: number;
+    day?: string | undefined;
+    agentId?: AgentId | undefined;
+    model?: string | undefined;
+    source?: "message" | "address" | "schedule" | "trigger" | "completions" | "a2a" | "mcp" | undefined;
+  }>;
+  /** How many groups there are. */
+  count: number;
+  /** Of all groups, also those of other pages. */
+  total: {
+    answers: number;
+    inputTokens: number;
+    /** Those of the input that the provider read from its cache. */
+    cachedInputTokens: number;
+    outputTokens: number;
+    /** Millionths of a US dollar. */
+    costMicros: number;
+  };
+  currency: "USD";
+}
+
 export interface UserExport {
   user: {
     /** The caller's id. */
@@ -1009,6 +1081,7 @@ export interface SecurityEventsQuery {
 /** Every code that the API answers with. */
 export const API_ERROR_CODES = [
   "INVALID_JWT_TOKEN",
+  "BUDGET_EXHAUSTED",
   "INSUFFICIENT_PERMISSIONS",
   "AGENT_NOT_FOUND",
   "RLS_ACCESS_DENIED",
@@ -1017,6 +1090,7 @@ export const API_ERROR_CODES = [
   "DEPLOYMENT_FAILED",
   "RESOURCE_LIMIT_EXCEEDED",
   "SECURITY_SCAN_FAILED",
+  "MODEL_PRICE_MISSING",
   "REAL_TIME_SUBSCRIPTION_FAILED",
   "RATE_LIMIT_EXCEEDED",
   "AGENT_LIMIT_REACHED",

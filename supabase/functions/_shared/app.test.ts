@@ -13,6 +13,7 @@ const sampleBody: Record<string, unknown> = {
   updateAgent: { description: "new" },
   scaleAgent: { replicas: 2 },
   updateProfile: { username: "ada" },
+  putBudget: { scope: "user", period: "day", limitMicros: 1, action: "pause" },
   importAgent: { format: "agent-launchpad/agent", version: 1, definition: { agentName: "bot" } },
 };
 

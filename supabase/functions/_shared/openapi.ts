@@ -58,6 +58,7 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
       { name: "Lifecycle", description: "Deploy, scale, restart, stop, start, roll back." },
       { name: "Monitoring", description: "Figures and log lines." },
       { name: "System", description: "Health, and the figures of the fleet." },
+      { name: "Usage", description: "Answers, tokens and cost; budgets." },
       { name: "Users", description: "The caller's account: profile, export, deletion." },
       { name: "Security", description: "Security events and scans." },
       { name: "Meta", description: "This document." },

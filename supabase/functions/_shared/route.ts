@@ -12,7 +12,7 @@ export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** Below `/api`, parameters in braces. */
   readonly path: string;
-  readonly tag: "Agents" | "Lifecycle" | "Monitoring" | "Security" | "System" | "Users";
+  readonly tag: "Agents" | "Lifecycle" | "Monitoring" | "Security" | "System" | "Usage" | "Users";
   readonly summary: string;
   readonly description?: string;
   /** The function behind it: POST /rest/v1/rpc/<rpc>. */

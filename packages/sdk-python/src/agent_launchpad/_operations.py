@@ -29,6 +29,10 @@ LIST_SECURITY_EVENTS = Operation("GET", "/api/security/events", idempotency_key=
 SCAN_AGENT = Operation("POST", "/api/security/scan/{agentId}", idempotency_key=True)
 GET_HEALTH = Operation("GET", "/api/health", idempotency_key=False)
 GET_SYSTEM_METRICS = Operation("GET", "/api/system/metrics", idempotency_key=False)
+GET_USAGE = Operation("GET", "/api/usage", idempotency_key=False)
+LIST_BUDGETS = Operation("GET", "/api/budgets", idempotency_key=False)
+PUT_BUDGET = Operation("PUT", "/api/budgets", idempotency_key=False)
+DELETE_BUDGET = Operation("DELETE", "/api/budgets/{budgetId}", idempotency_key=False)
 GET_PROFILE = Operation("GET", "/api/users/profile", idempotency_key=False)
 UPDATE_PROFILE = Operation("PUT", "/api/users/profile", idempotency_key=False)
 DELETE_ACCOUNT = Operation("DELETE", "/api/users/profile", idempotency_key=False)
@@ -81,6 +85,7 @@ ERROR_STATUS = {
     "INVALID_FRAMEWORK": 400,
     "INVALID_MODEL": 400,
     "INVALID_JWT_TOKEN": 401,
+    "BUDGET_EXHAUSTED": 402,
     "INSUFFICIENT_PERMISSIONS": 403,
     "RLS_ACCESS_DENIED": 403,
     "AGENT_LIMIT_REACHED": 403,
@@ -93,6 +98,7 @@ ERROR_STATUS = {
     "PAYLOAD_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "SECURITY_SCAN_FAILED": 422,
+    "MODEL_PRICE_MISSING": 422,
     "REAL_TIME_SUBSCRIPTION_FAILED": 422,
     "RESOURCE_LIMIT_EXCEEDED": 429,
     "RATE_LIMIT_EXCEEDED": 429,

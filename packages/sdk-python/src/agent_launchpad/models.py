@@ -432,6 +432,36 @@ class AgentStatusReport(TypedDict):
     lastUpdated: str
 
 
+class Budget(TypedDict):
+    id: str
+    scope: Literal["user", "agent"]
+    agentId: AgentId | None
+    period: Literal["day", "month"]
+    limitMicros: int
+    """Millionths of a US dollar."""
+    warnAt: float
+    action: Literal["pause", "notify"]
+    """`pause` holds answers back once the budget is used up; `notify` only tells."""
+    spentMicros: int
+    """Millionths of a US dollar."""
+    reservedMicros: int
+    """What calls under way may cost."""
+    reached: bool
+    resetsAt: str
+    createdAt: str
+    updatedAt: str
+
+
+class BudgetDeleted(TypedDict):
+    id: str
+    deleted: Literal[True]
+
+
+class BudgetList(TypedDict):
+    budgets: list[Budget]
+    total: int
+
+
 ComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
 
 
@@ -482,6 +512,7 @@ class SupabaseDetails(TypedDict):
 class ErrorEnvelopeError(TypedDict):
     code: Literal[
         "INVALID_JWT_TOKEN",
+        "BUDGET_EXHAUSTED",
         "INSUFFICIENT_PERMISSIONS",
         "AGENT_NOT_FOUND",
         "RLS_ACCESS_DENIED",
@@ -490,6 +521,7 @@ class ErrorEnvelopeError(TypedDict):
         "DEPLOYMENT_FAILED",
         "RESOURCE_LIMIT_EXCEEDED",
         "SECURITY_SCAN_FAILED",
+        "MODEL_PRICE_MISSING",
         "REAL_TIME_SUBSCRIPTION_FAILED",
         "RATE_LIMIT_EXCEEDED",
         "AGENT_LIMIT_REACHED",
@@ -683,6 +715,17 @@ class LaunchedAgent(TypedDict):
     createdAt: str
     estimatedDeployTime: str
     supabase_integration: LaunchedAgentSupabaseIntegration
+
+
+class PutBudgetRequest(TypedDict):
+    scope: Literal["user", "agent"]
+    agentId: NotRequired[str | None]
+    period: Literal["day", "month"]
+    limitMicros: int
+    warnAt: NotRequired[float | None]
+    """The part of the limit at which BUDGET_WARNING comes; 0.8 when left out."""
+    action: Literal["pause", "notify"]
+    """`pause` holds answers back once the budget is used up; `notify` only tells."""
 
 
 class RestartedAgent(TypedDict):
@@ -990,6 +1033,41 @@ class UpdatedAgent(TypedDict):
     updatedAt: str
 
 
+class UsageReportItem(TypedDict):
+    answers: int
+    inputTokens: int
+    cachedInputTokens: int
+    """Those of the input that the provider read from its cache."""
+    outputTokens: int
+    costMicros: int
+    """Millionths of a US dollar."""
+    day: NotRequired[str]
+    agentId: NotRequired[AgentId]
+    model: NotRequired[str]
+    source: NotRequired[Literal["message", "address", "schedule", "trigger", "completions", "a2a", "mcp"]]
+
+
+class UsageReportTotal(TypedDict):
+    """Of all groups, also those of other pages."""
+
+    answers: int
+    inputTokens: int
+    cachedInputTokens: int
+    """Those of the input that the provider read from its cache."""
+    outputTokens: int
+    costMicros: int
+    """Millionths of a US dollar."""
+
+
+class UsageReport(TypedDict):
+    items: list[UsageReportItem]
+    count: int
+    """How many groups there are."""
+    total: UsageReportTotal
+    """Of all groups, also those of other pages."""
+    currency: Literal["USD"]
+
+
 class UserExportUserUserMetadata(TypedDict):
     """What the user set; `permissions` are those in force."""
 
@@ -1206,6 +1284,7 @@ class SecurityEventsQuery(TypedDict):
 
 ApiErrorCode: TypeAlias = Literal[
     "INVALID_JWT_TOKEN",
+    "BUDGET_EXHAUSTED",
     "INSUFFICIENT_PERMISSIONS",
     "AGENT_NOT_FOUND",
     "RLS_ACCESS_DENIED",
@@ -1214,6 +1293,7 @@ ApiErrorCode: TypeAlias = Literal[
     "DEPLOYMENT_FAILED",
     "RESOURCE_LIMIT_EXCEEDED",
     "SECURITY_SCAN_FAILED",
+    "MODEL_PRICE_MISSING",
     "REAL_TIME_SUBSCRIPTION_FAILED",
     "RATE_LIMIT_EXCEEDED",
     "AGENT_LIMIT_REACHED",

@@ -8,6 +8,11 @@ export const errorCodes = {
     description: "The Supabase JWT is missing, invalid or expired.",
     remedy: "Sign in again, and send both `apikey` and `Authorization: Bearer <access token>`.",
   },
+  BUDGET_EXHAUSTED: {
+    status: 402,
+    description: "A budget is used up; `details.resumesAt` says when it begins anew.",
+    remedy: "Raise it with PUT /api/budgets or wait; answers that wait for it then go on.",
+  },
   INSUFFICIENT_PERMISSIONS: {
     status: 403,
     description: "The user lacks a required permission.",
@@ -47,6 +52,11 @@ export const errorCodes = {
     status: 422,
     description: "A security scan blocks the deployment.",
     remedy: "Read the scan's findings, and remove what they name.",
+  },
+  MODEL_PRICE_MISSING: {
+    status: 422,
+    description: "A budget applies, but the model has no price; `details.statement` adds one.",
+    remedy: "Ask an operator to run the statement with the model's prices (table `model_prices`).",
   },
   REAL_TIME_SUBSCRIPTION_FAILED: {
     status: 422,

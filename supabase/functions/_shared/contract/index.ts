@@ -11,5 +11,6 @@ export * from "./primitives.ts";
 export * from "./quantities.ts";
 export * from "./queries.ts";
 export * from "./security.ts";
+export * from "./usage.ts";
 export * from "./users.ts";
 export * from "./version.ts";

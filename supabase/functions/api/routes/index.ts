@@ -5,6 +5,7 @@ import { lifecycleRoutes } from "./lifecycle.ts";
 import { monitoringRoutes } from "./monitoring.ts";
 import { securityRoutes } from "./security.ts";
 import { systemRoutes } from "./system.ts";
+import { usageRoutes } from "./usage.ts";
 import { userRoutes } from "./users.ts";
 
 export const routes: readonly Route[] = [
@@ -13,5 +14,6 @@ export const routes: readonly Route[] = [
   ...monitoringRoutes,
   ...securityRoutes,
   ...systemRoutes,
+  ...usageRoutes,
   ...userRoutes,
 ];

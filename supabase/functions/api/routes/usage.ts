@@ -1,0 +1,77 @@
+/** What the caller's agents use, and what they may cost. */
+import {
+  budget,
+  budgetDeleted,
+  budgetList,
+  budgetsQuery,
+  noQuery,
+  putBudgetRequest,
+  usageQuery,
+  usageReport,
+} from "../../_shared/contract/index.ts";
+import { body, path, query, type Route } from "../../_shared/route.ts";
+
+export const usageRoutes: readonly Route[] = [
+  {
+    operationId: "getUsage",
+    method: "GET",
+    path: "/usage",
+    tag: "Usage",
+    summary: "Read answers, tokens and cost",
+    description: "By day (UTC), agent, model and source, as `groupBy` asks; `total` is of all groups.",
+    rpc: "get_usage",
+    args: {
+      from: query("from"),
+      to: query("to"),
+      group_by: query("groupBy"),
+      limit: query("limit"),
+      offset: query("offset"),
+    },
+    query: usageQuery,
+    success: { status: 200, schema: usageReport, description: "The groups, newest day first." },
+    errors: [],
+  },
+  {
+    operationId: "listBudgets",
+    method: "GET",
+    path: "/budgets",
+    tag: "Usage",
+    summary: "List the caller's budgets",
+    rpc: "list_budgets",
+    args: { limit: query("limit"), offset: query("offset") },
+    query: budgetsQuery,
+    success: { status: 200, schema: budgetList, description: "Each with what is spent and reserved." },
+    errors: [],
+  },
+  {
+    operationId: "putBudget",
+    method: "PUT",
+    path: "/budgets",
+    tag: "Usage",
+    summary: "Set a budget",
+    description:
+      "One for each scope and period: the same again changes it. Answers that wait for it go on at once where it now leaves room.",
+    rpc: "put_budget",
+    args: { budget: body },
+    query: noQuery,
+    body: {
+      schema: putBudgetRequest,
+      required: true,
+      example: { scope: "user", period: "month", limitMicros: 25_000_000, action: "pause" },
+    },
+    success: { status: 200, schema: budget, description: "The budget as it is now." },
+    errors: ["AGENT_NOT_FOUND", "MODEL_PRICE_MISSING"],
+  },
+  {
+    operationId: "deleteBudget",
+    method: "DELETE",
+    path: "/budgets/{budgetId}",
+    tag: "Usage",
+    summary: "Delete a budget",
+    rpc: "delete_budget",
+    args: { budget_id: path("budgetId") },
+    query: noQuery,
+    success: { status: 200, schema: budgetDeleted, description: "The budget is gone." },
+    errors: ["NOT_FOUND"],
+  },
+];
