@@ -522,6 +522,60 @@ export type Database = {
           },
         ];
       };
+      budgets: {
+        Row: {
+          action: string;
+          agent_id: string | null;
+          created_at: string;
+          id: string;
+          limit_micros: number;
+          period: string;
+          reached_for: string | null;
+          scope: string | null;
+          updated_at: string;
+          user_id: string;
+          warn_at: number;
+          warned_for: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          action?: string;
+          agent_id?: string | null;
+          created_at?: string;
+          id?: string;
+          limit_micros: number;
+          period: string;
+          reached_for?: string | null;
+          scope?: never;
+          updated_at?: string;
+          user_id: string;
+          warn_at?: number;
+          warned_for?: string | null;
+        };
+        Update: {
+          action?: string;
+          agent_id?: string | null;
+          created_at?: string;
+          id?: string;
+          limit_micros?: number;
+          period?: string;
+          reached_for?: string | null;
+          scope?: never;
+          updated_at?: string;
+          user_id?: string;
+          warn_at?: number;
+          warned_for?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "budgets_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       frameworks: {
         Row: {
           created_at: string;
@@ -642,6 +696,42 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "agents";
             referencedColumns: ["id"];
+          },
+        ];
+      };
+      model_prices: {
+        Row: {
+          cached_input_micros_per_million: number;
+          framework: string;
+          input_micros_per_million: number;
+          model: string;
+          output_micros_per_million: number;
+          valid_from: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          cached_input_micros_per_million: number;
+          framework: string;
+          input_micros_per_million: number;
+          model: string;
+          output_micros_per_million: number;
+          valid_from?: string;
+        };
+        Update: {
+          cached_input_micros_per_million?: number;
+          framework?: string;
+          input_micros_per_million?: number;
+          model?: string;
+          output_micros_per_million?: number;
+          valid_from?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "model_prices_framework_fkey";
+            columns: ["framework"];
+            isOneToOne: false;
+            referencedRelation: "frameworks";
+            referencedColumns: ["name"];
           },
         ];
       };
@@ -973,26 +1063,38 @@ export type Database = {
         Row: {
           agent_id: string;
           answers: number;
+          cached_input_tokens: number;
+          cost_micros: number;
           day: string;
           input_tokens: number;
+          model: string;
           output_tokens: number;
+          source: string;
           user_id: string;
         };
         ComputedFields: never;
         Insert: {
           agent_id: string;
           answers?: number;
+          cached_input_tokens?: number;
+          cost_micros?: number;
           day: string;
           input_tokens?: number;
+          model?: string;
           output_tokens?: number;
+          source?: string;
           user_id: string;
         };
         Update: {
           agent_id?: string;
           answers?: number;
+          cached_input_tokens?: number;
+          cost_micros?: number;
           day?: string;
           input_tokens?: number;
+          model?: string;
           output_tokens?: number;
+          source?: string;
           user_id?: string;
         };
         Relationships: [];
@@ -1066,6 +1168,7 @@ export type Database = {
       count_auth_request: { Args: { email: string }; Returns: Json };
       count_reads: { Args: { reads: Json }; Returns: Json };
       delete_agent: { Args: { agent_id: string }; Returns: Json };
+      delete_budget: { Args: { budget_id: string }; Returns: Json };
       delete_my_account: { Args: { confirm: string }; Returns: Json };
       deploy_agent: { Args: { agent_id: string }; Returns: Json };
       export_agent: { Args: { agent_id: string }; Returns: Json };
@@ -1082,6 +1185,10 @@ export type Database = {
       get_health: { Args: Record<PropertyKey, never>; Returns: Json };
       get_profile: { Args: Record<PropertyKey, never>; Returns: Json };
       get_system_metrics: { Args: Record<PropertyKey, never>; Returns: Json };
+      get_usage: {
+        Args: { from?: string; group_by?: string; limit?: number; offset?: number; to?: string };
+        Returns: Json;
+      };
       gone_workloads: { Args: { held: Json }; Returns: Json };
       health_check: { Args: Record<PropertyKey, never>; Returns: Json };
       heartbeat_controller: {
@@ -1097,11 +1204,13 @@ export type Database = {
         Args: { limit?: number; offset?: number; platform?: string; status?: string };
         Returns: Json;
       };
+      list_budgets: { Args: { limit?: number; offset?: number }; Returns: Json };
       list_security_events: {
         Args: { event_type?: string; limit?: number; severity?: string; since?: string };
         Returns: Json;
       };
       list_user_secrets: { Args: Record<PropertyKey, never>; Returns: Json };
+      put_budget: { Args: { budget: Json }; Returns: Json };
       record_advisories: { Args: { results: Json }; Returns: Json };
       record_auth_attempt: {
         Args: { email: string; ip?: string; ok: boolean; user_agent?: string };
@@ -1127,6 +1236,10 @@ export type Database = {
         };
         Returns: Json;
       };
+      reserve_model_call: {
+        Args: { agent_id: string; call: Json; credential: string; settled?: Json };
+        Returns: Json;
+      };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
       scale_agent: { Args: { agent_id: string; scale: Json }; Returns: Json };
@@ -1136,6 +1249,7 @@ export type Database = {
         Returns: Json;
       };
       set_user_secret: { Args: { name: string; value: string }; Returns: Json };
+      settle_model_calls: { Args: { agent_id: string; credential: string; settled: Json }; Returns: Json };
       start_agent: { Args: { agent_id: string }; Returns: Json };
       stop_agent: { Args: { agent_id: string }; Returns: Json };
       stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };

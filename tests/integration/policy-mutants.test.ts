@@ -319,7 +319,7 @@ test("no policy is for more roles than users who signed in, but those of the cat
       "job_run_details: public",
       "frameworks: anon,authenticated",
       "model_prices: anon,authenticated",
-    "models: anon,authenticated",
+      "models: anon,authenticated",
     ],
   );
 });
