@@ -81,7 +81,7 @@ describe("login", () => {
     for (const pick of [/code is: (\d{6})/, /(https?:\/\/\S+\/verify\?\S+)/]) {
       const { stderr } = await nobodys.run(["login", "--magic-link", "--email", owner.email]);
       assert.match(stderr, /\/mailbox/);
-      const mails = (await (await fetch(`${stack.info.mailboxUrl}.json`)).json()) as {
+      const mails = (await (await stack.fetch("/mailbox.json", { key: stack.info.secretKey })).json()) as {
         to: string;
         text: string;
       }[];

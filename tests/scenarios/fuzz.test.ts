@@ -137,7 +137,9 @@ function problemOf(request: GeneratedRequest, answer: Answer): string | undefine
   const { status, headers, text } = answer;
   if (status >= 500) return `status ${status}: ${text.slice(0, 300)}`;
   if (headers["x-request-id"] === undefined) return "no x-request-id";
-  if (request.method === "OPTIONS") return status === 204 ? undefined : `OPTIONS gives ${status}`;
+  // Dot and empty segments are refused before anything is routed.
+  const expected = /\/(\.|%2e){0,2}(\/|\?|$)/i.test(request.path) ? [204, 400] : [204];
+  if (request.method === "OPTIONS") return expected.includes(status) ? undefined : `OPTIONS gives ${status}`;
   for (const name of ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]) {
     if (headers[name] === undefined) return `no ${name}`;
   }

@@ -22,7 +22,8 @@ interface Mail {
 
 /** The newest e-mail to an address. */
 async function lastMail(to: string): Promise<Mail> {
-  const mails = (await (await stack.fetch(`/mailbox.json?to=${encodeURIComponent(to)}`)).json()) as Mail[];
+  const path = `/mailbox.json?to=${encodeURIComponent(to)}`;
+  const mails = (await (await stack.fetch(path, { key: stack.info.secretKey })).json()) as Mail[];
   assert.ok(mails[0], `an e-mail to ${to}`);
   return mails[0];
 }
@@ -278,7 +279,7 @@ describe("the rest of the port", () => {
       ["/functions/v1/nothing", 404],
       ["/healthz", 200],
       ["/", 200],
-      ["/mailbox.json", 200],
+      ["/mailbox.json", 401],
     ];
     for (const [path, status] of cases) {
       const answer = await stack.fetch(path);
@@ -293,7 +294,7 @@ describe("the rest of the port", () => {
 
   test("no other site may read the mailbox: no CORS, no foreign name", async () => {
     const own = await stack.fetch("/mailbox.json", {
-      key: null,
+      key: stack.info.secretKey,
       headers: { origin: "https://evil.example" },
     });
     assert.equal(own.status, 200);
@@ -327,7 +328,8 @@ describe("the rest of the port", () => {
     const headers = { accept: "text/html" };
     assert.match(await (await stack.fetch("/", { key: null, headers })).text(), /<h1>Agent Launchpad<\/h1>/);
     await stack.client().auth.signInWithOtp({ email: `"<img/src=x>"@example.com` });
-    const page = await (await stack.fetch("/mailbox", { key: null, headers })).text();
+    const page = await (await stack.fetch("/mailbox", { key: stack.info.secretKey, headers })).text();
+    assert.match(page, /<article>/);
     assert.ok(!page.includes("<img"));
   });
 

@@ -112,14 +112,15 @@ describe("Magic Link Authentication", () => {
   test("POST /auth/v1/magiclink: the link is in the mailbox, and signs in", async () => {
     const [status] = await auth("POST", "magiclink", { email: owner.email });
     assert.equal(status, 200);
-    const answer = await stack.fetch(`/mailbox.json?to=${encodeURIComponent(owner.email)}`);
+    const key = stack.info.secretKey;
+    const answer = await stack.fetch(`/mailbox.json?to=${encodeURIComponent(owner.email)}`, { key });
     const [mail] = (await answer.json()) as { subject: string; text: string; html: string }[];
     const link = /https?:\/\/\S+\/auth\/v1\/verify\S+/.exec(mail?.text ?? "")?.[0] ?? assert.fail("no link");
     const opened = await fetch(link, { redirect: "manual" });
     const fragment = new URLSearchParams(new URL(opened.headers.get("location") ?? "").hash.slice(1));
     const [, user] = await auth("GET", "user", undefined, fragment.get("access_token") ?? "");
     assert.equal(user.id, owner.id);
-    const page = await (await stack.fetch("/mailbox", { headers: { accept: "text/html" } })).text();
+    const page = await (await stack.fetch("/mailbox", { key, headers: { accept: "text/html" } })).text();
     assert.ok(page.includes(owner.email));
   });
 });

@@ -3,6 +3,7 @@ import { type DataDir, openDataDir } from "./data-dir.ts";
 import type { Environment } from "./environment.ts";
 import { loadKeys } from "./keys.ts";
 import { openLogs, rotateLogs } from "./logs.ts";
+import { mailboxAddress } from "./mailbox/access.ts";
 import { planServices, type StackState } from "./services/plan.ts";
 import { type Guardian, startGuardian } from "./supervise/guardian.ts";
 import { type ServiceState, Supervisor } from "./supervise/supervisor.ts";
@@ -136,7 +137,7 @@ async function startServices(
       functionsUrl: `${gatewayUrl}/functions/v1`,
       realtimeUrl: `${gatewayUrl.replace("http", "ws")}/realtime/v1`,
       storageUrl: `${gatewayUrl}/storage/v1`,
-      mailboxUrl: `${gatewayUrl}/mailbox`,
+      mailboxUrl: mailboxAddress(gatewayUrl, keys),
       controllerUrl: state.controllerUrl,
     },
     stop() {

@@ -109,7 +109,9 @@ async function byMail(
       options: { shouldCreateUser: options.signUp ?? false },
     });
     if (error) throw error;
-    const mailbox = project.local ? `; a local stack keeps it at ${project.url}/mailbox` : "";
+    const mailbox = project.local
+      ? `; a local stack keeps it at ${project.url}/mailbox (open the address that npm start printed)`
+      : "";
     // Auth need not tell whether an address has an account.
     const unless = options.signUp ? "" : ", if it has an account (--sign-up creates one)";
     context.out.note(`A mail is on its way to ${email}${unless}${mailbox}.`);

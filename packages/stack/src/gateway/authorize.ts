@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { FetchHandler } from "./in-process.ts";
 import { sendJson } from "./replies.ts";
 
@@ -7,13 +7,11 @@ import { sendJson } from "./replies.ts";
  * redirects the browser; this asks the same question of auth and returns the address to open.
  */
 export async function authorizeByPost(
-  request: IncomingMessage,
   response: ServerResponse,
   handler: FetchHandler,
-  target: { origin: string },
+  { origin, fields }: { origin: string; fields: Record<string, unknown> },
 ): Promise<void> {
-  const body = await readJson(request);
-  const provider = body?.provider;
+  const { provider } = fields;
   if (typeof provider !== "string" || provider === "") {
     sendJson(response, 400, {
       code: 400,
@@ -22,8 +20,8 @@ export async function authorizeByPost(
     });
     return;
   }
-  const url = new URL("/auth/v1/authorize", target.origin);
-  for (const [name, value] of Object.entries(body ?? {})) {
+  const url = new URL("/auth/v1/authorize", origin);
+  for (const [name, value] of Object.entries(fields)) {
     if (typeof value === "string") url.searchParams.set(name, value);
   }
   const answer = await handler(new Request(url, { redirect: "manual" }));
@@ -35,19 +33,4 @@ export async function authorizeByPost(
       answer.status,
       await answer.json().catch(() => ({ code: answer.status, msg: "Not possible" })),
     );
-}
-
-async function readJson(request: IncomingMessage): Promise<Record<string, unknown> | undefined> {
-  let text = "";
-  request.setEncoding("utf8");
-  for await (const chunk of request) {
-    text += chunk;
-    if (text.length > 16_384) return undefined;
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -33,9 +33,9 @@ test("a JWT of this stack with an API role is a legacy key; a foreign, expired o
 
 test("a caller's own token passes; none, or a key in its place, becomes a token of the key's role", () => {
   const tokenFor = (role: string) => `token-of-${role}`;
-  assert.equal(upstreamAuthorization("Bearer user.jwt.x", "anon", tokenFor), "Bearer user.jwt.x");
+  assert.equal(upstreamAuthorization("user.jwt.x", "anon", tokenFor), "Bearer user.jwt.x");
   assert.equal(upstreamAuthorization(undefined, "anon", tokenFor), "Bearer token-of-anon");
-  const withKey = upstreamAuthorization(`Bearer ${keys.secretKey}`, "service_role", tokenFor);
+  const withKey = upstreamAuthorization(keys.secretKey, "service_role", tokenFor);
   assert.equal(withKey, "Bearer token-of-service_role");
-  assert.equal(upstreamAuthorization("bearer sb_secret_stolen", "anon", tokenFor), "Bearer token-of-anon");
+  assert.equal(upstreamAuthorization("sb_secret_stolen", "anon", tokenFor), "Bearer token-of-anon");
 });

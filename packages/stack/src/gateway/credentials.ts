@@ -31,16 +31,16 @@ export function checkApiKey(
 }
 
 /**
- * The Authorization header that the upstream gets. A caller's own token passes untouched (the upstream verifies it);
+ * The Authorization header that the upstream gets. A caller's own token passes as it is (the upstream verifies it);
  * none at all, or an `sb_` key in its place, becomes a token of the key's role.
+ * @param token of the caller's Authorization header
  */
 export function upstreamAuthorization(
-  authorization: string | undefined,
+  token: string | undefined,
   role: ApiRole,
   tokenFor: (role: ApiRole) => string,
 ): string {
-  if (!authorization || /^bearer\s+sb_/i.test(authorization)) return `Bearer ${tokenFor(role)}`;
-  return authorization;
+  return `Bearer ${!token || token.startsWith("sb_") ? tokenFor(role) : token}`;
 }
 
 function queryKey(target: string): string | undefined {

@@ -5,6 +5,10 @@ h1{font-size:1.4rem}a{color:#0a6}code{background:#f2f2f4;padding:.1em .3em;borde
 article{border:1px solid #ddd;border-radius:8px;padding:.7rem 1rem;margin:1rem 0}header{color:#666}pre{white-space:pre-wrap;overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){body{background:#18181a;color:#eee}code{background:#2a2a2e}article{border-color:#444}header{color:#aaa}}`;
 
+/** What our pages may load: nothing but the style that stands in them. */
+export const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /** The page at `/`: what runs here and where. */
 export function homePage(links: readonly { name: string; href: string; about: string }[]): string {
   const items = links.map(
@@ -23,6 +27,14 @@ export function mailboxPage(mails: readonly Mail[]): string {
   );
   const body = list.length > 0 ? list.join("") : "<p>No e-mail has been sent yet.</p>";
   return page("Mailbox", `<h1>Mailbox</h1><p>E-mails that auth would have sent.</p>${body}`);
+}
+
+/** The page at `/mailbox` for who has not the address that opens it. */
+export function closedMailboxPage(): string {
+  return page(
+    "Mailbox",
+    "<h1>Mailbox</h1><p>Open the address of the mailbox that <code>npm start</code> prints: it has a key in it.</p>",
+  );
 }
 
 function page(title: string, body: string): string {

@@ -5,6 +5,7 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
+import { hasBody, lengthOf } from "./bodies/arrival.ts";
 import { type HeaderList, requestHeaders, responseHeaders } from "./headers.ts";
 import { lingerOver } from "./replies.ts";
 
@@ -54,17 +55,20 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
     options.onDown();
     return;
   }
-  const length = Number(request.headers["content-length"] ?? 0);
-  if (length > options.maxBodyBytes) {
+  if (lengthOf(request.headers) > options.maxBodyBytes) {
     options.onTooLarge();
     return;
   }
-  const hasBody = length > 0 || request.headers["transfer-encoding"] !== undefined;
-  const repeatable = !hasBody && REPEATABLE.has(request.method ?? "");
+  const withBody = hasBody(request);
+  const repeatable = !withBody && REPEATABLE.has(request.method ?? "");
   const headers = requestHeaders(request, options.authorization);
   let current = attempt(true);
   response.once("close", () => {
     if (!response.writableFinished) current.destroy();
+  });
+  // Its body stalled or broke off: the upstream must not wait for the rest of it.
+  request.once("close", () => {
+    if (!request.complete) current.destroy();
   });
   // An upstream may answer before the body's end (a function that finds it too long). The rest must still be taken off the
   // connection, or the client's next request on it would wait behind it for ever.
@@ -91,7 +95,7 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
       if (mayRetry && outgoing.reusedSocket && repeatable) current = attempt(false);
       else options.onDown();
     });
-    if (hasBody) sendBody(request, outgoing, options);
+    if (withBody) sendBody(request, outgoing, options);
     else outgoing.end();
     return outgoing;
   }

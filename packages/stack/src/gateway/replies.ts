@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { CORS_HEADERS } from "./cors.ts";
 import type { Route } from "./routes.ts";
+import type { Fault } from "./target.ts";
+import { METHODS } from "./well-formed.ts";
 
 /** What the function says of row-level security where no statement ran. */
 const UNTOUCHED = { rls_applied: false, user_isolation: "unknown" };
@@ -24,15 +26,37 @@ export function sendOwnJson(response: ServerResponse, body: unknown): void {
   send(response, 200, "application/json; charset=utf-8", JSON.stringify(body), {}, false);
 }
 
-/** Sends a page; no other site may read it. */
-export function sendHtml(response: ServerResponse, html: string): void {
-  send(response, 200, "text/html; charset=utf-8", html, {}, false);
+/**
+ * Sends a page; no other site may read or frame it, and where its links lead learns no address of it.
+ * @param policy what the page may load: a Content-Security-Policy
+ */
+export function sendHtml(
+  response: ServerResponse,
+  html: string,
+  policy: string,
+  headers: Record<string, string> = {},
+): void {
+  const guards = {
+    "content-security-policy": policy,
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+  };
+  send(response, 200, "text/html; charset=utf-8", html, { ...guards, ...headers }, false);
 }
 
 /** Sends a file of one of our pages. */
 export function sendAsset(response: ServerResponse, type: string, content: Buffer): void {
-  send(response, 200, type, content, { "cache-control": "max-age=3600" }, false);
+  const guards = { "x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin" };
+  send(response, 200, type, content, { "cache-control": "max-age=3600", ...guards }, false);
 }
+
+const UNPARSED: Record<string, [status: string, message: string]> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "The request's headers are too large"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "The request did not arrive in time; send it again"],
+};
 
 /** Answers what Node's parser refuses (an unknown method, a broken request line) in JSON like everything else. */
 export function refuseUnparsed(error: Error & { code?: string }, socket: Socket): void {
@@ -41,12 +65,11 @@ export function refuseUnparsed(error: Error & { code?: string }, socket: Socket)
     socket.destroy();
     return;
   }
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-  const body = JSON.stringify({
-    code: "VALIDATION_ERROR",
-    message: "This is not an HTTP request that can be read",
-  });
+  const [status, message] = UNPARSED[error.code ?? ""] ?? [
+    "400 Bad Request",
+    "This is not an HTTP request that can be read",
+  ];
+  const body = JSON.stringify({ code: "VALIDATION_ERROR", message });
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
@@ -74,7 +97,9 @@ export type Refusal =
   | "missing_key"
   | "unknown_key"
   | "unavailable"
+  | "busy"
   | "too_large"
+  | "stalled"
   | "no_function"
   | "internal";
 
@@ -93,28 +118,45 @@ const REFUSALS: Record<Refusal, RefusalFacts> = {
     apiCode: "SUPABASE_CONNECTION_ERROR",
     message: "The service is not reachable at the moment; try again shortly",
   },
+  busy: {
+    status: 503,
+    apiCode: "SUPABASE_CONNECTION_ERROR",
+    message: "Too many request bodies are under way; try again shortly",
+  },
+  stalled: {
+    status: 408,
+    apiCode: "VALIDATION_ERROR",
+    message: "The request body stopped arriving; send it again",
+  },
   too_large: { status: 413, apiCode: "PAYLOAD_TOO_LARGE", message: "The request body is too large" },
   no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
   internal: { status: 500, apiCode: "INTERNAL_ERROR", message: "The gateway could not handle the request" },
 };
 
+/** The codes of faults by status; the others are mistakes in the request. */
+const FAULT_CODES: Record<number, string> = { 401: "INVALID_JWT_TOKEN", 405: "METHOD_NOT_ALLOWED" };
+
 /**
  * Answers a request that no upstream answers. The shape follows the path: the error envelope (with the rate-limit
- * headers of a caller without identity) for the function `api`, `{code, message}` or `{message, hint}` elsewhere.
+ * headers of a caller without identity) for the function `api`, Auth's form below /auth/v1, `{code, message}` or
+ * `{message, hint}` elsewhere. A fault also names its field and its cure.
  */
 export function refuse(
   request: IncomingMessage,
   response: ServerResponse,
   route: Route,
-  refusal: Refusal,
+  refusal: Refusal | Fault,
   extra: Record<string, string> = {},
 ): void {
-  const { status, apiCode, message } = REFUSALS[refusal];
-  const requestId = headerOf(request, "x-request-id") ?? `req-${randomBytes(6).toString("hex")}`;
+  const fault = typeof refusal === "string" ? undefined : refusal;
+  const { status, apiCode, message } = typeof refusal === "string" ? REFUSALS[refusal] : factsOf(refusal);
+  const requestId = requestIdOf(request);
   const headers: Record<string, string> = { "x-request-id": requestId };
   if (status === 503) headers["retry-after"] = "1";
-  if (status === 413) lingerOver(request);
-  if (route.kind === "function" && route.name === "api") {
+  if (status === 405) headers.allow = METHODS.join(", ");
+  if (!request.complete) lingerOver(request);
+  const details = fault ? { [fault.field]: fault.message } : undefined;
+  if (isApi(route)) {
     const now = Date.now();
     headers["x-ratelimit-limit"] = "0";
     headers["x-ratelimit-remaining"] = "0";
@@ -122,20 +164,48 @@ export function refuse(
     headers["supabase-ratelimit-remaining"] = "0";
     headers["supabase-auth-rate-limit"] = "0";
     const timestamp = new Date(now).toISOString();
-    sendJson(
-      response,
-      status,
-      { error: { code: apiCode, message, timestamp, requestId, user_id: null, supabase_details: UNTOUCHED } },
-      headers,
-    );
+    const error = {
+      code: apiCode,
+      message,
+      timestamp,
+      requestId,
+      user_id: null,
+      supabase_details: UNTOUCHED,
+    };
+    sendJson(response, status, { error: { ...error, ...(details ? { details } : {}) } }, headers);
     return;
   }
-  sendJson(
-    response,
-    status,
-    { ...(status === 401 ? {} : { code: codeOf(refusal) }), message, ...extra },
-    headers,
-  );
+  if (fault && route.kind === "auth") {
+    const error_code = fault.code ?? "validation_failed";
+    headers["x-sb-error-code"] = error_code;
+    const { field, cure } = fault;
+    sendJson(response, status, { code: status, error_code, msg: message, field, hint: cure }, headers);
+    return;
+  }
+  if (fault && route.kind === "graphql") {
+    const error = { message: `${message}. ${fault.cure}`, extensions: { code: apiCode, field: fault.field } };
+    sendJson(response, status, { errors: [error] }, headers);
+    return;
+  }
+  const code = typeof refusal === "string" ? codeOf(refusal) : apiCode;
+  const told = fault ? { details: JSON.stringify(details), hint: fault.cure } : {};
+  const hasCode = fault !== undefined || status !== 401;
+  sendJson(response, status, { ...(hasCode ? { code } : {}), message, ...told, ...extra }, headers);
+}
+
+function factsOf({ status = 400, message }: Fault): RefusalFacts {
+  return { status, apiCode: FAULT_CODES[status] ?? "VALIDATION_ERROR", message };
+}
+
+const isApi = (route: Route): boolean =>
+  route.kind === "unreadable" ? route.api : route.kind === "function" && route.name === "api";
+
+/** The caller's request id where it may stand in a header, else a new one. */
+function requestIdOf(request: IncomingMessage): string {
+  const given = headerOf(request, "x-request-id");
+  return given !== undefined && /^[\x21-\x7e]{1,200}$/.test(given)
+    ? given
+    : `req-${randomBytes(6).toString("hex")}`;
 }
 
 /**
@@ -151,7 +221,7 @@ export function lingerOver(request: IncomingMessage): void {
 
 function codeOf(refusal: Refusal): string {
   if (refusal === "no_function") return "NOT_FOUND";
-  return refusal === "unavailable" ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].apiCode;
+  return REFUSALS[refusal].status === 503 ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].apiCode;
 }
 
 export function headerOf(request: IncomingMessage, name: string): string | undefined {

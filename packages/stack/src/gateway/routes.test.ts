@@ -10,10 +10,10 @@ const TABLE: [string, string, Route][] = [
   ["GET", "/rest/v1", { kind: "rest", path: "/" }],
   ["GET", "/rest/v1/agents?apikey=k&id=eq.1", { kind: "rest", path: "/agents?id=eq.1" }],
   ["GET", "/rest/v1/agents?apikey=k", { kind: "rest", path: "/agents" }],
-  ["GET", "/rest/v10/agents", { kind: "none" }],
+  ["GET", "/rest/v10/agents", { kind: "none", path: "/rest/v10/agents" }],
   ["POST", "/graphql/v1", { kind: "graphql", path: "/graphql/v1" }],
   ["GET", "/graphql/v1?query=x", { kind: "graphql", path: "/graphql/v1?query=x" }],
-  ["GET", "/graphql/v1/deeper", { kind: "none" }],
+  ["GET", "/graphql/v1/deeper", { kind: "none", path: "/graphql/v1/deeper" }],
   ["POST", "/auth/v1/token?grant_type=password", auth("/auth/v1/token?grant_type=password", true)],
   ["GET", "/auth/v1/verify?token=t", auth("/auth/v1/verify?token=t", false)],
   ["POST", "/auth/v1/verify", auth("/auth/v1/verify", true)],
@@ -25,21 +25,32 @@ const TABLE: [string, string, Route][] = [
   ["GET", "/storage/v1/object/publicity/b.png", storage("/storage/v1/object/publicity/b.png", true)],
   ["GET", "/storage/v1/object/sign/a/b?token=t", storage("/storage/v1/object/sign/a/b?token=t", false)],
   ["POST", "/storage/v1/object/sign/a/b", storage("/storage/v1/object/sign/a/b", true)],
+  ["POST", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png", true)],
+  [
+    "PUT",
+    "/storage/v1/object/upload/sign/a/b?token=t",
+    storage("/storage/v1/object/upload/sign/a/b?token=t", false),
+  ],
+  [
+    "POST",
+    "/storage/v1/object/upload/sign/a/b?token=t",
+    storage("/storage/v1/object/upload/sign/a/b?token=t", true),
+  ],
   ["GET", "/api/agents", { kind: "function", name: "api", path: "/api/agents" }],
   ["GET", "/api", { kind: "function", name: "api", path: "/api" }],
-  ["GET", "/apis", { kind: "none" }],
+  ["GET", "/apis", { kind: "none", path: "/apis" }],
   ["POST", "/functions/v1/api/agents?x=1", { kind: "function", name: "api", path: "/api/agents?x=1" }],
   ["POST", "/functions/v1/hello", { kind: "function", name: "hello", path: "/hello" }],
-  ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x" }],
-  ["POST", "/functions/v1/", { kind: "none" }],
+  ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x=" }],
+  ["POST", "/functions/v1/", { kind: "none", path: "/functions/v1/" }],
   ["GET", "/realtime/v1/websocket", { kind: "realtime", path: "/websocket" }],
   ["GET", "/docs/swagger-ui.css?v=1", { kind: "docs", path: "/docs/swagger-ui.css" }],
-  ["GET", "/docsx", { kind: "none" }],
-  ["GET", "/mailbox", { kind: "mailbox" }],
-  ["GET", "/mailbox.json?to=a", { kind: "mailbox.json" }],
-  ["GET", "/healthz", { kind: "health" }],
-  ["GET", "/", { kind: "home" }],
-  ["GET", "/elsewhere", { kind: "none" }],
+  ["GET", "/docsx", { kind: "none", path: "/docsx" }],
+  ["GET", "/mailbox", { kind: "mailbox", path: "/mailbox" }],
+  ["GET", "/mailbox.json?to=a", { kind: "mailbox.json", path: "/mailbox.json?to=a" }],
+  ["GET", "/healthz", { kind: "health", path: "/healthz" }],
+  ["GET", "/", { kind: "home", path: "/" }],
+  ["GET", "/elsewhere", { kind: "none", path: "/elsewhere" }],
 ];
 
 for (const [method, target, expected] of TABLE) {
@@ -48,7 +59,11 @@ for (const [method, target, expected] of TABLE) {
 
 test("every path on an agent's host is the agent's", () => {
   for (const host of ["agent-123abc.agents.localhost:54321", "Agent-123ABC.agents.localhost"]) {
-    assert.deepEqual(routeOf(host, "GET", "/rest/v1/agents"), { kind: "agent", agentId: "agent-123abc" });
+    assert.deepEqual(routeOf(host, "GET", "/rest/v1/agents"), {
+      kind: "agent",
+      agentId: "agent-123abc",
+      path: "/rest/v1/agents",
+    });
   }
 });
 

@@ -1,53 +1,68 @@
-/** Where a request goes; `path` is what the upstream sees. */
+import { type Fault, ODD_NAME, paramsOf, readTarget, type Target } from "./target.ts";
+
+/** Where a request goes; `path` is what the upstream sees: the canonical spelling of what was sent. */
 export type Route =
-  | { kind: "agent"; agentId: string }
+  | { kind: "agent"; agentId: string; path: string }
   | { kind: "rest"; path: string }
   | { kind: "graphql"; path: string }
   | { kind: "auth" | "storage"; path: string; needsKey: boolean }
   | { kind: "function"; name: string; path: string }
   | { kind: "realtime"; path: string }
   | { kind: "docs"; path: string }
-  | { kind: "mailbox" | "mailbox.json" | "health" | "home" | "none" };
+  | { kind: "mailbox" | "mailbox.json" | "health" | "home" | "none"; path: string }
+  /** A target that cannot be read in one way only. `api`: it was meant for `/api`, whose errors have a form of their own. */
+  | { kind: "unreadable"; fault: Fault; api: boolean };
 
 const AGENT_HOST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.agents\.localhost(?::\d+)?$/i;
 
 /**
- * The routing table. Pure: takes the Host header, the method and the request target as received.
- * Any path on an agent's host belongs to the agent.
+ * The routing table. Pure: takes the Host header, the method and the request target as received, which is parsed here and
+ * nowhere else. Any path on an agent's host belongs to the agent.
  */
-export function routeOf(host: string | undefined, method: string, target: string): Route {
-  const agentId = AGENT_HOST.exec(host ?? "")?.[1];
-  if (agentId) return { kind: "agent", agentId: agentId.toLowerCase() };
+export function routeOf(host: string | undefined, method: string, raw: string): Route {
+  const target = readTarget(raw);
+  if ("cure" in target) return unreadable(raw, target);
+  const route = routeOfTarget(host, method, target);
+  // Nothing here judges by the names in these paths; they are what the service calls its things.
+  const takesAnyName = ["agent", "function", "realtime"].includes(route.kind);
+  return target.odd && !takesAnyName ? unreadable(raw, ODD_NAME) : route;
+}
 
-  const query = target.indexOf("?");
-  const path = query < 0 ? target : target.slice(0, query);
-  const search = query < 0 ? "" : target.slice(query);
+function unreadable(raw: string, fault: Fault): Route {
+  return { kind: "unreadable", fault, api: /^\/(functions\/v1\/)?api\b/.test(raw) };
+}
+
+function routeOfTarget(host: string | undefined, method: string, target: Target): Route {
+  const { path, search } = target;
+  const whole = path + search;
+  const agentId = AGENT_HOST.exec(host ?? "")?.[1];
+  if (agentId) return { kind: "agent", agentId: agentId.toLowerCase(), path: whole };
 
   if (under(path, "/rest/v1")) {
     return { kind: "rest", path: (path.slice("/rest/v1".length) || "/") + withoutApiKey(search) };
   }
-  if (path === "/graphql/v1" || path === "/graphql/v1/") return { kind: "graphql", path: target };
+  if (path === "/graphql/v1" || path === "/graphql/v1/") return { kind: "graphql", path: whole };
   if (under(path, "/auth/v1")) {
-    return { kind: "auth", path: target, needsKey: !isOpenAuth(method, path) };
+    return { kind: "auth", path: whole, needsKey: !isOpenAuth(method, path) };
   }
   if (under(path, "/storage/v1")) {
-    return { kind: "storage", path: target, needsKey: !isOpenStorage(path, search) };
+    return { kind: "storage", path: whole, needsKey: !isOpenStorage(method, target) };
   }
-  if (under(path, "/api")) return { kind: "function", name: "api", path: target };
+  if (under(path, "/api")) return { kind: "function", name: "api", path: whole };
   if (path.startsWith("/functions/v1/")) {
-    const rest = target.slice("/functions/v1".length);
+    const rest = whole.slice("/functions/v1".length);
     const name = /^\/([^/?]+)/.exec(rest)?.[1];
-    return name ? { kind: "function", name, path: rest } : { kind: "none" };
+    return name ? { kind: "function", name, path: rest } : { kind: "none", path };
   }
   if (under(path, "/realtime/v1")) {
     return { kind: "realtime", path: (path.slice("/realtime/v1".length) || "/") + search };
   }
   if (under(path, "/docs")) return { kind: "docs", path };
-  if (path === "/mailbox") return { kind: "mailbox" };
-  if (path === "/mailbox.json") return { kind: "mailbox.json" };
-  if (path === "/healthz") return { kind: "health" };
-  if (path === "/") return { kind: "home" };
-  return { kind: "none" };
+  if (path === "/mailbox") return { kind: "mailbox", path: whole };
+  if (path === "/mailbox.json") return { kind: "mailbox.json", path: whole };
+  if (path === "/healthz") return { kind: "health", path };
+  if (path === "/") return { kind: "home", path };
+  return { kind: "none", path };
 }
 
 function under(path: string, prefix: string): boolean {
@@ -61,11 +76,14 @@ function isOpenAuth(method: string, path: string): boolean {
   return method === "GET" && (path === "/auth/v1/verify" || path === "/auth/v1/authorize");
 }
 
-// Public objects and signed URLs are given to browsers as plain links.
-function isOpenStorage(path: string, search: string): boolean {
-  if (/^\/storage\/v1\/(object|render\/image)\/(info\/)?public\//.test(path)) return true;
-  const signed = /^\/storage\/v1\/(object|object\/upload|render\/image)\/sign\//.test(path);
-  return signed && /[?&]token=/.test(search);
+// Public objects and signed URLs are given to browsers as plain links; a signed upload is one PUT.
+function isOpenStorage(method: string, target: Target): boolean {
+  const reads = method === "GET" || method === "HEAD";
+  if (reads && /^\/storage\/v1\/(object|render\/image)\/(info\/)?public\//.test(target.path)) return true;
+  const signed =
+    (reads && /^\/storage\/v1\/(object|render\/image)\/sign\//.test(target.path)) ||
+    (method === "PUT" && target.path.startsWith("/storage/v1/object/upload/sign/"));
+  return signed && paramsOf(target).has("token");
 }
 
 /** PostgREST would read `?apikey=` as a filter on a column. */

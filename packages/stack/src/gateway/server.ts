@@ -6,7 +6,9 @@ import type { StackKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import type { RealtimeProcess } from "../services/realtime.ts";
 import { createRoleTokens } from "../tokens.ts";
-import { authorizeByPost } from "./authorize.ts";
+import { ARRIVAL, createArrivals, hasBody, lengthOf } from "./bodies/arrival.ts";
+import { BODY_LIMITS, limitOf } from "./bodies/limits.ts";
+import { withJson } from "./bodies/serve.ts";
 import { isPreflight, preflightHeaders } from "./cors.ts";
 import {
   checkApiKey,
@@ -15,25 +17,33 @@ import {
   UNKNOWN_KEY,
   upstreamAuthorization,
 } from "./credentials.ts";
-import { type FetchHandler, serveInProcess } from "./in-process.ts";
-import { type AuthCounted, withAuthLimit } from "./limits/auth-limit.ts";
+import { BodyTooLarge, type FetchHandler, serveInProcess } from "./in-process.ts";
+import { type AuthCounted, createAuthLimit } from "./limits/auth-limit.ts";
 import { refuseRest } from "./limits/rest-guard.ts";
 import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
-import { homePage, mailboxPage } from "./pages.ts";
+import { homePage, PAGE_POLICY } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { serveReference } from "./reference.ts";
 import { refusalOf } from "./refusals.ts";
-import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson, sendOwnJson } from "./replies.ts";
-import { isLocalName, type Route, routeOf } from "./routes.ts";
+import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson } from "./replies.ts";
+import { type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
+import { createAuthDoor } from "./serve-auth.ts";
+import { serveMailbox } from "./serve-mailbox.ts";
+import { createStorageDoor } from "./serve-storage.ts";
 import { createServiceRpc } from "./service-rpc.ts";
-import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
+import { createSignInGuard } from "./sign-in.ts";
+import type { Fault } from "./target.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
+import { bearerOf, faultOf } from "./well-formed.ts";
 
-const MiB = 1024 * 1024;
-/** A broadcast of the largest payload over HTTP, and what is around it. */
-const REALTIME_BYTES = 5 * MiB;
-const FOREIGN_NAME = { message: "The mailbox answers to localhost alone" };
+const NOT_BEARER: Fault = {
+  status: 401,
+  code: "bad_jwt",
+  field: "authorization",
+  message: "Authorization must be a bearer token",
+  cure: "Send Authorization: Bearer <token>.",
+};
 
 /** What the gateway needs to know of the rest; every address may be undefined while that part is down. */
 export interface GatewayParts {
@@ -69,20 +79,21 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const functions = new Map<string, Upstream>();
   const service = createServiceRpc(parts.rest, tokenFor);
   const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, service });
-  const signIn = createSignInGuard(watch);
   const { jwtSecret } = parts.keys;
   const limit = createRestLimit({
     count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
   });
-  const authLimit = {
-    count: (email: string) => service.call<AuthCounted>("count_auth_request", { email }),
-    jwtSecret,
-  };
+  const arrivals = createArrivals();
+  const count = (email: string) => service.call<AuthCounted>("count_auth_request", { email });
+  const auth = createAuthDoor({
+    arrivals,
+    limit: createAuthLimit({ count, jwtSecret }),
+    signIn: createSignInGuard(watch),
+  });
+  const storage = createStorageDoor({ arrivals, jwtSecret });
   const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
-  const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
-  server.on("upgrade", upgrade);
-  server.on("clientError", refuseUnparsed);
+  const server = newServer();
   await listen(server, port, "127.0.0.1");
   const bound = (server.address() as AddressInfo).port;
   const second = await alsoOnIpv6(bound);
@@ -97,21 +108,51 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       }
       for (const { agent } of [rest, agents, realtime, ...functions.values()]) agent.destroy();
       watch.close();
+      arrivals.close();
       limit.close();
       service.close();
     },
   };
 
+  function newServer(): Server {
+    const made = createServer(
+      {
+        keepAliveTimeout: 30_000,
+        headersTimeout: ARRIVAL.headersMs,
+        requestTimeout: ARRIVAL.requestMs,
+        connectionsCheckingInterval: 5000,
+        noDelay: true,
+      },
+      handle,
+    );
+    made.on("upgrade", upgrade);
+    made.on("connect", (_request, socket: Duplex) =>
+      refuseUpgrade(socket, 405, "METHOD_NOT_ALLOWED", "The method CONNECT is not supported"),
+    );
+    made.on("clientError", refuseUnparsed);
+    return made;
+  }
+
   function handle(request: IncomingMessage, response: ServerResponse): void {
     const route = routeOf(request.headers.host, request.method ?? "GET", request.url ?? "/");
-    serve(request, response, route).catch(() => refuse(request, response, route, "internal"));
+    serve(request, response, route).catch((error: unknown) =>
+      refuse(request, response, route, error instanceof BodyTooLarge ? "too_large" : "internal"),
+    );
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse, route: Route): Promise<void> {
+    const fault = faultOf(request) ?? (route.kind === "unreadable" ? route.fault : undefined);
+    if (fault) return refuse(request, response, route, fault);
     if (route.kind !== "agent" && isPreflight(request)) {
       response.writeHead(204, preflightHeaders(headerOf(request, "access-control-request-headers"))).end();
       return;
     }
+    if (lengthOf(request.headers) > limitOf(route)) return refuse(request, response, route, "too_large");
+    const stalled = () => {
+      refuse(request, response, route, "stalled");
+      request.destroy();
+    };
+    if (!arrivals.watch(request, stalled)) return refuse(request, response, route, "busy");
     switch (route.kind) {
       case "agent":
         if (!parts.agents()) {
@@ -123,12 +164,16 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
           });
           return;
         }
-        return pass(request, response, route, agents, request.url ?? "/", "leave", 64 * MiB);
+        return pass(request, response, route, agents, route.path, "leave");
       case "rest": {
         const authorization = authorize(request, response, route, true);
         if (authorization === false) return;
         if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
-        return pass(request, response, route, rest, route.path, "replace", 64 * MiB, authorization);
+        // PostgREST holds a whole body in memory.
+        const release = arrivals.hold(hasBody(request) ? lengthOf(request.headers) || BODY_LIMITS.rest : 0);
+        if (!release) return refuse(request, response, route, "busy");
+        response.once("close", release);
+        return pass(request, response, route, rest, route.path, "replace", authorization);
       }
       case "graphql":
         return await serveGraphql(request, response, route);
@@ -139,21 +184,15 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         if (authorize(request, response, route, false) === false) return;
         const address = parts.functions(route.name);
         if (address === "unknown") return refuse(request, response, route, "no_function");
-        return pass(request, response, route, functionUpstream(route.name), route.path, "fill", 32 * MiB);
+        return pass(request, response, route, functionUpstream(route.name), route.path, "fill");
       }
       case "realtime":
         if (authorize(request, response, route, true) === false) return;
-        return pass(request, response, route, realtime, route.path, "replace", REALTIME_BYTES);
-      // Mails hold sign-in links: for this machine's user, not for a site that gave its name this machine's address.
+        return pass(request, response, route, realtime, route.path, "replace");
+      // Mails hold sign-in links: for who started the stack, not for a site that gave its name this machine's address.
       case "mailbox":
-        if (!isLocalName(request.headers.host)) return sendJson(response, 403, FOREIGN_NAME);
-        return sendHtml(response, mailboxPage(parts.mailbox.list()));
       case "mailbox.json":
-        if (!isLocalName(request.headers.host)) return sendJson(response, 403, FOREIGN_NAME);
-        return sendOwnJson(
-          response,
-          parts.mailbox.list(new URL(request.url ?? "/", origin()).searchParams.get("to") ?? undefined),
-        );
+        return serveMailbox(request, response, { route, mailbox: parts.mailbox, keys: parts.keys });
       case "docs":
         return await serveReference(response, route.path);
       case "health": {
@@ -163,6 +202,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       }
       case "home":
         return home(request, response);
+      case "unreadable": // refused above
       case "none":
         return sendJson(response, 404, { code: "NOT_FOUND", message: "no Route matched with those values" });
     }
@@ -175,14 +215,13 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     upstream: Upstream,
     path: string,
     cors: "replace" | "fill" | "leave",
-    maxBodyBytes: number,
     authorization?: string,
   ): void {
     proxy(request, response, {
       upstream,
       path,
       cors,
-      maxBodyBytes,
+      maxBodyBytes: limitOf(route),
       ...(authorization === undefined ? {} : { authorization }),
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
@@ -199,11 +238,12 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     if (authorization === false) return;
     const handler = parts.graphql?.();
     if (!handler) return refuse(request, response, route, "unavailable");
-    const target = { origin: origin(), path: route.path };
-    await serveInProcess(request, response, watched(request, route, handler), {
-      ...target,
-      ...(authorization === undefined ? {} : { authorization }),
-    });
+    const handed = { origin: origin(), path: route.path, authorization };
+    if (request.method !== "POST")
+      return await serveInProcess(request, response, watched(request, route, handler), handed);
+    await withJson(request, response, { route, limit: BODY_LIMITS.graphql, arrivals }, (body) =>
+      serveInProcess(request, response, watched(request, route, handler), { ...handed, body }),
+    );
   }
 
   /** Has the watch told of what a service in this process refuses. */
@@ -219,32 +259,18 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   async function servePlatform(
     request: IncomingMessage,
     response: ServerResponse,
-    route: Extract<Route, { kind: "auth" | "storage" }>,
+    route: Extract<Route, { needsKey: boolean }>,
   ): Promise<void> {
     const authorization = authorize(request, response, route, route.needsKey);
     if (authorization === false) return;
     const platform = parts.platform();
     if (!platform) return refuse(request, response, route, "unavailable");
-    const handler =
-      route.kind === "auth" ? withAuthLimit(platform, authLimit) : watched(request, route, platform);
-    if (Number(request.headers["content-length"] ?? 0) > 512 * MiB)
-      return refuse(request, response, route, "too_large");
-    const target = {
-      origin: origin(),
-      path: route.path,
-      ...(authorization === undefined ? {} : { authorization }),
-    };
-    if (request.method === "POST" && route.path.split("?")[0] === "/auth/v1/authorize") {
-      return await authorizeByPost(request, response, handler, target);
-    }
-    if (isPasswordSignIn(request.method, route.path)) {
-      const unavailable = () => refuse(request, response, route, "unavailable");
-      return await signIn(request, response, handler, target, unavailable);
-    }
-    await serveInProcess(request, response, handler, target);
+    const handed = { origin: origin(), path: route.path, authorization };
+    if (route.kind === "auth") await auth(request, response, { route, handler: platform, handed });
+    else await storage(request, response, { route, handler: watched(request, route, platform), handed });
   }
 
-  /** The Authorization for the upstream (undefined: the caller's own), or false when the request has been refused. */
+  /** The Authorization for the upstream (undefined: there is none), or false when the request has been refused. */
   function authorize(
     request: IncomingMessage,
     response: ServerResponse,
@@ -257,13 +283,19 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
       return false;
     }
-    if (check.status === "missing") {
-      if (!needsKey) return undefined;
+    if (check.status === "missing" && needsKey) {
       refuse(request, response, route, "missing_key", { hint: MISSING_KEY.hint });
       return false;
     }
+    // A function reads the header itself, and nothing here judges by it.
     if (route.kind === "function") return undefined;
-    return upstreamAuthorization(request.headers.authorization, check.role, tokenFor);
+    const token = bearerOf(request.headers.authorization);
+    if (token === "unreadable") {
+      refuse(request, response, route, NOT_BEARER);
+      return false;
+    }
+    if (check.status === "missing") return token === undefined ? undefined : `Bearer ${token}`;
+    return upstreamAuthorization(token, check.role, tokenFor);
   }
 
   function functionUpstream(name: string): Upstream {
@@ -286,7 +318,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       { name: "Mailbox", href: "/mailbox", about: "the e-mails that auth sends" },
       { name: "Health", href: "/healthz", about: "the state of every service" },
     ];
-    if (request.headers.accept?.includes("text/html")) sendHtml(response, homePage(links));
+    if (request.headers.accept?.includes("text/html")) sendHtml(response, homePage(links), PAGE_POLICY);
     else
       sendJson(response, 200, {
         name: "Agent Launchpad",
@@ -296,9 +328,12 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const route = routeOf(request.headers.host, "GET", request.url ?? "/");
+    const fault = faultOf(request) ?? (route.kind === "unreadable" ? route.fault : undefined);
     const key = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
-    if (route.kind === "agent") {
-      passUpgrade(request, socket, head, { address: parts.agents(), path: request.url ?? "/" });
+    if (fault) {
+      refuseUpgrade(socket, fault.status ?? 400, "VALIDATION_ERROR", fault.message);
+    } else if (route.kind === "agent") {
+      passUpgrade(request, socket, head, { address: parts.agents(), path: route.path });
     } else if (key.status === "unknown") {
       refuseUpgrade(socket, 401, "UNAUTHORIZED", UNKNOWN_KEY.message);
     } else if (route.kind === "function") {
@@ -330,9 +365,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
 
   /** Browsers and Node may take `localhost` for ::1; a machine without IPv6 does without. */
   async function alsoOnIpv6(port: number): Promise<Server | undefined> {
-    const other = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, noDelay: true }, handle);
-    other.on("upgrade", upgrade);
-    other.on("clientError", refuseUnparsed);
+    const other = newServer();
     try {
       await listen(other, port, "::1");
       return other;

@@ -2,21 +2,11 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { createArrivals } from "./bodies/arrival.ts";
+import { createAuthLimit } from "./limits/auth-limit.ts";
 import type { SecurityWatch } from "./security.ts";
-import { createSignInGuard, isPasswordSignIn } from "./sign-in.ts";
-
-describe("isPasswordSignIn", () => {
-  for (const [method, target, expected] of [
-    ["POST", "/auth/v1/token?grant_type=password", true],
-    ["POST", "/auth/v1/token?x=1&grant_type=password", true],
-    ["POST", "/auth/v1/token?grant_type=refresh_token", false],
-    ["GET", "/auth/v1/token?grant_type=password", false],
-    ["POST", "/auth/v1/signup?grant_type=password", false],
-    ["POST", "/auth/v1/token", false],
-  ] as const) {
-    it(`${method} ${target}: ${expected}`, () => assert.equal(isPasswordSignIn(method, target), expected));
-  }
-});
+import { createAuthDoor } from "./serve-auth.ts";
+import { createSignInGuard } from "./sign-in.ts";
 
 describe("the sign-in guard", () => {
   const told: string[] = [];
@@ -52,10 +42,13 @@ describe("the sign-in guard", () => {
   let server: Server;
   let url: string;
   before(async () => {
-    const signIn = createSignInGuard(watch);
+    const count = async () => ({ limit: 1000, remaining: 999, reset: 0 });
+    const limit = createAuthLimit({ count, jwtSecret: "a secret of thirty-two characters!" });
+    const door = createAuthDoor({ arrivals: createArrivals(), limit, signIn: createSignInGuard(watch) });
     server = createServer((request, response) => {
-      const target = { origin: "http://gateway", path: request.url ?? "/" };
-      void signIn(request, response, auth, target, () => response.writeHead(503).end());
+      const path = request.url ?? "/";
+      const handed = { origin: "http://gateway", path };
+      void door(request, response, { route: { kind: "auth", path, needsKey: true }, handler: auth, handed });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/auth/v1/token?grant_type=password`;
@@ -109,10 +102,21 @@ describe("the sign-in guard", () => {
     assert.ok(most > 1, "different accounts do not wait for each other");
   });
 
-  it("leaves to Auth what is no sign-in, and refuses a huge body", async () => {
+  it("refuses what names no address before a password is checked, and a huge body", async () => {
     told.length = 0;
     assert.equal((await post({ phone: "1", password: "wrong" })).status, 400);
+    assert.equal((await post({ email: ["a@example.com"], password: "wrong" })).status, 400);
+    assert.equal(
+      (await post(`\ufeff${JSON.stringify({ email: "a@example.com", password: "w" })}`)).status,
+      400,
+    );
     assert.deepEqual(told, []);
-    assert.equal((await post("x".repeat(70_000))).status, 413);
+    assert.equal((await post("x".repeat(1024 * 1024 + 1))).status, 413);
+  });
+
+  it("counts a sign-in whose body is larger than a password needs", async () => {
+    told.length = 0;
+    await post({ email: "a@example.com", password: "wrong", data: { padding: "x".repeat(70_000) } });
+    assert.deepEqual(told, ["begin a@example.com", "end a@example.com false"]);
   });
 });

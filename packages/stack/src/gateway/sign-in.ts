@@ -1,17 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type FetchHandler, fetchRequest, reply } from "./in-process.ts";
+import { reply } from "./in-process.ts";
 import { sendJson } from "./replies.ts";
 import type { SecurityWatch } from "./security.ts";
-
-/** A sign-in's body is an address and a password. */
-const MOST_BODY = 64 * 1024;
-
-/** Whether a request checks a password: `POST /auth/v1/token?grant_type=password`. */
-export function isPasswordSignIn(method: string | undefined, target: string): boolean {
-  const [path, search] = target.split("?", 2);
-  if (method !== "POST" || path !== "/auth/v1/token") return false;
-  return new URLSearchParams(search ?? "").get("grant_type") === "password";
-}
 
 /**
  * Puts the lockout before Auth, which here has no password-verification hook: a locked account's password is not even
@@ -36,22 +26,18 @@ export function createSignInGuard(watch: SecurityWatch) {
     }
   }
 
+  /**
+   * Serves one sign-in.
+   * @param email the address that Auth reads, in the spelling that it stores
+   * @param check has Auth check the password
+   * @param unavailable answers where the lockout cannot be asked
+   */
   return async function signIn(
     request: IncomingMessage,
     response: ServerResponse,
-    handler: FetchHandler,
-    target: { origin: string; path: string; authorization?: string },
-    unavailable: () => void,
+    { email, check, unavailable }: { email: string; check: () => Promise<Response>; unavailable: () => void },
   ): Promise<void> {
-    const body = await readBody(request);
-    if (body === undefined) {
-      sendJson(response, 413, { code: 413, error_code: "request_too_large", msg: "Body too large" });
-      return;
-    }
-    const email = emailOf(body);
-    const check = () => handler(fetchRequest(request, target, body));
-    if (email === undefined) return await reply(response, await check());
-    await inTurn(email.trim().toLowerCase(), async () => {
+    await inTurn(email, async () => {
       const lock = await watch.beginSignIn(request, email).catch(() => undefined);
       // Without the database nobody knows whether the account is locked.
       if (lock === undefined) return unavailable();
@@ -82,25 +68,4 @@ async function isWrongPassword(answer: Response): Promise<boolean> {
   const body = (await answer.json().catch(() => undefined)) as Record<string, unknown> | undefined;
   const code = body?.error_code ?? body?.error ?? body?.code;
   return code === "invalid_credentials" || code === "invalid_grant";
-}
-
-function emailOf(body: string): string | undefined {
-  try {
-    const value: unknown = JSON.parse(body);
-    const email = typeof value === "object" && value !== null && "email" in value ? value.email : undefined;
-    return typeof email === "string" && email.trim() !== "" && email.length <= 320 ? email : undefined;
-  } catch {
-    return undefined; // Auth itself says what is wrong with it
-  }
-}
-
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MOST_BODY) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }

@@ -17,7 +17,7 @@ import type { ClientBase, Pool } from "pg";
 import type { Refusal } from "../gateway/refusals.ts";
 import { type Catalogue, readCatalogue } from "./catalogue.ts";
 import { type Failure, failureOf } from "./failure.ts";
-import { checkLimits, LIMITS } from "./limits.ts";
+import { checkLimits, checkNesting, LIMITS } from "./limits.ts";
 import { queryStatement } from "./read.ts";
 import { buildSchema, fromJson } from "./schema.ts";
 import { fieldsOf, type Operation, type Selected } from "./selection.ts";
@@ -140,6 +140,7 @@ async function respond(client: ClientBase, known: Known, asked: Asked): Promise<
 /** Parses, validates and limits a request. Throws Refused. */
 function prepare({ schema, catalogue }: Known, asked: Asked): Prepared {
   try {
+    checkNesting(asked.query);
     const document = parse(asked.query, { maxTokens: LIMITS.tokens });
     const rules = catalogue.introspection
       ? specifiedRules

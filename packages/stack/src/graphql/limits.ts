@@ -1,4 +1,4 @@
-import { GraphQLError, type GraphQLObjectType } from "graphql";
+import { GraphQLError, type GraphQLObjectType, Lexer, Source, TokenKind } from "graphql";
 import { typeOfNodeId } from "./node-id.ts";
 import { fieldsOf, type Operation, type Selected } from "./selection.ts";
 
@@ -6,6 +6,8 @@ import { fieldsOf, type Operation, type Selected } from "./selection.ts";
 export const LIMITS = {
   /** Of the document. */
   tokens: 5000,
+  /** Brackets of the document within each other; 20 fields with filters take some 60. */
+  nesting: 100,
   /** Fields below each other; a collection takes three (collection, edges, node). */
   depth: 20,
   /** Fields after fragments are put in their places. */
@@ -13,6 +15,25 @@ export const LIMITS = {
   /** Rows, were every page full. */
   rows: 100_000,
 } as const;
+
+/**
+ * Throws GraphQLError where the document is nested too deeply, before it is parsed: what reads it afterwards is recursive.
+ */
+export function checkNesting(query: string): void {
+  if ((query.match(/[([{]/g)?.length ?? 0) <= LIMITS.nesting) return;
+  const lexer = new Lexer(new Source(query));
+  let depth = 0;
+  for (let count = 0; count <= LIMITS.tokens; count++) {
+    const { kind } = lexer.advance();
+    if (kind === TokenKind.EOF) return;
+    if (OPENING.has(kind)) depth += 1;
+    else if (CLOSING.has(kind)) depth -= 1;
+    if (depth > LIMITS.nesting) throw tooMuch(`at most ${LIMITS.nesting} brackets within each other`);
+  }
+}
+
+const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.PAREN_L, TokenKind.BRACKET_L, TokenKind.BRACE_L]);
+const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.PAREN_R, TokenKind.BRACKET_R, TokenKind.BRACE_R]);
 
 /** Throws GraphQLError where an operation asks for more than the limits. */
 export function checkLimits(operation: Operation, roots: readonly Selected[]): void {

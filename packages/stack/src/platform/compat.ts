@@ -2,11 +2,9 @@ import type { FetchHandler } from "../gateway/in-process.ts";
 import { type AuthAnswersOptions, withHostedAnswers } from "./auth-answers.ts";
 import { listAsHosted } from "./listing.ts";
 import { withOutcome } from "./outcome.ts";
+import { isUpload } from "./paths.ts";
 import { withRfcTimes } from "./times.ts";
 import { uploadWithinLimits } from "./uploads.ts";
-
-/** A POST to these below /object is no upload. */
-const UPLOAD = /^\/storage\/v1\/object\/(?!(?:list|sign|upload\/sign|move|copy)(?:\/|$))[^/]+\/./;
 
 /**
  * Makes up for what lite does not know of the requests that supabase-js makes of hosted Auth and Storage.
@@ -39,11 +37,6 @@ export function withHostedForms(
   });
   return async (request) =>
     await (new URL(request.url).pathname.startsWith("/auth/v1/") ? auth : storage)(request);
-}
-
-function isUpload(method: string, pathname: string): boolean {
-  if (method === "PUT") return pathname.startsWith("/storage/v1/object/");
-  return method === "POST" && UPLOAD.test(pathname);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { roleOfToken } from "../../tokens.ts";
-import type { FetchHandler } from "../in-process.ts";
+import { type AuthRequest, isCounted } from "../auth-request.ts";
 
 /** What SQL tells of an address's counter after counting one request. */
 export interface AuthCounted {
@@ -16,40 +16,29 @@ export interface AuthLimitOptions {
   now?: () => number;
 }
 
-/** Requests that act on an e-mail address: each guesses a password or a code, or sends a mail. */
-const COUNTED = new Set(["signup", "token", "otp", "magiclink", "recover", "resend", "verify"]);
-const MOST_BODY = 64 * 1024;
-
 /**
  * Puts the limit of auth requests per e-mail address (bucket `auth` of rate_limits) before Auth. Hosted Supabase limits by
  * IP address and mails per hour instead (config.toml, [auth.rate_limit]). A caller with the secret key is not counted.
  */
-export function withAuthLimit(
-  handler: FetchHandler,
-  { count, jwtSecret, now = Date.now }: AuthLimitOptions,
-): FetchHandler {
-  return async (request) => {
-    const { pathname } = new URL(request.url);
-    if (request.method !== "POST" || !COUNTED.has(pathname.replace(/^\/auth\/v1\//, "")))
-      return await handler(request);
-    const text = await request.text();
-    const passed = new Request(request.url, {
-      method: "POST",
-      headers: request.headers,
-      body: text,
-      signal: request.signal,
-    });
-    const email = text.length > MOST_BODY ? undefined : emailOf(text);
-    const token = (request.headers.get("authorization") ?? "").replace(/^bearer\s+/i, "");
-    if (email === undefined || roleOfToken(token, jwtSecret, now()) === "service_role") {
-      return await handler(passed);
-    }
+export function createAuthLimit({ count, jwtSecret, now = Date.now }: AuthLimitOptions) {
+  /**
+   * Counts one request and has it served.
+   * @param asked what the request asks of Auth
+   * @param token the caller's token or that of their key's role
+   */
+  return async (
+    { method, asked, token }: { method: string; asked: AuthRequest; token: string | undefined },
+    serve: () => Promise<Response>,
+  ): Promise<Response> => {
+    const { email } = asked;
+    if (email === undefined || !isCounted(method, asked)) return await serve();
+    if (roleOfToken(token ?? "", jwtSecret, now()) === "service_role") return await serve();
     // Without the database Auth cannot work either: it says so itself.
     const counted = await count(email).catch(() => undefined);
-    if (!counted) return await handler(passed);
+    if (!counted) return await serve();
     const remaining = String(Math.max(0, counted.remaining));
     if (counted.remaining < 0) return refusal(counted, now());
-    const answer = await handler(passed);
+    const answer = await serve();
     const headers = new Headers(answer.headers);
     headers.set("supabase-auth-rate-limit", remaining);
     return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
@@ -69,14 +58,4 @@ function refusal({ reset }: AuthCounted, now: number): Response {
       },
     },
   );
-}
-
-function emailOf(text: string): string | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const email = typeof value === "object" && value !== null && "email" in value ? value.email : undefined;
-    return typeof email === "string" && email.trim() !== "" && email.length <= 320 ? email : undefined;
-  } catch {
-    return undefined; // Auth itself says what is wrong with it
-  }
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { mintRoleToken } from "../../tokens.ts";
-import { withAuthLimit } from "./auth-limit.ts";
+import { readAuthRequest } from "../auth-request.ts";
+import { createAuthLimit } from "./auth-limit.ts";
 import { changesEveryRow } from "./rest-guard.ts";
 import { type Counted, createRestLimit } from "./rest-limit.ts";
 
@@ -11,6 +12,11 @@ describe("a change without a filter", () => {
     ["PATCH", "/agents?select=id&limit=1&order=id&columns=name", true],
     ["DELETE", "/agents?id=eq.1", false],
     ["PATCH", "/agents?or=(id.eq.1,id.eq.2)", false],
+    ["DELETE", "/agents?=x", true],
+    ["DELETE", "/agents?tools.id=eq.1", true],
+    ["DELETE", "/agents?agent_tools.limit=1&tools.or=(a.eq.1)", true],
+    ["PATCH", "/agents?not.or=(id.eq.1,id.eq.2)", false],
+    ["PATCH", "/agents?settings->>a.b=eq.1", false],
     ["DELETE", "/rpc/x", false],
     ["GET", "/agents", false],
     ["POST", "/agents", false],
@@ -86,22 +92,23 @@ describe("the limit of auth requests", () => {
   const passed: string[] = [];
   let left = 2;
   const counted: string[] = [];
-  const handler = withAuthLimit(
-    async (request) => {
-      passed.push(await request.text());
+  const limit = createAuthLimit({
+    jwtSecret: secret,
+    now: () => 1_000,
+    count: async (email) => {
+      counted.push(email);
+      return { limit: 2, remaining: --left, reset: 61 };
+    },
+  });
+  const post = async (path: string, body: unknown, token?: string): Promise<Response> => {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    const asked = readAuthRequest("POST", `/auth/v1/${path}`, "application/json", Buffer.from(text));
+    if ("cure" in asked) return Response.json(asked, { status: asked.status ?? 400 });
+    return await limit({ method: "POST", asked, token }, async () => {
+      passed.push(String(asked.body));
       return Response.json({ ok: true });
-    },
-    {
-      jwtSecret: secret,
-      now: () => 1_000,
-      count: async (email) => {
-        counted.push(email);
-        return { limit: 2, remaining: --left, reset: 61 };
-      },
-    },
-  );
-  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
-    handler(new Request(`http://x/auth/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
+    });
+  };
 
   test("counts by address, tells what is left, then refuses in Auth's own form", async () => {
     const body = { email: "a@example.com", password: "p" };
@@ -120,13 +127,32 @@ describe("the limit of auth requests", () => {
     assert.equal(passed.length, 2);
   });
 
-  test("leaves alone what names no address, is no guess, or comes with the secret key", async () => {
+  test("leaves alone what is no guess, or comes with the secret key; refuses a guess at no address", async () => {
     const before = counted.length;
     await post("token?grant_type=refresh_token", { refresh_token: "x" });
     await post("logout", { email: "a@example.com" });
-    await post("otp", "{");
-    const authorization = `Bearer ${mintRoleToken("service_role", secret, 1_000, 60)}`;
-    assert.equal((await post("otp", { email: "a@example.com" }, { authorization })).status, 200);
+    const token = mintRoleToken("service_role", secret, 1_000, 60);
+    assert.equal((await post("otp", { email: "a@example.com" }, token)).status, 200);
+    const served = passed.length;
+    for (const body of ["{", {}, { email: 7 }, { email: ["a@example.com"] }, { Email: "a@example.com" }, ""])
+      assert.equal((await post("otp", body)).status, 400, JSON.stringify(body));
+    assert.equal(passed.length, served);
     assert.equal(counted.length, before);
+  });
+
+  test("counts the address that Auth reads, however it is written", async () => {
+    for (const email of [
+      "a@example.com",
+      " A@example.com",
+      "a@EXAMPLE.com\n",
+      "a@example.com\u00a0",
+      "A@e\u212aample.com",
+    ]) {
+      counted.length = passed.length = 0;
+      left = 9;
+      await post("otp", { email });
+      assert.deepEqual(counted, [JSON.parse(passed[0] ?? "{}").email]);
+      assert.equal(counted[0], counted[0]?.trim().toLowerCase());
+    }
   });
 });

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { judgeToken } from "../../tokens.ts";
 import { sendJson } from "../replies.ts";
+import { bearerOf } from "../well-formed.ts";
 import type { RestLimit, Verdict } from "./rest-limit.ts";
 
 /** PostgREST's parameters that choose no rows. */
@@ -8,14 +9,22 @@ const NOT_A_FILTER = new Set(["select", "columns", "order", "limit", "offset", "
 
 /**
  * Whether a request changes or deletes every row of a table. Hosted loads the extension `safeupdate`, which refuses
- * that; it is C code, so here the gateway does. Takes the path and query as PostgREST sees them.
+ * that; it is C code, so here the gateway does. Takes the canonical path and query, which PostgREST gets, too.
  */
 export function changesEveryRow(method: string | undefined, target: string): boolean {
   if (method !== "PATCH" && method !== "DELETE") return false;
   const [path = "", search] = target.split("?", 2);
   if (path === "/" || path.startsWith("/rpc/")) return false;
-  for (const name of new URLSearchParams(search ?? "").keys()) if (!NOT_A_FILTER.has(name)) return false;
+  for (const name of new URLSearchParams(search ?? "").keys()) if (choosesRows(name)) return false;
   return true;
+}
+
+/** Whether a parameter is a filter of the table itself: `tools.id` chooses among the embedded rows alone. */
+function choosesRows(name: string): boolean {
+  if (name === "" || NOT_A_FILTER.has(name)) return false;
+  if (/^(not\.)?(and|or)$/.test(name)) return true;
+  const [column = ""] = name.replace(/"[^"]*"/g, "quoted").split("->", 1);
+  return !column.includes(".");
 }
 
 /**
@@ -40,7 +49,7 @@ export function refuseRest(
     return true;
   }
   if (request.method !== "GET" && request.method !== "HEAD") return false;
-  const judged = judgeToken((authorization ?? "").replace(/^bearer\s+/i, ""), jwtSecret);
+  const judged = judgeToken(bearerOf(authorization) ?? "", jwtSecret);
   // A forged or anonymous caller spends nobody's budget: PostgREST answers.
   if (!judged?.genuine || judged.claims.role !== "authenticated" || !isUuid(judged.claims.sub)) return false;
   const verdict = limit.read(judged.claims.sub);
