@@ -74,7 +74,8 @@ describe("whether an account exists", () => {
     const email = unknown();
     await auth("/otp", { email, create_user: false });
     assert.equal((await stack.sql("select from auth.users where email = $1", [email])).length, 0);
-    const mails = await (await fetch(`${stack.info.mailboxUrl}.json?to=${encodeURIComponent(email)}`)).json();
+    const path = `/mailbox.json?to=${encodeURIComponent(email)}`;
+    const mails = await (await stack.fetch(path, { key: stack.info.secretKey })).json();
     assert.equal((mails as unknown[]).length, 0);
   });
 
