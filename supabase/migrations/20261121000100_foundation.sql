@@ -22,6 +22,7 @@ create function private.error_codes() returns jsonb
 language sql immutable parallel safe set search_path = ''
 return jsonb_build_object(
   'INVALID_JWT_TOKEN', 401,
+  'INVALID_API_KEY', 401,
   'BUDGET_EXHAUSTED', 402,
   'INSUFFICIENT_PERMISSIONS', 403,
   'AGENT_NOT_FOUND', 404,

@@ -18,6 +18,10 @@ create table public.agents (
   replicas integer not null default 1,
   scaling_policy jsonb,
   supabase_config jsonb,
+  -- Who may call the agent at its address: its owner and holders of its keys, or everybody.
+  visibility text not null default 'private',
+  -- Spend cap in tokens a day (UTC), input and output together; null: only its user's.
+  max_tokens_per_day bigint,
   -- Written by clients with an activity, by the lifecycle with the phase in lower case (see _400_client_status).
   status text not null default 'idle',
   -- Written by the lifecycle alone, from what the controller reports.
@@ -28,6 +32,10 @@ create table public.agents (
   deleted_at timestamptz,
   constraint agents_id_dns_label check (id ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
   constraint agents_model_fkey foreign key (framework, model) references public.models (framework, name),
+  constraint agents_visibility_known check (visibility in ('private', 'public')),
+  -- What strangers may spend has a bound.
+  constraint agents_public_is_capped check (visibility = 'private' or max_tokens_per_day is not null),
+  constraint agents_tokens_not_negative check (max_tokens_per_day >= 0),
   constraint agents_status_known check (status in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
     'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting'))
 );
@@ -39,9 +47,11 @@ alter table public.agents enable row level security;
 grant select, delete on public.agents to authenticated;
 -- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right below.
 grant insert (user_id, name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
-  platforms, resources, replicas, scaling_policy, supabase_config, status, updated_at) on public.agents to authenticated;
+  platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day, status, updated_at)
+  on public.agents to authenticated;
 grant update (name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
-  platforms, resources, replicas, scaling_policy, supabase_config, status, updated_at) on public.agents to authenticated;
+  platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day, status, updated_at)
+  on public.agents to authenticated;
 grant select, insert, update, delete on public.agents to service_role;
 create policy "owners can read their agents" on public.agents for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
@@ -203,6 +213,10 @@ declare
     || private.problem_if(exists (select from unnest(a.platforms) p where p is null or p !~ '^[a-z0-9][a-z0-9_-]{0,31}$'),
          'platforms', 'Must be short lower-case names such as "discord"')
     || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100, 'replicas', 'Must be between 0 and 100')
+    || private.problem_if(coalesce(a.visibility, 'private') not in ('private', 'public'), 'visibility', 'Must be private or public')
+    || private.problem_if(a.visibility = 'public' and a.max_tokens_per_day is null, 'max_tokens_per_day',
+         'Required for a public agent: what its callers may spend in a day')
+    || private.problem_if(a.max_tokens_per_day < 0, 'max_tokens_per_day', 'Must not be negative')
     || private.problem_if(a.replicas < low or a.replicas > high, 'replicas', 'Must lie within scaling_policy')
     || private.settings_problems(coalesce(a.settings, '{}'))
     || private.shape_problems(coalesce(a.resources, '{}'), '{"memory": "string!", "cpu": "string!"}', 'resources.')
@@ -260,6 +274,7 @@ begin
   new.settings := coalesce(new.settings, '{}');
   new.plugins := coalesce(new.plugins, '{}');
   new.platforms := coalesce(new.platforms, '{}');
+  new.visibility := coalesce(new.visibility, 'private');
   if tg_op = 'UPDATE' then
     old_resources := old.resources;
   end if;
@@ -299,7 +314,8 @@ begin
 end
 $$;
 create trigger _200_validate before insert or update of name, description, role, avatar, framework, model, system_prompt,
-  settings, "character", plugins, platforms, resources, replicas, scaling_policy, supabase_config on public.agents
+  settings, "character", plugins, platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day
+  on public.agents
   for each row execute function private.tg_agents__validate();
 
 -- Definer: counts all of the owner's agents. Locks the owner's quota row, so that two inserts cannot both be the last.

@@ -42,7 +42,8 @@ declare
     'description', 'string', 'role', 'string', 'avatar', 'string', 'framework', 'string', 'model', 'string',
     'system_prompt', 'string', 'settings', 'object', 'character', 'object', 'plugins', 'strings', 'platforms', 'strings',
     'resources', '{"memory": "quantity", "cpu": "quantity", "replicas": "integer"}'::jsonb,
-    'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object'));
+    'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object',
+    'visibility', 'string', 'maxTokensPerDay', 'integer'));
 begin
   if jsonb_typeof(definition -> 'environment') = 'object' then
     problems := problems || private.environment_problems(definition -> 'environment');
@@ -84,6 +85,8 @@ begin
     a.supabase_config := case when d -> 'supabase_config' = 'null' then null
       else coalesce(a.supabase_config, '{}') || (d -> 'supabase_config') end;
   end if;
+  if d ? 'visibility' then a.visibility := coalesce(d ->> 'visibility', 'private'); end if;
+  if d ? 'maxTokensPerDay' then a.max_tokens_per_day := (d ->> 'maxTokensPerDay')::bigint; end if;
   if d ? 'scaling_policy' then a.scaling_policy := nullif(d -> 'scaling_policy', 'null'); end if;
   return a;
 end
@@ -111,6 +114,10 @@ begin
   if row_problems ? 'name' then
     row_problems := row_problems - 'name'
       || case when problems ? 'agentName' then '{}' else jsonb_build_object('agentName', row_problems -> 'name') end;
+  end if;
+  if row_problems ? 'max_tokens_per_day' then
+    row_problems := row_problems - 'max_tokens_per_day' || case when problems ? 'maxTokensPerDay' then '{}'
+      else jsonb_build_object('maxTokensPerDay', row_problems -> 'max_tokens_per_day') end;
   end if;
   if row_problems ? 'replicas' then
     row_problems := row_problems - 'replicas' || jsonb_build_object('resources.replicas', row_problems -> 'replicas');

@@ -81,7 +81,7 @@ declare
   after public.agents;
   changes jsonb := coalesce(args -> 'changes', 'null');
   changed_secrets text[];
-  generation_before bigint;
+  event_before text := private.last_event(before.id);
   deployed boolean;
   event_id text;
   changed_database_url boolean := false;
@@ -93,8 +93,7 @@ begin
   if changes = '{}' then
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', '{"body": "Must name at least one field to change"}');
   end if;
-  select d.generation into generation_before
-    from private.agent_deployments d where d.agent_id = before.id for update;
+  perform from private.agent_deployments d where d.agent_id = before.id for update;
   deployed := found;
   changed_secrets := private.apply_environment(before.id, caller, coalesce(nullif(changes -> 'environment', 'null'), '{}'));
   if jsonb_typeof(after.supabase_config -> 'database_url') = 'string' then
@@ -104,10 +103,11 @@ begin
   update public.agents a set name = after.name, description = after.description, role = after.role, avatar = after.avatar,
       framework = after.framework, model = after.model, system_prompt = after.system_prompt, settings = after.settings,
       "character" = after."character", plugins = after.plugins, platforms = after.platforms, resources = after.resources,
-      replicas = after.replicas, scaling_policy = after.scaling_policy, supabase_config = after.supabase_config
+      replicas = after.replicas, scaling_policy = after.scaling_policy, supabase_config = after.supabase_config,
+      visibility = after.visibility, max_tokens_per_day = after.max_tokens_per_day
     where a.id = before.id returning * into after;
-  -- The trigger on agents made a new revision, and so a new generation, if anything that runs changed.
-  if not deployed or (select d.generation from private.agent_deployments d where d.agent_id = before.id) = generation_before then
+  -- The triggers on agents tell of a new revision, if anything that runs changed, and of a new visibility.
+  if private.last_event(before.id) is not distinct from event_before then
     event_id := private.record_event(before.id, caller, 'UPDATED', 'user:' || caller,
       case when deployed then 'Nothing that runs was changed' else 'Definition changed' end);
   else
@@ -119,6 +119,7 @@ begin
       select coalesce(jsonb_object_agg(k, case k
         when 'agentName' then after.name is distinct from before.name
         when 'environment' then changed_secrets <> '{}'
+        when 'maxTokensPerDay' then after.max_tokens_per_day is distinct from before.max_tokens_per_day
         when 'resources' then (after.resources, after.replicas) is distinct from (before.resources, before.replicas)
         when 'supabase_config' then changed_database_url or after.supabase_config is distinct from before.supabase_config
         else to_jsonb(after) -> k is distinct from to_jsonb(before) -> k end), '{}')
@@ -276,6 +277,7 @@ language plpgsql volatile set search_path = '' as $$
 begin
   delete from public.agent_secrets s where s.agent_id = of_agent;
   delete from public.agent_conversations c where c.agent_id = of_agent;
+  delete from public.agent_keys k where k.agent_id = of_agent;
   delete from public.agent_revisions r where r.agent_id = of_agent;
   if exists (select from private.agent_deployments d where d.agent_id = of_agent and d.desired <> 'absent') then
     return private.request_change(of_agent, 'delete', actor, 'Deletion requested');

@@ -46,7 +46,11 @@ begin
       when a.status in ('thinking', 'responding', 'error') then a.status
       when d.phase = 'DEPLOYED' and private.last_answer_failed(a) then 'error'
       else 'idle' end,
-    'user_id', caller, 'url', d.url,
+    'user_id', caller, 'visibility', coalesce(a.visibility, 'private'), 'url', d.url,
+    -- Two ways to one door; the path is there where a gateway of the stack serves it.
+    'addresses', jsonb_build_object('host', d.url, 'path', case when d.url is not null then (
+      select replace(c.report ->> 'agentPathTemplate', '{agentId}', wanted) from private.controllers c
+      order by (c.worker = d.lease_holder) desc nulls last, c.heartbeat_at desc limit 1) end),
     -- What hinders the controller before it has anything to report: it tries again by itself.
     'reason', coalesce(d.reason, case when hindered then 'RETRYING' end),
     'message', coalesce(d.message, case when hindered then d.last_error end), 'conditions', coalesce(d.conditions, '[]'),
@@ -91,7 +95,7 @@ begin
     'framework', a.framework, 'model', a.model, 'system_prompt', a.system_prompt, 'settings', a.settings,
     'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
     'resources', a.resources || jsonb_build_object('replicas', a.replicas), 'scaling_policy', a.scaling_policy,
-    'supabase_config', a.supabase_config,
+    'supabase_config', a.supabase_config, 'visibility', a.visibility, 'maxTokensPerDay', a.max_tokens_per_day,
     'environment', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s where s.agent_id = a.id),
     'generation', d.generation, 'revision', d.revision, 'createdAt', private.iso(a.created_at),
     'updatedAt', private.iso(a.updated_at), 'deployedAt', private.iso(a.deployed_at));

@@ -20,7 +20,7 @@ $$;
 create function private.read_permission("table" text) returns text
 language sql immutable parallel safe set search_path = ''
 return case
-  when "table" in ('agents', 'agent_events', 'agent_revisions', 'agent_secrets', 'agent_conversations', 'tools', 'agent_tools',
+  when "table" in ('agents', 'agent_events', 'agent_revisions', 'agent_secrets', 'agent_conversations', 'agent_keys', 'tools', 'agent_tools',
     'user_secrets', 'swarms', 'swarm_agents', 'messages', 'usage_daily', 'budgets') then 'agents:read'
   when "table" in ('agent_logs', 'agent_metrics', 'agent_metrics_minute', 'agent_metrics_hour') then 'monitoring:read'
 end;

@@ -4,21 +4,6 @@
 -- Spend caps, in tokens a day (UTC), input and output together.
 alter table public.quotas add column max_tokens_per_day bigint not null default 1000000,
   add constraint quotas_tokens_not_negative check (max_tokens_per_day >= 0);
--- Of one agent; null: only its user's cap.
-alter table public.agents add column max_tokens_per_day bigint,
-  add constraint agents_tokens_not_negative check (max_tokens_per_day >= 0);
-grant insert (max_tokens_per_day), update (max_tokens_per_day) on public.agents to authenticated;
-
--- Definer: calls private helpers. Raises VALIDATION_ERROR, as a wrong value of any other column does.
-create function private.tg_agents__validate_cap() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  perform private.raise_problems('{"max_tokens_per_day": "Must not be negative"}');
-  return new;
-end
-$$;
-create trigger _210_validate_cap before insert or update of max_tokens_per_day on public.agents
-  for each row when (new.max_tokens_per_day < 0) execute function private.tg_agents__validate_cap();
 
 -- Through which door a call came.
 create function private.usage_sources() returns text[]

@@ -33,7 +33,7 @@ begin
     'avatar', a.avatar, 'framework', a.framework, 'model', a.model, 'system_prompt', a.system_prompt, 'settings', a.settings,
     'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
     'resources', a.resources || jsonb_build_object('replicas', a.replicas), 'scaling_policy', a.scaling_policy,
-    'supabase_config', a.supabase_config));
+    'supabase_config', a.supabase_config, 'visibility', a.visibility, 'maxTokensPerDay', a.max_tokens_per_day));
 end
 $$;
 

@@ -35,6 +35,7 @@ export const owned: Readonly<Record<string, Owned>> = {
   agents: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
   agent_conversations: readable(1, "agents:read", "rud"),
   agent_events: readable(1),
+  agent_keys: readable(1),
   agent_logs: readable(1, "monitoring:read"),
   agent_metrics: readable(1, "monitoring:read"),
   agent_metrics_minute: readable(1, "monitoring:read"),

@@ -74,6 +74,7 @@ describe("an export", () => {
       framework: "openai",
       model: bundle.definition.model,
       system_prompt: "Be briefer.",
+      visibility: "private",
     });
     assert.deepEqual(bundle.secrets, ["SUPABASE_DB_URL", "TOKEN"]);
     assert.deepEqual(

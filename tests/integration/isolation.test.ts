@@ -53,7 +53,7 @@ describe("the catalogue", () => {
     );
   });
 
-  test("anon may execute what precedes each request and what takes a runtime's credential, no other function", async () => {
+  test("anon may execute what judges requests and callers, and what takes a runtime's credential, alone", async () => {
     assert.deepEqual(
       await names(
         `select p.oid::regprocedure::text as name from pg_proc p
@@ -61,8 +61,12 @@ describe("the catalogue", () => {
          order by p.oid::regprocedure::text collate "C"`,
       ),
       [
+        "count_public_message(text,text,text)",
+        "judge_caller(text,text,text,text)",
         "private.calm_like(text)",
         "private.calm_pattern(text)",
+        "private.count_public_message(text,text,text)",
+        "private.judge_caller(text,text,text,text)",
         "private.pre_request()",
         "private.reserve_model_call(text,text,jsonb,jsonb)",
         "private.settle_model_calls(text,text,jsonb)",

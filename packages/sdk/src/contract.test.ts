@@ -12,6 +12,9 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : "the contract is w
 /** One line for each type; a difference is a compile error. */
 type Comparisons = [
   Same<Sdk.Agent, Contract.Agent>,
+  Same<Sdk.AgentKeyList, Contract.AgentKeyList>,
+  Same<Sdk.CreateAgentKeyRequest, Contract.CreateAgentKeyRequest>,
+  Same<Sdk.CreatedAgentKey, Contract.CreatedAgentKey>,
   Same<Sdk.AgentList, Contract.AgentList>,
   Same<Sdk.AgentLogs, Contract.AgentLogs>,
   Same<Sdk.AgentLogsQuery["lines"], Contract.LogsQuery["lines"]>,

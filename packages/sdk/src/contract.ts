@@ -35,6 +35,9 @@ export interface Agent {
   };
   scaling_policy: Record<string, unknown> | null;
   supabase_config: Record<string, unknown> | null;
+  /** Who may send messages to the agent's address. */
+  visibility: "private" | "public";
+  maxTokensPerDay: number | null;
   /** Names of the secrets. */
   environment: Array<string>;
   generation: number | null;
@@ -127,11 +130,35 @@ export interface AgentDefinition {
   model?: string | null | undefined;
   system_prompt?: string | null | undefined;
   settings?: ModelSettings | null | undefined;
+  /** Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address. */
+  visibility?: "private" | "public" | null | undefined;
+  /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
+  maxTokensPerDay?: number | null | undefined;
   resources?: ResourceChanges | null | undefined;
 }
 
 /** Opaque id of an agent, a DNS label. */
 export type AgentId = string;
+
+export interface AgentKey {
+  id: string;
+  name: string;
+  /** The key's first characters. */
+  prefix: string;
+  scopes: Array<"invoke" | "read">;
+  origins: Array<string>;
+  expiresAt: string | null;
+  createdAt: string;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+}
+
+export interface AgentKeyList {
+  keys: Array<AgentKey>;
+  total: number;
+  limit: number;
+  offset: number;
+}
 
 export interface AgentList {
   agents: Array<AgentSummary>;
@@ -230,8 +257,17 @@ export interface AgentStatusReport {
   activity: "idle" | "thinking" | "responding" | "error";
   /** The caller's id. */
   user_id: string;
+  /** Who may send messages to the agent's address. */
+  visibility: "private" | "public";
   /** Where the agent answers; null until it has an address. */
   url: string | null;
+  /** Where the agent answers. Both need a key or its owner's token. */
+  addresses: {
+    /** The same as `url`. */
+    host: string | null;
+    /** The same door below the stack's own address, without a host name; null elsewhere. */
+    path: string | null;
+  };
   /** Why the phase is what it is, in one word. */
   reason: string | null;
   /** The same, in a sentence a person can act on. */
@@ -352,6 +388,30 @@ export interface Character {
 
 export type ComponentState = "HEALTHY" | "DEGRADED" | "UNAVAILABLE" | "UNKNOWN";
 
+export interface CreateAgentKeyRequest {
+  /** What the key is for. */
+  name: string;
+  /** `invoke`: send messages. `read`: read the agent's health. Left out: `invoke`. */
+  scopes?: Array<"invoke" | "read"> | null | undefined;
+  /** In the future and within ten years; left out: never. */
+  expiresAt?: string | null | undefined;
+  /** The web pages that may use the key (CORS). Left out: none, only programs. */
+  origins?: Array<string> | null | undefined;
+}
+
+export interface CreatedAgentKey {
+  id: string;
+  name: string;
+  /** The key's first characters. */
+  prefix: string;
+  scopes: Array<"invoke" | "read">;
+  origins: Array<string>;
+  expiresAt: string | null;
+  createdAt: string;
+  /** The key. It is not stored and not shown again. */
+  key: string;
+}
+
 export interface DeletedAgent {
   agentId: AgentId;
   /** The caller's id. */
@@ -391,6 +451,7 @@ export interface ErrorEnvelope {
     code:
       | "INVALID_JWT_TOKEN"
       | "BUDGET_EXHAUSTED"
+      | "INVALID_API_KEY"
       | "INSUFFICIENT_PERMISSIONS"
       | "AGENT_NOT_FOUND"
       | "RLS_ACCESS_DENIED"
@@ -532,6 +593,10 @@ export interface LaunchAgentRequest {
   model?: string | null | undefined;
   system_prompt?: string | null | undefined;
   settings?: ModelSettings | null | undefined;
+  /** Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address. */
+  visibility?: "private" | "public" | null | undefined;
+  /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
+  maxTokensPerDay?: number | null | undefined;
   resources?: Resources | null | undefined;
 }
 
@@ -885,6 +950,10 @@ export interface UpdateAgentRequest {
   model?: string | null | undefined;
   system_prompt?: string | null | undefined;
   settings?: ModelSettings | null | undefined;
+  /** Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address. */
+  visibility?: "private" | "public" | null | undefined;
+  /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
+  maxTokensPerDay?: number | null | undefined;
   resources?: ResourceChanges | null | undefined;
 }
 
@@ -1082,6 +1151,7 @@ export interface SecurityEventsQuery {
 export const API_ERROR_CODES = [
   "INVALID_JWT_TOKEN",
   "BUDGET_EXHAUSTED",
+  "INVALID_API_KEY",
   "INSUFFICIENT_PERMISSIONS",
   "AGENT_NOT_FOUND",
   "RLS_ACCESS_DENIED",

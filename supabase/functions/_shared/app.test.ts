@@ -14,6 +14,7 @@ const sampleBody: Record<string, unknown> = {
   scaleAgent: { replicas: 2 },
   updateProfile: { username: "ada" },
   putBudget: { scope: "user", period: "day", limitMicros: 1, action: "pause" },
+  createAgentKey: { name: "website" },
   importAgent: { format: "agent-launchpad/agent", version: 1, definition: { agentName: "bot" } },
 };
 
@@ -21,7 +22,7 @@ describe("every route", () => {
   for (const route of routes) {
     it(`${route.method} ${route.path} is one call of ${route.rpc}`, async () => {
       const { upstream, send } = testApp();
-      const path = `/api${route.path.replace("{agentId}", "agent-1")}`;
+      const path = `/api${route.path.replace("{agentId}", "agent-1").replace("{keyId}", "key-1")}`;
       const response = await send(route.method, path, sampleBody[route.operationId]);
       assert.equal(response.status, 200, await response.clone().text());
       assert.equal(upstream.calls.length, 1);
@@ -118,6 +119,14 @@ describe("a success", () => {
     assert.equal(response.headers.get("content-type"), "application/json; charset=utf-8");
     assert.equal(response.headers.get("access-control-allow-origin"), "*");
     assert.equal(response.headers.get("x-inner"), null);
+  });
+
+  it("without a body stays without one", async () => {
+    const { upstream, send } = testApp();
+    upstream.answer = () => new Response(null, { status: 204, headers: rateHeaders });
+    const response = await send("DELETE", "/api/agents/agent-1/keys/key-1");
+    assert.deepEqual([response.status, await response.text()], [204, ""]);
+    assert.equal(response.headers.get("x-ratelimit-limit"), rateHeaders["X-RateLimit-Limit"]);
   });
 
   it("answers HEAD as GET without a body", async () => {

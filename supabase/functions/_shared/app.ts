@@ -73,8 +73,8 @@ export function createApp({
       return answerFailure(c, unreachable);
     }
     const { ok, status, text } = upstream;
-    if (ok && refusal === undefined && text !== "") {
-      return new Response(text, {
+    if (ok && refusal === undefined && (text !== "" || status === 204)) {
+      return new Response(status === 204 ? null : text, {
         status,
         headers: responseHeaders(c.get("requestId"), upstream.headers, now()),
       });

@@ -55,6 +55,7 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
     security: [{ userToken: [], projectKey: [] }],
     tags: [
       { name: "Agents", description: "Launch, read, change and delete agents." },
+      { name: "Keys", description: "Keys that call an agent at its own address." },
       { name: "Lifecycle", description: "Deploy, scale, restart, stop, start, roll back." },
       { name: "Monitoring", description: "Figures and log lines." },
       { name: "System", description: "Health, and the figures of the fleet." },
@@ -120,6 +121,9 @@ function operation(route: Route, named: Schemas): Json {
   const { operationId, tag, summary, description, method, body, success } = route;
   const parameters: Json[] = [];
   if (route.path.includes("{agentId}")) parameters.push({ $ref: reference("parameters", "AgentId") });
+  for (const [, name] of route.path.matchAll(/\{(\w+)\}/g)) {
+    if (name !== "agentId") parameters.push({ name, in: "path", required: true, schema: { type: "string" } });
+  }
   if (method === "POST") parameters.push({ $ref: reference("parameters", "IdempotencyKey") });
   parameters.push(...queryParameters(route.query));
   return {
@@ -140,7 +144,7 @@ function operation(route: Route, named: Schemas): Json {
       [success.status]: {
         description: success.description,
         headers: responseHeaderRefs,
-        content: jsonContent(schemaOf(success.schema, named)),
+        ...(success.schema === undefined ? {} : { content: jsonContent(schemaOf(success.schema, named)) }),
       },
       ...failures(route),
     },

@@ -12,7 +12,7 @@ export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** Below `/api`, parameters in braces. */
   readonly path: string;
-  readonly tag: "Agents" | "Lifecycle" | "Monitoring" | "Security" | "System" | "Usage" | "Users";
+  readonly tag: "Agents" | "Keys" | "Lifecycle" | "Monitoring" | "Security" | "System" | "Usage" | "Users";
   readonly summary: string;
   readonly description?: string;
   /** The function behind it: POST /rest/v1/rpc/<rpc>. */
@@ -29,8 +29,9 @@ export interface Route {
     readonly maxBytes?: number;
   };
   readonly success: {
-    readonly status: 200 | 201 | 202;
-    readonly schema: z.ZodType;
+    readonly status: 200 | 201 | 202 | 204;
+    /** Left out where the answer has no body (204). */
+    readonly schema?: z.ZodType;
     readonly description: string;
   };
   /** Codes beyond those that any request may meet. */

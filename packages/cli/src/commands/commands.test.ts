@@ -34,7 +34,9 @@ describe("status", () => {
     status: "FAILED",
     activity: "idle",
     user_id: "u",
+    visibility: "private",
     url: null,
+    addresses: { host: null, path: null },
     reason: "PLUGIN_NOT_FOUND",
     message: "The plugin x is not installed.",
     conditions: [

@@ -16,6 +16,9 @@ GET_AGENT_STATUS = Operation("GET", "/api/agents/{agentId}/status", idempotency_
 LIST_AGENT_REVISIONS = Operation("GET", "/api/agents/{agentId}/revisions", idempotency_key=False)
 EXPORT_AGENT = Operation("GET", "/api/agents/{agentId}/export", idempotency_key=False)
 IMPORT_AGENT = Operation("POST", "/api/agents/import", idempotency_key=True)
+CREATE_AGENT_KEY = Operation("POST", "/api/agents/{agentId}/keys", idempotency_key=True)
+LIST_AGENT_KEYS = Operation("GET", "/api/agents/{agentId}/keys", idempotency_key=False)
+REVOKE_AGENT_KEY = Operation("DELETE", "/api/agents/{agentId}/keys/{keyId}", idempotency_key=False)
 DEPLOY_AGENT = Operation("POST", "/api/agents/{agentId}/deploy", idempotency_key=True)
 SCALE_AGENT = Operation("POST", "/api/agents/{agentId}/scale", idempotency_key=True)
 RESTART_AGENT = Operation("POST", "/api/agents/{agentId}/restart", idempotency_key=True)
@@ -54,6 +57,8 @@ LAUNCH_AGENT_ARGUMENTS = {
     "model": "model",
     "system_prompt": "system_prompt",
     "settings": "settings",
+    "visibility": "visibility",
+    "max_tokens_per_day": "maxTokensPerDay",
     "resources": "resources",
 }
 UPDATE_AGENT_ARGUMENTS = {
@@ -71,6 +76,8 @@ UPDATE_AGENT_ARGUMENTS = {
     "model": "model",
     "system_prompt": "system_prompt",
     "settings": "settings",
+    "visibility": "visibility",
+    "max_tokens_per_day": "maxTokensPerDay",
     "resources": "resources",
 }
 UPDATE_PROFILE_ARGUMENTS = {
@@ -85,6 +92,7 @@ ERROR_STATUS = {
     "INVALID_FRAMEWORK": 400,
     "INVALID_MODEL": 400,
     "INVALID_JWT_TOKEN": 401,
+    "INVALID_API_KEY": 401,
     "BUDGET_EXHAUSTED": 402,
     "INSUFFICIENT_PERMISSIONS": 403,
     "RLS_ACCESS_DENIED": 403,

@@ -70,6 +70,9 @@ class Agent(TypedDict):
     resources: AgentResources
     scaling_policy: dict[str, Any] | None
     supabase_config: dict[str, Any] | None
+    visibility: Literal["private", "public"]
+    """Who may send messages to the agent's address."""
+    maxTokensPerDay: int | None
     environment: list[str]
     """Names of the secrets."""
     generation: int | None
@@ -161,6 +164,10 @@ class AgentDefinition(TypedDict):
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
     settings: NotRequired[ModelSettings | None]
+    visibility: NotRequired[Literal["private", "public"] | None]
+    """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
+    maxTokensPerDay: NotRequired[int | None]
+    """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -206,6 +213,26 @@ class AgentBundle(TypedDict):
     """Files in Storage; their bytes are not part of the document."""
     omitted: NotRequired[dict[str, int] | None]
     """How many of the oldest did not fit, by kind."""
+
+
+class AgentKey(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    """The key's first characters."""
+    scopes: list[Literal["invoke", "read"]]
+    origins: list[str]
+    expiresAt: str | None
+    createdAt: str
+    lastUsedAt: str | None
+    revokedAt: str | None
+
+
+class AgentKeyList(TypedDict):
+    keys: list[AgentKey]
+    total: int
+    limit: int
+    offset: int
 
 
 class AgentSummary(TypedDict):
@@ -359,6 +386,15 @@ class AgentMetrics(TypedDict):
     """Where the query asked for it: oldest first."""
 
 
+class AgentStatusReportAddresses(TypedDict):
+    """Where the agent answers. Both need a key or its owner's token."""
+
+    host: str | None
+    """The same as `url`."""
+    path: str | None
+    """The same door below the stack's own address, without a host name; null elsewhere."""
+
+
 class AgentStatusReportCondition(TypedDict):
     type: str
     status: Literal["True", "False", "Unknown"]
@@ -414,8 +450,12 @@ class AgentStatusReport(TypedDict):
     activity: Literal["idle", "thinking", "responding", "error"]
     user_id: str
     """The caller's id."""
+    visibility: Literal["private", "public"]
+    """Who may send messages to the agent's address."""
     url: str | None
     """Where the agent answers; null until it has an address."""
+    addresses: AgentStatusReportAddresses
+    """Where the agent answers. Both need a key or its owner's token."""
     reason: str | None
     """Why the phase is what it is, in one word."""
     message: str | None
@@ -463,6 +503,30 @@ class BudgetList(TypedDict):
 
 
 ComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
+
+
+class CreateAgentKeyRequest(TypedDict):
+    name: str
+    """What the key is for."""
+    scopes: NotRequired[list[Literal["invoke", "read"]] | None]
+    """`invoke`: send messages. `read`: read the agent's health. Left out: `invoke`."""
+    expiresAt: NotRequired[str | None]
+    """In the future and within ten years; left out: never."""
+    origins: NotRequired[list[str] | None]
+    """The web pages that may use the key (CORS). Left out: none, only programs."""
+
+
+class CreatedAgentKey(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    """The key's first characters."""
+    scopes: list[Literal["invoke", "read"]]
+    origins: list[str]
+    expiresAt: str | None
+    createdAt: str
+    key: str
+    """The key. It is not stored and not shown again."""
 
 
 class DeletedAgentSupabaseCleanup(TypedDict):
@@ -513,6 +577,7 @@ class ErrorEnvelopeError(TypedDict):
     code: Literal[
         "INVALID_JWT_TOKEN",
         "BUDGET_EXHAUSTED",
+        "INVALID_API_KEY",
         "INSUFFICIENT_PERMISSIONS",
         "AGENT_NOT_FOUND",
         "RLS_ACCESS_DENIED",
@@ -698,6 +763,10 @@ class LaunchAgentRequest(TypedDict):
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
     settings: NotRequired[ModelSettings | None]
+    visibility: NotRequired[Literal["private", "public"] | None]
+    """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
+    maxTokensPerDay: NotRequired[int | None]
+    """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
     resources: NotRequired[Resources | None]
 
 
@@ -999,6 +1068,10 @@ class UpdateAgentRequest(TypedDict):
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
     settings: NotRequired[ModelSettings | None]
+    visibility: NotRequired[Literal["private", "public"] | None]
+    """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
+    maxTokensPerDay: NotRequired[int | None]
+    """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -1173,6 +1246,10 @@ class LaunchAgentArguments(TypedDict):
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
     settings: NotRequired[ModelSettings | None]
+    visibility: NotRequired[Literal["private", "public"] | None]
+    """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
+    max_tokens_per_day: NotRequired[int | None]
+    """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
     resources: NotRequired[Resources | None]
 
 
@@ -1197,6 +1274,10 @@ class UpdateAgentArguments(TypedDict):
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
     settings: NotRequired[ModelSettings | None]
+    visibility: NotRequired[Literal["private", "public"] | None]
+    """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
+    max_tokens_per_day: NotRequired[int | None]
+    """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -1285,6 +1366,7 @@ class SecurityEventsQuery(TypedDict):
 ApiErrorCode: TypeAlias = Literal[
     "INVALID_JWT_TOKEN",
     "BUDGET_EXHAUSTED",
+    "INVALID_API_KEY",
     "INSUFFICIENT_PERMISSIONS",
     "AGENT_NOT_FOUND",
     "RLS_ACCESS_DENIED",

@@ -8,6 +8,10 @@ const url = z
   .nullable()
   .meta({ description: "Where the agent answers; null until it has an address." });
 
+const visibility = z
+  .enum(["private", "public"])
+  .meta({ description: "Who may send messages to the agent's address." });
+
 /** POST /api/agents */
 export const launched = z
   .object({
@@ -40,7 +44,16 @@ export const agentStatusReport = z
     status: agentStatus,
     activity: z.enum(["idle", "thinking", "responding", "error"]),
     user_id: userId,
+    visibility,
     url,
+    addresses: z
+      .object({
+        host: z.string().nullable().meta({ description: "The same as `url`." }),
+        path: z.string().nullable().meta({
+          description: "The same door below the stack's own address, without a host name; null elsewhere.",
+        }),
+      })
+      .meta({ description: "Where the agent answers. Both need a key or its owner's token." }),
     reason: z
       .string()
       .nullable()
@@ -126,6 +139,8 @@ export const agent = z
     resources: z.object({ memory: z.string(), cpu: z.string(), replicas }),
     scaling_policy: z.record(z.string(), z.unknown()).nullable(),
     supabase_config: z.record(z.string(), z.unknown()).nullable(),
+    visibility,
+    maxTokensPerDay: z.int().nullable(),
     environment: z.array(z.string()).meta({ description: "Names of the secrets." }),
     generation: z.int().nullable(),
     revision: z.int().nullable(),

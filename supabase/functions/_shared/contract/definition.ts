@@ -85,6 +85,13 @@ const fields = {
   model: text(100).nullish().meta({ description: "Left out: the provider's default.", example: "gpt-4o" }),
   system_prompt: text(64 * KIBI).nullish(),
   settings: settings.nullish(),
+  visibility: z.enum(["private", "public"], "Must be private or public").nullish().meta({
+    description:
+      "Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address.",
+  }),
+  maxTokensPerDay: whole(0, 999_999_999).nullish().meta({
+    description: "Tokens that the agent may spend in a day (UTC). A public agent needs one.",
+  }),
 };
 
 /** POST /api/agents */

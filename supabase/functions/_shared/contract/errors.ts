@@ -13,6 +13,13 @@ export const errorCodes = {
     description: "A budget is used up; `details.resumesAt` says when it begins anew.",
     remedy: "Raise it with PUT /api/budgets or wait; answers that wait for it then go on.",
   },
+  INVALID_API_KEY: {
+    status: 401,
+    description:
+      "The agent's address was called without a key or token, or with a wrong, expired or revoked one.",
+    remedy:
+      "Send `Authorization: Bearer <key>`: a key of this agent (POST /api/agents/{agentId}/keys), or its owner's token.",
+  },
   INSUFFICIENT_PERMISSIONS: {
     status: 403,
     description: "The user lacks a required permission.",

@@ -6,6 +6,7 @@ export * from "./definition.ts";
 export * from "./errors.ts";
 export * from "./fleet.ts";
 export * from "./health.ts";
+export * from "./keys.ts";
 export * from "./monitoring.ts";
 export * from "./primitives.ts";
 export * from "./quantities.ts";
