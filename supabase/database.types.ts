@@ -94,6 +94,57 @@ export type Database = {
         };
         Relationships: [];
       };
+      agent_keys: {
+        Row: {
+          agent_id: string;
+          created_at: string;
+          expires_at: string | null;
+          id: string;
+          last_used_at: string | null;
+          name: string;
+          origins: string[];
+          prefix: string;
+          revoked_at: string | null;
+          scopes: string[];
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          created_at?: string;
+          expires_at?: string | null;
+          id?: string;
+          last_used_at?: string | null;
+          name: string;
+          origins?: string[];
+          prefix: string;
+          revoked_at?: string | null;
+          scopes: string[];
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          created_at?: string;
+          expires_at?: string | null;
+          id?: string;
+          last_used_at?: string | null;
+          name?: string;
+          origins?: string[];
+          prefix?: string;
+          revoked_at?: string | null;
+          scopes?: string[];
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "agent_keys_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       agent_logs: {
         Row: {
           agent_id: string;
@@ -451,6 +502,7 @@ export type Database = {
           updated_at: string;
           url: string | null;
           user_id: string;
+          visibility: string;
         };
         ComputedFields: never;
         Insert: {
@@ -478,6 +530,7 @@ export type Database = {
           updated_at?: string;
           url?: string | null;
           user_id?: string;
+          visibility?: string;
         };
         Update: {
           avatar?: string | null;
@@ -504,6 +557,7 @@ export type Database = {
           updated_at?: string;
           url?: string | null;
           user_id?: string;
+          visibility?: string;
         };
         Relationships: [
           {
@@ -1166,7 +1220,12 @@ export type Database = {
       claim_replies: { Args: { lease_seconds?: number; max_count?: number; worker: string }; Returns: Json };
       controller_installation: { Args: Record<PropertyKey, never>; Returns: Json };
       count_auth_request: { Args: { email: string }; Returns: Json };
+      count_public_message: {
+        Args: { address: string; agent_id: string; credential: string };
+        Returns: Json;
+      };
       count_reads: { Args: { reads: Json }; Returns: Json };
+      create_agent_key: { Args: { agent_id: string; key: Json }; Returns: Json };
       delete_agent: { Args: { agent_id: string }; Returns: Json };
       delete_budget: { Args: { budget_id: string }; Returns: Json };
       delete_my_account: { Args: { confirm: string }; Returns: Json };
@@ -1198,7 +1257,12 @@ export type Database = {
       import_agent: { Args: { bundle: Json }; Returns: Json };
       ingest_agent_logs: { Args: { rows: Json }; Returns: Json };
       ingest_agent_metrics: { Args: { rows: Json }; Returns: Json };
+      judge_caller: {
+        Args: { agent_id: string; key?: string; need: string; origin?: string };
+        Returns: Json;
+      };
       launch_agent: { Args: { definition: Json }; Returns: Json };
+      list_agent_keys: { Args: { agent_id: string; limit?: number; offset?: number }; Returns: Json };
       list_agent_revisions: { Args: { agent_id: string; limit?: number; offset?: number }; Returns: Json };
       list_agents: {
         Args: { limit?: number; offset?: number; platform?: string; status?: string };
@@ -1241,6 +1305,7 @@ export type Database = {
         Returns: Json;
       };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
+      revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
       scale_agent: { Args: { agent_id: string; scale: Json }; Returns: Json };
       scan_agent: { Args: { agent_id: string }; Returns: Json };
