@@ -265,7 +265,7 @@ end
 $$;
 
 -- Fills defaults and brings both specifications' spellings into one form. Definer: it puts a database URL, which holds
--- a password, into Vault instead of the row.
+-- a password, and the secrets of a character file into Vault instead of the row.
 create function private.tg_agents__normalise() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -296,6 +296,11 @@ begin
     perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
     new.supabase_config := new.supabase_config - 'database_url';
   end if;
+  if private.character_secrets(new."character") <> '{}' then
+    perform private.raise_problems(private.character_secret_problems(new."character"));
+    perform private.apply_environment(new.id, new.user_id, private.character_secrets(new."character"));
+  end if;
+  new."character" := private.without_secrets(new."character");
   if tg_op = 'INSERT' or new is distinct from old then
     new.updated_at := now();
   end if;

@@ -5,9 +5,13 @@
 create function private.verb_launch_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  definition jsonb := coalesce(args -> 'definition', 'null');
+  definition jsonb := private.with_character(coalesce(args -> 'definition', 'null'));
   a public.agents;
 begin
+  if private.is_bare_character(definition) then
+    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('body',
+      'This is a character file: send it as {"agentName": "…", "character": …}'));
+  end if;
   a.id := 'agent-' || private.random_base32(12);
   a.user_id := caller;
   a.framework := 'openai';
@@ -24,7 +28,8 @@ begin
   perform private.apply_environment(a.id, caller, coalesce(nullif(definition -> 'environment', 'null'), '{}'));
   perform private.begin_deployment(a, 'user:' || caller);
   return jsonb_build_object('agentId', a.id, 'status', 'QUEUED', 'user_id', caller, 'createdAt', private.iso(a.created_at),
-    'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration', private.supabase_integration(a.supabase_config));
+    'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration', private.supabase_integration(a.supabase_config),
+    'warnings', private.definition_warnings(a, args -> 'definition'));
 end
 $$;
 
@@ -95,7 +100,11 @@ begin
   end if;
   perform from private.agent_deployments d where d.agent_id = before.id for update;
   deployed := found;
-  changed_secrets := private.apply_environment(before.id, caller, coalesce(nullif(changes -> 'environment', 'null'), '{}'));
+  perform private.raise_problems(private.character_secret_problems(changes -> 'character'));
+  -- Secrets of a character file are an environment; what the environment says itself wins.
+  changed_secrets := private.apply_environment(before.id, caller,
+    private.character_secrets(changes -> 'character') || coalesce(nullif(changes -> 'environment', 'null'), '{}'));
+  after."character" := private.without_secrets(after."character");
   if jsonb_typeof(after.supabase_config -> 'database_url') = 'string' then
     changed_database_url := private.store_secret(before.id, caller, 'SUPABASE_DB_URL', after.supabase_config ->> 'database_url');
     after.supabase_config := after.supabase_config - 'database_url';

@@ -612,6 +612,11 @@ export interface LaunchedAgent {
     rls_policies_applied: boolean;
     real_time_enabled: boolean;
   };
+  /** What the definition says without effect, and why. */
+  warnings: Array<{
+    field: string;
+    message: string;
+  }>;
 }
 
 export interface LogEntry {

@@ -228,7 +228,7 @@ describe("a refusal of the function's own", () => {
         agentName: "Required",
         foo: "Unknown field",
         "resources.gpu": "Unknown field",
-        "resources.memory": "Must be a quantity such as 512Mi or 2Gi",
+        "resources.memory": 'Must be a quantity from 128Mi to 64Gi, such as "512Mi" or "1Gi"',
         x: "Unknown parameter",
       },
     },

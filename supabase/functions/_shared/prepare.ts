@@ -89,7 +89,7 @@ interface Body {
 type Checked = Body | { readonly problems: Problems } | { readonly refusal: Refusal };
 
 async function checkBody(
-  { schema, required, maxBytes = MAX_BODY_BYTES }: NonNullable<Route["body"]>,
+  { schema, required, mistaken, maxBytes = MAX_BODY_BYTES }: NonNullable<Route["body"]>,
   request: Request,
 ): Promise<Checked> {
   const read = await readBody(request, maxBytes);
@@ -108,6 +108,8 @@ async function checkBody(
   const { value } = parsed;
   const unfit = storageProblems(value);
   if (Object.keys(unfit).length > 0) return { problems: unfit };
+  const mistake = mistaken?.(value);
+  if (mistake !== undefined) return { problems: { ...mistake } };
   const result = schema.safeParse(value);
   return result.success ? { text, value } : { problems: problemsOf(result.error.issues, value, "body") };
 }

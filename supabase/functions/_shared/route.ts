@@ -25,6 +25,8 @@ export interface Route {
     readonly required: boolean;
     /** What the reference page offers to send. */
     readonly example?: Readonly<Record<string, unknown>>;
+    /** Problems that say it all for a body that is plainly something else, in place of one per field. */
+    readonly mistaken?: (value: unknown) => Readonly<Record<string, string>> | undefined;
     /** Where more than the usual limit is allowed. */
     readonly maxBytes?: number;
   };

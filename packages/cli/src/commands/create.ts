@@ -27,6 +27,9 @@ export async function run(context: Context, _args: readonly string[], options: O
       throw withLocations(explain(error, context.place), definition);
     });
   const { agentId } = launched;
+  for (const { field, message } of launched.warnings ?? []) {
+    context.out.note(`Warning: ${definition.locate(field) ?? field}: ${field}: ${message}.`);
+  }
   if (!options.wait) {
     context.out.result(launched, ({ paint }) =>
       facts(

@@ -109,6 +109,18 @@ describe("definitions", () => {
   });
 });
 
+test("a bare elizaOS character file is an agent with its name; errors point into the file", async () => {
+  const text = '{\n  "name": "Ada",\n  "bio": ["b"],\n  "lore": 5\n}';
+  const definition = await parseDefinition(text, "ada.json");
+  assert.deepEqual(definition.value, {
+    agentName: "Ada",
+    character: { name: "Ada", bio: ["b"], lore: 5 },
+  });
+  assert.equal(definition.locate("character.lore"), "ada.json:4");
+  const plain = await parseDefinition("agentName: a\nname: b\nbio: c\n", "a.yaml");
+  assert.deepEqual(plain.value, { agentName: "a", name: "b", bio: "c" });
+});
+
 test("a file of secrets: values are read, a bad line or no value is an error", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
   t.after(() => rm(folder, { recursive: true }));

@@ -12,7 +12,8 @@ export interface Definition {
 }
 
 /**
- * Reads a definition: JSON, or YAML where the file's name or its first character says so.
+ * Reads a definition, or a bare elizaOS character file as the definition of an agent with its name. JSON, or YAML where the
+ * file's name or its first character says so.
  * @param file a path, or `-` for stdin
  * @throws CliError naming file and line when it cannot be read or understood
  */
@@ -51,14 +52,24 @@ export async function parseDefinition(text: string, name: string, form?: "json")
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw wrong(name, "does not describe an agent: it must be an object with fields such as agentName");
+  const given = value as Record<string, unknown>;
+  const bare = isCharacterFile(given);
   return {
-    value: value as Record<string, unknown>,
+    value: bare ? { agentName: given.name, character: given } : given,
     locate(field) {
-      const line = lineOf(document, lines, field);
+      const line = lineOf(document, lines, bare ? field.replace(/^character\./, "") : field);
       return line === undefined ? undefined : `${name}:${line}`;
     },
   };
 }
+
+/** Whether a file is an elizaOS character itself rather than a definition that holds one. */
+const isCharacterFile = (value: Record<string, unknown>): boolean =>
+  "name" in value &&
+  !("agentName" in value || "character" in value) &&
+  CHARACTER_KEYS.some((key) => key in value);
+const CHARACTER_KEYS =
+  "bio lore style messageExamples postExamples modelProvider clients adjectives topics".split(" ");
 
 function refuseJson(text: string, name: string): void {
   try {

@@ -776,6 +776,11 @@ class LaunchedAgentSupabaseIntegration(TypedDict):
     real_time_enabled: bool
 
 
+class LaunchedAgentWarning(TypedDict):
+    field: str
+    message: str
+
+
 class LaunchedAgent(TypedDict):
     agentId: AgentId
     status: AgentStatus
@@ -784,6 +789,8 @@ class LaunchedAgent(TypedDict):
     createdAt: str
     estimatedDeployTime: str
     supabase_integration: LaunchedAgentSupabaseIntegration
+    warnings: list[LaunchedAgentWarning]
+    """What the definition says without effect, and why."""
 
 
 class PutBudgetRequest(TypedDict):

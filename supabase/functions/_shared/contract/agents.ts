@@ -25,6 +25,9 @@ export const launched = z
       rls_policies_applied: z.boolean(),
       real_time_enabled: z.boolean(),
     }),
+    warnings: z
+      .array(z.object({ field: z.string(), message: z.string() }))
+      .meta({ description: "What the definition says without effect, and why." }),
   })
   .meta({ id: "LaunchedAgent" });
 

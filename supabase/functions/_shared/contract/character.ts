@@ -59,3 +59,19 @@ export const character = z
   .meta({ id: "Character", description: "An elizaOS character; at most 64 KiB." });
 
 export type Character = z.infer<typeof character>;
+
+const FILE_KEYS = "bio lore style messageExamples postExamples modelProvider clients adjectives topics".split(
+  " ",
+);
+
+/**
+ * Recognises a character file sent in place of a definition. SQL's private.is_bare_character judges the same.
+ * @param value a request's body
+ * @returns the cure, or undefined when the body is not a character file
+ */
+export function bareCharacter(value: unknown): { body: string } | undefined {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, "name")) return undefined;
+  const has = (key: string) => Object.hasOwn(value, key);
+  if (has("agentName") || has("character") || !FILE_KEYS.some(has)) return undefined;
+  return { body: 'This is a character file: send it as {"agentName": "…", "character": …}' };
+}

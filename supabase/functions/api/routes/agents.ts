@@ -6,6 +6,7 @@ import {
   agentStatusReport,
   BUNDLE_FORMAT,
   BUNDLE_VERSION,
+  bareCharacter,
   deleted,
   imported,
   launched,
@@ -37,6 +38,7 @@ export const agentRoutes: readonly Route[] = [
     body: {
       schema: launchRequest,
       required: true,
+      mistaken: bareCharacter,
       example: {
         agentName: "my-first-agent",
         character: { name: "Ada", bio: "A patient helper", system: "You answer in one sentence." },

@@ -1,0 +1,161 @@
+-- What a character file says beyond who the agent is: secrets, model, plugins, clients. Each part takes effect, or a warning
+-- names it. The forms are those of elizaOS 0.x and 1.x.
+
+-- The secrets inside a character (settings.secrets, secrets) as name → text.
+create function private.character_secrets("character" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(s.key, case when jsonb_typeof(s.value) in ('number', 'boolean') then to_jsonb(s.value #>> '{}')
+      else s.value end), '{}')
+    from jsonb_each(
+      case when jsonb_typeof("character" -> 'settings' -> 'secrets') = 'object' then "character" -> 'settings' -> 'secrets' else '{}' end
+      || case when jsonb_typeof("character" -> 'secrets') = 'object' then "character" -> 'secrets' else '{}' end) s
+    where s.value not in ('null', '""'));
+end
+$$;
+comment on function private.character_secrets(jsonb) is 'The secrets inside a character, as name and text.';
+
+-- A character without its secrets, as it is stored.
+create function private.without_secrets("character" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when jsonb_typeof("character") = 'object' then ("character" #- '{settings,secrets}') - 'secrets' else "character" end;
+end
+$$;
+comment on function private.without_secrets(jsonb) is 'A character without its secrets.';
+
+-- What is wrong with the secrets inside a character: field → problem, in the words of `environment`.
+create function private.character_secret_problems("character" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_object_agg(regexp_replace(p.key, '^environment', 'character.settings.secrets'), p.value), '{}')
+    from jsonb_each(private.environment_problems(private.character_secrets("character"))) p);
+end
+$$;
+
+-- Whether a body is a character file itself rather than a definition that holds one.
+create function private.is_bare_character(body jsonb) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return jsonb_typeof(body) = 'object' and body ? 'name' and not body ?| array['agentName', 'character']
+    and body ?| array['bio', 'lore', 'style', 'messageExamples', 'postExamples', 'modelProvider', 'clients', 'adjectives', 'topics'];
+end
+$$;
+comment on function private.is_bare_character(jsonb) is 'Whether a body is an elizaOS character file.';
+
+-- The framework that a character's modelProvider names; null for one that is not offered.
+create function private.framework_of_provider(provider text) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select f.name from public.frameworks f
+    where f.name = case lower(provider) when 'google_genai' then 'google' when 'gemini' then 'google'
+      when 'claude_vertex' then 'anthropic' else lower(provider) end);
+end
+$$;
+
+-- Sampling that a character's settings ask for, in our names; only what is a number.
+create function private.character_sampling("character" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  given jsonb := coalesce("character" -> 'settings', '{}');
+begin
+  if jsonb_typeof(given) is distinct from 'object' then
+    return '{}';
+  end if;
+  if jsonb_typeof(given -> 'modelConfig') = 'object' then
+    given := (given -> 'modelConfig') || given;
+  end if;
+  return (select coalesce(jsonb_object_agg(n.ours, given -> n.theirs), '{}')
+    from (values ('temperature', 'temperature'), ('max_tokens', 'maxTokens'), ('max_tokens', 'maxOutputTokens'), ('max_tokens', 'max_tokens'),
+      ('frequency_penalty', 'frequency_penalty'), ('presence_penalty', 'presence_penalty'), ('top_p', 'top_p')) n (ours, theirs)
+    where jsonb_typeof(given -> n.theirs) = 'number');
+end
+$$;
+
+-- Plugins that every agent of the engine has already, or that its framework brings.
+create function private.is_base_plugin(plugin text) returns boolean
+language sql immutable set search_path = ''
+return plugin ~ '^@elizaos/plugin-(bootstrap|sql|node|openai|anthropic|google-genai)(@.*)?$';
+
+-- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
+-- definition says itself always wins. The framework also follows from a model that only one of them offers.
+create function private.with_character(definition jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  file jsonb := definition -> 'character';
+  implied jsonb := '{}';
+  model text;
+  offering text[];
+begin
+  if jsonb_typeof(definition) is distinct from 'object' then
+    return definition;
+  end if;
+  if jsonb_typeof(file) = 'object' then
+    implied := jsonb_strip_nulls(jsonb_build_object(
+      'framework', private.framework_of_provider(file ->> 'modelProvider'),
+      'model', case when jsonb_typeof(file -> 'settings' -> 'model') = 'string'
+        and exists (select from public.models m where m.name = file -> 'settings' ->> 'model') then file -> 'settings' -> 'model' end,
+      'settings', nullif(private.character_sampling(file), '{}'),
+      'plugins', (select jsonb_agg(p order by n) from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array'
+          then file -> 'plugins' else '[]' end) with ordinality x (p, n)
+        where jsonb_typeof(p) = 'string' and not private.is_base_plugin(p #>> '{}')),
+      'platforms', (select jsonb_agg(distinct lower(p #>> '{}')) from jsonb_array_elements(case when jsonb_typeof(file -> 'clients') = 'array'
+          then file -> 'clients' else '[]' end) p
+        where jsonb_typeof(p) = 'string' and p #>> '{}' ~* '^[a-z0-9][a-z0-9_-]{0,31}$')));
+  end if;
+  -- Null counts as left out at creation.
+  implied := implied || jsonb_strip_nulls(definition)
+    || case when jsonb_typeof(definition -> 'settings') = 'object'
+         then jsonb_build_object('settings', coalesce(implied -> 'settings', '{}') || (definition -> 'settings')) else '{}' end;
+  model := implied ->> 'model';
+  if model is not null and not implied ? 'framework' then
+    select array_agg(m.framework) into offering from public.models m where m.name = model;
+    if cardinality(offering) = 1 then
+      implied := implied || jsonb_build_object('framework', offering[1]);
+    end if;
+  end if;
+  -- Only what is new: types and names of the definition's own fields are judged as they were sent.
+  return definition || (select coalesce(jsonb_object_agg(i.key, i.value), '{}') from jsonb_each(implied) i
+    where not definition ? i.key or definition -> i.key = 'null' or i.key = 'settings' and jsonb_typeof(definition -> 'settings') = 'object');
+end
+$$;
+comment on function private.with_character(jsonb) is 'A definition with what its character implies.';
+
+-- What a launch says without effect: [{field, message}], in the order of the fields.
+create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  file jsonb := coalesce(case when jsonb_typeof(definition -> 'character') = 'object' then definition -> 'character' end, '{}');
+  settings jsonb := case when jsonb_typeof(file -> 'settings') = 'object' then file -> 'settings' else '{}' end;
+  warnings jsonb := '{}';
+begin
+  warnings := coalesce((
+      select jsonb_object_agg('character.' || k, 'Has no effect here') from jsonb_object_keys(file) k
+      where k in ('templates', 'clientConfig', 'twitterProfile', 'twitterQuery', 'nft', 'extends', 'imageModelProvider',
+        'imageVisionModelProvider', 'modelEndpointOverride', 'experience', 'processors')), '{}')
+    || coalesce((
+      select jsonb_object_agg('character.settings.' || k, 'Has no effect here; to give it to a plugin, set it in environment')
+      from jsonb_object_keys(settings) k
+      where k not in ('secrets', 'model', 'modelConfig', 'temperature', 'maxTokens', 'maxOutputTokens', 'max_tokens',
+        'frequency_penalty', 'presence_penalty', 'top_p')), '{}')
+    || case when private.framework_of_provider(file ->> 'modelProvider') is null and jsonb_typeof(file -> 'modelProvider') = 'string'
+         then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
+         else '{}' end
+    || case when jsonb_typeof(settings -> 'model') = 'string' and a.model is distinct from settings ->> 'model'
+         then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model)) else '{}' end
+    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array' then file -> 'knowledge' else '[]' end) k
+           where jsonb_typeof(k) = 'object' and not k ?| array['content', 'text'])
+         then '{"character.knowledge": "Names files that the agent cannot read; put their text into content"}'::jsonb else '{}' end
+    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array' then file -> 'plugins' else '[]' end) p
+           where jsonb_typeof(p) <> 'string')
+         then '{"character.plugins": "Only names of npm packages have an effect"}'::jsonb else '{}' end
+    || coalesce((
+      select jsonb_object_agg('platforms.' || (p.n - 1), format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', p.name, p.name))
+      from unnest(a.platforms) with ordinality p (name, n)
+      where p.name not in ('api', 'web', 'http', 'rest', 'direct', 'supabase')
+        and not exists (select from unnest(a.plugins) q where position(p.name in q) > 0)), '{}');
+  return (select coalesce(jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key), '[]') from jsonb_each(warnings) w);
+end
+$$;
+comment on function private.definition_warnings(public.agents, jsonb) is 'Parts of a definition that have no effect, and why.';

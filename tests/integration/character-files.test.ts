@@ -1,0 +1,225 @@
+// What a character file says beyond who the agent is: each part takes effect, or a warning names it. Secrets go to Vault.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
+
+let db: TestDatabase;
+let alice: string;
+let bob: string;
+before(async () => {
+  db = await createTestDatabase();
+  await liftRateLimits(db);
+  await db.pool.query("update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1000000");
+  alice = await createUser(db);
+  bob = await createUser(db);
+});
+after(() => db.destroy());
+
+const launch = async (definition: unknown) => rpc(db, user(alice), "launch_agent", { definition });
+const told = async (agentId: string) => (await rpc(db, user(alice), "get_agent", { agent_id: agentId })).body;
+const agentOf = async (character: unknown, more: object = {}) => {
+  const { status, body } = await launch({ agentName: "a", character, ...more });
+  assert.equal(status, 201, JSON.stringify(body));
+  return { ...(await told(body.agentId)), warnings: body.warnings };
+};
+const secretsOf = async (agentId: string): Promise<Record<string, string>> =>
+  (
+    await db.pool.query(
+      `select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}') as secrets
+       from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = $1`,
+      [agentId],
+    )
+  ).rows[0].secrets;
+const mentions = async (word: string) =>
+  (
+    await db.pool.query(
+      `select (select count(*) from public.agents a where a::text like $1)
+            + (select count(*) from public.agent_revisions r where r::text like $1)
+            + (select count(*) from public.agent_events e where e::text like $1) as n`,
+      [`%${word}%`],
+    )
+  ).rows[0].n;
+
+describe("secrets inside a character", () => {
+  const character = {
+    name: "Ada",
+    settings: {
+      secrets: { TELEGRAM_BOT_TOKEN: "word-one", DB_PORT: 5432, EMPTY: "" },
+      voice: { model: "x" },
+    },
+    secrets: { DB_PASSWORD: "word-two" },
+  };
+
+  test("go to Vault at a launch, and into no row", async () => {
+    const agent = await agentOf(character, { environment: { TELEGRAM_BOT_TOKEN: "mine" } });
+    assert.deepEqual(await secretsOf(agent.agentId), {
+      TELEGRAM_BOT_TOKEN: "mine",
+      DB_PASSWORD: "word-two",
+      DB_PORT: "5432",
+    });
+    assert.deepEqual(agent.character, { name: "Ada", settings: { voice: { model: "x" } } });
+    assert.deepEqual([await mentions("word-one"), await mentions("word-two")], ["0", "0"]);
+  });
+
+  test("go to Vault at an insert through /rest/v1", async () => {
+    const { rows } = await db.as(user(alice), (client) =>
+      client.query("insert into public.agents (name, character) values ('b', $1) returning id, character", [
+        JSON.stringify(character),
+      ]),
+    );
+    assert.deepEqual(rows[0].character, { name: "Ada", settings: { voice: { model: "x" } } });
+    assert.equal((await secretsOf(rows[0].id)).TELEGRAM_BOT_TOKEN, "word-one");
+    await assert.rejects(
+      db.as(user(bob), (client) =>
+        client.query("insert into public.agents (name, user_id, character) values ('b', $2, $1)", [
+          JSON.stringify(character),
+          alice,
+        ]),
+      ),
+    );
+  });
+
+  test("go to Vault at a change, and count as one", async () => {
+    const { agentId } = await agentOf({ name: "Ada" });
+    const { body } = await rpc(db, user(alice), "update_agent", {
+      agent_id: agentId,
+      changes: { character },
+    });
+    assert.deepEqual(body.changes_applied, { character: true });
+    assert.equal((await secretsOf(agentId)).DB_PASSWORD, "word-two");
+    assert.equal(await mentions("word-one"), "0");
+  });
+
+  test("are refused by name where a variable cannot have it, and their values are not repeated", async () => {
+    for (const as of ["launch", "insert", "update"]) {
+      const bad = {
+        name: "Ada",
+        settings: { secrets: { "not a name": "word-three", OBJECT: {}, NODE_OPTIONS: "x" } },
+      };
+      let details: Record<string, string>;
+      if (as === "insert") {
+        const error = await db
+          .as(user(alice), (client) =>
+            client.query("insert into public.agents (name, character) values ('b', $1)", [
+              JSON.stringify(bad),
+            ]),
+          )
+          .catch((thrown: Error) => thrown);
+        details = JSON.parse(JSON.parse((error as Error).message).details);
+      } else if (as === "launch") {
+        const { body } = await launch({ agentName: "a", character: bad });
+        details = JSON.parse(body.details);
+      } else {
+        const { agentId } = await agentOf({ name: "Ada" });
+        const { body } = await rpc(db, user(alice), "update_agent", {
+          agent_id: agentId,
+          changes: { character: bad },
+        });
+        details = JSON.parse(body.details);
+      }
+      assert.deepEqual(
+        Object.keys(details).sort(),
+        ["NODE_OPTIONS", "OBJECT", "not a name"].map((name) => `character.settings.secrets.${name}`),
+        as,
+      );
+      assert.doesNotMatch(JSON.stringify(details), /word-three/);
+    }
+  });
+});
+
+describe("a launch follows its character", () => {
+  test("modelProvider, settings.model and sampling of elizaOS 0.x", async () => {
+    const agent = await agentOf({
+      name: "Ada",
+      modelProvider: "anthropic",
+      settings: { model: "claude-sonnet-4-5", modelConfig: { temperature: 0.2, maxOutputTokens: 500 } },
+    });
+    assert.deepEqual(
+      [agent.framework, agent.model, agent.settings],
+      ["anthropic", "claude-sonnet-4-5", { temperature: 0.2, max_tokens: 500 }],
+    );
+    assert.deepEqual(agent.warnings, []);
+  });
+
+  test("plugins without those every engine has, and clients as platforms", async () => {
+    const agent = await agentOf({
+      name: "Ada",
+      plugins: ["@elizaos/plugin-bootstrap", "@elizaos/plugin-openai", "@elizaos/plugin-discord"],
+      clients: ["DISCORD"],
+    });
+    assert.deepEqual([agent.plugins, agent.platforms], [["@elizaos/plugin-discord"], ["discord"]]);
+    assert.deepEqual(agent.warnings, []);
+  });
+
+  test("what the definition says itself wins", async () => {
+    const agent = await agentOf(
+      {
+        name: "Ada",
+        modelProvider: "anthropic",
+        settings: { temperature: 0.2, maxTokens: 9 },
+        clients: ["discord"],
+      },
+      { framework: "google", settings: { temperature: 1 }, platforms: [] },
+    );
+    assert.deepEqual(
+      [agent.framework, agent.settings, agent.platforms],
+      ["google", { temperature: 1, max_tokens: 9 }, []],
+    );
+  });
+
+  test("the framework follows from a model that only one offers", async () => {
+    assert.equal((await agentOf(null, { model: "claude-sonnet-4-5" })).framework, "anthropic");
+    const { body } = await launch({ agentName: "a", framework: "openai", model: "claude-sonnet-4-5" });
+    assert.equal(body.code, "INVALID_MODEL");
+    assert.equal((await launch({ agentName: "a", model: "no-such-model" })).body.code, "INVALID_MODEL");
+  });
+});
+
+describe("warnings", () => {
+  const fields = async (character: unknown, more: object = {}) =>
+    ((await agentOf(character, more)).warnings as { field: string }[]).map(({ field }) => field);
+
+  test("name what has no effect", async () => {
+    assert.deepEqual(
+      await fields({
+        name: "Ada",
+        modelProvider: "groq",
+        settings: { model: "llama-3", voice: { model: "x" } },
+        templates: { a: "b" },
+        knowledge: ["fact", { path: "a.md" }],
+        plugins: [{ name: "inline" }],
+      }),
+      [
+        "character.knowledge",
+        "character.modelProvider",
+        "character.plugins",
+        "character.settings.model",
+        "character.settings.voice",
+        "character.templates",
+      ],
+    );
+  });
+
+  test("name a platform that no plugin serves", async () => {
+    const warnings = (await agentOf(null, { platforms: ["discrod", "web", "telegram"], plugins: [] }))
+      .warnings;
+    assert.deepEqual(
+      warnings.map(({ field }: { field: string }) => field),
+      ["platforms.0", "platforms.2"],
+    );
+    assert.match(warnings[0].message, /No plugin of this agent serves discrod/);
+    assert.deepEqual(
+      await fields(null, { platforms: ["discord"], plugins: ["@elizaos/plugin-discord"] }),
+      [],
+    );
+  });
+});
+
+test("a bare character file is one sentence with the cure", async () => {
+  const { status, body } = await launch({ name: "Ada", bio: ["b"], style: { all: [] }, clients: [] });
+  assert.equal(status, 400);
+  assert.deepEqual(JSON.parse(body.details), {
+    body: 'This is a character file: send it as {"agentName": "…", "character": …}',
+  });
+});
