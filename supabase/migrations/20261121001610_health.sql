@@ -275,9 +275,10 @@ language sql stable security definer set search_path = ''
 return exists (select from cron.job j where j.jobname = 'launchpad-retention' and j.active);
 grant execute on function private.erasure_scheduled() to authenticated;
 
--- GET /rest/v1/rpc/health_check. Invoker: `user_data_accessible` is what the caller's own role can read.
+-- GET /rest/v1/rpc/health_check. Invoker: `user_data_accessible` is what the caller's own role can read. Volatile, so that
+-- PostgREST lets a POST write, and private.pre_request can count it.
 create function public.health_check() returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
 declare
   facts jsonb := private.health_facts();
 begin
@@ -332,9 +333,9 @@ end
 $$;
 grant execute on function private.probe_isolation() to authenticated;
 
--- GET /rest/v1/rpc/check_rls_policies: every table of public, from the catalogue, and the live proof.
+-- GET /rest/v1/rpc/check_rls_policies: every table of public, from the catalogue, and the live proof. Volatile, as above.
 create function public.check_rls_policies() returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
 declare
   tables jsonb := (
     select coalesce(jsonb_object_agg(c.relname, jsonb_build_object('rls_enabled', c.relrowsecurity,

@@ -64,6 +64,11 @@ declare
 begin
   if current_setting('role', true) in ('anon', 'authenticated') then
     perform private.judge_preferences();
+    -- PostgREST decodes names, this function compares them as they came. No name here needs an escape.
+    if path like '%\%%' then
+      perform private.raise_error('VALIDATION_ERROR', 'The path must not be percent-encoded',
+        jsonb_build_object('path', 'Write the name of the table or function as it is'));
+    end if;
   end if;
   if path is null or current_setting('role', true) is distinct from 'authenticated' then
     return;
@@ -74,10 +79,8 @@ begin
     return;
   end if;
   perform private.require_active(caller);
-  -- GraphQL comes as one RPC that reads and writes tables: it is counted as direct queries are.
-  if path like '/rpc/%' and path <> '/rpc/graphql' then
-    return;
-  end if;
+  -- What is no verb counts as a direct query: tables, GraphQL (one RPC that reads and writes tables), health_check and
+  -- check_rls_policies.
   permissions := private.effective_permissions(caller);
   perform set_config('launchpad.permissions', caller || ' ' || array_to_string(permissions, ' '), true);
   -- From the next statement on, for this request alone. A slow read keeps others waiting; RPCs and writes have the role's 8 s.

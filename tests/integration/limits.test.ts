@@ -98,6 +98,42 @@ describe("writes", () => {
     assert.equal(await used(), 1);
   });
 
+  test("every function that users may call counts its POSTs: verbs themselves, the others as direct queries", async () => {
+    const { rows } = await db.pool.query<{ name: string; volatility: string }>(
+      `select p.proname as name, p.provolatile as volatility from pg_proc p
+       where p.pronamespace = 'public'::regnamespace and has_function_privilege('authenticated', p.oid, 'execute')
+         and not has_function_privilege('anon', p.oid, 'execute')
+         and not exists (select from private.verbs v where v.name = p.proname) order by 1`,
+    );
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ["check_rls_policies", "health_check"],
+    );
+    await limitTo(2);
+    for (const { name, volatility } of rows) {
+      // PostgREST runs a POST to any other function read only: nothing could count it.
+      assert.equal(volatility, "v", name);
+      assert.ok("rows" in (await request("POST", `/rpc/${name}`, `select public.${name}()`)), name);
+    }
+    const third = (await request("POST", "/rpc/health_check", "select public.health_check()")) as Refusal;
+    assert.equal(third.code, "RATE_LIMIT_EXCEEDED");
+    const bob = await db.createUser();
+    assert.ok("rows" in (await request("POST", "/rpc/health_check", "select 1", user(bob.id))));
+    assert.ok("rows" in (await request("GET", "/rpc/health_check", "select public.health_check()")));
+  });
+
+  test("a name with an escape is refused: PostgREST would decode it, the rules compare it as it came", async () => {
+    for (const caller of [user(alice.id), { role: "anon" as const }]) {
+      for (const path of ["/%61gents", "/rpc/%67raphql", "/rpc/%6caunch_agent"]) {
+        for (const method of ["GET", "POST"]) {
+          const refused = (await request(method, path, "select 1", caller)) as Refusal;
+          assert.equal(refused.code, "VALIDATION_ERROR", `${method} ${path}`);
+        }
+      }
+    }
+    assert.ok("rows" in (await request("GET", "/agents", "select 1")));
+  });
+
   test("what /api answers tells the same budget", async () => {
     await limitTo(100);
     await insert();
