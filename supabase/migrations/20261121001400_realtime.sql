@@ -28,6 +28,10 @@ create policy "owners can write to their topics" on realtime.messages for insert
   with check (topic = (select realtime.topic()) and extension in ('broadcast', 'presence')
     and (select private.owns_topic(realtime.topic())));
 
+-- Realtime's own role judges the patterns of filters by the rule of REST's (…_query_guards).
+grant usage on schema private to supabase_realtime_admin;
+grant execute on function private.is_calm_pattern(text), private.is_calm_like(text) to supabase_realtime_admin;
+
 -- The default replica identity (the primary key) is what Realtime needs of every published table: an UPDATE then carries
 -- the key as its old record, a DELETE the key alone, which is all that may be shown of a row under row-level security.
 

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { Inbox, openSocket, subscribed } from "../helpers/realtime.ts";
-import { spawnStack, startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 const options = { skip: process.platform === "linux" ? false : "needs /proc to see what runs" };
 
@@ -161,9 +161,10 @@ test(
 );
 
 test("a client that does not read is cut off; others get everything at once", options, async () => {
-  const started = spawnStack();
-  const info = await started.ready;
+  const stack = await startTestStack({ env: {} });
+  const { info } = stack;
   try {
+    const { token } = await stack.createUser();
     const quick = await openSocket(info);
     await quick.join("realtime:slow");
     // A bare TCP client that joins and then never reads.
@@ -185,7 +186,7 @@ test("a client that does not read is cut off; others get everything at once", op
     socket.pause();
     const closed = once(socket, "close");
     const writer = await openSocket(info);
-    await writer.join("realtime:slow", { config: { broadcast: { ack: true } } });
+    await writer.join("realtime:slow", { config: { broadcast: { ack: true } }, access_token: token });
     const payload = { type: "broadcast", event: "e", payload: { text: "x".repeat(1_000_000) } };
     for (let n = 0; n < 60; n++) {
       writer.send(["1", `b${n}`, "realtime:slow", "broadcast", payload]);
@@ -198,8 +199,6 @@ test("a client that does not read is cut off; others get everything at once", op
     quick.close();
     writer.close();
   } finally {
-    const ended = once(started.process, "close");
-    started.process.kill("SIGINT");
-    await ended;
+    await stack.stop();
   }
 });

@@ -1,9 +1,11 @@
 import { reasonOf } from "../errors.ts";
 import type { Identity } from "./claims.ts";
-import type { RealtimeContext } from "./context.ts";
+import { atTurn, type RealtimeContext } from "./context.ts";
 import { isAway } from "./database.ts";
 import { type ChangeParams, parseChangeParams } from "./filters.ts";
-import type { ChangeTarget, Entry } from "./registry.ts";
+import type { Owner } from "./owners.ts";
+import type { Listening } from "./quota.ts";
+import { type ChangeTarget, type Entry, isIndexed } from "./registry.ts";
 import {
   compileSubscription,
   SubscriptionError,
@@ -29,6 +31,8 @@ export class ChangeBindings {
   #compiled: Compiled[] = [];
   #entries: Entry[] = [];
   #rows: SubscriptionRow[] = [];
+  /** What is counted in the quota, and to whom. */
+  #counted: { owner: Owner; listening: Listening } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #dropped = false;
 
@@ -39,7 +43,7 @@ export class ChangeBindings {
   }
 
   /** Checks everything asked for and notes it in realtime.subscription; returns what is wrong with it. */
-  async prepare(identity: Identity): Promise<string | undefined> {
+  async prepare(identity: Identity, owner: Owner): Promise<string | undefined> {
     if (this.#asked.length === 0) return undefined;
     const compiled: Compiled[] = [];
     const ids = bindingIds(this.#asked).map(({ id }) => id);
@@ -47,16 +51,20 @@ export class ChangeBindings {
       for (const [i, asked] of this.#asked.entries()) {
         const params = parseChangeParams(asked);
         if ("error" in params) return params.error;
-        const parts = await compileSubscription(this.#context.database.admin, identity, params);
+        const parts = await atTurn(this.#context, owner, () =>
+          compileSubscription(this.#context.database.admin, identity, params, this.#context.limits),
+        );
         compiled.push({ id: ids[i] as number, params, parts });
       }
     } catch (error) {
       if (error instanceof SubscriptionError) return error.message;
       this.#context.log(`UnableToSubscribeToPostgres: ${reasonOf(error)}`);
-      if (isAway(error)) this.#later(identity);
+      if (isAway(error)) this.#later(identity, owner);
       return "Realtime was unable to connect to the project database";
     }
     if (this.#dropped) return undefined;
+    const problem = this.#count(compiled, owner);
+    if (problem) return problem;
     const before = this.#rows;
     this.#compiled = compiled;
     this.#rows = compiled.flatMap(({ params, parts }) => subscriptionRows(identity, params, parts));
@@ -67,22 +75,22 @@ export class ChangeBindings {
   }
 
   /** From now on changes are delivered, seen with these claims. */
-  start(identity: Identity): void {
+  start(identity: Identity, owner: Owner): void {
     for (const entry of this.#entries) this.#context.registry.remove(entry);
     this.#entries = this.#compiled.flatMap(({ id, params, parts }) =>
       parts.map(({ table, filters }) => {
         const { action, select } = params;
-        return { table, action, filters, select, identity, target: this.#target, id };
+        return { table, action, filters, select, identity, owner, target: this.#target, id };
       }),
     );
     for (const entry of this.#entries) this.#context.registry.add(entry);
   }
 
   /** The same with a new token; what it may not see counts at once. */
-  async renew(identity: Identity): Promise<string | undefined> {
-    this.start(identity);
-    const problem = await this.prepare(identity);
-    if (!this.#dropped) this.start(identity);
+  async renew(identity: Identity, owner: Owner): Promise<string | undefined> {
+    this.start(identity, owner);
+    const problem = await this.prepare(identity, owner);
+    if (!this.#dropped) this.start(identity, owner);
     return problem;
   }
 
@@ -95,13 +103,29 @@ export class ChangeBindings {
       this.#context.subscriptions.remove(this.#rows.map(({ subscription_id }) => subscription_id));
     }
     this.#rows = [];
+    this.#release();
   }
 
-  #later(identity: Identity): void {
+  #count(compiled: Compiled[], owner: Owner): string | undefined {
+    const parts = compiled.flatMap(({ parts }) => parts);
+    const scanned = parts.filter(({ filters }) => filters.length > 0 && !isIndexed(filters)).length;
+    const listening = { all: parts.length, scanned };
+    this.#release();
+    const problem = this.#context.quota.take(owner, listening);
+    if (problem === undefined) this.#counted = { owner, listening };
+    return problem;
+  }
+
+  #release(): void {
+    if (this.#counted) this.#context.quota.release(this.#counted.owner, this.#counted.listening);
+    this.#counted = undefined;
+  }
+
+  #later(identity: Identity, owner: Owner): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
-      void this.prepare(identity).then((problem) => {
-        if (!this.#dropped && problem === undefined) this.start(identity);
+      void this.prepare(identity, owner).then((problem) => {
+        if (!this.#dropped && problem === undefined) this.start(identity, owner);
       });
     }, RETRY_MS);
     this.#retry.unref();

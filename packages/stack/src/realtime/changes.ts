@@ -1,9 +1,11 @@
+// A batch of changes on its way to those who may see them: cheap filters, policies, costly filters, payloads.
 import type pg from "pg";
 import { askEach, quote } from "./ask.ts";
 import { bypassingRoles, describeTables, type TableFacts } from "./catalog.ts";
 import type { Database } from "./database.ts";
+import type { Judge, Questions } from "./judging.ts";
 import { judge, judgeSql } from "./matching.ts";
-import { type ChangeFacts, dataJson, type Rendered, refusalJson } from "./payload.ts";
+import { type ChangeFacts, dataJson, type Rendered } from "./payload.ts";
 import type { Value } from "./pgoutput.ts";
 import type { ChangeTarget, Entry, FilterGroup, Registry } from "./registry.ts";
 import { renderValue } from "./render.ts";
@@ -24,41 +26,44 @@ interface Candidate {
 
 type Described = Candidate & { table: TableFacts };
 
+/** A group whose filters passed as far as this process can judge them, and what is left to ask the database. */
+interface Passed {
+  entries: Entry[];
+  asked: string[];
+}
+
 /**
- * Hands a batch of changes to the subscribers who may see them, in order. Filters that text can judge are judged here; the
- * rest, visibility and rare types are asked in one statement each, whatever the number of changes and subscribers.
- * Throws when the database is away: nothing has been delivered then, and the batch may be tried again.
+ * Hands a batch of changes to the subscribers who may see them, in order. Filters that text can judge are judged here; then
+ * policies say who sees which row; only then are the other filters judged, on rows that their owner sees: no filter runs
+ * on a row of somebody else. Each is one statement, whatever the number of changes and subscribers (costly filters: one
+ * for each owner). Throws when the database is not reachable: nothing has been delivered then, and the batch may be tried again.
  */
 export async function deliverChanges(
-  database: Database,
+  database: Pick<Database, "feed" | "api">,
   registry: Registry,
   changes: readonly Change[],
-  options: { recordBytes: number; onLog: (line: string) => void },
+  options: { recordBytes: number; judge: Judge; onLog: (line: string) => void },
 ): Promise<void> {
   const candidates = changes.flatMap((change) => candidateOf(registry, change) ?? []);
   if (candidates.length === 0) return;
   const roles = new Set(candidates.flatMap(({ groups }) => groups.flatMap(rolesOf)));
   const [tables, bypassing] = await Promise.all([
-    describeTables(database.admin, [...new Set(candidates.map(({ oid }) => oid))], [...roles]),
-    bypassingRoles(database.admin, [...roles]),
+    describeTables(database.feed, [...new Set(candidates.map(({ oid }) => oid))], [...roles]),
+    bypassingRoles(database.feed, [...roles]),
   ]);
   const described = candidates.flatMap((candidate) => {
     const table = tables.get(candidate.oid);
-    return table ? [{ ...candidate, table }] : []; // a table that is gone has nobody who may read it
+    return table ? [{ ...candidate, table }] : []; // no role can read a table that is gone
   });
-  const refused = described.map(refusalsOf);
-  const passed = await passFilters(database.admin, described);
-  const receivers = passed.map((groups, i) =>
-    groups.flatMap((group) => [...group.entries].filter((entry) => !refused[i]?.has(entry))),
-  );
-  const seen = await passPolicies(database.api, described, receivers, bypassing, options.onLog);
-  const rendered = await renderRows(database.admin, described, seen);
+  const passed = described.map(passHere);
+  const receivers = passed.map((groups) => groups.flatMap(({ entries }) => entries));
+  const visible = await passPolicies(database.api, described, receivers, bypassing, options.onLog);
+  const seen = await passJudge(options.judge, described, passed, visible);
+  const rendered = await renderRows(database.feed, described, seen);
 
   described.forEach((candidate, i) => {
     const rows = rendered[i];
     if (rows) deliver(candidate, seen[i] ?? [], rows, options.recordBytes);
-    for (const [entry, error] of refused[i] ?? [])
-      entry.target.deliver([entry.id], refusalJson(candidate.facts, error));
   });
 }
 
@@ -93,49 +98,56 @@ function oldValuesOf(change: Change): Row {
 }
 
 /**
- * Who cannot be shown the change at all, and why (the words are realtime.apply_rls's): everyone where the table has no
- * primary key, else those whose role may not read it. Hosted tells all who listen to the table, whatever their filter.
+ * The groups whose filters pass here, with those entries whose role can read the table's primary key. A filter whose column
+ * is not in the log fails.
  */
-function refusalsOf({ facts, table, groups }: Described): Map<Entry, string> {
-  const result = new Map<Entry, string>();
-  if (facts.action === "DELETE") return result;
+function passHere({ facts, table, groups, row, old }: Described): Passed[] {
+  const values = facts.action === "DELETE" ? old : row;
   const keys = table.columns.filter(({ isKey }) => isKey);
-  for (const entry of groups.flatMap((group) => [...group.entries])) {
-    if (keys.length === 0) result.set(entry, "Error 400: Bad Request, no primary key");
-    else if (!keys.every(({ roles }) => roles.includes(entry.identity.role)))
-      result.set(entry, "Error 401: Unauthorized");
-  }
-  return result;
+  if (keys.length === 0) return [];
+  const canRead = ({ identity }: Entry) => keys.every(({ roles }) => roles.includes(identity.role));
+  return groups.flatMap(({ filters, entries }) => {
+    const asked: string[] = [];
+    for (const filter of filters) {
+      const value = values.get(filter.column);
+      const verdict = value === undefined ? false : judge(filter, value);
+      if (!verdict) return [];
+      if (verdict === "ask") asked.push(judgeSql(filter, value ?? "", quote));
+    }
+    const readers = [...entries].filter(canRead);
+    return readers.length > 0 ? [{ entries: readers, asked }] : [];
+  });
 }
 
-/** Which groups of each change pass all their filters. A filter whose column is not in the log fails. */
-async function passFilters(pool: pg.Pool, candidates: Described[]): Promise<FilterGroup[][]> {
-  const asked: { sql: string; drop: () => void }[] = [];
-  const passed = candidates.map(({ facts, groups, row, old }) => {
-    const values = facts.action === "DELETE" ? old : row;
-    const kept = new Set(groups);
-    for (const group of groups) {
-      for (const filter of group.filters) {
-        const value = values.get(filter.column);
-        const verdict = value === undefined ? false : judge(filter, value);
-        if (verdict === "ask") {
-          asked.push({ sql: judgeSql(filter, value ?? "", quote), drop: () => kept.delete(group) });
-        } else if (!verdict) {
-          kept.delete(group);
-        }
+/** Drops those whose remaining filters fail. Each owner's filters are asked on the rows that this owner sees. */
+async function passJudge(
+  judgement: Judge,
+  candidates: readonly Described[],
+  passed: readonly Passed[][],
+  visible: readonly Entry[][],
+): Promise<Entry[][]> {
+  const seen = visible.map((entries) => new Set(entries));
+  const byOwner = new Map<string, Questions>();
+  candidates.forEach((_, i) => {
+    for (const { entries, asked } of passed[i] ?? []) {
+      if (asked.length === 0) continue;
+      const ofOwner = Map.groupBy(
+        entries.filter((entry) => seen[i]?.has(entry)),
+        ({ owner }) => owner,
+      );
+      for (const [owner, own] of ofOwner) {
+        const questions = byOwner.get(owner) ?? { owner, targets: new Set(), asked: [] };
+        byOwner.set(owner, questions);
+        for (const { target } of own) questions.targets.add(target);
+        const fails = () => {
+          for (const entry of own) seen[i]?.delete(entry);
+        };
+        questions.asked.push({ sql: asked.join(" and "), fails });
       }
     }
-    return kept;
   });
-  const answers = await askEach(
-    pool,
-    asked.map(({ sql }) => sql),
-    "boolean",
-  );
-  asked.forEach(({ drop }, i) => {
-    if (answers[i] !== true) drop();
-  });
-  return passed.map((groups) => [...groups]);
+  await judgement.judge([...byOwner.values()]);
+  return seen.map((entries) => [...entries]);
 }
 
 /** Who sees each change. Row-level security asks once for each distinct set of claims; a deleted row can be asked about no more. */
@@ -214,7 +226,7 @@ async function renderRows(
     "text",
   );
   asked.forEach(({ put }, i) => {
-    const answer = answers[i];
+    const answer = answers === "late" ? null : answers[i];
     if (typeof answer === "string") put(answer);
   });
   return result;

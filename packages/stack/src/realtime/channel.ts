@@ -2,21 +2,26 @@ import { reasonOf } from "../errors.ts";
 import { AuthorizationError, type Extension, mayRead, mayWrite, type Rights } from "./authorization.ts";
 import { bindingIds, ChangeBindings } from "./bindings.ts";
 import { expired, type Identity, verifyToken } from "./claims.ts";
-import type { RealtimeContext } from "./context.ts";
-import { encodePush, type Frame, isRecord, type Ref, type Version } from "./frames.ts";
-import type { Member } from "./hub.ts";
+import { atTurn, type RealtimeContext } from "./context.ts";
+import { encodePush, type Frame, isRecord, type Ref, toJson, type Version } from "./frames.ts";
+import type { Member, Sent } from "./hub.ts";
 import type { JoinConfig } from "./join.ts";
 import { RateWindow } from "./limits.ts";
+import { type Owner, ownerOf } from "./owners.ts";
 import { type Replayed, readReplay, sendReplayed } from "./replay.ts";
 
 /** The connection that a channel belongs to. */
 export interface ChannelSocket {
   readonly version: Version;
+  /** The client's address. */
+  readonly address: string;
+  /** How many of its channels are present in their topics. */
+  readonly presences: number;
   /** The request headers of the handshake as JSON, for policies. */
   readonly headersJson: string;
-  send(data: string | Buffer): void;
+  send(data: string | Buffer, options?: { binary: boolean }): void;
   reply(frame: Frame, status: "ok" | "error", response: unknown): void;
-  /** The channel has ended by itself. */
+  /** The channel ended on the server's side. */
   ended(channel: Channel): void;
 }
 
@@ -69,6 +74,15 @@ export class Channel implements Member {
     this.#bindings = new ChangeBindings(context, this, config.postgresChanges);
   }
 
+  /** Who answers for what this channel makes the server do. */
+  get owner(): Owner {
+    return ownerOf(this.#identity, this.#socket.address);
+  }
+
+  get isPresent(): boolean {
+    return this.#tracked !== undefined;
+  }
+
   get version(): Version {
     return this.#socket.version;
   }
@@ -90,7 +104,7 @@ export class Channel implements Member {
       listening = true;
       // The answer means "subscribed": a change that is committed after it must not be missed. Hosted answers before that.
       const [problem, flowing] = await Promise.all([
-        this.#bindings.prepare(this.#identity),
+        this.#bindings.prepare(this.#identity, this.owner),
         this.#context.feed.listen(FEED_MS),
       ]);
       if (this.#closed) throw new JoinRefused("The connection is gone");
@@ -106,11 +120,11 @@ export class Channel implements Member {
   #start(frame: Frame, problem: string | undefined, flowing: boolean, replayed: Replayed[]): void {
     this.#joined = true;
     this.#context.hub.join(this.name, this.#config.private, this);
-    this.#bindings.start(this.#identity);
+    this.#bindings.start(this.#identity, this.owner);
     this.#socket.reply(frame, "ok", { postgres_changes: bindingIds(this.#config.postgresChanges) });
     this.#watchToken();
     if (this.#config.presenceEnabled && this.maySeePresence) {
-      this.#push("presence_state", this.#context.hub.presences(this.name, this.#config.private));
+      this.#charge(this.#context.hub.sendPresences(this.name, this.#config.private, this));
     }
     sendReplayed(this, replayed);
     if (this.#config.postgresChanges.length > 0) {
@@ -142,14 +156,25 @@ export class Channel implements Member {
     if (!this.#closed) this.#push("postgres_changes", `{"ids":[${ids.join(",")}],"data":${dataJson}}`);
   }
 
-  send(data: string | Buffer): void {
-    this.#socket.send(data);
+  /** See ChangeTarget. */
+  warn(message: string): void {
+    if (!this.#closed) this.system("postgres_changes", "error", message);
+  }
+
+  /** See ChangeTarget. */
+  end(message: string): void {
+    this.#shutDown(message);
+  }
+
+  send(data: string | Buffer, options?: { binary: boolean }): void {
+    this.#socket.send(data, options);
   }
 
   /** Takes the channel out of everything; says nothing to the client. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#tracked = undefined;
     clearTimeout(this.#tokenTimer);
     if (!this.#joined) return;
     this.#context.hub.leave(this.name, this.#config.private, this);
@@ -168,6 +193,10 @@ export class Channel implements Member {
     return this.#config.postgresChanges.length > 0;
   }
 
+  #charge(sent: Sent): void {
+    this.#context.spending.spend(this.owner, sent, this.#context.now());
+  }
+
   #push(event: string, json: string): void {
     this.#socket.send(encodePush(this.version, this.topic, event, json));
   }
@@ -183,7 +212,9 @@ export class Channel implements Member {
     const denied = `You do not have permissions to read from this Channel topic: ${this.name}`;
     let rights: Rights;
     try {
-      rights = await mayRead(this.#context.database, this.#identity, this.name, this.#socket.headersJson);
+      rights = await atTurn(this.#context, this.owner, () =>
+        mayRead(this.#context.database, this.#identity, this.name, this.#socket.headersJson),
+      );
     } catch (error) {
       this.#context.log(`RlsPolicyError: ${reasonOf(error)}`);
       const failed = error instanceof AuthorizationError && error.policyFailed;
@@ -204,7 +235,10 @@ export class Channel implements Member {
         `Unauthorized: You do not have permissions to read from this Channel topic: ${this.name}`,
       );
     }
-    const found = await readReplay(this.#context.database.admin, this.name, replay, this.#context.now());
+    const { database, now } = this.#context;
+    const found = await atTurn(this.#context, this.owner, () =>
+      readReplay(database.admin, this.name, replay, now()),
+    );
     if (!found) throw new JoinRefused("UnableToReplayMessages: Replay params are not valid");
     return found;
   }
@@ -213,11 +247,8 @@ export class Channel implements Member {
   async #mayWrite(extension: Extension): Promise<boolean> {
     if (!this.#config.private) return true;
     try {
-      this.#write ??= await mayWrite(
-        this.#context.database,
-        this.#identity,
-        this.name,
-        this.#socket.headersJson,
+      this.#write ??= await atTurn(this.#context, this.owner, () =>
+        mayWrite(this.#context.database, this.#identity, this.name, this.#socket.headersJson),
       );
       return this.#write[extension];
     } catch (error) {
@@ -230,15 +261,22 @@ export class Channel implements Member {
     // A denied broadcast is dropped without a word (broadcast_handler.ex).
     if (!(await this.#mayWrite("broadcast")) || this.#closed) return;
     const { hub, limits } = this.#context;
-    const from = this.#config.self ? {} : { from: this };
-    const json = frame.broadcast ? undefined : JSON.stringify(frame.payload ?? {});
+    const refuse = (reason: string) => {
+      if (this.#config.ack) this.#socket.reply(frame, "error", { reason });
+    };
+    const event = frame.broadcast?.event ?? (isRecord(frame.payload) ? frame.payload.event : undefined);
+    if (typeof event === "string" && Buffer.byteLength(event) > limits.nameBytes)
+      return refuse("event_name_too_long");
+    const json = frame.broadcast ? undefined : toJson(frame.payload ?? {});
+    if (!frame.broadcast && json === undefined) return refuse("payload_nested_too_deep");
     const size = frame.broadcast?.body.length ?? Buffer.byteLength(json ?? "");
-    if (size > limits.payloadBytes) {
-      if (this.#config.ack) this.#socket.reply(frame, "error", { reason: "payload_size_exceeded" });
-      return;
-    }
-    if (frame.broadcast) hub.broadcast(this.name, this.#config.private, frame.broadcast, from);
-    else hub.broadcastText(this.name, this.#config.private, json ?? "{}", from.from);
+    if (size > limits.payloadBytes) return refuse("payload_size_exceeded");
+    const from = this.#config.self ? undefined : this;
+    this.#charge(
+      frame.broadcast
+        ? hub.broadcast(this.name, this.#config.private, frame.broadcast, from ? { from } : {})
+        : hub.broadcastText(this.name, this.#config.private, json ?? "{}", from),
+    );
     if (this.#config.ack) this.#socket.reply(frame, "ok", {});
   }
 
@@ -261,12 +299,24 @@ export class Channel implements Member {
     if (!isRecord(meta)) {
       return this.#socket.reply(frame, "error", { reason: "Presence track payload must be a map" });
     }
-    const json = JSON.stringify(meta);
-    if (Buffer.byteLength(json) > limits.payloadBytes) return this.#shutDown("Track message size exceeded");
-    if (json !== this.#tracked) {
-      this.#tracked = json;
-      hub.track(this.name, this.#config.private, this, this.#config.presenceKey, meta);
+    const json = toJson(meta);
+    const bytes = Buffer.byteLength(json ?? "");
+    if (json === undefined || bytes > limits.presenceBytes)
+      return this.#shutDown(`Track message size exceeded: at most ${limits.presenceBytes} bytes of JSON`);
+    if (json === this.#tracked) return this.#socket.reply(frame, "ok", {});
+    const { presencesPerConnection } = limits;
+    if (!this.isPresent && this.#socket.presences >= presencesPerConnection) {
+      const reason = `Too many presences: one connection can be present in ${presencesPerConnection} topics`;
+      return this.#socket.reply(frame, "error", { reason });
     }
+    const presence = { key: this.#config.presenceKey, payload: meta, bytes };
+    const sent = hub.track(this.name, this.#config.private, this, presence);
+    if (!sent) {
+      const reason = "Too many presences: the presences of this topic are full";
+      return this.#socket.reply(frame, "error", { reason });
+    }
+    this.#tracked = json;
+    this.#charge(sent);
     this.#socket.reply(frame, "ok", {});
   }
 
@@ -274,6 +324,8 @@ export class Channel implements Member {
     const token = isRecord(payload) ? payload.access_token : undefined;
     // An API key in the token's place and the same token again change nothing.
     if (typeof token !== "string" || token.startsWith("sb_") || token === this.#token) return;
+    if (Buffer.byteLength(token) > this.#context.limits.tokenBytes)
+      return this.#shutDown("The token is too long");
     const identity = verifyToken(token, this.#context.jwtSecret, this.#context.now());
     if ("problem" in identity) return this.#shutDown(identity.problem.message);
     const before = this.#read;
@@ -296,7 +348,7 @@ export class Channel implements Member {
     if (this.#closed) return;
     this.#watchToken();
     if (!this.listensToChanges) return;
-    const problem = await this.#bindings.renew(identity);
+    const problem = await this.#bindings.renew(identity, this.owner);
     if (this.#closed) return;
     this.system("postgres_changes", problem ? "error" : "ok", problem ?? "Subscribed to PostgreSQL");
   }

@@ -1,14 +1,15 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { headerOf, sendJson } from "../gateway/replies.ts";
-import { mayRead } from "./authorization.ts";
+import { AuthorizationError, mayRead } from "./authorization.ts";
 import { readBody } from "./body.ts";
 import { describeTables } from "./catalog.ts";
 import type { Identity } from "./claims.ts";
-import type { RealtimeContext } from "./context.ts";
+import { atTurn, type RealtimeContext } from "./context.ts";
 import { parseChangeParams } from "./filters.ts";
 import { isRecord } from "./frames.ts";
-import { changesOfTopic } from "./join.ts";
+import { changesOfTopic, nameProblem } from "./join.ts";
+import type { Owner } from "./owners.ts";
 import { compileSubscription, SubscriptionError } from "./subscriptions.ts";
 
 /**
@@ -20,7 +21,7 @@ export async function answerChannels(
   context: RealtimeContext,
   request: IncomingMessage,
   response: ServerResponse,
-  target: { identity: Identity | undefined; origin: string },
+  target: { identity: Identity | undefined; owner: Owner; origin: string },
 ): Promise<void> {
   const { identity } = target;
   const fail = (status: number, code: string, message: string) => {
@@ -45,6 +46,8 @@ export async function answerChannels(
   if (typeof topic !== "string" || topic.replace(/^realtime:/, "") === "")
     return refuse('Name a topic: {"topic": "realtime:public:agent_metrics:agent_id=eq.<id>"}');
   const name = topic.replace(/^realtime:/, "");
+  const problem = nameProblem(name, context.limits.nameBytes);
+  if (problem) return refuse(`The topic name ${problem}`);
   const answer = {
     websocket_url: `${target.origin.replace(/^http/, "ws")}/realtime/v1/websocket`,
     topic: `realtime:${name}`,
@@ -54,7 +57,9 @@ export async function answerChannels(
   const isPrivate = isRecord(asked) && asked.private === true;
   try {
     if (isPrivate) {
-      const rights = await mayRead(context.database, identity, name, JSON.stringify(request.headers));
+      const rights = await atTurn(context, target.owner, () =>
+        mayRead(context.database, identity, name, JSON.stringify(request.headers)),
+      );
       if (!rights.broadcast && !rights.presence)
         return refuse(`You do not have permissions to read from this Channel topic: ${name}`);
       return sendJson(response, 200, { ...answer, private: true, postgres_changes: [] });
@@ -63,10 +68,12 @@ export async function answerChannels(
     if (!changes || !(await isSchema(context, String(changes.schema)))) {
       return sendJson(response, 200, { ...answer, private: false, postgres_changes: [] });
     }
-    const problem = await problemOf(context, identity, changes);
-    if (problem !== undefined) return refuse(problem);
+    const unfit = await atTurn(context, target.owner, () => problemOf(context, identity, changes));
+    if (unfit !== undefined) return refuse(unfit);
     return sendJson(response, 200, { ...answer, private: false, postgres_changes: [changes] });
-  } catch {
+  } catch (error) {
+    if (error instanceof AuthorizationError && error.policyFailed)
+      return refuse(`You do not have permissions to read from this Channel topic: ${name}`);
     return fail(
       503,
       "SUPABASE_CONNECTION_ERROR",
@@ -83,7 +90,7 @@ async function problemOf(
   const params = parseChangeParams(changes);
   if ("error" in params) return params.error;
   try {
-    const parts = await compileSubscription(context.database.admin, identity, params);
+    const parts = await compileSubscription(context.database.admin, identity, params, context.limits);
     const oids = parts.map(({ table }) => table);
     const tables = await describeTables(context.database.admin, oids, [identity.role]);
     const readable = [...tables.values()].some(({ columns }) =>

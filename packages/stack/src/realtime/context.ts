@@ -1,12 +1,17 @@
-import type { Identity } from "./claims.ts";
+// What a channel shares with all others.
+import { setTimeout as delay } from "node:timers/promises";
+import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
+import type { FairQueue } from "./fair-queue.ts";
 import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
-import type { Limits, RateWindow } from "./limits.ts";
+import type { Limits } from "./limits.ts";
+import type { Owner, Spending } from "./owners.ts";
+import type { ChangeQuota } from "./quota.ts";
 import type { Registry } from "./registry.ts";
+import type { RealtimeSocket } from "./socket.ts";
 import type { SubscriptionTable } from "./subscriptions.ts";
 
-/** What a channel shares with all others. */
 export interface RealtimeContext {
   database: Database;
   feed: Feed;
@@ -18,46 +23,27 @@ export interface RealtimeContext {
   /** The time in milliseconds. */
   now: () => number;
   log: (line: string) => void;
-  users: Users;
+  connections: Connections<RealtimeSocket>;
+  spending: Spending;
+  turns: FairQueue;
+  quota: ChangeQuota;
 }
 
-/** Which connections each user has, and how fast each joins. */
-export class Users {
-  readonly #connections = new Map<string, Set<object>>();
-  readonly #joins = new Map<string, RateWindow>();
-  readonly #limits: Limits;
-  readonly #newWindow: () => RateWindow;
+/** Waits until an owner has paid for what the server did for them. */
+export async function untilPaid({ spending, now }: RealtimeContext, owner: Owner): Promise<void> {
+  for (let wait = spending.waitMs(owner, now()); wait > 0; wait = spending.waitMs(owner, now()))
+    await delay(wait, undefined, { ref: false });
+}
 
-  constructor(limits: Limits, newWindow: () => RateWindow) {
-    this.#limits = limits;
-    this.#newWindow = newWindow;
-  }
-
-  /** Counts a connection to its user; false when the user has too many. API keys have no user and no limit. */
-  connect(identity: Identity, connection: object): boolean {
-    if (identity.sub === undefined) return true;
-    const known = this.#connections.get(identity.sub) ?? new Set();
-    if (!known.has(connection) && known.size >= this.#limits.connectionsPerUser) return false;
-    this.#connections.set(identity.sub, known.add(connection));
-    return true;
-  }
-
-  /** Counts a join of a user (or of all who come with one API key); false when there are too many in this second. */
-  join(identity: Identity, now: number): boolean {
-    const key = identity.sub ?? `role ${identity.role}`;
-    let window = this.#joins.get(key);
-    if (!window) {
-      window = this.#newWindow();
-      this.#joins.set(key, window);
+/** Asks the database on behalf of an owner: at the owner's turn, and at the owner's expense. */
+export async function atTurn<T>(context: RealtimeContext, owner: Owner, work: () => Promise<T>): Promise<T> {
+  const { turns, spending, now } = context;
+  return await turns.run(owner, async () => {
+    const begun = performance.now();
+    try {
+      return await work();
+    } finally {
+      spending.spendAtDatabase(owner, performance.now() - begun, now());
     }
-    return window.take(now);
-  }
-
-  disconnect(connection: object): void {
-    for (const [user, connections] of this.#connections) {
-      if (!connections.delete(connection) || connections.size > 0) continue;
-      this.#connections.delete(user);
-      this.#joins.delete(user);
-    }
-  }
+  });
 }

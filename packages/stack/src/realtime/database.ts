@@ -1,17 +1,21 @@
 import pg from "pg";
 
 /**
- * Realtime's connections: `admin` (supabase_realtime_admin: catalogue, subscriptions, messages) and `api` (authenticator,
- * who may become the role of a token and nothing else). Opened on demand, closed after half a minute without use.
+ * Realtime's connections: `admin` (supabase_realtime_admin: catalogue, subscriptions, messages, on behalf of clients), `feed`
+ * (the same role, for changes on their way: no crowd of joins is before them) and `api` (authenticator, who may become the
+ * role of a token and nothing else). Opened on demand, closed after half a minute without use.
  */
 export interface Database {
   admin: pg.Pool;
+  feed: pg.Pool;
+  /** The same role; a statement ends after the time that judging one user's filters may take. */
+  judging: pg.Pool;
   api: pg.Pool;
   stop(): Promise<void>;
 }
 
 /** Opens nothing yet. */
-export function createDatabase(urls: { admin: string; api: string }): Database {
+export function createDatabase(urls: { admin: string; api: string }, judgingMs: number): Database {
   const pool = (connectionString: string, max: number, options: string) => {
     const made = new pg.Pool({
       connectionString,
@@ -28,17 +32,19 @@ export function createDatabase(urls: { admin: string; api: string }): Database {
     return made;
   };
   // Nothing on the search path: type names come out qualified, and fit every connection.
-  const admin = pool(
-    urls.admin,
-    3,
-    "-c search_path= -c statement_timeout=10000 -c timezone=UTC -c datestyle=ISO",
-  );
+  const options = (timeoutMs: number) =>
+    `-c search_path= -c statement_timeout=${timeoutMs} -c timezone=UTC -c datestyle=ISO`;
+  const admin = pool(urls.admin, 4, options(10_000));
+  const feed = pool(urls.admin, 2, options(10_000));
+  const judging = pool(urls.admin, 1, options(judgingMs));
   const api = pool(urls.api, 2, "-c timezone=UTC -c datestyle=ISO");
   return {
     admin,
+    feed,
+    judging,
     api,
     async stop() {
-      await Promise.all([admin.end(), api.end()]);
+      await Promise.all([admin.end(), feed.end(), judging.end(), api.end()]);
     },
   };
 }

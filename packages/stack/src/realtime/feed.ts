@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../errors.ts";
 import { deliverChanges } from "./changes.ts";
 import { type Database, isAway } from "./database.ts";
+import type { Judge } from "./judging.ts";
 import type { Registry } from "./registry.ts";
 import { type Change, type Replication, startReplication } from "./replication.ts";
 import { waitUntilVisible } from "./settled.ts";
@@ -18,6 +19,7 @@ export interface FeedOptions {
   database: Database;
   registry: Registry;
   recordBytes: number;
+  judge: Judge;
   /** A row of realtime.messages has been committed. */
   onMessage(change: Change): void;
   /** Changes are missing: the server gave the slot up. */
@@ -138,15 +140,15 @@ export class Feed {
     const changes = batch.flatMap((item) => ("change" in item ? [item.change] : []));
     const isMessage = ({ relation }: Change) =>
       relation.schema === "realtime" && relation.table.startsWith("messages");
-    const { database, registry, recordBytes, onMessage } = this.#options;
+    const { database, registry, recordBytes, judge, onMessage } = this.#options;
     if (changes.length === 0) return;
-    await waitUntilVisible(database.admin, new Set(changes.map(({ xid }) => xid)));
+    await waitUntilVisible(database.feed, new Set(changes.map(({ xid }) => xid)));
     if (registry.size > 0) {
       await deliverChanges(
         database,
         registry,
         changes.filter((change) => !isMessage(change)),
-        { recordBytes, onLog: this.#options.onLog },
+        { recordBytes, judge, onLog: this.#options.onLog },
       );
     }
     for (const change of changes) if (isMessage(change)) onMessage(change);

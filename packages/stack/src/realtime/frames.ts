@@ -29,8 +29,22 @@ const USER_BROADCAST = 4;
 const PUSH = 0;
 const JSON_ENCODING = 1;
 
-/** Reads a frame. Takes the raw message; returns undefined for anything that is no frame (hosted ends the connection then). */
-export function parseFrame(version: Version, data: Buffer, isBinary: boolean): Frame | undefined {
+/**
+ * Reads a frame. Takes the raw message and how long a reference may be; returns undefined for anything else (hosted ends
+ * the connection then).
+ */
+export function parseFrame(
+  version: Version,
+  data: Buffer,
+  isBinary: boolean,
+  refBytes = 255,
+): Frame | undefined {
+  const frame = parse(version, data, isBinary);
+  const isShort = (ref: Ref) => typeof ref !== "string" || Buffer.byteLength(ref) <= refBytes;
+  return frame && isShort(frame.ref) && isShort(frame.joinRef) ? frame : undefined;
+}
+
+function parse(version: Version, data: Buffer, isBinary: boolean): Frame | undefined {
   if (isBinary) return version === "2.0.0" ? parseBinary(data) : undefined;
   let value: unknown;
   try {
@@ -161,6 +175,16 @@ function binaryBroadcast(
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** JSON text of a value that came as JSON; undefined where it nests too deep to be written again. */
+export function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function isJson(text: string): boolean {

@@ -1,11 +1,15 @@
+// HTTP below /realtime/v1: broadcasts, health, and `POST /channels`.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { headerOf, sendJson } from "../gateway/replies.ts";
-import { mayWrite } from "./authorization.ts";
+import { AuthorizationError, mayWrite } from "./authorization.ts";
 import { readBody } from "./body.ts";
 import { answerChannels } from "./channels-endpoint.ts";
 import { type Identity, verifyToken } from "./claims.ts";
-import type { RealtimeContext } from "./context.ts";
-import { isRecord } from "./frames.ts";
+import { atTurn, type RealtimeContext } from "./context.ts";
+import { isRecord, toJson } from "./frames.ts";
+import { nameProblem } from "./join.ts";
+import type { Limits } from "./limits.ts";
+import { ownerOf } from "./owners.ts";
 
 /** The form of `errors` in a 422: hosted's are those of Ecto. */
 type Problems = Record<string, string[]>;
@@ -13,41 +17,77 @@ type Problems = Record<string, string[]>;
 interface BatchMessage {
   topic: string;
   event: string;
-  payload: Record<string, unknown>;
+  /** As JSON. */
+  payload: string;
   private: boolean;
   id?: string;
 }
 
-/**
- * Answers a request below /realtime/v1. Takes the path after it and the identity of the API key, which a user's token in
- * Authorization replaces.
- */
+interface Target {
+  /** What follows /realtime/v1. */
+  path: string;
+  /** The identity of the API key, which a user's token in Authorization replaces. */
+  key: Identity;
+  origin: string;
+  address: string;
+}
+
+interface Caller {
+  identity: Identity;
+  owner: string;
+}
+
+const SINGLE = /^\/api\/broadcast\/([^/]+)\/events\/([^/]+)$/;
+const READABLE = /^(\/api\/ping|\/health|\/api\/tenants\/[^/]+\/health)$/;
+const WRITABLE = /^(\/channels|\/api\/broadcast|\/api\/broadcast\/[^/]+\/events\/[^/]+)$/;
+
+/** Answers a request below /realtime/v1. */
 export async function answerHttp(
   context: RealtimeContext,
   request: IncomingMessage,
   response: ServerResponse,
-  target: { path: string; key: Identity; origin: string },
+  target: Target,
+): Promise<void> {
+  try {
+    await answer(context, request, response, target);
+  } catch (error) {
+    if (!(error instanceof AuthorizationError)) throw error;
+    const message = "The database is not reachable at the moment; try again shortly";
+    sendJson(response, 503, { message }, { "retry-after": "1" });
+  }
+}
+
+async function answer(
+  context: RealtimeContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: Target,
 ): Promise<void> {
   const url = new URL(`http://realtime${target.path}`); // not relative: a path may begin with //
   const path = url.pathname.replace(/\/+$/, "");
-  if (request.method === "GET" && path === "/api/ping")
-    return sendJson(response, 200, { message: "Success" });
-  if (request.method === "GET" && (path === "/health" || /^\/api\/tenants\/[^/]+\/health$/.test(path))) {
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  const allowed = READABLE.test(path) ? "GET" : WRITABLE.test(path) ? "POST" : undefined;
+  if (!allowed) return sendJson(response, 404, { message: "Not Found" });
+  if (method !== allowed)
+    return sendJson(response, 405, { message: "Method Not Allowed" }, { allow: allowed });
+  if (path === "/api/ping") return sendJson(response, 200, { message: "Success" });
+  if (allowed === "GET")
     return sendJson(response, 200, { data: { healthy: true, db_connected: await isConnected(context) } });
-  }
-  if (request.method !== "POST") return sendJson(response, 404, { message: "Not Found" });
 
   const identity = identityOf(context, request, target.key);
-  if (path === "/channels") return await answerChannels(context, request, response, { ...target, identity });
+  const owner = ownerOf(identity ?? target.key, target.address);
+  if (!context.spending.request(owner, context.now())) return tooMany(response, 1);
+  if (path === "/channels")
+    return await answerChannels(context, request, response, { ...target, identity, owner });
   if (!identity) return sendJson(response, 401, { message: "Unauthorized" });
-  if (path === "/api/broadcast") return await answerBatch(context, request, response, identity);
-  const single = /^\/api\/broadcast\/([^/]+)\/events\/([^/]+)$/.exec(path);
-  if (single) {
-    const names = { topic: decode(single[1]), event: decode(single[2]) };
-    const isPrivate = url.searchParams.get("private") === "true";
-    return await answerSingle(context, request, response, identity, { ...names, private: isPrivate });
-  }
-  return sendJson(response, 404, { message: "Not Found" });
+  const owed = context.spending.waitMs(owner, context.now());
+  if (owed > 0) return tooMany(response, Math.ceil(owed / 1000));
+  const caller = { identity, owner };
+  const single = SINGLE.exec(path);
+  if (!single) return await answerBatch(context, request, response, caller);
+  const names = { topic: decode(single[1]), event: decode(single[2]) };
+  const isPrivate = url.searchParams.get("private") === "true";
+  return await answerSingle(context, request, response, caller, { ...names, private: isPrivate });
 }
 
 /** Who calls: the token of Authorization, else the key; undefined when the token is refused. */
@@ -66,27 +106,26 @@ async function answerBatch(
   context: RealtimeContext,
   request: IncomingMessage,
   response: ServerResponse,
-  identity: Identity,
+  caller: Caller,
 ): Promise<void> {
   const body = await readBody(request, context.limits.frameBytes);
   if (!body) return tooLarge(response);
-  const parsed = parseBatch(parseJson(body), context.limits.payloadBytes);
+  const value = parseJson(body);
+  if (value === undefined) return badRequest(response, "The body is not valid JSON");
+  const parsed = parseBatch(value, context.limits);
   if ("errors" in parsed) return sendJson(response, 422, parsed);
   const headers = JSON.stringify(request.headers);
   const rights = new Map<string, boolean>();
   for (const message of parsed.messages) {
     const { topic, event, payload, id } = message;
     if (message.private) {
-      if (!rights.has(topic)) rights.set(topic, await mayBroadcast(context, identity, topic, headers));
+      if (!rights.has(topic)) rights.set(topic, await mayBroadcast(context, caller, topic, headers));
       if (!rights.get(topic)) continue; // dropped without a word (batch_broadcast.ex)
     }
-    const text = JSON.stringify({
-      event,
-      payload,
-      type: "broadcast",
-      ...(id === undefined ? {} : { meta: { id } }),
-    });
-    context.hub.broadcastText(topic, message.private, text);
+    const meta = id === undefined ? "" : `,"meta":{"id":${JSON.stringify(id)}}`;
+    const text = `{"event":${JSON.stringify(event)},"payload":${payload},"type":"broadcast"${meta}}`;
+    const sent = context.hub.broadcastText(topic, message.private, text);
+    context.spending.spend(caller.owner, sent, context.now());
   }
   accepted(response);
 }
@@ -94,10 +133,13 @@ async function answerBatch(
 /** Reads `{messages: [{topic, event, payload, private?}]}`; the errors say for each message what is wrong with it. */
 export function parseBatch(
   body: unknown,
-  payloadBytes: number,
+  limits: Pick<Limits, "payloadBytes" | "messagesPerRequest" | "nameBytes">,
 ): { messages: BatchMessage[] } | { errors: { messages: unknown } } {
   const list = isRecord(body) ? body.messages : undefined;
   if (!Array.isArray(list) || list.length === 0) return { errors: { messages: ["can't be blank"] } };
+  const { payloadBytes, messagesPerRequest, nameBytes } = limits;
+  if (list.length > messagesPerRequest)
+    return { errors: { messages: [`should have at most ${messagesPerRequest} item(s)`] } };
   const messages: BatchMessage[] = [];
   const errors: Problems[] = [];
   for (const item of list as unknown[]) {
@@ -107,17 +149,20 @@ export function parseBatch(
       const value = fields[name];
       if (value === undefined || value === null || value === "") problems[name] = ["can't be blank"];
       else if (typeof value !== "string") problems[name] = ["is invalid"];
+      else {
+        const problem = nameProblem(value, nameBytes);
+        if (problem) problems[name] = [problem];
+      }
     }
-    const { payload } = fields;
-    if (payload === undefined || payload === null) problems.payload = ["can't be blank"];
-    else if (!isRecord(payload)) problems.payload = ["is invalid"];
-    else if (Buffer.byteLength(JSON.stringify(payload)) > payloadBytes)
-      problems.payload = ["Payload size exceeds tenant limit"];
+    const json = isRecord(fields.payload) ? toJson(fields.payload) : undefined;
+    if (fields.payload === undefined || fields.payload === null) problems.payload = ["can't be blank"];
+    else if (json === undefined) problems.payload = ["is invalid"];
+    else if (Buffer.byteLength(json) > payloadBytes) problems.payload = ["Payload size exceeds tenant limit"];
     errors.push(problems);
     messages.push({
       topic: String(fields.topic),
       event: String(fields.event),
-      payload: isRecord(payload) ? payload : {},
+      payload: json ?? "{}",
       private: fields.private === true || fields.private === "true",
       ...(typeof fields.id === "string" ? { id: fields.id } : {}),
     });
@@ -131,9 +176,16 @@ async function answerSingle(
   context: RealtimeContext,
   request: IncomingMessage,
   response: ServerResponse,
-  identity: Identity,
-  message: { topic: string; event: string; private: boolean },
+  caller: Caller,
+  message: { topic: string | undefined; event: string | undefined; private: boolean },
 ): Promise<void> {
+  const { topic, event } = message;
+  if (topic === undefined || event === undefined)
+    return badRequest(response, "The path is not valid percent-encoding");
+  for (const [name, value] of Object.entries({ topic, event })) {
+    const problem = nameProblem(value, context.limits.nameBytes);
+    if (problem) return sendJson(response, 422, { errors: { [name]: [problem] } });
+  }
   const type = headerOf(request, "content-type") ?? "";
   const isBinary = type.startsWith("application/octet-stream");
   if (!isBinary && !type.startsWith("application/json"))
@@ -143,31 +195,31 @@ async function answerSingle(
   if (body.length > context.limits.payloadBytes) {
     return sendJson(response, 422, { errors: { payload: ["Payload size exceeds tenant limit"] } });
   }
-  if (!isBinary && parseJson(body) === undefined) return sendJson(response, 400, { message: "Bad Request" });
+  if (!isBinary && parseJson(body) === undefined) return badRequest(response, "The body is not valid JSON");
   if (message.private) {
     const headers = JSON.stringify(request.headers);
-    if (!(await mayBroadcast(context, identity, message.topic, headers)))
+    if (!(await mayBroadcast(context, caller, topic, headers)))
       return sendJson(response, 403, { message: "Unauthorized" });
   }
-  const { event } = message;
-  context.hub.broadcast(message.topic, message.private, {
-    event,
-    encoding: isBinary ? "binary" : "json",
-    body,
-  });
+  const encoding = isBinary ? "binary" : "json";
+  const sent = context.hub.broadcast(topic, message.private, { event, encoding, body });
+  context.spending.spend(caller.owner, sent, context.now());
   accepted(response);
 }
 
+/** Throws when the database is not reachable; a policy that fails allows nothing. */
 async function mayBroadcast(
   context: RealtimeContext,
-  identity: Identity,
+  { identity, owner }: Caller,
   topic: string,
   headers: string,
 ): Promise<boolean> {
   try {
-    return (await mayWrite(context.database, identity, topic, headers)).broadcast;
-  } catch {
-    return false;
+    const rights = await atTurn(context, owner, () => mayWrite(context.database, identity, topic, headers));
+    return rights.broadcast;
+  } catch (error) {
+    if (error instanceof AuthorizationError && error.policyFailed) return false;
+    throw error;
   }
 }
 
@@ -186,12 +238,21 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-function decode(part: string | undefined): string {
+/** A part of a path; undefined where it is not valid percent-encoding. */
+function decode(part: string | undefined): string | undefined {
   try {
     return decodeURIComponent(part ?? "");
   } catch {
-    return part ?? "";
+    return undefined;
   }
+}
+
+function badRequest(response: ServerResponse, message: string): void {
+  sendJson(response, 400, { message });
+}
+
+function tooMany(response: ServerResponse, seconds: number): void {
+  sendJson(response, 429, { message: "Too many requests" }, { "retry-after": String(seconds) });
 }
 
 function accepted(response: ServerResponse): void {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isRecord } from "./frames.ts";
+import type { Limits } from "./limits.ts";
 
 /** What a client asks for when it joins. */
 export interface JoinConfig {
@@ -57,4 +58,23 @@ export function changesOfTopic(subTopic: string): Record<string, unknown>[] {
 
 function flag(value: unknown): boolean {
   return value === true || (typeof value === "string" && value.toLowerCase() === "true");
+}
+
+/** What is wrong with a name of a topic, an event or a presence key, as the end of a sentence; undefined for a good one. */
+export function nameProblem(name: string, most: number): string | undefined {
+  if (Buffer.byteLength(name) > most) return `is longer than ${most} bytes`;
+  // PostgreSQL's texts cannot hold it, and policies see the topic.
+  return name.includes("\0") ? "contains a null character" : undefined;
+}
+
+/** Why a join cannot be taken, as hosted words its reasons: `Code: sentence`. */
+export function configProblem(config: JoinConfig, limits: Limits): string | undefined {
+  const { nameBytes, tokenBytes, changesPerChannel } = limits;
+  const key = nameProblem(config.presenceKey, nameBytes);
+  if (key) return `InvalidPresenceKey: The presence key ${key}`;
+  if (Buffer.byteLength(config.accessToken ?? "") > tokenBytes)
+    return `InvalidJWTToken: The token is longer than ${tokenBytes} bytes`;
+  if (config.postgresChanges.length > changesPerChannel)
+    return `TooManyChanges: One channel can listen to ${changesPerChannel} kinds of changes at most`;
+  return undefined;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ColumnFacts, TableFacts } from "./catalog.ts";
-import { type ChangeFacts, dataJson, refusalJson } from "./payload.ts";
+import { type ChangeFacts, dataJson } from "./payload.ts";
 
 const column = (name: string, roles: string[], isKey = false): ColumnFacts => ({
   name,
@@ -97,14 +97,4 @@ test("of a row that is too large only short values are sent, with an error", () 
   const json = read(dataJson(facts("INSERT"), table, large, new Map(), { ...view, tooLarge: true }));
   assert.deepEqual(json.record, { id: "1" });
   assert.deepEqual(json.errors, ["Error 413: Payload Too Large"]);
-});
-
-test("a refusal shows nothing of the row", () => {
-  assert.deepEqual(read(refusalJson(facts("INSERT"), "Error 401: Unauthorized")), {
-    ...common,
-    columns: [],
-    type: "INSERT",
-    record: {},
-    errors: ["Error 401: Unauthorized"],
-  });
 });

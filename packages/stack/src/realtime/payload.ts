@@ -57,11 +57,6 @@ export function dataJson(
   return `{${members.join(",")}}`;
 }
 
-/** The `data` for those to whom a change cannot be shown at all. */
-export function refusalJson(facts: ChangeFacts, error: string): string {
-  return `{${head(facts)},"columns":[],"errors":${JSON.stringify([error])},"record":{}}`;
-}
-
 function head({ schema, table, action, committedAt }: ChangeFacts): string {
   const time = JSON.stringify(committedAt.toISOString());
   return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)},"commit_timestamp":${time},"type":"${action}"`;

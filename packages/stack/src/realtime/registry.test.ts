@@ -4,7 +4,7 @@ import { identityOfKey } from "./claims.ts";
 import type { CompiledFilter } from "./matching.ts";
 import { type Entry, Registry } from "./registry.ts";
 
-const target = { deliver() {} };
+const target = { deliver() {}, warn() {}, end() {} };
 const eq = (value: string): CompiledFilter => ({
   column: "agent_id",
   op: "eq",
@@ -21,6 +21,7 @@ const entry = (filters: CompiledFilter[], action: Entry["action"] = "*"): Entry 
   filters,
   select: null,
   identity: identityOfKey("anon"),
+  owner: "guest:",
   target,
   id: 1,
 });

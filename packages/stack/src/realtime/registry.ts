@@ -1,10 +1,15 @@
 import type { Identity } from "./claims.ts";
 import type { Action } from "./filters.ts";
 import { type CompiledFilter, isExact } from "./matching.ts";
+import type { Owner } from "./owners.ts";
 
 /** Where changes go: a joined channel. */
 export interface ChangeTarget {
   deliver(ids: number[], dataJson: string): void;
+  /** Says in a system message that a change is missing. */
+  warn(message: string): void;
+  /** Closes the channel and says why. */
+  end(message: string): void;
 }
 
 /** One subscription to one table. */
@@ -14,6 +19,7 @@ export interface Entry {
   filters: CompiledFilter[];
   select: string[] | null;
   identity: Identity;
+  owner: Owner;
   target: ChangeTarget;
   /** What the client knows the subscription by. */
   id: number;
@@ -96,8 +102,12 @@ function groupKey({ action, filters }: Entry): string {
   ]);
 }
 
-function exactFilter(group: FilterGroup): CompiledFilter | undefined {
-  return group.filters.find((filter) => filter.op === "eq" && !filter.negate && isExact(filter));
+/** Whether a change finds these filters by value. */
+export const isIndexed = (filters: readonly CompiledFilter[]): boolean =>
+  exactFilter({ filters }) !== undefined;
+
+function exactFilter({ filters }: { filters: readonly CompiledFilter[] }): CompiledFilter | undefined {
+  return filters.find((filter) => filter.op === "eq" && !filter.negate && isExact(filter));
 }
 
 function placeOf(index: TableIndex, group: FilterGroup): Set<FilterGroup> {

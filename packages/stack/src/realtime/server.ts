@@ -3,19 +3,25 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { reasonOf } from "../errors.ts";
 import { sendJson } from "../gateway/replies.ts";
+import { Backlog } from "./backlog.ts";
 import { type Identity, identityOfKey } from "./claims.ts";
-import { type RealtimeContext, Users } from "./context.ts";
+import { Connections } from "./connections.ts";
+import type { RealtimeContext } from "./context.ts";
 import { createDatabase } from "./database.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { Feed, SLOT } from "./feed.ts";
 import type { UserBroadcast, Version } from "./frames.ts";
 import { answerHttp } from "./http.ts";
 import { Hub } from "./hub.ts";
-import { LIMITS, type Limits, RateWindow } from "./limits.ts";
+import { Judge } from "./judging.ts";
+import { LIMITS, type Limits } from "./limits.ts";
+import { Spending } from "./owners.ts";
 import { pruneMessages } from "./prune.ts";
+import { ChangeQuota } from "./quota.ts";
 import { Registry } from "./registry.ts";
 import type { Change } from "./replication.ts";
 import { dropSlot } from "./slot.ts";
-import { RealtimeSocket } from "./socket.ts";
+import { RealtimeSocket, type Waiting } from "./socket.ts";
 import { SubscriptionTable } from "./subscriptions.ts";
 
 export interface RealtimeOptions {
@@ -52,9 +58,9 @@ const PRUNE_MS = 60 * 60_000;
 export async function startRealtime(options: RealtimeOptions): Promise<Realtime> {
   const limits = { ...LIMITS, ...options.limits };
   const now = options.now ?? Date.now;
-  const database = createDatabase(options.urls);
+  const database = createDatabase(options.urls, limits.judgingMs);
   const registry = new Registry();
-  const hub = new Hub();
+  const hub = new Hub(limits, now);
   const sockets = new Set<RealtimeSocket>();
   const subscriptions = new SubscriptionTable(database.admin, options.onLog);
   const feed = new Feed({
@@ -62,6 +68,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     database,
     registry,
     recordBytes: limits.recordBytes,
+    judge: new Judge(database.judging, limits, now),
     onMessage: (change) => passOn(hub, change, limits, options.onLog),
     onGap: () => tellGap(sockets, options.onLog),
     onLog: options.onLog,
@@ -76,8 +83,16 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     jwtSecret: options.jwtSecret,
     now,
     log: options.onLog,
-    users: new Users(limits, () => new RateWindow(limits.joinsPerSecond, 1000)),
+    connections: new Connections(limits),
+    spending: new Spending(limits),
+    turns: new FairQueue(3, 1),
+    quota: new ChangeQuota(limits),
   };
+  const bounds = { perOwner: limits.bufferBytesPerUser, inAll: limits.bufferBytesInAll };
+  const cutOff = ({ socket }: Waiting, bytes: number) =>
+    socket.cutOff(`bytes wait for it, ${bytes} are too many`);
+  const outgoing = new Backlog<Waiting>(bounds, cutOff);
+  const incoming = new Backlog<Waiting>(bounds, cutOff);
 
   // What an earlier life left: nobody listens yet.
   await subscriptions.clear();
@@ -90,6 +105,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
   const pruning = setInterval(() => void prune(), PRUNE_MS).unref();
   const sweeping = setInterval(() => {
     for (const socket of sockets) socket.sweep(now());
+    context.spending.sweep(now());
   }, SWEEP_MS).unref();
 
   const server = new WebSocketServer({
@@ -100,28 +116,36 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
   });
 
   return {
-    upgrade(request, socket, head, { role }) {
+    upgrade(request, socket, head, { role, address }) {
       const url = new URL(`http://realtime${request.url ?? "/"}`);
       const headersJson = JSON.stringify(request.headers);
       const version: Version = url.searchParams.get("vsn")?.startsWith("2.") ? "2.0.0" : "1.0.0";
       const identity: Identity = identityOfKey(role);
       server.handleUpgrade(request, socket, head, (ws: WebSocket) => {
-        const connection = new RealtimeSocket(ws, context, { version, headersJson, identity });
+        const connection = new RealtimeSocket(ws, context, {
+          version,
+          headersJson,
+          identity,
+          address,
+          stream: socket,
+          incoming,
+          outgoing,
+        });
         sockets.add(connection);
         ws.once("close", () => sockets.delete(connection));
       });
     },
     async handle(request, response, target) {
-      const { path, role, origin } = target;
+      const { path, role, origin, address } = target;
       if (request.method === "GET" && path === "/api/connections" && role === "service_role")
         return sendJson(response, 200, { connections: sockets.size });
-      await answerHttp(context, request, response, { path, origin, key: identityOfKey(role) });
+      await answerHttp(context, request, response, { path, origin, address, key: identityOfKey(role) });
     },
     connections: () => sockets.size,
     async stop() {
       clearInterval(pruning);
       clearInterval(sweeping);
-      // 1012: the service restarts; clients come back by themselves.
+      // 1012: the service restarts; clients reconnect.
       for (const socket of sockets) socket.close(1012, "");
       for (const socket of sockets) socket.terminate();
       await feed.stop().catch(() => undefined);

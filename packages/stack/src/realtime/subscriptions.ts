@@ -5,6 +5,7 @@ import { type ColumnFacts, describeTables, publishedTables, type TableFacts } fr
 import type { Identity } from "./claims.ts";
 import { isAway } from "./database.ts";
 import type { ChangeParams, Filter } from "./filters.ts";
+import type { Limits } from "./limits.ts";
 import type { CompiledFilter } from "./matching.ts";
 
 export const CHANGES_PUBLICATION = "supabase_realtime";
@@ -21,33 +22,52 @@ export class SubscriptionError extends Error {}
 /**
  * Checks what a client asks for against the catalogue, as hosted does when it inserts into realtime.subscription
  * (its trigger subscription_check_filters): the table must be published, each filter's column selectable by the role, its
- * value of the column's type. Throws SubscriptionError with hosted's words, or what the driver throws when it is away.
+ * value of the column's type. Stricter than hosted in two ways: a pattern must be sure to end soon, and the role must be able
+ * to read the table's primary key, because a change that cannot be shown would still say that a row changed.
+ * Throws SubscriptionError with hosted's words, or what the driver throws when the database is not reachable.
  */
 export async function compileSubscription(
   pool: pg.Pool,
   identity: Identity,
   params: ChangeParams,
+  limits: Pick<Limits, "filterBytes">,
 ): Promise<TablePart[]> {
   const oids = await publishedTables(pool, CHANGES_PUBLICATION, params.schema, params.table);
-  if (oids.length === 0) {
-    throw new SubscriptionError(
-      `Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect parameters: [${describe(params)}]`,
+  const refuse = (why: string, exception = "") =>
+    new SubscriptionError(
+      `Unable to subscribe to changes with given parameters. ${why}: [${describe(params)}]${exception}`,
     );
-  }
-  if (params.filters.length === 0 && !params.select) return oids.map((table) => ({ table, filters: [] }));
-  const tables = await describeTables(pool, oids, [identity.role]);
+  if (oids.length === 0) throw refuse("Please check Realtime is enabled for the given connect parameters");
   const parts: TablePart[] = [];
-  for (const table of tables.values()) {
+  const exception = "An exception happened so please check your connect parameters";
+  let problem: string | undefined;
+  for (const table of (await describeTables(pool, oids, [identity.role])).values()) {
+    const unreadable = unreadableBy(table, identity.role);
+    if (unreadable !== undefined) {
+      problem = unreadable;
+      continue; // `*` means the tables that the role can read
+    }
     try {
-      parts.push({ table: table.oid, filters: await compileFilters(pool, identity.role, table, params) });
+      parts.push({
+        table: table.oid,
+        filters: await compileFilters(pool, identity.role, table, params, limits),
+      });
     } catch (error) {
       if (isAway(error) && !(error instanceof Refused)) throw error;
-      throw new SubscriptionError(
-        `Unable to subscribe to changes with given parameters. An exception happened so please check your connect parameters: [${describe(params)}]. Exception: ${words(error)}`,
-      );
+      throw refuse(exception, `. Exception: ${words(error)}`);
     }
   }
+  if (parts.length === 0) throw refuse(exception, `. Exception: ${problem ?? "the table is gone"}`);
   return parts;
+}
+
+/** Why a role cannot follow a table's changes; undefined when it can. */
+export function unreadableBy(table: TableFacts, role: string): string | undefined {
+  const keys = table.columns.filter(({ isKey }) => isKey);
+  if (keys.length === 0) return `Error 400: Bad Request, no primary key (${table.name})`;
+  if (!keys.every(({ roles }) => roles.includes(role)))
+    return `Error 401: Unauthorized (${role} cannot read the primary key of ${table.name})`;
+  return undefined;
 }
 
 class Refused extends Error {}
@@ -57,11 +77,15 @@ async function compileFilters(
   role: string,
   table: TableFacts,
   params: ChangeParams,
+  limits: Pick<Limits, "filterBytes">,
 ): Promise<CompiledFilter[]> {
   const columns = new Map(
     table.columns.filter(({ roles }) => roles.includes(role)).map((column) => [column.name, column]),
   );
   const compiled: CompiledFilter[] = [];
+  const bytes = params.filters.reduce((sum, { column, value }) => sum + column.length + value.length, 0);
+  if (bytes > limits.filterBytes)
+    throw new Refused(`the filter is too long: at most ${limits.filterBytes} bytes`);
   for (const filter of params.filters) {
     const column = columns.get(filter.column);
     if (!column) throw new Refused(`invalid column for filter ${filter.column}`);
@@ -95,6 +119,7 @@ async function canonical(pool: pg.Pool, filter: Filter, column: ColumnFacts): Pr
     if (!["text", "varchar", "bpchar", "name", "citext"].includes(column.type)) {
       throw new Refused(`operator ${op} requires a text-compatible column type, got ${column.sqlType}`);
     }
+    await checkPattern(pool, op, value);
     if (op === "match" || op === "imatch") {
       try {
         await pool.query("select '' ~ $1::text", [value]);
@@ -118,6 +143,18 @@ async function canonical(pool: pg.Pool, filter: Filter, column: ColumnFacts): Pr
   );
   if (rows.length > 100) throw new Refused("too many values for `in` filter. Maximum 100");
   return rows.flatMap(({ text }) => (text === null ? [] : [text]));
+}
+
+/** Patterns are judged by the rule that PostgREST's and GraphQL's filters follow. */
+async function checkPattern(pool: pg.Pool, op: string, pattern: string): Promise<void> {
+  const rule = op === "match" || op === "imatch" ? "is_calm_pattern" : "is_calm_like";
+  const { rows } = await pool.query<{ calm: boolean }>(`select private.${rule}($1::text) as calm`, [pattern]);
+  if (rows[0]?.calm) return;
+  throw new Refused(
+    rule === "is_calm_like"
+      ? `the pattern of ${op} is too costly: at most 200 characters with at most 8 wildcards %`
+      : `the pattern of ${op} is too costly: at most 200 characters, without repeated groups, lookarounds, backreferences and options, with at most 3 of * and +`,
+  );
 }
 
 function words(error: unknown): string {
