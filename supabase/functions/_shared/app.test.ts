@@ -160,7 +160,7 @@ describe("the request id", () => {
       if (kept) assert.equal(id, inbound);
       else assert.match(id, /^req-[a-z2-7]{12}$/);
       assert.equal(upstream.calls[0]?.headers.get("x-request-id"), id);
-      assert.equal(entries[0]?.requestId, id);
+      assert.match(entries[0]?.requestId ?? "", kept ? /^sha256:[0-9a-f]{16}$/ : /^req-[a-z2-7]{12}$/);
     });
   }
 });
@@ -441,5 +441,21 @@ describe("the access log", () => {
     );
     assert.equal(entries[1]?.userId, USER_ID);
     assert.doesNotMatch(JSON.stringify(entries), /hidden|s3cret|Bearer|eyJ/);
+  });
+
+  it("keeps ids of the platform and leaves out words of the caller", async () => {
+    const { send, entries } = testApp();
+    for (const path of [
+      "/api/agents/agent-abcdefgh2345/status",
+      "/api/agents/ada%20lovelace/status",
+      "/api/ada/agents",
+    ])
+      await send("GET", path, undefined, { "x-request-id": "ada-1" });
+    assert.deepEqual(
+      entries.map(({ path }) => path),
+      ["/api/agents/agent-abcdefgh2345/status", "/api/agents/…/status", "/api/…/agents"],
+    );
+    assert.ok(entries.every(({ requestId }) => /^sha256:[0-9a-f]{16}$/.test(requestId)));
+    assert.doesNotMatch(JSON.stringify(entries), /ada/);
   });
 });

@@ -3,7 +3,7 @@ import { type Context, Hono } from "hono";
 import { type ErrorCode, errorCodes } from "./contract/index.ts";
 import { defect, envelopeOf, type Failure, failureOf, keyless, unreachable } from "./failure.ts";
 import { preflightHeaders, requestIdOf, responseHeaders } from "./headers.ts";
-import type { Log } from "./log.ts";
+import { type Log, loggedId, loggedPath } from "./log.ts";
 import type { Rpc, RpcAnswer, RpcCall } from "./postgrest.ts";
 import { prepare, type Refusal, refusalCall } from "./prepare.ts";
 import { safeText } from "./problems.ts";
@@ -18,6 +18,8 @@ export interface AppOptions {
   readonly log: Log;
   readonly now?: () => number;
 }
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 type Variables = { requestId: string; code?: ErrorCode; userId?: string | null; defect?: string };
 type Ctx = Context<{ Variables: Variables }>;
@@ -35,6 +37,7 @@ export function createApp({
 }: AppOptions): Hono<{ Variables: Variables }> {
   const app = new Hono<{ Variables: Variables }>({ strict: false });
   let document: string | undefined;
+  const words = new Set(["", "api", "openapi.json", ...routes.flatMap(({ path }) => path.split("/"))]);
 
   const answerFailure = (
     c: Ctx,
@@ -95,9 +98,9 @@ export function createApp({
     c.set("requestId", requestIdOf(c.req.header("x-request-id") ?? null));
     await next();
     log({
-      requestId: c.get("requestId"),
-      method: c.req.method,
-      path: safeText(c.req.path, 200),
+      requestId: await loggedId(c.get("requestId")),
+      method: METHODS.has(c.req.method) ? c.req.method : "…",
+      path: loggedPath(c.req.path, words),
       status: c.res.status,
       ...(c.get("code") === undefined ? {} : { code: c.get("code")!, userId: c.get("userId") ?? null }),
       ...(c.get("defect") === undefined ? {} : { defect: c.get("defect")! }),

@@ -78,3 +78,9 @@ begin
   end loop;
 end
 $$;
+
+-- What a statement of a user fails on repeats their words (a value, a name of a column). The answer tells the user; the log,
+-- which outlives their account, is not told. What fails on Postgres' own account is logged all the same.
+alter role authenticator set log_min_messages = 'log';
+alter role supabase_lite set log_min_messages = 'log';
+alter role supabase_realtime_admin set log_min_messages = 'log';
