@@ -13,6 +13,8 @@ export interface PostgrestOptions {
   jwtSecret: string;
   /** 0 = any free port. */
   port?: number;
+  /** Connections to the database (10). */
+  pool?: number;
   /** Called once when the process ends, asked or not. */
   onExit?: (exit: PostgrestExit) => void;
   onLog?: (line: string) => void;
@@ -54,7 +56,7 @@ function environment(options: PostgrestOptions, port: number): Record<string, st
     PGRST_DB_EXTRA_SEARCH_PATH: "public, extensions",
     PGRST_DB_MAX_ROWS: "1000",
     PGRST_DB_USE_LEGACY_GUCS: "false",
-    PGRST_DB_POOL: "10",
+    PGRST_DB_POOL: String(options.pool ?? 10),
     PGRST_DB_POOL_MAX_IDLETIME: "60",
     PGRST_JWT_SECRET: options.jwtSecret,
     PGRST_JWT_AUD: "authenticated",

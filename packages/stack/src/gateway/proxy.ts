@@ -44,6 +44,11 @@ export interface ProxyOptions {
   onTooLarge: () => void;
   /** Sees the upstream's answer as it passes; may listen to its data, must not hold it. */
   onAnswer?: (answer: IncomingMessage) => void;
+  /**
+   * Called once, when the upstream is done with the request. Where it is given, a request whose client left is not broken off:
+   * PostgREST would go on with the query, uncounted.
+   */
+  onDone?: () => void;
 }
 
 /**
@@ -53,18 +58,23 @@ export interface ProxyOptions {
 export function proxy(request: IncomingMessage, response: ServerResponse, options: ProxyOptions): void {
   if (!options.upstream.address()) {
     options.onDown();
+    options.onDone?.();
     return;
   }
   if (lengthOf(request.headers) > options.maxBodyBytes) {
     options.onTooLarge();
+    options.onDone?.();
     return;
   }
   const withBody = hasBody(request);
   const repeatable = !withBody && REPEATABLE.has(request.method ?? "");
   const headers = requestHeaders(request, options.authorization);
+  let answered: IncomingMessage | undefined;
   let current = attempt(true);
   response.once("close", () => {
-    if (!response.writableFinished) current.destroy();
+    if (response.writableFinished) return;
+    if (options.onDone && request.complete) answered?.destroy();
+    else current.destroy();
   });
   // Its body stalled or broke off: the upstream must not wait for the rest of it.
   request.once("close", () => {
@@ -87,7 +97,13 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
       headers: headers as unknown as readonly string[],
       agent: options.upstream.agent,
     });
-    outgoing.once("response", (incoming) => forward(incoming, response, options));
+    outgoing.once("response", (incoming) => {
+      answered = incoming;
+      forward(incoming, response, options);
+    });
+    outgoing.once("close", () => {
+      if (outgoing === current) options.onDone?.();
+    });
     outgoing.on("error", () => {
       // The answer has begun: whether it is whole is seen by what comes of it, not by a body that nobody wants any more.
       if (response.headersSent || response.destroyed) return;

@@ -101,6 +101,7 @@ export type Refusal =
   | "too_large"
   | "stalled"
   | "no_function"
+  | "crowded"
   | "internal";
 
 interface RefusalFacts {
@@ -130,6 +131,11 @@ const REFUSALS: Record<Refusal, RefusalFacts> = {
   },
   too_large: { status: 413, apiCode: "PAYLOAD_TOO_LARGE", message: "The request body is too large" },
   no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
+  crowded: {
+    status: 429,
+    apiCode: "RATE_LIMIT_EXCEEDED",
+    message: "Too many of your requests are under way; wait for their answers",
+  },
   internal: { status: 500, apiCode: "INTERNAL_ERROR", message: "The gateway could not handle the request" },
 };
 
@@ -152,7 +158,7 @@ export function refuse(
   const { status, apiCode, message } = typeof refusal === "string" ? REFUSALS[refusal] : factsOf(refusal);
   const requestId = requestIdOf(request);
   const headers: Record<string, string> = { "x-request-id": requestId };
-  if (status === 503) headers["retry-after"] = "1";
+  if (status === 503 || status === 429) headers["retry-after"] = "1";
   if (status === 405) headers.allow = METHODS.join(", ");
   if (!request.complete) lingerOver(request);
   const details = fault ? { [fault.field]: fault.message } : undefined;

@@ -21,6 +21,7 @@ import { BodyTooLarge, type FetchHandler, serveInProcess } from "./in-process.ts
 import { type AuthCounted, createAuthLimit } from "./limits/auth-limit.ts";
 import { refuseRest } from "./limits/rest-guard.ts";
 import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
+import { callerOf, createShares } from "./limits/under-way.ts";
 import { homePage, PAGE_POLICY } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
 import { serveReference } from "./reference.ts";
@@ -44,12 +45,19 @@ const NOT_BEARER: Fault = {
   message: "Authorization must be a bearer token",
   cure: "Send Authorization: Bearer <token>.",
 };
+/**
+ * Of one caller at the database: PostgREST has ten connections for all users. A burst waits; what waits longer would only
+ * find its client gone.
+ */
+const SHARE = { most: 4, mostWaiting: 200, patienceMs: 10_000 };
 
 /** What the gateway needs to know of the rest; every address may be undefined while that part is down. */
 export interface GatewayParts {
   keys: StackKeys;
   mailbox: Mailbox;
   rest: () => Address | undefined;
+  /** A second PostgREST for the secret key's calls, so that users' reads hold up none of the platform's own. Absent: `rest`. */
+  serviceRest?: () => Address | undefined;
   graphql?: () => FetchHandler | undefined;
   /** Auth and storage. */
   platform: () => FetchHandler | undefined;
@@ -74,12 +82,15 @@ export interface Gateway {
 export async function startGateway(port: number, parts: GatewayParts): Promise<Gateway> {
   const tokenFor = createRoleTokens(parts.keys.jwtSecret);
   const rest = createUpstream(parts.rest);
+  const serviceAddress = parts.serviceRest ?? parts.rest;
+  const serviceRest = createUpstream(serviceAddress);
   const agents = createUpstream(parts.agents);
   const realtime = createUpstream(() => parts.realtime?.()?.address);
   const functions = new Map<string, Upstream>();
-  const service = createServiceRpc(parts.rest, tokenFor);
+  const service = createServiceRpc(serviceAddress, tokenFor);
   const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, service });
   const { jwtSecret } = parts.keys;
+  const shares = createShares(SHARE);
   const limit = createRestLimit({
     count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
   });
@@ -106,7 +117,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         each?.close();
         each?.closeAllConnections();
       }
-      for (const { agent } of [rest, agents, realtime, ...functions.values()]) agent.destroy();
+      for (const { agent } of [rest, serviceRest, agents, realtime, ...functions.values()]) agent.destroy();
       watch.close();
       arrivals.close();
       limit.close();
@@ -169,11 +180,17 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         const authorization = authorize(request, response, route, true);
         if (authorization === false) return;
         if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
+        const place = await enter(request, response, route, authorization);
+        if (!place) return;
         // PostgREST holds a whole body in memory.
         const release = arrivals.hold(hasBody(request) ? lengthOf(request.headers) || BODY_LIMITS.rest : 0);
-        if (!release) return refuse(request, response, route, "busy");
+        if (!release) {
+          place.leave?.();
+          return refuse(request, response, route, "busy");
+        }
         response.once("close", release);
-        return pass(request, response, route, rest, route.path, "replace", authorization);
+        const upstream = place.shared ? rest : serviceRest;
+        return pass(request, response, route, upstream, route.path, "replace", authorization, place.leave);
       }
       case "graphql":
         return await serveGraphql(request, response, route);
@@ -184,7 +201,10 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         if (authorize(request, response, route, false) === false) return;
         const address = parts.functions(route.name);
         if (address === "unknown") return refuse(request, response, route, "no_function");
-        return pass(request, response, route, functionUpstream(route.name), route.path, "fill");
+        const place = await enter(request, response, route, request.headers.authorization);
+        if (!place) return;
+        const upstream = functionUpstream(route.name);
+        return pass(request, response, route, upstream, route.path, "fill", undefined, place.leave);
       }
       case "realtime":
         if (authorize(request, response, route, true) === false) return;
@@ -216,6 +236,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     path: string,
     cors: "replace" | "fill" | "leave",
     authorization?: string,
+    onDone?: () => void,
   ): void {
     proxy(request, response, {
       upstream,
@@ -223,10 +244,30 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       cors,
       maxBodyBytes: limitOf(route),
       ...(authorization === undefined ? {} : { authorization }),
+      ...(onDone ? { onDone } : {}),
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
       ...(route.kind === "rest" ? { onAnswer: (answer) => watch.answered(request, route, answer) } : {}),
     });
+  }
+
+  /**
+   * Waits for the caller's share of the database; undefined when the request has been answered. The function `api` asks the
+   * database for each request, so it takes the same places; another function may itself call the gateway, and has its own.
+   */
+  async function enter(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    authorization: string | undefined,
+  ): Promise<{ shared: boolean; leave?: () => void } | undefined> {
+    const caller = callerOf(authorization, request.socket.remoteAddress, jwtSecret);
+    if (caller === undefined) return { shared: false };
+    const apart = route.kind === "function" && route.name !== "api" ? ` ${route.name}` : "";
+    const leave = await shares.enter(caller + apart, response);
+    if (leave) return { shared: true, leave };
+    refuse(request, response, route, "crowded");
+    return undefined;
   }
 
   async function serveGraphql(
@@ -239,11 +280,20 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     const handler = parts.graphql?.();
     if (!handler) return refuse(request, response, route, "unavailable");
     const handed = { origin: origin(), path: route.path, authorization };
-    if (request.method !== "POST")
-      return await serveInProcess(request, response, watched(request, route, handler), handed);
-    await withJson(request, response, { route, limit: BODY_LIMITS.graphql, arrivals }, (body) =>
-      serveInProcess(request, response, watched(request, route, handler), { ...handed, body }),
-    );
+    const answer = async (body?: string | null) => {
+      const place = await enter(request, response, route, authorization);
+      if (!place) return;
+      try {
+        await serveInProcess(request, response, watched(request, route, handler), {
+          ...handed,
+          ...(body === undefined ? {} : { body }),
+        });
+      } finally {
+        place.leave?.();
+      }
+    };
+    if (request.method !== "POST") return await answer();
+    await withJson(request, response, { route, limit: BODY_LIMITS.graphql, arrivals }, answer);
   }
 
   /** Has the watch told of what a service in this process refuses. */

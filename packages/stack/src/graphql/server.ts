@@ -32,7 +32,7 @@ const Body = z.object({
 export function startGraphql({ url, jwtSecret }: GraphqlOptions): Graphql {
   const pool = new pg.Pool({
     connectionString: url,
-    max: 4,
+    max: 10,
     application_name: "graphql",
     idleTimeoutMillis: 30_000,
     connectionTimeoutMillis: 5000,

@@ -50,6 +50,7 @@ type Live = {
   graphql?: Graphql;
   realtime?: RealtimeProcess;
   rest?: { host: string; port: number };
+  serviceRest?: { host: string; port: number };
   functions: Map<string, { host: string; port: number } | undefined>;
   ingress?: { host: string; port: number };
 };
@@ -113,6 +114,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         keys,
         mailbox,
         rest: () => live.rest,
+        serviceRest: () => live.serviceRest,
         platform: () => live.platform?.handler,
         graphql: () => live.graphql?.handler,
         realtime: () => live.realtime,
@@ -158,24 +160,28 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     },
   };
 
-  const rest: ServiceSpec = {
-    name: "rest",
+  /** PostgREST for users, and one for the secret key's calls: users' slow reads never take the platform's connections. */
+  const postgrest = (name: string, place: "rest" | "serviceRest", pool: number): ServiceSpec => ({
+    name,
     needs: ["schema"],
     async start() {
-      delete live.rest;
+      delete live[place];
       const { promise: exited, resolve } = Promise.withResolvers<Exit>();
       const started = await startPostgrest({
         dbUrl: live.postgres!.url("authenticator"),
         jwtSecret: keys.jwtSecret,
-        port: await restPort(),
+        pool,
+        port: place === "rest" ? await restPort() : 0,
         onExit: ({ code, signal }) => resolve({ code, signal }),
-        onLog: (line) => logs.write("rest", line),
+        onLog: (line) => logs.write(name.replaceAll(" ", "-"), line),
       });
       watchOver("first", started.pid);
-      live.rest = { host: HOST, port: started.port };
+      live[place] = { host: HOST, port: started.port };
       return { exited, stop: () => started.stop() };
     },
-  };
+  });
+  const rest = postgrest("rest", "rest", 10);
+  const serviceRest = postgrest("service rest", "serviceRest", 6);
 
   const platform: ServiceSpec = {
     name: "auth and storage",
@@ -283,7 +289,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
 
   const controller: ServiceSpec = {
     name: "controller",
-    needs: ["gateway", "rest"],
+    needs: ["gateway", "service rest"],
     async start(signal) {
       delete live.ingress;
       const { child, port, ingressPort } = await startController({
@@ -318,6 +324,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     postgres,
     schema,
     rest,
+    serviceRest,
     platform,
     graphql,
     realtime,

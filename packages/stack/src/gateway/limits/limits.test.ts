@@ -10,6 +10,9 @@ describe("a change without a filter", () => {
   for (const [method, target, refused] of [
     ["DELETE", "/agents", true],
     ["PATCH", "/agents?select=id&limit=1&order=id&columns=name", true],
+    ["DELETE", "/agents?select=id,agent_tools(id)&agent_tools.id=eq.1", true],
+    ["DELETE", "/agents?agent_tools.or=(id.eq.1,id.eq.2)", true],
+    ["DELETE", "/agents?not.or=(id.eq.1,id.eq.2)", false],
     ["DELETE", "/agents?id=eq.1", false],
     ["PATCH", "/agents?or=(id.eq.1,id.eq.2)", false],
     ["DELETE", "/agents?=x", true],
