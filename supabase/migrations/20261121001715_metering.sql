@@ -234,8 +234,9 @@ select cron.schedule('launchpad-reservations', '10 seconds', 'select private.swe
 -- the way alone ({wait}).
 create function private.reserve_refusal(code text, message text, resumes_at timestamptz, details jsonb default '{}') returns jsonb
 language sql stable set search_path = ''
-return jsonb_build_object('code', code, 'message', message, 'details', details || jsonb_build_object('resumesAt', private.iso(resumes_at)),
-  'retryAfterSeconds', ceil(greatest(1, extract(epoch from resumes_at - now())))::bigint);
+return (select jsonb_build_object('code', code, 'message', message, 'retryAfterSeconds', s.seconds,
+    'details', details || jsonb_build_object('resumesAt', private.iso(resumes_at), 'retryAfterSeconds', s.seconds))
+  from (select ceil(greatest(1, extract(epoch from resumes_at - now())))::bigint as seconds) s);
 
 -- Reserves one call of a model: `input` tokens (an upper bound) and at most `output`, of which less may be granted where a
 -- limit leaves less. → {id, inputTokens, outputTokens}, or a refusal {code, message, details, retryAfterSeconds, wait?}: it

@@ -3,6 +3,7 @@ import type { Config } from "./config.ts";
 import type { Engine, Message, Reply } from "./engines/engine.ts";
 import { AgentError, describe } from "./errors.ts";
 import type { Log } from "./log.ts";
+import type { Meter } from "./meter.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface Agent {
@@ -16,10 +17,16 @@ export interface Agent {
 }
 
 /** Failures of the model that make the agent's health degraded until it answers again. */
-const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED)/;
+const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED|PRICE_MISSING)/;
 
 /** Wraps an engine with limits and bookkeeping. */
-export function createAgent(config: Config, engine: Engine, metrics: Metrics, log: Log): Agent {
+export function createAgent(
+  config: Config,
+  engine: Engine,
+  metrics: Metrics,
+  meter: Meter,
+  log: Log,
+): Agent {
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
   const underway = new Set<Promise<unknown>>();
@@ -30,7 +37,10 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, lo
     const facts = { conversationId: message.conversationId, replica: config.replica };
     try {
       const timeout = AbortSignal.timeout(config.messageTimeoutMs);
-      const reply = await engine.reply(message, AbortSignal.any([timeout, signal, giveUp.signal]));
+      const end = AbortSignal.any([timeout, signal, giveUp.signal]);
+      const reply = await meter.run(message.occasion ?? { source: "address" }, () =>
+        engine.reply(message, end),
+      );
       const { inputTokens = 0, outputTokens = 0 } = reply.usage ?? {};
       metrics.message({ input: inputTokens, output: outputTokens });
       lastError = undefined;

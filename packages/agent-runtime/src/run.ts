@@ -9,7 +9,9 @@ import { withoutPins } from "./engines/pins.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
 import { createAgentServer } from "./http/server.ts";
 import { captureOutput, createLog, type Log } from "./log.ts";
+import { createMeter } from "./meter.ts";
 import { createMetrics } from "./metrics.ts";
+import { createProject } from "./project.ts";
 
 /** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
 export async function run(): Promise<void> {
@@ -44,9 +46,12 @@ async function start(configured: Config, log: Log): Promise<void> {
     });
   }
   const startEngine = await loadEngine(name);
-  const engine = await startEngine(config, log.named(name));
+  const project = config.project && createProject(config.project);
+  const { agentId, messageKey, messageTimeoutMs } = config;
+  const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, log: log.named("meter") });
+  const engine = await startEngine(config, log.named(name), meter);
   const metrics = createMetrics(config);
-  const agent = createAgent(config, engine, metrics, log.named("agent"));
+  const agent = createAgent(config, engine, metrics, meter, log.named("agent"));
   const server = createAgentServer(agent, metrics, log.named("http"), config.messageKey);
   const port = await listen(server, config);
   log.info("listening", {
@@ -66,6 +71,8 @@ async function start(configured: Config, log: Log): Promise<void> {
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
     await engine.close();
+    await meter.close();
+    project?.close();
     log.info("Stopped", { reason });
     process.exit(EXIT.ok);
   });

@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
+import type { Meter, Occasion } from "../meter.ts";
 
 /** Words of a conversation, by whom they were said. */
 export interface Turn {
@@ -14,6 +15,8 @@ export interface Message {
   readonly userId: string | undefined;
   /** What was said before, by the platform's word; then the engine's own memory is neither read nor written. */
   readonly history: readonly Turn[] | undefined;
+  /** Through which door it came, with the platform's reservation if it brought one; left out: the agent's own address. */
+  readonly occasion?: Occasion | undefined;
 }
 
 export interface Reply {
@@ -40,4 +43,4 @@ export interface Engine {
 }
 
 /** Makes an engine ready to answer. Throws ConfigurationError for what a person must change. */
-export type StartEngine = (config: Config, log: Log) => Promise<Engine>;
+export type StartEngine = (config: Config, log: Log, meter: Meter) => Promise<Engine>;

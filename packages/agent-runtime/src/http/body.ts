@@ -27,6 +27,13 @@ const historySchema = z
     `must have at most ${MAX_HISTORY} characters`,
   );
 
+/** What the platform reserved for this message (meter.ts). */
+const reservationSchema = z.object({
+  id: z.uuid(),
+  inputTokens: z.int().min(0),
+  outputTokens: z.int().min(0),
+});
+
 const messageSchema = z.strictObject({
   text: z
     .string()
@@ -35,6 +42,7 @@ const messageSchema = z.strictObject({
   conversationId: identifier.nullish(),
   userId: identifier.nullish(),
   history: historySchema.nullish(),
+  reservation: reservationSchema.nullish(),
 });
 
 /**
@@ -63,8 +71,14 @@ export async function readMessage(
     const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
     throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
   }
-  const { text, conversationId, userId, history } = result.data;
-  if (history && !isPlatform(request, bytes, messageKey)) {
+  const { text, conversationId, userId, history, reservation } = result.data;
+  const platform = isPlatform(request, bytes, messageKey);
+  if (reservation && !platform) {
+    throw new AgentError("FORBIDDEN", "A reservation is taken from the platform alone, in a call it signed.", {
+      details: { reservation: "needs the platform's signature; leave it out" },
+    });
+  }
+  if (history && !platform) {
     throw new AgentError("FORBIDDEN", "A history is taken from the platform alone, in a call it signed.", {
       details: { history: "needs the platform's signature; leave it out" },
     });
@@ -74,6 +88,7 @@ export async function readMessage(
     conversationId: conversationId ?? newId(),
     userId: userId ?? undefined,
     history: history ?? undefined,
+    occasion: platform ? { source: "message", reservation: reservation ?? undefined } : { source: "address" },
   };
 }
 

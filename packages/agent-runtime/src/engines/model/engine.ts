@@ -3,11 +3,13 @@ import type { LanguageModel, ToolSet } from "ai";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import type { Meter } from "../../meter.ts";
 import type { Engine, Message, Reply, Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { Conversations } from "./conversations.ts";
 import { composeInstructions } from "./instructions.ts";
+import { metered } from "./metered.ts";
 import { loadPlugins } from "./plugins.ts";
 import { createLanguageModel, DEFAULT_MODELS } from "./providers.ts";
 import { mapSettings } from "./settings.ts";
@@ -16,7 +18,7 @@ import { mapSettings } from "./settings.ts";
 const MAX_STEPS = 8;
 
 /** Starts the engine: loads plugins, and the provider where a key is set. Throws ConfigurationError. */
-export async function startModelEngine(config: Config, log: Log): Promise<Engine> {
+export async function startModelEngine(config: Config, log: Log, meter: Meter): Promise<Engine> {
   const plugins = await loadPlugins(config.plugins, {
     agentId: config.agentId,
     environment: config.environment,
@@ -36,7 +38,8 @@ export async function startModelEngine(config: Config, log: Log): Promise<Engine
     return { ...base, model: undefined, reply };
   }
   const id = config.model ?? DEFAULT_MODELS[config.framework];
-  const model = await createLanguageModel(config, id);
+  const { maxOutputTokens } = mapSettings(config.settings);
+  const model = await metered(await createLanguageModel(config, id), meter, id, maxOutputTokens);
   const tools: ToolSet = Object.assign({}, ...plugins.map((plugin) => plugin.tools ?? {}));
   const answer = await createAnswer(config, model, tools, log);
   return { ...base, model: id, reply: (message, signal) => answer(message, signal, id) };

@@ -1,4 +1,4 @@
-import type { LanguageModel } from "ai";
+import type { LanguageModel as NamedOrModel } from "ai";
 import type { Config, Framework } from "../../config.ts";
 
 /** The model an agent gets that names none; the same as in the catalogue (table frameworks, default_model). */
@@ -7,6 +7,9 @@ export const DEFAULT_MODELS: Record<Framework, string> = {
   anthropic: "claude-sonnet-4-20250514",
   google: "gemini-2.5-flash",
 };
+
+/** A model as the providers make it, not a name. */
+export type LanguageModel = Exclude<NamedOrModel, string>;
 
 /** What a provider is called with. */
 export type ModelAccess = Pick<Config, "framework" | "provider" | "openaiApi">;

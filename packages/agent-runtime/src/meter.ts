@@ -1,0 +1,335 @@
+// The meter: no call of a model without a reservation by the database, and each is settled with what it used. A message
+// may bring the reservation that the platform made for it. Without the database there is no call.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { createHmac, randomUUID } from "node:crypto";
+import { AgentError, type AgentErrorCode } from "./errors.ts";
+import type { Log } from "./log.ts";
+import { type Project, ProjectRefusal } from "./project.ts";
+
+/** Through which door a message came; the database keeps the same list. */
+export type Source = "message" | "address" | "schedule" | "trigger" | "completions" | "a2a" | "mcp";
+
+/** What the database granted for one call. */
+export interface Reservation {
+  readonly id: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface TokensUsed {
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** One call as it is asked for: bounds from above. */
+export interface Wanted {
+  readonly model: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** A call that may be made. Exactly one of its ends is called; a second does nothing. */
+export interface MeteredCall {
+  /** The most output that the call may ask for: what was wanted, or what a limit leaves. */
+  readonly outputTokens: number;
+  settle(used: TokensUsed): void;
+  /** The provider did nothing: it could not be reached, or refused. */
+  release(): void;
+}
+
+/** Of what a message's calls are part. */
+export interface Occasion {
+  readonly source: Source;
+  /** What the platform reserved for this message. */
+  readonly reservation?: Reservation | undefined;
+  /** Takes what is left to settle at the message's end, for who tells it to the database in a call of their own. */
+  readonly collect?: (left: Settlement[]) => void;
+}
+
+export interface Meter {
+  /** Runs a message's work; its calls, also those of code that knows nothing of meters, count to its source. */
+  run<T>(occasion: Occasion, work: () => Promise<T>): Promise<T>;
+  /**
+   * Reserves one call.
+   * @throws AgentError BUDGET_EXHAUSTED, RESOURCE_LIMIT_EXCEEDED, MODEL_PRICE_MISSING, SUPABASE_CONNECTION_ERROR
+   */
+  reserve(wanted: Wanted, signal?: AbortSignal): Promise<MeteredCall>;
+  /** Gives back what is unused and sends what is not yet settled, for at most some seconds. */
+  close(): Promise<void>;
+}
+
+export interface MeterOptions {
+  readonly agentId: string;
+  /** Without it nothing can be reserved. */
+  readonly project: Project | undefined;
+  readonly messageKey: string | undefined;
+  /** How long one message may take: the lease outlasts it. */
+  readonly messageTimeoutMs: number;
+  readonly log: Log;
+  /** Whether the next call is reserved while this one is made: saves the wait (bench: metering). */
+  readonly ahead?: boolean;
+}
+
+/** A settlement waits this long for a reserve that takes it along. */
+const FLUSH_MS = 25;
+/** A spare that no call wants goes back. */
+const SPARE_IDLE_MS = 10_000;
+const CLOSE_MS = 3_000;
+const REFUSALS = new Set<string>(["BUDGET_EXHAUSTED", "RESOURCE_LIMIT_EXCEEDED", "MODEL_PRICE_MISSING"]);
+
+/** What the database is told of one reservation, once. */
+export interface Settlement extends Partial<TokensUsed> {
+  readonly id: string;
+  readonly unused?: true;
+  answered?: true;
+}
+
+/** A message under way. */
+interface Scope {
+  readonly source: Source;
+  readonly parent: string | undefined;
+  /** The platform's reservation, until a call takes it. */
+  carried: Reservation | undefined;
+  /** The last call's settlement: sent with the next reserve, or at the end, when it is known whether there was an answer. */
+  held: Settlement | undefined;
+  open: boolean;
+}
+
+interface Spare {
+  readonly source: Source;
+  readonly model: string;
+  readonly reservation: Promise<Reservation | undefined>;
+}
+
+/** An upper bound of the tokens of a text: each is at least one byte, whoever cuts it. */
+export const mostTokens = (text: string): number => Buffer.byteLength(text);
+
+/** What a text that nobody counted is taken for: two bytes a token, which few texts reach. */
+export const likelyTokens = (text: string): number => Math.ceil(Buffer.byteLength(text) / 2);
+
+/** What proves an agent's runtime to the database: the key itself never leaves the process. */
+export const runtimeCredential = (messageKey: string): string =>
+  createHmac("sha256", messageKey).update("runtime").digest("hex");
+
+/** Makes the meter of one runtime (or, in `respond`, of one answer). */
+export function createMeter({ agentId, project, messageKey, messageTimeoutMs, log, ahead = true }: MeterOptions): Meter {
+  const scopes = new AsyncLocalStorage<Scope>();
+  const credential = messageKey === undefined ? undefined : runtimeCredential(messageKey);
+  const leaseSeconds = Math.min(3_600, Math.ceil(messageTimeoutMs / 1000) + 60);
+  /** What is to be told, with the moment until which the database still wants to know. */
+  const waiting = new Map<string, { item: Settlement; until: number }>();
+  let flushing: NodeJS.Timeout | undefined;
+  let backoffMs = FLUSH_MS;
+  let spare: Spare | undefined;
+  let idle: NodeJS.Timeout | undefined;
+
+  const tell = (item: Settlement) => {
+    waiting.set(item.id, { item, until: Date.now() + leaseSeconds * 1000 });
+    schedule();
+  };
+
+  function schedule(): void {
+    if (flushing !== undefined || waiting.size === 0) return;
+    flushing = setTimeout(() => void flush(), backoffMs);
+    flushing.unref();
+  }
+
+  /** Takes what is to be told; the returned function puts it back where it could not be told. */
+  function take(): { items: Settlement[]; putBack: () => void } {
+    const now = Date.now();
+    const taken = [...waiting.values()].slice(0, 100);
+    for (const { item } of taken) waiting.delete(item.id);
+    return {
+      items: taken.map(({ item }) => item),
+      putBack: () => {
+        for (const entry of taken) if (entry.until > now) waiting.set(entry.item.id, entry);
+      },
+    };
+  }
+
+  async function flush(): Promise<void> {
+    flushing = undefined;
+    const { items, putBack } = take();
+    if (items.length === 0 || project === undefined) return;
+    try {
+      await project.call("settle_model_calls", { agent_id: agentId, credential, settled: items });
+      backoffMs = FLUSH_MS;
+    } catch (error) {
+      if (error instanceof ProjectRefusal) {
+        log.error("What calls used could not be settled; it counts in full", { code: error.code, calls: items.length });
+      } else {
+        putBack();
+        backoffMs = Math.min(10_000, Math.max(500, backoffMs * 2));
+      }
+    }
+    schedule();
+  }
+
+  async function ask(wanted: Wanted, scope: Scope, isSpare: boolean, signal?: AbortSignal): Promise<Reservation> {
+    if (project === undefined || credential === undefined) throw unavailable();
+    const id = randomUUID();
+    const { items, putBack } = take();
+    if (!isSpare && scope.held !== undefined) {
+      items.push(scope.held);
+      scope.held = undefined;
+    }
+    try {
+      return await project.call<Reservation>(
+        "reserve_model_call",
+        {
+          agent_id: agentId,
+          credential,
+          call: {
+            id,
+            source: scope.source,
+            model: wanted.model,
+            inputTokens: wanted.inputTokens,
+            outputTokens: wanted.outputTokens,
+            leaseSeconds,
+            ...(isSpare ? { spare: true } : scope.parent !== undefined && { parent: scope.parent }),
+          },
+          settled: items,
+        },
+        { signal },
+      );
+    } catch (error) {
+      if (error instanceof ProjectRefusal && REFUSALS.has(error.code)) throw refusal(error);
+      putBack();
+      for (const item of items) if (!waiting.has(item.id)) tell(item);
+      tell({ id, unused: true }); // it may have been reserved all the same
+      if (signal?.aborted) throw signal.reason;
+      log.warn("No call of a model can be reserved", { cause: String(error) });
+      throw unavailable(error);
+    }
+  }
+
+  function takeSpare(wanted: Wanted, scope: Scope): Promise<Reservation | undefined> | undefined {
+    if (spare === undefined || spare.source !== scope.source || spare.model !== wanted.model) return undefined;
+    const { reservation } = spare;
+    spare = undefined;
+    clearTimeout(idle);
+    return reservation;
+  }
+
+  /** Reserves a call like this one before it is wanted. The database grants it only far from every limit. */
+  function refill(wanted: Wanted, scope: Scope): void {
+    if (!ahead || spare !== undefined || scope.parent !== undefined) return;
+    const next = { ...wanted, inputTokens: Math.max(4_096, 2 * wanted.inputTokens) };
+    const made = { source: scope.source, model: wanted.model, reservation: ask(next, scope, true).catch(() => undefined) };
+    spare = made;
+    void made.reservation.then((reservation) => {
+      if (spare !== made) return;
+      if (reservation === undefined) {
+        spare = undefined;
+        return;
+      }
+      idle = setTimeout(giveBack, SPARE_IDLE_MS);
+      idle.unref();
+    });
+  }
+
+  function giveBack(): void {
+    const unwanted = spare;
+    spare = undefined;
+    clearTimeout(idle);
+    void unwanted?.reservation.then((reservation) => {
+      if (reservation !== undefined) tell({ id: reservation.id, unused: true });
+    });
+  }
+
+  async function grant(wanted: Wanted, scope: Scope, signal?: AbortSignal): Promise<Reservation> {
+    const { carried } = scope;
+    if (carried !== undefined) {
+      scope.carried = undefined;
+      if (wanted.inputTokens <= carried.inputTokens) return carried;
+      scope.held = { id: carried.id, unused: true };
+    }
+    const ready = takeSpare(wanted, scope);
+    const reservation = await ready;
+    const fits =
+      reservation !== undefined &&
+      wanted.inputTokens <= reservation.inputTokens &&
+      wanted.outputTokens <= reservation.outputTokens;
+    if (reservation !== undefined && !fits) tell({ id: reservation.id, unused: true });
+    const granted = fits ? reservation : await ask(wanted, scope, false, signal);
+    refill(wanted, scope);
+    return granted;
+  }
+
+  return {
+    async run(occasion, work) {
+      const { source, reservation: carried } = occasion;
+      const scope: Scope = { source, parent: carried?.id, carried, held: undefined, open: true };
+      let answered = false;
+      try {
+        const result = await scopes.run(scope, work);
+        answered = true;
+        return result;
+      } finally {
+        scope.open = false;
+        const left: Settlement[] = [];
+        if (scope.carried !== undefined) left.push({ id: scope.carried.id, unused: true });
+        // The platform counts its own answers.
+        const counts = answered && carried === undefined;
+        if (scope.held !== undefined) left.push({ ...scope.held, ...(counts && { answered: true as const }) });
+        scope.held = undefined;
+        if (occasion.collect !== undefined) occasion.collect(left);
+        else for (const item of left) tell(item);
+      }
+    },
+    async reserve(wanted, signal) {
+      // Work that no message began, such as an elizaOS plugin's own.
+      const scope = scopes.getStore() ?? {
+        source: "address",
+        parent: undefined,
+        carried: undefined,
+        held: undefined,
+        open: false,
+      };
+      const reservation = await grant(wanted, scope, signal);
+      let ended = false;
+      const end = (item: Settlement) => {
+        if (ended) return;
+        ended = true;
+        if (!scope.open) return tell(item);
+        if (scope.held !== undefined) tell(scope.held);
+        scope.held = item;
+      };
+      return {
+        outputTokens: Math.min(wanted.outputTokens, reservation.outputTokens),
+        settle: ({ inputTokens, cachedInputTokens, outputTokens }) =>
+          end({ id: reservation.id, inputTokens, cachedInputTokens, outputTokens }),
+        release: () => end({ id: reservation.id, unused: true }),
+      };
+    },
+    async close() {
+      giveBack();
+      await Promise.resolve();
+      const deadline = Date.now() + CLOSE_MS;
+      clearTimeout(flushing);
+      while (waiting.size > 0 && Date.now() < deadline) {
+        const before = waiting.size;
+        await flush();
+        clearTimeout(flushing);
+        if (waiting.size >= before) break;
+      }
+    },
+  };
+}
+
+function unavailable(cause?: unknown): AgentError {
+  return new AgentError("SUPABASE_CONNECTION_ERROR", "What this costs cannot be reserved now; try again.", {
+    retryAfterSeconds: 5,
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+function refusal({ code, message, details }: ProjectRefusal): AgentError {
+  const seconds = Number(details?.retryAfterSeconds);
+  const told = Object.entries(details ?? {}).filter(([, value]) => typeof value === "string");
+  return new AgentError(code as AgentErrorCode, message, {
+    retryAfterSeconds: Number.isFinite(seconds) ? seconds : 60,
+    ...(told.length > 0 && { details: Object.fromEntries(told) }),
+  });
+}
