@@ -81,7 +81,7 @@ language sql immutable set search_path = ''
 return 200
   + coalesce(octet_length(task -> 'agent' ->> 'systemPrompt'), 0) + coalesce(octet_length(task -> 'agent' ->> 'character'), 0)
   + case when jsonb_typeof(task -> 'swarm') = 'object' then 600 + octet_length(task ->> 'swarm') else 0 end
-  + case when task -> 'tools' <> '[]' then 1000 + octet_length(task ->> 'tools') else 0 end
+  + case when task -> 'tools' <> '[]' then 1400 + octet_length(task ->> 'tools') else 0 end
   + (select coalesce(sum(octet_length(m ->> 'content') + 16 + case m ->> 'role' when 'agent' then
        80 + coalesce(octet_length(m ->> 'name'), 16) else 0 end), 0) from jsonb_array_elements(task -> 'messages') m);
 

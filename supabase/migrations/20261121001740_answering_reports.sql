@@ -45,10 +45,13 @@ $$;
 create function private.settle_reply(j private.reply_jobs, report jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform private.settle(j.agent_id, coalesce(report -> 'settled', (
-    select coalesce(jsonb_agg(report || jsonb_build_object('id', r.id)), '[]') from private.reservations r
-    where r.job_id = j.id and r.closed_at is null)));
-  -- An agent's runtime made it. Few texts have more than eight bytes a token.
+  if not report ? 'settled' then
+    report := report || jsonb_build_object('settled', (
+      select coalesce(jsonb_agg(report || jsonb_build_object('id', r.id)), '[]') from private.reservations r
+      where r.job_id = j.id and r.closed_at is null and report ?| array['inputTokens', 'outputTokens']));
+  end if;
+  perform private.settle(j.agent_id, report -> 'settled');
+  -- An agent's runtime made it, or nobody knows. Few texts have more than eight bytes a token.
   if report -> 'settled' = '[]' then
     perform private.bound_job(j.user_id, j.id, coalesce((
         select octet_length(m.content) / 8 from public.messages m where m.id = j.message_id and report ? 'content'), 0),

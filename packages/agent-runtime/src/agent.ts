@@ -20,13 +20,7 @@ export interface Agent {
 const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED|PRICE_MISSING)/;
 
 /** Wraps an engine with limits and bookkeeping. */
-export function createAgent(
-  config: Config,
-  engine: Engine,
-  metrics: Metrics,
-  meter: Meter,
-  log: Log,
-): Agent {
+export function createAgent(config: Config, engine: Engine, metrics: Metrics, meter: Meter, log: Log): Agent {
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
   const underway = new Set<Promise<unknown>>();

@@ -3,7 +3,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHmac, randomUUID } from "node:crypto";
 import { AgentError, type AgentErrorCode } from "./errors.ts";
-import type { Log } from "./log.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
 /** Through which door a message came; the database keeps the same list. */
@@ -43,18 +42,28 @@ export interface Occasion {
   readonly source: Source;
   /** What the platform reserved for this message. */
   readonly reservation?: Reservation | undefined;
-  /** Takes what is left to settle at the message's end, for who tells it to the database in a call of their own. */
-  readonly collect?: (left: Settlement[]) => void;
 }
 
-export interface Meter {
-  /** Runs a message's work; its calls, also those of code that knows nothing of meters, count to its source. */
-  run<T>(occasion: Occasion, work: () => Promise<T>): Promise<T>;
+/** What a model's calls are reserved by. */
+export interface Reserving {
   /**
    * Reserves one call.
    * @throws AgentError BUDGET_EXHAUSTED, RESOURCE_LIMIT_EXCEEDED, MODEL_PRICE_MISSING, SUPABASE_CONNECTION_ERROR
    */
   reserve(wanted: Wanted, signal?: AbortSignal): Promise<MeteredCall>;
+}
+
+/** One message under way. */
+export interface Metering extends Reserving {
+  /** Ends it; returns what is left to settle, which the caller tells the database. Later calls settle by themselves. */
+  end(answered: boolean): Settlement[];
+}
+
+export interface Meter extends Reserving {
+  /** Begins a message whose calls are reserved through what this returns. */
+  open(occasion: Occasion): Metering;
+  /** Runs a message's work; its calls, also those of code that knows nothing of meters, count to its source. */
+  run<T>(occasion: Occasion, work: () => Promise<T>): Promise<T>;
   /** Gives back what is unused and sends what is not yet settled, for at most some seconds. */
   close(): Promise<void>;
 }
@@ -66,7 +75,7 @@ export interface MeterOptions {
   readonly messageKey: string | undefined;
   /** How long one message may take: the lease outlasts it. */
   readonly messageTimeoutMs: number;
-  readonly log: Log;
+  warn(message: string, facts?: Record<string, unknown>): void;
   /** Whether the next call is reserved while this one is made: saves the wait (bench: metering). */
   readonly ahead?: boolean;
 }
@@ -113,7 +122,14 @@ export const runtimeCredential = (messageKey: string): string =>
   createHmac("sha256", messageKey).update("runtime").digest("hex");
 
 /** Makes the meter of one runtime (or, in `respond`, of one answer). */
-export function createMeter({ agentId, project, messageKey, messageTimeoutMs, log, ahead = true }: MeterOptions): Meter {
+export function createMeter({
+  agentId,
+  project,
+  messageKey,
+  messageTimeoutMs,
+  warn,
+  ahead = true,
+}: MeterOptions): Meter {
   const scopes = new AsyncLocalStorage<Scope>();
   const credential = messageKey === undefined ? undefined : runtimeCredential(messageKey);
   const leaseSeconds = Math.min(3_600, Math.ceil(messageTimeoutMs / 1000) + 60);
@@ -157,7 +173,10 @@ export function createMeter({ agentId, project, messageKey, messageTimeoutMs, lo
       backoffMs = FLUSH_MS;
     } catch (error) {
       if (error instanceof ProjectRefusal) {
-        log.error("What calls used could not be settled; it counts in full", { code: error.code, calls: items.length });
+        warn("What calls used could not be settled; it counts in full", {
+          code: error.code,
+          calls: items.length,
+        });
       } else {
         putBack();
         backoffMs = Math.min(10_000, Math.max(500, backoffMs * 2));
@@ -166,7 +185,12 @@ export function createMeter({ agentId, project, messageKey, messageTimeoutMs, lo
     schedule();
   }
 
-  async function ask(wanted: Wanted, scope: Scope, isSpare: boolean, signal?: AbortSignal): Promise<Reservation> {
+  async function ask(
+    wanted: Wanted,
+    scope: Scope,
+    isSpare: boolean,
+    signal?: AbortSignal,
+  ): Promise<Reservation> {
     if (project === undefined || credential === undefined) throw unavailable();
     const id = randomUUID();
     const { items, putBack } = take();
@@ -199,13 +223,14 @@ export function createMeter({ agentId, project, messageKey, messageTimeoutMs, lo
       for (const item of items) if (!waiting.has(item.id)) tell(item);
       tell({ id, unused: true }); // it may have been reserved all the same
       if (signal?.aborted) throw signal.reason;
-      log.warn("No call of a model can be reserved", { cause: String(error) });
+      warn("No call of a model can be reserved", { cause: String(error) });
       throw unavailable(error);
     }
   }
 
   function takeSpare(wanted: Wanted, scope: Scope): Promise<Reservation | undefined> | undefined {
-    if (spare === undefined || spare.source !== scope.source || spare.model !== wanted.model) return undefined;
+    if (spare === undefined || spare.source !== scope.source || spare.model !== wanted.model)
+      return undefined;
     const { reservation } = spare;
     spare = undefined;
     clearTimeout(idle);
@@ -216,7 +241,11 @@ export function createMeter({ agentId, project, messageKey, messageTimeoutMs, lo
   function refill(wanted: Wanted, scope: Scope): void {
     if (!ahead || spare !== undefined || scope.parent !== undefined) return;
     const next = { ...wanted, inputTokens: Math.max(4_096, 2 * wanted.inputTokens) };
-    const made = { source: scope.source, model: wanted.model, reservation: ask(next, scope, true).catch(() => undefined) };
+    const made = {
+      source: scope.source,
+      model: wanted.model,
+      reservation: ask(next, scope, true).catch(() => undefined),
+    };
     spare = made;
     void made.reservation.then((reservation) => {
       if (spare !== made) return;
@@ -257,52 +286,62 @@ export function createMeter({ agentId, project, messageKey, messageTimeoutMs, lo
     return granted;
   }
 
+  async function reserve(wanted: Wanted, scope: Scope, signal?: AbortSignal): Promise<MeteredCall> {
+    const reservation = await grant(wanted, scope, signal);
+    let ended = false;
+    const end = (item: Settlement) => {
+      if (ended) return;
+      ended = true;
+      if (!scope.open) return tell(item);
+      if (scope.held !== undefined) tell(scope.held);
+      scope.held = item;
+    };
+    return {
+      outputTokens: Math.min(wanted.outputTokens, reservation.outputTokens),
+      settle: ({ inputTokens, cachedInputTokens, outputTokens }) =>
+        end({ id: reservation.id, inputTokens, cachedInputTokens, outputTokens }),
+      release: () => end({ id: reservation.id, unused: true }),
+    };
+  }
+
+  function begin({ source, reservation }: Occasion): Scope {
+    return { source, parent: reservation?.id, carried: reservation, held: undefined, open: true };
+  }
+
+  function finish(scope: Scope, answered: boolean): Settlement[] {
+    const left: Settlement[] = [];
+    if (scope.carried !== undefined) left.push({ id: scope.carried.id, unused: true });
+    // The platform counts its own answers.
+    const counts = answered && scope.parent === undefined;
+    if (scope.held !== undefined) left.push({ ...scope.held, ...(counts && { answered: true as const }) });
+    scope.open = false;
+    scope.carried = undefined;
+    scope.held = undefined;
+    return left;
+  }
+
   return {
+    open(occasion) {
+      const scope = begin(occasion);
+      return {
+        reserve: (wanted, signal) => reserve(wanted, scope, signal),
+        end: (answered) => finish(scope, answered),
+      };
+    },
     async run(occasion, work) {
-      const { source, reservation: carried } = occasion;
-      const scope: Scope = { source, parent: carried?.id, carried, held: undefined, open: true };
+      const scope = begin(occasion);
       let answered = false;
       try {
         const result = await scopes.run(scope, work);
         answered = true;
         return result;
       } finally {
-        scope.open = false;
-        const left: Settlement[] = [];
-        if (scope.carried !== undefined) left.push({ id: scope.carried.id, unused: true });
-        // The platform counts its own answers.
-        const counts = answered && carried === undefined;
-        if (scope.held !== undefined) left.push({ ...scope.held, ...(counts && { answered: true as const }) });
-        scope.held = undefined;
-        if (occasion.collect !== undefined) occasion.collect(left);
-        else for (const item of left) tell(item);
+        for (const item of finish(scope, answered)) tell(item);
       }
     },
-    async reserve(wanted, signal) {
-      // Work that no message began, such as an elizaOS plugin's own.
-      const scope = scopes.getStore() ?? {
-        source: "address",
-        parent: undefined,
-        carried: undefined,
-        held: undefined,
-        open: false,
-      };
-      const reservation = await grant(wanted, scope, signal);
-      let ended = false;
-      const end = (item: Settlement) => {
-        if (ended) return;
-        ended = true;
-        if (!scope.open) return tell(item);
-        if (scope.held !== undefined) tell(scope.held);
-        scope.held = item;
-      };
-      return {
-        outputTokens: Math.min(wanted.outputTokens, reservation.outputTokens),
-        settle: ({ inputTokens, cachedInputTokens, outputTokens }) =>
-          end({ id: reservation.id, inputTokens, cachedInputTokens, outputTokens }),
-        release: () => end({ id: reservation.id, unused: true }),
-      };
-    },
+    // Without a scope: work that no message began, such as an elizaOS plugin's own.
+    reserve: (wanted, signal) =>
+      reserve(wanted, scopes.getStore() ?? { ...begin({ source: "address" }), open: false }, signal),
     async close() {
       giveBack();
       await Promise.resolve();

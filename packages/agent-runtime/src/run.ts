@@ -48,7 +48,8 @@ async function start(configured: Config, log: Log): Promise<void> {
   const startEngine = await loadEngine(name);
   const project = config.project && createProject(config.project);
   const { agentId, messageKey, messageTimeoutMs } = config;
-  const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, log: log.named("meter") });
+  const { warn } = log.named("meter");
+  const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, warn });
   const engine = await startEngine(config, log.named(name), meter);
   const metrics = createMetrics(config);
   const agent = createAgent(config, engine, metrics, meter, log.named("agent"));

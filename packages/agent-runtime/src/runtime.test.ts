@@ -9,6 +9,7 @@ import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import { type Asked, startProviderStub } from "../../../tests/helpers/providers.ts";
 import { signed } from "./signature.ts";
 import { type RunningAgent, runToEnd, startAgent } from "./testing/agent.ts";
+import { startProjectStub } from "./testing/project.ts";
 
 const CHARACTER = {
   name: "TradingBot",
@@ -448,7 +449,10 @@ test("the commands of the README start an agent, and it answers", async () => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-readme-"));
   try {
     const log = join(folder, "log");
-    const key = Object.entries(stub.environment).map(([name, value]) => `${name}=${value}`);
+    await using project = await startProjectStub();
+    const key = Object.entries({ ...stub.environment, ...project.environment }).map(
+      ([name, value]) => `${name}=${value}`,
+    );
     const start =
       "AGENT_CONFIG_FILE=agent.json PORT=8090 OPENAI_API_KEY=… node packages/agent-runtime/src/main.ts";
     const command = start.replace("PORT=8090", "PORT=0").replace("OPENAI_API_KEY=…", key.join(" "));

@@ -2,9 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { isStepCount, streamText } from "ai";
 import { mapModelError } from "../../../packages/agent-runtime/src/engines/model/errors.ts";
+import { metered } from "../../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
 import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/settings.ts";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
+import { createMeter, type Settlement } from "../../../packages/agent-runtime/src/meter.ts";
+import { messageKey } from "../../../packages/agent-runtime/src/signature.ts";
 import type { Database } from "./database.ts";
 import { composePrompt } from "./prompt.ts";
 import type { Settings } from "./settings.ts";
@@ -31,12 +34,19 @@ export class AttemptError extends Error {
   readonly failure: AgentError;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** What is left to settle; empty where that is not known here. */
+  readonly settled: readonly Settlement[];
 
-  constructor(failure: AgentError, inputTokens: number, outputTokens: number) {
+  constructor(
+    failure: AgentError,
+    settled: readonly Settlement[],
+    { inputTokens, outputTokens } = { inputTokens: 0, outputTokens: 0 },
+  ) {
     super(failure.message, { cause: failure });
     this.failure = failure;
     this.inputTokens = inputTokens;
     this.outputTokens = outputTokens;
+    this.settled = settled;
   }
 }
 
@@ -51,7 +61,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   const apiKey = task.apiKey ?? project.apiKey;
   if (apiKey === undefined) {
     const message = `No model key: store a secret named ${project.keyVariable}, or set it for the project.`;
-    throw new AttemptError(new AgentError("MODEL_UNCONFIGURED", message), 0, 0);
+    throw new AttemptError(new AgentError("MODEL_UNCONFIGURED", message), unused(task));
   }
 
   const silence = new AbortController();
@@ -62,21 +72,31 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   };
   const limit = AbortSignal.timeout(settings.answerMs);
   const signal = AbortSignal.any([silence.signal, limit, context.signal]);
-  const spent = { input: 0, output: 0 };
+  const spent = { inputTokens: 0, outputTokens: 0 };
+  const { respondSecret } = settings;
+  const meter = createMeter({
+    agentId: task.agent.id,
+    project: context.database.project,
+    messageKey: respondSecret === undefined ? undefined : messageKey(respondSecret, task.agent.id),
+    messageTimeoutMs: settings.answerMs,
+    warn: context.warn,
+    ahead: false,
+  });
+  const metering = meter.open({ source: "message", reservation: task.reservation });
   const word = randomBytes(4).toString("hex");
   const { instructions, messages } = composePrompt(task, word);
   let text = "";
   let finishReason = "unknown";
   try {
     const tools = makeTools(task, { settings, database: context.database, signal, word });
+    const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
+    const call = mapSettings(task.agent.settings as Parameters<typeof mapSettings>[0]);
+    const languageModel = await createLanguageModel(access, model);
     const result = streamText({
-      model: await createLanguageModel(
-        { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi },
-        model,
-      ),
+      model: await metered(languageModel, metering, model, call.maxOutputTokens),
       instructions,
       messages,
-      ...mapSettings(task.agent.settings as Parameters<typeof mapSettings>[0]),
+      ...call,
       ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
       maxRetries: 0, // the outbox retries, and says so
       abortSignal: signal,
@@ -95,8 +115,8 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
         }
       } else if (part.type === "finish-step") {
         separate = true;
-        spent.input += part.usage.inputTokens ?? 0;
-        spent.output += part.usage.outputTokens ?? 0;
+        spent.inputTokens += part.usage.inputTokens ?? 0;
+        spent.outputTokens += part.usage.outputTokens ?? 0;
         finishReason = part.finishReason;
       } else if (part.type === "error") {
         throw part.error;
@@ -106,14 +126,17 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     }
     signal.throwIfAborted();
     if (text.trim() === "") throw withoutText(finishReason, framework);
-    return { content: text, model, inputTokens: spent.input, outputTokens: spent.output };
+    return { content: text, model, ...spent, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
-    throw new AttemptError(mapModelError(error, framework, late), spent.input, spent.output);
+    throw new AttemptError(mapModelError(error, framework, late), metering.end(false), spent);
   } finally {
     clearTimeout(timer);
   }
 }
+
+/** The claim's reservation, of an attempt that asked no model. */
+export const unused = (task: Task): Settlement[] => [{ id: task.reservation.id, unused: true }];
 
 function withoutText(finishReason: string, framework: string): AgentError {
   if (finishReason === "content-filter") {

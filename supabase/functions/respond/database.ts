@@ -1,6 +1,8 @@
-/** The database as the function sees it: five RPCs, called as service_role. */
+/** The database as the function sees it: its RPCs, called as service_role. */
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
+import { type Project, ProjectRefusal } from "../../../packages/agent-runtime/src/project.ts";
 import type { Settings } from "./settings.ts";
 import { type Answer, readTasks, type Task } from "./task.ts";
 
@@ -15,6 +17,7 @@ export interface Failure {
   readonly retryAfterSeconds?: number;
   readonly inputTokens?: number;
   readonly outputTokens?: number;
+  readonly settled?: readonly Settlement[];
 }
 
 export interface Database {
@@ -24,6 +27,8 @@ export interface Database {
   finish(task: Task, answer: Answer): Promise<void>;
   /** Seconds until the next attempt; undefined when there is none. */
   fail(task: Task, failure: Failure): Promise<number | undefined>;
+  /** What the meter reserves and settles by. */
+  readonly project: Project;
   search(task: Task, query: string, limit: number): Promise<unknown>;
 }
 
@@ -48,11 +53,17 @@ export function createDatabase(settings: Settings, worker: string): Database {
         signal: deadline.signal,
       });
       const text = await response.text();
-      if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text.slice(0, 300)}`);
+      if (!response.ok) throw refusal(name, response.status, text);
       return JSON.parse(text);
     } finally {
       clearTimeout(timer);
     }
+  };
+  const project: Project = {
+    async call<T>(name: string, args: Readonly<Record<string, unknown>>): Promise<T> {
+      return (await call(name, args)) as T;
+    },
+    close: () => undefined,
   };
   /** For what must not be lost: reports are fenced and may be repeated. */
   const persist = async (name: string, args: object): Promise<Record<string, unknown>> => {
@@ -85,6 +96,20 @@ export function createDatabase(settings: Settings, worker: string): Database {
       const { retryInSeconds } = await persist("fail_reply", { ...lease(task), failure });
       return typeof retryInSeconds === "number" ? retryInSeconds : undefined;
     },
+    project,
     search: (task, query, limit) => call("search_conversation", { ...lease(task), query, limit }),
   };
+}
+
+function refusal(name: string, status: number, text: string): Error {
+  try {
+    const { code, message, details } = JSON.parse(text) as Record<string, unknown>;
+    if (status < 500 && typeof code === "string") {
+      const facts = typeof details === "string" ? JSON.parse(details) : undefined;
+      return new ProjectRefusal(status, code, `${name} answered ${status}: ${message}`, facts);
+    }
+  } catch {
+    // no error of ours
+  }
+  return new Error(`${name} answered ${status}: ${text.slice(0, 300)}`);
 }

@@ -18,6 +18,7 @@ const task = (more: Partial<Task> = {}): Task => ({
   agent: { id: "a", name: "Ann", framework: "openai", model: "m", systemPrompt: "Be brief.", settings: {} },
   messages: [{ id: "1", role: "user", content: "hello" }],
   tools: [],
+  reservation: { id: "r", inputTokens: 1000, outputTokens: 4096 },
   ...more,
 });
 

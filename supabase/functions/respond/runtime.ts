@@ -3,12 +3,14 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { AgentError, type AgentErrorCode } from "../../../packages/agent-runtime/src/errors.ts";
 import { messageKey, signed } from "../../../packages/agent-runtime/src/signature.ts";
-import { type AnswerContext, AttemptError } from "./answer.ts";
+import { type AnswerContext, AttemptError, unused } from "./answer.ts";
 import { composeMessage } from "./prompt.ts";
 import type { Answer, Task } from "./task.ts";
 import { exchange } from "./tools/exchange.ts";
 
 const MAX_BYTES = 1024 * 1024;
+/** With these the runtime says that it has not begun with a message. */
+const UNTOUCHED = new Set(["AGENT_BUSY", "AGENT_STOPPING"]);
 
 /**
  * Asks the runtime at the agent's own address, which the controller reported. The conversation goes along, signed, so that
@@ -31,7 +33,8 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
     return { status, answered: parse(body) };
   };
   const { text, history } = composeMessage(task, randomBytes(4).toString("hex"));
-  const message = { text, conversationId: task.conversationId, userId: task.userId };
+  const { reservation, conversationId, userId } = task;
+  const message = { text, conversationId, userId, reservation };
   try {
     let { status, answered } = await ask({ ...message, history });
     if (Object.keys(answered.error?.details ?? {}).some((field) => /^history\b/.test(field))) {
@@ -41,7 +44,9 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
     }
     if (status !== 200) {
       const { code = "MODEL_UNAVAILABLE", message = `The agent answered ${status}.` } = answered.error ?? {};
-      throw new AgentError(code as AgentErrorCode, message);
+      // Days may pass until a budget turns; the database asks again every ten minutes.
+      const more = code === "BUDGET_EXHAUSTED" ? { retryAfterSeconds: 600 } : {};
+      throw new AgentError(code as AgentErrorCode, message, more);
     }
     if (typeof answered.reply !== "string" || answered.reply.trim() === "") {
       throw new AgentError("MODEL_BAD_RESPONSE", "The agent answered without a text.");
@@ -52,13 +57,25 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
       model: answered.model ?? task.agent.model,
       inputTokens: answered.usage?.inputTokens ?? 0,
       outputTokens: answered.usage?.outputTokens ?? 0,
+      settled: [],
     };
   } catch (error) {
-    if (error instanceof AgentError) throw new AttemptError(error, 0, 0);
+    if (error instanceof AgentError) {
+      throw new AttemptError(error, UNTOUCHED.has(error.code) ? unused(task) : []);
+    }
     const code = limit.aborted ? "MODEL_TIMEOUT" : "MODEL_UNAVAILABLE";
     const message = limit.aborted ? "The agent did not answer in time." : "The agent cannot be reached.";
-    throw new AttemptError(new AgentError(code, message, { cause: error }), 0, 0);
+    throw new AttemptError(
+      new AgentError(code, message, { cause: error }),
+      unreached(error) ? unused(task) : [],
+    );
   }
+}
+
+/** Whether the runtime cannot have seen the message. */
+function unreached(error: unknown): boolean {
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  return code === "ECONNREFUSED" || (cause !== undefined && cause !== error && unreached(cause));
 }
 
 interface Answered {

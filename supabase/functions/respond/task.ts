@@ -1,5 +1,6 @@
 /** One answer that is wanted, as claim_replies tells it. */
 import { z } from "zod";
+import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
 
 const toolSchema = z.object({
   name: z.string(),
@@ -47,6 +48,8 @@ const taskSchema = z.object({
   tools: z.array(toolSchema),
   /** The agent's or the user's own key for the provider. */
   apiKey: z.string().nullish(),
+  /** What the claim reserved for the first call of a model. */
+  reservation: z.object({ id: z.string(), inputTokens: z.number(), outputTokens: z.number() }),
   /** Where the agent's own runtime answers; null where it is not deployed. */
   url: z.string().nullish(),
 });
@@ -63,4 +66,6 @@ export interface Answer {
   readonly model: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** What is left to settle of its calls; empty where the agent's runtime settles them. */
+  readonly settled: readonly Settlement[];
 }

@@ -15,7 +15,11 @@ const RETRYABLE = new Set([
   "AGENT_BUSY",
   "AGENT_STOPPING",
   "INTERNAL_ERROR",
+  "BUDGET_EXHAUSTED",
+  "SUPABASE_CONNECTION_ERROR",
 ]);
+/** A limit that only calls under way stand at opens soon. */
+const SOON_SECONDS = 60;
 /** A wait longer than this is left to the database's sweep. */
 const MAX_OWN_WAIT_SECONDS = 30;
 /** The database gives one user no more places than this while others wait (`answering_limit('places_shared')`). */
@@ -99,8 +103,10 @@ export class Worker {
     const started = performance.now();
     const facts = { jobId: task.jobId, agentId: task.agent.id, attempt: task.attempt, turn: task.turn };
     const progress = new Progress(this.#database, task);
+    let settled: Answer["settled"] = [];
     try {
       const answer = await this.#attempt(task, progress, facts);
+      ({ settled } = answer);
       await progress.close();
       await this.#database.finish(task, answer);
       const { inputTokens, outputTokens } = answer;
@@ -112,7 +118,7 @@ export class Worker {
         this.#log("WARN", "The lease was lost; somebody else answers", facts);
         return;
       }
-      await this.#fail(task, error, facts);
+      await this.#fail(task, error, settled, facts);
     }
   }
 
@@ -127,8 +133,13 @@ export class Worker {
     return task.url ? answerByRuntime(task, context) : answerByModel(task, context);
   }
 
-  async #fail(task: Task, error: unknown, facts: Record<string, unknown>): Promise<void> {
-    const failure = describeFailure(error);
+  async #fail(
+    task: Task,
+    error: unknown,
+    settled: Answer["settled"],
+    facts: Record<string, unknown>,
+  ): Promise<void> {
+    const failure = describeFailure(error, settled);
     const cause = error instanceof AttemptError ? error.failure.cause : error;
     this.#log("WARN", failure.message, {
       ...facts,
@@ -147,17 +158,20 @@ export class Worker {
   }
 }
 
-function describeFailure(error: unknown): Failure {
+function describeFailure(error: unknown, settled: Answer["settled"]): Failure {
   if (!(error instanceof AttemptError)) {
-    return { code: "INTERNAL_ERROR", message: "The agent failed to answer.", retryable: true };
+    return { code: "INTERNAL_ERROR", message: "The agent failed to answer.", retryable: true, settled };
   }
   const { code, message, retryAfterSeconds } = error.failure;
   return {
     code,
     message,
-    retryable: RETRYABLE.has(code),
+    retryable:
+      RETRYABLE.has(code) ||
+      (code === "RESOURCE_LIMIT_EXCEEDED" && (retryAfterSeconds ?? SOON_SECONDS + 1) <= SOON_SECONDS),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     inputTokens: error.inputTokens,
     outputTokens: error.outputTokens,
+    settled: error.settled,
   };
 }

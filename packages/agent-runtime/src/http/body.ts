@@ -74,9 +74,13 @@ export async function readMessage(
   const { text, conversationId, userId, history, reservation } = result.data;
   const platform = isPlatform(request, bytes, messageKey);
   if (reservation && !platform) {
-    throw new AgentError("FORBIDDEN", "A reservation is taken from the platform alone, in a call it signed.", {
-      details: { reservation: "needs the platform's signature; leave it out" },
-    });
+    throw new AgentError(
+      "FORBIDDEN",
+      "A reservation is taken from the platform alone, in a call it signed.",
+      {
+        details: { reservation: "needs the platform's signature; leave it out" },
+      },
+    );
   }
   if (history && !platform) {
     throw new AgentError("FORBIDDEN", "A history is taken from the platform alone, in a call it signed.", {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileCacheDir } from "../paths.ts";
 import { permittedCommand } from "../permissions.ts";
+import { type ProjectStub, startProjectStub } from "./project.ts";
 
 export interface LogLine {
   readonly timestamp: string;
@@ -25,6 +26,8 @@ export interface Answered {
 }
 
 export interface RunningAgent extends AsyncDisposable {
+  /** The stand-in for the project that it was started with. */
+  readonly project: ProjectStub;
   readonly process: ChildProcess;
   readonly url: string;
   /** Milliseconds from spawn to the line "listening". */
@@ -42,10 +45,15 @@ export interface AgentOptions {
 
 /** Runs the program until it listens, or until it ends: then it throws with what it logged. */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
-  const launched = launch(options);
+  const project = await startProjectStub();
+  const launched = launch({ ...options, environment: { ...project.environment, ...options.environment } });
   const listening = await launched.listening;
-  if (!listening) {
+  const dispose = async () => {
     await launched[Symbol.asyncDispose]();
+    await project[Symbol.asyncDispose]();
+  };
+  if (!listening) {
+    await dispose();
     throw new Error(`The agent ended before it listened: ${JSON.stringify(launched.lines.at(-1))}`);
   }
   const url = `http://127.0.0.1:${listening.port}`;
@@ -55,18 +63,22 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
     const json = response.headers.get("content-type")?.startsWith("application/json");
     return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : { text } };
   };
-  return Object.assign(launched, {
-    url,
-    readyAfter: listening.after,
-    get: (path: string) => call(path),
-    say: (body: unknown, init: RequestInit = {}) =>
-      call("/message", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: typeof body === "string" ? body : JSON.stringify(body),
-        ...init,
-      }),
-  });
+  return Object.assign(
+    { ...launched, [Symbol.asyncDispose]: dispose },
+    {
+      url,
+      project,
+      readyAfter: listening.after,
+      get: (path: string) => call(path),
+      say: (body: unknown, init: RequestInit = {}) =>
+        call("/message", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: typeof body === "string" ? body : JSON.stringify(body),
+          ...init,
+        }),
+    },
+  );
 }
 
 /** Runs the program to its end. */

@@ -41,7 +41,10 @@ export const granting = ({ rpc, args }: Called): ProjectAnswer => {
 export async function startProjectStub(port = 0): Promise<ProjectStub> {
   const calls: Called[] = [];
   const server = createServer(async (request, response) => {
-    const called = { rpc: (request.url ?? "").split("/").at(-1) ?? "", args: JSON.parse(await text(request)) };
+    const called = {
+      rpc: (request.url ?? "").split("/").at(-1) ?? "",
+      args: JSON.parse(await text(request)),
+    };
     calls.push(called);
     const { status = 200, body, after } = stub.answer(called);
     await after;

@@ -4,13 +4,23 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import type { Meter } from "../../meter.ts";
 import type { Engine, Message, Reply, Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
+import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
-import type { ElizaContent, ElizaCore, ElizaMemory, ElizaPlugin, ElizaRuntime, ElizaSql } from "./types.ts";
+import type {
+  ElizaContent,
+  ElizaCore,
+  ElizaMemory,
+  ElizaPlugin,
+  ElizaRuntime,
+  ElizaSql,
+  ElizaUsage,
+} from "./types.ts";
 import { openWorkspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
@@ -29,7 +39,7 @@ interface Usage {
 }
 
 /** Starts elizaOS with the agent's plugins. Throws ConfigurationError. */
-export async function startElizaEngine(config: Config, log: Log): Promise<Engine> {
+export async function startElizaEngine(config: Config, log: Log, meter: Meter): Promise<Engine> {
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
   const hasKey = config.provider.apiKey !== undefined;
@@ -49,13 +59,16 @@ export async function startElizaEngine(config: Config, log: Log): Promise<Engine
   await adapter.runPluginMigrations([{ name: sql.default.name, schema: sql.default.schema }]);
 
   const settings = toElizaSettings(config);
-  const runtime = new core.AgentRuntime({ agentId, character: toElizaCharacter(config), adapter, settings });
+  const character = toElizaCharacter(config);
+  const runtime = new core.AgentRuntime({ agentId, character, adapter, settings });
+  const { max_tokens } = config.settings;
+  const count = meterModels(runtime, meter, elizaModel(config), String(character.system ?? ""), max_tokens);
   await registerPlugins(runtime, new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], ...plugins]));
   await runtime.initialize();
 
   const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });
-  const answer = createAnswer(config, core, runtime);
+  const answer = createAnswer(config, core, runtime, count);
   return {
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
@@ -76,10 +89,17 @@ function unconfigured({ provider }: Config): string {
   return `No model key: set ${provider.keyVariable} in the agent's environment or where the stack starts.`;
 }
 
-function createAnswer(config: Config, core: ElizaCore, runtime: ElizaRuntime) {
+function createAnswer(
+  config: Config,
+  core: ElizaCore,
+  runtime: ElizaRuntime,
+  count: (used: ElizaUsage) => void,
+) {
   const turns = new Turns(); // elizaOS discards a reply when the same room gets a newer message meanwhile
   const usages = new AsyncLocalStorage<Usage>();
-  runtime.registerEvent("MODEL_USED", async ({ tokens }) => {
+  runtime.registerEvent("MODEL_USED", async (used) => {
+    count(used);
+    const { tokens } = used;
     const usage = usages.getStore();
     if (!usage) return;
     usage.inputTokens += tokens?.prompt ?? 0;

@@ -27,6 +27,9 @@ export interface ElizaDatabase {
   close(): Promise<void>;
 }
 
+/** Makes one call of a model for a runtime. */
+export type ElizaHandler = (runtime: ElizaRuntime, params: unknown) => Promise<unknown>;
+
 export interface ElizaRuntime {
   readonly agentId: string;
   readonly plugins: readonly ElizaPlugin[];
@@ -41,6 +44,7 @@ export interface ElizaRuntime {
   registerPlugin(plugin: ElizaPlugin): Promise<void>;
   initialize(): Promise<void>;
   getModel(type: string): unknown;
+  registerModel(kind: string, handler: ElizaHandler, provider: string, priority?: number): void;
   registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
   ensureConnection(connection: Record<string, unknown>): Promise<void>;
   createMemory(memory: ElizaMemory, table: string): Promise<string>;

@@ -1,6 +1,6 @@
 // Puts the meter before every call that the AI SDK makes of a model: each step of a tool loop, each retry, each stream.
 import type { LanguageModelMiddleware } from "ai";
-import { likelyTokens, type Meter, type MeteredCall, mostTokens, type TokensUsed } from "../../meter.ts";
+import { likelyTokens, type MeteredCall, mostTokens, type Reserving, type TokensUsed } from "../../meter.ts";
 import type { LanguageModel } from "./providers.ts";
 
 type Params = Parameters<NonNullable<LanguageModelMiddleware["wrapGenerate"]>>[0]["params"];
@@ -14,13 +14,18 @@ const PER_MESSAGE = 16;
 const FOR_TOOLS = 1_000;
 
 /** The most input tokens that a call can have. */
-export function mostInput({ prompt, tools, responseFormat }: Pick<Params, "prompt" | "tools" | "responseFormat">): number {
+export function mostInput({
+  prompt,
+  tools,
+  responseFormat,
+}: Pick<Params, "prompt" | "tools" | "responseFormat">): number {
   const said = prompt.reduce(
     (sum, { content }) =>
       sum + PER_MESSAGE + mostTokens(typeof content === "string" ? content : content.map(textOf).join("")),
     PER_MESSAGE,
   );
-  const offered = tools === undefined || tools.length === 0 ? 0 : FOR_TOOLS + mostTokens(JSON.stringify(tools));
+  const offered =
+    tools === undefined || tools.length === 0 ? 0 : FOR_TOOLS + mostTokens(JSON.stringify(tools));
   return said + offered + (responseFormat === undefined ? 0 : mostTokens(JSON.stringify(responseFormat)));
 }
 
@@ -29,7 +34,7 @@ const textOf = (part: { type: string; text?: string }): string => part.text ?? J
 /** A model whose calls are metered. `outputTokens` is what a call gets that asks for no limit. */
 export async function metered(
   model: LanguageModel,
-  meter: Meter,
+  meter: Reserving,
   name: string,
   outputTokens: number,
 ): Promise<LanguageModel> {
