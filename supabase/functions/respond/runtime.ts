@@ -36,11 +36,13 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
   const { reservation, conversationId, userId } = task;
   const message = { text, conversationId, userId, reservation };
   try {
-    let { status, answered } = await ask({ ...message, history });
-    if (Object.keys(answered.error?.details ?? {}).some((field) => /^history\b/.test(field))) {
-      // A replica that started before the key was there, or before it changed: better its own memory than no answer.
-      context.warn("The agent does not take the history; restart it to give it the key of today");
-      ({ status, answered } = await ask(message));
+    const { status, answered } = await ask({ ...message, history });
+    if (Object.keys(answered.error?.details ?? {}).some((field) => /^(history|reservation)\b/.test(field))) {
+      // A replica that started before the key was there, or before it changed: it cannot reserve either.
+      throw new AgentError(
+        "FORBIDDEN",
+        "The agent does not accept the platform's signature; restart it to give it the present key.",
+      );
     }
     if (status !== 200) {
       const { code = "MODEL_UNAVAILABLE", message = `The agent answered ${status}.` } = answered.error ?? {};
