@@ -183,7 +183,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         const place = await enter(request, response, route, authorization);
         if (!place) return;
         // PostgREST holds a whole body in memory.
-        const release = arrivals.hold(hasBody(request) ? lengthOf(request.headers) || BODY_LIMITS.rest : 0);
+        const release = arrivals.rest(hasBody(request) ? lengthOf(request.headers) || BODY_LIMITS.rest : 0);
         if (!release) {
           place.leave?.();
           return refuse(request, response, route, "busy");

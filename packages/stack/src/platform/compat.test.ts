@@ -3,17 +3,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { withHostedForms } from "./compat.ts";
+import { openSpool } from "./spool.ts";
 
-const spool = { folder: join(tmpdir(), "launchpad-spool-unused"), most: 1000 };
+const spool = openSpool({
+  folder: join(tmpdir(), `launchpad-spool-${process.pid}`),
+  most: 1000,
+  total: 2000,
+});
 
 const accounts = { hasPassword: async () => true };
 
 /** What reaches the handler. */
 async function seen(path: string, init: RequestInit): Promise<{ text: string; headers: Headers }> {
-  let got: Request | undefined;
+  let got: { text: string; headers: Headers } | undefined;
   const handler = withHostedForms(
     async (request) => {
-      got = request;
+      got = { text: await request.text(), headers: request.headers };
       return new Response();
     },
     spool,
@@ -21,7 +26,7 @@ async function seen(path: string, init: RequestInit): Promise<{ text: string; he
   );
   await handler(new Request(`http://localhost${path}`, init));
   assert.ok(got);
-  return { text: await got.text(), headers: got.headers };
+  return got;
 }
 
 test("a code of type email is asked for as lite knows it; other types and garbage pass", async () => {

@@ -3,16 +3,17 @@ import { type AuthAnswersOptions, withHostedAnswers } from "./auth-answers.ts";
 import { listAsHosted } from "./listing.ts";
 import { withOutcome } from "./outcome.ts";
 import { isUpload } from "./paths.ts";
+import type { Spool } from "./spool.ts";
 import { withRfcTimes } from "./times.ts";
 import { uploadWithinLimits } from "./uploads.ts";
 
 /**
  * Makes up for what lite does not know of the requests that supabase-js makes of hosted Auth and Storage.
- * Bodies whose length is not known wait in `spool.folder`, and may have `spool.most` bytes.
+ * Forms, and bodies whose length is not known, wait in the spool.
  */
 export function withHostedForms(
   handler: FetchHandler,
-  spool: { folder: string; most: number },
+  spool: Spool,
   accounts: AuthAnswersOptions,
 ): FetchHandler {
   const answer = withHostedAnswers(handler, accounts);
@@ -24,10 +25,7 @@ export function withHostedForms(
   };
   const storage = withOutcome(async (request) => {
     const { pathname } = new URL(request.url);
-    const isForm = request.headers.get("content-type")?.startsWith("multipart/form-data") ?? false;
-    if (isUpload(request.method, pathname)) {
-      return await uploadWithinLimits(handler, isForm ? await formAsFile(request) : request, spool);
-    }
+    if (isUpload(request.method, pathname)) return await uploadWithinLimits(handler, request, spool);
     if (request.method === "POST" && pathname.startsWith("/storage/v1/object/list/")) {
       return await listAsHosted(handler, request);
     }
@@ -51,24 +49,6 @@ function emailAsMagicLink(text: string): string {
   } catch {
     return text; // auth itself says what is wrong with it
   }
-}
-
-/**
- * supabase-js uploads a Blob or File as a form whose file has an empty name; lite wants it named `file` and overlooks the
- * fields beside it. The same upload with the file as the whole body says all of it in headers.
- */
-async function formAsFile(request: Request): Promise<Request> {
-  const form = await request.formData();
-  const file = [...form.values()].find((value) => typeof value !== "string");
-  if (!file)
-    return new Request(request.url, { method: request.method, headers: request.headers, body: form });
-  const headers = new Headers(request.headers);
-  headers.set("content-type", file.type || "application/octet-stream");
-  headers.set("content-length", String(file.size));
-  const [age, metadata] = [form.get("cacheControl"), form.get("metadata")];
-  if (typeof age === "string") headers.set("cache-control", /^\d+$/.test(age) ? `max-age=${age}` : age);
-  if (typeof metadata === "string") headers.set("x-metadata", Buffer.from(metadata).toString("base64"));
-  return new Request(request.url, { method: request.method, headers, body: file });
 }
 
 /** Hosted names signed links `signedURL`, those for uploads `url`, and begins them after `/storage/v1`. */

@@ -8,6 +8,9 @@ import { createConnection } from "./connection.ts";
 import { createObjectFiles } from "./object-files.ts";
 import { noteRefusals } from "./outcome.ts";
 import { withLinkErrors } from "./signed-links.ts";
+import { openSpool } from "./spool.ts";
+
+const LARGEST_FILE = 512 * 1024 * 1024;
 
 export interface PlatformOptions {
   /** The connection of the role `supabase_lite`. */
@@ -63,10 +66,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   return {
     handler: withHostedForms(
       async (request) => withLinkErrors(request, await app.fetch(request), options.jwtSecret),
-      {
+      openSpool({
         folder: join(options.storageDir, "incoming"),
-        most: 512 * 1024 * 1024,
-      },
+        most: LARGEST_FILE,
+        total: 4 * LARGEST_FILE,
+      }),
       { hasPassword: (email) => hasPassword(connection.kysely, email) },
     ),
     // Closing waits for open queries; a stop does not wait for one that hangs.

@@ -7,11 +7,15 @@ import { type Arrivals, hasBody, lengthOf } from "./arrival.ts";
 export type Read = { bytes: Buffer; release: () => void } | "too_large" | "busy";
 
 /** Reads a whole body up to `limit` bytes. The bytes count against what may be held until `release`. */
-export async function readBody(request: IncomingMessage, limit: number, arrivals: Arrivals): Promise<Read> {
+export async function readBody(
+  request: IncomingMessage,
+  limit: number,
+  { here }: Pick<Arrivals, "here">,
+): Promise<Read> {
   if (!hasBody(request)) return { bytes: Buffer.alloc(0), release: () => {} };
   const length = lengthOf(request.headers);
   if (length > limit) return "too_large";
-  const release = arrivals.hold(length || limit);
+  const release = here(length || limit);
   if (!release) return "busy";
   const chunks: Buffer[] = [];
   let size = 0;
