@@ -11,6 +11,7 @@ import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.
 const dataDir = mkdtempSync(join(tmpdir(), "launchpad-realtime-"));
 let stack: TestStack;
 let owner: TestUser;
+let other: TestUser;
 let secret: string;
 const sockets: RawSocket[] = [];
 
@@ -26,7 +27,7 @@ interface Data {
 before(async () => {
   stack = await startTestStack({ dataDir });
   await stack.raiseRateLimits();
-  owner = await stack.createUser();
+  [owner, other] = [await stack.createUser(), await stack.createUser()];
   secret = JSON.parse(readFileSync(join(dataDir, "keys.json"), "utf8")).jwtSecret;
   await stack.sql(`
     create schema rt;
@@ -225,7 +226,7 @@ describe("who may see", () => {
     const inbox = await listen({ table: "shapes" });
     const stranger = await listen(
       { table: "shapes" },
-      { token: tokenOf({ sub: crypto.randomUUID(), exp: inSeconds(60) }) },
+      { token: tokenOf({ sub: other.id, exp: inSeconds(60) }) },
     );
     const id = newId();
     await stack.sql("insert into rt.shapes (id, user_id) values ($1, $2)", [id, owner.id]);
@@ -284,6 +285,33 @@ describe("who may see", () => {
     );
   });
 
+  test("a deleted row is told to those who could see it, however soon it goes after it came", async () => {
+    const [inbox, deletions] = await Promise.all([
+      listen({ table: "shapes" }),
+      listen({ table: "shapes", event: "DELETE" }),
+    ]);
+    const stranger = await listen({ table: "shapes" }, { token: other.token });
+    const [old, young, foreign, given] = [newId(), newId(), newId(), newId()];
+    const insert = "insert into rt.shapes (id, user_id) values ($1, $2)";
+    for (const id of [old, given]) await stack.sql(insert, [id, owner.id]);
+    await stack.sql(insert, [foreign, other.id]);
+    await new Promise((resolve) => setTimeout(resolve, 1500)); // older than every snapshot
+    await stack.sql(insert, [young, owner.id]);
+    await inbox.first(({ record }) => record?.id === young);
+    await new Promise((resolve) => setTimeout(resolve, 60)); // the next snapshot has it
+    await stack.sql("update rt.shapes set user_id = $2 where id = $1", [given, other.id]);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    for (const id of [old, young, foreign, given])
+      await stack.sql("delete from rt.shapes where id = $1", [id]);
+    await stranger.until(() => stranger.all.filter(({ type }) => type === "DELETE").length === 2);
+    await deletions.count(2);
+    const told = ({ all }: Inbox<Data>) =>
+      all.filter(({ type }) => type === "DELETE").map(({ old_record }) => old_record);
+    assert.deepEqual(told(inbox), [{ id: old }, { id: young }]);
+    assert.deepEqual(told(deletions), [{ id: old }, { id: young }]);
+    assert.deepEqual(told(stranger), [{ id: foreign }, { id: given }]);
+  });
+
   test("service_role is asked no policy", async () => {
     const inbox = await listen({ table: "shapes" }, { key: stack.info.secretKey });
     const id = newId();
@@ -325,7 +353,7 @@ describe("tokens", () => {
   test("a new one keeps the channel beyond the old one's end, and its claims count", async () => {
     const inbox = await listen({ table: "shapes" }, { token: tokenOf({ sub: owner.id, exp: inSeconds(2) }) });
     const socket = sockets.at(-1) as RawSocket;
-    const stranger = crypto.randomUUID();
+    const stranger = other.id;
     socket.send([
       "1",
       null,

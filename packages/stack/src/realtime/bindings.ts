@@ -65,6 +65,8 @@ export class ChangeBindings {
     if (this.#dropped) return undefined;
     const problem = this.#count(compiled, owner);
     if (problem) return problem;
+    if (compiled.some((each) => each.parts.some(({ rls }) => needsPast(rls, each.params, identity))))
+      await this.#context.past.open().catch((error: unknown) => this.#context.log(reasonOf(error)));
     const before = this.#rows;
     this.#compiled = compiled;
     this.#rows = compiled.flatMap(({ params, parts }) => subscriptionRows(identity, params, parts));
@@ -78,9 +80,10 @@ export class ChangeBindings {
   start(identity: Identity, owner: Owner): void {
     for (const entry of this.#entries) this.#context.registry.remove(entry);
     this.#entries = this.#compiled.flatMap(({ id, params, parts }) =>
-      parts.map(({ table, filters }) => {
+      parts.map(({ table, rls, filters }) => {
         const { action, select } = params;
-        return { table, action, filters, select, identity, owner, target: this.#target, id };
+        const past = needsPast(rls, params, identity);
+        return { table, action, filters, select, identity, owner, needsPast: past, target: this.#target, id };
       }),
     );
     for (const entry of this.#entries) this.#context.registry.add(entry);
@@ -131,6 +134,10 @@ export class ChangeBindings {
     this.#retry.unref();
   }
 }
+
+/** Whether deletions must be looked up in a snapshot: who may see a row is asked while it is there. */
+const needsPast = (rls: boolean, { action }: ChangeParams, { role }: Identity): boolean =>
+  rls && action !== "INSERT" && action !== "UPDATE" && role !== "service_role";
 
 /** Each entry as the client sent it with the id that its changes will carry: equal entries have equal ids, as on hosted. */
 export function bindingIds(

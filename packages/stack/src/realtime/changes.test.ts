@@ -8,6 +8,7 @@ import { LIMITS } from "./limits.ts";
 import type { CompiledFilter } from "./matching.ts";
 import { Registry } from "./registry.ts";
 import type { Change } from "./replication.ts";
+import type { VisibilityQuestion } from "./visibility.ts";
 
 const TABLE = 1;
 const columns = ["id", "note"].map((name) => ({
@@ -49,9 +50,17 @@ function insertOf(id: string, note: string): Change {
   };
 }
 
+const idOf = ({ record, old_record }: { record?: { id: string }; old_record: { id: string } }) =>
+  record?.id ?? `${old_record.id} deleted`;
+
+function deleteOf(id: string): Change {
+  return { ...insertOf(id, ""), action: "DELETE", row: undefined, old: [id, null], oldIsKey: true };
+}
+
 /** A database in which each user sees the rows whose id begins with their name, and what it was asked. */
 function scene() {
   const judged: string[] = [];
+  const lookedUp: string[] = [];
   const feed = {
     query: async ({ name }: { name: string }) => ({
       rows: name === "realtime_tables" ? [{ oid: TABLE, name: "public.notes", rls: true, columns }] : [],
@@ -81,12 +90,13 @@ function scene() {
   const subscribe = (user: string, filters: CompiledFilter[]) => {
     const identity = { ...identityOfKey("authenticated"), sub: user, json: JSON.stringify({ sub: user }) };
     const target = {
-      deliver: (_: number[], data: string) => void received.push(`${user}: ${JSON.parse(data).record.id}`),
+      deliver: (_: number[], data: string) => void received.push(`${user}: ${idOf(JSON.parse(data))}`),
       warn: (message: string) => assert.fail(message),
       end: (message: string) => assert.fail(message),
     };
     const owner = `user:${user}`;
-    registry.add({ table: TABLE, action: "*", filters, select: null, identity, owner, target, id: 1 });
+    const rest = { action: "*", select: null, needsPast: true, id: 1 } as const;
+    registry.add({ ...rest, table: TABLE, filters, identity, owner, target });
   };
   const deliver = async (...changes: Change[]) => {
     const database = { feed, api: { connect: async () => client } } as unknown as Record<
@@ -94,9 +104,21 @@ function scene() {
       pg.Pool
     >;
     const judge = new Judge(judging as unknown as pg.Pool, LIMITS);
-    await deliverChanges(database, registry, changes, { recordBytes: 1e6, judge, onLog: assert.fail });
+    const past = {
+      /** Rows of the past: as visible as those of today. */
+      async visible(asked: VisibilityQuestion[], before: Date) {
+        lookedUp.push(
+          ...asked.map(({ identity, keys }) => `${identity.sub}: ${keys.join()} before ${before.getTime()}`),
+        );
+        return asked.map(
+          ({ identity, keys }) =>
+            new Set(keys.flatMap(([key], n) => (key?.startsWith(String(identity.sub)) ? [n] : []))),
+        );
+      },
+    };
+    await deliverChanges(database, registry, changes, { recordBytes: 1e6, judge, past, onLog: assert.fail });
   };
-  return { subscribe, deliver, judged, received };
+  return { subscribe, deliver, judged, lookedUp, received };
 }
 
 test("a pattern is evaluated on rows that its subscriber sees, and on no others", async () => {
@@ -127,9 +149,18 @@ test("a role that cannot read the table's key receives nothing, not even that a 
   columns[0]!.roles = [];
   try {
     subscribe("alice", []);
-    await deliver(insertOf("alice-1", "x"), { ...insertOf("alice-1", "x"), action: "DELETE" });
+    await deliver(insertOf("alice-1", "x"), deleteOf("alice-1"));
     assert.deepEqual(received, []);
   } finally {
     columns[0]!.roles = ["authenticated"];
   }
+});
+
+test("a deletion reaches those alone who could see the row before", async () => {
+  const { subscribe, deliver, lookedUp, received } = scene();
+  subscribe("alice", []);
+  subscribe("bob", []);
+  await deliver(insertOf("alice-1", "x"), deleteOf("alice-1"), deleteOf("carol-1"));
+  assert.deepEqual(received, ["alice: alice-1", "alice: alice-1 deleted"]);
+  assert.deepEqual(lookedUp, ["alice: alice-1,carol-1 before 0", "bob: alice-1,carol-1 before 0"]);
 });

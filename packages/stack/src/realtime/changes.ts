@@ -5,6 +5,7 @@ import { bypassingRoles, describeTables, type TableFacts } from "./catalog.ts";
 import type { Database } from "./database.ts";
 import type { Judge, Questions } from "./judging.ts";
 import { judge, judgeSql } from "./matching.ts";
+import type { Past } from "./past.ts";
 import { type ChangeFacts, dataJson, type Rendered } from "./payload.ts";
 import type { Value } from "./pgoutput.ts";
 import type { ChangeTarget, Entry, FilterGroup, Registry } from "./registry.ts";
@@ -42,7 +43,12 @@ export async function deliverChanges(
   database: Pick<Database, "feed" | "api">,
   registry: Registry,
   changes: readonly Change[],
-  options: { recordBytes: number; judge: Judge; onLog: (line: string) => void },
+  options: {
+    recordBytes: number;
+    judge: Judge;
+    past: Pick<Past, "visible">;
+    onLog: (line: string) => void;
+  },
 ): Promise<void> {
   const candidates = changes.flatMap((change) => candidateOf(registry, change) ?? []);
   if (candidates.length === 0) return;
@@ -57,7 +63,7 @@ export async function deliverChanges(
   });
   const passed = described.map(passHere);
   const receivers = passed.map((groups) => groups.flatMap(({ entries }) => entries));
-  const visible = await passPolicies(database.api, described, receivers, bypassing, options.onLog);
+  const visible = await passPolicies(database.api, described, receivers, bypassing, options);
   const seen = await passJudge(options.judge, described, passed, visible);
   const rendered = await renderRows(database.feed, described, seen);
 
@@ -150,49 +156,65 @@ async function passJudge(
   return seen.map((entries) => [...entries]);
 }
 
-/** Who sees each change. Row-level security asks once for each distinct set of claims; a deleted row can be asked about no more. */
+type Question = VisibilityQuestion & { rows: Map<number, number> };
+
+/**
+ * Who sees each change. Row-level security is asked once for each distinct set of claims: of a row that was written now, of
+ * a row that was deleted in a snapshot from before.
+ */
 async function passPolicies(
   pool: pg.Pool,
   candidates: Described[],
   receivers: Entry[][],
   bypassing: Set<string>,
-  onLog: (line: string) => void,
+  { past, onLog }: { past: Pick<Past, "visible">; onLog: (line: string) => void },
 ): Promise<Entry[][]> {
-  const questions = new Map<string, VisibilityQuestion & { rows: Map<number, number> }>();
-  const questionOf = (entry: Entry, table: TableFacts) => {
+  const questions = { written: new Map<string, Question>(), deleted: new Map<string, Question>() };
+  const questionOf = (entry: Entry, { facts, table }: Described) => {
+    const ofKind = facts.action === "DELETE" ? questions.deleted : questions.written;
     const key = `${table.oid} ${entry.identity.json}`;
-    let question = questions.get(key);
+    let question = ofKind.get(key);
     if (!question) {
       question = { identity: entry.identity, table, keys: [], rows: new Map() };
-      questions.set(key, question);
+      ofKind.set(key, question);
     }
     return question;
   };
-  const isFree = ({ facts, table }: Described, entry: Entry) =>
-    !table.rls || facts.action === "DELETE" || bypassing.has(entry.identity.role);
+  const isFree = ({ table }: Described, entry: Entry) => !table.rls || bypassing.has(entry.identity.role);
   candidates.forEach((candidate, i) => {
     const keys = candidate.table.columns.filter(({ isKey }) => isKey);
+    const values = candidate.facts.action === "DELETE" ? candidate.old : candidate.row;
     for (const entry of receivers[i] ?? []) {
       if (isFree(candidate, entry)) continue;
-      const question = questionOf(entry, candidate.table);
+      const question = questionOf(entry, candidate);
       if (question.rows.has(i)) continue;
       question.rows.set(i, question.keys.length);
-      question.keys.push(keys.map(({ name }) => candidate.row.get(name) ?? null));
+      question.keys.push(keys.map(({ name }) => values.get(name) ?? null));
     }
   });
-  // In the order of identities, so that each is put on only once.
-  const ordered = [...questions.values()].sort((a, b) => (a.identity.json < b.identity.json ? -1 : 1));
-  const answers = await visibleRows(pool, ordered, onLog);
-  const answerOf = new Map(ordered.map((question, n) => [question, answers[n]]));
+  const written = inOrder(questions.written);
+  const deleted = inOrder(questions.deleted);
+  const deletions = candidates.filter(({ facts }) => facts.action === "DELETE");
+  const before = Math.min(...deletions.map(({ facts }) => facts.committedAt.getTime()));
+  const answers = await Promise.all([
+    visibleRows(pool, written, onLog),
+    past.visible(deleted, new Date(before)),
+  ]);
+  const sets = answers.flat();
+  const answerOf = new Map([...written, ...deleted].map((question, n) => [question, sets[n]]));
   return candidates.map((candidate, i) =>
     (receivers[i] ?? []).filter((entry) => {
       if (isFree(candidate, entry)) return true;
-      const question = questionOf(entry, candidate.table);
+      const question = questionOf(entry, candidate);
       const row = question.rows.get(i);
       return row !== undefined && answerOf.get(question)?.has(row) === true;
     }),
   );
 }
+
+/** In the order of identities, so that each is put on only once. */
+const inOrder = (questions: Map<string, Question>): Question[] =>
+  [...questions.values()].sort((a, b) => (a.identity.json < b.identity.json ? -1 : 1));
 
 /** The JSON of each change's values, for those changes that somebody gets. */
 async function renderRows(

@@ -21,6 +21,8 @@ export interface ChannelSocket {
   readonly headersJson: string;
   send(data: string | Buffer, options?: { binary: boolean }): void;
   reply(frame: Frame, status: "ok" | "error", response: unknown): void;
+  /** Counts the connection to whoever a token names; false when they have too many. */
+  admit(identity: Identity): boolean;
   /** The channel ended on the server's side. */
   ended(channel: Channel): void;
 }
@@ -99,6 +101,7 @@ export class Channel implements Member {
   async join(frame: Frame): Promise<void> {
     let listening = false;
     try {
+      await this.#checkAccount();
       if (this.#config.private) this.#read = await this.#readRights();
       const replayed = await this.#replay();
       listening = true;
@@ -206,6 +209,50 @@ export class Channel implements Member {
     this.system("system", "error", message);
     this.close();
     this.#socket.ended(this);
+  }
+
+  /**
+   * Asks the policies of a private topic again. A right to read that is gone closes the channel; the right to write is
+   * asked at the next message.
+   */
+  async judgeAgain(): Promise<void> {
+    if (!this.#joined || this.#closed) return;
+    this.#write = undefined;
+    if (!this.#config.private) return;
+    const before = this.#read;
+    let now: Rights;
+    try {
+      const { database, turns } = this.#context;
+      now = await turns.run(this.owner, () =>
+        mayRead(database, this.#identity, this.name, this.#socket.headersJson),
+      );
+    } catch (error) {
+      if (!(error instanceof AuthorizationError) || !error.policyFailed) return; // asked again soon
+      now = { broadcast: false, presence: false };
+    }
+    this.#applyRights(before, now);
+  }
+
+  /** Closes the channel where a right to read is gone; true when it did. */
+  #applyRights(before: Rights | undefined, now: Rights): boolean {
+    this.#read = now;
+    const revoked = (["broadcast", "presence"] as const).some((kind) => before?.[kind] && !now[kind]);
+    if (revoked)
+      this.#shutDown(`You no longer have permission to read from this Channel topic: ${this.name}`);
+    return revoked;
+  }
+
+  async #checkAccount(): Promise<void> {
+    const { standing } = this.#context;
+    const { sub } = this.#identity;
+    let refusal: string | undefined;
+    try {
+      refusal = await standing.refusal(sub);
+    } catch (error) {
+      this.#context.log(`account not looked at: ${reasonOf(error)}`);
+      throw new JoinRefused(`UnableToConnectToProject: ${NO_DATABASE}`);
+    }
+    if (refusal !== undefined) throw new JoinRefused(refusal);
   }
 
   async #readRights(): Promise<Rights> {
@@ -328,9 +375,15 @@ export class Channel implements Member {
       return this.#shutDown("The token is too long");
     const identity = verifyToken(token, this.#context.jwtSecret, this.#context.now());
     if ("problem" in identity) return this.#shutDown(identity.problem.message);
+    if (!this.#socket.admit(identity)) return this.#shutDown("Too many connected users");
     const before = this.#read;
     this.#token = token;
     this.#identity = identity;
+    try {
+      await this.#checkAccount();
+    } catch (error) {
+      return this.#shutDown(reasonOf(error).replace(/^\w+: /, ""));
+    }
     this.#write = undefined;
     if (this.#config.private) {
       try {
@@ -338,12 +391,7 @@ export class Channel implements Member {
       } catch (error) {
         return this.#shutDown(reasonOf(error).replace(/^\w+: /, ""));
       }
-      const revoked = (["broadcast", "presence"] as const).some(
-        (kind) => before?.[kind] && !this.#read?.[kind],
-      );
-      if (revoked) {
-        return this.#shutDown(`You no longer have permission to read from this Channel topic: ${this.name}`);
-      }
+      if (this.#applyRights(before, this.#read)) return;
     }
     if (this.#closed) return;
     this.#watchToken();

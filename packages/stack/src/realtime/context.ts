@@ -7,9 +7,11 @@ import type { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
 import type { Limits } from "./limits.ts";
 import type { Owner, Spending } from "./owners.ts";
+import type { Past } from "./past.ts";
 import type { ChangeQuota } from "./quota.ts";
 import type { Registry } from "./registry.ts";
 import type { RealtimeSocket } from "./socket.ts";
+import type { Standing } from "./standing.ts";
 import type { SubscriptionTable } from "./subscriptions.ts";
 
 export interface RealtimeContext {
@@ -27,6 +29,8 @@ export interface RealtimeContext {
   spending: Spending;
   turns: FairQueue;
   quota: ChangeQuota;
+  standing: Standing;
+  past: Past;
 }
 
 /** Waits until an owner has paid for what the server did for them. */

@@ -11,6 +11,8 @@ export interface Database {
   /** The same role; a statement ends after the time that judging one user's filters may take. */
   judging: pg.Pool;
   api: pg.Pool;
+  /** The same role as `api`, for snapshots. */
+  past: pg.Pool;
   stop(): Promise<void>;
 }
 
@@ -38,13 +40,15 @@ export function createDatabase(urls: { admin: string; api: string }, judgingMs: 
   const feed = pool(urls.admin, 2, options(10_000));
   const judging = pool(urls.admin, 1, options(judgingMs));
   const api = pool(urls.api, 2, "-c timezone=UTC -c datestyle=ISO");
+  const past = pool(urls.api, 4, "-c timezone=UTC -c datestyle=ISO");
   return {
     admin,
     feed,
     judging,
     api,
+    past,
     async stop() {
-      await Promise.all([admin.end(), feed.end(), judging.end(), api.end()]);
+      await Promise.all([admin.end(), feed.end(), judging.end(), api.end(), past.end()]);
     },
   };
 }

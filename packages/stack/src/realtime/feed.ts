@@ -3,6 +3,7 @@ import { reasonOf } from "../errors.ts";
 import { deliverChanges } from "./changes.ts";
 import { type Database, isAway } from "./database.ts";
 import type { Judge } from "./judging.ts";
+import type { Past } from "./past.ts";
 import type { Registry } from "./registry.ts";
 import { type Change, type Replication, startReplication } from "./replication.ts";
 import { waitUntilVisible } from "./settled.ts";
@@ -20,6 +21,7 @@ export interface FeedOptions {
   registry: Registry;
   recordBytes: number;
   judge: Judge;
+  past: Past;
   /** A row of realtime.messages has been committed. */
   onMessage(change: Change): void;
   /** Changes are missing: the server gave the slot up. */
@@ -140,7 +142,7 @@ export class Feed {
     const changes = batch.flatMap((item) => ("change" in item ? [item.change] : []));
     const isMessage = ({ relation }: Change) =>
       relation.schema === "realtime" && relation.table.startsWith("messages");
-    const { database, registry, recordBytes, judge, onMessage } = this.#options;
+    const { database, registry, recordBytes, judge, past, onMessage } = this.#options;
     if (changes.length === 0) return;
     await waitUntilVisible(database.feed, new Set(changes.map(({ xid }) => xid)));
     if (registry.size > 0) {
@@ -148,9 +150,10 @@ export class Feed {
         database,
         registry,
         changes.filter((change) => !isMessage(change)),
-        { recordBytes, judge, onLog: this.#options.onLog },
+        { recordBytes, judge, past, onLog: this.#options.onLog },
       );
     }
+    if (registry.needsPast && changes.some(({ action }) => action !== "DELETE")) void past.renew();
     for (const change of changes) if (isMessage(change)) onMessage(change);
   }
 }

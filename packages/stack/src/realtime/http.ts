@@ -1,5 +1,6 @@
 // HTTP below /realtime/v1: broadcasts, health, and `POST /channels`.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { reasonOf } from "../errors.ts";
 import { headerOf, sendJson } from "../gateway/replies.ts";
 import { AuthorizationError, mayWrite } from "./authorization.ts";
 import { readBody } from "./body.ts";
@@ -80,6 +81,8 @@ async function answer(
   if (path === "/channels")
     return await answerChannels(context, request, response, { ...target, identity, owner });
   if (!identity) return sendJson(response, 401, { message: "Unauthorized" });
+  const refusal = await refusalOf(context, identity);
+  if (refusal !== undefined) return sendJson(response, 403, { message: refusal });
   const owed = context.spending.waitMs(owner, context.now());
   if (owed > 0) return tooMany(response, Math.ceil(owed / 1000));
   const caller = { identity, owner };
@@ -88,6 +91,15 @@ async function answer(
   const names = { topic: decode(single[1]), event: decode(single[2]) };
   const isPrivate = url.searchParams.get("private") === "true";
   return await answerSingle(context, request, response, caller, { ...names, private: isPrivate });
+}
+
+/** Why the account behind a token may not call. Throws AuthorizationError when the database is not reachable. */
+async function refusalOf(context: RealtimeContext, { sub }: Identity): Promise<string | undefined> {
+  try {
+    return await context.standing.refusal(sub);
+  } catch (error) {
+    throw new AuthorizationError(reasonOf(error), false);
+  }
 }
 
 /** Who calls: the token of Authorization, else the key; undefined when the token is refused. */

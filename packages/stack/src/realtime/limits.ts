@@ -60,6 +60,9 @@ export interface Limits {
   /** Silence after which a connection is dead; supabase-js sends a heartbeat every 25 s. */
   silenceMs: number;
 
+  /** How often connected accounts are looked at, and how often private topics are judged again whatever happened. */
+  standingMs: number;
+  rejudgeMs: number;
   /** What judging one user's filters on one batch of changes may take, and how often it may take longer. */
   judgingMs: number;
   judgingStrikes: number;
@@ -109,6 +112,8 @@ export const LIMITS: Limits = {
   bufferBytesInAll: 256 * MiB,
   silenceMs: 60_000,
 
+  standingMs: 5000,
+  rejudgeMs: 30_000,
   judgingMs: 50,
   judgingStrikes: 3,
 };

@@ -22,6 +22,7 @@ const entry = (filters: CompiledFilter[], action: Entry["action"] = "*"): Entry 
   select: null,
   identity: identityOfKey("anon"),
   owner: "guest:",
+  needsPast: false,
   target,
   id: 1,
 });

@@ -20,6 +20,8 @@ export interface Entry {
   select: string[] | null;
   identity: Identity;
   owner: Owner;
+  /** Deletions must be looked up in the past: the table has row-level security that holds this role back. */
+  needsPast: boolean;
   target: ChangeTarget;
   /** What the client knows the subscription by. */
   id: number;
@@ -43,6 +45,12 @@ interface TableIndex {
 export class Registry {
   readonly #tables = new Map<number, TableIndex>();
   #size = 0;
+  #needingPast = 0;
+
+  /** Whether somebody listens to deletions under row-level security. */
+  get needsPast(): boolean {
+    return this.#needingPast > 0;
+  }
 
   get size(): number {
     return this.#size;
@@ -63,6 +71,7 @@ export class Registry {
     }
     group.entries.add(entry);
     this.#size += 1;
+    if (entry.needsPast) this.#needingPast += 1;
   }
 
   remove(entry: Entry): void {
@@ -71,6 +80,7 @@ export class Registry {
     const group = index?.groups.get(key);
     if (!index || !group?.entries.delete(entry)) return;
     this.#size -= 1;
+    if (entry.needsPast) this.#needingPast -= 1;
     if (group.entries.size > 0) return;
     index.groups.delete(key);
     placeOf(index, group).delete(group);

@@ -16,12 +16,14 @@ import { Hub } from "./hub.ts";
 import { Judge } from "./judging.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { Spending } from "./owners.ts";
+import { Past } from "./past.ts";
 import { pruneMessages } from "./prune.ts";
 import { ChangeQuota } from "./quota.ts";
 import { Registry } from "./registry.ts";
 import type { Change } from "./replication.ts";
 import { dropSlot } from "./slot.ts";
 import { RealtimeSocket, type Waiting } from "./socket.ts";
+import { Standing } from "./standing.ts";
 import { SubscriptionTable } from "./subscriptions.ts";
 
 export interface RealtimeOptions {
@@ -52,6 +54,8 @@ export interface Realtime {
 }
 
 const SWEEP_MS = 15_000;
+const SNAPSHOT_MS = 1000;
+const JOINING_MS = 10_000;
 const PRUNE_MS = 60 * 60_000;
 
 /** Starts the service. Throws when the database cannot be reached. */
@@ -63,15 +67,27 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
   const hub = new Hub(limits, now);
   const sockets = new Set<RealtimeSocket>();
   const subscriptions = new SubscriptionTable(database.admin, options.onLog);
+  const past = new Past(database.past, options.onLog);
   const feed = new Feed({
     url: options.urls.admin,
     database,
     registry,
     recordBytes: limits.recordBytes,
     judge: new Judge(database.judging, limits, now),
+    past,
     onMessage: (change) => passOn(hub, change, limits, options.onLog),
     onGap: () => tellGap(sockets, options.onLog),
     onLog: options.onLog,
+  });
+  const connections = new Connections<RealtimeSocket>(limits);
+  const standing = new Standing({
+    pool: database.admin,
+    connections,
+    sockets,
+    everyMs: limits.standingMs,
+    rejudgeMs: limits.rejudgeMs,
+    now,
+    log: options.onLog,
   });
   const context: RealtimeContext = {
     database,
@@ -83,7 +99,9 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     jwtSecret: options.jwtSecret,
     now,
     log: options.onLog,
-    connections: new Connections(limits),
+    connections,
+    standing,
+    past,
     spending: new Spending(limits),
     turns: new FairQueue(3, 1),
     quota: new ChangeQuota(limits),
@@ -107,6 +125,12 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     for (const socket of sockets) socket.sweep(now());
     context.spending.sweep(now());
   }, SWEEP_MS).unref();
+
+  const snapshots = setInterval(() => {
+    if (registry.needsPast) void past.renew(SNAPSHOT_MS);
+    else void past.close(JOINING_MS);
+  }, SNAPSHOT_MS).unref();
+  const standings = setInterval(() => void standing.tick(), limits.standingMs).unref();
 
   const server = new WebSocketServer({
     noServer: true,
@@ -145,10 +169,13 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     async stop() {
       clearInterval(pruning);
       clearInterval(sweeping);
+      clearInterval(standings);
+      clearInterval(snapshots);
       // 1012: the service restarts; clients reconnect.
       for (const socket of sockets) socket.close(1012, "");
       for (const socket of sockets) socket.terminate();
       await feed.stop().catch(() => undefined);
+      await past.close();
       await subscriptions.settled();
       await database.stop();
     },

@@ -127,6 +127,13 @@ export class RealtimeSocket implements ChannelSocket {
     this.send(encodeEnd(this.version, channel.topic, "phx_close", channel.joinRef));
   }
 
+  admit(identity: Identity): boolean {
+    const owner = ownerOf(identity, this.address);
+    if (!this.#context.connections.join(this, owner)) return false;
+    if (isGuest(this.#owner)) this.#owner = owner;
+    return true;
+  }
+
   /** How many topics this connection is present in. */
   get presences(): number {
     return [...this.#channels.values()].filter(({ isPresent }) => isPresent).length;
@@ -143,6 +150,12 @@ export class RealtimeSocket implements ChannelSocket {
 
   terminate(): void {
     this.#ws.terminate();
+  }
+
+  /** Ends all channels with a reason, and the connection. */
+  dismiss(reason: string): void {
+    for (const channel of [...this.#channels.values()]) channel.end(reason);
+    this.#ws.close(1008, "");
   }
 
   /** Ends the connection at once, and logs why. */
@@ -278,7 +291,7 @@ export class RealtimeSocket implements ChannelSocket {
 
   async #join(frame: Frame): Promise<void> {
     const refuse = (reason: string) => this.reply(frame, "error", { reason });
-    const { connections, limits, spending } = this.#context;
+    const { limits, spending } = this.#context;
     if (!frame.topic.startsWith(PREFIX)) return refuse("unmatched topic");
     if (frame.topic === PREFIX) return refuse("TopicNameRequired: You must provide a topic name");
     const problem = nameProblem(frame.topic.slice(PREFIX.length), limits.nameBytes);
@@ -295,10 +308,7 @@ export class RealtimeSocket implements ChannelSocket {
     const identity = this.#identify(config);
     if ("problem" in identity) return refuse(`${identity.problem.code}: ${identity.problem.message}`);
     const owner = ownerOf(identity, this.address);
-    if (!connections.join(this, owner)) {
-      return refuse("ConnectionRateLimitReached: Too many connected users");
-    }
-    if (isGuest(this.#owner)) this.#owner = owner;
+    if (!this.admit(identity)) return refuse("ConnectionRateLimitReached: Too many connected users");
     if (!spending.join(owner, this.#context.now())) {
       refuse("ClientJoinRateLimitReached: Too many joins per second");
       return this.#ws.close(1000, "");

@@ -13,6 +13,7 @@ export const CHANGES_PUBLICATION = "supabase_realtime";
 /** What of a subscription concerns one table. */
 export interface TablePart {
   table: number;
+  rls: boolean;
   filters: CompiledFilter[];
 }
 
@@ -50,6 +51,7 @@ export async function compileSubscription(
     try {
       parts.push({
         table: table.oid,
+        rls: table.rls,
         filters: await compileFilters(pool, identity.role, table, params, limits),
       });
     } catch (error) {

@@ -1,3 +1,4 @@
+// Which rows an identity sees, by primary key under row-level security.
 import pg from "pg";
 import type { TableFacts } from "./catalog.ts";
 import type { Identity } from "./claims.ts";
@@ -54,9 +55,32 @@ export async function visibleRows(
 const prepared = new WeakMap<pg.PoolClient, Map<string, string>>();
 
 async function askAll(client: pg.PoolClient, questions: VisibilityQuestion[]): Promise<Set<number>[]> {
+  try {
+    const answers = await askVisible(client, questions, { begin: ["begin"], end: ["commit"] });
+    return answers;
+  } catch (error) {
+    // A prepared statement outlives the rollback, or was never made: start over.
+    if (error instanceof pg.DatabaseError) {
+      await client.query("rollback");
+      await client.query("deallocate all");
+      prepared.delete(client);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Asks all questions in one message. Without `around` the connection must be in a transaction, which an error ends; the
+ * connection is of no further use then.
+ */
+export async function askVisible(
+  client: pg.PoolClient,
+  questions: VisibilityQuestion[],
+  around: { begin: string[]; end: string[] } = { begin: [], end: [] },
+): Promise<Set<number>[]> {
   const known = prepared.get(client) ?? new Map<string, string>();
   prepared.set(client, known);
-  const statements = ["begin"];
+  const statements = [...around.begin];
   /** Which results are answers. */
   const positions: number[] = [];
   const fresh = new Map<string, string>();
@@ -82,22 +106,12 @@ async function askAll(client: pg.PoolClient, questions: VisibilityQuestion[]): P
     positions.push(statements.length);
     statements.push(`execute ${name}(${lists.join(", ")})`);
   }
-  statements.push("commit");
-  try {
-    const results = (await client.query(statements.join(";\n"))) as unknown as pg.QueryResult<{
-      n: string;
-    }>[];
-    for (const [text, name] of fresh) known.set(text, name);
-    return positions.map((at) => new Set(results[at]?.rows.map(({ n }) => Number(n) - 1)));
-  } catch (error) {
-    // A prepared statement outlives the rollback, or was never made: start over.
-    if (error instanceof pg.DatabaseError) {
-      await client.query("rollback");
-      await client.query("deallocate all");
-      known.clear();
-    }
-    throw error;
-  }
+  statements.push(...around.end);
+  // Of one statement the driver gives one result, of several a list.
+  const given = (await client.query(statements.join(";\n"))) as unknown;
+  const results = (Array.isArray(given) ? given : [given]) as pg.QueryResult<{ n: string }>[];
+  for (const [text, name] of fresh) known.set(text, name);
+  return positions.map((at) => new Set(results[at]?.rows.map(({ n }) => Number(n) - 1)));
 }
 
 /** What follows `prepare <name>`: the statement that finds which of many keys are visible. */

@@ -1,0 +1,117 @@
+// Whether the users who are connected may still be: banned and deleted accounts lose their sockets, topics are judged again.
+import type pg from "pg";
+import { reasonOf } from "../errors.ts";
+import type { Channel } from "./channel.ts";
+import type { Connections } from "./connections.ts";
+import type { Owner } from "./owners.ts";
+import type { RealtimeSocket } from "./socket.ts";
+
+/** An account as the database sees it now. */
+interface Account {
+  state: string;
+  permissions: string;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const ABSENT: Account = { state: "absent", permissions: "" };
+
+/** Why an account may not use Realtime, as a join is answered; undefined for one that may. */
+function refusalOf({ state }: Account): string | undefined {
+  if (state === "active") return undefined;
+  return state === "banned"
+    ? "Unauthorized: This account is banned"
+    : "InvalidJWTToken: The account of this token does not exist";
+}
+
+export interface StandingOptions {
+  pool: pg.Pool;
+  connections: Connections<RealtimeSocket>;
+  sockets: Iterable<RealtimeSocket>;
+  /** How often accounts are looked at; a join believes what was seen no longer ago than that. */
+  everyMs: number;
+  /** How often private topics are judged again though nothing is known to have changed. */
+  rejudgeMs: number;
+  now: () => number;
+  log: (line: string) => void;
+}
+
+/**
+ * Watches the accounts behind the sockets. Permissions may be revoked and accounts banned while a token is valid: within
+ * `everyMs` that ends what it should, within `rejudgeMs` what any other policy no longer allows.
+ */
+export class Standing {
+  readonly #options: StandingOptions;
+  readonly #known = new Map<string, Account & { seenAt: number }>();
+  #judgedAt: number;
+  #busy = false;
+
+  constructor(options: StandingOptions) {
+    this.#options = options;
+    this.#judgedAt = options.now();
+  }
+
+  /** Why this user may not join; undefined when they may. Throws when the database is not reachable. */
+  async refusal(user: string | undefined): Promise<string | undefined> {
+    if (user === undefined) return undefined;
+    const known = this.#known.get(user);
+    if (known && this.#options.now() - known.seenAt < this.#options.everyMs) return refusalOf(known);
+    await this.#look([user]);
+    return refusalOf(this.#known.get(user) ?? ABSENT);
+  }
+
+  /** To be called at least every `everyMs`. Never throws. */
+  async tick(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      const users = this.#options.connections.users();
+      for (const user of this.#known.keys()) if (!users.includes(user)) this.#known.delete(user);
+      const before = new Map(users.map((user) => [user, this.#known.get(user)]));
+      await this.#look(users);
+      for (const user of users) await this.#apply(user, before.get(user));
+      if (this.#options.now() - this.#judgedAt >= this.#options.rejudgeMs) {
+        this.#judgedAt = this.#options.now();
+        await this.#judge([...this.#options.sockets].flatMap(({ channels }) => [...channels]));
+      }
+    } catch (error) {
+      this.#options.log(`accounts not looked at: ${reasonOf(error)}`);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #look(users: string[]): Promise<void> {
+    const asked = users.filter((user) => UUID.test(user));
+    const rows =
+      asked.length === 0
+        ? []
+        : (
+            await this.#options.pool.query<Account & { id: string }>({
+              name: "realtime_standings",
+              text: "select s.user_id::text as id, s.state, s.permissions::text from private.standings($1::uuid[]) s",
+              values: [asked],
+            })
+          ).rows;
+    const found = new Map(rows.map((row) => [row.id, row]));
+    const seenAt = this.#options.now();
+    for (const user of users) this.#known.set(user, { ...(found.get(user.toLowerCase()) ?? ABSENT), seenAt });
+  }
+
+  async #apply(user: string, before: Account | undefined): Promise<void> {
+    const now = this.#known.get(user) ?? ABSENT;
+    const owner: Owner = `user:${user}`;
+    const sockets = [...this.#options.connections.of(owner)];
+    const refusal = refusalOf(now);
+    if (refusal !== undefined) {
+      for (const socket of sockets) socket.dismiss(refusal.replace(/^\w+: /, ""));
+      return;
+    }
+    if (before === undefined || before.permissions === now.permissions) return;
+    await this.#judge(sockets.flatMap(({ channels }) => [...channels]));
+  }
+
+  /** One after another: this is work in the background. */
+  async #judge(channels: readonly Channel[]): Promise<void> {
+    for (const channel of channels) await channel.judgeAgain();
+  }
+}
