@@ -354,3 +354,5 @@ end
 $$;
 create trigger _050_authorise before insert or update or delete on public.agents
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.agents
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();

@@ -33,6 +33,8 @@ create policy "owners can delete their tools" on public.tools for delete to auth
 -- Raises PERMISSION_DENIED for a user without agents:write, as on agents.
 create trigger _050_authorise before insert or update or delete on public.tools
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.tools
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.tools is 'What agents can call: built-in tools, and HTTP tools that users define.';
 
 -- What is wrong with an HTTP tool's address, method and headers: field → problem.
@@ -200,6 +202,8 @@ create policy "owners can take tools from their agents" on public.agent_tools fo
   using ((select auth.uid()) = user_id);
 create trigger _050_authorise before insert or update or delete on public.agent_tools
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.agent_tools
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.agent_tools is 'Which agent may use which tool, and how.';
 
 create function private.tool_configuration_problems(configuration jsonb) returns jsonb

@@ -28,6 +28,8 @@ create policy "owners can delete their swarms" on public.swarms for delete to au
   using ((select auth.uid()) = user_id);
 create trigger _050_authorise before insert or update or delete on public.swarms
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.swarms
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.swarms is 'Groups of agents that talk with a person and with each other.';
 
 -- Definer: the checks read private helpers. Raises VALIDATION_ERROR, RESOURCE_LIMIT_EXCEEDED.
@@ -77,6 +79,8 @@ create policy "owners can take agents out of their swarms" on public.swarm_agent
   using ((select auth.uid()) = user_id);
 create trigger _050_authorise before insert or update or delete on public.swarm_agents
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.swarm_agents
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.swarm_agents is 'Which agents are in which swarm.';
 
 -- Definer: reads who owns the swarm and the agent, whatever the caller may see. Locks the swarm, so that positions and the
@@ -86,7 +90,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   owner uuid;
 begin
-  select s.user_id into owner from public.swarms s where s.id = new.swarm_id for no key update;
+  select s.user_id into owner from public.swarms s where s.id = new.swarm_id
+    and s.user_id = coalesce(new.user_id, s.user_id) for no key update;
   new.user_id := coalesce(new.user_id, owner);
   if owner is distinct from new.user_id then
     perform private.raise_error('NOT_FOUND', 'Swarm not found or access denied', '{"swarm_id": "Must be a swarm of yours"}');
@@ -156,6 +161,8 @@ create policy "owners can delete their messages" on public.messages for delete t
   using ((select auth.uid()) = user_id);
 create trigger _050_authorise before insert or update or delete on public.messages
   for each statement when (current_user = 'authenticated') execute function private.tg_agents__authorise();
+create trigger _060_own before insert on public.messages
+  for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.messages is 'What people and agents say, in swarms and in conversations with one agent.';
 
 -- What is wrong with a person's message; where it goes must be the sender's own. Definer: reads owners.

@@ -153,6 +153,50 @@ export async function deviations(
   return found;
 }
 
+/** What Bob is told when he inserts a row that names Alice, by table: of what she has, and of what nobody has. */
+export async function foreignInserts(
+  db: TestDatabase,
+  { alice, bob }: Cast,
+): Promise<Record<string, string[]>> {
+  const told: Record<string, string[]> = {};
+  const { rows: tables } = await db.superuser.query<{ name: string; columns: string[] }>(
+    `select c.relname as name, array_agg(quote_ident(a.attname)) as columns from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and not a.attisdropped
+       and has_column_privilege('authenticated', c.oid, a.attnum, 'INSERT')
+     group by c.oid having 'user_id' = any (array_agg(a.attname)) order by 1`,
+  );
+  for (const { name, columns } of tables) {
+    const { rows } = await db.superuser.query<{ row: Record<string, unknown> }>(
+      `select to_jsonb(t) as row from public.${name} t where user_id = $1 limit 1`,
+      [alice],
+    );
+    const hers = rows[0]?.row;
+    if (!hers) throw new Error(`Alice has no row in ${name}`);
+    const none = Object.fromEntries(
+      Object.entries(hers).map(([column, value]) => [
+        column,
+        column.endsWith("_id") && column !== "user_id" && value !== null ? crypto.randomUUID() : value,
+      ]),
+    );
+    told[name] = [];
+    for (const row of [hers, none]) {
+      const asked = db.as({ role: "authenticated", user: bob }, (client) =>
+        client.query(
+          `insert into public.${name} (${columns}) select ${columns} from jsonb_populate_record(null::public.${name}, $1)`,
+          [JSON.stringify(row)],
+        ),
+      );
+      told[name].push(
+        await asked.then(
+          () => "it is there",
+          ({ code, message }: { code: string; message: string }) => `${code} ${message}`,
+        ),
+      );
+    }
+  }
+  return told;
+}
+
 export type Client = pg.PoolClient;
 /** An owner from whom the permission was taken that reading takes is stripped, one who has no other is bare. */
 type Who = "owner" | "stripped" | "bare" | "other" | "anon" | "service";

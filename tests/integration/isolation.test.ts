@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { type Cast, deviations, fillOwnedTables, owned, shared } from "../helpers/rls-matrix.ts";
+import {
+  type Cast,
+  deviations,
+  fillOwnedTables,
+  foreignInserts,
+  owned,
+  shared,
+} from "../helpers/rls-matrix.ts";
 import { createUser, liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
@@ -158,6 +165,17 @@ describe("the RLS matrix", () => {
   for (const table of [...Object.keys(owned), ...Object.keys(shared)]) {
     test(table, async () => assert.deepEqual(await deviations(db, cast, { tables: [table] }), []));
   }
+
+  test("an insert that names another owner is answered the same, whatever that owner has", async () => {
+    await db.pool.query("update public.quotas set max_agents = 0 where user_id = $1", [cast.alice]);
+    const told = await foreignInserts(db, cast);
+    await db.pool.query("update public.quotas set max_agents = 50 where user_id = $1", [cast.alice]);
+    assert.ok(Object.keys(told).length >= 6);
+    for (const [table, answers] of Object.entries(told)) {
+      const policy = `42501 new row violates row-level security policy for table "${table}"`;
+      assert.deepEqual(answers, [policy, policy], `${table} needs the trigger _060_own`);
+    }
+  });
 
   test("nobody but the owner can make a row of the owner's, with triggers and real grants", async () => {
     await assert.rejects(
