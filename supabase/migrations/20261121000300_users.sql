@@ -48,38 +48,58 @@ create policy "users can read their quota" on public.quotas for select to authen
 comment on table public.quotas is 'Upper bounds of what a user may run; operators write them.';
 
 -- user_metadata.permissions tells what is granted too: Auth's answers carry it, and its user may edit it, so it is information
--- alone. It follows the grants unless its user narrowed it: left something out that was granted before.
+-- alone. A list narrows what was granted before it, never what was granted later: permissions_as_of beside it is the
+-- time of the last grant it knows, and goes along where a client keeps a copy of the metadata and writes it back.
 
-create function private.granted_permissions(of_user uuid) returns jsonb
-language sql stable set search_path = ''
-return (select coalesce(jsonb_agg(p.permission order by p.permission), '[]')
-        from public.user_permissions p where p.user_id = of_user);
+create function private.grant_time(granted_at timestamptz) returns text
+language sql immutable parallel safe set search_path = ''
+return to_char(granted_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
--- Definer: operators have no rights on auth.users.
+-- Grants of a user follow each other in time as they are committed: the next waits for the lock. Definer: operators have no
+-- rights on auth.users.
+create function private.tg_user_permissions__stamp() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform from auth.users u where u.id = new.user_id for no key update;
+  new.granted_at := clock_timestamp();
+  return new;
+end
+$$;
+create trigger _100_stamp before insert or update on public.user_permissions
+  for each row execute function private.tg_user_permissions__stamp();
+
+-- The metadata with its list brought up to the grants. What is granted is all of the list where it is none; else what the list
+-- has, and what was granted after it. Other texts in a list of the user's own stay: they have no effect.
+create function private.show_permissions(of_user uuid, metadata jsonb, keep_others boolean) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  list jsonb := case when jsonb_typeof(metadata -> 'permissions') = 'array' then metadata -> 'permissions' end;
+  -- A list without a time is one that is being written, or, when grants change, one from before all of them (a sign-up's).
+  as_of text := coalesce(metadata ->> 'permissions_as_of', case when keep_others then '~' else '' end);
+  shown jsonb;
+  newest text;
+begin
+  select coalesce(jsonb_agg(p.permission order by p.permission)
+      filter (where list is null or list ? p.permission or private.grant_time(p.granted_at) > as_of collate "C"), '[]'),
+      coalesce(private.grant_time(max(p.granted_at)), '')
+    into shown, newest from public.user_permissions p where p.user_id = of_user;
+  if keep_others and list @> shown then
+    shown := list;
+  elsif keep_others and list is not null then
+    shown := list || (select jsonb_agg(x) from jsonb_array_elements(shown) x where not list @> x);
+  end if;
+  return coalesce(metadata, '{}') || jsonb_build_object('permissions', shown, 'permissions_as_of', newest);
+end
+$$;
+
+-- After a change of the grants. Definer: as above.
 create function private.tg_user_permissions__show() returns trigger
 language plpgsql security definer set search_path = '' as $$
-declare
-  users uuid[];
-  added jsonb := '{}';
 begin
-  if tg_op = 'DELETE' then
-    select array_agg(distinct c.user_id) into users from changed c;
-  else
-    select array_agg(c.user_id), jsonb_object_agg(c.user_id, c.permissions) into users, added
-      from (select x.user_id, jsonb_agg(x.permission) as permissions from changed x group by x.user_id) c;
-  end if;
-  -- Two grants at once: the second reads the first's only once it has the lock.
-  perform from auth.users u where u.id = any (users) order by u.id for no key update;
-  update auth.users u set updated_at = now(),
-      raw_user_meta_data = coalesce(u.raw_user_meta_data, '{}') || jsonb_build_object('permissions', g.granted)
-    from (select w.id, private.granted_permissions(w.id) as granted,
-            -- What was granted before this statement.
-            (select coalesce(jsonb_agg(b.permission), '[]') from jsonb_array_elements_text(private.granted_permissions(w.id)) b (permission)
-              where not coalesce(added -> w.id::text ? b.permission, false)) as before
-          from unnest(users) w (id)) g
-    where u.id = g.id and u.raw_user_meta_data -> 'permissions' is distinct from g.granted
-      and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
-           or u.raw_user_meta_data -> 'permissions' @> g.before);
+  perform from auth.users u where u.id in (select c.user_id from changed c) order by u.id for no key update;
+  update auth.users u set updated_at = now(), raw_user_meta_data = private.show_permissions(u.id, u.raw_user_meta_data, false)
+    where u.id in (select c.user_id from changed c)
+      and u.raw_user_meta_data is distinct from private.show_permissions(u.id, u.raw_user_meta_data, false);
   return null;
 end
 $$;
@@ -90,18 +110,16 @@ create trigger _500_show_changed after update on public.user_permissions referen
 create trigger _500_show_revoked after delete on public.user_permissions referencing old table as changed
   for each statement execute function private.tg_user_permissions__show();
 
--- A list that was cleared, or written over with a copy of the metadata that lacks it. Definer: Auth's role has no rights here.
+-- After a change of the metadata: cleared, narrowed, or written over with an older copy. Definer: Auth's role has no rights here.
 create function private.tg_users__show_permissions() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  new.raw_user_meta_data := coalesce(new.raw_user_meta_data, '{}')
-    || jsonb_build_object('permissions', private.granted_permissions(new.id));
+  new.raw_user_meta_data := private.show_permissions(new.id, new.raw_user_meta_data, true);
   return new;
 end
 $$;
 create trigger _400_launchpad_show_permissions before update of raw_user_meta_data on auth.users
-  for each row when (jsonb_typeof(new.raw_user_meta_data -> 'permissions') is distinct from 'array')
-  execute function private.tg_users__show_permissions();
+  for each row execute function private.tg_users__show_permissions();
 
 create function private.provision_user(user_id uuid) returns void
 language plpgsql volatile set search_path = '' as $$

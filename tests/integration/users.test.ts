@@ -66,7 +66,9 @@ describe("the profile", () => {
       security_alerts: true,
     });
     await update({ user_metadata: { avatar_url: null } });
-    assert.deepEqual(await metadata(), {
+    const { permissions_as_of, ...rest } = await metadata();
+    assert.match(permissions_as_of, /^\d{4}-.*\.\d{6}Z$/);
+    assert.deepEqual(rest, {
       full_name: "Updated Name",
       mine: { deep: null },
       permissions: ["agents:read", "agents:write", "monitoring:read"],
@@ -82,6 +84,78 @@ describe("the profile", () => {
     assert.deepEqual(Object.keys(JSON.parse(widened.body.details)), ["user_metadata.permissions"]);
     const restored = await update({ user_metadata: { permissions: null } });
     assert.equal(restored.body.user.user_metadata.permissions.length, 3);
+  });
+
+  test("an older copy of the metadata takes nothing away that was granted since", async () => {
+    const write = (value: unknown) =>
+      db.pool.query("update auth.users set raw_user_meta_data = $2 where id = $1", [
+        alice.id,
+        JSON.stringify(value),
+      ]);
+    const inForce = async () =>
+      (await db.pool.query("select private.effective_permissions($1) as p", [alice.id])).rows[0].p;
+    const before = await metadata();
+    await db.pool.query(
+      "insert into public.user_permissions (user_id, permission) values ($1, 'system:read')",
+      [alice.id],
+    );
+    const all = ["agents:read", "agents:write", "monitoring:read", "system:read"];
+    await write({ ...before, theme: "dark" });
+    assert.deepEqual(await inForce(), all);
+    assert.deepEqual((await metadata()).permissions, all);
+
+    const narrow = { ...(await metadata()), permissions: ["agents:read"] };
+    await write(narrow);
+    assert.deepEqual(await inForce(), ["agents:read"], "a list of now narrows all");
+    await db.pool.query(
+      "insert into public.user_permissions (user_id, permission) values ($1, 'security:read')",
+      [alice.id],
+    );
+    assert.deepEqual(await inForce(), ["agents:read", "security:read"], "a later grant is not narrowed");
+    await write(narrow);
+    assert.deepEqual(
+      await inForce(),
+      ["agents:read", "security:read"],
+      "nor by the older list, written again",
+    );
+    await write({ ...narrow, permissions_as_of: "nonsense" });
+    assert.deepEqual(await inForce(), ["agents:read"], "a time that is none makes no list older");
+
+    await db.pool.query("delete from public.user_permissions where user_id = $1", [alice.id]);
+    assert.deepEqual((await metadata()).permissions, []);
+    await write({ ...narrow, permissions: all });
+    assert.deepEqual(await inForce(), [], "no list grants");
+    await db.pool.query(
+      "insert into public.user_permissions (user_id, permission) values ($1, 'agents:read')",
+      [alice.id],
+    );
+    assert.deepEqual(await inForce(), ["agents:read"]);
+    await write({ permissions: null });
+    assert.deepEqual((await metadata()).permissions, ["agents:read"]);
+  });
+
+  test("two grants at once are both shown, and no copy between them takes one away", async () => {
+    const [first, second] = [await db.pool.connect(), await db.pool.connect()];
+    try {
+      const grant = "insert into public.user_permissions (user_id, permission) values ($1, $2)";
+      await first.query("begin");
+      await second.query("begin");
+      await first.query(grant, [alice.id, "system:read"]);
+      const waiting = second.query(grant, [alice.id, "security:read"]);
+      await first.query("commit");
+      const between = await metadata();
+      await waiting;
+      await second.query("commit");
+      assert.deepEqual((await metadata()).permissions.length, 5);
+      await db.pool.query("update auth.users set raw_user_meta_data = $2 where id = $1", [
+        alice.id,
+        JSON.stringify(between),
+      ]);
+      assert.deepEqual((await metadata()).permissions.length, 5);
+    } finally {
+      first.release();
+      second.release();
+    }
   });
 
   test("notification preferences set through Auth are the same ones; nonsense there does no harm", async () => {

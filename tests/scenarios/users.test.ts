@@ -206,7 +206,7 @@ describe("Update User Metadata", () => {
     });
   });
 
-  test("permissions there follow an operator's grants, unless their user narrowed them", async () => {
+  test("permissions there follow an operator's grants; a list narrows what was granted before it", async () => {
     const [user, narrow] = await Promise.all([stack.createUser(), stack.createUser()]);
     const told = async ({ email, password }: typeof user) =>
       (await signIn(email, password))[1].user.user_metadata.permissions;
@@ -217,7 +217,7 @@ describe("Update User Metadata", () => {
     );
     const granted = ["agents:read", "agents:write", "monitoring:read", "system:read"];
     assert.deepEqual(await told(user), granted);
-    assert.deepEqual(await told(narrow), ["agents:read"]);
+    assert.deepEqual(await told(narrow), ["agents:read", "system:read"]);
     assert.deepEqual((await profile("GET", undefined, user)).body.user.user_metadata.permissions, granted);
     await auth("PUT", "user", { data: { permissions: null } }, narrow.token);
     assert.deepEqual(await told(narrow), granted, "cleared, it tells what is granted");
@@ -225,6 +225,21 @@ describe("Update User Metadata", () => {
       user.id,
     ]);
     assert.deepEqual(await told(user), ["monitoring:read", "system:read"]);
+  });
+
+  test("a copy of the metadata from before a grant, written back, takes the grant not away", async () => {
+    const user = await stack.createUser();
+    const [, { user_metadata: copy }] = await auth("GET", "user", undefined, user.token).then(
+      ([status, body]) => [status, body] as const,
+    );
+    await stack.sql("insert into public.user_permissions (user_id, permission) values ($1, 'system:read')", [
+      user.id,
+    ]);
+    const [status, body] = await auth("PUT", "user", { data: { ...copy, theme: "dark" } }, user.token);
+    assert.equal(status, 200);
+    assert.equal(body.user_metadata.theme, "dark");
+    const { body: seen } = await profile("GET", undefined, user);
+    assert.ok(seen.user.user_metadata.permissions.includes("system:read"));
   });
 
   test("permissions there narrow what an operator granted, at every door, and never widen it", async () => {
