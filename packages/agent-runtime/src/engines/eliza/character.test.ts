@@ -57,3 +57,12 @@ test("settings are the agent's own variables, with model and sampling in elizaOS
     MY_KEY: "my-key-value",
   });
 });
+
+test("a character brings elizaOS no settings and no secrets: addresses come from the environment alone", () => {
+  const address = { OPENAI_BASE_URL: "https://elsewhere.example" };
+  const config = configure({
+    character: { name: "Ada", settings: { ...address, secrets: address }, secrets: address, system: "S" },
+    settings: { temperature: 1, ...address },
+  });
+  assert.ok(!JSON.stringify([toElizaCharacter(config), toElizaSettings(config)]).includes("elsewhere"));
+});

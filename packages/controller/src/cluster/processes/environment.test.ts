@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { refusedNames, replicaEnvironment } from "./environment.ts";
+import { refusedNames, replicaEnvironment, withheldKeys } from "./environment.ts";
 
 const identity = {
   agentId: "agent-a",
@@ -27,11 +27,37 @@ test("an agent's own key wins", () => {
   assert.equal(environmentOf({ OPENAI_API_KEY: "own" }).OPENAI_API_KEY, "own");
 });
 
-test("the operator's key never travels to an address that the agent's owner chose", () => {
-  const environment = environmentOf({ OPENAI_BASE_URL: "http://elsewhere" });
-  assert.equal(environment.OPENAI_BASE_URL, "http://elsewhere");
-  assert.equal(environment.OPENAI_API_KEY, undefined);
-  assert.equal(environment.ANTHROPIC_API_KEY, "operators");
+test("no key of the operator's goes beside a variable that may decide where requests go", () => {
+  for (const name of [
+    "OPENAI_BASE_URL",
+    "OPENAI_EMBEDDING_URL",
+    "GOOGLE_GEMINI_BASE_URL",
+    "https_proxy",
+    "SSL_CERT_FILE",
+  ]) {
+    const environment = environmentOf({ [name]: "http://elsewhere" });
+    assert.equal(environment[name], "http://elsewhere");
+    assert.deepEqual(
+      [environment.OPENAI_API_KEY, environment.ANTHROPIC_API_KEY],
+      [undefined, undefined],
+      name,
+    );
+  }
+});
+
+test("keys that an agent brings stay, and other variables withhold nothing", () => {
+  const own = { OPENAI_API_KEY: "own", OPENAI_EMBEDDING_URL: "http://elsewhere" };
+  assert.equal(environmentOf(own).OPENAI_API_KEY, "own");
+  assert.equal(environmentOf({ DISCORD_TOKEN: "t" }).OPENAI_API_KEY, "operators");
+});
+
+test("what is withheld, and why, can be told", () => {
+  assert.deepEqual(withheldKeys(operator, { OPENAI_API_KEY: "own", HTTP_PROXY: "http://elsewhere" }), {
+    names: ["ANTHROPIC_API_KEY"],
+    because: ["HTTP_PROXY"],
+  });
+  assert.deepEqual(withheldKeys(operator, { TOKEN: "t" }), { names: [], because: [] });
+  assert.deepEqual(withheldKeys({}, { HTTP_PROXY: "http://elsewhere" }), { names: [], because: [] });
 });
 
 test("the machinery's names cannot be taken", () => {

@@ -1,12 +1,14 @@
 import type { ProjectAccess } from "../../config.ts";
+import { redirecting } from "../redirects.ts";
 import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
-const RESERVED = /^(AGENT_.*|LAUNCHPAD_.*|NODE_.*|LD_.*|DYLD_.*|PATH|HOME|TMPDIR|HOST|PORT)$/;
+const RESERVED =
+  /^(AGENT_.*|LAUNCHPAD_.*|NODE_.*|LD_.*|DYLD_.*|OPENSSL_.*|GLIBC_TUNABLES|GCONV_PATH|PATH|HOME|TMPDIR|HOST|PORT)$/;
 /** The one of them that comes from the database: what the platform signs its messages to this agent with. */
 const MESSAGE_KEY = "AGENT_MESSAGE_KEY";
-/** The prefixes of the providers' settings: a key and the address it is sent to belong together. */
-const PROVIDERS = ["OPENAI_", "ANTHROPIC_", "GOOGLE_GENERATIVE_AI_"];
+/** Which of the providers' settings are keys; the others are addresses. */
+const IS_KEY = /_API_KEY$/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface ReplicaIdentity {
@@ -54,18 +56,25 @@ export function handedOn(
   own: Record<string, string>,
 ): Record<string, string> {
   const secrets = usable(own);
-  return { ...trustedProviders(providers, secrets), ...secrets };
+  const kept = withheldKeys(providers, own).names;
+  return {
+    ...Object.fromEntries(Object.entries(providers).filter(([name]) => !kept.includes(name))),
+    ...secrets,
+  };
 }
 
-/** Without the operator's settings of a provider whose address the agent's owner chose: the key would travel there. */
-function trustedProviders(
+/**
+ * The operator's keys that are not handed on, and the agent's variables that are why: where one of them may decide where
+ * requests go, a key could travel to an address that the agent's owner chose. Nothing is withheld that the agent brings.
+ */
+export function withheldKeys(
   providers: Record<string, string>,
   own: Record<string, string>,
-): Record<string, string> {
-  const redirected = PROVIDERS.filter((prefix) => `${prefix}BASE_URL` in own);
-  return Object.fromEntries(
-    Object.entries(providers).filter(([name]) => !redirected.some((prefix) => name.startsWith(prefix))),
-  );
+): { names: string[]; because: string[] } {
+  const secrets = usable(own);
+  const because = redirecting(secrets);
+  const names = Object.keys(providers).filter((name) => IS_KEY.test(name) && !(name in secrets));
+  return because.length === 0 || names.length === 0 ? { names: [], because: [] } : { names, because };
 }
 
 /** Names of an agent's own variables that are not handed on. */
@@ -76,7 +85,7 @@ export function refusedNames(own: Record<string, string>): string[] {
 
 /** Values that must not appear in the agent's logs: its own, and the providers' keys. */
 export function secretValues(providers: Record<string, string>, own: Record<string, string>): string[] {
-  const keys = Object.entries(providers).filter(([name]) => !name.endsWith("_BASE_URL"));
+  const keys = Object.entries(providers).filter(([name]) => IS_KEY.test(name));
   return [...keys.map(([, value]) => value), ...Object.values(own)];
 }
 

@@ -10,7 +10,7 @@ import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
 import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
-import { refusedNames, replicaEnvironment, secretValues } from "./environment.ts";
+import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
 import type { Folders, ReplicaPlace } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";
 import { Prober } from "./prober.ts";
@@ -191,7 +191,7 @@ export class Replica implements ReplicaHandle {
       this.#condemn("NEVER_READY", `It was not ready within ${Math.round(readyMs / 1000)} s and was ended.`);
     }, readyMs);
     this.#timer.unref();
-    if (this.#life === 1) this.#warnOfRefusedNames();
+    if (this.#life === 1) this.#warnOfVariables();
   }
 
   #record(pid: number): void {
@@ -303,10 +303,24 @@ export class Replica implements ReplicaHandle {
     this.#changed();
   }
 
-  #warnOfRefusedNames(): void {
-    const names = refusedNames(this.workload.environment);
-    if (names.length === 0) return;
-    this.#say("WARN", `These secrets are not handed on, their names are reserved: ${names.join(", ")}`, {});
+  #warnOfVariables(): void {
+    const { environment } = this.workload;
+    const refused = refusedNames(environment);
+    if (refused.length > 0)
+      this.#say(
+        "WARN",
+        `These secrets are not handed on, their names are reserved: ${refused.join(", ")}`,
+        {},
+      );
+    const { because, names } = withheldKeys(this.#options.providerEnvironment, environment);
+    if (names.length > 0) {
+      const why = `This agent sets ${because.join(", ")}, which may lead requests elsewhere`;
+      this.#say(
+        "WARN",
+        `${why}: the operator's ${names.join(", ")} stay out. Set a key of the agent's own, or remove it.`,
+        {},
+      );
+    }
   }
 
   /** A line of the controller's own in the agent's log. */

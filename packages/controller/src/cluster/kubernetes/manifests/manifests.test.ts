@@ -111,6 +111,24 @@ test("no secret is anywhere but in the Secret", () => {
   }
 });
 
+test("the operator's key is in no Secret whose agent may lead requests elsewhere", () => {
+  const texts = ["OPENAI_EMBEDDING_URL", "HARMLESS"].map((name) =>
+    JSON.stringify(
+      all(
+        workloadManifests(
+          workloadOf({ environment: { [name]: "https://elsewhere.example" } }),
+          manifestOptionsOf({ providerEnvironment: { OPENAI_API_KEY: "operators-key" } }),
+        ),
+      ),
+    ),
+  );
+  const key = Buffer.from("operators-key").toString("base64");
+  assert.deepEqual(
+    texts.map((text) => text.includes(key)),
+    [false, true],
+  );
+});
+
 test("what replaces the replicas, and what does not", () => {
   const template = (manifests: WorkloadManifests) =>
     JSON.stringify((manifests.deployment.spec as { template: unknown }).template);
