@@ -10,6 +10,9 @@ import pg from "pg";
 
 const ROOT = join(import.meta.dirname, "../..");
 
+/** Where the stubs of providers are: an operator's exception, for agents that name one themselves. */
+const STUBS = "127.0.0.1";
+
 /** The line that `--json` prints. */
 export interface StackInfo {
   apiUrl: string;
@@ -87,7 +90,11 @@ export function spawnStack(flags: StackFlags = {}): {
       String(flags.dbPort ?? 0),
       ...(flags.args ?? []),
     ],
-    { cwd: ROOT, stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...flags.env } },
+    {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { ...process.env, LAUNCHPAD_AGENT_PRIVATE_HOSTS: STUBS, ...flags.env },
+    },
   );
   const { stdout, stderr: errors } = child;
   if (!stdout || !errors) throw new Error("the stack has no output");

@@ -85,7 +85,7 @@ describe("a plugin under Node's permission model", () => {
       join(foreign, "agent.json"),
       `/proc/${controller}/environ`,
       "/proc/self/environ",
-      join(ROOT, "package.json"),
+      join(ROOT, "package-lock.json"),
     ];
     const write = [
       join(foreign, "data/x"),

@@ -16,6 +16,9 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
+/** The other side's words in the log: whoever chose its address chose them. */
+const MAX_CAUSE = 300;
+
 /** Failures of the model that make the agent's health degraded until it answers again. */
 const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED|PRICE_MISSING)/;
 
@@ -55,7 +58,7 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
       if (PROVIDER_FAULT.test(known.code)) {
         lastError = { code: known.code, message: known.message, at: new Date().toISOString() };
       }
-      const cause = known.cause === undefined ? {} : { cause: describe(known.cause) };
+      const cause = known.cause === undefined ? {} : { cause: describe(known.cause).slice(0, MAX_CAUSE) };
       log.warn(known.message, { ...facts, code: known.code, milliseconds: elapsed(started), ...cause });
       throw known;
     }

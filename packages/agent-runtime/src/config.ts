@@ -1,6 +1,7 @@
 // The one description of what the program is told, and the only file that reads the environment.
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { parseHosts } from "../../../supabase/functions/_shared/addresses.ts";
 import { ConfigurationError, describe } from "./errors.ts";
 import { LEVELS } from "./log.ts";
 import { defaultElizaDir } from "./paths.ts";
@@ -54,6 +55,7 @@ const environmentSchema = z.object({
   AGENT_CONFIG_FILE: z.string().min(1),
   AGENT_STATE_DIR: optional(z.string().min(1)),
   AGENT_ELIZA_DIR: optional(z.string().min(1)),
+  AGENT_PRIVATE_HOSTS: z.string().optional(),
   AGENT_MESSAGE_KEY: optional(z.string().min(32)),
   AGENT_PROJECT_URL: optional(z.url({ protocol: /^https?$/ })),
   AGENT_PROJECT_KEY: optional(z.string().min(1)),
@@ -108,6 +110,8 @@ export interface Config {
   readonly secrets: readonly string[];
   readonly stateDir: string | undefined;
   readonly elizaDir: string;
+  /** Hosts that may be reached though their addresses are not public; undefined: every host may (the cluster decides). */
+  readonly privateHosts: readonly string[] | undefined;
   /** What the platform signs its messages with; without one no history is taken. */
   readonly messageKey: string | undefined;
   /** Whom to ask who calls; without it no caller is known. */
@@ -165,6 +169,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     project: readProject(own.AGENT_PROJECT_URL, own.AGENT_PROJECT_KEY),
     stateDir: own.AGENT_STATE_DIR,
     elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,
+    privateHosts: readHosts(own.AGENT_PRIVATE_HOSTS),
     logLevel: own.AGENT_LOG_LEVEL,
     messageTimeoutMs: own.AGENT_MESSAGE_TIMEOUT_MS,
     stopTimeoutMs: own.AGENT_STOP_TIMEOUT_MS,
@@ -212,6 +217,11 @@ function readModel(model: string | undefined): string | undefined {
 
 function readProject(url: string | undefined, key: string | undefined): ProjectAccess | undefined {
   return url === undefined || key === undefined ? undefined : { url: url.replace(/\/+$/, ""), key };
+}
+
+/** `none` where nothing is excepted: an empty variable counts as one that is not set. */
+function readHosts(list: string | undefined): string[] | undefined {
+  return list === undefined ? undefined : parseHosts(list).filter((host) => host !== "none");
 }
 
 function readUrl(variable: string, value: string | undefined): string | undefined {

@@ -82,6 +82,9 @@ function writeLine(line: string): void {
   }
 }
 
+/** Longest line kept of what libraries print: errors of theirs quote whole answers of other hosts. */
+const MAX_PRINTED = 2_000;
+
 /** Turns everything printed by libraries, to stdout or stderr, into log lines of the source "output". */
 export function captureOutput(log: Log): void {
   const output = log.named("output");
@@ -107,14 +110,19 @@ export function captureOutput(log: Log): void {
 function relay(output: Log, line: string, say: Log["info"]): void {
   const entry = line.startsWith("{") ? parseEntry(line) : undefined;
   if (!entry) {
-    say(line);
+    say(line.slice(0, MAX_PRINTED));
     return;
   }
   const { levelName, msg, args } = entry;
   const level =
     LEVELS.find((known) => known.toLowerCase() === levelName) ?? (levelName === "fatal" ? "ERROR" : "INFO");
   const write = { DEBUG: output.debug, INFO: output.info, WARN: output.warn, ERROR: output.error }[level];
-  write(String(msg), Array.isArray(args) && args.length > 0 ? { args } : {});
+  write(String(msg).slice(0, MAX_PRINTED), Array.isArray(args) && args.length > 0 ? boundedArgs(args) : {});
+}
+
+function boundedArgs(args: unknown[]): Metadata {
+  const text = JSON.stringify(args);
+  return text.length > MAX_PRINTED ? { args: `${text.slice(0, MAX_PRINTED)}…` } : { args };
 }
 
 function parseEntry(line: string): { levelName?: unknown; msg: unknown; args?: unknown } | undefined {

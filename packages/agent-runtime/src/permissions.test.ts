@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { runtimeProgram } from "./paths.ts";
+import { runtimeProgram, sharedCode } from "./paths.ts";
 import { codeFolders, permittedCommand } from "./permissions.ts";
 import { startAgent } from "./testing/agent.ts";
 
@@ -14,7 +14,13 @@ test("a replica reads its code and its files, and writes its own folders", () =>
   const command = permittedCommand(files);
   const of = (flag: string) =>
     command.flatMap((word) => (word.startsWith(`${flag}=`) ? [word.slice(flag.length + 1)] : []));
-  assert.deepEqual(of("--allow-fs-read"), [...codeFolders(), "/a/agent.json", "/a/data", "/a/cache"]);
+  assert.deepEqual(of("--allow-fs-read"), [
+    ...codeFolders(),
+    ...sharedCode,
+    "/a/agent.json",
+    "/a/data",
+    "/a/cache",
+  ]);
   assert.deepEqual(of("--allow-fs-write"), ["/a/data", "/a/cache"]);
   assert.ok(!command.some((word) => /allow-(child|worker|addons|wasi|inspector)/.test(word)));
   assert.equal(command.at(-1), runtimeProgram);

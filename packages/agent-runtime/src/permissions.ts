@@ -2,7 +2,7 @@
 // files, write its own folder, and nothing else. No child processes, workers, addons or WASI: neither engine needs them.
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { runtimeProgram } from "./paths.ts";
+import { runtimeProgram, sharedCode } from "./paths.ts";
 
 /** The files of one replica; its own code is added to what it reads. */
 export interface ReplicaFiles {
@@ -27,7 +27,9 @@ export function permittedCommand({
   cacheDir,
   readable = [],
 }: ReplicaFiles): [string, ...string[]] {
-  const reads = [...codeFolders(), configFile, stateDir, cacheDir, ...readable].flatMap(withRealPath);
+  const reads = [...codeFolders(), ...sharedCode, configFile, stateDir, cacheDir, ...readable].flatMap(
+    withRealPath,
+  );
   const writes = [stateDir, cacheDir].flatMap(withRealPath);
   const pattern = [...reads, ...writes].find((path) => path.includes("*"));
   if (pattern !== undefined)

@@ -11,6 +11,7 @@ import { createAgentServer } from "./http/server.ts";
 import { captureOutput, createLog, type Log } from "./log.ts";
 import { createMeter } from "./meter.ts";
 import { createMetrics } from "./metrics.ts";
+import { guardFetch } from "./outside/fetch.ts";
 import { createProject } from "./project.ts";
 
 /** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
@@ -23,6 +24,7 @@ export async function run(): Promise<void> {
     const config = readConfig(process.env);
     log = createLog({ level: config.logLevel, secrets: config.secrets });
     captureOutput(log);
+    if (config.privateHosts !== undefined) guardFetch({ privateHosts: config.privateHosts });
     await start(config, log);
   } catch (error) {
     fail(error);

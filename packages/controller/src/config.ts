@@ -66,6 +66,11 @@ const environment = z.object({
   LAUNCHPAD_ADVISORY_URL: z.union([z.url({ protocol: /^https?$/ }), z.literal("off")]).optional(),
   LAUNCHPAD_ADVISORY_SECONDS: z.coerce.number().min(1).max(86_400).default(3600),
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
+  // Hosts, or host:port, that agents on processes may reach though their addresses are not public.
+  LAUNCHPAD_AGENT_PRIVATE_HOSTS: z
+    .string()
+    .regex(/^[^/@]*$/, "must be hosts or host:port, separated by commas")
+    .default(""),
   LAUNCHPAD_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 
@@ -136,6 +141,7 @@ export interface Config {
   advisorySeconds: number;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
+  privateHosts: string[];
   logLevel: "debug" | "info" | "warn" | "error";
   providerEnvironment: Record<string, string>;
   machineEnvironment: Record<string, string>;
@@ -190,6 +196,9 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
     advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
+    privateHosts: value.LAUNCHPAD_AGENT_PRIVATE_HOSTS.split(",")
+      .map((host) => host.trim())
+      .filter((host) => host !== ""),
     logLevel: value.LAUNCHPAD_LOG_LEVEL,
     providerEnvironment: pick(given, PROVIDER_NAMES),
     machineEnvironment: {

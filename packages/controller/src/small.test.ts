@@ -129,6 +129,20 @@ test("the heap leaves room for the rest of the process", () => {
   );
 });
 
+test("the hosts that agents may reach are hosts, not URLs", () => {
+  const required = {
+    LAUNCHPAD_SUPABASE_URL: "http://x",
+    LAUNCHPAD_SECRET_KEY: "sb_secret_x",
+    LAUNCHPAD_PUBLISHABLE_KEY: "sb_publishable_x",
+    LAUNCHPAD_WEBHOOK_SECRET: "0123456789abcdef",
+    LAUNCHPAD_STATE_DIR: "/x",
+  };
+  const hosts = (value: string) =>
+    readConfig({ ...required, LAUNCHPAD_AGENT_PRIVATE_HOSTS: value }).privateHosts;
+  assert.deepEqual(hosts("ollama:11434, 10.0.0.7"), ["ollama:11434", "10.0.0.7"]);
+  assert.throws(() => hosts("http://ollama:11434"), /LAUNCHPAD_AGENT_PRIVATE_HOSTS: must be hosts/);
+});
+
 test("an agent's variables cannot take the machinery's names", () => {
   const own = {
     TOKEN: "t",
@@ -146,6 +160,7 @@ test("an agent's variables cannot take the machinery's names", () => {
     stateDir: "d",
     memoryBytes: 1e9,
     project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
+    privateHosts: [],
   };
   const environment = replicaEnvironment(identity, { PATH: "/bin" }, { OPENAI_API_KEY: "provider" }, own);
   assert.deepEqual([environment.PATH, environment.AGENT_ID, environment.TOKEN], ["/bin", "a", "t"]);

@@ -1,5 +1,6 @@
 /** What the function reads from its environment; nothing else reads it. */
 import { z } from "zod";
+import { parseHosts } from "../_shared/addresses.ts";
 
 const blankIsAbsent = (value: unknown) => (value === "" ? undefined : value);
 const optional = <T extends z.ZodType>(type: T) => z.preprocess(blankIsAbsent, type.optional());
@@ -84,10 +85,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     answerMs: env.LAUNCHPAD_ANSWER_SECONDS * 1000,
     silenceMs: env.LAUNCHPAD_ANSWER_SILENCE_SECONDS * 1000,
     toolMs: env.LAUNCHPAD_TOOL_SECONDS * 1000,
-    privateHosts: (env.LAUNCHPAD_TOOL_PRIVATE_HOSTS ?? "")
-      .split(",")
-      .map((host) => host.trim().toLowerCase())
-      .filter((host) => host !== ""),
+    privateHosts: parseHosts(env.LAUNCHPAD_TOOL_PRIVATE_HOSTS),
     openaiApi: env.OPENAI_API,
     providers: {
       openai: provider(env.OPENAI_API_KEY, env.OPENAI_BASE_URL, "OPENAI_API_KEY"),

@@ -39,6 +39,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     log,
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
+    privateHosts: config.privateHosts,
     project: config.project,
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,

@@ -1,20 +1,14 @@
 /** A request of a tool to the outside: only to public addresses, checked and pinned for every hop, within limits. */
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
-import { isPublicAddress } from "./addresses.ts";
+import { AddressError, type AddressRule, allowedAddresses } from "../../_shared/addresses.ts";
 import { type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
 
 export const MAX_RESPONSE_BYTES = 256 * 1024;
 const MAX_REDIRECTS = 3;
 
-export interface RequestLimits {
-  /** Hosts, or host:port, whose addresses need not be public. */
-  readonly privateHosts: readonly string[];
+export interface RequestLimits extends AddressRule {
   readonly signal: AbortSignal;
   /** Whether a redirect may lead there; the first URL is the caller's to judge. */
   mayFollow(url: URL): boolean;
-  /** Stands in for the resolver in tests. */
-  resolve?(host: string): Promise<string[]>;
 }
 
 /** A request that is not made, with a sentence for the model. */
@@ -59,27 +53,17 @@ export async function requestOutside(
  * The address a request may go to.
  * @throws ToolError unless every address of the host is public (or the host is named as an exception)
  */
-export async function checkedAddress(
-  url: URL,
-  { privateHosts, resolve = resolveHost }: Pick<RequestLimits, "privateHosts" | "resolve">,
-): Promise<string> {
+export async function checkedAddress(url: URL, rule: AddressRule): Promise<string> {
   if (url.protocol !== "http:" && url.protocol !== "https:")
     throw new ToolError("Only http and https are possible.");
   if (url.username !== "" || url.password !== "") throw new ToolError("An address must not hold a password.");
   const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
-  if (port !== 80 && port !== 443 && port < 1024) throw new ToolError(`Port ${port} is not one for HTTP.`);
-  const name = url.hostname.replace(/^\[|\]$/g, "").toLowerCase();
-  const addresses = isIP(name) ? [name] : await resolve(name).catch(() => []);
-  const [first] = addresses;
-  if (first === undefined) throw new ToolError("The host is not known.");
-  const excepted = privateHosts.includes(name) || privateHosts.includes(`${name}:${port}`);
-  if (!excepted && !addresses.every(isPublicAddress))
-    throw new ToolError("The host is not on the public Internet.");
-  return first;
-}
-
-async function resolveHost(host: string): Promise<string[]> {
-  return (await lookup(host, { all: true })).map(({ address }) => address);
+  try {
+    const [first] = await allowedAddresses(url.hostname, port, rule);
+    return first as string;
+  } catch (error) {
+    throw error instanceof AddressError ? new ToolError(error.message) : error;
+  }
 }
 
 /** Whether a host (and port) is on a list such as ["api.example.com", "*.example.org", "localhost:8080"]. */

@@ -1,5 +1,6 @@
 import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
 import { AgentError } from "../../errors.ts";
+import { refusedAddress } from "../../outside/fetch.ts";
 
 /**
  * Turns whatever a model call threw into what the caller is told. The provider's own words stay in the log (as the cause):
@@ -15,6 +16,11 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   }
   if (NoContentGeneratedError.isInstance(cause)) {
     return new AgentError("MODEL_BAD_RESPONSE", `${framework} answered without a reply.`, { cause });
+  }
+  const refused = refusedAddress(cause);
+  if (refused !== undefined) {
+    const message = `The address set for ${framework} is not allowed: ${refused.message} An operator can allow it.`;
+    return new AgentError("MODEL_UNAVAILABLE", message, { cause });
   }
   const status = statusOf(cause);
   if (status === null) {

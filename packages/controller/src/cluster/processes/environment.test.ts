@@ -10,6 +10,7 @@ const identity = {
   stateDir: "/s",
   memoryBytes: 268435456,
   project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
+  privateHosts: [],
 };
 const operator = {
   OPENAI_API_KEY: "operators",
@@ -49,6 +50,18 @@ test("keys that an agent brings stay, and other variables withhold nothing", () 
   const own = { OPENAI_API_KEY: "own", OPENAI_EMBEDDING_URL: "http://elsewhere" };
   assert.equal(environmentOf(own).OPENAI_API_KEY, "own");
   assert.equal(environmentOf({ DISCORD_TOKEN: "t" }).OPENAI_API_KEY, "operators");
+});
+
+test("an agent reaches the operator's private addresses only where it names none itself", () => {
+  const reachable = (own: Record<string, string>) =>
+    replicaEnvironment({ ...identity, privateHosts: ["ollama:11434"] }, {}, operator, own)
+      .AGENT_PRIVATE_HOSTS;
+  assert.equal(reachable({}), "ollama:11434,operators:80");
+  assert.equal(reachable({ OPENAI_BASE_URL: "http://operators" }), "ollama:11434");
+  assert.equal(
+    environmentOf({ OPENAI_BASE_URL: "http://x", AGENT_PRIVATE_HOSTS: "localhost" }).AGENT_PRIVATE_HOSTS,
+    "none",
+  );
 });
 
 test("what is withheld, and why, can be told", () => {

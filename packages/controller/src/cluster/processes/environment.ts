@@ -19,6 +19,8 @@ export interface ReplicaIdentity {
   stateDir: string;
   memoryBytes: number;
   project: ProjectAccess;
+  /** Hosts that the operator lets agents reach though their addresses are not public. */
+  privateHosts: readonly string[];
 }
 
 /**
@@ -45,9 +47,30 @@ export function replicaEnvironment(
     AGENT_STATE_DIR: identity.stateDir,
     AGENT_PROJECT_URL: identity.project.url,
     AGENT_PROJECT_KEY: identity.project.key,
+    AGENT_PRIVATE_HOSTS: reachable(identity.privateHosts, providers, own).join(",") || "none",
     HOST: "127.0.0.1",
     PORT: "0",
   };
+}
+
+/** The operator's exceptions; and where no variable of the agent's leads requests elsewhere, the operator's addresses. */
+function reachable(
+  exceptions: readonly string[],
+  providers: Record<string, string>,
+  own: Record<string, string>,
+): string[] {
+  if (redirecting(usable(own)).length > 0) return [...exceptions];
+  const addresses = Object.entries(providers).flatMap(([name, value]) =>
+    IS_KEY.test(name) ? [] : [URL.parse(value)],
+  );
+  return [
+    ...exceptions,
+    ...addresses.flatMap((url) =>
+      url === null
+        ? []
+        : [`${url.hostname.replace(/^\[|\]$/g, "")}:${url.port || (url.protocol === "https:" ? 443 : 80)}`],
+    ),
+  ];
 }
 
 /** The providers' settings and the agent's own secrets, which win over them; without what an agent may not set. */

@@ -37,6 +37,8 @@ export interface ProcessesOptions {
   log: Log;
   machineEnvironment: Record<string, string>;
   providerEnvironment: Record<string, string>;
+  /** Hosts (or host:port) that agents may reach though their addresses are not public. */
+  privateHosts?: readonly string[];
   project: ProjectAccess;
   restarts?: RestartLimits;
   probeMs?: number;
@@ -83,6 +85,7 @@ export class ProcessesCluster implements Cluster {
       log,
       machineEnvironment,
       providerEnvironment,
+      privateHosts: options.privateHosts ?? [],
       project,
       restarts: options.restarts ?? RESTARTS,
       probeMs: options.probeMs ?? 5000,

@@ -28,6 +28,7 @@ export interface ReplicaOptions {
   log: Log;
   machineEnvironment: Record<string, string>;
   providerEnvironment: Record<string, string>;
+  privateHosts: readonly string[];
   project: ProjectAccess;
   restarts: RestartLimits;
   /** Between probes of a replica that is well. */
@@ -144,8 +145,16 @@ export class Replica implements ReplicaHandle {
     this.#verdict = undefined;
     this.#lastError = undefined;
     this.#lastLine = undefined;
-    const { command, folders, machineEnvironment, project, providerEnvironment, readyMs, sharedCache } =
-      this.#options;
+    const {
+      command,
+      folders,
+      machineEnvironment,
+      privateHosts,
+      project,
+      providerEnvironment,
+      readyMs,
+      sharedCache,
+    } = this.#options;
     const { agentId, environment, generation, spec } = this.workload;
     try {
       const place = folders.makeReplica(this.name, this.workload, this.#account, sharedCache);
@@ -159,6 +168,7 @@ export class Replica implements ReplicaHandle {
         stateDir: dataDir,
         memoryBytes,
         project,
+        privateHosts,
       };
       this.#child = new Child({
         command: command(place),

@@ -1,5 +1,52 @@
-/** Which addresses are public: the only ones a tool may reach. What is not surely public is refused. */
+/**
+ * Which addresses are public: the only ones that a tool, or an agent on processes, may reach where a user chose the host.
+ * What is not surely public is refused. The function `respond` and the agent runtime share this file.
+ */
+import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+
+/** A host that must not be reached, with a sentence that says why. */
+export class AddressError extends Error {}
+
+export interface AddressRule {
+  /** Hosts, or host:port, whose addresses need not be public: the operator's exceptions. */
+  readonly privateHosts: readonly string[];
+  /** Stands in for the resolver in tests. */
+  resolve?(host: string): Promise<string[]>;
+}
+
+/**
+ * The addresses of a host, all of them public (or the host an exception). Connect to one of them and not to the name: the
+ * name may mean another address a moment later.
+ * @param host a name or an address, brackets allowed
+ * @throws AddressError
+ */
+export async function allowedAddresses(
+  host: string,
+  port: number,
+  { privateHosts, resolve = resolveHost }: AddressRule,
+): Promise<string[]> {
+  if (port !== 80 && port !== 443 && port < 1024) throw new AddressError(`Port ${port} is not one for HTTP.`);
+  const name = host.replace(/^\[|\]$/g, "").toLowerCase();
+  const addresses = isIP(name) ? [name] : await resolve(name).catch(() => []);
+  if (addresses.length === 0) throw new AddressError("The host is not known.");
+  const excepted = privateHosts.includes(name) || privateHosts.includes(`${name}:${port}`);
+  if (!excepted && !addresses.every(isPublicAddress))
+    throw new AddressError("The host is not on the public Internet.");
+  return addresses;
+}
+
+/** A list such as `ollama.local:11434, 10.0.0.7` as a rule holds it. */
+export function parseHosts(list: string | undefined): string[] {
+  return (list ?? "")
+    .split(",")
+    .map((host) => host.trim().toLowerCase())
+    .filter((host) => host !== "");
+}
+
+async function resolveHost(host: string): Promise<string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}
 
 /** Networks of IPv4 that are not the public Internet (RFC 6890 and its successors), as [address, prefix length]. */
 const RESERVED_V4: readonly [string, number][] = [
