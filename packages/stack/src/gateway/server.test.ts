@@ -91,6 +91,20 @@ test("functions get key and token as the client sent them", async () => {
   assert.equal(lastSeen().headers.apikey, keys.publishableKey);
 });
 
+test("the function api gets one readable token, or none; others read the header themselves", async () => {
+  await ask("/api/agents", { headers: { authorization: "bearer   own" } });
+  assert.equal(lastSeen().headers.authorization, "Bearer own");
+  const reached = seen.length;
+  for (const authorization of ["Basic eDp5", "Bearer a b", "own"]) {
+    const answer = await ask("/api/agents", { headers: { authorization } });
+    assert.equal(answer.status, 401, authorization);
+    assert.equal(((await answer.json()) as { error: { code: string } }).error.code, "INVALID_JWT_TOKEN");
+  }
+  assert.equal(seen.length, reached);
+  await ask("/functions/v1/hello", { headers: { authorization: "Basic eDp5" } });
+  assert.equal(lastSeen().headers.authorization, "Basic eDp5");
+});
+
 test("auth and storage get the role's token too", async () => {
   const text = await (await ask("/storage/v1/bucket", { headers: { apikey: keys.secretKey } })).text();
   assert.equal(roleOfToken(text.slice(7), keys.jwtSecret, Date.now()), "service_role");

@@ -198,13 +198,14 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       case "storage":
         return await servePlatform(request, response, route);
       case "function": {
-        if (authorize(request, response, route, false) === false) return;
+        const authorization = authorize(request, response, route, false);
+        if (authorization === false) return;
         const address = parts.functions(route.name);
         if (address === "unknown") return refuse(request, response, route, "no_function");
-        const place = await enter(request, response, route, request.headers.authorization);
+        const place = await enter(request, response, route, authorization ?? request.headers.authorization);
         if (!place) return;
         const upstream = functionUpstream(route.name);
-        return pass(request, response, route, upstream, route.path, "fill", undefined, place.leave);
+        return pass(request, response, route, upstream, route.path, "fill", authorization, place.leave);
       }
       case "realtime":
         if (authorize(request, response, route, true) === false) return;
@@ -337,14 +338,15 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       refuse(request, response, route, "missing_key", { hint: MISSING_KEY.hint });
       return false;
     }
-    // A function reads the header itself, and nothing here judges by it.
-    if (route.kind === "function") return undefined;
     const token = bearerOf(request.headers.authorization);
+    // Other functions may have schemes of their own; they read the header themselves.
+    if (route.kind === "function" && (route.name !== "api" || token === undefined)) return undefined;
     if (token === "unreadable") {
       refuse(request, response, route, NOT_BEARER);
       return false;
     }
-    if (check.status === "missing") return token === undefined ? undefined : `Bearer ${token}`;
+    if (check.status === "missing" || route.kind === "function")
+      return token === undefined ? undefined : `Bearer ${token}`;
     return upstreamAuthorization(token, check.role, tokenFor);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { judgeToken } from "../../tokens.ts";
+import { bearerOf } from "../well-formed.ts";
 
 export interface Shares {
   /**
@@ -81,7 +82,7 @@ export function callerOf(
   address: string | undefined,
   jwtSecret: string,
 ): string | undefined {
-  const judged = judgeToken((authorization ?? "").replace(/^bearer\s+/i, ""), jwtSecret);
+  const judged = judgeToken(bearerOf(authorization) ?? "", jwtSecret);
   const { role, sub } = judged?.genuine ? judged.claims : {};
   if (role === "service_role") return undefined;
   return role === "authenticated" && sub !== undefined ? `user ${sub}` : `address ${address ?? ""}`;
