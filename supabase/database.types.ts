@@ -1234,6 +1234,10 @@ export type Database = {
       export_my_data: { Args: Record<PropertyKey, never>; Returns: Json };
       fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
+      fleet_adopt: { Args: { installation: string }; Returns: Json };
+      fleet_hold: { Args: { reason?: string; scope?: string }; Returns: Json };
+      fleet_release: { Args: { minutes?: number; removals?: number }; Returns: Json };
+      fleet_status: { Args: Record<PropertyKey, never>; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {
         Args: { agent_id: string; level?: string; lines?: number; since?: string; text?: string };

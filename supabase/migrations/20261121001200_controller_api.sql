@@ -1,6 +1,17 @@
 -- What the controller calls, as service_role: claim, heartbeat, report, release, environment, ingest.
 -- Invoker functions in `public` (service_role alone may execute them) over definer functions in `private`.
 
+-- The name of this database towards clusters: it marks all that was made there for it, so that two databases may use
+-- one cluster, and neither sweeps what is the other's.
+create table private.installation (
+  only_one boolean primary key default true,
+  id uuid not null default gen_random_uuid(),
+  constraint installation_only_one check (only_one)
+);
+alter table private.installation enable row level security;
+comment on table private.installation is 'The name of this database towards clusters; one row.';
+insert into private.installation default values;
+
 -- One row per controller process that ever reported. A lease lasts while its holder's heartbeat does, so that holding
 -- a thousand agents costs one write per heartbeat.
 create table private.controllers (
@@ -49,7 +60,8 @@ language sql stable set search_path = ''
 return jsonb_build_object(
   'agentId', d.agent_id, 'userId', d.user_id, 'desired', d.desired, 'generation', d.generation,
   'observedGeneration', d.observed_generation, 'revision', d.revision, 'restarts', d.restarts, 'phase', d.phase,
-  'attempts', d.attempts, 'leaseToken', d.lease_token, 'targetReplicas', d.target_replicas, 'timings', d.timings,
+  'attempts', d.attempts, 'leaseToken', d.lease_token, 'installation', (select i.id from private.installation i),
+  'reason', case when d.phase = 'FAILED' then d.reason end, 'targetReplicas', d.target_replicas, 'timings', d.timings,
   'quota', (select jsonb_build_object('maxAgents', q.max_agents, 'maxReplicas', q.max_replicas,
       'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
     from public.quotas q where q.user_id = d.user_id),
@@ -102,7 +114,8 @@ begin
   perform private.heartbeat(of_worker, lease_seconds, coalesce(report, '{}'));
   return jsonb_build_object('alive', true,
     'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
-    'pending', (select count(*) from private.claimable(of_worker)));
+    'pending', (select count(*) from private.claimable(of_worker)),
+    'fleet', private.fleet_state());
 end
 $$;
 
@@ -238,28 +251,18 @@ begin
 end
 $$;
 
--- The name of this database towards clusters: it marks all that was made there for it, so that two databases may use
--- one cluster, and neither sweeps what is the other's.
-create table private.installation (
-  only_one boolean primary key default true,
-  id uuid not null default gen_random_uuid(),
-  constraint installation_only_one check (only_one)
-);
-alter table private.installation enable row level security;
-comment on table private.installation is 'The name of this database towards clusters; one row.';
-insert into private.installation default values;
-
 -- Definer: service_role has no rights on private tables.
 create function private.controller_installation() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return (select jsonb_build_object('installation', i.id) from private.installation i);
+  return private.fleet_state();
 end
 $$;
 
 -- Of what a cluster holds, what nobody wants any more: agents without a deployment that is still to be removed by its
 -- holder, those that are stopped and held by nobody (a call that was given up may take effect after the stop), and users
--- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. Definer: as above, and reads auth.users.
+-- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. The answer says which database gives it, and
+-- what operators want: a word of another database removes nothing. Definer: as above, and reads auth.users.
 create function private.gone_workloads(held jsonb) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -269,7 +272,8 @@ begin
         and (d.phase <> 'STOPPED' or d.desired <> 'stopped' or d.observed_generation < d.generation or d.lease_holder is not null))),
     'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
       where not exists (select from private.agent_deployments d where d.user_id = u::uuid and d.removed_at is null)
-        and not exists (select from auth.users x where x.id = u::uuid)));
+        and not exists (select from auth.users x where x.id = u::uuid)),
+    'fleet', private.fleet_state());
 end
 $$;
 
@@ -383,7 +387,7 @@ comment on function public.release_worker(text) is 'Controller: gives back all l
 comment on function public.report_deployment(text, bigint, uuid, jsonb) is 'Controller: reports what it saw of a deployment.';
 comment on function public.release_deployment(text, uuid, text) is 'Controller: gives back a lease; an error delays the next try.';
 comment on function public.agent_environment(text, bigint, uuid) is 'Controller: the secrets of an agent it holds a lease on.';
-comment on function public.controller_installation() is 'Controller: the name that marks this database''s objects in a cluster.';
+comment on function public.controller_installation() is 'Controller: the name that marks this database''s objects in a cluster, and what operators want.';
 comment on function public.gone_workloads(jsonb) is 'Controller: which agents and users of a cluster nobody wants any more.';
 comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
 comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

@@ -76,7 +76,8 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Takes up to max_count agents whose files are due, each for half a minute and longer after each failure:
--- [{agentId, files: [{bucket, names}]}], at most 1000 names each. Definer: as above. Locks the rows taken (skip locked).
+-- [{agentId, files: [{bucket, names}]}], at most 1000 names each. None while operators hold removals; never those of an agent
+-- that exists, as after a restored backup. Definer: as above. Locks the rows taken (skip locked).
 create function private.claim_file_removals(max_count integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -86,6 +87,8 @@ begin
     'Must be between 1 and 100'));
   with due as (
     select r.agent_id from private.file_removals r where r.next_attempt_at <= now()
+      and not exists (select from private.fleet f where f.hold is not null)
+      and not exists (select from public.agents a where a.id = r.agent_id and a.deleted_at is null)
     order by r.next_attempt_at limit max_count for update skip locked
   ), claimed as (
     update private.file_removals r set attempts = r.attempts + 1,

@@ -13,7 +13,12 @@ import {
   CLUSTER_PERMISSIONS,
   TENANT_PERMISSIONS,
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
-import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
+import {
+  FLEET,
+  guardOf,
+  manifestOptionsOf,
+  workloadOf,
+} from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { type Manifest, renderChart } from "../helpers/chart.ts";
 import { applyManifest, identityOf } from "../helpers/chart-install.ts";
@@ -105,7 +110,12 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
       clock: systemClock,
       random: Math.random,
       responsible: (agentId) => held.has(agentId),
-      gone: async ({ agents }) => ({ agents: agents.filter((agentId) => !held.has(agentId)), users: [] }),
+      guard: guardOf(),
+      gone: async ({ agents }) => ({
+        agents: agents.filter((agentId) => !held.has(agentId)),
+        users: [],
+        fleet: FLEET,
+      }),
     });
     await made.start();
     return made;

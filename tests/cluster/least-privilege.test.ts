@@ -14,7 +14,12 @@ import {
   type Permission,
   TENANT_PERMISSIONS,
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
-import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
+import {
+  FLEET,
+  guardOf,
+  manifestOptionsOf,
+  workloadOf,
+} from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { specOf } from "../../packages/controller/src/testing/memory-database.ts";
 import { renderChart } from "../helpers/chart.ts";
@@ -91,9 +96,11 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
       clock: systemClock,
       random: Math.random,
       responsible: (agentId) => held.has(agentId),
+      guard: guardOf(),
       gone: async ({ agents, users }) => ({
         agents: agents.filter((agentId) => !held.has(agentId)),
         users: usersGone ? [...users] : [],
+        fleet: FLEET,
       }),
     });
     controller.logs((line) => lines.push(line.message));
@@ -253,6 +260,8 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
 
 /** Rights whose use is no call of its own, or of a case that this life does not meet. */
 const UNUSED_HERE: string[] = [
+  // Of each kind by its own name.
+  "tenant list */*",
   // Asked for when a RoleBinding is made.
   "cluster bind rbac.authorization.k8s.io/clusterroles",
 ];

@@ -15,7 +15,12 @@ import { workloadManifests } from "../../packages/controller/src/cluster/kuberne
 import { Reflector } from "../../packages/controller/src/cluster/kubernetes/observe/reflector.ts";
 import { ClusterView } from "../../packages/controller/src/cluster/kubernetes/observe/view.ts";
 import type { ManifestOptions } from "../../packages/controller/src/cluster/kubernetes/options.ts";
-import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
+import {
+  FLEET,
+  guardOf,
+  manifestOptionsOf,
+  workloadOf,
+} from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 import { Workloads } from "../../packages/controller/src/cluster/kubernetes/workloads.ts";
 import { isComplete } from "../../packages/controller/src/cluster/rollout.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
@@ -53,7 +58,8 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       log: silentLog,
       resyncSeconds,
       responsible: (agentId) => !gone.agents.includes(agentId),
-      gone: async () => gone,
+      guard: guardOf(),
+      gone: async () => ({ ...gone, fleet: FLEET }),
     });
     made.push(one);
     return one;

@@ -321,10 +321,11 @@ describe("what a cluster holds", () => {
     const gone = await call("gone_workloads", {
       held: { agents: [wanted, going, "agent-unheard"], users: [alice] },
     });
-    assert.deepEqual(gone, { agents: ["agent-unheard"], users: [] });
+    const fleet = await call("controller_installation", {});
+    assert.deepEqual(gone, { agents: ["agent-unheard"], users: [], fleet });
     for (const c of await claim("w1")) await report(c, c.desired === "absent" ? "DELETED" : "DEPLOYING");
     const after = await call("gone_workloads", { held: { agents: [wanted, going], users: [] } });
-    assert.deepEqual(after, { agents: [going], users: [] });
+    assert.deepEqual(after, { agents: [going], users: [], fleet });
   });
 
   test("an agent that is stopped and held by nobody is gone, until it is wanted again", async () => {

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { addAccountCommands } from "./program/account.ts";
 import { addAgentCommands } from "./program/agents.ts";
+import { addFleetCommands } from "./program/fleet.ts";
 import { addProjectCommands } from "./program/project.ts";
 import { actions, type Surroundings } from "./run.ts";
 import { VERSION } from "./version.ts";
@@ -40,6 +41,7 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   addAgentCommands(agents, action);
   program.commandsGroup("Security:");
   addProjectCommands(program, action);
+  addFleetCommands(program, action);
   program.commandsGroup("Account:");
   addAccountCommands(program, action);
   return program;

@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
 import { FileRemoval } from "./files/removal.ts";
 import { createFileStore } from "./files/store.ts";
+import { FleetGuard } from "./fleet/guard.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
@@ -55,14 +56,18 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       timeoutMs: Math.min(10_000, (config.leaseSeconds * 1000) / 3),
       onCall: instruments.onCall,
     });
+    const guard = new FleetGuard({ clock, log });
+    const ownerOf = (agentId: string) => holder?.reconciler.held.get(agentId)?.claim.userId ?? undefined;
     cluster = await createCluster({
       config,
       database,
       clock,
       random,
       log,
+      guard,
       // Nothing is held before there is a controller.
       responsible: (agentId) => holder?.reconciler.held.has(agentId) ?? false,
+      owner: ownerOf,
       observe: { apiCall: instruments.onApiCall, watch: instruments.onWatch },
     });
     await cluster.start();
@@ -85,6 +90,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       clock,
       random,
       log,
+      guard,
       limits: { readyMs: config.readySeconds * 1000, crashLimit: config.crashLimit },
       pollSeconds: config.pollSeconds,
       leaseSeconds: config.leaseSeconds,
@@ -96,6 +102,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         url: `http://${advertisedHost(config.host)}:${listening.port}`,
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
+        fleet: guard.report(),
         ...(await runs.probe()),
       }),
       onClaim: instruments.onClaim,
@@ -145,6 +152,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     });
     const files = new FileRemoval({
       store: createFileStore(config.supabaseUrl, config.secretKey),
+      mayRemove: () => guard.mayRemove,
       clock,
       random,
       log,

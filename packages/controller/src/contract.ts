@@ -42,6 +42,10 @@ export const claimSchema = z.object({
   phase: z.string(),
   attempts: count.nullish(),
   leaseToken: z.string(),
+  /** The database that gives it. */
+  installation: z.string(),
+  /** Why it is FAILED, where it is. */
+  reason: z.string().nullish(),
   targetReplicas: count,
   timings: z.unknown(),
   quota: quotaSchema.nullish(),
@@ -51,7 +55,23 @@ export const claimSchema = z.object({
 /** What must be known of a claimed row to hand it back when the rest cannot be read. */
 export const claimKeySchema = z.object({ agentId: z.string(), leaseToken: z.string() });
 
-export const heartbeatSchema = z.object({ alive: z.boolean(), held: count, pending: count });
+/** Which database answers, and what operators want of every controller. */
+export const fleetSchema = z.object({
+  installation: z.string().min(1),
+  /** Former databases whose objects this one takes over. */
+  adopted: z.array(z.string()),
+  hold: z.enum(["removals", "everything"]).nullable(),
+  holdReason: z.string().nullish(),
+  /** A person's word that so many things may go at once, for so long. */
+  release: z.object({ removals: count, seconds: z.number() }).nullable(),
+});
+
+export const heartbeatSchema = z.object({
+  alive: z.boolean(),
+  held: count,
+  pending: count,
+  fleet: fleetSchema,
+});
 
 export const reportResultSchema = z.union([
   z.object({ accepted: z.literal(true), phase: z.string() }),
@@ -66,12 +86,15 @@ export const ingestResultSchema = z.object({ accepted: count, duplicates: count,
 export const environmentSchema = z.record(z.string(), z.string());
 export const releasedSchema = z.object({ released: count });
 
-export const installationSchema = z.object({ installation: z.string().min(1) });
 export const tenantsSchema = z.object({ agents: z.array(z.string()), users: z.array(z.string()) });
+export const goneSchema = tenantsSchema.extend({ fleet: fleetSchema });
 
 export type Quota = z.infer<typeof quotaSchema>;
 /** Agents and users, by their ids. */
 export type Tenants = z.infer<typeof tenantsSchema>;
+export type FleetState = z.infer<typeof fleetSchema>;
+/** What of a cluster the database does not want any more, and which database says so. */
+export type Gone = z.infer<typeof goneSchema>;
 export type AgentSpec = z.infer<typeof agentSpecSchema>;
 export type Claim = z.infer<typeof claimSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
@@ -147,10 +170,10 @@ export interface Database {
   ): Promise<ReportResult>;
   releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void>;
   agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
-  /** The database's own name, which marks everything made for it in a cluster. */
-  installation(): Promise<string>;
+  /** The database's own name, which marks everything made for it in a cluster, and what operators want. */
+  installation(): Promise<FleetState>;
   /** Of what a cluster holds, what nobody wants any more (user ids are UUIDs). */
-  goneWorkloads(held: Tenants): Promise<Tenants>;
+  goneWorkloads(held: Tenants): Promise<Gone>;
   /** Rows come as finished JSON texts: what is spooled is sent as it is. */
   ingestLogs(rows: readonly string[]): Promise<IngestResult>;
   ingestMetrics(rows: readonly string[]): Promise<IngestResult>;

@@ -18,6 +18,7 @@ const CLAIM = {
   phase: "UPDATING",
   attempts: 0,
   leaseToken: "t",
+  installation: "i",
   targetReplicas: 1,
   timings: {},
   spec: { ...specOf(), supabaseConfig: null },
@@ -39,8 +40,9 @@ function answering(respond: () => PostAnswer | Promise<PostAnswer>) {
 const json = (status: number, body: unknown): PostAnswer => ({ status, text: JSON.stringify(body) });
 
 test("a call is one POST with the key, and its answer is read strictly", async () => {
-  const { database, seen } = answering(() => json(200, { alive: true, held: 1, pending: 2 }));
-  assert.deepEqual(await database.heartbeat("w", 15, {}), { alive: true, held: 1, pending: 2 });
+  const fleet = { installation: "i", adopted: [], hold: null, release: null };
+  const { database, seen } = answering(() => json(200, { alive: true, held: 1, pending: 2, fleet }));
+  assert.deepEqual(await database.heartbeat("w", 15, {}), { alive: true, held: 1, pending: 2, fleet });
   assert.equal(seen[0]?.url, "http://database/rest/v1/rpc/heartbeat_controller");
   assert.deepEqual(seen[0]?.headers, {
     apikey: "the-key",

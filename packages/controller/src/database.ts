@@ -5,12 +5,12 @@ import {
   claimSchema,
   type Database,
   environmentSchema,
+  fleetSchema,
+  goneSchema,
   heartbeatSchema,
   ingestResultSchema,
-  installationSchema,
   releasedSchema,
   reportResultSchema,
-  tenantsSchema,
 } from "./contract.ts";
 import { createPost, type Post } from "./http-post.ts";
 
@@ -133,8 +133,8 @@ export function createDatabase(options: DatabaseOptions): Database {
         JSON.stringify({ agent_id: agentId, generation, lease_token: leaseToken }),
         environmentSchema.nullable(),
       )) ?? {},
-    installation: async () => (await call("controller_installation", "{}", installationSchema)).installation,
-    goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), tenantsSchema),
+    installation: () => call("controller_installation", "{}", fleetSchema),
+    goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), goneSchema),
     ingestLogs: (rows) =>
       call("ingest_agent_logs", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),
     ingestMetrics: (rows) =>

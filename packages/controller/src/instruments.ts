@@ -83,6 +83,34 @@ export function createInstruments() {
       registry.gauge("launchpad_lease_lapsed", "Whether the heartbeat could not be renewed in time.", () =>
         controller.lapsed ? 1 : 0,
       );
+      registry.gauge(
+        "launchpad_foreign_database",
+        "1: the database is not the one that this installation belongs to; nothing is done.",
+        () => (controller.guard.trouble === undefined ? 0 : 1),
+      );
+      registry.gauge("launchpad_hold", "1: operators hold the controllers.", () =>
+        controller.guard.hold === null ? 0 : 1,
+      );
+      registry.gauge(
+        "launchpad_removals_stopped",
+        "Things that the database does not know, too many to go at once without a person's word, by kind.",
+        () => [...controller.guard.stopped].map(([kind, { count }]) => [{ kind }, count]),
+      );
+      registry.gauge(
+        "launchpad_foreign_namespaces",
+        "Namespaces of this installation that carry another database's mark; they are left alone.",
+        () => [...controller.guard.foreign.values()].reduce((sum, count) => sum + count, 0),
+      );
+      registry.gauge(
+        "launchpad_stray_objects",
+        "Objects that carry this installation's labels and are not its own; they are left alone.",
+        () => cluster.leftAlone?.strays ?? 0,
+      );
+      registry.gauge(
+        "launchpad_kept_namespaces",
+        "Namespaces of users that are gone, kept for what somebody else put there.",
+        () => cluster.leftAlone?.keptNamespaces ?? 0,
+      );
       registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>
         [...cluster.countStates()].map(([state, count]) => [{ state }, count]),
       );
@@ -138,6 +166,10 @@ function isUnsettled({ desired }: Held): boolean {
 
 interface Watched {
   controller: Controller;
-  cluster: { readonly kind: string; countStates(): ReadonlyMap<string, number> };
+  cluster: {
+    readonly kind: string;
+    countStates(): ReadonlyMap<string, number>;
+    readonly leftAlone?: { strays: number; keptNamespaces: number };
+  };
   telemetry: Telemetry;
 }

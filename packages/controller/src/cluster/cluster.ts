@@ -37,6 +37,8 @@ export interface Cluster {
   metrics(): Promise<ReplicaSample[]>;
   /** Whether the cluster itself works, and how large it is. */
   probe(): Promise<ClusterHealth>;
+  /** Writes down that this database owns what is here, where single objects do not say so. */
+  mark?(databaseId: string): Promise<void>;
 }
 
 export interface Workload {

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { KubernetesSettings } from "../config-kubernetes.ts";
 import type { Database, Tenants } from "../contract.ts";
+import type { FleetGuard } from "../fleet/guard.ts";
 import type { Endpoints } from "../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { Cluster, ReplicaState } from "./cluster.ts";
@@ -11,6 +12,8 @@ import { ProcessesCluster } from "./processes/processes.ts";
 /** A cluster as the program runs it. */
 export interface RunningCluster extends Cluster {
   countStates(): ReadonlyMap<ReplicaState, number>;
+  /** On Kubernetes: what is not touched because it is somebody else's. */
+  readonly leftAlone?: { strays: number; keptNamespaces: number };
   /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */
   readonly endpoints: Endpoints;
 }
@@ -23,6 +26,9 @@ export interface ClusterContext {
   log: Log;
   /** Whether this controller holds the agent. */
   responsible(agentId: string): boolean;
+  /** Whose agent it is, where this controller holds it. */
+  owner(agentId: string): string | undefined;
+  guard: FleetGuard;
   observe: NonNullable<KubernetesOptions["observe"]>;
 }
 
@@ -37,6 +43,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     command: config.runtimeCommand,
     stateDir: config.stateDir,
     log,
+    guard: context.guard,
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
     privateHosts: config.privateHosts,
@@ -47,7 +54,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
 }
 
 async function createKubernetes(
-  { clock, config, database, log, observe, random, responsible }: ClusterContext,
+  { clock, config, database, guard, log, observe, owner, random, responsible }: ClusterContext,
   settings: KubernetesSettings,
 ): Promise<RunningCluster> {
   // Loaded here: a controller of processes need not hold the libraries of the other.
@@ -72,7 +79,19 @@ async function createKubernetes(
     log,
     clock,
     random,
-    responsible,
+    responsible: (agentId: string, namespace?: string) => {
+      if (!responsible(agentId)) return false;
+      const userId = owner(agentId);
+      return (
+        namespace === undefined ||
+        userId === undefined ||
+        namespace === `${settings.namespacePrefix}${userId}`
+      );
+    },
+    owner,
+    guard,
+    databaseId: () => guard.databaseId,
+    isOurs: (databaseId: string | undefined) => guard.isOurs(databaseId),
     gone: (held: Tenants) => database.goneWorkloads(held),
     observe,
   };
@@ -95,7 +114,7 @@ const TRIES = 30;
 async function installationOf(database: Database, clock: Clock, log: Log): Promise<string> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await database.installation();
+      return (await database.installation()).installation;
     } catch (error) {
       const problem = errorMessage(error);
       if (tries === TRIES) throw new Error(`The database did not tell its name: ${problem}`);

@@ -37,14 +37,14 @@ function memoryStore(files: Record<string, string[]>) {
   return { state, store, again: (agentId: string) => due.add(agentId) };
 }
 
-function removal(store: FileStore) {
+function removal(store: FileStore, mayRemove = () => true) {
   const lines: string[] = [];
   const clock = new SimulatedClock();
   const log = createLog((line) => lines.push(line), "info");
   return {
     clock,
     lines,
-    worker: new FileRemoval({ store, clock, random: () => 0.5, log, periodSeconds: 5 }),
+    worker: new FileRemoval({ store, clock, random: () => 0.5, log, mayRemove, periodSeconds: 5 }),
   };
 }
 
@@ -86,6 +86,17 @@ describe("the removal of files", () => {
     await clock.advance(6_000);
     assert.deepEqual(state.files.a, []);
     await worker.stop();
+  });
+
+  it("removes nothing while the guard says no", async () => {
+    const { state, store } = memoryStore({ a: ["a/1"] });
+    let may = false;
+    const { worker } = removal(store, () => may);
+    await worker.run();
+    assert.deepEqual([state.files.a, state.calls], [["a/1"], 0]);
+    may = true;
+    await worker.run();
+    assert.deepEqual(state.files.a, []);
   });
 
   it("speaks to PostgREST and to Storage as they want it", async (t) => {

@@ -7,6 +7,8 @@ export interface FileRemovalOptions {
   clock: Clock;
   random: () => number;
   log: Log;
+  /** Whether the database is the installation's, and operators let removals go on. */
+  mayRemove(): boolean;
   /** How often is looked for deleted agents. */
   periodSeconds: number;
 }
@@ -43,9 +45,9 @@ export class FileRemoval {
 
   /** One run: removes what is due. Never throws. */
   async run(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, mayRemove } = this.#options;
     try {
-      for (let claims = 0; claims < CLAIMS && !this.#stopped; claims++) {
+      for (let claims = 0; claims < CLAIMS && !this.#stopped && mayRemove(); claims++) {
         const due = await store.claim(PER_CLAIM);
         for (const removal of due) await this.#remove(removal);
         if (due.length === 0) break;

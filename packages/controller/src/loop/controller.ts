@@ -1,7 +1,8 @@
 import { backoff, type Clock, jittered } from "../clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";
-import type { Database } from "../contract.ts";
+import type { Database, FleetState } from "../contract.ts";
 import { DatabaseError, KEY_REFUSED } from "../database.ts";
+import { FleetGuard } from "../fleet/guard.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/decide.ts";
@@ -16,6 +17,8 @@ export interface ControllerOptions {
   random: () => number;
   log: Log;
   limits: Limits;
+  /** Whether anything may be changed or removed; one of its own where none is given. */
+  guard?: FleetGuard;
   pollSeconds: number;
   leaseSeconds: number;
   concurrency: number;
@@ -49,6 +52,7 @@ export class Controller {
   readonly #lease: Lease;
   readonly #queue: KeyedQueue;
   readonly reconciler: Reconciler;
+  readonly guard: FleetGuard;
   #stopped = false;
   #released = false;
   #claiming = false;
@@ -63,9 +67,12 @@ export class Controller {
   #cancelRetry: () => void = () => {};
   #contacted = false;
   #keyRefused = false;
+  /** The database was compared with the installation. */
+  #compared = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
+    this.guard = options.guard ?? new FleetGuard(options);
     this.#lease = new Lease(options.leaseSeconds);
     this.reconciler = new Reconciler({
       database: options.database,
@@ -75,7 +82,8 @@ export class Controller {
       log: options.log,
       limits: options.limits,
       urlOf: options.urlOf,
-      lapsed: () => this.#stopped || this.#lease.lapsed(options.clock.now()),
+      lapsed: () => this.#stopped || this.#lease.lapsed(options.clock.now()) || !this.guard.mayChange,
+      mayEnd: (gone) => this.#mayEnd(gone),
       claimNow: () => this.hint(),
       lookAgain: (agentId, milliseconds) => this.#queue.enqueueAfter(agentId, milliseconds),
       ...(options.onPass ? { onPass: options.onPass } : {}),
@@ -98,6 +106,7 @@ export class Controller {
   /** Why nothing can be done, as a sentence for people; undefined while the database answers. */
   get trouble(): string | undefined {
     if (this.#keyRefused) return KEY_REFUSED;
+    if (this.guard.trouble !== undefined) return this.guard.trouble;
     return this.lapsed ? "The database has not answered lately." : undefined;
   }
 
@@ -139,11 +148,24 @@ export class Controller {
     try {
       while (this.#owed && !this.#stopped) {
         this.#owed = false;
+        if (!this.#compared || this.guard.trouble !== undefined) await this.#askWho();
+        if (this.guard.trouble !== undefined) {
+          this.#owed = true;
+          this.#cancelRetry = clock.after(this.#options.pollSeconds * 1000, () => void this.#claim());
+          return;
+        }
         if (this.#uncertain) await this.#compare();
         if (!this.#released) await this.#releaseAll();
         const sentAt = clock.now();
         const size = Math.min(CLAIM_LIMIT, CLAIM_SIZE + this.#underWay());
         const batch = await database.claimDeployments(worker, size, leaseSeconds);
+        // Since the last heartbeat another database may have come to answer.
+        if (batch.claims.some(({ installation }) => !this.guard.isAnswering(installation))) {
+          this.#compared = false;
+          this.#owed = true;
+          await database.releaseWorker(worker);
+          continue;
+        }
         this.#renewed(sentAt);
         let news = 0;
         for (const claim of batch.claims) {
@@ -190,6 +212,43 @@ export class Controller {
     await this.#options.database.releaseWorker(this.#options.worker);
     this.#released = true;
     for (const agentId of this.reconciler.doubt()) this.#queue.enqueueAfter(agentId, SETTLE_MS);
+  }
+
+  /** Before anything is claimed: whether the database is the installation's. What is found is told with it. */
+  async #askWho(): Promise<void> {
+    const { cluster, database, describe, leaseSeconds, worker } = this.#options;
+    const { fleet } = await database.heartbeat(worker, leaseSeconds, await describe());
+    if (this.#learn(fleet)) this.#resume();
+    if (this.guard.trouble === undefined) {
+      await cluster.mark?.(fleet.installation);
+      this.#compared = true;
+      return;
+    }
+    // What was claimed before it was known belongs to that database's own controllers. Then operators are told there.
+    if (this.#compared) await database.releaseWorker(worker);
+    this.#compared = false;
+    await database.heartbeat(worker, leaseSeconds, await describe());
+  }
+
+  /** @returns whether work goes on that had to rest */
+  #learn(fleet: FleetState): boolean {
+    const { guard } = this;
+    const before = guard.mayChange;
+    guard.learn(fleet);
+    return !before && guard.mayChange;
+  }
+
+  /** Leases may have passed on meanwhile, and agents were not looked at. */
+  #resume(): void {
+    for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
+    this.hint();
+  }
+
+  /** Of agents that run here and that the database does not know: whether they may end. It is asked again who it is. */
+  async #mayEnd(gone: readonly string[]): Promise<boolean> {
+    if (this.#learn(await this.#options.database.installation())) this.#resume();
+    const total = new Set([...gone, ...this.reconciler.held.keys()]).size;
+    return this.guard.mayRemove && this.guard.judge("replicas", gone, total);
   }
 
   /** After a claim whose answer was lost: whether the database thinks that this worker holds more than it knows of. */
@@ -241,8 +300,11 @@ export class Controller {
     const { clock, database, describe, leaseSeconds, worker } = this.#options;
     const report = await describe();
     const sentAt = clock.now();
-    const { held, pending } = await database.heartbeat(worker, leaseSeconds, report);
+    const { held, pending, fleet } = await database.heartbeat(worker, leaseSeconds, report);
+    // Before the renewal, which brings passes forward.
+    const resumes = this.#learn(fleet);
     this.#renewed(sentAt);
+    if (resumes) this.#resume();
     if (pending > 0) this.hint();
     return held;
   }

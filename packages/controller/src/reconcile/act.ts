@@ -18,6 +18,8 @@ export interface ReconcilerOptions {
   urlOf(agentId: string): string;
   /** Whether this controller's leases may have run out: then nothing may be done. */
   lapsed(): boolean;
+  /** Whether what runs of agents that the database does not know may end. */
+  mayEnd(gone: readonly string[]): Promise<boolean>;
   /** The database knows something newer: claim. */
   claimNow(): void;
   /** Look at the agent again after a while. */
@@ -29,6 +31,11 @@ export interface ReconcilerOptions {
 /** From the loss of a lease to the end of the replicas: long enough for a claim, should nobody else have it. */
 const ABANDON_MS = 250;
 
+/** How often is asked again whether an agent that the database does not know may end. */
+const GONE_MS = 30_000;
+/** For how long such an agent counts. */
+const GONE_WINDOW_MS = 3_600_000;
+
 /** Longer than the database works on any call of ours. */
 const REPEAT_MS = 30_000;
 
@@ -36,6 +43,8 @@ const REPEAT_MS = 30_000;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #held = new Map<string, Held>();
+  /** Agents that ran here and that the database does not know, since when: an older database may be to blame. */
+  readonly #gone = new Map<string, number>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -50,6 +59,7 @@ export class Reconciler {
     const before = this.#held.get(claim.agentId);
     if (!isNews(before, claim)) return false;
     this.#held.set(claim.agentId, hold(claim, before));
+    this.#gone.delete(claim.agentId);
     return true;
   }
 
@@ -156,6 +166,7 @@ export class Reconciler {
       case "gone":
         // What runs of it ends in the next pass, unless it is claimed again before.
         this.#forget(held);
+        if (result.reason === "gone") this.#gone.set(agentId, this.#options.clock.now());
         this.#options.claimNow();
         this.#options.lookAgain(agentId, ABANDON_MS);
         return false;
@@ -221,8 +232,22 @@ export class Reconciler {
     if (cluster.outlives) return;
     const workload = await cluster.get(agentId);
     if (workload === undefined || (workload.wanted === 0 && workload.replicas.length === 0)) return;
+    if (this.#gone.has(agentId)) {
+      this.#gone.set(agentId, this.#options.clock.now());
+      if (!(await this.#options.mayEnd(this.#goneLately()))) {
+        this.#options.lookAgain(agentId, GONE_MS);
+        return;
+      }
+    }
     if (this.#held.has(agentId)) return;
     await cluster.remove(agentId, true);
+  }
+
+  /** Those that ended are counted for a while: one after the other must not get past the brake. */
+  #goneLately(): string[] {
+    const { clock } = this.#options;
+    for (const [agentId, at] of this.#gone) if (clock.now() - at > GONE_WINDOW_MS) this.#gone.delete(agentId);
+    return [...this.#gone.keys()];
   }
 
   /**

@@ -75,7 +75,7 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
     case "agent_environment":
       return await model.agentEnvironment(body.agent_id, body.generation, body.lease_token);
     case "controller_installation":
-      return { installation: await model.installation() };
+      return await model.installation();
     case "gone_workloads":
       return await model.goneWorkloads(body.held);
     case "ingest_agent_logs":

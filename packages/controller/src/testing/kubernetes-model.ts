@@ -12,6 +12,7 @@ import {
   type ManagedFields,
   type WatchEvent,
 } from "../cluster/kubernetes/api.ts";
+import type { Content } from "../cluster/kubernetes/foreign-objects.ts";
 import { FIELD_MANAGER } from "../cluster/kubernetes/names.ts";
 import { copyOf, type Fields, flatten, parts, sameValue, unflatten } from "./kubernetes-fields.ts";
 
@@ -70,6 +71,20 @@ export class KubernetesModel {
           : copyOf(object),
       );
     return { resourceVersion: String(this.#version), items };
+  }
+
+  contents(namespace: string): Content[] {
+    return [...this.#objects.values()].flatMap(({ object }) => {
+      if (object.metadata.namespace !== namespace) return [];
+      const { apiVersion, resource } = KINDS[object.kind as Kind];
+      const [group, version] = apiVersion.split("/");
+      return [
+        {
+          resource: version === undefined ? resource : `${resource}.${group}`,
+          metadata: copyOf(object.metadata),
+        },
+      ];
+    });
   }
 
   apply(wanted: KubeObject, { force = false }: ApplyOptions = {}): KubeObject {

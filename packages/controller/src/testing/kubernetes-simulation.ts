@@ -6,11 +6,13 @@ import {
   type WatchEvent,
   type WatchQuery,
 } from "../cluster/kubernetes/api.ts";
+import { marksOf } from "../cluster/kubernetes/kubernetes.ts";
 import { ClusterView, OBSERVED_KINDS } from "../cluster/kubernetes/observe/view.ts";
 import { manifestOptionsOf } from "../cluster/kubernetes/testing.ts";
 import { Workloads } from "../cluster/kubernetes/workloads.ts";
 import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
+import { FleetGuard } from "../fleet/guard.ts";
 import { type Log, silentLog } from "../log.ts";
 import { Controller } from "../loop/controller.ts";
 import { Faults, type Life } from "./faults.ts";
@@ -44,7 +46,8 @@ function behave({ model }: { model?: string | null }): Behaviour {
  */
 export class KubernetesSimulation {
   readonly clock = new SimulatedClock();
-  readonly database = new MemoryDatabase(this.clock);
+  /** Another one may come in its place. */
+  database = new MemoryDatabase(this.clock);
   readonly model = new KubernetesModel(this.clock);
   readonly random: () => number;
   readonly faults: Faults;
@@ -78,6 +81,11 @@ export class KubernetesSimulation {
     if (life !== undefined) this.faults.pause(life, milliseconds);
   }
 
+  /** Every controller ends, and is started again. */
+  restart(): void {
+    for (const site of this.sites) if (site.life !== undefined) this.#crash(site, site.life);
+  }
+
   /** Ends whatever fault is still going on, and waits until all is calm. */
   async calm(milliseconds: number): Promise<void> {
     this.faults.on = false;
@@ -99,7 +107,15 @@ export class KubernetesSimulation {
     const clock = this.faults.clockOf(life);
     const api = this.#api(site, life);
     const database = this.#database(site, life);
-    const manifests = manifestOptionsOf({ readyMs: 60_000, graceMs: 1000 });
+    const guard = new FleetGuard({ clock, log: this.#log });
+    const manifests = manifestOptionsOf({
+      readyMs: 60_000,
+      graceMs: 1000,
+      databaseId: () => guard.databaseId,
+      isOurs: (databaseId) => guard.isOurs(databaseId),
+    });
+    const owner = (agentId: string) =>
+      life.controller?.reconciler.held.get(agentId)?.claim.userId ?? undefined;
     const common = { clock, random: this.random, log: this.#log, resyncSeconds: 60 };
     life.view = new ClusterView({
       ...common,
@@ -108,11 +124,15 @@ export class KubernetesSimulation {
       kinds: OBSERVED_KINDS.filter((kind) => kind !== "HTTPRoute"),
       installation: manifests.installation,
       namespacePrefix: manifests.namespacePrefix,
+      owner,
     });
+    guard.compareWith(() => marksOf(life.view.namespaces()));
     life.workloads = new Workloads(api, life.view, {
       ...common,
       ...manifests,
       responsible: (agentId) => life.controller.reconciler.held.has(agentId) && !life.controller.lapsed,
+      owner,
+      guard,
       gone: (held) => database.goneWorkloads(held),
     });
     life.controller = new Controller({
@@ -123,6 +143,7 @@ export class KubernetesSimulation {
       random: this.random,
       log: this.#log,
       limits: { readyMs: 60_000, crashLimit: 3 },
+      guard,
       pollSeconds: 5,
       leaseSeconds: 15,
       concurrency: 3,
@@ -150,8 +171,9 @@ export class KubernetesSimulation {
   }
 
   #database(site: Site, life: SiteLife): Database {
-    return new Proxy(this.database as Database, {
-      get: (object, name) => {
+    return new Proxy({} as Database, {
+      get: (_, name) => {
+        const object = this.database;
         const value: unknown = Reflect.get(object, name, object);
         if (typeof value !== "function") return value;
         const method = value.bind(object) as (...args: unknown[]) => unknown;
@@ -175,6 +197,7 @@ export class KubernetesSimulation {
       });
     return {
       get: (kind, namespace, name) => call(() => model.get(kind, namespace, name)),
+      contents: (namespace) => call(() => model.contents(namespace)),
       list: (kind, query) => call(() => model.list(kind, query)),
       apply: (object, options) => call(() => model.apply(copyOf(object), options)),
       patch: (kind, namespace, name, operations) =>

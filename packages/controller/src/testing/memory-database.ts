@@ -6,6 +6,8 @@ import type {
   Condition,
   Database,
   DeploymentReport,
+  FleetState,
+  Gone,
   Heartbeat,
   IngestResult,
   ReportResult,
@@ -15,6 +17,7 @@ import type {
 /** A deployment row of the model. */
 export interface Row {
   agentId: string;
+  userId: string;
   desired: "running" | "stopped" | "absent";
   generation: number;
   observedGeneration: number;
@@ -56,19 +59,39 @@ export class MemoryDatabase implements Database {
   readonly calls = new Map<string, number>();
   /** What was told of others' changes, as `agent: what`. */
   readonly corrections: string[] = [];
+  /** Which database it is. */
+  id: string;
+  /** What operators want. */
+  readonly fleet: Omit<FleetState, "installation"> = {
+    adopted: [],
+    hold: null,
+    holdReason: null,
+    release: null,
+  };
   readonly #clock: Clock;
   readonly #heartbeats = new Map<string, { at: number; lease: number }>();
   #tokens = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, id = "simulated") {
     this.#clock = clock;
+    this.id = id;
+  }
+
+  /** As it is now, as a backup of it would be; leases and all. */
+  copy(id = this.id): MemoryDatabase {
+    const copy = new MemoryDatabase(this.#clock, id);
+    for (const [agentId, row] of this.rows) copy.rows.set(agentId, structuredClone(row));
+    for (const [agentId, environment] of this.environments)
+      copy.environments.set(agentId, { ...environment });
+    return copy;
   }
 
   // What users ask for.
 
-  launch(agentId: string, spec: AgentSpec, replicas = 1): void {
+  launch(agentId: string, spec: AgentSpec, replicas = 1, userId = "user"): void {
     this.rows.set(agentId, {
       agentId,
+      userId,
       desired: "running",
       generation: 1,
       observedGeneration: 0,
@@ -174,6 +197,7 @@ export class MemoryDatabase implements Database {
       alive: true,
       held: rows.filter((row) => row.holder === worker).length,
       pending: rows.filter((row) => this.#claimable(row, worker) !== "no").length,
+      fleet: this.#fleet(),
     };
   }
 
@@ -256,12 +280,16 @@ export class MemoryDatabase implements Database {
     return { ...this.environments.get(agentId) };
   }
 
-  async installation(): Promise<string> {
+  async installation(): Promise<FleetState> {
     this.#count("controller_installation");
-    return "simulated";
+    return this.#fleet();
   }
 
-  async goneWorkloads(held: Tenants): Promise<Tenants> {
+  #fleet(): FleetState {
+    return structuredClone({ installation: this.id, ...this.fleet });
+  }
+
+  async goneWorkloads(held: Tenants): Promise<Gone> {
     this.#count("gone_workloads");
     const known = (agentId: string) => {
       const row = this.rows.get(agentId);
@@ -269,9 +297,12 @@ export class MemoryDatabase implements Database {
       const stopped = row.phase === "STOPPED" && row.desired === "stopped";
       return !stopped || row.observedGeneration < row.generation || row.holder !== undefined;
     };
+    const rows = [...this.rows.values()].filter(({ phase }) => phase !== "DELETED");
+    const users = new Set(rows.map(({ userId }) => userId));
     return {
       agents: held.agents.filter((agentId) => !known(agentId)),
-      users: [...this.rows.values()].some(({ phase }) => phase !== "DELETED") ? [] : held.users,
+      users: held.users.filter((userId) => !users.has(userId)),
+      fleet: this.#fleet(),
     };
   }
 
@@ -308,7 +339,8 @@ export class MemoryDatabase implements Database {
   #claim(row: Row): Claim {
     return {
       agentId: row.agentId,
-      userId: "user",
+      userId: row.userId,
+      installation: this.id,
       desired: row.desired,
       generation: row.generation,
       observedGeneration: row.observedGeneration,

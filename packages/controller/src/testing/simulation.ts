@@ -43,7 +43,8 @@ function behave(workload: Workload): Behaviour {
  */
 export class Simulation {
   readonly clock = new SimulatedClock();
-  readonly database = new MemoryDatabase(this.clock);
+  /** Another one may come in its place. */
+  database = new MemoryDatabase(this.clock);
   readonly random: () => number;
   readonly sites: Site[];
   readonly faults: Faults;
@@ -88,8 +89,8 @@ export class Simulation {
     }
     life.controller = new Controller({
       worker: site.worker,
-      database: this.#faulty(this.database, site, life),
-      cluster: this.#faulty<Cluster>(site.cluster, site, life),
+      database: this.#faulty<Database>(() => this.database, true, site, life),
+      cluster: this.#faulty<Cluster>(() => site.cluster, false, site, life),
       clock,
       random: this.random,
       log: silentLog,
@@ -113,14 +114,14 @@ export class Simulation {
     this.clock.after(10 + this.random() * 8000, () => this.#start(site));
   }
 
-  #faulty<T extends Database | Cluster>(target: T, site: Site, life: SiteLife): T {
-    return new Proxy(target, {
-      get: (object, name) => {
+  #faulty<T extends Database | Cluster>(target: () => T, late: boolean, site: Site, life: SiteLife): T {
+    return new Proxy({} as T, {
+      get: (_, name) => {
+        const object = target();
         const value: unknown = Reflect.get(object, name, object);
         if (typeof value !== "function") return value;
         const method = value.bind(object) as (...args: unknown[]) => unknown;
         if (name === "watch") return method;
-        const late = (target as unknown) === this.database;
         return (...args: unknown[]) =>
           this.faults.call(() => method(...args), life, {
             late,

@@ -1,3 +1,5 @@
+import type { Content } from "./foreign-objects.ts";
+
 /**
  * The few things that are asked of a Kubernetes API server, over (kind, namespace, name). Narrow on purpose: the real
  * client and the model of the simulation both implement it, and nothing else in this folder knows of HTTP.
@@ -5,6 +7,8 @@
 export interface KubeApi {
   /** Undefined when there is no such object. */
   get<K extends Kind>(kind: K, namespace: string, name: string): Promise<KubeObject | undefined>;
+  /** Names, labels and owners of all that is in a namespace, of every kind that the server has. */
+  contents(namespace: string): Promise<Content[]>;
   /** Every page of a list. */
   list(kind: Kind, query?: ListQuery): Promise<KubeList>;
   /**

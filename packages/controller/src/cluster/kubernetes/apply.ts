@@ -167,6 +167,13 @@ export class Applier {
         `The namespace ${name} exists and is not this installation's; remove it, or choose another prefix.`,
       );
     }
+    const database = live?.metadata.annotations?.[ANNOTATIONS.database];
+    if (database !== undefined && !this.#options.manifests.isOurs(database)) {
+      throw new KubeError(
+        "INVALID",
+        `The namespace ${name} belongs to the database ${database}; take it over with \`launchpad fleet adopt ${database}\`.`,
+      );
+    }
     if (live === undefined) inventory.forget(name);
     await writer.apply(wanted, may);
     return live === undefined;

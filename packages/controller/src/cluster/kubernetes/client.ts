@@ -18,6 +18,7 @@ import {
 } from "./api.ts";
 import { type Connection, connect } from "./connection.ts";
 import { type Asked, failureOf, unreachable } from "./failures.ts";
+import type { Content } from "./foreign-objects.ts";
 import { FIELD_MANAGER } from "./names.ts";
 import { Gate } from "./observe/concurrency.ts";
 import type { KubernetesOptions } from "./options.ts";
@@ -89,6 +90,64 @@ class HttpKubeApi implements KubeApi {
     }
   }
 
+  async contents(namespace: string): Promise<Content[]> {
+    const lists = await Promise.all(
+      (await this.#resources()).map(async ({ group, version, resource }) => {
+        const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
+        const path = `${root}/namespaces/${encodeURIComponent(namespace)}/${resource}`;
+        const asked = { verb: "list", resource, namespace, name: "" };
+        const name = group === "" ? resource : `${resource}.${group}`;
+        try {
+          const items = await this.#pages(asked, path, {}, `${METADATA_ONLY}, application/json`);
+          return items.map(({ metadata }) => ({ resource: name, metadata }));
+        } catch (error) {
+          // Served no longer, or by a server that cannot list it: nothing is kept there.
+          if (error instanceof KubeError && (error.code === "NOT_FOUND" || error.status === 405)) return [];
+          throw error;
+        }
+      }),
+    );
+    return lists.flat();
+  }
+
+  /** Every resource in namespaces that can be listed, in the version that the server prefers. */
+  async #resources(): Promise<{ group: string; version: string; resource: string }[]> {
+    const discover = async (path: string) => {
+      const asked = { verb: "get", resource: "discovery", namespace: "", name: "" };
+      return await this.#json<{ items?: DiscoveredGroup[] }>({
+        asked,
+        method: "GET",
+        path,
+        accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        repeatable: true,
+      });
+    };
+    const groups = (await Promise.all([discover("/api"), discover("/apis")])).flatMap(
+      ({ items }) => items ?? [],
+    );
+    return groups.flatMap(({ metadata, versions }) => {
+      // Figures, which are nobody's objects; what serves them is often away.
+      if (metadata.name?.endsWith("metrics.k8s.io")) return [];
+      const seen = new Set<string>();
+      return versions.flatMap(({ version, resources = [], freshness }) => {
+        // What an aggregated server holds is not known while it is away: then nothing can be said.
+        if (freshness === "Stale") {
+          throw new KubeError(
+            "BUSY",
+            `The API server cannot tell now what there is in the group ${metadata.name}.`,
+          );
+        }
+        return resources
+          .filter(({ resource, scope, verbs }) => {
+            if (scope !== "Namespaced" || !verbs.includes("list") || seen.has(resource)) return false;
+            seen.add(resource);
+            return true;
+          })
+          .map(({ resource }) => ({ group: metadata.name ?? "", version, resource }));
+      });
+    });
+  }
+
   async list(kind: Kind, query: ListQuery = {}): Promise<KubeList> {
     const { apiVersion, resource } = KINDS[kind];
     const namespace = query.namespace ?? "";
@@ -117,6 +176,28 @@ class HttpKubeApi implements KubeApi {
       }
       next = page.metadata.continue;
       if (next === undefined || next === "") return { resourceVersion: page.metadata.resourceVersion, items };
+    }
+  }
+
+  async #pages(
+    asked: Asked,
+    path: string,
+    query: Record<string, string | undefined>,
+    accept: string,
+  ): Promise<KubeObject[]> {
+    const items: KubeObject[] = [];
+    for (let next: string | undefined; ; ) {
+      const page: KubeList & { metadata: { continue?: string } } = await this.#json({
+        asked,
+        method: "GET",
+        path,
+        query: { ...query, limit: String(PAGE), continue: next },
+        accept,
+        repeatable: true,
+      });
+      items.push(...(page.items ?? []));
+      next = page.metadata.continue;
+      if (next === undefined || next === "") return items;
     }
   }
 
@@ -379,6 +460,15 @@ class HttpKubeApi implements KubeApi {
       }
     });
   }
+}
+
+interface DiscoveredGroup {
+  metadata: { name?: string };
+  versions: {
+    version: string;
+    freshness?: string;
+    resources?: { resource: string; scope: string; verbs: string[] }[];
+  }[];
 }
 
 const METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";

@@ -12,9 +12,10 @@ import type {
 } from "../cluster.ts";
 import type { KubeApi } from "./api.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
+import { ANNOTATIONS } from "./names.ts";
 import { Capacity } from "./observe/capacity.ts";
 import { within } from "./observe/concurrency.ts";
-import { conditionOf, type Pod } from "./observe/objects.ts";
+import { conditionOf, type Namespace, type Pod } from "./observe/objects.ts";
 import { createPodAccess, type PodAccess } from "./observe/pod-access.ts";
 import { PodLogs } from "./observe/pod-logs.ts";
 import { HealthProbes } from "./observe/probes.ts";
@@ -57,9 +58,10 @@ export class KubernetesCluster implements Cluster {
 
   /** @param connect how a connection of this machine is brought to a pod; left out: agents are not served here */
   constructor(api: KubeApi, options: KubernetesOptions & { removeAtEnd?: boolean }, connect?: Connect) {
-    const { clock, log, random, responsible } = options;
+    const { clock, guard, log, random, responsible } = options;
     this.#api = api;
     this.#options = options;
+    guard.compareWith(() => marksOf(this.#view.namespaces()));
     const needed = options.expose === "gateway" ? (["HTTPRoute"] as const) : [];
     this.#view = new ClusterView({ ...options, api, needed });
     this.#workloads = new Workloads(api, this.#view, options);
@@ -154,11 +156,16 @@ export class KubernetesCluster implements Cluster {
     return this.#capacity.health();
   }
 
+  /** What of the cluster is not touched: others' copies of our labels, and namespaces that others use. */
+  get leftAlone(): { strays: number; keptNamespaces: number } {
+    return { strays: this.#view.strays, keptNamespaces: this.#workloads.keptNamespaces };
+  }
+
   /** How many replicas of the agents held here are in which state. */
   countStates(): Map<ReplicaState, number> {
     const { clock, responsible } = this.#options;
     const counts = new Map<ReplicaState, number>();
-    for (const agentId of this.#view.agents().filter(responsible)) {
+    for (const agentId of this.#view.agents().filter((one) => responsible(one))) {
       for (const { state } of observeWorkload(this.#view.objects(agentId), clock.now())?.replicas ?? []) {
         counts.set(state, (counts.get(state) ?? 0) + 1);
       }
@@ -202,4 +209,14 @@ export class KubernetesCluster implements Cluster {
       return SAY_NOTHING;
     }
   }
+}
+
+/** How many of the users' namespaces carry which database's id. */
+export function marksOf(namespaces: readonly Namespace[]): Map<string, number> {
+  const marks = new Map<string, number>();
+  for (const { metadata } of namespaces) {
+    const mark = metadata.annotations?.[ANNOTATIONS.database];
+    if (mark !== undefined) marks.set(mark, (marks.get(mark) ?? 0) + 1);
+  }
+  return marks;
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { ObjectMeta } from "./api.ts";
 
 /** Who writes: the owner of the fields that are applied. */
 export const FIELD_MANAGER = "agent-launchpad";
@@ -22,6 +23,8 @@ export const ANNOTATIONS = {
   failure: `${PREFIX}/failure`,
   /** Of the Deployment: how many replicas were asked for, where an autoscaler decides how many there are. */
   replicas: `${PREFIX}/replicas`,
+  /** Of a user's namespace: the id of the database that it was made for. Nothing is removed where another one stands. */
+  database: `${PREFIX}/database`,
   /** Of what bounds a namespace: the quota it was made from. */
   quota: `${PREFIX}/quota`,
 } as const;
@@ -58,6 +61,16 @@ export function agentLabels(installation: string, userId: string, agentId: strin
     [LABELS.instance]: agentId,
     [LABELS.agent]: agentId,
   };
+}
+
+/**
+ * Whose an object is: the user's whose namespace it is, or is in. Anybody can copy labels into a namespace of their own, but
+ * not the name of a namespace.
+ * @returns undefined where it is in no user's namespace
+ */
+export function userOf(prefix: string, { metadata }: { metadata: ObjectMeta }): string | undefined {
+  const namespace = metadata.namespace ?? metadata.name;
+  return namespace.startsWith(prefix) ? namespace.slice(prefix.length) : undefined;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { ProjectAccess } from "../../config.ts";
-import type { Tenants } from "../../contract.ts";
+import type { Gone, Tenants } from "../../contract.ts";
+import type { FleetGuard } from "../../fleet/guard.ts";
 import type { Log } from "../../log.ts";
 
 /** What the cluster on Kubernetes is told; see the settings of the controller. */
@@ -15,13 +16,20 @@ export interface KubernetesOptions extends ManifestOptions {
   log: Log;
   clock: Clock;
   random: () => number;
-  /** Whether this controller holds the agent: only then are its logs and figures shipped, and its objects written. */
-  responsible(agentId: string): boolean;
+  /**
+   * Whether this controller holds the agent: only then are its logs and figures shipped, and its objects written.
+   * @param namespace where an object is that says it is the agent's: it is not, where that is not its owner's
+   */
+  responsible(agentId: string, namespace?: string): boolean;
+  /** Whose agent it is, where this controller holds it. */
+  owner?(agentId: string): string | undefined;
+  /** Whether anything may be removed. */
+  guard: FleetGuard;
   /**
    * Which of these the database no longer knows, has seen the end of, or knows as stopped and held by nobody.
    * @throws when it cannot tell: then nothing is removed
    */
-  gone(held: Tenants): Promise<Tenants>;
+  gone(held: Tenants): Promise<Gone>;
   /** Told of each call and each watch, for Prometheus. */
   observe?: {
     apiCall(verb: string, resource: string, code: number, milliseconds: number): void;
@@ -33,6 +41,10 @@ export interface KubernetesOptions extends ManifestOptions {
 export interface ManifestOptions {
   /** The database's own name: only objects that carry it are touched. */
   installation: string;
+  /** The id of the database that answers now, which is written on each user's namespace. */
+  databaseId(): string;
+  /** Whether a namespace with this mark is the database's. */
+  isOurs(databaseId: string | undefined): boolean;
   /** A user's namespace is this and the user's id; `agents-` by default. */
   namespacePrefix: string;
   image: string;

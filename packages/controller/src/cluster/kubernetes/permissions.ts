@@ -62,6 +62,8 @@ export const CLUSTER_PERMISSIONS: readonly Permission[] = [
  * can be listed there without it; what bounds a namespace goes with the namespace.
  */
 export const TENANT_PERMISSIONS: readonly Permission[] = [
+  // A namespace goes only when nobody else put anything into it, of whatever kind: names and labels of all are looked at.
+  { group: "*", resource: "*", verbs: ["list"] },
   { group: "", resource: "secrets", verbs: ["list", ...APPLY, "delete"] },
   { group: "", resource: "configmaps", verbs: ["list", ...APPLY, "delete"] },
   { group: "", resource: "serviceaccounts", verbs: ["list", ...APPLY, "delete"] },

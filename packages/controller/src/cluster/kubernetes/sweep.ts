@@ -2,22 +2,32 @@ import { type Clock, jittered } from "../../clock.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type { Kind, ObjectMeta } from "./api.ts";
 import { type Inventory, isForbidden } from "./inventory.ts";
-import { LABELS } from "./names.ts";
+import { ANNOTATIONS, LABELS } from "./names.ts";
+import type { NamespaceRemover } from "./namespace-remover.ts";
+import type { Namespace } from "./observe/objects.ts";
 import type { ClusterView } from "./observe/view.ts";
 import type { KubernetesOptions } from "./options.ts";
 import type { Writer } from "./writer.ts";
 
 export interface SweeperOptions
-  extends Pick<KubernetesOptions, "gone" | "responsible" | "resyncSeconds" | "random"> {
+  extends Pick<KubernetesOptions, "gone" | "guard" | "responsible" | "resyncSeconds" | "random"> {
   clock: Clock;
   log: Log;
   view: Pick<ClusterView, "agents" | "objects" | "namespaces" | "synced" | "problem">;
   inventory: Inventory;
   writer: Writer;
+  namespaces: NamespaceRemover;
   remove(agentId: string): Promise<void>;
   /** The agents that this controller has applied. */
   held(): string[];
   changed(agentId: string): void;
+}
+
+/** What would go, and of how much. */
+interface Gone {
+  agents: string[];
+  namespaces: Namespace[];
+  total: { agents: number; namespaces: number };
 }
 
 interface Hidden {
@@ -38,7 +48,7 @@ const SUSPECT_MS = 5000;
 /**
  * Now and then: reads what no watch tells, and removes what belongs to agents and users that the database no longer
  * knows (a controller that had lost its lease may have made it, or the removal was never finished). An agent must be
- * gone in two sweeps; what the database does not answer is not gone.
+ * gone in two sweeps; what the database does not answer is not gone; and the guard must let it go.
  */
 export class Sweeper {
   readonly #options: SweeperOptions;
@@ -116,13 +126,33 @@ export class Sweeper {
       for (const { metadata } of view.namespaces()) {
         if (this.#stopped) return;
         await this.#read(metadata.name);
-        await this.#lookOnce(metadata.name);
       }
-      await this.#removeLeftovers();
-      await this.#removeGone();
+      await this.#removeUnwanted();
     } catch (error) {
       log.warn("a sweep failed; the next one goes on", { error: errorMessage(error) });
     }
+  }
+
+  /** All that would go is found first, and judged together: where the brake stops one kind, nothing goes. */
+  async #removeUnwanted(): Promise<void> {
+    const { guard } = this.#options;
+    if (!guard.mayRemove) {
+      this.#gone.clear();
+      return;
+    }
+    const gone = await this.#findGone();
+    const leftovers = await this.#findLeftovers(new Set(gone.agents));
+    const names = gone.namespaces.map(({ metadata }) => metadata.name);
+    this.#options.namespaces.retain(new Set(names));
+    const judged = [
+      guard.judge("agents", gone.agents, gone.total.agents),
+      guard.judge("namespaces", names, gone.total.namespaces),
+      guard.judge("leftovers", [...leftovers.keys()], gone.total.agents + leftovers.size),
+    ];
+    if (judged.includes(false)) return;
+    for (const objects of leftovers.values()) await this.#removeHidden(objects);
+    for (const agentId of gone.agents) await this.#removeAgent(agentId);
+    for (const namespace of gone.namespaces) await this.#removeNamespace(namespace);
   }
 
   /** What is not watched; who misses something of it is told. */
@@ -140,91 +170,131 @@ export class Sweeper {
    * Secrets and the like of an agent of which nothing else is left: a call that was given up took effect after the
    * removal. The first object of an agent that is made, and the last that goes, is a watched one.
    */
-  async #removeLeftovers(): Promise<void> {
-    await this.#removeOld(this.#hiddenAgents());
+  async #findLeftovers(gone: ReadonlySet<string>): Promise<Map<string, Hidden[]>> {
+    const found = this.#old(this.#hiddenAgents());
+    for (const namespace of this.#ours()) {
+      if (this.#stopped) break;
+      for (const [agentId, objects] of await this.#lookOnce(namespace.metadata.name))
+        found.set(agentId, objects);
+    }
+    for (const agentId of gone) found.delete(agentId);
+    return found;
   }
 
   /**
    * The same in a namespace without agents, which nobody reads: a controller that ended while it removed the last agent
    * may have left it so, where somebody had taken the labels off what is watched.
    */
-  async #lookOnce(namespace: string): Promise<void> {
+  async #lookOnce(namespace: string): Promise<Map<string, Hidden[]>> {
     const { inventory } = this.#options;
-    if (this.#clean.has(namespace) || inventory.isLoaded(namespace) || this.#isInhabited(namespace)) return;
+    if (this.#clean.has(namespace) || inventory.isLoaded(namespace) || this.#isInhabited(namespace)) {
+      return new Map();
+    }
     try {
-      const found = await inventory.peek(namespace);
-      const left = await this.#removeOld(byAgent(found.map((object) => ({ ...object, namespace }))));
-      if (left === 0) this.#clean.add(namespace);
+      const found = byAgent((await inventory.peek(namespace)).map((object) => ({ ...object, namespace })));
+      if (found.size === 0) this.#clean.add(namespace);
+      return this.#old(found);
     } catch (error) {
       // Without the controller's role nothing of an agent was made there.
       if (!isForbidden(error)) throw error;
       this.#clean.add(namespace);
+      return new Map();
     }
   }
 
-  /** @returns of how many agents something was left, since it may belong to an apply that is under way */
-  async #removeOld(agents: ReadonlyMap<string, Hidden[]>): Promise<number> {
+  /** Of agents with nothing else left, those whose objects are no longer of an apply that may be under way. */
+  #old(agents: ReadonlyMap<string, Hidden[]>): Map<string, Hidden[]> {
     const { clock, view } = this.#options;
     const held = new Set(this.#options.held());
     const old = ({ metadata }: Hidden) =>
       clock.now() - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS;
-    let left = 0;
-    for (const [agentId, objects] of agents) {
-      if (this.#stopped || held.has(agentId) || view.objects(agentId).all.length > 0) continue;
-      if (objects.every(old)) await this.#removeHidden(objects);
-      else left += 1;
-    }
-    return left;
+    return new Map(
+      [...agents].filter(
+        ([agentId, objects]) =>
+          !held.has(agentId) && view.objects(agentId).all.length === 0 && objects.every(old),
+      ),
+    );
   }
 
-  async #removeGone(): Promise<void> {
-    const { gone, responsible, view, log } = this.#options;
-    const agents = [...new Set([...view.agents(), ...this.#hiddenAgents().keys()])];
-    const namespaces = view.namespaces().filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  /** The namespaces that carry the database's mark. In others nothing is removed, whatever its labels say. */
+  #ours(): Namespace[] {
+    const { guard, view } = this.#options;
+    return view
+      .namespaces()
+      .filter(({ metadata }) => guard.isOurs(metadata.annotations?.[ANNOTATIONS.database]));
+  }
+
+  async #findGone(): Promise<Gone> {
+    const { gone, guard, responsible, view } = this.#options;
+    const ours = this.#ours();
+    const names = new Set(ours.map(({ metadata }) => metadata.name));
+    const inOurs = (agentId: string) =>
+      view.objects(agentId).all.every(({ metadata }) => names.has(metadata.namespace ?? ""));
+    const agents = [...new Set([...view.agents(), ...this.#hiddenAgents().keys()])].filter(inOurs);
+    const namespaces = ours.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const users = namespaces.flatMap(({ metadata }) => metadata.labels?.[LABELS.user] ?? []);
+    const total = { agents: agents.length, namespaces: namespaces.length };
     const found = new Set<string>();
     for (let at = 0; at < Math.max(agents.length, users.length); at += CHUNK) {
       const answer = await gone({ agents: agents.slice(at, at + CHUNK), users: users.slice(at, at + CHUNK) });
+      guard.learn(answer.fleet);
+      // What an earlier look found another database may have said.
+      if (!guard.mayRemove) {
+        this.#gone.clear();
+        return { agents: [], namespaces: [], total };
+      }
       for (const agentId of answer.agents) found.add(`agent ${agentId}`);
       for (const userId of answer.users) found.add(`user ${userId}`);
     }
     const before = this.#gone;
     this.#gone = found;
-    const sure = (name: string) => found.has(name) && before.has(name);
-    for (const agentId of agents) {
-      // Stopped when it was asked for, it may have been started since.
-      if (!sure(`agent ${agentId}`) || responsible(agentId) || this.#stopped) continue;
-      log.info("what is left of an agent that is gone or stopped is removed", { agentId });
-      await this.#removeAgent(agentId);
-    }
-    for (const { metadata } of namespaces) {
-      const userId = metadata.labels?.[LABELS.user];
-      if (userId === undefined || !sure(`user ${userId}`) || this.#stopped) continue;
-      if (this.#isInhabited(metadata.name)) continue;
-      log.info("the namespace of a user that the database no longer knows is removed", { userId });
-      await this.#options.writer.remove("Namespace", "", metadata.name, () => !this.#stopped, metadata.uid);
-      this.#options.inventory.forget(metadata.name);
-    }
     // Once seen as gone, they are removed by the second look: not only after the next resync.
     if ([...found].some((name) => !before.has(name))) this.#soon();
+    const sure = (name: string) => found.has(name) && before.has(name);
+    return {
+      // Stopped when it was asked for, it may have been started since.
+      agents: agents.filter((agentId) => sure(`agent ${agentId}`) && !responsible(agentId)),
+      namespaces: namespaces.filter(
+        ({ metadata }) => sure(`user ${metadata.labels?.[LABELS.user]}`) && !this.#isInhabited(metadata.name),
+      ),
+      total,
+    };
+  }
+
+  async #removeNamespace(namespace: Namespace): Promise<void> {
+    const { guard, inventory, log, namespaces } = this.#options;
+    const { labels, name } = namespace.metadata;
+    if (this.#stopped || !guard.mayRemove || this.#isInhabited(name)) return;
+    const asked = await namespaces.remove(namespace, () => !this.#stopped && guard.mayRemove);
+    if (!asked) return;
+    log.info("the namespace of a user that the database no longer knows is removed", {
+      userId: labels?.[LABELS.user],
+    });
+    inventory.forget(name);
   }
 
   async #removeAgent(agentId: string): Promise<void> {
+    const { guard, log, responsible } = this.#options;
+    if (this.#stopped || !guard.mayRemove || responsible(agentId)) return;
+    log.info("what is left of an agent that is gone or stopped is removed", { agentId });
     await this.#options.remove(agentId);
     await this.#removeHidden(this.#hiddenAgents().get(agentId) ?? []);
   }
 
   async #removeHidden(objects: readonly Hidden[]): Promise<void> {
     for (const { kind, namespace, metadata } of objects) {
-      await this.#options.writer.remove(kind, namespace, metadata.name, () => !this.#stopped, metadata.uid);
+      const may = () => !this.#stopped && this.#options.guard.mayRemove;
+      await this.#options.writer.remove(kind, namespace, metadata.name, may, metadata.uid);
     }
   }
 
   /** What is not watched, by agent. */
   #hiddenAgents(): Map<string, Hidden[]> {
     const { inventory } = this.#options;
+    const ours = new Set(this.#ours().map(({ metadata }) => metadata.name));
     const objects = inventory
       .namespaces()
+      .filter((namespace) => ours.has(namespace))
       .flatMap((namespace) => inventory.all(namespace).map((object) => ({ ...object, namespace })));
     return byAgent(objects);
   }

@@ -1,11 +1,32 @@
+import { systemClock } from "../../clock.ts";
+import type { FleetState } from "../../contract.ts";
+import { FleetGuard } from "../../fleet/guard.ts";
+import { silentLog } from "../../log.ts";
 import { specOf } from "../../testing/memory-database.ts";
 import type { Workload } from "../cluster.ts";
 import type { ManifestOptions } from "./options.ts";
+
+/** What the database of tests says of itself. */
+export const FLEET: FleetState = {
+  installation: "simulated",
+  adopted: [],
+  hold: null,
+  release: null,
+};
+
+/** A guard that has compared the database of tests. */
+export function guardOf(): FleetGuard {
+  const guard = new FleetGuard({ clock: systemClock, log: silentLog });
+  guard.learn(FLEET);
+  return guard;
+}
 
 /** Options for tests. */
 export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): ManifestOptions {
   return {
     installation: "test",
+    databaseId: () => FLEET.installation,
+    isOurs: (databaseId) => databaseId === FLEET.installation,
     namespacePrefix: "agents-",
     image: "registry.example/agent-runtime:1",
     domain: "example.com",

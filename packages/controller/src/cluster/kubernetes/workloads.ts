@@ -7,7 +7,8 @@ import { Calm } from "./calm.ts";
 import { Inventory } from "./inventory.ts";
 import { configName, contextOf, type Intent, secretName } from "./manifests/context.ts";
 import { KeyedMutex } from "./mutex.ts";
-import { agentSelector, LABELS } from "./names.ts";
+import { ANNOTATIONS, agentSelector, LABELS } from "./names.ts";
+import { NamespaceRemover } from "./namespace-remover.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
 import { type ObserveOptions, observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
@@ -38,6 +39,7 @@ export class Workloads {
   readonly #applier: Applier;
   readonly #remover: Remover;
   readonly #sweeper: Sweeper;
+  readonly #namespaces: NamespaceRemover;
   readonly #api: KubeApi;
   readonly #mutex = new KeyedMutex();
   /** What this controller has applied, or found to be as it should: nothing secret. */
@@ -63,11 +65,13 @@ export class Workloads {
     const { writer, inventory } = { writer: this.#writer, inventory: this.#inventory };
     this.#applier = new Applier({ api, view, clock, writer, inventory, manifests: options });
     this.#remover = new Remover({ api, view, writer, installation });
+    this.#namespaces = new NamespaceRemover({ api, writer, installation, log });
     this.#sweeper = new Sweeper({
       ...options,
       view,
       inventory,
       writer,
+      namespaces: this.#namespaces,
       remove: (agentId) => this.#remover.remove(agentId, () => !this.#stopped),
       held: () => [...this.#intents.keys()],
       changed: (agentId) => this.#listener(agentId),
@@ -203,11 +207,17 @@ export class Workloads {
     return observed;
   }
 
-  /** Removes all that the installation has in the cluster. */
+  /** Removes all that the installation has in the cluster for this database, but what others put beside it. */
   async removeAll(): Promise<void> {
-    for (const { metadata } of this.#view.namespaces()) {
-      await this.#writer.remove("Namespace", "", metadata.name, () => true, metadata.uid);
+    for (const namespace of this.#view.namespaces()) {
+      const mark = namespace.metadata.annotations?.[ANNOTATIONS.database];
+      if (this.#options.guard.isOurs(mark)) await this.#namespaces.remove(namespace, () => true);
     }
+  }
+
+  /** Namespaces that stay only for what others put into them. */
+  get keptNamespaces(): number {
+    return this.#namespaces.kept;
   }
 
   #may(agentId: string): () => boolean {

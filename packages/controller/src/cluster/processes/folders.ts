@@ -36,6 +36,7 @@ const PASSED = 0o711;
 
 /**
  * The cluster's files:
+ * `database-id` the database that the folder was made for;
  * `agents/<agentId>/workload.json` the last complete workload, without secrets;
  * `agents/<agentId>/<replica>/agent.json` what the replica is told; `process.json` its process id and mark;
  * `agents/<agentId>/<replica>/data` its own folder; `cache` its compiled code.
@@ -46,10 +47,26 @@ const PASSED = 0o711;
 export class Folders {
   readonly #root: string;
   readonly #stateDir: string;
+  readonly #mark: string;
+  #database: string | undefined;
 
   constructor(stateDir: string) {
     this.#stateDir = stateDir;
     this.#root = join(stateDir, "agents");
+    this.#mark = join(stateDir, "database-id");
+    this.#database = readText(this.#mark);
+  }
+
+  /** The database that the folder was made for; none in a new folder. */
+  marks(): Map<string, number> {
+    return new Map(this.#database === undefined ? [] : [[this.#database, 1]]);
+  }
+
+  /** Writes down that the folder is this database's from now on. */
+  mark(databaseId: string): void {
+    if (this.#database === databaseId) return;
+    writeAtomically(this.#mark, `${databaseId}\n`);
+    this.#database = databaseId;
   }
 
   /**
@@ -152,6 +169,14 @@ function list(folder: string): string[] {
     );
   } catch {
     return [];
+  }
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim() || undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from "@agent-launchpad/agent-runtime";
 import { systemClock } from "../../clock.ts";
 import type { ProjectAccess } from "../../config.ts";
+import type { FleetGuard } from "../../fleet/guard.ts";
 import { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type {
@@ -35,6 +36,8 @@ export interface ProcessesOptions {
   command?: readonly string[] | undefined;
   stateDir: string;
   log: Log;
+  /** Compares the database with the one that the state folder was made for. */
+  guard?: FleetGuard;
   machineEnvironment: Record<string, string>;
   providerEnvironment: Record<string, string>;
   /** Hosts (or host:port) that agents may reach though their addresses are not public. */
@@ -75,6 +78,7 @@ export class ProcessesCluster implements Cluster {
     const { command, log, machineEnvironment, project, providerEnvironment, stateDir } = options;
     this.#options = options;
     this.#folders = new Folders(stateDir);
+    options.guard?.compareWith(() => this.#folders.marks());
     this.#meter = machineMeter(stateDir);
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
@@ -158,6 +162,10 @@ export class ProcessesCluster implements Cluster {
 
   async metrics(): Promise<ReplicaSample[]> {
     return await sampleReplicas(this.#replicas());
+  }
+
+  async mark(databaseId: string): Promise<void> {
+    this.#folders.mark(databaseId);
   }
 
   async probe(): Promise<ClusterHealth> {

@@ -46,7 +46,11 @@ export function namespaceManifests(
     namespace: {
       apiVersion: "v1",
       kind: "Namespace",
-      metadata: { name, labels: { ...labels, ...podSecurity() } },
+      metadata: {
+        name,
+        labels: { ...labels, ...podSecurity() },
+        annotations: { [ANNOTATIONS.database]: options.databaseId() },
+      },
     },
     access:
       options.tenantRole === undefined

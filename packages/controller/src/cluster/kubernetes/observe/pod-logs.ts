@@ -15,7 +15,7 @@ export interface PodLogsOptions {
   view: Pick<ClusterView, "pods" | "onPod">;
   redactors: Pick<Redactors, "of">;
   /** Whether this controller passes on what the agent says. */
-  responsible(agentId: string): boolean;
+  responsible(agentId: string, namespace?: string): boolean;
   clock: Clock;
   random: () => number;
   log: Log;
@@ -128,7 +128,7 @@ export class PodLogs {
   #review(): void {
     const { clock, responsible, view } = this.#options;
     for (const reader of this.#readers.values()) {
-      if (!reader.gone && !responsible(agentOf(reader.pod))) this.#end(reader);
+      if (!reader.gone && !responsible(agentOf(reader.pod), reader.pod.metadata.namespace)) this.#end(reader);
     }
     for (const pod of view.pods()) this.#consider(pod);
     if (!this.#stopped) this.#cancelReview = clock.after(this.#limits.reviewMs, () => this.#review());
@@ -150,7 +150,7 @@ export class PodLogs {
   #consider(pod: Pod): void {
     const { uid } = pod.metadata;
     if (this.#stopped || uid === undefined || this.#readers.has(uid)) return;
-    if (lifeOf(pod) === undefined || !this.#options.responsible(agentOf(pod))) return;
+    if (lifeOf(pod) === undefined || !this.#options.responsible(agentOf(pod), pod.metadata.namespace)) return;
     const reader: Reader = {
       pod,
       cursor: new LogCursor(),

@@ -12,7 +12,7 @@ import type { ClusterView } from "./view.ts";
 export interface HealthProbesOptions {
   view: Pick<ClusterView, "pods" | "onPod">;
   access: PodAccess;
-  responsible(agentId: string): boolean;
+  responsible(agentId: string, namespace?: string): boolean;
   clock: Clock;
   random: () => number;
   /** The agent's health, or how fast it answers, is another. */
@@ -85,9 +85,9 @@ export class HealthProbes {
 
   async #probe(pod: Pod): Promise<void> {
     const { access, clock, everyMs, random, responsible } = this.#options;
-    const { labels, uid = "" } = pod.metadata;
+    const { labels, namespace, uid = "" } = pod.metadata;
     const agentId = labels?.[LABELS.agent] ?? "";
-    if (responsible(agentId)) {
+    if (responsible(agentId, namespace)) {
       const leave = await this.#gate.enter();
       try {
         const answer = this.#probed.has(uid) ? await access.get(pod, "/health", TIMEOUT_MS) : undefined;

@@ -14,7 +14,7 @@ export interface SamplesOptions {
   view: Pick<ClusterView, "pods">;
   access: PodAccess;
   installation: string;
-  responsible(agentId: string): boolean;
+  responsible(agentId: string, namespace?: string): boolean;
   clock?: Clock;
 }
 
@@ -40,7 +40,7 @@ export async function takeSamples(options: SamplesOptions): Promise<ReplicaSampl
     (pod) =>
       pod.metadata.deletionTimestamp === undefined &&
       containerOf(pod, CONTAINER)?.state?.running !== undefined &&
-      responsible(pod.metadata.labels?.[LABELS.agent] ?? ""),
+      responsible(pod.metadata.labels?.[LABELS.agent] ?? "", pod.metadata.namespace),
   );
   if (running.length === 0) return [];
   const { api, clock = systemClock, installation } = options;

@@ -1,19 +1,36 @@
 import type { Kind, KubeObject } from "../api.ts";
-import { LABELS } from "../names.ts";
+import { LABELS, userOf } from "../names.ts";
 import { isLater, trim } from "./objects.ts";
 
 /** What changed: the object before and after, of which one may be missing. */
 export type Change = (kind: Kind, before: KubeObject | undefined, after: KubeObject | undefined) => void;
 
-/** The objects of the installation by kind and name, and by the agent or user whose they are. */
+/**
+ * The objects of the installation by kind and name, and by the agent or user whose they are. Those that carry its labels in
+ * no user's namespace are strays: counted, and otherwise not there.
+ */
 export class Store {
   readonly #kinds = new Map<Kind, Map<string, KubeObject>>();
   readonly #agents = new Map<string, Map<string, Entry>>();
   readonly #users = new Map<string, Map<string, Entry>>();
+  readonly #strays = new Set<string>();
   readonly #changed: Change;
+  readonly #prefix: string;
+  readonly #stray: (kind: Kind, object: KubeObject) => void;
 
-  constructor(changed: Change) {
+  /**
+   * @param prefix what the names of users' namespaces begin with
+   * @param stray told of each new stray
+   */
+  constructor(prefix: string, changed: Change, stray: (kind: Kind, object: KubeObject) => void = () => {}) {
+    this.#prefix = prefix;
     this.#changed = changed;
+    this.#stray = stray;
+  }
+
+  /** How many objects only pretend to be the installation's. */
+  get strays(): number {
+    return this.#strays.size;
   }
 
   find(kind: Kind, namespace: string, name: string): KubeObject | undefined {
@@ -33,7 +50,7 @@ export class Store {
     return this.#agents.get(agentId)?.values() ?? [];
   }
 
-  /** Everything with the user's label. */
+  /** Everything in the user's namespace, and that itself. */
   ofUser(userId: string): Iterable<Entry> {
     return this.#users.get(userId)?.values() ?? [];
   }
@@ -46,6 +63,11 @@ export class Store {
   put(kind: Kind, object: KubeObject): void {
     const objects = this.#of(kind);
     const key = keyOf(object);
+    if (userOf(this.#prefix, object) === undefined) {
+      if (!this.#strays.has(`${kind}/${key}`)) this.#stray(kind, object);
+      this.#strays.add(`${kind}/${key}`);
+      return;
+    }
     const before = objects.get(key);
     if (before !== undefined && !isLater(object.metadata.resourceVersion, before.metadata.resourceVersion)) {
       return;
@@ -58,6 +80,7 @@ export class Store {
 
   /** Lets go of an object, unless what is known of that name is later than its end. */
   remove(kind: Kind, object: KubeObject): void {
+    this.#strays.delete(`${kind}/${keyOf(object)}`);
     const before = this.#of(kind).get(keyOf(object));
     if (before === undefined || isLater(before.metadata.resourceVersion, object.metadata.resourceVersion)) {
       return;
@@ -68,6 +91,10 @@ export class Store {
   /** Takes a list of all there is as of `version`: what is missing from it is gone, except what came later. */
   replace(kind: Kind, items: readonly KubeObject[], version: string): void {
     const present = new Set(items.map(keyOf));
+    for (const stray of this.#strays) {
+      if (stray.startsWith(`${kind}/`) && !present.has(stray.slice(kind.length + 1)))
+        this.#strays.delete(stray);
+    }
     for (const [key, object] of this.#of(kind)) {
       if (present.has(key) || isLater(object.metadata.resourceVersion, version)) continue;
       this.#drop(kind, object);
@@ -77,6 +104,7 @@ export class Store {
 
   /** Lets go of every object of the kind. */
   clear(kind: Kind): void {
+    for (const stray of this.#strays) if (stray.startsWith(`${kind}/`)) this.#strays.delete(stray);
     for (const object of [...this.#of(kind).values()]) this.#drop(kind, object);
   }
 
@@ -98,12 +126,13 @@ export class Store {
 
   #index(kind: Kind, key: string, before: KubeObject | undefined, after: KubeObject | undefined): void {
     const entry = `${kind}/${key}`;
-    for (const [index, label] of [
-      [this.#agents, LABELS.agent],
-      [this.#users, LABELS.user],
+    const agentOf = (object: KubeObject) => object.metadata.labels?.[LABELS.agent];
+    for (const [index, of] of [
+      [this.#agents, agentOf],
+      [this.#users, (object: KubeObject) => userOf(this.#prefix, object)],
     ] as const) {
-      const was = before?.metadata.labels?.[label];
-      const is = after?.metadata.labels?.[label];
+      const was = before && of(before);
+      const is = after && of(after);
       if (was !== undefined && was !== is) {
         const entries = index.get(was);
         entries?.delete(entry);

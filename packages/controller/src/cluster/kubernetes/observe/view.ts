@@ -1,7 +1,7 @@
 import { type Clock, jittered } from "../../../clock.ts";
 import type { Log } from "../../../log.ts";
 import { isTransient, KINDS, type Kind, type KubeApi, KubeError, type KubeObject } from "../api.ts";
-import { installationSelector, LABELS } from "../names.ts";
+import { installationSelector, LABELS, userOf } from "../names.ts";
 import type { KubernetesOptions } from "../options.ts";
 import { Gate } from "./concurrency.ts";
 import { CrashMemory } from "./crashes.ts";
@@ -53,6 +53,8 @@ export interface ClusterViewOptions {
   kinds?: readonly Kind[];
   /** Kinds of other projects that agents cannot do without. */
   needed?: readonly Kind[];
+  /** Whose agent it is, where that is known: what another user labels as this agent's is not. */
+  owner?: KubernetesOptions["owner"];
   observe?: KubernetesOptions["observe"];
   times?: Partial<ReflectorTimes>;
 }
@@ -75,6 +77,8 @@ export interface AgentObjects {
 
 /** A watch that has failed for so long is a problem of the cluster's, not a hiccup. */
 const PROBLEM_MS = 60_000;
+/** Between two warnings of objects that only pretend to be the installation's. */
+const STRAYS_MS = 60_000;
 /** How long a start waits for a server that does not answer. */
 const PATIENCE_MS = 10_000;
 
@@ -94,11 +98,16 @@ export class ClusterView {
   readonly #synced = Promise.withResolvers<void>();
   #isSynced = false;
   #startedAt = 0;
+  #strayedAt = Number.NEGATIVE_INFINITY;
   #cancelResync: () => void = () => {};
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
-    this.#store = new Store((kind, before, after) => this.#changed(kind, before, after));
+    this.#store = new Store(
+      options.namespacePrefix,
+      (kind, before, after) => this.#changed(kind, before, after),
+      (kind, object) => this.#strayed(kind, object),
+    );
     this.#warnings = new Warnings(options.namespacePrefix);
     // A start that nobody waits for any more may still fail.
     this.#synced.promise.catch(() => {});
@@ -163,6 +172,7 @@ export class ClusterView {
       stable: this.#crashes.stable,
     };
     for (const { kind, object } of this.#store.ofAgent(agentId)) {
+      if (this.#isImpostor(object)) continue;
       objects.all.push(object);
       objects.warnings.push(...this.#warnings.about(object.metadata.uid));
       if (kind === "Deployment") objects.deployment = object;
@@ -207,6 +217,15 @@ export class ClusterView {
     return this.#store.all("Pod");
   }
 
+  /** How many objects carry the installation's labels and are not its own: they are not looked at. */
+  get strays(): number {
+    let impostors = 0;
+    for (const agentId of this.agents()) {
+      for (const { object } of this.#store.ofAgent(agentId)) if (this.#isImpostor(object)) impostors += 1;
+    }
+    return this.#store.strays + impostors;
+  }
+
   /**
    * Takes what a write of ours answered, so that it is seen before the watch tells it. Ignored when the watch has come
    * further already.
@@ -228,6 +247,24 @@ export class ClusterView {
   /** Tells each change of a pod. */
   onPod(listener: (before: Pod | undefined, after: Pod | undefined) => void): void {
     this.#podListeners.push(listener);
+  }
+
+  /** Another user's object, in that user's own namespace, that says it is this agent's. */
+  #isImpostor(object: KubeObject): boolean {
+    const owner = this.#options.owner?.(object.metadata.labels?.[LABELS.agent] ?? "");
+    return owner !== undefined && userOf(this.#options.namespacePrefix, object) !== owner;
+  }
+
+  #strayed(kind: Kind, { metadata: { name, namespace } }: KubeObject): void {
+    const { clock, log } = this.#options;
+    if (clock.now() - this.#strayedAt < STRAYS_MS) return;
+    this.#strayedAt = clock.now();
+    log.warn("an object carries our labels in a namespace that is no user's; it is left alone", {
+      kind,
+      namespace,
+      name,
+      strays: this.#store.strays + 1,
+    });
   }
 
   #reflector(kind: Kind): Reflector {
@@ -291,8 +328,11 @@ export class ClusterView {
       this.#crashes.see(before, after);
       for (const listener of this.#podListeners) listener(before, after);
     }
-    const agentId = (after ?? before)?.metadata.labels?.[LABELS.agent];
-    const userId = (after ?? before)?.metadata.labels?.[LABELS.user];
+    const object = after ?? before;
+    const agentId = object?.metadata.labels?.[LABELS.agent];
+    const userId = object && userOf(this.#options.namespacePrefix, object);
+    // Nobody else's object may wake an agent.
+    if (object !== undefined && this.#isImpostor(object)) return;
     if (agentId !== undefined) this.#tell(agentId);
     else if (userId !== undefined) for (const one of this.#agentsOf(userId)) this.#tell(one);
   }

@@ -1,0 +1,38 @@
+import { type Command, InvalidArgumentError } from "commander";
+import type { actions } from "../run.ts";
+
+type Action = ReturnType<typeof actions>;
+
+/** Adds the commands of operators, which act for all users with the project's secret key. */
+export function addFleetCommands(program: Command, action: Action): void {
+  const fleet = program
+    .command("fleet")
+    .description("operators: all controllers and agents (needs LAUNCHPAD_SECRET_KEY)");
+  fleet
+    .command("status")
+    .description("show controllers, what is held, and what the brake stopped")
+    .action(action(() => import("../commands/fleet-status.ts")));
+  fleet
+    .command("hold")
+    .description("stop controllers from removing what the database does not know")
+    .option("--everything", "stop every change, for incidents")
+    .option("--reason <text>", "why, for others")
+    .action(action(() => import("../commands/fleet-hold.ts")));
+  fleet
+    .command("release")
+    .description("end a hold; confirm removals that the brake stopped")
+    .option("--removals <n>", "confirm so many without being asked", count)
+    .option("--minutes <n>", "for how long", count, 15)
+    .action(action(() => import("../commands/fleet-release.ts")));
+  fleet
+    .command("adopt")
+    .description("take over a cluster that belongs to another database")
+    .argument("<database>", "its id, as the controller's log names it")
+    .option("-y, --yes", "do not ask")
+    .action(action(() => import("../commands/fleet-adopt.ts")));
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+}

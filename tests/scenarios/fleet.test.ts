@@ -1,0 +1,76 @@
+// `launchpad fleet` as an operator runs it, against the whole stack.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { failed, openTerminal, type Terminal } from "../helpers/cli.ts";
+import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+
+let stack: TestStack;
+let terminal: Terminal;
+let user: TestUser;
+
+before(async () => {
+  stack = await startTestStack();
+  user = await stack.createUser();
+  terminal = await openTerminal(stack.info);
+});
+after(async () => {
+  await operate("release");
+  await terminal.remove();
+  await stack.stop();
+});
+
+const operate = (...args: string[]) =>
+  terminal.run(["fleet", ...args, "--json"], { env: { LAUNCHPAD_SECRET_KEY: stack.info.secretKey } });
+
+test("status names the database and the living controller; people get a table", async () => {
+  const { code, json, stderr } = await operate("status");
+  assert.equal(code, 0, stderr);
+  assert.match(json.installation, /^[0-9a-f-]{36}$/);
+  assert.ok(json.controllers.some(({ alive }: { alive: boolean }) => alive));
+  const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };
+  const shown = await terminal.run(["fleet", "status"], { env });
+  assert.match(shown.stdout, /^Database +[0-9a-f-]{36}$/m);
+  assert.match(shown.stdout, /^controller-[0-9a-f]{12} +yes/m);
+});
+
+test("hold and release are seen by whoever asks next", async () => {
+  assert.equal((await operate("hold", "--reason", "a test")).json.hold, "removals");
+  const held = (await operate("status")).json;
+  assert.deepEqual([held.hold, held.holdReason, held.actions[0].action], ["removals", "a test", "hold"]);
+  assert.equal((await operate("release")).json.hold, null);
+  const released = (await operate("release", "--removals", "7", "--minutes", "1")).json;
+  assert.equal(released.release.removals, 7);
+  assert.equal((await operate("release")).json.release, null);
+});
+
+test("adopt refuses this database and what is no id; it asks unless told --yes", async () => {
+  const { installation } = (await operate("status")).json;
+  const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };
+  failed(
+    await terminal.run(["fleet", "adopt", installation, "--yes"], { env }),
+    6,
+    /installation: Is this database/,
+  );
+  failed(
+    await terminal.run(["fleet", "adopt", "No Id", "--yes"], { env }),
+    6,
+    /installation: Must be the id/,
+  );
+  failed(await terminal.run(["fleet", "adopt", "another"], { env }), 2, /--yes/);
+});
+
+test("without the secret key, with a wrong one, or with a user's own rights: refused", async () => {
+  failed(await terminal.run(["fleet", "status"]), 2, /LAUNCHPAD_SECRET_KEY/);
+  failed(
+    await terminal.run(["fleet", "status"], { env: { LAUNCHPAD_SECRET_KEY: "sb_secret_wrong" } }),
+    3,
+    /rejected LAUNCHPAD_SECRET_KEY/,
+  );
+  failed(
+    await terminal.run(["fleet", "hold"], { env: { LAUNCHPAD_SECRET_KEY: stack.info.publishableKey } }),
+    3,
+    /rejected LAUNCHPAD_SECRET_KEY/,
+  );
+  const { error, status } = await user.client.rpc("fleet_hold", {});
+  assert.equal(status, 403, JSON.stringify(error));
+});
