@@ -1236,7 +1236,12 @@ export type Database = {
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
       fleet_adopt: { Args: { installation: string }; Returns: Json };
       fleet_hold: { Args: { reason?: string; scope?: string }; Returns: Json };
+      fleet_list: {
+        Args: { max_count?: number; phase?: string; reason?: string; skip?: number };
+        Returns: Json;
+      };
       fleet_release: { Args: { minutes?: number; removals?: number }; Returns: Json };
+      fleet_retry: { Args: { max_count?: number; reason?: string }; Returns: Json };
       fleet_status: { Args: Record<PropertyKey, never>; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {

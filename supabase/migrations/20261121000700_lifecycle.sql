@@ -20,6 +20,8 @@ insert into private.phase_transitions (from_phase, cause, to_phase) values
   ('UPDATING', 'scale', 'SCALING'), ('UPDATING', 'update', 'UPDATING'), ('UPDATING', 'restart', 'RESTARTING'),
   ('RESTARTING', 'scale', 'SCALING'), ('RESTARTING', 'update', 'UPDATING'), ('RESTARTING', 'restart', 'RESTARTING'),
   ('FAILED', 'scale', 'SCALING'), ('FAILED', 'update', 'UPDATING'), ('FAILED', 'restart', 'RESTARTING'),
+  -- Of operators, for all users: what failed for a cause that is gone.
+  ('FAILED', 'retry', 'DEPLOYING'),
   -- A stopped one takes changes for its next start.
   ('STOPPING', 'scale', 'STOPPING'), ('STOPPING', 'update', 'STOPPING'),
   ('STOPPED', 'scale', 'STOPPED'), ('STOPPED', 'update', 'STOPPED'),

@@ -34,14 +34,16 @@ end
 $$;
 
 -- Rows this worker may take now: its own unsettled ones, and unheld ones that are unsettled or should run.
--- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served.
+-- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served, or it was
+-- the cluster that refused it: that is tried again now and then.
 create function private.claimable(of_worker text) returns setof private.agent_deployments
 language sql stable set search_path = '' as $$
   select d.* from private.agent_deployments d
   left join private.controllers c on c.worker = d.lease_holder
   where d.removed_at is null and d.next_attempt_at <= now()
     and (d.generation > d.observed_generation
-         or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0)))
+         or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
+           or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY'))))
     and ((d.lease_holder = of_worker and d.generation > d.observed_generation)
          or d.lease_holder is null or c.worker is null or c.expires_at < now())
 $$;
@@ -213,7 +215,7 @@ end
 $$;
 comment on function private.report_deployment(text, bigint, uuid, jsonb) is 'Takes what a controller saw, fenced by lease and generation.';
 
--- Definer: as above. Backoff after an error: 1 s doubled per attempt up to 5 minutes, with 25 % jitter.
+-- Definer: as above. Backoff after an error: 1 s, three times as long per attempt up to 5 minutes, with 25 % jitter.
 create function private.release_deployment(of_agent text, token uuid, error text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -221,7 +223,7 @@ begin
     attempts = d.attempts + (error is not null)::integer,
     last_error = coalesce(left(error, 2000), d.last_error),
     next_attempt_at = case when error is null then now()
-      else now() + make_interval(secs => least(300, power(2, least(d.attempts, 10))) * (0.75 + random() * 0.5)) end
+      else now() + make_interval(secs => least(300, power(3, least(d.attempts, 10))) * (0.75 + random() * 0.5)) end
   where d.agent_id = of_agent and d.lease_token = token;
   return jsonb_build_object('released', found);
 end

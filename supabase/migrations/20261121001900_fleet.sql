@@ -108,8 +108,69 @@ begin
   return private.fleet_state();
 end
 $$;
+-- Tries again what FAILED (a new generation of the same revision), and at once what waits after an error: after an outage, a
+-- policy that was wrong, a quota that was raised. What the user's quota does not allow is skipped. Locks agents, then deployments.
+-- of_reason: only those that FAILED for it; null: all. Raises VALIDATION_ERROR. Definer: as above.
+create function private.fleet_retry(of_reason text, max_count integer) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  each record;
+  retried integer := 0;
+  skipped integer := 0;
+  hastened integer;
+begin
+  perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 10000, true), 'max_count',
+    'Must be between 1 and 10000'));
+  for each in
+    select d.agent_id from private.agent_deployments d
+    where d.removed_at is null and d.desired = 'running' and d.phase = 'FAILED' and (of_reason is null or d.reason = of_reason)
+    order by d.updated_at limit max_count
+  loop
+    begin
+      perform from public.agents a where a.id = each.agent_id for update;
+      perform from private.agent_deployments d where d.agent_id = each.agent_id and d.phase = 'FAILED' for update;
+      if found then
+        perform private.request_change(each.agent_id, 'retry', 'operator', 'Tried again by an operator');
+        retried := retried + 1;
+      end if;
+    exception when sqlstate 'PGRST' then
+      skipped := skipped + 1;
+    end;
+  end loop;
+  update private.agent_deployments d set next_attempt_at = now(), attempts = 0
+    where d.removed_at is null and d.generation > d.observed_generation and d.next_attempt_at > now();
+  get diagnostics hastened = row_count;
+  perform private.note_fleet_action('retry', jsonb_build_object('reason', of_reason, 'retried', retried,
+    'hastened', hastened, 'skipped', skipped));
+  return jsonb_build_object('retried', retried, 'hastened', hastened, 'skipped', skipped);
+end
+$$;
+
+-- Agents of all users, those that need a person first. phase, reason: only those; null: all. Definer: as above.
+create function private.fleet_list(of_phase text, of_reason text, max_count integer, skip integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.raise_problems(
+    private.problem_if(coalesce(max_count not between 1 and 1000, true), 'max_count', 'Must be between 1 and 1000')
+    || private.problem_if(coalesce(skip < 0, true), 'skip', 'Must be at least 0'));
+  return (
+    with wanted as (
+      select d.* from private.agent_deployments d
+      where d.removed_at is null and (of_phase is null or d.phase = upper(of_phase)) and (of_reason is null or d.reason = of_reason)
+    )
+    select jsonb_build_object('total', (select count(*) from wanted), 'agents', (
+      select coalesce(jsonb_agg(jsonb_build_object('agentId', w.agent_id, 'userId', w.user_id, 'name', a.name, 'phase', w.phase,
+        'reason', w.reason, 'message', coalesce(w.message, w.last_error), 'replicas', w.target_replicas, 'ready', w.ready_replicas,
+        'settled', w.generation <= w.observed_generation, 'attempts', w.attempts, 'controller', w.lease_holder,
+        'updatedAt', private.iso(w.updated_at)) order by w.rank, w.updated_at, w.agent_id), '[]')
+      from (select x.*, case when x.phase = 'FAILED' then 0 when x.generation > x.observed_generation then 1 else 2 end as rank
+        from wanted x order by rank, x.updated_at, x.agent_id limit max_count offset skip) w
+      left join public.agents a on a.id = w.agent_id)));
+end
+$$;
 grant execute on function private.fleet_status(), private.fleet_adopt(text), private.fleet_hold(text, text),
-  private.fleet_release(integer, integer) to service_role;
+  private.fleet_release(integer, integer), private.fleet_retry(text, integer), private.fleet_list(text, text, integer, integer)
+  to service_role;
 
 create function public.fleet_status() returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -123,13 +184,24 @@ begin return private.fleet_hold(scope, reason); end $$;
 create function public.fleet_release(removals integer default null, minutes integer default 15) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.fleet_release(removals, minutes); end $$;
+create function public.fleet_retry(reason text default null, max_count integer default 1000) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.fleet_retry(reason, max_count); end $$;
+create function public.fleet_list(phase text default null, reason text default null, max_count integer default 100,
+  skip integer default 0) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin return private.fleet_list(phase, reason, max_count, skip); end $$;
 revoke execute on function public.fleet_status(), public.fleet_adopt(text), public.fleet_hold(text, text),
-  public.fleet_release(integer, integer) from public, anon, authenticated;
+  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_list(text, text, integer, integer)
+  from public, anon, authenticated;
 grant execute on function public.fleet_status(), public.fleet_adopt(text), public.fleet_hold(text, text),
-  public.fleet_release(integer, integer) to service_role;
+  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_list(text, text, integer, integer)
+  to service_role;
 comment on function public.fleet_status() is 'Operators: how all controllers are, and what is wanted of them.';
 comment on function public.fleet_adopt(text) is 'Operators: takes over what another database''s controllers made in the cluster.';
 comment on function public.fleet_hold(text, text) is 'Operators: no controller removes what the database does not know, or changes anything.';
+comment on function public.fleet_retry(text, integer) is 'Operators: tries again what FAILED, and at once what waits after an error.';
+comment on function public.fleet_list(text, text, integer, integer) is 'Operators: agents of all users, those that need a person first.';
 comment on function public.fleet_release(integer, integer) is 'Operators: ends a hold; confirms removals that the brake stopped.';
 
 revoke execute on all functions in schema private from public;

@@ -117,3 +117,130 @@ test("while removals are held no files of deleted agents are given out; never th
     ["agent-gone"],
   );
 });
+
+interface Claimed {
+  agentId: string;
+  generation: number;
+  leaseToken: string;
+  phase: string;
+  reason: string | null;
+}
+
+/** A deployed agent whose newest generation FAILED for this reason. */
+async function failedAgent(reason: string): Promise<string> {
+  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+  const claimed: Claimed[] = await call("claim_deployments", { worker: "w" });
+  const [mine] = claimed.filter(({ agentId }) => agentId === body.agentId);
+  for (const phase of ["DEPLOYING", "FAILED"]) {
+    await call("report_deployment", {
+      agent_id: mine?.agentId,
+      generation: mine?.generation,
+      lease_token: mine?.leaseToken,
+      report: { phase, reason, currentReplicas: 0 },
+    });
+  }
+  await call("release_worker", { worker: "w" });
+  return body.agentId;
+}
+
+test("what a rule of the cluster refused is claimed by the next controller with its reason; a crash is not", async () => {
+  await db.pool.query(
+    "update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1e6, max_memory = 1e12",
+  );
+  const refused = await failedAgent("FORBIDDEN_BY_POLICY");
+  const crashed = await failedAgent("CRASH_LOOP");
+  const claimed: Claimed[] = await call("claim_deployments", { worker: "w2" });
+  const of = (id: string) => claimed.find(({ agentId }) => agentId === id);
+  assert.deepEqual([of(refused)?.phase, of(refused)?.reason], ["FAILED", "FORBIDDEN_BY_POLICY"]);
+  assert.equal(of(crashed), undefined);
+  const c = of(refused);
+  const lease = { agent_id: refused, generation: c?.generation, lease_token: c?.leaseToken };
+  for (const phase of ["DEPLOYING", "DEPLOYED"]) {
+    const { accepted } = await call("report_deployment", { ...lease, report: { phase } });
+    assert.equal(accepted, true, phase);
+  }
+});
+
+test("an operator's retry makes a new generation of what FAILED, all or by reason, and hastens what waits", async () => {
+  const quota = await failedAgent("QUOTA_EXCEEDED");
+  const crashed = await failedAgent("CRASH_LOOP");
+  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "waits" } });
+  const [waits] = (await call("claim_deployments", { worker: "w" })).filter(
+    ({ agentId }: Claimed) => agentId === body.agentId,
+  );
+  for (let times = 0; times < 3; times += 1) {
+    await call("release_deployment", {
+      agent_id: body.agentId,
+      lease_token: waits.leaseToken,
+      error: "an outage",
+    });
+  }
+  const row = async (id: string) => {
+    const { rows } = await db.pool.query(
+      "select phase, generation::int, restarts, next_attempt_at <= now() as due from private.agent_deployments where agent_id = $1",
+      [id],
+    );
+    return rows[0];
+  };
+  assert.equal((await row(body.agentId)).due, false);
+  const first = await call("fleet_retry", { reason: "QUOTA_EXCEEDED" });
+  assert.deepEqual([first.retried, first.skipped], [1, 0]);
+  assert.ok(first.hastened >= 1);
+  assert.deepEqual(await row(quota), { phase: "DEPLOYING", generation: 2, restarts: 0, due: true });
+  assert.equal((await row(crashed)).phase, "FAILED");
+  assert.equal((await row(body.agentId)).due, true);
+  assert.ok((await call("fleet_retry")).retried >= 1);
+  assert.equal((await row(crashed)).phase, "DEPLOYING");
+  const { rows } = await db.pool.query(
+    "select actor, message from public.agent_events where agent_id = $1 order by seq desc limit 1",
+    [crashed],
+  );
+  assert.deepEqual(rows, [{ actor: "operator", message: "Tried again by an operator" }]);
+});
+
+test("a retry skips what its user's quota does not allow, and tries the rest", async () => {
+  const poor = await createUser(db);
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  const fine = await failedAgent("CRASH_LOOP");
+  const [was] = [alice];
+  alice = poor;
+  const bad = await failedAgent("CRASH_LOOP");
+  alice = was;
+  await db.pool.query("update public.quotas set max_replicas = 0 where user_id = $1", [poor]);
+  const { retried, skipped } = await call("fleet_retry");
+  assert.deepEqual([retried, skipped], [1, 1]);
+  const { rows } = await db.pool.query(
+    "select agent_id, phase from private.agent_deployments where removed_at is null",
+  );
+  assert.deepEqual(Object.fromEntries(rows.map(({ agent_id, phase }) => [agent_id, phase])), {
+    [fine]: "DEPLOYING",
+    [bad]: "FAILED",
+  });
+});
+
+test("the list shows agents of all users, FAILED ones first, filtered and paged", async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  const deployed = (await rpc(db, user(alice), "launch_agent", { definition: { agentName: "new" } })).body
+    .agentId;
+  await db.pool.query(
+    "update private.agent_deployments set next_attempt_at = now() + interval '1 hour' where agent_id = $1",
+    [deployed],
+  );
+  const failed = await failedAgent("CRASH_LOOP");
+  const all = await call("fleet_list");
+  assert.equal(all.total, 2);
+  assert.deepEqual(
+    all.agents.map(({ agentId, phase, userId }: Record<string, string>) => [agentId, phase, userId]),
+    [
+      [failed, "FAILED", alice],
+      [deployed, "QUEUED", alice],
+    ],
+  );
+  assert.equal((await call("fleet_list", { phase: "failed" })).agents.length, 1);
+  assert.equal((await call("fleet_list", { reason: "OTHER" })).total, 0);
+  assert.deepEqual((await call("fleet_list", { max_count: 1, skip: 1 })).agents[0].agentId, deployed);
+  for (const who of [anon, user(alice)]) {
+    for (const name of ["fleet_list", "fleet_retry"])
+      assert.equal((await rpc(db, who, name, {})).status, 403);
+  }
+});

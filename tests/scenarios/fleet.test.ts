@@ -43,6 +43,25 @@ test("hold and release are seen by whoever asks next", async () => {
   assert.equal((await operate("release")).json.release, null);
 });
 
+test("list shows agents of all users; retry answers how many it tries", async () => {
+  const { agentId } = (await user.client.rpc("launch_agent", { definition: { agentName: "listed" } }))
+    .data as {
+    agentId: string;
+  };
+  const page = (await operate("list", "--limit", "1000")).json;
+  assert.ok(
+    page.agents.some(
+      (agent: Record<string, unknown>) => agent.agentId === agentId && agent.userId === user.id,
+    ),
+  );
+  const shown = await terminal.run(["fleet", "list"], {
+    env: { LAUNCHPAD_SECRET_KEY: stack.info.secretKey },
+  });
+  assert.match(shown.stdout, /^AGENT +USER +PHASE/);
+  assert.deepEqual((await operate("retry", "--reason", "NO_SUCH_REASON")).json.retried, 0);
+  await user.client.rpc("delete_agent", { agent_id: agentId });
+});
+
 test("adopt refuses this database and what is no id; it asks unless told --yes", async () => {
   const { installation } = (await operate("status")).json;
   const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };

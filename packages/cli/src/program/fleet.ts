@@ -13,6 +13,20 @@ export function addFleetCommands(program: Command, action: Action): void {
     .description("show controllers, what is held, and what the brake stopped")
     .action(action(() => import("../commands/fleet-status.ts")));
   fleet
+    .command("list")
+    .alias("ls")
+    .description("list agents of all users, those that need help first")
+    .option("--phase <phase>", "only in this phase, such as FAILED")
+    .option("--reason <reason>", "only with this reason")
+    .option("--limit <n>", "how many", count, 100)
+    .option("--offset <n>", "after how many", count)
+    .action(action(() => import("../commands/fleet-list.ts")));
+  fleet
+    .command("retry")
+    .description("try FAILED agents again, once their cause is gone")
+    .option("--reason <reason>", "only those with this reason, such as QUOTA_EXCEEDED")
+    .action(action(() => import("../commands/fleet-retry.ts")));
+  fleet
     .command("hold")
     .description("stop controllers from removing what the database does not know")
     .option("--everything", "stop every change, for incidents")

@@ -61,6 +61,16 @@ export interface Failure {
   message: string;
 }
 
+/**
+ * Reasons of a generation that was refused as it is: by a rule of the cluster that its operators may change, or a quota that
+ * others use up. It is tried again now and then; what failed by itself is not.
+ */
+export const REFUSALS: ReadonlySet<string> = new Set([
+  "INVALID_OBJECT",
+  "QUOTA_EXCEEDED",
+  "FORBIDDEN_BY_POLICY",
+]);
+
 /** What keeps something from coming up, in words a person can act on. */
 export interface Hindrance extends Failure {
   /** Waiting cannot help: a person must change something. */
@@ -117,6 +127,8 @@ export interface ObservedWorkload {
   /** How many replicas the cluster works towards. */
   wanted: number;
   failure?: Failure;
+  /** When the generation is tried again by itself, where its failure is a refusal that may pass. */
+  retryAt?: number;
   /**
    * What somebody else changed or removed of what was applied, in words a person understands; it is applied again and
    * told in an event. Left out or empty: everything is as it was applied.

@@ -66,6 +66,8 @@ export class Controller {
   #cancelPulse: () => void = () => {};
   #cancelRetry: () => void = () => {};
   #contacted = false;
+  /** The last call of a loop got no answer. */
+  #away = false;
   #keyRefused = false;
   /** The database was compared with the installation. */
   #compared = false;
@@ -86,6 +88,7 @@ export class Controller {
       mayEnd: (gone) => this.#mayEnd(gone),
       claimNow: () => this.hint(),
       lookAgain: (agentId, milliseconds) => this.#queue.enqueueAfter(agentId, milliseconds),
+      rest: (agentId, milliseconds) => this.#queue.rest(agentId, milliseconds),
       ...(options.onPass ? { onPass: options.onPass } : {}),
       ...(options.onPhase ? { onPhase: options.onPhase } : {}),
     });
@@ -169,9 +172,11 @@ export class Controller {
         this.#renewed(sentAt);
         let news = 0;
         for (const claim of batch.claims) {
+          const known = this.reconciler.held.get(claim.agentId)?.claim.generation;
           if (!this.reconciler.take(claim)) continue;
           news += 1;
-          this.#queue.enqueue(claim.agentId);
+          if (known === claim.generation) this.#queue.enqueue(claim.agentId);
+          else this.#queue.bringForward(claim.agentId);
         }
         this.#options.onClaim?.("worked", news);
         for (const row of batch.unreadable) {
@@ -183,6 +188,7 @@ export class Controller {
       this.#failures = 0;
     } catch (error) {
       this.#owed = true;
+      this.#away = true;
       // Only the answer may have been lost: then the database gave leases of which nothing is known here.
       this.#uncertain = true;
       this.#failures += 1;
@@ -240,7 +246,7 @@ export class Controller {
 
   /** Leases may have passed on meanwhile, and agents were not looked at. */
   #resume(): void {
-    for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
+    for (const agentId of this.reconciler.doubt()) this.#queue.bringForward(agentId);
     this.hint();
   }
 
@@ -287,8 +293,9 @@ export class Controller {
       if (held > known) {
         this.#released = false;
         this.hint();
-      } else for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
+      } else for (const agentId of this.reconciler.doubt()) this.#queue.bringForward(agentId);
     } catch (error) {
+      this.#away = true;
       if (error instanceof DatabaseError && error.kind === "key") this.#keyRefused = true;
       const lapsed = this.#lease.lapsed(clock.now());
       log.warn("a heartbeat failed", { error: errorMessage(error), lapsed });
@@ -321,10 +328,14 @@ export class Controller {
       this.#options.log.warn(
         "the lease had run out; every agent's own lease is checked before anything is done",
       );
-      for (const agentId of this.reconciler.doubt()) this.#queue.enqueue(agentId);
+      for (const agentId of this.reconciler.doubt()) this.#queue.bringForward(agentId);
       return;
     }
-    for (const [agentId, held] of this.reconciler.held) if (held.faults > 0) this.#queue.enqueue(agentId);
+    if (!this.#away) return;
+    this.#away = false;
+    for (const [agentId, held] of this.reconciler.held) {
+      if (held.awaitsDatabase) this.#queue.bringForward(agentId);
+    }
   }
 
   #underWay(): number {

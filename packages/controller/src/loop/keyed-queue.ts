@@ -11,6 +11,8 @@ export class KeyedQueue {
   readonly #waiting = new Set<string>();
   readonly #running = new Set<string>();
   readonly #timers = new Map<string, () => void>();
+  /** Keys whose work failed: until their time is up nothing but {@link bringForward} makes them work. */
+  readonly #resting = new Set<string>();
   #stopped = false;
   #idle: (() => void)[] = [];
 
@@ -25,9 +27,9 @@ export class KeyedQueue {
     return this.#waiting.size + this.#running.size;
   }
 
-  /** Asks for the key's work, now; forgets a later time that was asked for. */
+  /** Asks for the key's work, now; forgets a later time that was asked for. A key that rests goes on resting. */
   enqueue(key: string): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#resting.has(key)) return;
     this.#cancelTimer(key);
     // A Set keeps the order of arrival; a key that waits already keeps its place.
     this.#waiting.add(key);
@@ -36,13 +38,25 @@ export class KeyedQueue {
 
   /** Asks for the key's work after a while, unless it is asked for before. One such time per key. */
   enqueueAfter(key: string, milliseconds: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#resting.has(key)) return;
     this.#cancelTimer(key);
-    const cancel = this.#clock.after(milliseconds, () => {
-      this.#timers.delete(key);
-      this.enqueue(key);
-    });
+    const cancel = this.#clock.after(milliseconds, () => this.bringForward(key));
     this.#timers.set(key, cancel);
+  }
+
+  /** Lets the key rest for so long: what asks for it meanwhile, or asked while it worked, does not count. */
+  rest(key: string, milliseconds: number): void {
+    if (this.#stopped) return;
+    this.#resting.delete(key);
+    this.#waiting.delete(key);
+    this.enqueueAfter(key, milliseconds);
+    this.#resting.add(key);
+  }
+
+  /** Asks for the key's work, now, also where it rests. */
+  bringForward(key: string): void {
+    this.#resting.delete(key);
+    this.enqueue(key);
   }
 
   /** Takes no more work; resolves when what runs has ended. */
@@ -51,6 +65,7 @@ export class KeyedQueue {
     this.#waiting.clear();
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
+    this.#resting.clear();
     if (this.#running.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 

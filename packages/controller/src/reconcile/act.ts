@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { backoff, jittered } from "../clock.ts";
 import type { Cluster, Workload } from "../cluster/cluster.ts";
+import { KubeError } from "../cluster/kubernetes/api.ts";
 import type { Claim, Database, DeploymentReport } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
@@ -22,8 +23,10 @@ export interface ReconcilerOptions {
   mayEnd(gone: readonly string[]): Promise<boolean>;
   /** The database knows something newer: claim. */
   claimNow(): void;
-  /** Look at the agent again after a while. */
+  /** Look at the agent again after a while, or before, when something changes. */
   lookAgain(agentId: string, milliseconds: number): void;
+  /** Let the agent rest for so long, whatever changes: its last pass failed. */
+  rest(agentId: string, milliseconds: number): void;
   onPass?(outcome: "worked" | "failed", milliseconds: number): void;
   onPhase?(phase: string): void;
 }
@@ -35,6 +38,17 @@ const ABANDON_MS = 250;
 const GONE_MS = 30_000;
 /** For how long such an agent counts. */
 const GONE_WINDOW_MS = 3_600_000;
+
+/** Of an agent whose passes fail: a few attempts soon, then rarely, so that many such agents cost next to nothing. */
+export function faultBackoff(faults: number): number {
+  return Math.min(300_000, 1000 * 4 ** Math.min(faults - 1, 10));
+}
+
+/** What is no fault of the agent's, costs next to nothing to try, and a rest of minutes would outlast. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof KubeError) return error.code === "UNREACHABLE" || error.code === "TERMINATING";
+  return error instanceof DatabaseError;
+}
 
 /** Longer than the database works on any call of ours. */
 const REPEAT_MS = 30_000;
@@ -263,6 +277,7 @@ export class Reconciler {
       return;
     }
     held.faults += 1;
+    held.awaitsDatabase = error instanceof DatabaseError;
     // The answer may have been lost on its way: what the database took, and whether the lease is ours, is not known.
     held.reported = undefined;
     held.verify = true;
@@ -270,7 +285,7 @@ export class Reconciler {
     if (error instanceof DatabaseError && error.code === "CONFLICT") {
       // The generation has passed, or the lease: nobody's fault, and the next claim or report tells which.
       this.#options.claimNow();
-      this.#options.lookAgain(agentId, jittered(backoff(held.faults, 100, 30_000), 0.2, random));
+      this.#options.rest(agentId, jittered(backoff(held.faults, 100, 30_000), 0.2, random));
       return;
     }
     try {
@@ -283,6 +298,7 @@ export class Reconciler {
     } catch (second) {
       log.debug("the lease could not be given back", { agentId, error: errorMessage(second) });
     }
-    this.#options.lookAgain(agentId, jittered(backoff(held.faults, 250, 30_000), 0.2, random));
+    const wait = isOutage(error) ? backoff(held.faults, 250, 30_000) : faultBackoff(held.faults);
+    this.#options.rest(agentId, jittered(wait, 0.2, random));
   }
 }

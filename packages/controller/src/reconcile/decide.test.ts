@@ -201,6 +201,30 @@ const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
     undefined,
     "revert FAILED_BEFORE",
   ],
+  [
+    "FAILED as refused, taken over or due again → tried again, nothing said",
+    { ...running("FAILED", 2, 2), reason: "FORBIDDEN_BY_POLICY" },
+    undefined,
+    "apply",
+  ],
+  [
+    "FAILED as refused, refused again → the counts alone",
+    { ...running("FAILED", 2, 2), reason: "FORBIDDEN_BY_POLICY" },
+    workload(2, 1, [ready], { failure: { reason: "FORBIDDEN_BY_POLICY", message: "No." }, retryAt: NOW + 1 }),
+    "1/1",
+  ],
+  [
+    "FAILED as refused, taken at last → DEPLOYING",
+    { ...running("FAILED", 2, 2), reason: "QUOTA_EXCEEDED" },
+    workload(2, 1, [starting]),
+    "DEPLOYING 0/1",
+  ],
+  [
+    "DEPLOYING after it had FAILED, ready → DEPLOYED",
+    running("DEPLOYING", 2, 2),
+    workload(2, 1, [ready]),
+    "DEPLOYED 1/1",
+  ],
   ["FAILED + update → apply", running("UPDATING", 3, 2), workload(2, 1, [ready]), "apply"],
   ["DEPLOYED, taken over, nothing runs → apply, phase stays", running("DEPLOYED", 2, 2), undefined, "apply"],
   [

@@ -1,4 +1,4 @@
-import type { Failure, ObservedReplica } from "../cluster/cluster.ts";
+import { type Failure, type ObservedReplica, REFUSALS } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
 import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
@@ -10,6 +10,8 @@ export interface Desired {
   generation: number;
   observedGeneration: number;
   phase: string;
+  /** Why it is FAILED, where it is. */
+  reason?: string;
 }
 
 export interface Limits {
@@ -99,8 +101,11 @@ function decideRunning(situation: Situation, now: number): Decision {
   const { desired, observed, limits } = situation;
   const workload = observed.workload;
   const failedBefore = isSettled(desired, "FAILED");
+  const refusedBefore = failedBefore && REFUSALS.has(desired.reason ?? "");
 
   if (workload === undefined || workload.generation < desired.generation) {
+    // Nothing is said before it works: a refusal that goes on would fill the history.
+    if (refusedBefore) return { actions: [{ do: "apply" }], finished: false };
     // A generation that failed is not tried again; but what served before it may serve on.
     if (failedBefore) {
       const failure = {
@@ -126,7 +131,14 @@ function decideRunning(situation: Situation, now: number): Decision {
   }
 
   if (workload.failure !== undefined) {
-    return { actions: [], report: failed(situation, workload.failure, failedBefore, now), finished: false };
+    const { failure, retryAt } = workload;
+    const report = failed(situation, failure, failedBefore, now);
+    return { actions: [], report, ...(retryAt === undefined ? {} : { wakeAt: retryAt }), finished: false };
+  }
+  // What was refused is taken now: from here on it is a rollout like any other.
+  if (refusedBefore) {
+    const report = { phase: "DEPLOYING", url: situation.url, ...counts(observed) } as DeploymentReport;
+    return { actions: [], report, wakeAt: now, finished: false };
   }
   const failure = findFailure(situation, now);
   if (failure !== undefined) {
@@ -138,7 +150,7 @@ function decideRunning(situation: Situation, now: number): Decision {
   }
 
   const report = status(situation, undefined, now);
-  if (desired.generation <= desired.observedGeneration) return { actions: [], report, finished: false };
+  if (!isRollingOut(desired)) return { actions: [], report, finished: false };
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {
     return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
   }
@@ -161,7 +173,7 @@ function decideRunning(situation: Situation, now: number): Decision {
 function findFailure({ desired, observed, limits }: Situation, now: number): Failure | undefined {
   const workload = observed.workload;
   if (workload === undefined) return undefined;
-  const rollingOut = desired.generation > desired.observedGeneration;
+  const rollingOut = isRollingOut(desired);
   const hopeless = observed.members.filter((replica) => isHopeless(replica, limits));
   const worst = hopeless[0];
   if (
@@ -235,6 +247,11 @@ function status(situation: Situation, failure: Failure | undefined, now: number)
 
 function counts(observed: Observation): { currentReplicas: number; readyReplicas: number } {
   return { currentReplicas: observed.current, readyReplicas: observed.ready };
+}
+
+/** Also a generation that had failed and is on its way again. */
+function isRollingOut(desired: Desired): boolean {
+  return desired.generation > desired.observedGeneration || UNDER_WAY.has(desired.phase);
 }
 
 function isSettled(desired: Desired, phase: string): boolean {

@@ -16,6 +16,8 @@ export interface Held {
   verify: boolean;
   /** Passes in a row that ended in an error. */
   faults: number;
+  /** The last of them was the database's: when that answers again, it is tried at once. */
+  awaitsDatabase: boolean;
   /**
    * A call failed that may still take effect, after others that came later: when that is past, all is said once more.
    */
@@ -38,12 +40,15 @@ export function hold(claim: Claim, before?: Held): Held {
       generation: claim.generation,
       observedGeneration: claim.observedGeneration,
       phase: claim.phase,
+      ...(claim.reason == null ? {} : { reason: claim.reason }),
     },
     conditions: before?.conditions ?? [],
     reported: undefined,
     reportedLatencyMs: undefined,
     verify: false,
-    faults: 0,
+    // Another lease of the same generation is no reason to hurry.
+    faults: before?.claim.generation === claim.generation ? before.faults : 0,
+    awaitsDatabase: false,
     repeatAt: before?.repeatAt,
   };
 }
@@ -60,6 +65,7 @@ export function noteAccepted(held: Held, report: DeploymentReport, phase: string
   held.reportedLatencyMs = report.application?.responseTimeMs;
   held.conditions = report.conditions ?? held.conditions;
   held.desired.phase = phase;
+  if (report.phase === "FAILED" && report.reason !== undefined) held.desired.reason = report.reason;
   if (report.phase !== undefined && TERMINAL.has(report.phase)) {
     held.desired.observedGeneration = Math.max(held.desired.observedGeneration, held.desired.generation);
   }

@@ -50,6 +50,8 @@ export class KubernetesModel {
   readonly writes: string[] = [];
   /** Told after every change. */
   changed: () => void = () => {};
+  /** What the server's policies say of an object that is applied. */
+  judge: (wanted: KubeObject) => KubeError | undefined = () => undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -91,6 +93,8 @@ export class KubernetesModel {
     const kind = wanted.kind as Kind;
     const { namespace = "", name, resourceVersion, uid } = wanted.metadata;
     this.writes.push(`apply ${kind} ${namespace}/${name}`);
+    const refusal = this.judge(wanted);
+    if (refusal !== undefined) throw refusal;
     const key = keyOf(kind, namespace, name);
     const stored = this.#objects.get(key);
     if (uid !== undefined && stored?.object.metadata.uid !== uid) throw conflict(kind, name, "another uid");

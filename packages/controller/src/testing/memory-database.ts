@@ -265,7 +265,7 @@ export class MemoryDatabase implements Database {
     if (error !== undefined) {
       row.attempts += 1;
       row.lastError = error;
-      row.nextAttemptAt = this.#clock.now() + Math.min(60_000, 500 * 2 ** row.attempts);
+      row.nextAttemptAt = this.#clock.now() + Math.min(300_000, 1000 * 3 ** (row.attempts - 1));
     }
   }
 
@@ -341,6 +341,7 @@ export class MemoryDatabase implements Database {
       agentId: row.agentId,
       userId: row.userId,
       installation: this.id,
+      reason: row.phase === "FAILED" ? row.reason : null,
       desired: row.desired,
       generation: row.generation,
       observedGeneration: row.observedGeneration,

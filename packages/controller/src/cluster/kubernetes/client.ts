@@ -33,7 +33,7 @@ export interface ClientOptions extends Pick<KubernetesOptions, "kubeconfig" | "c
 }
 
 /** Tries of a call in all; what still does not work is the caller's to try again, with its own backoff. */
-const TRIES = 4;
+const TRIES = 3;
 const PAGE = 200;
 /** Calls under way at once; the others wait, and their time runs only from when they begin. */
 const AT_ONCE = 64;

@@ -44,19 +44,46 @@ export function failureOf(
   });
 }
 
+/**
+ * Words of a refusal that judges nothing: the API server or what it asked (a quota, a policy engine) could not decide just
+ * now. They come with 400, 403 and 422 as a verdict does, and the same object is taken a moment later.
+ */
+const PASSING = new RegExp(
+  [
+    "not yet ready to handle request",
+    "status unknown for quota",
+    "retry after the service account is created",
+    "fail(ed|ure)? (to )?(call|calling|connect|load|fetch|get|list|evaluate|process|substitute|resolve)",
+    "failed to configure (policy|binding)",
+    "resulted in error",
+    "no params found",
+    "context deadline exceeded|deadline has elapsed|timed? ?out|timeout",
+    "connection (refused|reset)|no such host|no endpoints available|unexpected EOF|TLS handshake",
+    "Internal error occurred|currently unable to handle|etcdserver|leader changed",
+  ].join("|"),
+  "i",
+);
+
+/** Whether the refusal is no verdict; a missing right is one, whatever the words of its object. */
+function isPassing(words: string): boolean {
+  return !/ cannot \w+ resource /.test(words) && PASSING.test(words);
+}
+
 function codeOf(status: number, told: Status, words: string): KubeErrorCode {
   switch (status) {
     case 400:
+    case 422:
+      return isPassing(words) ? "BUSY" : "INVALID";
     case 413:
     case 415:
-    case 422:
       return "INVALID";
     case 401:
       return "UNAUTHORIZED";
     case 403: {
       const ending = told.details?.causes?.some(({ reason }) => reason === "NamespaceTerminating");
       if (ending === true || words.includes("because it is being terminated")) return "TERMINATING";
-      return words.includes("exceeded quota") ? "QUOTA" : "FORBIDDEN";
+      if (words.includes("exceeded quota")) return "QUOTA";
+      return isPassing(words) ? "BUSY" : "FORBIDDEN";
     }
     case 404:
       return "NOT_FOUND";

@@ -26,12 +26,21 @@ export class Remover {
     this.#options = options;
   }
 
-  /** @throws {KubeError} */
-  async remove(agentId: string, may: May): Promise<void> {
+  /**
+   * @param within only what is in these namespaces; left out: all that is the agent's
+   * @throws {KubeError}
+   */
+  async remove(
+    agentId: string,
+    may: May,
+    within: (namespace: string) => boolean = () => true,
+  ): Promise<void> {
     const { view, writer } = this.#options;
     const objects = view.objects(agentId);
     const leaving = objects.all.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-    const mine = leaving.filter((object) => isMadeByUs(object, objects));
+    const mine = leaving.filter(
+      (object) => within(object.metadata.namespace ?? "") && isMadeByUs(object, objects),
+    );
     if (mine.length === 0) return;
     const namespaces = [...new Set(mine.map(({ metadata }) => metadata.namespace ?? ""))];
     const end = ({ kind, metadata }: KubeObject) =>

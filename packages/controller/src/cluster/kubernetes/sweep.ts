@@ -17,7 +17,8 @@ export interface SweeperOptions
   inventory: Inventory;
   writer: Writer;
   namespaces: NamespaceRemover;
-  remove(agentId: string): Promise<void>;
+  /** Removes what the agent has in these namespaces. */
+  remove(agentId: string, within: (namespace: string) => boolean): Promise<void>;
   /** The agents that this controller has applied. */
   held(): string[];
   changed(agentId: string): void;
@@ -229,8 +230,8 @@ export class Sweeper {
     const ours = this.#ours();
     const names = new Set(ours.map(({ metadata }) => metadata.name));
     const inOurs = (agentId: string) =>
-      view.objects(agentId).all.every(({ metadata }) => names.has(metadata.namespace ?? ""));
-    const agents = [...new Set([...view.agents(), ...this.#hiddenAgents().keys()])].filter(inOurs);
+      view.objects(agentId).all.some(({ metadata }) => names.has(metadata.namespace ?? ""));
+    const agents = [...new Set([...view.agents().filter(inOurs), ...this.#hiddenAgents().keys()])];
     const namespaces = ours.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const users = namespaces.flatMap(({ metadata }) => metadata.labels?.[LABELS.user] ?? []);
     const total = { agents: agents.length, namespaces: namespaces.length };
@@ -277,7 +278,8 @@ export class Sweeper {
     const { guard, log, responsible } = this.#options;
     if (this.#stopped || !guard.mayRemove || responsible(agentId)) return;
     log.info("what is left of an agent that is gone or stopped is removed", { agentId });
-    await this.#options.remove(agentId);
+    const ours = new Set(this.#ours().map(({ metadata }) => metadata.name));
+    await this.#options.remove(agentId, (namespace) => ours.has(namespace));
     await this.#removeHidden(this.#hiddenAgents().get(agentId) ?? []);
   }
 

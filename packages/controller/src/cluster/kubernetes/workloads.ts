@@ -1,3 +1,4 @@
+import { jittered } from "../../clock.ts";
 import { errorMessage } from "../../log.ts";
 import type { Failure, ObservedWorkload, Workload } from "../cluster.ts";
 import { isComplete } from "../rollout.ts";
@@ -22,6 +23,8 @@ export type WorkloadsOptions = Omit<KubernetesOptions, "kubeconfig" | "context" 
 
 /** A version younger than this may be another controller's, whose Deployment is on its way. */
 const YOUNG_MS = 60_000;
+/** How long a refused generation rests before it is tried again. */
+const RETRY_MS = 240_000;
 /** The generation of what another controller, or another life of this one, has applied. */
 const UNPROVED = -1;
 /**
@@ -46,8 +49,8 @@ export class Workloads {
   readonly #intents = new Map<string, Intent>();
   /** When this controller first applied the generation of the intent, by its own clock. */
   readonly #appliedAt = new Map<string, number>();
-  /** Generations that the server will never take as they are. */
-  readonly #refused = new Map<string, { generation: number; failure: Failure }>();
+  /** Generations that the server does not take as they are, until they are tried again. */
+  readonly #refused = new Map<string, { generation: number; failure: Failure; retryAt: number }>();
   /** How often in a row an apply found a newer generation. */
   readonly #outdated = new Map<string, number>();
   readonly #calm: Calm;
@@ -72,7 +75,7 @@ export class Workloads {
       inventory,
       writer,
       namespaces: this.#namespaces,
-      remove: (agentId) => this.#remover.remove(agentId, () => !this.#stopped),
+      remove: (agentId, within) => this.#remover.remove(agentId, () => !this.#stopped, within),
       held: () => [...this.#intents.keys()],
       changed: (agentId) => this.#listener(agentId),
     });
@@ -177,7 +180,8 @@ export class Workloads {
     const objects = this.#view.objects(agentId);
     const observed = this.#observe(objects, more);
     const refused = this.#refused.get(agentId);
-    if (refused !== undefined && refused.generation >= (observed?.generation ?? 0)) {
+    const rests = refused !== undefined && clock.now() < refused.retryAt;
+    if (rests && refused.generation >= (observed?.generation ?? 0)) {
       return { ...(observed ?? nothing(agentId, clock.now())), ...refused };
     }
     const intent = this.#intents.get(agentId);
@@ -247,13 +251,18 @@ export class Workloads {
     }
   }
 
-  /** @throws what may be another time; what never will is remembered as the generation's failure */
+  /** @throws what may pass soon; a verdict is remembered as the generation's failure for a while */
   #refuse(agentId: string, generation: number, error: unknown, known?: Failure): void {
     const reason = refusalOf(error);
     if (reason === undefined) throw error;
     const failure = known ?? { reason, message: errorMessage(error) };
     this.#options.log.warn("the API server refuses a workload", { agentId, generation, ...failure });
-    this.#refused.set(agentId, { generation, failure });
+    const { clock, random } = this.#options;
+    this.#refused.set(agentId, {
+      generation,
+      failure,
+      retryAt: clock.now() + jittered(RETRY_MS, 0.2, random),
+    });
   }
 
   /** Old secrets and configurations go once the rollout is over and no pod is made of them any more. */
@@ -308,7 +317,7 @@ function isSettled(objects: AgentObjects, intent: Intent, now: number): boolean 
   return alive.length <= 1 && isComplete(observed.wanted, intent.template, observed.replicas);
 }
 
-/** Why the server will never take the object as it is; undefined where it may, another time. */
+/** Why the server does not take the object as it is; undefined where the same call may work soon. */
 function refusalOf(error: unknown): string | undefined {
   if (!(error instanceof KubeError)) return undefined;
   if (error.code === "INVALID") return "INVALID_OBJECT";

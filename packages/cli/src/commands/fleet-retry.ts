@@ -1,0 +1,21 @@
+import type { Context } from "../context.ts";
+import { openOperator } from "../fleet/operator.ts";
+
+/** `launchpad fleet retry` */
+export async function run(
+  context: Context,
+  _args: readonly string[],
+  { reason }: { reason?: string },
+): Promise<void> {
+  const operator = await openOperator(context);
+  const done = await operator.call<{ retried: number; hastened: number; skipped: number }>("fleet_retry", {
+    reason: reason ?? null,
+  });
+  context.out.result(
+    done,
+    () =>
+      `Retrying ${done.retried} FAILED agents, and ${done.hastened} that waited after an error.${
+        done.skipped === 0 ? "" : ` ${done.skipped} skipped: over their user's quota.`
+      }\n`,
+  );
+}

@@ -1,0 +1,69 @@
+// Refusals of the API server on the model of Kubernetes: a bad minute fails nobody, a verdict is tried again.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KubeError, type KubeObject } from "../cluster/kubernetes/api.ts";
+import { KubernetesSimulation } from "./kubernetes-simulation.ts";
+import { specOf } from "./memory-database.ts";
+
+const AGENTS = 10;
+
+async function fleet(): Promise<KubernetesSimulation> {
+  const simulation = new KubernetesSimulation(1, 1);
+  simulation.faults.on = false;
+  for (let index = 0; index < AGENTS; index += 1) simulation.database.launch(`agent-${index}`, specOf());
+  await simulation.clock.advance(60_000);
+  return simulation;
+}
+
+const phases = ({ database }: KubernetesSimulation) => [...database.rows.values()].map(({ phase }) => phase);
+const ofDeployments = (error: KubeError) => (wanted: KubeObject) =>
+  wanted.kind === "Deployment" ? error : undefined;
+
+test("an update of all agents while a policy engine errs for a minute: none FAILED, all DEPLOYED", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database, model } = simulation;
+  model.judge = ofDeployments(new KubeError("BUSY", "not yet ready to handle request", { status: 403 }));
+  for (const agentId of database.rows.keys()) database.update(agentId, { model: "better" });
+  simulation.hint();
+  await clock.advance(60_000);
+  model.judge = () => undefined;
+  await clock.advance(120_000);
+  assert.deepEqual(phases(simulation), Array(AGENTS).fill("DEPLOYED"));
+  assert.ok(!database.transitions.some((one) => one.endsWith("FAILED")), database.transitions.join());
+});
+
+for (const [code, reason] of [
+  ["FORBIDDEN", "FORBIDDEN_BY_POLICY"],
+  ["INVALID", "INVALID_OBJECT"],
+  ["QUOTA", "QUOTA_EXCEEDED"],
+] as const) {
+  test(`${code} for half an hour: FAILED once with ${reason}, tried every few minutes, then DEPLOYED`, async (context) => {
+    const simulation = await fleet();
+    context.after(() => simulation.stop());
+    const { clock, database, model } = simulation;
+    let asked = 0;
+    model.judge = (wanted) => {
+      if (wanted.kind !== "Deployment") return undefined;
+      asked += 1;
+      return new KubeError(code, "no agents on Fridays");
+    };
+    for (const agentId of database.rows.keys()) database.update(agentId, { model: "better" });
+    simulation.hint();
+    await clock.advance(1_800_000);
+    assert.deepEqual(phases(simulation), Array(AGENTS).fill("FAILED"));
+    assert.ok([...database.rows.values()].every((row) => row.reason === reason));
+    assert.ok(
+      [...database.rows.values()].every(({ readyReplicas }) => readyReplicas === 1),
+      "what served serves on",
+    );
+    assert.ok(asked / AGENTS >= 4 && asked / AGENTS <= 12, `${asked / AGENTS} attempts each`);
+    assert.equal(database.transitions.filter((one) => one.endsWith("FAILED")).length, AGENTS, "told once");
+
+    // The controller that remembers the refusal may be gone by then.
+    if (code === "QUOTA") simulation.restart();
+    model.judge = () => undefined;
+    await clock.advance(400_000);
+    assert.deepEqual(phases(simulation), Array(AGENTS).fill("DEPLOYED"));
+  });
+}
