@@ -127,13 +127,14 @@ describe("the settings", () => {
     assert.throws(() => readSettings({ SUPABASE_URL: "http://x" }), /SUPABASE_SECRET_KEYS/);
   });
 
-  it("pin what package.json of the runtime pins", () => {
+  it("pin what package.json of the runtime pins, and the root's for what is the function's alone", () => {
     const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
     const { dependencies } = read("../../../packages/agent-runtime/package.json") as {
       dependencies: Record<string, string>;
     };
+    const { devDependencies } = read("../../../package.json") as { devDependencies: Record<string, string> };
     const { imports } = read("./deno.json") as { imports: Record<string, string> };
     for (const [name, specifier] of Object.entries(imports))
-      assert.equal(specifier, `npm:${name}@${dependencies[name]}`);
+      assert.equal(specifier, `npm:${name}@${dependencies[name] ?? devDependencies[name]}`);
   });
 });

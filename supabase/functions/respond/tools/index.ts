@@ -1,10 +1,10 @@
 /** The tools of one answer, in the AI SDK's form: arguments checked, time and size limited, results marked as data. */
 import { tool as defineTool, jsonSchema, type Tool, type ToolSet } from "ai";
-import { z } from "zod";
 import type { Database } from "../database.ts";
 import { markResult } from "../prompt.ts";
 import type { Settings } from "../settings.ts";
 import type { Task, TaskTool } from "../task.ts";
+import { type Judgement, judgeArguments } from "./arguments.ts";
 import { BUILTINS } from "./builtin.ts";
 import type { ExchangeResponse } from "./exchange.ts";
 import { type Arguments, composeRequest, withDefaults } from "./http-tool.ts";
@@ -82,18 +82,14 @@ export async function runTool(tool: TaskTool, given: unknown, context: ToolConte
 /** Arguments that fit the tool's schema. Throws ToolError naming each that does not. */
 function checkArguments(tool: TaskTool, given: unknown): Arguments {
   const filled = withDefaults(tool, typeof given === "object" && given !== null ? (given as Arguments) : {});
-  let schema: z.ZodType;
+  let judged: Judgement;
   try {
-    schema = z.fromJSONSchema(tool.inputSchema as Parameters<typeof z.fromJSONSchema>[0]);
+    judged = judgeArguments(tool.inputSchema, filled);
   } catch {
     throw new ToolError("this tool's input_schema cannot be used.");
   }
-  const parsed = schema.safeParse(filled);
-  if (parsed.success) return parsed.data as Arguments;
-  const problems = parsed.error.issues.map(
-    ({ path, message }) => `${path.join(".") || "arguments"}: ${message}`,
-  );
-  throw new ToolError(`the arguments do not fit: ${problems.join("; ")}`);
+  if ("arguments" in judged) return judged.arguments;
+  throw new ToolError(`the arguments do not fit: ${judged.problems.join("; ")}`);
 }
 
 /** A response as the model reads it. */
