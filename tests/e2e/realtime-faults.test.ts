@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { createClient } from "@supabase/supabase-js";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { Inbox, openSocket, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -156,6 +158,73 @@ test(
       await first.stop();
       await second?.stop();
       rmSync(dataDir, { recursive: true, force: true });
+    }
+  },
+);
+
+test(
+  "Realtime killed again and again: clients come back, and their feed misses and doubles nothing",
+  options,
+  async () => {
+    const stack = await startTestStack({ env: {} });
+    const realtimeOf = () =>
+      tree(stack.process?.pid ?? 0).find(({ command }) => /stack\/src\/realtime\/main\.ts$/.test(command));
+    let owner: TestUser | undefined;
+    try {
+      owner = await stack.createUser();
+      const supabase = createClient(stack.info.apiUrl, stack.info.publishableKey, {
+        auth: { persistSession: false, autoRefreshToken: false },
+        realtime: { reconnectAfterMs: () => 100 },
+      });
+      await supabase.auth.signInWithPassword({ email: owner.email, password: owner.password });
+      const { data } = await owner.client
+        .from("agents")
+        .insert({ name: "feed" })
+        .select("id")
+        .single()
+        .throwOnError();
+      const page = await readFile(new URL("../../docs/realtime.md", import.meta.url), "utf8");
+      const code = /## A feed that misses nothing\n[\s\S]*?```js\n([\s\S]*?)```/.exec(page)?.[1] ?? "";
+      const shown = new Inbox<{ seq: number }>();
+      new Function("supabase", "agentId", "show", code)(supabase, data.id, shown.push);
+      await shown.count(1); // the agent's creation
+      let written = 1;
+      const write = async (times: number) => {
+        for (let n = 0; n < times; n++) {
+          written += 1;
+          await stack.sql("select private.record_event($1, $2, 'DEPLOYED', 'test', $3)", [
+            data.id,
+            owner?.id,
+            `${written}`,
+          ]);
+        }
+      };
+      for (let round = 0; round < 3; round++) {
+        await write(5);
+        const victim = await eventually("a running Realtime", realtimeOf);
+        process.kill(victim.pid, "SIGKILL");
+        await write(5);
+        // The others go on: REST and health answer while Realtime is down.
+        const rest = await stack.fetch(`/rest/v1/agents?select=id`, { token: owner.token });
+        assert.equal(rest.status, 200);
+        await eventually("another Realtime", () => {
+          const heir = realtimeOf();
+          return heir !== undefined && heir.pid !== victim.pid;
+        });
+        assert.equal(stillRunning([victim]).length, 0);
+        await write(10); // while the client comes back
+        await shown.count(written, 30_000);
+      }
+      assert.deepEqual(
+        shown.all.map(({ seq }) => seq),
+        Array.from({ length: written }, (_, n) => n + 1),
+      );
+      const slots = await stack.sql<{ active: boolean }>("select active from pg_replication_slots");
+      assert.deepEqual(slots, [{ active: true }], "no slot of a killed process is left");
+      await supabase.realtime.disconnect();
+    } finally {
+      await owner?.client.realtime.disconnect();
+      await stack.stop();
     }
   },
 );

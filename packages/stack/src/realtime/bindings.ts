@@ -11,6 +11,7 @@ import {
   SubscriptionError,
   type SubscriptionRow,
   subscriptionRows,
+  TableCache,
   type TablePart,
 } from "./subscriptions.ts";
 
@@ -46,13 +47,14 @@ export class ChangeBindings {
   async prepare(identity: Identity, owner: Owner): Promise<string | undefined> {
     if (this.#asked.length === 0) return undefined;
     const compiled: Compiled[] = [];
+    const tables = new TableCache(this.#context.database.admin, identity.role);
     const ids = bindingIds(this.#asked).map(({ id }) => id);
     try {
       for (const [i, asked] of this.#asked.entries()) {
         const params = parseChangeParams(asked);
         if ("error" in params) return params.error;
         const parts = await atTurn(this.#context, owner, () =>
-          compileSubscription(this.#context.database.admin, identity, params, this.#context.limits),
+          compileSubscription(tables, identity, params, this.#context.limits),
         );
         compiled.push({ id: ids[i] as number, params, parts });
       }

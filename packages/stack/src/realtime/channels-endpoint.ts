@@ -3,14 +3,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { headerOf, sendJson } from "../gateway/replies.ts";
 import { AuthorizationError, mayRead } from "./authorization.ts";
 import { readBody } from "./body.ts";
-import { describeTables } from "./catalog.ts";
 import type { Identity } from "./claims.ts";
 import { atTurn, type RealtimeContext } from "./context.ts";
 import { parseChangeParams } from "./filters.ts";
 import { isRecord } from "./frames.ts";
 import { changesOfTopic, nameProblem } from "./join.ts";
 import type { Owner } from "./owners.ts";
-import { compileSubscription, SubscriptionError } from "./subscriptions.ts";
+import { compileSubscription, SubscriptionError, TableCache } from "./subscriptions.ts";
 
 /**
  * `POST /realtime/v1/channels {topic}` of the Launchpad specification, which hosted Supabase does not have: the WebSocket's
@@ -90,13 +89,13 @@ async function problemOf(
   const params = parseChangeParams(changes);
   if ("error" in params) return params.error;
   try {
-    const parts = await compileSubscription(context.database.admin, identity, params, context.limits);
-    const oids = parts.map(({ table }) => table);
-    const tables = await describeTables(context.database.admin, oids, [identity.role]);
-    const readable = [...tables.values()].some(({ columns }) =>
-      columns.some(({ isKey, roles }) => isKey && roles.includes(identity.role)),
+    await compileSubscription(
+      new TableCache(context.database.admin, identity.role),
+      identity,
+      params,
+      context.limits,
     );
-    return readable ? undefined : `The role ${identity.role} may not read ${params.schema}.${params.table}`;
+    return undefined;
   } catch (error) {
     if (error instanceof SubscriptionError) return error.message;
     throw error;

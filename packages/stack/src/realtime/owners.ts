@@ -20,8 +20,8 @@ export const isGuest = (owner: Owner): boolean => owner.startsWith("guest:");
 const BURST_MS = 1000;
 /** No owner waits longer than this, whatever they spent: their heartbeats must get through. */
 const MOST_WAIT_MS = 10_000;
-/** For each millisecond at the database an owner pays three: at most a third of a connection serves one owner. */
-const DATABASE_FACTOR = 3;
+/** For each millisecond at the database an owner pays four: at most a quarter of a connection serves one owner. */
+const DATABASE_FACTOR = 4;
 /** A statement that waited for others is not charged in full. */
 const MOST_CHARGED_MS = 50;
 

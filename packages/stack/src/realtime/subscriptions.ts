@@ -20,6 +20,34 @@ export interface TablePart {
 /** A filter or a column that the database refuses; the message is the client's. */
 export class SubscriptionError extends Error {}
 
+/** The published tables as one role sees them, each looked up once: the entries of a channel often name the same. */
+export class TableCache {
+  readonly pool: pg.Pool;
+  readonly #role: string;
+  readonly #known = new Map<string, Promise<TableFacts[]>>();
+
+  constructor(pool: pg.Pool, role: string) {
+    this.pool = pool;
+    this.#role = role;
+  }
+
+  /** The tables that an entry means; `*` stands for all. */
+  async published({ schema, table }: ChangeParams): Promise<TableFacts[]> {
+    const key = JSON.stringify([schema, table]);
+    let found = this.#known.get(key);
+    if (!found) {
+      found = this.#look(schema, table);
+      this.#known.set(key, found);
+    }
+    return await found;
+  }
+
+  async #look(schema: string, table: string): Promise<TableFacts[]> {
+    const oids = await publishedTables(this.pool, CHANGES_PUBLICATION, schema, table);
+    return oids.length === 0 ? [] : [...(await describeTables(this.pool, oids, [this.#role])).values()];
+  }
+}
+
 /**
  * Checks what a client asks for against the catalogue, as hosted does when it inserts into realtime.subscription
  * (its trigger subscription_check_filters): the table must be published, each filter's column selectable by the role, its
@@ -28,21 +56,22 @@ export class SubscriptionError extends Error {}
  * Throws SubscriptionError with hosted's words, or what the driver throws when the database is not reachable.
  */
 export async function compileSubscription(
-  pool: pg.Pool,
+  tables: TableCache,
   identity: Identity,
   params: ChangeParams,
   limits: Pick<Limits, "filterBytes">,
 ): Promise<TablePart[]> {
-  const oids = await publishedTables(pool, CHANGES_PUBLICATION, params.schema, params.table);
+  const published = await tables.published(params);
   const refuse = (why: string, exception = "") =>
     new SubscriptionError(
       `Unable to subscribe to changes with given parameters. ${why}: [${describe(params)}]${exception}`,
     );
-  if (oids.length === 0) throw refuse("Please check Realtime is enabled for the given connect parameters");
+  if (published.length === 0)
+    throw refuse("Please check Realtime is enabled for the given connect parameters");
   const parts: TablePart[] = [];
   const exception = "An exception happened so please check your connect parameters";
   let problem: string | undefined;
-  for (const table of (await describeTables(pool, oids, [identity.role])).values()) {
+  for (const table of published) {
     const unreadable = unreadableBy(table, identity.role);
     if (unreadable !== undefined) {
       problem = unreadable;
@@ -52,7 +81,7 @@ export async function compileSubscription(
       parts.push({
         table: table.oid,
         rls: table.rls,
-        filters: await compileFilters(pool, identity.role, table, params, limits),
+        filters: await compileFilters(tables.pool, identity.role, table, params, limits),
       });
     } catch (error) {
       if (isAway(error) && !(error instanceof Refused)) throw error;

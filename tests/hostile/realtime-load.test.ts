@@ -1,0 +1,99 @@
+// A victim's reads and changes while one hostile client does its worst at Realtime, against the quiet before.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { openSocket } from "../helpers/realtime.ts";
+import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
+
+const MOB = join(import.meta.dirname, "../helpers/realtime-mob.ts");
+const SAMPLES = 200;
+const SECONDS = 15;
+/** Below this a figure says more about the machine than about the server. */
+const FLOOR_MS = 25;
+
+const p99 = (list: number[]): number =>
+  [...list].sort((a, b) => a - b)[Math.floor(list.length * 0.99) - 1] ?? 0;
+
+/** Reads and changes a row again and again: how long each read took, and each change to its owner's socket. */
+async function measure(stack: TestStack, victim: TestUser, agentId: string, name: string) {
+  const raw = await openSocket(stack.info);
+  await raw.join("realtime:victim", {
+    config: {
+      postgres_changes: [{ event: "UPDATE", schema: "public", table: "agents", filter: `id=eq.${agentId}` }],
+    },
+    access_token: victim.token,
+  });
+  await raw.messages.first((m) => m[3] === "system");
+  const reads: number[] = [];
+  const changes: number[] = [];
+  let health = 0;
+  for (let n = 0; n < SAMPLES; n++) {
+    const begun = performance.now();
+    const answer = await stack.fetch(`/rest/v1/agents?select=id&id=eq.${agentId}`, { token: victim.token });
+    assert.equal((await answer.json()).length, 1);
+    reads.push(performance.now() - begun);
+    const description = `${name} ${n}`;
+    const changed = performance.now();
+    await stack.sql("update public.agents set description = $2 where id = $1", [agentId, description]);
+    await raw.messages.first(
+      (m) =>
+        m[3] === "postgres_changes" &&
+        (m[4].data as { record: { description: string } }).record.description === description,
+      30_000,
+    );
+    changes.push(performance.now() - changed);
+    raw.messages.all.length = 0;
+    if (n % 20 === 0) health = Math.max(health, await healthMs(stack));
+    await delay(5);
+  }
+  raw.close();
+  return { reads: p99(reads), changes: p99(changes), health };
+}
+
+async function healthMs(stack: TestStack): Promise<number> {
+  const begun = performance.now();
+  const answer = await stack.fetch("/healthz");
+  assert.equal(answer.status, 200, await answer.text());
+  return performance.now() - begun;
+}
+
+test("a hostile client's worst at Realtime costs a victim at most three times the quiet p99", async (t) => {
+  const stack = await startTestStack();
+  try {
+    await stack.raiseRateLimits();
+    const [victim, mallory] = [await stack.createUser(), await stack.createUser()];
+    const { data } = await victim.client
+      .from("agents")
+      .insert({ name: "victim" })
+      .select("id")
+      .single()
+      .throwOnError();
+    await mallory.client.from("agents").insert({ name: "mob" }).throwOnError();
+    await measure(stack, victim, data.id, "warm");
+    const quiet = await measure(stack, victim, data.id, "quiet");
+
+    const { realtimeUrl, apiUrl, publishableKey: key } = stack.info;
+    const settings = JSON.stringify({ realtimeUrl, apiUrl, key, token: mallory.token, seconds: SECONDS });
+    const mob = spawn(process.execPath, [MOB, settings], { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = createInterface({ input: mob.stdout });
+    const said: string[] = [];
+    lines.on("line", (line) => said.push(line));
+    const gone = once(mob, "exit");
+    await once(lines, "line");
+    const loud = await measure(stack, victim, data.id, "loud");
+    await gone;
+
+    t.diagnostic(`quiet ${JSON.stringify(quiet)}, loud ${JSON.stringify(loud)}, the mob: ${said.at(-1)}`);
+    for (const what of ["reads", "changes"] as const) {
+      const ratio = loud[what] / Math.max(quiet[what], FLOOR_MS);
+      assert.ok(ratio <= 3, `${what}: ${loud[what].toFixed(0)} ms against ${quiet[what].toFixed(0)} ms`);
+    }
+    assert.ok(loud.health < 1000, `health answered after ${loud.health.toFixed(0)} ms`);
+  } finally {
+    await stack.stop();
+  }
+});
