@@ -900,6 +900,25 @@ export type Database = {
         };
         Relationships: [];
       };
+      row_quotas: {
+        Row: {
+          max_bytes: number;
+          max_rows: number;
+          relation: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          max_bytes: number;
+          max_rows: number;
+          relation: string;
+        };
+        Update: {
+          max_bytes?: number;
+          max_rows?: number;
+          relation?: string;
+        };
+        Relationships: [];
+      };
       security_events: {
         Row: {
           agent_id: string | null;

@@ -89,6 +89,18 @@ begin
 end
 $$;
 
+-- `value`, or what stands for it where it is larger than so many bytes of text. For what is kept of what others say.
+create function private.within(value jsonb, most integer) returns jsonb
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  if octet_length(value::text) > most then
+    return jsonb_build_object('omitted', format('larger than %s bytes', most));
+  end if;
+  return value;
+end
+$$;
+comment on function private.within(jsonb, integer) is 'A JSON value, or a note where it is too large to be kept.';
+
 -- RFC 3339 in UTC with milliseconds, the form of every timestamp in an /api body.
 create function private.iso(t timestamptz) returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -185,7 +197,8 @@ begin
   if jsonb_typeof(body) is distinct from 'object' then
     return jsonb_build_object(coalesce(nullif(rtrim(prefix, '.'), ''), 'body'), 'Must be a JSON object');
   end if;
-  for field in select k from jsonb_object_keys(body) as k where not shape ? k loop
+  -- A few of them say what is wrong; a body of a hundred thousand must not cost a hundred thousand answers.
+  for field in select k from jsonb_object_keys(body) as k where not shape ? k limit 50 loop
     problems := problems || jsonb_build_object(prefix || left(field, 100), 'Unknown field');
   end loop;
   for field, rule in select s.key, s.value from jsonb_each(shape) as s loop

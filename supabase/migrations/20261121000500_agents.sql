@@ -89,6 +89,9 @@ begin
   end loop;
   if jsonb_typeof(settings -> 'stop') = 'array' and jsonb_array_length(settings -> 'stop') > 16 then
     problems := problems || '{"settings.stop": "Must have at most 16 entries"}';
+  elsif jsonb_typeof(settings -> 'stop') = 'array' and exists (
+      select from jsonb_array_elements_text(settings -> 'stop') s where length(s) > 200) then
+    problems := problems || '{"settings.stop": "Each entry must be at most 200 characters"}';
   end if;
   return problems;
 end

@@ -250,6 +250,20 @@ begin
 end
 $$;
 
+-- Removes old revisions of an agent: kept are the newest 100, of those as many as have 4 MiB together, and always the newest
+-- ten and the one that runs, so that a rollback stays possible.
+create function private.prune_revisions(of_agent text) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  delete from public.agent_revisions r using (
+    select x.revision, row_number() over newest as n, sum(octet_length(x.spec::text)) over newest as bytes
+    from public.agent_revisions x where x.agent_id = of_agent
+    window newest as (order by x.revision desc)) old
+  where r.agent_id = of_agent and r.revision = old.revision and old.n > 10 and (old.n > 100 or old.bytes > 4194304)
+    and not exists (select from private.agent_deployments d where d.agent_id = of_agent and d.revision = r.revision);
+end
+$$;
+
 -- Freezes the agent's present configuration as its next revision; returns its number.
 create function private.make_revision(a public.agents, reason text, actor text) returns integer
 language plpgsql volatile set search_path = '' as $$
@@ -260,6 +274,7 @@ begin
   select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor
   from public.agent_revisions r where r.agent_id = a.id
   returning revision into made;
+  perform private.prune_revisions(a.id);
   return made;
 end
 $$;

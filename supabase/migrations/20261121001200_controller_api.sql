@@ -172,8 +172,9 @@ begin
   after.current_replicas := coalesce((report ->> 'currentReplicas')::integer, d.current_replicas);
   after.ready_replicas := coalesce((report ->> 'readyReplicas')::integer, d.ready_replicas);
   after.url := coalesce(report ->> 'url', d.url);
-  after.conditions := coalesce(nullif(report -> 'conditions', 'null'), d.conditions);
-  after.application := coalesce(nullif(report -> 'application', 'null'), d.application);
+  after.conditions := case when octet_length((report -> 'conditions')::text) > 16384 then d.conditions
+    else coalesce(nullif(report -> 'conditions', 'null'), d.conditions) end;
+  after.application := coalesce(private.within(nullif(report -> 'application', 'null'), 16384), d.application);
   if next_phase is not null then
     after.reason := left(report ->> 'reason', 100);
     after.message := left(report ->> 'message', 2000);
@@ -291,8 +292,8 @@ begin
   insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
   select r."agentId", d.user_id, coalesce(r."timestamp", now()),
     case when upper(r.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(r.level) else 'INFO' end,
-    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100), coalesce(r.metadata, '{}'),
-    r.replica, r.sequence
+    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100),
+    private.within(coalesce(r.metadata, '{}'), 16384), left(r.replica, 100), r.sequence
   from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
     level text, message text, source text, metadata jsonb)
   join private.agent_deployments d on d.agent_id = r."agentId"

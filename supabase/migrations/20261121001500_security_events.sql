@@ -184,7 +184,7 @@ declare
   w private.security_event_windows;
 begin
   select * into strict kind from private.security_event_types t where t.event_type = of_type;
-  details := jsonb_strip_nulls(coalesce(details, '{}'));
+  details := private.within(jsonb_strip_nulls(coalesce(details, '{}')), 8192);
   if kind.coalesce_seconds > 0 then
     select make_interval(secs => coalesce(max(e.within_seconds), kind.coalesce_seconds)) into longest
       from private.security_escalations e where e.event_type = of_type;
@@ -250,7 +250,7 @@ begin
     case when verb is distinct from 'refuse_request' then record_refusal.message end,
     case when verb is distinct from 'refuse_request' then args ->> 'agent_id' end,
     jsonb_build_object('code', code, 'verb', verb, 'facts',
-      case when verb is distinct from 'refuse_request' then nullif(record_refusal.details, 'null') end,
+      case when verb is distinct from 'refuse_request' then private.within(nullif(record_refusal.details, 'null'), 4096) end,
       'request_id', left(private.request_header('x-request-id'), 100)));
 exception when others then
   -- A defect here must not turn a refusal into an error of ours.

@@ -64,6 +64,7 @@ export const shared: Readonly<Record<string, { anon: boolean; policies: number }
   models: { anon: true, policies: 1 },
   model_prices: { anon: true, policies: 1 },
   rate_limits: { anon: false, policies: 1 },
+  row_quotas: { anon: false, policies: 1 },
 };
 
 /** Columns that identify Alice's rows where user_id cannot be read. */

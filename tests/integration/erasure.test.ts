@@ -13,7 +13,9 @@ const closed: Readonly<Record<string, string[]>> = {
   "written by operators or migrations": [
     "public.frameworks.*",
     "public.models.*",
+    "public.model_prices.*",
     "public.rate_limits.*",
+    "public.row_quotas.*",
     "private.verbs.*",
     "private.phase_transitions.*",
     "private.retention.*",
@@ -68,6 +70,11 @@ const closed: Readonly<Record<string, string[]>> = {
     "*.desired",
     "*.sender_kind",
     "*.reply_mode",
+    "*.visibility",
+    "*.scopes",
+    "private.reservations.outcome",
+    "private.row_counts.relation",
+    "public.budgets.*",
     "public.agent_revisions.reason",
     "*.framework",
     "*.bucket",
@@ -84,7 +91,10 @@ const closed: Readonly<Record<string, string[]>> = {
   ],
   "a digest or ciphertext": [
     "private.sign_in_failures.subject",
+    "private.agent_key_digests.digest",
     "private.auth_counters.email_digest",
+    "private.public_callers.address_digest",
+    "public.agent_keys.prefix",
     "vault.secrets.secret",
     "vault.secrets.nonce",
     "auth.users.encrypted_password",
@@ -162,6 +172,11 @@ async function live(who: TestUser, word: string): Promise<string> {
   });
   await succeed("scan_agent", { agent_id: agentId });
   await succeed("set_user_secret", { name: `${word}_SECRET`, value: word });
+
+  await succeed("create_agent_key", {
+    agent_id: agentId,
+    key: { name: word, origins: [`https://${word}.example`.toLowerCase()] },
+  });
 
   // What the agent, its replicas and its controller say.
   const { rows: claims } = await db.pool.query(
@@ -261,6 +276,15 @@ async function live(who: TestUser, word: string): Promise<string> {
       },
     ],
   });
+  await db.pool.query(
+    "insert into public.usage_daily (user_id, day, agent_id, source, model) values ($1, current_date, $2, 'message', $3)",
+    [who.id, agentId, word],
+  );
+  await db.pool.query(
+    `insert into private.reservations (id, user_id, agent_id, source, model, day, input_tokens, output_tokens, cost_micros, lease_expires_at)
+     values (gen_random_uuid(), $1, $2, 'message', $3, current_date, 1, 1, 1, now())`,
+    [who.id, agentId, word],
+  );
   await db.pool.query(
     `insert into private.advisories (source, advisory_id, package, version, agent_id, severity, title, url, vulnerable_versions)
      values ('trivy', $1, $1, $1, $2, 'LOW', $1, $1, $1)`,

@@ -310,7 +310,7 @@ describe("export_my_data", () => {
       assert.ok(body.tables.profiles.length === 1, "what is small comes first");
     } finally {
       await db.pool.query(
-        `update private.security_settings set value = value || '{"max_bytes": 33554432}' where name = 'export'`,
+        `update private.security_settings set value = value || '{"max_bytes": 16777216}' where name = 'export'`,
       );
     }
   });

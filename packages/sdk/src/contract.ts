@@ -1052,7 +1052,7 @@ export interface UserExport {
   exportedAt: string;
   /** The caller's id. */
   user_id: string;
-  /** The caller's rows of each table, newest first, up to 32 MiB in all. */
+  /** The caller's rows of each table, newest first, up to 16 MiB in all. */
   tables: Record<string, Array<Record<string, unknown>>>;
   /** How many older rows did not fit, by table. */
   omitted: Record<string, number>;

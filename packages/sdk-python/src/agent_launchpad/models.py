@@ -1186,7 +1186,7 @@ class UserExport(TypedDict):
     user_id: str
     """The caller's id."""
     tables: dict[str, list[dict[str, Any]]]
-    """The caller's rows of each table, newest first, up to 32 MiB in all."""
+    """The caller's rows of each table, newest first, up to 16 MiB in all."""
     omitted: dict[str, int]
     """How many older rows did not fit, by table."""
     rest: dict[str, str]

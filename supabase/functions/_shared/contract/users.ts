@@ -75,7 +75,7 @@ export const userExport = userProfile
     user_id: userId,
     tables: z
       .record(z.string(), rows)
-      .meta({ description: "The caller's rows of each table, newest first, up to 32 MiB in all." }),
+      .meta({ description: "The caller's rows of each table, newest first, up to 16 MiB in all." }),
     omitted: z
       .record(z.string(), z.int())
       .meta({ description: "How many older rows did not fit, by table." }),
