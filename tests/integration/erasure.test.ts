@@ -16,6 +16,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "public.model_prices.*",
     "public.rate_limits.*",
     "public.row_quotas.*",
+    "private.fleet*",
     "private.verbs.*",
     "private.phase_transitions.*",
     "private.retention.*",
