@@ -128,6 +128,30 @@ describe("kill -9 of the stack", () => {
     assert.ok(!existsSync(join(dataDir, "lock")));
   });
 
+  test("leaves no process either when the guardian was killed before; children restart meanwhile", async (t) => {
+    const temporary = await scratch(t);
+    const started = spawnStack({ env: { TMPDIR: temporary } });
+    const info = await started.ready;
+    const pid = started.process.pid ?? 0;
+    const guardian = () => tree(pid).find(({ command }) => /guardian\.sh watch$/.test(command));
+    const first = guardian();
+    assert.ok(first);
+    process.kill(first.pid, "SIGKILL");
+    await eventually("another watches", () => guardian() && guardian()?.pid !== first.pid);
+    const rest = tree(pid).find(({ command }) => /deno run .*serve\.ts/.test(command));
+    process.kill(rest?.pid ?? 0, "SIGKILL");
+    await eventually("the child ended", () => /function \w+ ended \(SIGKILL\)/.test(started.stderr()));
+    await eventually("all run again", async () =>
+      Object.values(await healthOf(info)).every((state) => state === "running"),
+    );
+    const all = tree(pid);
+    const closed = once(started.process, "exit");
+    started.process.kill("SIGKILL");
+    await closed;
+    await eventually("nothing of it runs", () => stillRunning(all).length === 0);
+    await eventually("no file is left", async () => (await readdir(temporary)).length === 0);
+  });
+
   test("of an ephemeral one: its folder goes too", async (t) => {
     const temporary = await scratch(t);
     const stack = await startTestStack({ env: { TMPDIR: temporary } });

@@ -5,14 +5,14 @@ import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
-  mkdtempSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { constants, setPriority, tmpdir } from "node:os";
+import { constants, setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { FRAMEWORKS } from "./config.ts";
@@ -22,9 +22,14 @@ import { codeFolders } from "./permissions.ts";
 /**
  * Runs each engine and provider once, without an agent's code, so that all of the runtime is in the compile cache.
  * Does nothing where nothing has changed since the last time. Takes a few seconds, at the lowest priority.
- * @throws Error when the folder cannot be written
+ * @param scratch a folder that is made, used and removed
+ * @throws Error when a folder cannot be written
  */
-export async function warmCompileCache(signal: AbortSignal, folder: string = compileCacheDir): Promise<void> {
+export async function warmCompileCache(
+  signal: AbortSignal,
+  scratch: string,
+  folder: string = compileCacheDir,
+): Promise<void> {
   const file = join(folder, "warmed-with");
   const stamp = codeStamp();
   if (existsSync(file) && readFileSync(file, "utf8") === stamp) return;
@@ -34,7 +39,7 @@ export async function warmCompileCache(signal: AbortSignal, folder: string = com
   ];
   for (const config of configs) {
     if (signal.aborted) return;
-    await runOnce(config, folder, signal);
+    await runOnce(config, folder, scratch, signal);
   }
   if (signal.aborted) return;
   // Other accounts read them: replicas have accounts of their own where the controller is root.
@@ -45,8 +50,8 @@ export async function warmCompileCache(signal: AbortSignal, folder: string = com
   writeFileSync(file, stamp);
 }
 
-async function runOnce(config: object, cache: string, signal: AbortSignal): Promise<void> {
-  const state = mkdtempSync(join(tmpdir(), "agent-warm-"));
+async function runOnce(config: object, cache: string, state: string, signal: AbortSignal): Promise<void> {
+  mkdirSync(state, { recursive: true, mode: 0o700 });
   try {
     const file = join(state, "agent.json");
     writeFileSync(file, JSON.stringify({ agentId: "warm", name: "warm", ...config }));

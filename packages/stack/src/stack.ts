@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { type DataDir, openDataDir } from "./data-dir.ts";
 import type { Environment } from "./environment.ts";
+import { reasonOf } from "./errors.ts";
 import { loadKeys } from "./keys.ts";
 import { openLogs, rotateLogs } from "./logs.ts";
 import { mailboxAddress } from "./mailbox/access.ts";
@@ -61,7 +62,12 @@ export async function startStack(options: StackOptions, signal?: AbortSignal): P
   const dataDir = await openDataDir(options.dataDir);
   let guardian: Guardian | undefined;
   try {
-    guardian = startGuardian();
+    guardian = startGuardian((pid) => {
+      options.log("the guardian process ended; another watches over this stack now");
+      dataDir.nameGuardian(pid).catch((error: unknown) => {
+        options.log(`the guardian could not be written into the lock: ${reasonOf(error)}`);
+      });
+    });
     await dataDir.nameGuardian(guardian.pid);
     if (dataDir.ephemeral) guardian.removeAfterwards(dataDir.path);
     return await startServices(options, dataDir, guardian, signal);
@@ -121,10 +127,6 @@ async function startServices(
   }
 
   let stopped: Promise<void> | undefined;
-  void guardian.exited.then(() => {
-    if (!stopped)
-      options.log("the guardian process is gone: a kill -9 of this stack would now leave processes behind");
-  });
   const { gatewayUrl } = state;
   await dataDir.announce({ apiUrl: gatewayUrl, dbUrl: state.dbUrl });
   return {

@@ -16,7 +16,6 @@ import { startPostgrest } from "../postgrest.ts";
 import type { StackOptions } from "../stack.ts";
 import { type Exit, endGroup } from "../supervise/child.ts";
 import type { EndOrder, Guardian } from "../supervise/guardian.ts";
-import { startTimeOf } from "../supervise/process-table.ts";
 import type { ServiceSpec } from "../supervise/supervisor.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
 import { startCronWorker } from "../workers/cron-worker.ts";
@@ -103,7 +102,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
 
   /** The guardian learns of a process that its own module has started. */
   const watchOver = (order: EndOrder, pid: number) => {
-    guardian.pipe.write(`add ${order} ${pid} ${startTimeOf(pid) ?? ""}\n`);
+    guardian.add(order, pid);
   };
 
   const gateway: ServiceSpec = {

@@ -61,6 +61,7 @@ export function startChild(spec: ChildSpec, guardian: Guardian): Child {
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
   const pid = child.pid ?? 0;
+  guardian.remember(spec.order ?? "first", pid);
   return {
     pid,
     exited,
@@ -76,6 +77,7 @@ export function startChild(spec: ChildSpec, guardian: Guardian): Child {
         [pid, ...children.filter(isRunning).map((child) => child.pid)].map((id) => endGroup(id, 0)),
       );
       await exited;
+      guardian.forget(pid);
     },
   };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
@@ -18,7 +18,7 @@ const HERE = import.meta.dirname;
 const STACK = `
   import { startGuardian } from "./guardian.ts";
   import { startChild } from "./child.ts";
-  const guardian = startGuardian();
+  const guardian = startGuardian((pid) => console.log(pid));
   if (process.argv[1]) guardian.removeAfterwards(process.argv[1]);
   const sh = (script, order) => startChild({
     name: "sh", command: "/bin/sh", args: ["-c", script], env: { PATH: process.env.PATH }, cwd: "/", order,
@@ -32,13 +32,21 @@ const STACK = `
   children.push(sh("trap 'exit 0' INT; echo up; while :; do sleep 0.05; done", "last"));
 `;
 
-async function stackWithChildren(folder = ""): Promise<{ kill: () => void; ids: number[] }> {
+async function stackWithChildren(folder = ""): Promise<{
+  kill: () => void;
+  ids: number[];
+  /** The id of the guardian after the first. */
+  replaced: Promise<number>;
+}> {
   const stack = spawn(process.execPath, ["--input-type=module-typescript", "-e", STACK, folder], {
     cwd: HERE,
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [line] = await once(createInterface({ input: stack.stdout }), "line");
-  return { kill: () => stack.kill("SIGKILL"), ids: JSON.parse(line) };
+  const lines = createInterface({ input: stack.stdout });
+  const [line] = await once(lines, "line");
+  const replaced = once(lines, "line").then(([pid]) => Number(pid));
+  replaced.catch(() => {});
+  return { kill: () => stack.kill("SIGKILL"), ids: JSON.parse(line), replaced };
 }
 
 async function until(what: string, condition: () => boolean): Promise<void> {
@@ -55,6 +63,33 @@ test("kill -9 of the stack leaves no process, no grandchild and no temporary fol
   kill();
   await until("all ended", () => ids.every((id) => !groupExists(id)));
   await until("the folder is gone", () => !existsSync(folder));
+});
+
+test("a guardian that dies is replaced; the stack's later death still leaves no process", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-guardian-"));
+  const { kill, ids, replaced } = await stackWithChildren(folder);
+  const [guardian = 0, ...children] = ids;
+  process.kill(guardian, "SIGKILL");
+  const heir = await replaced;
+  assert.notEqual(heir, guardian);
+  assert.ok(children.every((id) => groupExists(id)));
+  kill();
+  await until("all ended", () => [heir, ...children].every((id) => !groupExists(id)));
+  await until("the folder is gone", () => !existsSync(folder));
+});
+
+test("a child can be started after the guardian died, and is watched over", async () => {
+  const replaced: number[] = [];
+  const guardian = startGuardian((pid) => replaced.push(pid));
+  process.kill(guardian.pid, "SIGKILL");
+  await until("another watches", () => replaced.length > 0);
+  assert.deepEqual(replaced, [guardian.pid]);
+  const child = startSleep(guardian);
+  const command = () => execFileSync("ps", ["-o", "comm=", "-p", String(child.pid)], { encoding: "utf8" });
+  await until("it has registered and become its command", () => command().trim().endsWith("sleep"));
+  guardian.pipe.end(); // as if the stack had died
+  await until("the child ended", () => !groupExists(child.pid));
+  await guardian.release();
 });
 
 test("a released guardian ends nothing", async () => {

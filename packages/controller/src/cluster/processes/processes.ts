@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { dirname, isAbsolute } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import {
   codeFolders,
   compileCacheDir,
@@ -187,13 +187,15 @@ export class ProcessesCluster implements Cluster {
 
   /** Beside everything else: replicas that start meanwhile start slower. */
   #warm(folder: string): void {
-    warmCompileCache(this.#warming.signal, folder).catch((error: unknown) => {
-      if (this.#warming.signal.aborted) return;
-      this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
-        folder,
-        error: errorMessage(error),
-      });
-    });
+    warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder).catch(
+      (error: unknown) => {
+        if (this.#warming.signal.aborted) return;
+        this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
+          folder,
+          error: errorMessage(error),
+        });
+      },
+    );
   }
 
   #replicas(): Replica[] {
