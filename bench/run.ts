@@ -5,6 +5,7 @@
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   edge       the edge function against the RPC it calls
+//   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
 //   database   lists and logs among many rows, and ingestion; --full: a million agents, five million lines. Last: it fills the stack
 // Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
@@ -23,6 +24,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   edge: () => import("./benchmarks/edge.ts"),
+  neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),
   database: () => import("./benchmarks/database.ts"),
 };
