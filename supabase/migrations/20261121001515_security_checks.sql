@@ -7,17 +7,57 @@ language sql immutable set search_path = ''
 return jsonb_build_object('check', check_name, 'source', 'posture', 'severity', severity, 'title', title,
   'recommendation', recommendation) || extra;
 
--- The parts of an agent where text is written: place → text.
+-- Every text and every name within a value, one a line, and then the value as JSON writes it: a pattern may want a word's
+-- beginning, which an escape before it hides, or a name beside its value. Below 32 levels only the latter.
+create function private.texts_in(value jsonb) returns text
+language sql immutable set search_path = '' as $$
+  with recursive node (value, depth) as (
+    select texts_in.value, 0
+    union all
+    select c.value, n.depth + 1 from node n cross join lateral (
+      select e.value from jsonb_each(case when jsonb_typeof(n.value) = 'object' then n.value else '{}' end) e
+      union all
+      select e.value from jsonb_array_elements(case when jsonb_typeof(n.value) = 'array' then n.value else '[]' end) e) c
+    where n.depth < 32
+  )
+  select concat_ws(E'\n',
+    (select string_agg(n.value #>> '{}', E'\n') from node n where jsonb_typeof(n.value) = 'string'),
+    (select string_agg(k, E'\n') from node n,
+       jsonb_object_keys(case when jsonb_typeof(n.value) = 'object' then n.value else '{}' end) k),
+    texts_in.value::text)
+$$;
+
+-- `outer.inner`; the inner name is left out where it looks like a secret itself, since findings name places.
+create function private.place_of(outer_name text, inner_name text) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return case when exists (select from private.secret_patterns s where inner_name ~ s.pattern) then outer_name
+    else outer_name || '.' || left(inner_name, 100) end;
+end
+$$;
+
+-- Everything written of an agent and of the tools that it uses: place → texts. From the row itself, so that a column added
+-- later is searched: all but what the platform writes, and quantities.
 create function private.agent_texts(a public.agents) returns table (place text, content text)
-language sql stable set search_path = '' as $$
-  select * from (values ('name', a.name), ('description', a.description), ('role', a.role), ('avatar', a.avatar),
-    ('system_prompt', a.system_prompt)) as t (place, content) where t.content is not null
-  union all select 'character.' || left(c.key, 100), c.value #>> '{}'
-    from jsonb_each(case when jsonb_typeof(a."character") = 'object' then a."character" else '{}' end) c
-  union all select 'settings.' || left(s.key, 100), s.value #>> '{}'
-    from jsonb_each(case when jsonb_typeof(a.settings) = 'object' then a.settings else '{}' end) s
-  union all select 'supabase_config.' || left(s.key, 100), s.value #>> '{}'
-    from jsonb_each(case when jsonb_typeof(a.supabase_config) = 'object' then a.supabase_config else '{}' end) s
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    with parts as (
+      select c.key as name, c.value from jsonb_each(to_jsonb(a) - '{id,status,url,resources,scaling_policy}'::text[]) c
+        join pg_attribute x on x.attrelid = 'public.agents'::regclass and x.attname = c.key
+        where c.value <> 'null' and x.atttypid in ('text'::regtype, 'varchar'::regtype, 'text[]'::regtype, 'json'::regtype, 'jsonb'::regtype)
+      union all
+      select private.place_of('tools', t.name), to_jsonb(t) - '{id,user_id}'::text[]
+        from public.agent_tools u join public.tools t on t.id = u.tool_id where u.agent_id = a.id and t.user_id is not null
+      union all
+      select private.place_of('tools', t.name) || '.configuration', u.configuration
+        from public.agent_tools u join public.tools t on t.id = u.tool_id where u.agent_id = a.id
+    )
+    select p.name, private.texts_in(p.value) from parts p where jsonb_typeof(p.value) <> 'object'
+    union all
+    select private.place_of(p.name, e.key), private.texts_in(jsonb_build_object(e.key, e.value))
+      from parts p, jsonb_each(case when jsonb_typeof(p.value) = 'object' then p.value else '{}' end) e;
+end
 $$;
 
 -- A plugin as written: its package, and its version where that is exact.
@@ -48,8 +88,8 @@ begin
   select * into d from private.agent_deployments x where x.agent_id = a.id;
 
   for t in
-    select x.place, s.kind, s.severity from private.agent_texts(a) x join private.secret_patterns s on x.content ~ s.pattern
-    order by x.place, s.kind
+    select distinct x.place, s.kind, s.severity from private.agent_texts(a) x join private.secret_patterns s on x.content ~ s.pattern
+    order by x.place, s.kind limit 200
   loop
     found := found || private.finding('SECRET_LITERAL', t.severity, format('In %s: %s', t.place, t.kind),
       format('Move the %s from %s into the environment, and replace it: it has been readable', t.kind, t.place),
@@ -192,26 +232,41 @@ begin
 end
 $$;
 
--- Refuses to run what has critical findings, where the operator wants that. It stands before the deployment, so that every
--- door meets it: launch, deploy, start, PUT, PATCH, rollback. Scaling and restarting what runs already are not refused.
--- Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
-create function private.tg_agent_deployments__gate() returns trigger
-language plpgsql security definer set search_path = '' as $$
+-- Whether an operator wants critical findings to block, for everyone or this user.
+create function private.blocks_critical(of_user uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((select q.block_critical_findings from public.quotas q where q.user_id = of_user), false)
+    or (select s.value = 'true' from private.security_settings s where s.name = 'block_critical_findings');
+end
+$$;
+
+-- Raises SECURITY_SCAN_FAILED where an agent has critical findings.
+create function private.refuse_critical(of_agent text) returns void
+language plpgsql stable set search_path = '' as $$
 declare
   a public.agents;
   critical jsonb;
 begin
-  if not (coalesce((select q.block_critical_findings from public.quotas q where q.user_id = new.user_id), false)
-      or (select s.value = 'true' from private.security_settings s where s.name = 'block_critical_findings')) then
-    return new;
-  end if;
-  select * into a from public.agents x where x.id = new.agent_id;
+  select * into a from public.agents x where x.id = of_agent;
   select jsonb_agg(f - '{source,url}'::text[]) into critical
     from jsonb_array_elements(private.posture_findings(a) || private.vulnerability_findings(a)) f
     where f ->> 'severity' = 'CRITICAL';
   if critical is not null then
     perform private.raise_error('SECURITY_SCAN_FAILED', 'Critical security findings block this deployment',
-      jsonb_build_object('agent_id', new.agent_id, 'critical', jsonb_array_length(critical), 'findings', critical));
+      jsonb_build_object('agent_id', of_agent, 'critical', jsonb_array_length(critical), 'findings', critical));
+  end if;
+end
+$$;
+
+-- Refuses to run what has critical findings, where the operator wants that. It stands before the deployment, so that every
+-- door meets it: launch, deploy, start, PUT, PATCH, rollback. Scaling and restarting what runs already are not refused.
+-- Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
+create function private.tg_agent_deployments__gate() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.blocks_critical(new.user_id) then
+    perform private.refuse_critical(new.agent_id);
   end if;
   return new;
 end
@@ -222,3 +277,20 @@ create trigger _200_gate_update before update of generation on private.agent_dep
   for each row when (new.desired = 'running' and new.generation <> old.generation
     and (new.revision <> old.revision or old.desired <> 'running' or old.phase = 'FAILED'))
   execute function private.tg_agent_deployments__gate();
+
+-- The same for texts that are no part of a revision (role, description, a column added later) while the agent runs.
+-- Definer: as above. Raises SECURITY_SCAN_FAILED.
+create function private.tg_agents__gate() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.blocks_critical(new.user_id)
+     and exists (select from private.agent_deployments d where d.agent_id = new.id and d.desired = 'running' and d.removed_at is null)
+     and (select jsonb_object_agg(x.place, x.content) from private.agent_texts(new) x)
+       is distinct from (select jsonb_object_agg(x.place, x.content) from private.agent_texts(old) x) then
+    perform private.refuse_critical(new.id);
+  end if;
+  return null;
+end
+$$;
+create trigger _700_gate after update on public.agents
+  for each row when (new.deleted_at is null) execute function private.tg_agents__gate();

@@ -250,6 +250,25 @@ $$;
 create trigger _200_validate before insert or update on public.agent_tools
   for each row execute function private.tg_agent_tools__validate();
 
+-- What an agent runs with includes its tools: where the operator has critical findings block, they block here too while an agent
+-- that uses the tool runs. Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
+create function private.tg_agent_tools__gate() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if private.blocks_critical(new.user_id) then
+    perform private.refuse_critical(d.agent_id) from private.agent_deployments d
+      where d.desired = 'running' and d.removed_at is null and d.agent_id in (
+        select u.agent_id from public.agent_tools u
+        where case tg_table_name when 'tools' then to_jsonb(new) ->> 'id' = u.tool_id::text else to_jsonb(new) ->> 'agent_id' = u.agent_id end);
+  end if;
+  return null;
+end
+$$;
+create trigger _700_gate after insert or update on public.agent_tools
+  for each row execute function private.tg_agent_tools__gate();
+create trigger _700_gate after update on public.tools
+  for each row execute function private.tg_agent_tools__gate();
+
 -- Secrets of users: names here, values in Vault. A value reaches only the call of a tool, or of the user's model provider
 -- (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_GENERATIVE_AI_API_KEY).
 create table public.user_secrets (

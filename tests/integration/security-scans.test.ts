@@ -92,6 +92,90 @@ describe("secrets in a definition", () => {
     ]);
   });
 
+  test("names, lists, nested texts and texts behind a line break are searched; a name that is a secret is not repeated", async () => {
+    const key = joined("sk-", "proj-abcdefghijklmnopqrst");
+    const { body } = await launch();
+    // As rows may be that were written before today's checks.
+    await db.superuser.query("set session_replication_role = replica");
+    await db.superuser.query(
+      `update public.agents set plugins = $2, settings = $3, "character" = $4 where id = $1`,
+      [
+        body.agentId,
+        [joined("sk-", "abcdefghijklmnopqrstuvwx")],
+        { stop: [AWS] },
+        { [AWS]: 1, bio: [{ deep: [`first line\n${AWS}`] }], style: { [key]: true }, topics: ["x"] },
+      ],
+    );
+    await db.superuser.query("set session_replication_role = origin");
+    const found: Finding[] = (await scan(body.agentId)).results.findings;
+    assert.deepEqual(
+      found.filter((f) => f.check === "SECRET_LITERAL").map((f) => f.location),
+      ["character", "character.bio", "character.style", "plugins", "settings.stop"],
+    );
+    for (const secret of [AWS, key])
+      assert.ok(!JSON.stringify(found.map((f) => f.location)).includes(secret));
+  });
+
+  test("every column of text of an agent is searched, one added later too", async () => {
+    const { body } = await launch();
+    await db.superuser.query("alter table public.agents add column motto text");
+    try {
+      await db.pool.query("update public.agents set motto = $2 where id = $1", [body.agentId, AWS]);
+      const { results } = await scan(body.agentId);
+      assert.deepEqual(
+        results.findings.map((f: Finding) => f.location),
+        ["motto"],
+      );
+    } finally {
+      await db.superuser.query("alter table public.agents drop column motto");
+    }
+  });
+
+  test("the tools of an agent are searched, and no other's", async () => {
+    const { body } = await launch();
+    const add = async (who: string, name: string) =>
+      (
+        await db.asUser(who, (c) =>
+          c.query(
+            "insert into public.tools (name, description, implementation) values ($1, 'd', $2) returning id",
+            [
+              name,
+              JSON.stringify({
+                type: "http",
+                url: "https://x.example",
+                headers: { authorization: `Bearer ${AWS}` },
+              }),
+            ],
+          ),
+        )
+      ).rows[0].id;
+    const mine = await add(alice, "mine");
+    await add(alice, "unused");
+    await add(await createUser(db), "other");
+    await db.asUser(alice, (c) =>
+      c.query("insert into public.agent_tools (agent_id, tool_id, configuration) values ($1, $2, $3)", [
+        body.agentId,
+        mine,
+        JSON.stringify({ default_key: AWS }),
+      ]),
+    );
+    assert.deepEqual(
+      (await scan(body.agentId)).results.findings.map((f: Finding) => f.location),
+      ["tools.mine.configuration.default_key", "tools.mine.implementation"],
+    );
+  });
+
+  test("a value nested as deep as Postgres takes it is searched in time", async () => {
+    const deep = `${"[".repeat(3000)}"${AWS}"${"]".repeat(3000)}`;
+    const began = performance.now();
+    const { rows } = await db.pool.query(
+      "select private.texts_in($1::jsonb) like '%' || $2 || '%' as found",
+      [deep, AWS],
+    );
+    assert.equal(rows[0].found, true);
+    assert.ok(performance.now() - began < 1000);
+  });
+
   test("ordinary prose is clean", async () => {
     const prose = [
       "You are an analyst. Never ask for a password; a secret is a secret.",
@@ -366,6 +450,35 @@ describe("critical findings block a deployment where that is wanted", () => {
     blocked(await call("start_agent"));
     assert.equal((await call("update_agent", { changes: { system_prompt: "clean" } })).status, 202);
     assert.equal((await call("start_agent")).status, 202);
+  });
+
+  test("role, description and tools of an agent that runs are refused too; of one that is stopped, at its start", async () => {
+    const { body } = await launch();
+    const agent_id = body.agentId;
+    await settle(db, agent_id);
+    await strict(true);
+    const change = (sql: string, values: unknown[]) => db.asUser(alice, (c) => c.query(sql, values));
+    const refused = (work: Promise<unknown>) =>
+      assert.rejects(work, { code: "PGRST", message: /SECURITY_SCAN_FAILED/ });
+    for (const column of ["role", "description"])
+      await refused(change(`update public.agents set ${column} = $1 where id = $2`, [AWS, agent_id]));
+    const { rows } = await change(
+      "insert into public.tools (name, description, implementation) values ('t', 'd', $1) returning id",
+      [JSON.stringify({ type: "http", url: "https://x.example" })],
+    );
+    const tool = rows[0].id;
+    await change("insert into public.agent_tools (agent_id, tool_id) values ($1, $2)", [agent_id, tool]);
+    await refused(change("update public.tools set description = $1 where id = $2", [AWS, tool]));
+    await refused(
+      change("update public.agent_tools set configuration = $1 where tool_id = $2", [
+        JSON.stringify({ default_key: AWS }),
+        tool,
+      ]),
+    );
+    await rpc(db, user(alice), "stop_agent", { agent_id });
+    await change("update public.agents set role = $1 where id = $2", [AWS, agent_id]);
+    await settle(db, agent_id, ["STOPPED"]);
+    blocked(await rpc(db, user(alice), "start_agent", { agent_id }));
   });
 
   test("the operator-wide setting holds for everyone; high findings do not block", async () => {
