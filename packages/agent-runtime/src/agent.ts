@@ -1,6 +1,6 @@
 // The agent as the server sees it: an engine, what it may do at once, how it is, and whether it is stopping.
 import type { Config } from "./config.ts";
-import type { Engine, Message, Reply } from "./engines/engine.ts";
+import type { Engine, Listener, Message, Reply } from "./engines/engine.ts";
 import { AgentError, describe } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
@@ -8,7 +8,7 @@ import type { Metrics } from "./metrics.ts";
 
 export interface Agent {
   /** Answers a message within the limits of time and number. Throws AgentError. */
-  answer(message: Message, signal: AbortSignal): Promise<Reply>;
+  answer(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply>;
   health(): Record<string, unknown>;
   /** Why no message can be taken now; undefined where one can. */
   unready(): string | undefined;
@@ -29,14 +29,14 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
   const underway = new Set<Promise<unknown>>();
   const giveUp = new AbortController();
 
-  async function run(message: Message, signal: AbortSignal): Promise<Reply> {
+  async function run(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> {
     const started = performance.now();
     const facts = { conversationId: message.conversationId, replica: config.replica };
     try {
       const timeout = AbortSignal.timeout(config.messageTimeoutMs);
       const end = AbortSignal.any([timeout, signal, giveUp.signal]);
       const reply = await meter.run(message.occasion ?? { source: "address" }, () =>
-        engine.reply(message, end),
+        engine.reply(message, end, listener),
       );
       const { inputTokens = 0, outputTokens = 0 } = reply.usage ?? {};
       metrics.message({ input: inputTokens, output: outputTokens });
@@ -50,7 +50,9 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
       return reply;
     } catch (error) {
       const known = signal.aborted
-        ? new AgentError("REQUEST_TIMEOUT", "The caller went away.")
+        ? signal.reason instanceof AgentError
+          ? signal.reason // the door's: what the caller showed is no longer good
+          : new AgentError("REQUEST_TIMEOUT", "The caller went away.")
         : error instanceof AgentError
           ? error
           : new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause: error });
@@ -65,7 +67,7 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
   }
 
   return {
-    answer(message, signal) {
+    answer(message, signal, listener) {
       if (stopping) {
         throw new AgentError("AGENT_STOPPING", "This replica is stopping; try again.", {
           retryAfterSeconds: 1,
@@ -75,7 +77,7 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
         const message = `The agent answers ${underway.size} messages already; try again.`;
         throw new AgentError("AGENT_BUSY", message, { retryAfterSeconds: 1 });
       }
-      const work = run(message, signal).finally(() => {
+      const work = run(message, signal, listener).finally(() => {
         underway.delete(work);
         metrics.inFlight = underway.size;
       });

@@ -59,6 +59,8 @@ const environmentSchema = z.object({
   AGENT_MESSAGE_KEY: optional(z.string().min(32)),
   AGENT_PROJECT_URL: optional(z.url({ protocol: /^https?$/ })),
   AGENT_PROJECT_KEY: optional(z.string().min(1)),
+  AGENT_PROBE_KEY: optional(z.string().min(32)),
+  AGENT_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(1),
   AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
   AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
@@ -116,6 +118,10 @@ export interface Config {
   readonly messageKey: string | undefined;
   /** Whom to ask who calls; without it no caller is known. */
   readonly project: ProjectAccess | undefined;
+  /** What the controller reads /metrics with. */
+  readonly probeKey: string | undefined;
+  /** Proxies of the operator's between callers and this process. */
+  readonly proxyHops: number;
   readonly logLevel: (typeof LEVELS)[number];
   readonly messageTimeoutMs: number;
   readonly stopTimeoutMs: number;
@@ -164,8 +170,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     secrets: secretValues({
       ...environment,
       ...(own.AGENT_MESSAGE_KEY !== undefined && { AGENT_MESSAGE_KEY: own.AGENT_MESSAGE_KEY }),
+      ...(own.AGENT_PROBE_KEY !== undefined && { AGENT_PROBE_KEY: own.AGENT_PROBE_KEY }),
     }),
     messageKey: own.AGENT_MESSAGE_KEY,
+    probeKey: own.AGENT_PROBE_KEY,
+    proxyHops: own.AGENT_PROXY_HOPS,
     project: readProject(own.AGENT_PROJECT_URL, own.AGENT_PROJECT_KEY),
     stateDir: own.AGENT_STATE_DIR,
     elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,

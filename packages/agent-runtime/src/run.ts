@@ -7,6 +7,8 @@ import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
 import { withoutPins } from "./engines/pins.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
+import { createConversationIds } from "./http/conversation-ids.ts";
+import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
 import { captureOutput, createLog, type Log } from "./log.ts";
 import { createMeter } from "./meter.ts";
@@ -55,7 +57,18 @@ async function start(configured: Config, log: Log): Promise<void> {
   const engine = await startEngine(config, log.named(name), meter);
   const metrics = createMetrics(config);
   const agent = createAgent(config, engine, metrics, meter, log.named("agent"));
-  const server = createAgentServer(agent, metrics, log.named("http"), config.messageKey);
+  const { probeKey, proxyHops } = config;
+  const door = createDoor({ agentId, project, messageKey, proxyHops, log: log.named("door") });
+  const ids = createConversationIds(messageKey);
+  const server = createAgentServer({
+    agent,
+    metrics,
+    log: log.named("http"),
+    door,
+    ids,
+    messageKey,
+    probeKey,
+  });
   const port = await listen(server, config);
   log.info("listening", {
     port,

@@ -9,7 +9,7 @@ import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import { type Asked, startProviderStub } from "../../../tests/helpers/providers.ts";
 import { signed } from "./signature.ts";
 import { type RunningAgent, runToEnd, startAgent } from "./testing/agent.ts";
-import { startProjectStub } from "./testing/project.ts";
+import { startProjectStub, TEST_KEY } from "./testing/project.ts";
 
 const CHARACTER = {
   name: "TradingBot",
@@ -118,7 +118,7 @@ test("without a key the agent is up, says so, and answers with a clear error", a
   const { status, engine, model, revision, generation, agentId, replica } = health.body;
   assert.deepEqual([status, engine, model, revision], ["ok", "model", "unconfigured", 3]);
   assert.deepEqual([generation, agentId, replica], ["7", "agent-test", "agent-test-abc234"]);
-  assert.deepEqual((await agent.get("/ready")).body, { ready: true });
+  assert.deepEqual((await agent.get("/ready")).body, { status: "ready", ready: true });
   const answer = await agent.say({ text: "hello" });
   assert.equal(answer.status, 503);
   assert.equal(errorOf(answer).code, "MODEL_UNCONFIGURED");
@@ -207,7 +207,7 @@ test("bad input is refused with its reason, and never reaches the provider", asy
     assert.match(JSON.stringify(answer.body), pattern, label);
   }
   const form = await agent.say("text=x", {
-    headers: { "content-type": "application/x-www-form-urlencoded" },
+    headers: { "content-type": "application/x-www-form-urlencoded", authorization: `Bearer ${TEST_KEY}` },
   });
   assert.deepEqual([form.status, errorOf(form).code], [415, "UNSUPPORTED_MEDIA_TYPE"]);
   const wrong = await agent.get("/message");
@@ -295,14 +295,18 @@ test("nobody else's history is taken, and it reaches no provider", async () => {
   const refused = [
     await agent.say(message),
     await agent.say({ ...message, history: [] }),
-    await sayAs(agent, "x".repeat(64), message),
-    await sayAs(agent, MESSAGE_KEY, message, forged),
     await keyless.say(message),
-    await sayAs(keyless, "", message),
   ];
   for (const answer of refused) {
     assert.deepEqual([answer.status, errorOf(answer).code], [403, "FORBIDDEN"]);
     assert.match(errorOf(answer).details?.history ?? "", /signature/);
+  }
+  for (const answer of [
+    await sayAs(agent, "x".repeat(64), message),
+    await sayAs(agent, MESSAGE_KEY, message, forged),
+    await sayAs(keyless, "", message),
+  ]) {
+    assert.deepEqual([answer.status, errorOf(answer).code], [401, "INVALID_API_KEY"]);
   }
   const long = { role: "user", content: "x".repeat(50_001) };
   for (const [history, problem] of [
@@ -347,7 +351,11 @@ test("SIGTERM: not ready at once, the message under way is answered, new ones ar
   await until(async () => stub.requests.length === 1);
   agent.process.kill("SIGTERM");
   await until(async () => (await agent.get("/ready")).status === 503);
-  assert.deepEqual((await agent.get("/ready")).body, { ready: false, reason: "stopping" });
+  assert.deepEqual((await agent.get("/ready")).body, {
+    status: "stopping",
+    ready: false,
+    reason: "stopping",
+  });
   const refused = await agent.say({ text: "late" });
   assert.deepEqual([refused.status, errorOf(refused).code], [503, "AGENT_STOPPING"]);
   gate.resolve("done");
@@ -462,6 +470,9 @@ test("the commands of the README start an agent, and it answers", async () => {
       replace: {
         [start]: inBackground(command, '"listening"', log),
         "agent.json": join(folder, "agent.json"),
+        "https://$REF.supabase.co": project.environment.AGENT_PROJECT_URL ?? "",
+        "sb_publishable_…": project.environment.AGENT_PROJECT_KEY ?? "",
+        "lp_…": TEST_KEY,
         "localhost:8090": `localhost:$(sed -n 's/.*"port":\\([0-9]*\\).*/\\1/p' "${log}")`,
       },
       timeoutMs: 30_000,

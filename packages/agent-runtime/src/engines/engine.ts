@@ -12,11 +12,29 @@ export interface Turn {
 export interface Message {
   readonly text: string;
   readonly conversationId: string;
+  /** Who says it, as the door names them: `user:<id>`, `key:<id>`, `public`, or `platform` for stored conversations. */
+  readonly caller: string;
   readonly userId: string | undefined;
   /** What was said before, by the platform's word; then the engine's own memory is neither read nor written. */
   readonly history: readonly Turn[] | undefined;
   /** Through which door it came, with the platform's reservation if it brought one; left out: the agent's own address. */
   readonly occasion?: Occasion | undefined;
+}
+
+/** Where a conversation is kept: another caller's id is another conversation. (No part has a space.) */
+export const roomOf = ({ caller, conversationId }: Message): string => `${caller} ${conversationId}`;
+
+/** A call of a tool that the model made while it answered. */
+export interface ToolCall {
+  readonly name: string;
+  readonly status: "completed" | "failed";
+  readonly milliseconds: number;
+}
+
+/** Is told of an answer while it is made. */
+export interface Listener {
+  delta(text: string): void;
+  tool(call: ToolCall): void;
 }
 
 export interface Reply {
@@ -35,9 +53,10 @@ export interface Engine {
   readonly plugins: readonly string[];
   /**
    * Answers one message.
+   * @param listener where somebody listens; the reply itself is the whole text all the same
    * @throws AgentError for everything a caller should be told
    */
-  reply(message: Message, signal: AbortSignal): Promise<Reply>;
+  reply(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply>;
   /** Gives back what the engine holds (connections, files). */
   close(): Promise<void>;
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import type { Message } from "../engines/engine.ts";
+import type { Turn } from "../engines/engine.ts";
 import { AgentError } from "../errors.ts";
+import type { Occasion } from "../meter.ts";
 import { isGenuine } from "../signature.ts";
 
 export const MAX_BODY_BYTES = 1024 * 1024;
@@ -45,35 +46,48 @@ const messageSchema = z.strictObject({
   reservation: reservationSchema.nullish(),
 });
 
+/** A message as it came; what is left out is undefined. */
+export interface Said {
+  readonly text: string;
+  readonly conversationId: string | undefined;
+  readonly userId: string | undefined;
+  readonly history: readonly Turn[] | undefined;
+  readonly occasion: Occasion;
+}
+
 /**
- * Reads a message from a request's body.
- * @param newId makes the id of a conversation that begins here
- * @param messageKey what a call that carries a history must be signed with; without one every history is refused
- * @throws AgentError UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, VALIDATION_ERROR (with one problem per field), FORBIDDEN
+ * Only JSON: a web page of another origin can send any other type without asking the browser first.
+ * @throws AgentError UNSUPPORTED_MEDIA_TYPE
  */
-export async function readMessage(
-  request: IncomingMessage,
-  newId: () => string,
-  messageKey: string | undefined,
-): Promise<Message> {
-  // Only JSON: a web page of another origin can send any other type without asking the browser first.
+export function requireJson(request: IncomingMessage): void {
   const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-  if (type !== "application/json") {
-    throw new AgentError(
-      "UNSUPPORTED_MEDIA_TYPE",
-      "Send the message as JSON, with Content-Type: application/json.",
-    );
-  }
-  const bytes = await readBody(request);
-  const body = parseJson(bytes);
-  const result = messageSchema.safeParse(body);
+  if (type === "application/json") return;
+  throw new AgentError(
+    "UNSUPPORTED_MEDIA_TYPE",
+    "Send the message as JSON, with Content-Type: application/json.",
+  );
+}
+
+/** Whether the platform signed these very bytes. */
+export function isSigned(request: IncomingMessage, body: Buffer, messageKey: string | undefined): boolean {
+  const get = (name: string) => String(request.headers[name] ?? "");
+  return messageKey !== undefined && isGenuine(messageKey, { get }, body, Date.now());
+}
+
+/**
+ * Reads a message.
+ * @param ofPlatform whether the platform sent it: words put into the agent's mouth steer it, so only who stores what it
+ *   really said may tell a history
+ * @throws AgentError VALIDATION_ERROR (with one problem per field), FORBIDDEN
+ */
+export function parseMessage(bytes: Buffer, ofPlatform: boolean): Said {
+  const result = messageSchema.safeParse(parseJson(bytes));
   if (!result.success) {
     const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
     throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
   }
   const { text, conversationId, userId, history, reservation } = result.data;
-  const platform = isPlatform(request, bytes, messageKey);
-  if (reservation && !platform) {
+  if (reservation && !ofPlatform) {
     throw new AgentError(
       "FORBIDDEN",
       "A reservation is taken from the platform alone, in a call it signed.",
@@ -82,24 +96,20 @@ export async function readMessage(
       },
     );
   }
-  if (history && !platform) {
+  if (history && !ofPlatform) {
     throw new AgentError("FORBIDDEN", "A history is taken from the platform alone, in a call it signed.", {
       details: { history: "needs the platform's signature; leave it out" },
     });
   }
   return {
     text,
-    conversationId: conversationId ?? newId(),
+    conversationId: conversationId ?? undefined,
     userId: userId ?? undefined,
     history: history ?? undefined,
-    occasion: platform ? { source: "message", reservation: reservation ?? undefined } : { source: "address" },
+    occasion: ofPlatform
+      ? { source: "message", reservation: reservation ?? undefined }
+      : { source: "address" },
   };
-}
-
-/** Words put into the agent's mouth steer it: only who stores what it really said may tell it. */
-function isPlatform(request: IncomingMessage, body: Buffer, messageKey: string | undefined): boolean {
-  const get = (name: string) => String(request.headers[name] ?? "");
-  return messageKey !== undefined && isGenuine(messageKey, { get }, body, Date.now());
 }
 
 function toProblems(issue: z.core.$ZodIssue): [string, string][] {
@@ -108,8 +118,11 @@ function toProblems(issue: z.core.$ZodIssue): [string, string][] {
   return [[issue.path.join(".") || "body", issue.message]];
 }
 
-/** Reads on past the limit, discarding, so that a sender who is only a little over it gets to read the refusal. */
-async function readBody(request: IncomingMessage): Promise<Buffer> {
+/**
+ * Reads on past the limit, discarding, so that a sender who is only a little over it gets to read the refusal.
+ * @throws AgentError PAYLOAD_TOO_LARGE
+ */
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   // The iterator must not destroy the request when the loop ends early: the answer goes over the same socket.

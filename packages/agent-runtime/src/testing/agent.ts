@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileCacheDir } from "../paths.ts";
 import { permittedCommand } from "../permissions.ts";
-import { type ProjectStub, startProjectStub } from "./project.ts";
+import { type ProjectStub, startProjectStub, TEST_KEY } from "./project.ts";
 
 export interface LogLine {
   readonly timestamp: string;
@@ -25,6 +25,7 @@ export interface Answered {
   readonly body: Record<string, unknown>;
 }
 
+/** An agent, called with {@link TEST_KEY} where a test says nothing else. */
 export interface RunningAgent extends AsyncDisposable {
   /** The stand-in for the project that it was started with. */
   readonly project: ProjectStub;
@@ -34,7 +35,7 @@ export interface RunningAgent extends AsyncDisposable {
   readonly readyAfter: number;
   readonly lines: LogLine[];
   readonly exited: Promise<number | null>;
-  get(path: string): Promise<Answered>;
+  get(path: string, headers?: Record<string, string>): Promise<Answered>;
   say(body: unknown, init?: RequestInit): Promise<Answered>;
 }
 
@@ -63,19 +64,20 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
     const json = response.headers.get("content-type")?.startsWith("application/json");
     return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : { text } };
   };
+  const known = { authorization: `Bearer ${TEST_KEY}` };
   return Object.assign(
     { ...launched, [Symbol.asyncDispose]: dispose },
     {
       url,
       project,
       readyAfter: listening.after,
-      get: (path: string) => call(path),
+      get: (path: string, headers: Record<string, string> = known) => call(path, { headers }),
       say: (body: unknown, init: RequestInit = {}) =>
         call("/message", {
           method: "POST",
-          headers: { "content-type": "application/json" },
           body: typeof body === "string" ? body : JSON.stringify(body),
           ...init,
+          headers: { "content-type": "application/json", ...(init.headers ?? known) },
         }),
     },
   );

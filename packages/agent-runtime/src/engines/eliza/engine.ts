@@ -5,7 +5,7 @@ import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
-import type { Engine, Message, Reply, Turn } from "../engine.ts";
+import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
@@ -73,9 +73,9 @@ export async function startElizaEngine(config: Config, log: Log, meter: Meter): 
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
     plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
-    reply: async (message, signal) => {
+    reply: async (message, signal, listener) => {
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
-      return answer(message, signal);
+      return answer(message, signal, listener);
     },
     async close() {
       await runtime.stop();
@@ -106,16 +106,21 @@ function createAnswer(
     usage.outputTokens += tokens?.completion ?? 0;
   });
 
-  return ({ text, conversationId, userId, history }: Message, signal: AbortSignal): Promise<Reply> =>
-    turns.run(conversationId, async () => {
+  return (message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> => {
+    const { text, conversationId, caller, userId, history } = message;
+    const stored = history !== undefined;
+    // Another caller's conversation, or the same name of a user, is another one; the platform's are stored elsewhere.
+    const conversation = stored ? conversationId : roomOf(message);
+    const named = stored ? userId : userId && `${caller} ${userId}`;
+    return turns.run(conversation, async () => {
       const usage: Usage = { inputTokens: 0, outputTokens: 0 };
       try {
         signal.throwIfAborted();
         const id = (kind: string, name: string) => core.stringToUuid(`${config.agentId}:${kind}:${name}`);
-        const user = userId ?? `caller of ${conversationId}`;
+        const user = named ?? `caller of ${conversation}`;
         // Rooms of their own: a caller who guesses a stored conversation's id finds nothing of it.
-        const room = history === undefined ? "room" : "stored room";
-        const place = { entityId: id("user", user), roomId: id(room, conversationId) };
+        const room = stored ? "stored room" : "room";
+        const place = { entityId: id("user", user), roomId: id(room, conversation) };
         await runtime.ensureConnection({
           ...place,
           worldId: id("world", "messages"),
@@ -124,11 +129,13 @@ function createAnswer(
           name: userId ?? "user",
           source: "launchpad",
           type: "API",
-          channelId: conversationId,
+          channelId: conversation,
           messageServerId: id("server", "messages"),
         });
         if (history !== undefined) await recall(runtime, place, history);
-        const handled = usages.run(usage, () => handle(runtime, place, text, config.messageTimeoutMs));
+        const handled = usages.run(usage, () =>
+          handle(runtime, place, text, config.messageTimeoutMs, listener),
+        );
         const texts = await untilAborted(handled, signal);
         return { text: texts.join("\n\n"), model: elizaModel(config), usage };
       } catch (error) {
@@ -136,6 +143,7 @@ function createAnswer(
         throw mapModelError(error, config.framework, signal.aborted);
       }
     });
+  };
 }
 
 /** Makes a room's messages what the platform says was said, whatever this replica remembered of it. */
@@ -162,6 +170,7 @@ async function handle(
   place: Place,
   text: string,
   timeoutDuration: number,
+  listener: Listener | undefined,
 ): Promise<string[]> {
   const base = { agentId: runtime.agentId, roomId: place.roomId };
   const content = { text, source: "launchpad", channelType: "API" };
@@ -175,6 +184,8 @@ async function handle(
   const texts: string[] = [];
   const keep = async (said: ElizaContent): Promise<ElizaMemory[]> => {
     if (!said.text?.trim()) return [];
+    // elizaOS says whole texts, each when it is ready.
+    listener?.delta(texts.length === 0 ? said.text : `\n\n${said.text}`);
     texts.push(said.text);
     const memory = {
       ...base,

@@ -4,7 +4,7 @@ import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
-import type { Engine, Message, Reply, Turn } from "../engine.ts";
+import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { Conversations } from "./conversations.ts";
@@ -42,11 +42,11 @@ export async function startModelEngine(config: Config, log: Log, meter: Meter): 
   const model = await metered(await createLanguageModel(config, id), meter, id, maxOutputTokens);
   const tools: ToolSet = Object.assign({}, ...plugins.map((plugin) => plugin.tools ?? {}));
   const answer = await createAnswer(config, model, tools, log);
-  return { ...base, model: id, reply: (message, signal) => answer(message, signal, id) };
+  return { ...base, model: id, reply: (message, signal, listener) => answer(message, signal, id, listener) };
 }
 
 async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet, log: Log) {
-  const { generateText, isStepCount } = await import("ai");
+  const { generateText, isStepCount, streamText } = await import("ai");
   const { mapModelError } = await import("./errors.ts");
   logModelWarnings(log);
   const conversations = new Conversations();
@@ -59,10 +59,53 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
   };
 
-  const reply = async (messages: Turn[], signal: AbortSignal, id: string): Promise<Reply> => {
+  const stream = async (messages: Turn[], abortSignal: AbortSignal, listener: Listener) => {
+    let text = "";
+    let finishReason = "unknown";
+    let separate = false;
+    const usage = { inputTokens: 0, outputTokens: 0 };
+    const result = streamText({
+      ...call,
+      messages,
+      abortSignal,
+      onError: () => undefined, // comes as a part, below
+      onToolExecutionEnd: ({ toolCall, toolOutput, toolExecutionMs }) =>
+        listener.tool({
+          name: toolCall.toolName,
+          status: toolOutput.type === "tool-error" ? "failed" : "completed",
+          milliseconds: Math.round(toolExecutionMs),
+        }),
+    });
+    for await (const part of result.stream) {
+      if (part.type === "text-delta") {
+        const piece = separate && text !== "" ? `\n\n${part.text}` : part.text;
+        separate = false;
+        text += piece;
+        listener.delta(piece);
+      } else if (part.type === "finish-step") {
+        separate = true;
+        usage.inputTokens += part.usage.inputTokens ?? 0;
+        usage.outputTokens += part.usage.outputTokens ?? 0;
+        finishReason = part.finishReason;
+      } else if (part.type === "error") {
+        throw part.error;
+      }
+    }
+    abortSignal.throwIfAborted();
+    return { text, finishReason, usage };
+  };
+
+  const reply = async (
+    messages: Turn[],
+    signal: AbortSignal,
+    id: string,
+    listener: Listener | undefined,
+  ): Promise<Reply> => {
     try {
       signal.throwIfAborted();
-      const result = await generateText({ ...call, messages, abortSignal: signal });
+      const result = await (listener === undefined
+        ? generateText({ ...call, messages, abortSignal: signal })
+        : stream(messages, signal, listener));
       if (result.text.trim() === "") throw withoutReply(result.finishReason, config.framework);
       const { inputTokens = 0, outputTokens = 0 } = result.usage;
       return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
@@ -70,13 +113,15 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
       throw mapModelError(error, config.framework, signal.aborted);
     }
   };
-  return ({ conversationId, text, history }: Message, signal: AbortSignal, id: string): Promise<Reply> => {
+  return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
+    const { text, history } = message;
+    const room = roomOf(message);
     const said: Turn = { role: "user", content: text };
     // Not kept either: whoever guesses a stored conversation's id finds nothing of it here.
-    if (history !== undefined) return reply([...history, said], signal, id);
-    return turns.run(conversationId, async () => {
-      const answered = await reply([...conversations.history(conversationId), said], signal, id);
-      conversations.add(conversationId, said, { role: "assistant", content: answered.text });
+    if (history !== undefined) return reply([...history, said], signal, id, listener);
+    return turns.run(room, async () => {
+      const answered = await reply([...conversations.history(room), said], signal, id, listener);
+      conversations.add(room, said, { role: "assistant", content: answered.text });
       return answered;
     });
   };
