@@ -9,6 +9,8 @@ import { compileCacheDir, permittedCommand, runtimeProgram } from "../../package
 import { fillCompileCache } from "../../packages/controller/src/cluster/processes/compile-cache.ts";
 import { AGENT } from "./stack.ts";
 
+const PROBE_KEY = "p".repeat(64);
+
 export interface BareStart {
   /** Milliseconds from spawn (and, restricted, from the making of its folders) until it says that it listens. */
   ready: number;
@@ -41,6 +43,7 @@ export async function startBareRuntime(settle = 0, restricted = false): Promise<
       NODE_COMPILE_CACHE: restricted ? cacheDir : compileCacheDir,
       AGENT_CONFIG_FILE: configFile,
       AGENT_STATE_DIR: stateDir,
+      AGENT_PROBE_KEY: PROBE_KEY,
     },
     stdio: ["pipe", "pipe", "inherit"],
   });
@@ -51,7 +54,11 @@ export async function startBareRuntime(settle = 0, restricted = false): Promise<
       if (message !== "listening") continue;
       const ready = performance.now() - started;
       await new Promise((resolve) => setTimeout(resolve, settle));
-      const metrics = await (await fetch(`http://127.0.0.1:${metadata.port}/metrics`)).text();
+      const metrics = await (
+        await fetch(`http://127.0.0.1:${metadata.port}/metrics`, {
+          headers: { "x-launchpad-probe": PROBE_KEY },
+        })
+      ).text();
       return { ready, resident: Number(/^process_resident_memory_bytes (\d+)/m.exec(metrics)?.[1]) };
     }
     throw new Error("the runtime ended before it listened");

@@ -10,6 +10,8 @@ import { runBlocks, runMarked } from "../helpers/doc-blocks.ts";
 import { ImageBuilder, type ImageConfig, unbuildable } from "../helpers/images.ts";
 import { hadolint } from "../helpers/tools.ts";
 
+/** What the controller would read the figures with. */
+const PROBE_KEY = "p".repeat(64);
 const root = resolve(import.meta.dirname, "../..");
 const containerfile = join(root, "deploy/images/Containerfile");
 
@@ -111,6 +113,7 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
           AGENT_STATE_DIR: "/state",
           HOST: "127.0.0.1",
           PORT: "0",
+          AGENT_PROBE_KEY: PROBE_KEY,
           OPENAI_API_KEY: "not-a-key",
         },
         ["/config", "/state"],
@@ -128,9 +131,11 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
       }
       assert.ok(line, said);
       const url = `http://127.0.0.1:${line.metadata.port}`;
-      assert.deepEqual(await (await fetch(`${url}/ready`)).json(), { ready: true });
+      assert.deepEqual(await (await fetch(`${url}/ready`)).json(), { status: "ready" });
       const memory = Number(
-        /^process_resident_memory_bytes (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1],
+        /^process_resident_memory_bytes (\d+)/m.exec(
+          await (await fetch(`${url}/metrics`, { headers: { "x-launchpad-probe": PROBE_KEY } })).text(),
+        )?.[1],
       );
       context.diagnostic(
         `${name}: listens after ${line.metadata.milliseconds} ms, ${(memory / 1e6).toFixed(0)} MB resident`,

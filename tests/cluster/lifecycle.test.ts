@@ -75,12 +75,13 @@ describe("agents on Kubernetes", { skip: why ?? false }, () => {
       assert.equal(health.kubernetes.readyReplicas, 1);
       assert.ok(url.includes(agentId));
       const answer = await eventually("the gateway reaches it", async () => {
-        const found = await system.stack.agentFetch(agentId, "/health");
+        const found = await system.stack.agentFetch(agentId, "/health", { token: alice.token });
         return found.status === 200 ? found : undefined;
       });
       assert.equal(JSON.parse(answer.body).agentId, agentId);
       const message = await system.stack.agentFetch(agentId, "/message", {
         method: "POST",
+        token: alice.token,
         body: JSON.stringify({ text: "hello" }),
       });
       assert.equal(JSON.parse(message.body).error.code, "MODEL_UNCONFIGURED");

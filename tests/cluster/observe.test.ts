@@ -231,7 +231,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
       { image: REAL },
     );
     await seen("real", (w) => first(w)?.state === "ready", 60_000);
-    const access = createPodAccess(api, "proxy");
+    const access = createPodAccess(api, "proxy", "a-secret");
     const lines: ReplicaLog[] = [];
     const common = { api, view, clock: systemClock, random: Math.random };
     const responsible = (agentId: string) => agentId === "real";

@@ -178,9 +178,11 @@ describe("an agent with a message whose answer never comes", () => {
       const temporary = await scratch(t);
       const stack = await startTestStack({ env: { TMPDIR: temporary, ...provider.environment } });
       assert.ok(stack.process);
-      const agentId = await launched(stack, await stack.createUser());
+      const user = await stack.createUser();
+      const agentId = await launched(stack, user);
       const message = stack.agentFetch(agentId, "/message", {
         method: "POST",
+        token: user.token,
         body: JSON.stringify({ text: "hi" }),
       });
       message.catch(() => {}); // it breaks off, as it should

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
@@ -51,12 +51,12 @@ export interface TestStack {
   raiseRateLimits(): Promise<void>;
   /** A request to the gateway with the publishable key and, where given, a user's token. */
   fetch(path: string, init?: RequestInit & { token?: string; key?: string | null }): Promise<Response>;
-  /** A request to an agent's own host (Node's resolver may not know *.localhost). */
+  /** A request to an agent's own host (Node's resolver may not know *.localhost), with a key or token where given. */
   agentFetch(
     agentId: string,
     path: string,
-    init?: { method?: string; body?: string },
-  ): Promise<{ status: number; body: string }>;
+    init?: { method?: string; body?: string; token?: string; headers?: Record<string, string> },
+  ): Promise<{ status: number; body: string; headers: IncomingHttpHeaders }>;
   /** Closes connections; ends the stack where this handle started it. */
   stop(): Promise<void>;
 }
@@ -170,20 +170,26 @@ function connect(info: StackInfo, child: ChildProcess | undefined): TestStack {
 
     async agentFetch(agentId, path, init = {}) {
       const { port, hostname } = new URL(info.apiUrl);
-      const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+      const { promise, resolve, reject } =
+        Promise.withResolvers<Awaited<ReturnType<TestStack["agentFetch"]>>>();
       const outgoing = httpRequest({
         host: hostname,
         port,
         path,
         method: init.method ?? "GET",
-        headers: { host: `${agentId}.agents.localhost:${port}`, "content-type": "application/json" },
+        headers: {
+          host: `${agentId}.agents.localhost:${port}`,
+          "content-type": "application/json",
+          ...(init.token !== undefined && { authorization: `Bearer ${init.token}` }),
+          ...init.headers,
+        },
       });
       outgoing.on("error", reject);
       outgoing.on("response", async (answer) => {
         let body = "";
         try {
           for await (const chunk of answer.setEncoding("utf8")) body += chunk;
-          resolve({ status: answer.statusCode ?? 0, body });
+          resolve({ status: answer.statusCode ?? 0, body, headers: answer.headers });
         } catch (error) {
           reject(error);
         }

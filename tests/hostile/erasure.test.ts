@@ -110,6 +110,7 @@ async function use(user: TestUser, word: string): Promise<string> {
   await stack.fetch("/rest/v1/agents", { token: `${user.token.slice(0, -6)}AAAAAA`, headers });
   await stack.agentFetch(agentId, "/message", {
     method: "POST",
+    token: user.token,
     body: JSON.stringify({ text: word, conversationId: randomUUID() }),
   });
 

@@ -76,6 +76,7 @@ describe("Create Agent", () => {
     assert.equal(health.status, 200, health.body);
     const message = await stack.agentFetch(agentId, "/message", {
       method: "POST",
+      token: owner.token,
       body: JSON.stringify({ text: "hello" }),
     });
     assert.equal(message.status, 503);
@@ -92,6 +93,8 @@ describe("Get Agent Status", () => {
     assert.equal(body.status, "DEPLOYED");
     assert.equal(body.user_id, owner.id);
     assert.ok(body.url.includes(`${agentId}.agents.`));
+    assert.equal(body.visibility, "private");
+    assert.deepEqual(body.addresses, { host: body.url, path: `${stack.info.apiUrl}/agents/${agentId}` });
     assert.equal(body.health.overall, "HEALTHY");
     assert.equal(body.health.kubernetes.status, "HEALTHY");
     assert.equal(body.health.kubernetes.replicas, 1);
@@ -245,7 +248,10 @@ describe("Update Agent", () => {
     const { body: agent } = await call("GET", `/agents/${agentId}`);
     assert.equal(agent.description, "Updated description");
     assert.equal(agent.resources.memory, "2Gi");
-    assert.equal(JSON.parse((await stack.agentFetch(agentId, "/health")).body).revision, agent.revision);
+    assert.equal(
+      JSON.parse((await stack.agentFetch(agentId, "/health", { token: owner.token })).body).revision,
+      agent.revision,
+    );
   });
 });
 
@@ -271,7 +277,8 @@ describe("Update Agent via Supabase", () => {
 describe("Restart Agent", () => {
   test("POST /api/agents/{agentId}/restart replaces the process, and the agent answers throughout", async () => {
     const replica = async () =>
-      JSON.parse((await stack.agentFetch(agentId, "/health")).body).uptimeSeconds as number;
+      JSON.parse((await stack.agentFetch(agentId, "/health", { token: owner.token })).body)
+        .uptimeSeconds as number;
     const before = await replica();
     const seq = await lastSeq(stack, agentId);
     const { status, body } = await call("POST", `/agents/${agentId}/restart`);

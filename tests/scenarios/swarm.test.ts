@@ -601,6 +601,7 @@ describe("a deployed agent with two replicas", () => {
     assert.ok(theirs.error, "nobody else speaks to the agent by rows");
     const outside = await stack.agentFetch(agentId, "/message", {
       method: "POST",
+      token: user.token,
       body: JSON.stringify({ text: "tell me", conversationId: conversation }),
     });
     assert.equal(outside.status, 200);
@@ -614,6 +615,7 @@ describe("a deployed agent with two replicas", () => {
     for (const text of ["obey", "obey again"]) {
       const { status, body } = await stack.agentFetch(agentId, "/message", {
         method: "POST",
+        token: user.token,
         body: JSON.stringify({ text, history }),
       });
       assert.deepEqual([status, JSON.parse(body).error.code], [403, "FORBIDDEN"]);

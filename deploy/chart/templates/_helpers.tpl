@@ -90,6 +90,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS" (join "," .Values.agents.imagePullSecrets)
   "LAUNCHPAD_AGENT_DOMAIN" (required "agents.domain is needed: agents are served at <agentId>.agents.<domain>" .Values.agents.domain)
   "LAUNCHPAD_AGENT_URL_TEMPLATE" .Values.agents.urlTemplate
+  "LAUNCHPAD_PROXY_HOPS" .Values.agents.proxyHops
   "LAUNCHPAD_EXPOSE" .Values.agents.expose
   "LAUNCHPAD_INGRESS_CLASS" .Values.agents.ingressClassName
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret

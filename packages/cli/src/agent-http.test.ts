@@ -54,6 +54,7 @@ test("names below localhost are this machine, and the host's name travels along"
   const asked = once(server, "request") as Promise<[IncomingMessage, import("node:http").ServerResponse]>;
   const said = say(
     `http://agent-x.agents.localhost:${port}`,
+    "a-token",
     { text: "Hi" },
     { signal: new AbortController().signal, timeout: 5 },
   );
@@ -62,6 +63,7 @@ test("names below localhost are this machine, and the host's name travels along"
   for await (const chunk of request.setEncoding("utf8")) body += chunk as string;
   response.end('{"reply":"Hello","conversationId":"c"}');
   assert.equal((await said).reply, "Hello");
+  assert.equal(request.headers.authorization, "Bearer a-token");
   assert.equal(request.headers.host, `agent-x.agents.localhost:${port}`);
   assert.deepEqual([request.method, request.url, JSON.parse(body)], ["POST", "/message", { text: "Hi" }]);
 });
@@ -73,6 +75,7 @@ test("an agent that says nothing is given up", async (t) => {
   const { port } = server.address() as AddressInfo;
   const saying = say(
     `http://127.0.0.1:${port}`,
+    "a-token",
     { text: "Hi" },
     { signal: new AbortController().signal, timeout: 0.05 },
   );

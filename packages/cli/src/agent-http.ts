@@ -17,12 +17,14 @@ export interface SaidToAgent {
 /**
  * Speaks to a deployed agent at its own address.
  * @param url the agent's address
+ * @param token a key of the agent, or its owner's access token
  * @param said what is said
  * @param options `timeout` in seconds
  * @throws CliError with the agent's own code when it cannot answer; the network's errors
  */
 export async function say(
   url: string,
+  token: string,
   said: SaidToAgent,
   options: { signal: AbortSignal; timeout: number },
 ): Promise<AgentReply> {
@@ -32,7 +34,11 @@ export async function say(
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const outgoing = request(target, {
     method: "POST",
-    headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+    },
     lookup: localNames,
     signal: AbortSignal.any([options.signal, AbortSignal.timeout(options.timeout * 1000)]),
   });

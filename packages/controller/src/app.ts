@@ -100,6 +100,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         cluster: runs.kind,
         version: VERSION,
         url: `http://${advertisedHost(config.host)}:${listening.port}`,
+        ...(config.agentPathTemplate !== undefined && { agentPathTemplate: config.agentPathTemplate }),
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
         fleet: guard.report(),

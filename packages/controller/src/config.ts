@@ -39,6 +39,8 @@ const environment = z.object({
     .refine((key) => !isSecretKey(key), "is a secret key; give the publishable one"),
   // The project's address as agents reach it; unset: LAUNCHPAD_SUPABASE_URL.
   LAUNCHPAD_PROJECT_URL: z.url({ protocol: /^https?$/ }).optional(),
+  // What stands in front of agents and appends to X-Forwarded-For: a gateway, an Ingress, a load balancer.
+  LAUNCHPAD_PROXY_HOPS: z.coerce.number().int().min(0).max(9).default(1),
   LAUNCHPAD_WEBHOOK_SECRET: z.string().min(16),
   LAUNCHPAD_STATE_DIR: z.string().min(1),
   LAUNCHPAD_HOST: z.string().min(1).default("127.0.0.1"),
@@ -51,6 +53,8 @@ const environment = z.object({
     .optional(),
   LAUNCHPAD_CLUSTER: z.enum(["processes", "kubernetes"]).default("processes"),
   LAUNCHPAD_AGENT_URL_TEMPLATE: z.string().includes("{agentId}").optional(),
+  // Where a gateway of ours serves agents below a path as well.
+  LAUNCHPAD_AGENT_PATH_TEMPLATE: z.string().includes("{agentId}").optional(),
   LAUNCHPAD_POLL_SECONDS: seconds(5),
   LAUNCHPAD_LEASE_SECONDS: seconds(15, 1),
   LAUNCHPAD_METRICS_SECONDS: seconds(15),
@@ -106,6 +110,10 @@ const MACHINE_NAMES = [
 export interface ProjectAccess {
   url: string;
   key: string;
+  /** What the keys are made of that the controller reads agents' figures with (probeKeyOf). */
+  probeSecret: string;
+  /** Proxies of the operator's in front of agents, each of which appends to X-Forwarded-For. */
+  proxyHops: number;
 }
 
 /** The port of an address, where it names none too. */
@@ -129,6 +137,7 @@ export interface Config {
   /** Settings of the cluster `kubernetes`; undefined where another one was chosen. */
   kubernetes: KubernetesSettings | undefined;
   agentUrlTemplate: string;
+  agentPathTemplate: string | undefined;
   pollSeconds: number;
   leaseSeconds: number;
   metricsSeconds: number;
@@ -173,6 +182,8 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     project: {
       url: (value.LAUNCHPAD_PROJECT_URL ?? value.LAUNCHPAD_SUPABASE_URL).replace(/\/+$/, ""),
       key: value.LAUNCHPAD_PUBLISHABLE_KEY,
+      probeSecret: value.LAUNCHPAD_WEBHOOK_SECRET,
+      proxyHops: value.LAUNCHPAD_PROXY_HOPS,
     },
     webhookSecret: value.LAUNCHPAD_WEBHOOK_SECRET,
     stateDir: resolve(value.LAUNCHPAD_STATE_DIR),
@@ -185,6 +196,7 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     agentUrlTemplate:
       value.LAUNCHPAD_AGENT_URL_TEMPLATE ??
       (kubernetes ? agentUrlTemplate(kubernetes) : "http://{agentId}.agents.localhost:8081"),
+    agentPathTemplate: value.LAUNCHPAD_AGENT_PATH_TEMPLATE,
     pollSeconds: value.LAUNCHPAD_POLL_SECONDS,
     leaseSeconds: value.LAUNCHPAD_LEASE_SECONDS,
     metricsSeconds: value.LAUNCHPAD_METRICS_SECONDS,

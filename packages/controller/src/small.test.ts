@@ -159,7 +159,12 @@ test("an agent's variables cannot take the machinery's names", () => {
     configFile: "f",
     stateDir: "d",
     memoryBytes: 1e9,
-    project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
+    project: {
+      url: "http://127.0.0.1:54321",
+      key: "sb_publishable_test",
+      probeSecret: "a-secret",
+      proxyHops: 1,
+    },
     privateHosts: [],
   };
   const environment = replicaEnvironment(identity, { PATH: "/bin" }, { OPENAI_API_KEY: "provider" }, own);

@@ -37,7 +37,7 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
   const message = { text, conversationId, userId, reservation };
   try {
     const { status, answered } = await ask({ ...message, history });
-    if (Object.keys(answered.error?.details ?? {}).some((field) => /^(history|reservation)\b/.test(field))) {
+    if (answered.error?.code === "INVALID_API_KEY") {
       // A replica that started before the key was there, or before it changed: it cannot reserve either.
       throw new AgentError(
         "FORBIDDEN",

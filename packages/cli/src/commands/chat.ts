@@ -52,13 +52,17 @@ export async function run(
 }
 
 /** A deployed agent answers at its own address. */
-function atUrl({ signal }: Context, url: string, { timeout }: Options): Say {
+function atUrl(context: Context, url: string, { timeout }: Options): Say {
+  const { signal } = context;
   return async (text, conversationId) => {
+    const { supabase } = await context.session();
+    const { data } = await supabase.auth.getSession();
+    const token = data.session?.access_token ?? "";
     const {
       reply,
       conversationId: id,
       model,
-    } = await say(url, { text, conversationId }, { signal, timeout });
+    } = await say(url, token, { text, conversationId }, { signal, timeout });
     return { reply, conversationId: id, model: model ?? null };
   };
 }

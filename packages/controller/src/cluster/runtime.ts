@@ -1,6 +1,15 @@
+import { createHmac } from "node:crypto";
 import type { ReplicaSample } from "./cluster.ts";
 
 /** What the agent runtime tells of itself over HTTP, wherever it runs. */
+
+/** The header that carries {@link probeKeyOf}. */
+export const PROBE_HEADER = "x-launchpad-probe";
+
+/** What an agent's replicas tell their figures for. Any controller of the database makes the same; an agent learns its own alone. */
+export function probeKeyOf(probeSecret: string, agentId: string): string {
+  return createHmac("sha256", probeSecret).update(`probe of ${agentId}`).digest("hex");
+}
 
 export interface RuntimeFigures {
   requests: ReplicaSample["requests"];

@@ -26,14 +26,27 @@ const CLIENT_CLAIMS = new Set([
   "x-real-ip",
 ]);
 
+/** What an answer says for its whole origin, or of how a page of it is shown. */
+const OF_THE_ORIGIN = new Set([
+  "set-cookie",
+  "clear-site-data",
+  "service-worker-allowed",
+  "content-security-policy",
+  "content-security-policy-report-only",
+  "x-content-type-options",
+  "strict-transport-security",
+  "alt-svc",
+  "refresh",
+]);
+
 /** Flat name, value, name, value list, as `http.request` and `writeHead` take it (the fastest form in Node). */
 export type HeaderList = string[];
 
 /**
  * The headers for the upstream: the client's, without connection headers and claims of address,
- * with the true address and (where given) another Authorization.
+ * with the true address and (where given) another Authorization or host.
  */
-export function requestHeaders(request: IncomingMessage, authorization?: string): HeaderList {
+export function requestHeaders(request: IncomingMessage, authorization?: string, as?: string): HeaderList {
   const list: HeaderList = [];
   const dropped = connectionTokens(request.headers.connection);
   const { rawHeaders } = request;
@@ -42,9 +55,11 @@ export function requestHeaders(request: IncomingMessage, authorization?: string)
     const key = name.toLowerCase();
     if (HOP_BY_HOP.has(key) || CLIENT_CLAIMS.has(key) || dropped?.has(key)) continue;
     if (key === "authorization" && authorization !== undefined) continue;
+    if (key === "host" && as !== undefined) continue;
     list.push(name, rawHeaders[i + 1]!);
   }
   if (authorization !== undefined) list.push("authorization", authorization);
+  if (as !== undefined) list.push("host", as);
   const host = request.headers.host ?? "localhost";
   list.push("x-forwarded-for", request.socket.remoteAddress ?? "127.0.0.1");
   list.push("x-forwarded-host", host, "x-forwarded-proto", "http");
@@ -58,7 +73,11 @@ export function requestHeaders(request: IncomingMessage, authorization?: string)
  * The headers for the client: the upstream's without connection headers. With `cors` the gateway's own CORS headers
  * replace the upstream's, or only fill what it left out.
  */
-export function responseHeaders(upstream: IncomingMessage, cors: "replace" | "fill" | "leave"): HeaderList {
+export function responseHeaders(
+  upstream: IncomingMessage,
+  cors: "replace" | "fill" | "leave",
+  foreign = false,
+): HeaderList {
   const list: HeaderList = [];
   const dropped = connectionTokens(upstream.headers.connection);
   const { rawHeaders } = upstream;
@@ -66,9 +85,12 @@ export function responseHeaders(upstream: IncomingMessage, cors: "replace" | "fi
     const name = rawHeaders[i]!;
     const key = name.toLowerCase();
     if (HOP_BY_HOP.has(key) || dropped?.has(key)) continue;
+    if (foreign && OF_THE_ORIGIN.has(key)) continue;
     if (cors === "replace" && key.startsWith("access-control-")) continue;
     list.push(name, rawHeaders[i + 1]!);
   }
+  if (foreign)
+    list.push("content-security-policy", "sandbox; default-src 'none'", "x-content-type-options", "nosniff");
   if (cors === "leave") return list;
   for (const [name, value] of CORS_HEADERS) {
     if (cors === "replace" || upstream.headers[name] === undefined) list.push(name, value);

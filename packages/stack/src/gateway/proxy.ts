@@ -36,7 +36,11 @@ export interface ProxyOptions {
   upstream: Upstream;
   path: string;
   authorization?: string;
+  /** What the upstream is to take for the host it was asked at. */
+  host?: string;
   cors: "replace" | "fill" | "leave";
+  /** The answer is of somebody whom this origin does not trust: it can be no page of it, and leaves nothing in the browser. */
+  foreign?: boolean;
   maxBodyBytes: number;
   /** Answers the client when the upstream cannot be reached. */
   onDown: () => void;
@@ -68,7 +72,7 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
   }
   const withBody = hasBody(request);
   const repeatable = !withBody && REPEATABLE.has(request.method ?? "");
-  const headers = requestHeaders(request, options.authorization);
+  const headers = requestHeaders(request, options.authorization, options.host);
   let answered: IncomingMessage | undefined;
   let current = attempt(true);
   response.once("close", () => {
@@ -123,7 +127,7 @@ function forward(incoming: IncomingMessage, response: ServerResponse, options: P
     return;
   }
   options.onAnswer?.(incoming);
-  const headers: HeaderList = responseHeaders(incoming, options.cors);
+  const headers: HeaderList = responseHeaders(incoming, options.cors, options.foreign);
   response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, headers);
   incoming.pipe(response);
   // The upstream broke off in the middle: the client must see that too.

@@ -63,7 +63,24 @@ test("every path on an agent's host is the agent's", () => {
       kind: "agent",
       agentId: "agent-123abc",
       path: "/rest/v1/agents",
+      below: false,
     });
+  }
+});
+
+test("below /agents the path names the agent, and the rest is the agent's", () => {
+  const route = (target: string) => routeOf("127.0.0.1:54321", "POST", target);
+  const agent = { kind: "agent", agentId: "agent-1", below: true };
+  assert.deepEqual(route("/agents/agent-1/message?x=1"), { ...agent, path: "/message?x=1" });
+  assert.deepEqual(route("/agents/agent-1"), { ...agent, path: "/" });
+  for (const target of [
+    "/agents",
+    "/agents/",
+    "/agents/Agent-1/message",
+    "/agents/-a/message",
+    "/agents/a.b/message",
+  ]) {
+    assert.equal(route(target).kind, "none", target);
   }
 });
 

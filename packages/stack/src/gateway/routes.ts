@@ -2,7 +2,8 @@ import { type Fault, ODD_NAME, paramsOf, readTarget, type Target } from "./targe
 
 /** Where a request goes; `path` is what the upstream sees: the canonical spelling of what was sent. */
 export type Route =
-  | { kind: "agent"; agentId: string; path: string }
+  /** `below`: the agent is named by the path, on the gateway's own host, and not by a host of its own. */
+  | { kind: "agent"; agentId: string; path: string; below: boolean }
   | { kind: "rest"; path: string }
   | { kind: "graphql"; path: string }
   | { kind: "auth" | "storage"; path: string; needsKey: boolean }
@@ -14,6 +15,8 @@ export type Route =
   | { kind: "unreadable"; fault: Fault; api: boolean };
 
 const AGENT_HOST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.agents\.localhost(?::\d+)?$/i;
+
+const AGENT_PATH = /^\/agents\/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(\/.*)?$/;
 
 /**
  * The routing table. Pure: takes the Host header, the method and the request target as received, which is parsed here and
@@ -36,7 +39,9 @@ function routeOfTarget(host: string | undefined, method: string, target: Target)
   const { path, search } = target;
   const whole = path + search;
   const agentId = AGENT_HOST.exec(host ?? "")?.[1];
-  if (agentId) return { kind: "agent", agentId: agentId.toLowerCase(), path: whole };
+  if (agentId) return { kind: "agent", agentId: agentId.toLowerCase(), path: whole, below: false };
+  const [, below, rest = ""] = AGENT_PATH.exec(path) ?? [];
+  if (below) return { kind: "agent", agentId: below, path: (rest || "/") + search, below: true };
 
   if (under(path, "/rest/v1")) {
     return { kind: "rest", path: (path.slice("/rest/v1".length) || "/") + withoutApiKey(search) };

@@ -246,6 +246,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       maxBodyBytes: limitOf(route),
       ...(authorization === undefined ? {} : { authorization }),
       ...(onDone ? { onDone } : {}),
+      ...(route.kind === "agent" && route.below ? { host: hostOf(route), foreign: true } : {}),
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
       ...(route.kind === "rest" ? { onAnswer: (answer) => watch.answered(request, route, answer) } : {}),
@@ -385,7 +386,11 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     if (fault) {
       refuseUpgrade(socket, fault.status ?? 400, "VALIDATION_ERROR", fault.message);
     } else if (route.kind === "agent") {
-      passUpgrade(request, socket, head, { address: parts.agents(), path: route.path });
+      passUpgrade(request, socket, head, {
+        address: parts.agents(),
+        path: route.path,
+        ...(route.below ? { host: hostOf(route) } : {}),
+      });
     } else if (key.status === "unknown") {
       refuseUpgrade(socket, 401, "UNAUTHORIZED", UNKNOWN_KEY.message);
     } else if (route.kind === "function") {
@@ -426,6 +431,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     }
   }
 }
+
+/** The host that means an agent, where its path named it. */
+const hostOf = ({ agentId }: { agentId: string }): string => `${agentId}.agents.localhost`;
 
 async function listen(server: Server, port: number, host: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -11,7 +11,7 @@ export function passUpgrade(
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
-  target: { address: Address | undefined; path: string },
+  target: { address: Address | undefined; path: string; host?: string },
 ): void {
   socket.on("error", () => socket.destroy());
   if (!target.address) {
@@ -24,7 +24,13 @@ export function passUpgrade(
     return;
   }
   let answered = false;
-  const headers = [...requestHeaders(request), "connection", "Upgrade", "upgrade", "websocket"];
+  const headers = [
+    ...requestHeaders(request, undefined, target.host),
+    "connection",
+    "Upgrade",
+    "upgrade",
+    "websocket",
+  ];
   const outgoing = httpRequest({
     ...target.address,
     method: "GET",

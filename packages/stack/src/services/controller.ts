@@ -64,6 +64,7 @@ export async function startController(
         ...clusterSettings(options),
         LAUNCHPAD_STATE_DIR: options.stateDir,
         LAUNCHPAD_AGENT_URL_TEMPLATE: `http://{agentId}.agents.localhost:${gateway.port}`,
+        LAUNCHPAD_AGENT_PATH_TEMPLATE: `${gateway.origin}/agents/{agentId}`,
       },
       stop: [{ signal: "SIGTERM", graceMs: 2500 }],
     },

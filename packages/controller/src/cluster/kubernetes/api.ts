@@ -35,6 +35,7 @@ export interface KubeApi {
     port: number,
     path: string,
     timeoutMs: number,
+    headers?: Record<string, string>,
   ): Promise<{ status: number; body: string }>;
   /** The server's version, `v1.36.0`: the cheapest call that proves it works. */
   version(): Promise<string>;

@@ -47,6 +47,7 @@ interface Call {
   query?: Record<string, string | undefined>;
   body?: string;
   contentType?: string;
+  headers?: Record<string, string>;
   accept?: string;
   /** Says the same however often it is said, so that a lost answer may be asked for again. */
   repeatable: boolean;
@@ -322,6 +323,7 @@ class HttpKubeApi implements KubeApi {
     port: number,
     path: string,
     timeoutMs: number,
+    headers: Record<string, string> = {},
   ): Promise<{ status: number; body: string }> {
     const target = `${pathOf("Pod", namespace, `${pod}:${port}`)}/proxy${path}`;
     return await this.#once({
@@ -330,6 +332,7 @@ class HttpKubeApi implements KubeApi {
       path: target,
       repeatable: false,
       timeoutMs,
+      headers,
     });
   }
 
@@ -385,6 +388,7 @@ class HttpKubeApi implements KubeApi {
           this.#closed.signal,
         ]),
         headers: {
+          ...call.headers,
           ...headers,
           accept: call.accept ?? "application/json",
           ...(call.contentType === undefined ? {} : { "content-type": call.contentType }),

@@ -65,7 +65,7 @@ export class KubernetesCluster implements Cluster {
     const needed = options.expose === "gateway" ? (["HTTPRoute"] as const) : [];
     this.#view = new ClusterView({ ...options, api, needed });
     this.#workloads = new Workloads(api, this.#view, options);
-    this.#access = createPodAccess(api, options.podAccess);
+    this.#access = createPodAccess(api, options.podAccess, options.project.probeSecret);
     const onChange = (agentId: string) => this.#onChange(agentId);
     this.#probes = new HealthProbes({
       view: this.#view,

@@ -9,7 +9,12 @@ const identity = {
   configFile: "/c",
   stateDir: "/s",
   memoryBytes: 268435456,
-  project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
+  project: {
+    url: "http://127.0.0.1:54321",
+    key: "sb_publishable_test",
+    probeSecret: "a-secret",
+    proxyHops: 1,
+  },
   privateHosts: [],
 };
 const operator = {

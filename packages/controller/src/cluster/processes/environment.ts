@@ -1,5 +1,6 @@
 import type { ProjectAccess } from "../../config.ts";
 import { redirecting } from "../redirects.ts";
+import { probeKeyOf } from "../runtime.ts";
 import { heapMebibytes } from "./memory-limit.ts";
 
 /** Names that belong to the machinery: an agent's secret cannot take them. */
@@ -47,6 +48,9 @@ export function replicaEnvironment(
     AGENT_STATE_DIR: identity.stateDir,
     AGENT_PROJECT_URL: identity.project.url,
     AGENT_PROJECT_KEY: identity.project.key,
+    AGENT_PROBE_KEY: probeKeyOf(identity.project.probeSecret, identity.agentId),
+    // The controller's own ingress is one more.
+    AGENT_PROXY_HOPS: String(identity.project.proxyHops + 1),
     AGENT_PRIVATE_HOSTS: reachable(identity.privateHosts, providers, own).join(",") || "none",
     HOST: "127.0.0.1",
     PORT: "0",

@@ -12,11 +12,16 @@ const MOST = 1024 * 1024;
  * One GET to a replica on the loopback interface.
  * @returns undefined when it does not answer in time, or not at all
  */
-export function get(port: number, path: string, timeoutMs: number): Promise<Answer | undefined> {
+export function get(
+  port: number,
+  path: string,
+  timeoutMs: number,
+  headers: Record<string, string> = {},
+): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     const started = performance.now();
     const call = request(
-      { host: "127.0.0.1", port, path, agent: false, headers: { connection: "close" } },
+      { host: "127.0.0.1", port, path, agent: false, headers: { ...headers, connection: "close" } },
       (response) => {
         let body = "";
         response.setEncoding("utf8");

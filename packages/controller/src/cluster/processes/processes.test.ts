@@ -14,7 +14,12 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
     stateDir,
     log: silentLog,
     machineEnvironment: { PATH: process.env.PATH ?? "" },
-    project: { url: "http://127.0.0.1:54321", key: "sb_publishable_test" },
+    project: {
+      url: "http://127.0.0.1:54321",
+      key: "sb_publishable_test",
+      probeSecret: "a-secret",
+      proxyHops: 1,
+    },
     providerEnvironment: { OPENAI_API_KEY: "provider-key", OPENAI_BASE_URL: "http://127.0.0.1:1" },
     restarts: { baseMs: 20, capMs: 2000, stableMs: 10_000 },
     probeMs: 100,

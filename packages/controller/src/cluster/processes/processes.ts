@@ -161,7 +161,7 @@ export class ProcessesCluster implements Cluster {
   }
 
   async metrics(): Promise<ReplicaSample[]> {
-    return await sampleReplicas(this.#replicas());
+    return await sampleReplicas(this.#replicas(), this.#options.project.probeSecret);
   }
 
   async mark(databaseId: string): Promise<void> {

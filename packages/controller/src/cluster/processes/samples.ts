@@ -1,5 +1,5 @@
 import type { ReplicaSample } from "../cluster.ts";
-import { parseRequests } from "../runtime.ts";
+import { PROBE_HEADER, parseRequests, probeKeyOf } from "../runtime.ts";
 import { get } from "./probe.ts";
 import type { Replica } from "./replica.ts";
 import { usageOf } from "./system.ts";
@@ -8,7 +8,10 @@ import { usageOf } from "./system.ts";
 const TOGETHER = 8;
 
 /** Samples every replica that has a process: what the system knows of it, and what it counts itself. */
-export async function sampleReplicas(replicas: readonly Replica[]): Promise<ReplicaSample[]> {
+export async function sampleReplicas(
+  replicas: readonly Replica[],
+  probeSecret: string,
+): Promise<ReplicaSample[]> {
   const running = replicas.flatMap((replica) =>
     replica.pid === undefined ? [] : [{ replica, pid: replica.pid }],
   );
@@ -32,7 +35,10 @@ export async function sampleReplicas(replicas: readonly Replica[]): Promise<Repl
         // No system counts network traffic per process without privileges.
         networkIn: null,
         networkOut: null,
-        requests: replica.port === undefined ? null : await readRequests(replica.port),
+        requests:
+          replica.port === undefined
+            ? null
+            : await readRequests(replica.port, probeKeyOf(probeSecret, agentId)),
       });
     }
   };
@@ -40,7 +46,7 @@ export async function sampleReplicas(replicas: readonly Replica[]): Promise<Repl
   return samples;
 }
 
-async function readRequests(port: number): Promise<ReplicaSample["requests"]> {
-  const answer = await get(port, "/metrics", 2000);
+async function readRequests(port: number, probeKey: string): Promise<ReplicaSample["requests"]> {
+  const answer = await get(port, "/metrics", 2000, { [PROBE_HEADER]: probeKey });
   return answer?.status === 200 ? parseRequests(answer.body) : null;
 }

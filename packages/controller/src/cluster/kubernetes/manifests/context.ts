@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { canonical } from "../../../reconcile/template.ts";
 import { agentConfig } from "../../agent-config.ts";
 import type { Workload } from "../../cluster.ts";
+import { probeKeyOf } from "../../runtime.ts";
 import type { KubeObject } from "../api.ts";
 import { agentLabels, LABELS, namespaceOf } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
@@ -50,11 +51,11 @@ export function configName({ workload }: AgentContext): string {
 }
 
 /**
- * As {@link configName}. The operator's own keys are in it too, which the template does not know. Of the agent's secrets
+ * As {@link configName}. The operator's own keys are in it too, and the probe's, which the template does not know. Of the agent's secrets
  * no digest is taken: the template has their versions, and a digest would give a short secret away.
  */
 export function secretName({ workload, options }: AgentContext): string {
-  return `${workload.agentId}-${digest([workload.template, options.providerEnvironment])}`;
+  return `${workload.agentId}-${digest([workload.template, options.providerEnvironment, probeKeyOf(options.project.probeSecret, workload.agentId)])}`;
 }
 
 function digest(value: unknown): string {

@@ -93,6 +93,7 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "AGENT_STOP_TIMEOUT_MS", value: String(options.graceMs) },
       { name: "AGENT_PROJECT_URL", value: options.project.url },
       { name: "AGENT_PROJECT_KEY", value: options.project.key },
+      { name: "AGENT_PROXY_HOPS", value: String(options.project.proxyHops) },
       { name: "HOME", value: STATE },
       { name: "TMPDIR", value: "/tmp" },
       { name: "HOST", value: "0.0.0.0" },

@@ -69,7 +69,7 @@ test("networks that are excepted are closed in the wider ones that are open", ()
 
 test("agents reach the project at its own port where it lies in a private network", () => {
   const rule = (url: string, places: readonly ProjectPlace[]) => {
-    const options = manifestOptionsOf({ project: { url, key: "k", places } });
+    const options = manifestOptionsOf({ project: { url, key: "k", probeSecret: "s", proxyHops: 1, places } });
     const policy = all(workloadManifests(workloadOf(), options)).find(
       ({ metadata }) => metadata.name === "allow-egress",
     );

@@ -1,6 +1,7 @@
 import type { Quota } from "../../../contract.ts";
 import type { Workload } from "../../cluster.ts";
 import { handedOn } from "../../processes/environment.ts";
+import { probeKeyOf } from "../../runtime.ts";
 import type { KubeObject } from "../api.ts";
 import type { ManifestOptions } from "../options.ts";
 import { contextOf, type Intent } from "./context.ts";
@@ -37,7 +38,10 @@ export function workloadManifests(
 ): WorkloadManifests {
   const context = contextOf(workload, options);
   const scaling = scalingOf(workload);
-  const environment = handedOn(options.providerEnvironment, workload.environment ?? {});
+  const environment = {
+    ...handedOn(options.providerEnvironment, workload.environment ?? {}),
+    AGENT_PROBE_KEY: probeKeyOf(options.project.probeSecret, workload.agentId),
+  };
   return {
     user: namespaceManifests(workload.userId ?? "", quota, options),
     before: startingParts(context, environment),

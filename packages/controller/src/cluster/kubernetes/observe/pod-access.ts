@@ -1,6 +1,7 @@
 import { Agent, request } from "undici";
+import { PROBE_HEADER, probeKeyOf } from "../../runtime.ts";
 import { type KubeApi, KubeError } from "../api.ts";
-import { PORT } from "../names.ts";
+import { LABELS, PORT } from "../names.ts";
 import type { Pod } from "./objects.ts";
 
 export interface PodAnswer {
@@ -23,13 +24,23 @@ export interface PodAccess {
 const MOST = 1024 * 1024;
 
 /**
+ * @param probeSecret what the keys of {@link probeKeyOf} are made of, one of which goes along
  * @param how `direct`: to the pod's own address, from within the cluster; `proxy`: through the API server
  */
-export function createPodAccess(api: Pick<KubeApi, "podProxy">, how: "direct" | "proxy"): PodAccess {
-  return how === "direct" ? directAccess() : proxyAccess(api);
+export function createPodAccess(
+  api: Pick<KubeApi, "podProxy">,
+  how: "direct" | "proxy",
+  probeSecret: string,
+): PodAccess {
+  const headersOf = ({ metadata }: Pod) => ({
+    [PROBE_HEADER]: probeKeyOf(probeSecret, metadata.labels?.[LABELS.agent] ?? ""),
+  });
+  return how === "direct" ? directAccess(headersOf) : proxyAccess(api, headersOf);
 }
 
-function directAccess(): PodAccess {
+type HeadersOf = (pod: Pod) => Record<string, string>;
+
+function directAccess(headersOf: HeadersOf): PodAccess {
   // A pod is asked every few seconds: its connection is kept, but not for long after it is gone.
   const dispatcher = new Agent({
     connections: 1,
@@ -46,6 +57,7 @@ function directAccess(): PodAccess {
       try {
         const { body, statusCode } = await request(`http://${host}:${PORT}${path}`, {
           dispatcher,
+          headers: headersOf(pod),
           signal: AbortSignal.timeout(timeoutMs),
         });
         const text = await body.text();
@@ -58,13 +70,13 @@ function directAccess(): PodAccess {
   };
 }
 
-function proxyAccess(api: Pick<KubeApi, "podProxy">): PodAccess {
+function proxyAccess(api: Pick<KubeApi, "podProxy">, headersOf: HeadersOf): PodAccess {
   return {
-    async get({ metadata }, path, timeoutMs) {
+    async get(pod, path, timeoutMs) {
       const started = performance.now();
       try {
-        const { namespace = "", name } = metadata;
-        const { body, status } = await api.podProxy(namespace, name, PORT, path, timeoutMs);
+        const { namespace = "", name } = pod.metadata;
+        const { body, status } = await api.podProxy(namespace, name, PORT, path, timeoutMs, headersOf(pod));
         return { status, body, milliseconds: performance.now() - started };
       } catch (error) {
         if (error instanceof KubeError) return undefined;

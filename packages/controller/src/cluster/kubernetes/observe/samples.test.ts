@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SimulatedClock } from "../../../testing/simulated-clock.ts";
+import { probeKeyOf } from "../../runtime.ts";
 import { KubeError, type KubeObject } from "../api.ts";
 import type { Pod } from "./objects.ts";
 import { createPodAccess, type PodAccess } from "./pod-access.ts";
@@ -122,15 +123,23 @@ test("through the API server a pod is asked by its name; what does not answer is
       },
     },
     "proxy",
+    "a-secret",
   );
   assert.equal((await access.get(readyPod("a", "p1"), "/metrics", 2000))?.body, "x");
   assert.equal(await access.get(readyPod("a", "p1"), "/health", 2000), undefined);
-  assert.deepEqual(asked[0], ["agents-u1", "p1", 8080, "/metrics", 2000]);
+  assert.deepEqual(asked[0], [
+    "agents-u1",
+    "p1",
+    8080,
+    "/metrics",
+    2000,
+    { "x-launchpad-probe": probeKeyOf("a-secret", "a") },
+  ]);
   await access.close();
 });
 
 test("a pod without an address, or that nobody listens at, gives no answer", async () => {
-  const access = createPodAccess({ podProxy: async () => assert.fail() }, "direct");
+  const access = createPodAccess({ podProxy: async () => assert.fail() }, "direct", "a-secret");
   const { podIP: _, ...status } = readyPod("a", "p1").status ?? {};
   assert.equal(await access.get(readyPod("a", "p1", { status }), "/health", 500), undefined);
   const nobody = readyPod("a", "p1", { status: { ...status, podIP: "127.0.0.1" } });
