@@ -1,6 +1,7 @@
 // The program's only voice: one JSON object a line on stdout. What libraries print is caught and becomes such a line too,
 // so that whoever reads stdout never meets anything else.
 import { writeSync } from "node:fs";
+import { secretSpellings } from "./spellings.ts";
 
 export const LEVELS = ["DEBUG", "INFO", "WARN", "ERROR"] as const;
 export type Level = (typeof LEVELS)[number];
@@ -23,6 +24,8 @@ export interface LogOptions {
   readonly level?: Level;
   /** Values that must never be written; each is replaced by `[secret]`. */
   readonly secrets?: readonly string[];
+  /** Of the secrets, where they are known already: a named log has its parent's. */
+  readonly spellings?: readonly string[];
   readonly write?: (line: string) => void;
 }
 
@@ -33,18 +36,19 @@ export interface LogOptions {
 export function createLog(options: LogOptions = {}): Log {
   const { source = "runtime", level = "INFO", secrets = [], write = writeLine } = options;
   const lowest = LEVELS.indexOf(level);
+  const spellings = options.spellings ?? spellingsOf(secrets);
   const at =
     (lineLevel: Level) =>
     (message: string, metadata: Metadata = {}) => {
       if (LEVELS.indexOf(lineLevel) < lowest) return;
-      write(redact(formatLine(lineLevel, message, source, metadata), secrets));
+      write(masked(formatLine(lineLevel, message, source, metadata), spellings));
     };
   return {
     debug: at("DEBUG"),
     info: at("INFO"),
     warn: at("WARN"),
     error: at("ERROR"),
-    named: (name) => createLog({ ...options, source: name }),
+    named: (name) => createLog({ ...options, source: name, spellings }),
   };
 }
 
@@ -58,14 +62,20 @@ function formatLine(level: Level, message: string, source: string, metadata: Met
   }
 }
 
-/** Replaces each secret in a line, as it stands and as JSON would escape it. */
+/** Replaces each secret in a line, in every spelling. */
 export function redact(line: string, secrets: readonly string[]): string {
+  return masked(line, spellingsOf(secrets));
+}
+
+/** The spellings of all secrets, longest first: one that contains another is masked whole. */
+function spellingsOf(secrets: readonly string[]): string[] {
+  return [...new Set(secrets.flatMap(secretSpellings))].sort((a, b) => b.length - a.length);
+}
+
+function masked(line: string, spellings: readonly string[]): string {
   let clean = line;
-  for (const secret of secrets) {
-    clean = clean.replaceAll(secret, "[secret]");
-    const escaped = JSON.stringify(secret).slice(1, -1);
-    if (escaped !== secret) clean = clean.replaceAll(escaped, "[secret]");
-  }
+  for (const spelling of spellings)
+    if (clean.includes(spelling)) clean = clean.replaceAll(spelling, "[secret]");
   return clean;
 }
 

@@ -1,3 +1,6 @@
+// Takes the secrets of an agent out of what its replicas say, before anything is passed on.
+import { secretSpellings } from "@agent-launchpad/agent-runtime";
+
 /** Shorter values would blot out ordinary words. */
 const SHORTEST = 6;
 const MASK = "***";
@@ -10,9 +13,8 @@ export function createRedactor(secrets: readonly string[]): <T>(value: T) => T {
   const forms = new Set<string>();
   for (const secret of secrets) {
     if (secret.length < SHORTEST) continue;
-    forms.add(secret);
-    // As it stands inside a JSON text, and line by line where it has several (a private key).
-    forms.add(JSON.stringify(secret).slice(1, -1));
+    for (const form of secretSpellings(secret)) forms.add(form);
+    // Line by line where it has several (a private key).
     for (const line of secret.split("\n")) if (line.trim().length >= 16) forms.add(line.trim());
   }
   // Longest first: a secret that contains another is masked whole.
