@@ -65,6 +65,8 @@ const environment = z.object({
   LAUNCHPAD_CRASH_LIMIT: z.coerce.number().int().min(1).max(100).default(5),
   // How long the open requests of a replica that is no longer wanted may take.
   LAUNCHPAD_GRACE_SECONDS: seconds(30),
+  // Lines of one agent on processes that are kept in a minute.
+  LAUNCHPAD_AGENT_LOG_LINES: z.coerce.number().int().min(10).max(1_000_000).default(6000),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
   // Where known vulnerabilities of packages are asked for; unset: the registry that npm is configured with.
   LAUNCHPAD_ADVISORY_URL: z.union([z.url({ protocol: /^https?$/ }), z.literal("off")]).optional(),
@@ -151,6 +153,7 @@ export interface Config {
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
   privateHosts: string[];
+  logLines: number;
   logLevel: "debug" | "info" | "warn" | "error";
   providerEnvironment: Record<string, string>;
   machineEnvironment: Record<string, string>;
@@ -208,6 +211,7 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
     advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
+    logLines: value.LAUNCHPAD_AGENT_LOG_LINES,
     privateHosts: value.LAUNCHPAD_AGENT_PRIVATE_HOSTS.split(",")
       .map((host) => host.trim())
       .filter((host) => host !== ""),

@@ -3,7 +3,7 @@ import { type DataDir, openDataDir } from "./data-dir.ts";
 import type { Environment } from "./environment.ts";
 import { reasonOf } from "./errors.ts";
 import { loadKeys } from "./keys.ts";
-import { openLogs, rotateLogs } from "./logs.ts";
+import { openLogs } from "./logs.ts";
 import { mailboxAddress } from "./mailbox/access.ts";
 import { planServices, type StackState } from "./services/plan.ts";
 import { type Guardian, startGuardian } from "./supervise/guardian.ts";
@@ -104,11 +104,6 @@ async function startServices(
     state,
     health: () => supervisor.states(),
   });
-  await rotateLogs(
-    dataDir.logs,
-    ["stack", ...plan.map(({ name }) => name.replaceAll(/\W+/g, "-"))].map((name) => `${name}.log`),
-  );
-
   const stopServices = async () => {
     await supervisor.stop();
     await logs.close();

@@ -47,6 +47,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
     privateHosts: config.privateHosts,
+    logLines: config.logLines,
     project: config.project,
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,

@@ -12,6 +12,8 @@ interface Settings {
   readyAfterMs?: number;
   neverReady?: boolean;
   ignoreStop?: boolean;
+  /** Prints so many lines once it listens. */
+  flood?: number;
   /** Prints the value of this variable. */
   print?: string;
 }
@@ -109,6 +111,7 @@ server.on("upgrade", (_request, socket) => {
 });
 server.listen(Number(process.env.PORT), process.env.HOST, () => {
   log("INFO", "listening", { port: (server.address() as AddressInfo).port });
+  for (let line = 0; line < (settings.flood ?? 0); line++) log("INFO", `line ${line}`);
 });
 
 function stop(): void {

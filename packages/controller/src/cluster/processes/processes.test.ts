@@ -208,3 +208,12 @@ test("samples tell CPU, memory and requests", async (context) => {
   assert.equal(sample?.requests?.total, 1);
   assert.equal(sample?.networkIn, null);
 });
+
+test("a flood of one agent is cut to its share", async (context) => {
+  const { cluster: made, lines, ready } = await cluster(context, { logLines: 20 });
+  await made.apply(workloadOf({ settings: { flood: 5000 } }));
+  await ready(1);
+  await ask(made, "/");
+  await until("the output was read", () => lines.length >= 20);
+  assert.equal(lines.length, 20);
+});

@@ -27,6 +27,7 @@ import { RESTARTS, type RestartLimits } from "../restarts.ts";
 import { replicaAccounts } from "./accounts.ts";
 import { Folders, type ReplicaPlace } from "./folders.ts";
 import { endLeftovers } from "./leftovers.ts";
+import { LogBudget } from "./log-budget.ts";
 import { machineMeter } from "./machine.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
@@ -43,6 +44,8 @@ export interface ProcessesOptions {
   /** Hosts (or host:port) that agents may reach though their addresses are not public. */
   privateHosts?: readonly string[];
   project: ProjectAccess;
+  /** Lines of one agent that are kept in a minute. */
+  logLines?: number;
   restarts?: RestartLimits;
   probeMs?: number;
   readyMs?: number;
@@ -69,6 +72,7 @@ export class ProcessesCluster implements Cluster {
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
+  readonly #budgets = new Map<string, LogBudget>();
   readonly #meter: ReturnType<typeof machineMeter>;
   #watcher: (agentId: string) => void = () => {};
   #logListener: (line: ReplicaLog) => void = () => {};
@@ -98,6 +102,7 @@ export class ProcessesCluster implements Cluster {
       graceMs: options.graceMs ?? 30_000,
       killMs: options.killMs ?? 5000,
       onLog: (line) => this.#logListener(line),
+      budgetOf: (agentId) => this.#budgetOf(agentId),
     };
   }
 
@@ -185,6 +190,12 @@ export class ProcessesCluster implements Cluster {
     return states;
   }
 
+  #budgetOf(agentId: string): LogBudget {
+    const budget = this.#budgets.get(agentId) ?? new LogBudget(systemClock, this.#options.logLines);
+    this.#budgets.set(agentId, budget);
+    return budget;
+  }
+
   /** Beside everything else: replicas that start meanwhile start slower. */
   #warm(folder: string): void {
     warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder).catch(
@@ -227,6 +238,7 @@ export class ProcessesCluster implements Cluster {
   #settle(agentId: string, agent: Agent): void {
     if (!agent.leaving || !agent.set.empty) return;
     this.#agents.delete(agentId);
+    this.#budgets.delete(agentId);
     try {
       this.#folders.removeAgent(agentId);
     } catch (error) {

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { ProjectAccess } from "../../config.ts";
 import type { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
-import { createRedactor } from "../../shipping/redact.ts";
+import { createRedactor, createSplitRedactor } from "../../shipping/redact.ts";
 import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
 import { explainExit } from "../exits.ts";
 import { type ParsedLine, parseLine } from "../lines.ts";
@@ -12,6 +12,7 @@ import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
 import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
 import type { Folders, ReplicaPlace } from "./folders.ts";
+import type { LogBudget } from "./log-budget.ts";
 import { watchMemory } from "./memory-limit.ts";
 import { Prober } from "./prober.ts";
 import { processMark } from "./system.ts";
@@ -40,6 +41,8 @@ export interface ReplicaOptions {
   /** How long it may take to end by itself after SIGTERM. */
   killMs: number;
   onLog(line: ReplicaLog): void;
+  /** How much an agent's replicas may say together. */
+  budgetOf(agentId: string): LogBudget;
 }
 
 type Phase = "starting" | "ready" | "unready" | "waiting" | "ending" | "gone";
@@ -51,6 +54,7 @@ export class Replica implements ReplicaHandle {
   readonly #options: ReplicaOptions;
   readonly #changed: () => void;
   readonly #redact: <T>(value: T) => T;
+  readonly #redactSplit: (line: string) => string;
   readonly #account: Account | undefined;
   #phase: Phase = "starting";
   #child: Child | undefined;
@@ -66,6 +70,8 @@ export class Replica implements ReplicaHandle {
   #verdict: { reason: string; message: string } | undefined;
   #lastError: ReplicaLog | undefined;
   #lastLine: ReplicaLog | undefined;
+  /** The newest line that was not kept: it may say why the process ended. */
+  #unread: { line: string; source: string; level: ReplicaLog["level"] } | undefined;
   #life = 0;
   #lines = 0;
 
@@ -75,7 +81,9 @@ export class Replica implements ReplicaHandle {
     this.#options = options;
     this.#changed = changed;
     this.#account = options.account?.();
-    this.#redact = createRedactor(secretValues(options.providerEnvironment, workload.environment));
+    const secrets = secretValues(options.providerEnvironment, workload.environment);
+    this.#redact = createRedactor(secrets);
+    this.#redactSplit = createSplitRedactor(secrets);
     this.#live();
   }
 
@@ -145,6 +153,7 @@ export class Replica implements ReplicaHandle {
     this.#verdict = undefined;
     this.#lastError = undefined;
     this.#lastLine = undefined;
+    this.#unread = undefined;
     const {
       command,
       folders,
@@ -215,11 +224,20 @@ export class Replica implements ReplicaHandle {
   }
 
   #output(line: string, source: string, level: ReplicaLog["level"]): void {
-    const parsed = this.#redact(parseLine(line, { source, level }));
-    const entry = this.#entry(parsed);
+    const kept = this.#options
+      .budgetOf(this.workload.agentId)
+      .admits(line.length, (dropped) => this.#sayDropped(dropped));
+    // A flood costs no more than this; but a replica that starts is heard: it says where it listens.
+    if (!kept && this.#phase !== "starting") {
+      this.#lines += 1;
+      this.#unread = { line, source, level };
+      return;
+    }
+    const { message, ...facts } = parseLine(line, { source, level });
+    const entry = this.#entry(this.#redact({ ...facts, message: this.#redactSplit(message) }));
     this.#lastLine = entry;
     if (entry.level === "ERROR") this.#lastError = entry;
-    this.#options.onLog(entry);
+    if (kept) this.#options.onLog(entry);
     const port = entry.metadata.port;
     const listening = entry.source === "runtime" && entry.message === "listening" && typeof port === "number";
     if (listening && this.#phase === "starting" && this.#port === undefined) this.#probe(port);
@@ -280,6 +298,10 @@ export class Replica implements ReplicaHandle {
       return;
     }
     this.#options.folders.forgetProcess(this.workload.agentId, this.name);
+    if (this.#unread !== undefined) {
+      const { line, source, level } = this.#unread;
+      this.#lastLine = this.#entry(this.#redact(parseLine(line, { source, level })));
+    }
     const now = Date.now();
     const why = this.#verdict ?? explainExit(how, this.#lastError ?? this.#lastLine);
     const fatal = this.#verdict === undefined && how.code === 78;
@@ -331,6 +353,12 @@ export class Replica implements ReplicaHandle {
         {},
       );
     }
+  }
+
+  #sayDropped(dropped: number): void {
+    this.#say("WARN", `${dropped} lines of this agent were not kept: it wrote more than a minute's share.`, {
+      dropped,
+    });
   }
 
   /** A line of the controller's own in the agent's log. */
