@@ -112,6 +112,7 @@ test("the controller understands the environment that the chart gives it", optio
       "agents.egress.ports[0]": 443,
       "agents.egress.ports[1]": 5432,
       "agents.egress.exceptCidrs[0]": "10.1.2.0/24",
+      "agents.egress.allowPrivate": true,
       "agents.ingressCidrs[0]": "10.2.0.0/16",
     },
     { "agents.ingressTlsSecret": "wildcard", "agents.urlTemplate": "https://{agentId}.example.net" },
@@ -140,6 +141,7 @@ test("the controller understands the environment that the chart gives it", optio
       assert.deepEqual(config.kubernetes?.egress.allowCidrs, ["10.1.0.0/16"]);
       assert.deepEqual(config.kubernetes?.egress.ports, [443, 5432]);
       assert.deepEqual(config.kubernetes?.egress.exceptCidrs, ["10.1.2.0/24"]);
+      assert.equal(config.kubernetes?.egress.allowPrivate, true);
       assert.deepEqual(config.kubernetes?.ingressCidrs, ["10.2.0.0/16"]);
     }
   }

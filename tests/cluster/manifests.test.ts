@@ -119,7 +119,8 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       {
         egress: {
           allowCidrs: ["10.20.0.0/16", "0.0.0.0/0", "2000::/3"],
-          exceptCidrs: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
+          exceptCidrs: ["140.82.0.0/16", "2606:4700::/32"],
+          allowPrivate: true,
           ports: [443, 5432],
         },
         ingressCidrs: ["10.1.0.0/16", "fd00::/64"],

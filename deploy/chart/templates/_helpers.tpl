@@ -100,6 +100,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_PROJECT_CIDRS" (join "," .Values.supabase.cidrs)
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
   "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
+  "LAUNCHPAD_EGRESS_ALLOW_PRIVATE" .Values.agents.egress.allowPrivate
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)
   "LAUNCHPAD_ADVISORY_URL" $settings.advisoryUrl
   "LAUNCHPAD_LOG_LEVEL" $settings.logLevel

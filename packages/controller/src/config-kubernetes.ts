@@ -48,11 +48,13 @@ export const kubernetesEnvironment = z
     // Unset: directly from a pod of the cluster, through the API server from anywhere else.
     LAUNCHPAD_POD_ACCESS: z.enum(["direct", "proxy"]).optional(),
     // Model providers and platforms are anywhere on the internet; the cluster's own networks and the cloud's metadata
-    // service are none of an agent's business: they are what is excepted where nothing else is named.
+    // service are none of an agent's business: they are excepted always, and what is named here beside them.
     LAUNCHPAD_EGRESS_CIDRS: list.default(["0.0.0.0/0", "::/0"]).pipe(z.array(cidr)),
     LAUNCHPAD_EGRESS_EXCEPT_CIDRS: list.default([]).pipe(z.array(cidr)),
     // Where the project lies, in a network that is otherwise closed. Unset: what its name means when the controller starts.
     LAUNCHPAD_PROJECT_CIDRS: list.pipe(z.array(cidr)).optional(),
+    // Private networks in a wider one are meant too; link-local networks and metadata services never are.
+    LAUNCHPAD_EGRESS_ALLOW_PRIVATE: z.stringbool().default(false),
     LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
     LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
     LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
@@ -82,7 +84,7 @@ export interface KubernetesSettings {
   ingressCidrs: string[];
   gateway: { namespace: string; name: string } | undefined;
   podAccess: "direct" | "proxy";
-  egress: { allowCidrs: string[]; exceptCidrs: string[]; ports: number[] };
+  egress: { allowCidrs: string[]; exceptCidrs: string[]; allowPrivate: boolean; ports: number[] };
   projectCidrs: string[] | undefined;
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
@@ -121,6 +123,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
     egress: {
       allowCidrs: value.LAUNCHPAD_EGRESS_CIDRS,
       exceptCidrs: value.LAUNCHPAD_EGRESS_EXCEPT_CIDRS,
+      allowPrivate: value.LAUNCHPAD_EGRESS_ALLOW_PRIVATE,
       ports: value.LAUNCHPAD_EGRESS_PORTS,
     },
     projectCidrs: value.LAUNCHPAD_PROJECT_CIDRS,

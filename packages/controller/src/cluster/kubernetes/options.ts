@@ -86,8 +86,10 @@ export type ProjectPlace =
 export interface EgressOptions {
   /** Empty = the whole internet without private, link-local and carrier networks. */
   allowCidrs: readonly string[];
-  /** Networks in a wider one of those that are not meant. Empty = those that are not on the internet. */
+  /** Further networks in a wider one of those that are not meant, beside those that are not on the internet. */
   exceptCidrs: readonly string[];
+  /** Private networks are meant too, where a wider one holds them: the machine room, the cluster itself. */
+  allowPrivate: boolean;
   /** TCP ports; empty = 443. */
   ports: readonly number[];
 }

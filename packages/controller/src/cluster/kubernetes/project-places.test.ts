@@ -6,7 +6,7 @@ const resolvesTo =
   (...addresses: string[]) =>
   async () =>
     addresses;
-const internet = { allowCidrs: [], exceptCidrs: [], ports: [] };
+const internet = { allowCidrs: [], exceptCidrs: [], allowPrivate: false, ports: [] };
 const block = (cidr: string) => ({ ipBlock: { cidr } });
 
 test("a private address of the project is opened, alone", async () => {
@@ -19,7 +19,7 @@ test("a name opens the private addresses it resolves to, in order and once", asy
     "https://supabase.corp.example",
     undefined,
     internet,
-    resolvesTo("192.168.3.9", "10.0.8.4", "192.168.3.9", "203.0.113.7", "127.0.0.1"),
+    resolvesTo("192.168.3.9", "10.0.8.4", "192.168.3.9", "1.1.1.7", "127.0.0.1"),
   );
   assert.deepEqual(places, [block("10.0.8.4/32"), block("192.168.3.9/32")]);
 });
@@ -33,12 +33,12 @@ test("a public project needs no rule of its own", async () => {
 
 test("a public project is opened where the rule for the internet does not reach it", async () => {
   const narrow = { ...internet, allowCidrs: ["198.51.100.0/24"] };
-  const address = resolvesTo("203.0.113.7");
+  const address = resolvesTo("1.1.1.7");
   assert.deepEqual(await projectPlaces("https://db.example", undefined, narrow, address), [
-    block("203.0.113.7/32"),
+    block("1.1.1.7/32"),
   ]);
   assert.deepEqual(await projectPlaces("https://db.example:8443", undefined, internet, address), [
-    block("203.0.113.7/32"),
+    block("1.1.1.7/32"),
   ]);
 });
 

@@ -33,7 +33,7 @@ export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): Manifest
     expose: "ingress",
     ingressNamespace: "ingress-nginx",
     ingressCidrs: [],
-    egress: { allowCidrs: [], exceptCidrs: [], ports: [] },
+    egress: { allowCidrs: [], exceptCidrs: [], allowPrivate: false, ports: [] },
     controllerNamespace: "agent-launchpad",
     providerEnvironment: {},
     project: {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { BlockList, isIPv6 } from "node:net";
 import { test } from "node:test";
 import { specOf } from "../../../testing/memory-database.ts";
 import type { KubeObject } from "../api.ts";
 import { namespaceOf, serviceName } from "../names.ts";
-import type { ProjectPlace } from "../options.ts";
+import type { ManifestOptions, ProjectPlace } from "../options.ts";
 import { manifestOptionsOf, workloadOf } from "../testing.ts";
 import { type WorkloadManifests, workloadManifests } from "./workload.ts";
 
@@ -44,27 +45,97 @@ test("by Gateway, with networks and ports of its own, a fixed number of replicas
     manifestOptionsOf({
       expose: "gateway",
       gateway: { name: "public", namespace: "gateways" },
-      egress: { allowCidrs: ["10.20.0.0/16", "0.0.0.0/0"], exceptCidrs: [], ports: [443, 5432] },
+      egress: {
+        allowCidrs: ["10.20.0.0/16", "0.0.0.0/0"],
+        exceptCidrs: [],
+        allowPrivate: false,
+        ports: [443, 5432],
+      },
     }),
   );
   t.assert.snapshot(all(manifests));
 });
 
-test("networks that are excepted are closed in the wider ones that are open", () => {
-  const egress = {
-    allowCidrs: ["0.0.0.0/0", "203.0.113.0/28", "2000::/3"],
-    exceptCidrs: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
-    ports: [],
-  };
+/** The networks that agents may connect to, with what is excepted of each. */
+function opened(part: Partial<ManifestOptions["egress"]>): Map<string, string[]> {
+  const egress = { ...manifestOptionsOf().egress, ...part };
   const policy = all(workloadManifests(workloadOf(), manifestOptionsOf({ egress }))).find(
     ({ metadata }) => metadata.name === "allow-egress",
   );
-  const spec = policy?.spec as { egress: [{ to: unknown }] } | undefined;
-  assert.deepEqual(spec?.egress[0].to, [
-    { ipBlock: { cidr: "0.0.0.0/0", except: ["10.0.0.0/8", "203.0.113.0/24"] } },
-    { ipBlock: { cidr: "203.0.113.0/28" } },
-    { ipBlock: { cidr: "2000::/3", except: ["2001:db8::/32"] } },
-  ]);
+  const spec = policy?.spec as { egress: [{ to: { ipBlock: { cidr: string; except?: string[] } }[] }] };
+  return new Map(spec.egress[0].to.map(({ ipBlock: { cidr, except = [] } }) => [cidr, except]));
+}
+
+/** Whether agents may connect to the address, as a network plugin reads the policy. */
+function reaches(networks: Map<string, string[]>, address: string): boolean {
+  const family = isIPv6(address) ? "ipv6" : "ipv4";
+  const holds = (cidr: string) => {
+    const [start = "", bits = ""] = cidr.split("/");
+    if (isIPv6(start) !== isIPv6(address)) return false;
+    const block = new BlockList();
+    block.addSubnet(start, Number(bits), family);
+    return block.check(address, family);
+  };
+  return [...networks].some(([cidr, except]) => holds(cidr) && !except.some(holds));
+}
+
+const METADATA_SERVICES = [
+  "169.254.169.254",
+  "100.100.100.200",
+  "168.63.129.16",
+  "fd00:ec2::254",
+  "fd20:ce::254",
+  "fe80::a9fe:a9fe",
+];
+const PRIVATE_ADDRESSES = ["10.0.0.1", "172.16.5.5", "192.168.1.1", "100.64.0.1", "198.18.0.1", "fd12::1"];
+/** Each holds 10.0.0.1 or 169.254.169.254, and a gateway may lead there. */
+const EMBEDDED = ["64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1", "2001:0:a00:1::1"];
+const INTERNET = ["1.1.1.1", "140.82.112.3", "2606:4700:4700::1111", "2a00:1450:4001::1"];
+
+test("by default the internet is open, and nothing else by either protocol", () => {
+  const networks = opened({});
+  for (const address of INTERNET) assert.equal(reaches(networks, address), true, address);
+  for (const address of [
+    ...METADATA_SERVICES,
+    ...PRIVATE_ADDRESSES,
+    ...EMBEDDED,
+    "127.0.0.1",
+    "::1",
+    "224.0.0.1",
+  ]) {
+    assert.equal(reaches(networks, address), false, address);
+  }
+});
+
+test("an exception of an operator is one more: it opens nothing", () => {
+  const networks = opened({ exceptCidrs: ["140.82.0.0/16", "2606:4700::/32"] });
+  const closed = [
+    "140.82.112.3",
+    "2606:4700:4700::1111",
+    ...METADATA_SERVICES,
+    ...PRIVATE_ADDRESSES,
+    ...EMBEDDED,
+  ];
+  for (const address of closed) assert.equal(reaches(networks, address), false, address);
+  assert.equal(reaches(networks, "1.1.1.1"), true);
+});
+
+test("allowPrivate opens private networks, never a metadata service or a link", () => {
+  const networks = opened({ allowPrivate: true });
+  for (const address of [...INTERNET, ...PRIVATE_ADDRESSES])
+    assert.equal(reaches(networks, address), true, address);
+  for (const address of [...METADATA_SERVICES, ...EMBEDDED])
+    assert.equal(reaches(networks, address), false, address);
+});
+
+test("a network that is named is open though it is private; metadata services in it are not", () => {
+  const networks = opened({ allowCidrs: ["10.20.0.0/16", "203.0.113.0/28", "fd00::/8"] });
+  assert.equal(reaches(networks, "10.20.0.1"), true);
+  assert.equal(reaches(networks, "203.0.113.1"), true);
+  assert.equal(reaches(networks, "10.21.0.1"), false);
+  assert.equal(reaches(networks, "fd00:ec2::1"), true);
+  assert.equal(reaches(networks, "fd00:ec2::254"), false);
+  assert.equal(reaches(networks, "1.1.1.1"), false);
 });
 
 test("agents reach the project at its own port where it lies in a private network", () => {

@@ -68,33 +68,61 @@ function inNamespaces(names: readonly string[]): Record<string, unknown> {
   };
 }
 
-/** Networks of the cluster, the machine room and the cloud's metadata service: not the internet. */
+/** Networks of the cluster and the machine room. */
 const PRIVATE = [
-  "0.0.0.0/8",
   "10.0.0.0/8",
   "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
   "172.16.0.0/12",
-  "192.0.0.0/24",
   "192.168.0.0/16",
   "198.18.0.0/15",
-  "::1/128",
-  "64:ff9b::/96",
   "fc00::/7",
-  "fe80::/10",
 ];
 
-function openings(egress: EgressOptions) {
-  const cidrs = egress.allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : egress.allowCidrs;
-  const excepted = egress.exceptCidrs.length === 0 ? PRIVATE : egress.exceptCidrs;
+/**
+ * What is no host of the internet or of anybody's network (IANA's special-purpose registries): the machine itself, its links
+ * with the cloud's metadata service on them, networks of documentation, groups, and addresses that hold an IPv4 address, which
+ * would lead around its rule.
+ */
+const SPECIAL = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.88.99.0/24",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+  "::/128",
+  "::1/128",
+  "64:ff9b::/96",
+  "64:ff9b:1::/48",
+  "100::/64",
+  "2001::/23",
+  "2001:db8::/32",
+  "2002::/16",
+  "3fff::/20",
+  "5f00::/16",
+  "fe80::/10",
+  "fec0::/10",
+  "ff00::/8",
+];
+
+/** Metadata services of clouds outside the networks above, or inside those that an operator may open. */
+const METADATA = ["100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128", "fd20:ce::254/128"];
+
+function openings({ allowCidrs, allowPrivate, exceptCidrs, ports }: EgressOptions) {
+  const cidrs = allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : allowCidrs;
+  const excepted = [...new Set([...SPECIAL, ...(allowPrivate ? [] : PRIVATE), ...METADATA, ...exceptCidrs])];
   return {
     networks: cidrs.map((cidr) => {
       // What lies in such a network was named on purpose; a wider network does not mean those in it.
-      const except = excepted.filter((one) => one !== cidr && contains(cidr, one));
+      const within = excepted.filter((one) => one !== cidr && contains(cidr, one));
+      const except = within.filter((one) => !within.some((wider) => wider !== one && contains(wider, one)));
       return { cidr, ...(except.length === 0 ? {} : { except }) };
     }),
-    ports: egress.ports.length === 0 ? [443] : egress.ports,
+    ports: ports.length === 0 ? [443] : ports,
   };
 }
 
