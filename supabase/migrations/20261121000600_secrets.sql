@@ -98,19 +98,39 @@ begin
 end
 $$;
 
--- Applies an `environment` object: strings are stored, nulls removed. Returns the names that changed.
+-- The most bytes that all secrets of an agent may have, names and values: on Kubernetes they are one Secret, which holds 1 MiB
+-- and the operator's own keys too.
+create function private.most_secret_bytes() returns integer
+language sql immutable set search_path = ''
+return 524288;
+
+-- What is wrong with the secrets that an agent has after a change. Definer's callers alone: it reads Vault.
+create function private.secrets_problems(of_agent text) returns jsonb
+language sql stable set search_path = '' as $$
+  select private.problem_if(count(*) > 100, 'environment', 'An agent has at most 100 secrets')
+    || private.problem_if(coalesce(sum(octet_length(s.name) + octet_length(v.decrypted_secret)), 0) > private.most_secret_bytes(),
+      'environment', format('All secrets of an agent have at most %s KiB together', private.most_secret_bytes() / 1024))
+  from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent
+$$;
+
+-- Applies an `environment` object: strings are stored, nulls removed. Returns the names that changed. Raises VALIDATION_ERROR
+-- when it leaves too many or too large secrets.
 create function private.apply_environment(of_agent text, of_user uuid, environment jsonb) returns text[]
 language plpgsql volatile set search_path = '' as $$
 declare
   entry record;
   changed text[] := '{}';
 begin
-  for entry in select * from jsonb_each(environment) order by key loop
+  -- Removals first: what replaces them may take their room.
+  for entry in select * from jsonb_each(environment) order by value <> 'null', key loop
     if (case when entry.value = 'null' then private.remove_secret(of_agent, entry.key)
              else private.store_secret(of_agent, of_user, entry.key, entry.value #>> '{}') end) then
       changed := changed || entry.key;
     end if;
   end loop;
+  if changed <> '{}' then
+    perform private.raise_problems(private.secrets_problems(of_agent));
+  end if;
   return changed;
 end
 $$;

@@ -223,7 +223,12 @@ begin
 end
 $$;
 
--- Refuses a change that would take a user's wanted replicas over the quota. The quota row is locked, so that two
+-- The most replicas that an agent may come to run: an autoscaler goes up to its policy's most by itself.
+create function private.most_replicas(wanted integer, policy jsonb) returns integer
+language sql immutable set search_path = ''
+return case when wanted > 0 then greatest(wanted, (policy ->> 'max_replicas')::integer) else 0 end;
+
+-- Refuses a change that would take what a user's agents may come to run over the quota. The quota row is locked, so that two
 -- changes are judged one after the other. Raises RESOURCE_LIMIT_EXCEEDED.
 create function private.enforce_quota(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -232,10 +237,12 @@ declare
   used record;
 begin
   select * into quota from public.quotas q where q.user_id = of_user for update;
-  select coalesce(sum(d.target_replicas), 0) as replicas,
-         coalesce(sum(d.target_replicas * d.cpu_millicores::bigint), 0) as cpu,
-         coalesce(sum(d.target_replicas * d.memory_bytes), 0) as memory
+  select coalesce(sum(m.replicas), 0) as replicas,
+         coalesce(sum(m.replicas * d.cpu_millicores::bigint), 0) as cpu,
+         coalesce(sum(m.replicas * d.memory_bytes), 0) as memory
     into used from private.agent_deployments d
+    left join public.agents a on a.id = d.agent_id,
+    lateral (select private.most_replicas(d.target_replicas, a.scaling_policy) as replicas) m
     where d.user_id = of_user and d.desired = 'running' and d.removed_at is null;
   if used.replicas > quota.max_replicas then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s replicas exceeded', quota.max_replicas),

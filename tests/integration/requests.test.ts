@@ -208,6 +208,43 @@ describe("quotas", () => {
     });
   }
 
+  test("what an autoscaler may come to is counted: fifty agents of one replica cannot grow past the quota", async () => {
+    await quota("max_replicas", 10);
+    const policy = { min_replicas: 1, max_replicas: 5 };
+    const first = await launch({ agentName: "one", scaling_policy: policy });
+    assert.equal(first.status, 201);
+    assert.equal((await launch({ agentName: "two", scaling_policy: policy })).status, 201);
+    const third = await launch({ agentName: "three" });
+    assert.equal(third.body.code, "RESOURCE_LIMIT_EXCEEDED");
+    const details = JSON.parse(third.body.details);
+    assert.deepEqual([details.quota, details.limit, details.requested], ["max_replicas", 10, 11]);
+    const scale = (max_replicas: number) =>
+      rpc(db, user(alice), "scale_agent", {
+        agent_id: first.body.agentId,
+        scale: { replicas: 1, scaling_policy: { min_replicas: 1, max_replicas } },
+      });
+    assert.equal((await scale(6)).body.code, "RESOURCE_LIMIT_EXCEEDED");
+    assert.equal((await scale(4)).status, 202);
+    assert.equal((await launch({ agentName: "three" })).status, 201);
+    // Straight through PostgREST it is the same.
+    await assert.rejects(
+      db.as(user(alice), (c) =>
+        c.query("update public.agents set scaling_policy = $1 where id = $2", [
+          { min_replicas: 1, max_replicas: 50 },
+          first.body.agentId,
+        ]),
+      ),
+      /RESOURCE_LIMIT_EXCEEDED/,
+    );
+  });
+
+  test("an autoscaler's most counts with its size: CPU and memory too", async () => {
+    await quota("max_cpu", 1000);
+    const scaling_policy = { min_replicas: 1, max_replicas: 5 };
+    const { body } = await launch({ agentName: "x", resources: { cpu: "500m" }, scaling_policy });
+    assert.deepEqual([body.code, JSON.parse(body.details).quota], ["RESOURCE_LIMIT_EXCEEDED", "max_cpu"]);
+  });
+
   test("scaling over the quota is refused and changes nothing; a stopped agent takes none of it", async () => {
     await quota("max_replicas", 3);
     const { body: first } = await launch({ agentName: "one", resources: { replicas: 2 } });

@@ -2,7 +2,7 @@ import { heapMebibytes } from "../../processes/memory-limit.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
 import { type AgentContext, configName, secretName } from "./context.ts";
-import { quantity } from "./namespace.ts";
+import { DISK, quantity } from "./namespace.ts";
 
 /** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
 const DRAIN_SECONDS = 5;
@@ -105,8 +105,8 @@ function container(context: AgentContext): Record<string, unknown> {
     ports: [{ name: PORT_NAME, containerPort: PORT, protocol: "TCP" }],
     // Both the same: what is asked for is there, and no more is taken from the neighbours.
     resources: {
-      requests: { ...size, "ephemeral-storage": "128Mi" },
-      limits: { ...size, "ephemeral-storage": "2Gi" },
+      requests: { ...size, "ephemeral-storage": String(DISK.request) },
+      limits: { ...size, "ephemeral-storage": String(DISK.limit) },
     },
     // A little longer than the controller's own judgement, which is about the whole rollout.
     startupProbe: {

@@ -13,6 +13,9 @@ export interface NamespaceManifests {
   bounds: KubeObject[];
 }
 
+/** Disk of a replica, in bytes: its state, its log, what it writes to /tmp. Beyond the limit its node evicts it. */
+export const DISK = { request: 128 * 1024 ** 2, limit: 2 * 1024 ** 3 } as const;
+
 /** The name of the ResourceQuota and the LimitRange. */
 export const BOUNDS = "agents";
 
@@ -97,17 +100,20 @@ function podSecurity(): Record<string, string> {
 function resourceQuota(metadata: KubeObject["metadata"], quota: Quota): KubeObject {
   const cpu = quantity(`${2 * quota.maxCpuMillicores}m`);
   const memory = String(2 * quota.maxMemoryBytes);
+  const pods = 2 * Math.max(quota.maxReplicas, quota.maxAgents);
   return {
     apiVersion: "v1",
     kind: "ResourceQuota",
     metadata,
     spec: {
       hard: {
-        pods: String(2 * Math.max(quota.maxReplicas, quota.maxAgents)),
+        pods: String(pods),
         "requests.cpu": cpu,
         "limits.cpu": cpu,
         "requests.memory": memory,
         "limits.memory": memory,
+        "requests.ephemeral-storage": String(pods * DISK.request),
+        "limits.ephemeral-storage": String(pods * DISK.limit),
         persistentvolumeclaims: "0",
         "services.loadbalancers": "0",
         "services.nodeports": "0",
@@ -119,6 +125,7 @@ function resourceQuota(metadata: KubeObject["metadata"], quota: Quota): KubeObje
 /** What a container gets that says nothing of its size, and the most that one may ask for. */
 function limitRange(metadata: KubeObject["metadata"], quota: Quota): KubeObject {
   const most = { cpu: quota.maxCpuMillicores, memory: quota.maxMemoryBytes };
+  const disk = (bytes: number) => ({ "ephemeral-storage": String(bytes) });
   const given = {
     cpu: quantity(`${Math.min(500, most.cpu)}m`),
     memory: String(Math.min(512 * 1024 * 1024, most.memory)),
@@ -131,9 +138,9 @@ function limitRange(metadata: KubeObject["metadata"], quota: Quota): KubeObject 
       limits: [
         {
           type: "Container",
-          max: { cpu: quantity(`${most.cpu}m`), memory: String(most.memory) },
-          default: given,
-          defaultRequest: given,
+          max: { cpu: quantity(`${most.cpu}m`), memory: String(most.memory), ...disk(DISK.limit) },
+          default: { ...given, ...disk(DISK.limit) },
+          defaultRequest: { ...given, ...disk(DISK.request) },
         },
       ],
     },
