@@ -93,8 +93,7 @@ begin
       select from jsonb_array_elements_text(settings -> 'stop') s where length(s) > 200) then
     problems := problems || '{"settings.stop": "Each entry must be at most 200 characters"}';
   end if;
-  -- With a character of 64 KiB and the longest prompt it still fits a ConfigMap of 1 MiB.
-  return problems || private.problem_if(octet_length(settings::text) > 16384, 'settings', 'Must be at most 16 KiB of JSON');
+  return problems;
 end
 $$;
 

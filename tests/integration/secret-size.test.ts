@@ -90,12 +90,12 @@ test("a definition fits a ConfigMap of 1 MiB: each part is refused beyond its ow
   const largest = {
     // A control character takes six bytes in JSON.
     system_prompt: "\u0001".repeat(65_536),
-    settings: { stop: ["s".repeat(16_000)] },
+    settings: { stop: Array(16).fill("s".repeat(200)) },
     character: { name: "x", bio: "b".repeat(65_000) },
   };
   await define(largest);
   assert.ok(Buffer.byteLength(JSON.stringify(largest)) < 600_000);
-  await assert.rejects(define({ settings: { stop: ["s".repeat(17_000)] } }), /VALIDATION_ERROR/);
+  await assert.rejects(define({ settings: { stop: ["s".repeat(201)] } }), /VALIDATION_ERROR/);
   await assert.rejects(define({ character: { name: "x", bio: "b".repeat(66_000) } }), /VALIDATION_ERROR/);
   await assert.rejects(define({ system_prompt: "x".repeat(65_537) }), /VALIDATION_ERROR/);
 });
