@@ -84,27 +84,31 @@ test("the roles grant the table of permissions, and nothing else", options, () =
   );
 });
 
-test("no rule has a wildcard but a list in users' namespaces; nothing secret can be read elsewhere", options, () => {
-  for (const { metadata, rules } of render().filter(({ kind }) => kind === "ClusterRole")) {
-    const wild = (rules as object[]).filter((rule) => JSON.stringify(rule).includes("*"));
-    // Whether somebody else put anything into a namespace that would go.
-    const list = [{ apiGroups: ["*"], resources: ["*"], verbs: ["list"] }];
-    assert.deepEqual(wild, metadata.name === "launchpad-tenant" ? list : []);
-  }
-  const wide = JSON.stringify(find(render(), "ClusterRole", "launchpad-controller").rules);
-  for (const word of [
-    "secrets",
-    "configmaps",
-    "exec",
-    "proxy",
-    "impersonate",
-    "escalate",
-    "update",
-    "pods/",
-  ]) {
-    assert.ok(!wide.includes(`"${word}`), word);
-  }
-});
+test(
+  "no rule has a wildcard but a list in users' namespaces; nothing secret can be read elsewhere",
+  options,
+  () => {
+    for (const { metadata, rules } of render().filter(({ kind }) => kind === "ClusterRole")) {
+      const wild = (rules as object[]).filter((rule) => JSON.stringify(rule).includes("*"));
+      // Whether somebody else put anything into a namespace that would go.
+      const list = [{ apiGroups: ["*"], resources: ["*"], verbs: ["list"] }];
+      assert.deepEqual(wild, metadata.name === "launchpad-tenant" ? list : []);
+    }
+    const wide = JSON.stringify(find(render(), "ClusterRole", "launchpad-controller").rules);
+    for (const word of [
+      "secrets",
+      "configmaps",
+      "exec",
+      "proxy",
+      "impersonate",
+      "escalate",
+      "update",
+      "pods/",
+    ]) {
+      assert.ok(!wide.includes(`"${word}`), word);
+    }
+  },
+);
 
 test("the controller understands the environment that the chart gives it", options, () => {
   for (const values of [
