@@ -45,6 +45,7 @@ insert into private.secret_patterns (kind, pattern, severity) values
   ('GitHub token', '\m(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'CRITICAL'),
   ('Supabase secret key', '\m(sb_secret_[A-Za-z0-9_-]{20,}|sbp_[a-f0-9]{40})', 'CRITICAL'),
   ('Stripe key', '\m(sk|rk)_live_[A-Za-z0-9]{16,}', 'CRITICAL'),
+  ('agent key', '\mlp_[A-Za-z0-9_-]{43}', 'HIGH'),
   ('Google API key', '\mAIza[0-9A-Za-z_-]{35}', 'HIGH'),
   ('Slack token', '\mxox[abeprs]-[A-Za-z0-9-]{10,}', 'HIGH'),
   ('JSON Web Token', '\meyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}', 'HIGH'),

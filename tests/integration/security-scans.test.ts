@@ -53,6 +53,7 @@ describe("secrets in a definition", () => {
     ["GitHub token", "CRITICAL", joined("ghp_", "a1".repeat(18))],
     ["Supabase secret key", "CRITICAL", joined("sb_secret_", "a1".repeat(12))],
     ["Stripe key", "CRITICAL", joined("sk_live_", "a1".repeat(12))],
+    ["agent key", "HIGH", joined("lp_", "a1b2c3d4".repeat(5), "abc")],
     ["Google API key", "HIGH", joined("AIza", "a1b2c".repeat(7))],
     ["Slack token", "HIGH", joined("xoxb-", "123456789012-abc")],
     ["JSON Web Token", "HIGH", joined("eyJhbGciOiJIUzI1NiJ9", ".eyJzdWIiOiIxIn0x", ".c2lnbmF0dXJl")],
