@@ -23,6 +23,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   peer: () => import("./benchmarks/peer.ts"),
+  door: () => import("./benchmarks/door.ts"),
   edge: () => import("./benchmarks/edge.ts"),
   neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),
