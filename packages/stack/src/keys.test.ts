@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -28,4 +28,16 @@ test("damaged keys are named, and not replaced", async (t) => {
     );
     assert.equal(await readFile(file, "utf8"), text);
   }
+});
+
+test("lost keys are not replaced behind a database's back", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
+  t.after(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, "postgres", "data"), { recursive: true });
+  await assert.rejects(
+    loadKeys(folder),
+    (error) => error instanceof StackError && /is missing although .*--new-keys/.test(error.message),
+  );
+  const keys = await loadKeys(folder, { replaceLost: true });
+  assert.deepEqual(await loadKeys(folder), keys);
 });

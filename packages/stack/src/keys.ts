@@ -1,8 +1,10 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { codeOf, StackError } from "./errors.ts";
+import { clusterPaths } from "./postgres/paths.ts";
 
 const Keys = z.object({
   jwtSecret: z.string().min(32),
@@ -32,9 +34,10 @@ export function respondSecret({ webhookSecret }: Pick<StackKeys, "webhookSecret"
 
 /**
  * The keys of a data folder: read from `keys.json`, made there on the first start (mode 0600).
- * Throws StackError when the file is there but is not ours to use.
+ * Throws StackError when the file is there but is not ours to use, or is lost though the database is there: with other
+ * keys every session and every program that has the old ones would fail, without a word about why.
  */
-export async function loadKeys(dataDir: string): Promise<StackKeys> {
+export async function loadKeys(dataDir: string, { replaceLost = false } = {}): Promise<StackKeys> {
   const file = join(dataDir, "keys.json");
   let text: string;
   try {
@@ -42,6 +45,11 @@ export async function loadKeys(dataDir: string): Promise<StackKeys> {
   } catch (error) {
     if (codeOf(error) !== "ENOENT")
       throw new StackError(`The keys in ${file} cannot be read (${codeOf(error)}).`);
+    if (!replaceLost && existsSync(clusterPaths(dataDir).data)) {
+      throw new StackError(
+        `${file} is missing although its database is there: restore it, or start with --new-keys (all users must sign in again, and programs need the new keys).`,
+      );
+    }
     return await makeKeys(file);
   }
   try {

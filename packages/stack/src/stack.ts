@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type DataDir, openDataDir } from "./data-dir.ts";
+import { fullDisk } from "./disk.ts";
 import type { Environment } from "./environment.ts";
 import { reasonOf } from "./errors.ts";
 import { loadKeys } from "./keys.ts";
@@ -21,6 +22,8 @@ export interface StackOptions {
   /** Where agents run: child processes of this machine, or the cluster that a kubeconfig file names. */
   cluster: "processes" | KubernetesTarget;
   environment: Environment;
+  /** Make new keys where keys.json is lost though the database is there. */
+  newKeys?: boolean;
   /** What a person should see: a service that died, what a function logs. */
   log: (message: string) => void;
   onState?: (service: string, state: ServiceState) => void;
@@ -72,9 +75,10 @@ export async function startStack(options: StackOptions, signal?: AbortSignal): P
     if (dataDir.ephemeral) guardian.removeAfterwards(dataDir.path);
     return await startServices(options, dataDir, guardian, signal);
   } catch (error) {
+    const full = signal?.aborted ? undefined : await fullDisk(dataDir.path, error);
     await guardian?.release();
     await dataDir.release();
-    throw error;
+    throw full ?? error;
   }
 }
 
@@ -84,15 +88,23 @@ async function startServices(
   guardian: Guardian,
   signal: AbortSignal | undefined,
 ): Promise<Stack> {
-  const keys = await loadKeys(dataDir.path);
+  const full = await fullDisk(dataDir.path);
+  if (full) throw full;
+  const keys = await loadKeys(dataDir.path, { replaceLost: options.newKeys ?? false });
   const logs = openLogs(dataDir.logs);
   const supervisor = new Supervisor({
     log(message) {
       logs.write("stack", `${new Date().toISOString()} ${message}`);
       options.log(message);
+      if (/ ended \(/.test(message)) void tellFullDisk();
     },
     ...(options.onState ? { onState: options.onState } : {}),
   });
+  /** What ends over and over on a full disk does not say why. */
+  const tellFullDisk = async () => {
+    const full = await fullDisk(dataDir.path);
+    if (full) options.log(full.message);
+  };
   const state: StackState = { gatewayUrl: "", dbUrl: "", controllerUrl: "" };
   const plan = planServices({
     options,

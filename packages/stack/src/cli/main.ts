@@ -45,6 +45,7 @@ export async function main(args: readonly string[]): Promise<void> {
       {
         port: options.port,
         dbPort: options.dbPort,
+        newKeys: options.newKeys,
         cluster: options.cluster === "processes" ? "processes" : kubernetesTarget(options, process.env),
         environment: readEnvironment(process.env, join(ROOT, "supabase/functions/.env")),
         log: (message) => progress.note(message),

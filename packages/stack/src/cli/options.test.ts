@@ -10,6 +10,7 @@ test("without flags the documented standards hold", () => {
     dataDir: ".launchpad",
     ephemeral: false,
     json: false,
+    newKeys: false,
     cluster: "processes",
     help: false,
   });
@@ -23,6 +24,7 @@ test("every flag is read", () => {
     "--data-dir",
     "x",
     "--json",
+    "--new-keys",
     "--cluster",
     "kubernetes",
     "--kubeconfig",
@@ -30,8 +32,8 @@ test("every flag is read", () => {
     "--context=c",
   ]);
   assert.deepEqual(
-    [options.port, options.dbPort, options.dataDir, options.json, options.cluster],
-    [0, 1, "x", true, "kubernetes"],
+    [options.port, options.dbPort, options.dataDir, options.json, options.newKeys, options.cluster],
+    [0, 1, "x", true, true, "kubernetes"],
   );
   assert.deepEqual([options.kubeconfig, options.context], ["file", "c"]);
 });

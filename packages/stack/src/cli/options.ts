@@ -7,6 +7,7 @@ export interface CliOptions {
   dataDir: string;
   ephemeral: boolean;
   json: boolean;
+  newKeys: boolean;
   cluster: "processes" | "kubernetes";
   /** Of `--cluster kubernetes`; absent: KUBECONFIG, or the file that kubectl reads. */
   kubeconfig?: string;
@@ -22,6 +23,7 @@ Usage: npm start -- [flags]
   --db-port N      the database's port (54322; 0: any free one)
   --data-dir PATH  where data is kept (.launchpad)
   --ephemeral      keep nothing: a temporary folder, deleted at the end
+  --new-keys       make new keys where keys.json is lost: users sign in again, programs need the new keys
   --cluster NAME   where agents run: processes (default) or kubernetes
   --kubeconfig F   with --cluster kubernetes: the file that says where it is (KUBECONFIG, ~/.kube/config)
   --context NAME   with --cluster kubernetes: another context of that file than its current one
@@ -56,6 +58,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     dataDir: values["data-dir"] ?? ".launchpad",
     ephemeral: values.ephemeral ?? false,
     json: values.json ?? false,
+    newKeys: values["new-keys"] ?? false,
     cluster,
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     ...(values.context === undefined ? {} : { context: values.context }),
@@ -75,6 +78,7 @@ function parse(args: readonly string[]) {
         "data-dir": { type: "string" },
         ephemeral: { type: "boolean" },
         json: { type: "boolean" },
+        "new-keys": { type: "boolean" },
         cluster: { type: "string" },
         kubeconfig: { type: "string" },
         context: { type: "string" },
