@@ -159,11 +159,13 @@ $$;
 -- places of the worker (32), and the others go on.
 create function private.claimable_replies(worker text, most integer) returns setof uuid
 language sql stable set search_path = '' as $$
-  with waiting as (
-    select j.id, j.user_id, j.next_attempt_at, row_number() over (partition by j.user_id order by j.next_attempt_at, j.id)
-      + (select count(*) from private.reply_jobs r where r.user_id = j.user_id and r.state = 'running'
-           and r.lease_holder = worker and r.lease_expires_at >= now()) as place
-    from private.reply_jobs j
+  with held as (
+    select r.user_id, count(*) as places from private.reply_jobs r
+    where r.state = 'running' and r.lease_holder = worker and r.lease_expires_at >= now() group by r.user_id
+  ), waiting as (
+    select j.id, j.user_id, j.next_attempt_at, coalesce(h.places, 0)
+      + row_number() over (partition by j.user_id order by j.next_attempt_at, j.id) as place
+    from private.reply_jobs j left join held h on h.user_id = j.user_id
     where (j.state = 'waiting' and j.next_attempt_at <= now()) or (j.state = 'running' and j.lease_expires_at < now())
   )
   select c.id from waiting c

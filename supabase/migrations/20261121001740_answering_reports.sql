@@ -117,7 +117,9 @@ begin
 end
 $$;
 
--- Definer: as above. The lease authorises: earlier messages of the conversation that is being answered, newest first.
+-- Definer: as above. The lease authorises: earlier messages of the conversation that is being answered, newest first. Looks
+-- at the newest 500 of them, at 8,000 characters of each: the call is the service's, and a long conversation must not hold
+-- up its other calls.
 create function private.search_conversation(job_id uuid, token uuid, query text, most integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -133,12 +135,14 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object('from', coalesce(c.sender_name, c.sender_kind), 'at', private.iso(c.created_at),
       'text', left(c.content, 1000)) order by c.created_at desc), '[]')
     from (
-      select * from public.messages m
-      where m.user_id = j.user_id and m.status <> 'error' and m.id <> question.id
-        and (m.swarm_id = question.swarm_id or m.conversation_id = question.conversation_id)
-        and m.created_at <= question.created_at
-        and (position(lower(left(query, 200)) in lower(m.content)) > 0
-             or to_tsvector('simple', m.content) @@ websearch_to_tsquery('simple', left(query, 200)))
+      select m.sender_name, m.sender_kind, m.created_at, m.content from (
+        select x.sender_name, x.sender_kind, x.created_at, left(x.content, 8000) as content from public.messages x
+        where x.user_id = j.user_id and x.status <> 'error' and x.id <> question.id
+          and (x.swarm_id = question.swarm_id or x.conversation_id = question.conversation_id)
+          and x.created_at <= question.created_at
+        order by x.created_at desc limit 500) m
+      where position(lower(left(query, 200)) in lower(m.content)) > 0
+        or to_tsvector('simple', m.content) @@ websearch_to_tsquery('simple', left(query, 200))
       order by m.created_at desc limit least(20, greatest(1, coalesce(most, 5)))
     ) c);
 end

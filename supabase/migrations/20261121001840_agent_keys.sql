@@ -24,7 +24,7 @@ create index agent_keys_agent_id_created_at_idx on public.agent_keys (agent_id, 
 create index agent_keys_user_id_idx on public.agent_keys (user_id);
 grant select on public.agent_keys to authenticated, service_role;
 create policy "owners can read their agents' keys" on public.agent_keys for select to authenticated
-  using (user_id = (select private.reader('agents:read')));
+  using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.agent_keys is 'Keys that call an agent at its address; made and revoked through the API, never readable.';
 
 create table private.agent_key_digests (

@@ -175,6 +175,27 @@ describe("the context", () => {
   });
 });
 
+test("a search looks at the newest 500 messages of the conversation", async () => {
+  const bot = await agent("Bot");
+  const { id, conversation_id } = await say({ agent: bot }, "needle?");
+  await sql(
+    `insert into public.messages (user_id, conversation_id, sender_kind, status, content, created_at)
+     select $1, $2, 'agent', 'complete', case when n in (1, 498) then 'the needle' else 'hay' end, now() - interval '1 hour' - n * interval '1 second'
+     from generate_series(0, 600) n`,
+    [alice, conversation_id],
+  );
+  await sql(
+    `insert into public.messages (user_id, conversation_id, sender_kind, status, content, created_at)
+     values ($1, $2, 'agent', 'complete', 'an old needle', now() - interval '1 day')`,
+    [alice, conversation_id],
+  );
+  const job = (await claim()).find(({ messages }) => messages.at(-1).id === id);
+  assert.deepEqual(
+    (await search(job, "needle")).body.map(({ text }: { text: string }) => text),
+    ["the needle", "the needle"],
+  );
+});
+
 describe("an answer", () => {
   test("is told on the way: thinking, responding, then the agent is idle and the message there", async () => {
     const bot = await agent("Bot");
