@@ -11,6 +11,7 @@ import { readSettings, type Settings } from "./settings.ts";
 /** Runs until SIGTERM, or until the stack that started it is gone. Prints `{"event":"ready","port"}` when it serves. */
 export async function run(): Promise<void> {
   const settings = readSettings(process.env);
+  await begin();
   const onLog = (line: string) => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
   const realtime = await startRealtime({
     urls: settings.urls,
@@ -54,6 +55,18 @@ export async function run(): Promise<void> {
     const { port } = server.address() as AddressInfo;
     process.stdout.write(`${JSON.stringify({ event: "ready", port })}\n`);
   });
+}
+
+/** The stack says when the database is ready; this process was loaded meanwhile. Ends it when the stack ends before. */
+async function begin(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = () => process.exit(0);
+  process.once("message", () => resolve());
+  process.once("SIGTERM", end);
+  process.once("disconnect", end);
+  await promise;
+  process.off("SIGTERM", end);
+  process.off("disconnect", end);
 }
 
 /** The gateway has checked the key too; this process trusts nobody who found its port. */

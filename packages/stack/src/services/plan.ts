@@ -98,6 +98,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
   // Chosen before PostgREST starts, because the functions start at the same time and call it without a second hop through
   // the gateway (requests/s 0.92 of PostgREST's own against 0.73 through the gateway).
   let chosenRestPort: Promise<number> | undefined;
+  const schemaReady = Promise.withResolvers<void>();
   const restPort = () => (chosenRestPort ??= freePort(0, "another port"));
 
   /** The guardian learns of a process that its own module has started. */
@@ -155,6 +156,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         functionsUrl: `${state.gatewayUrl}/functions/v1`,
         respondSecret: respondSecret(keys),
       });
+      schemaReady.resolve();
       return { stop: async () => {} };
     },
   };
@@ -213,7 +215,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
 
   const realtime: ServiceSpec = {
     name: "realtime",
-    needs: ["gateway", "schema"],
+    needs: ["gateway", "postgres"],
     async start(signal) {
       delete live.realtime;
       const server = live.postgres!;
@@ -224,6 +226,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         environment,
         guardian,
         log: (line) => logs.write("realtime", line),
+        schema: schemaReady.promise,
         signal,
       });
       live.realtime = started;

@@ -7,6 +7,8 @@ export interface ReadyOptions<T> {
   /** Reads readiness from a line of stdout. */
   parse: (line: string) => T | undefined;
   log: (line: string) => void;
+  /** Sees the child before it is ready. */
+  onStart?: (child: Child) => void;
   timeoutMs: number;
   signal: AbortSignal;
 }
@@ -34,6 +36,7 @@ export async function startReadyChild<T>(
     options.log(text);
   };
   const child = startChild({ ...spec, onLine }, options.guardian);
+  options.onStart?.(child);
   const timer = new AbortController();
   const signal = AbortSignal.any([timer.signal, options.signal]);
   const failure = await Promise.race([

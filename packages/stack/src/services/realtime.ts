@@ -21,6 +21,8 @@ export interface RealtimeProcessOptions {
   environment: Environment;
   guardian: Guardian;
   log: (line: string) => void;
+  /** Settles when the database has its schema; the process loads meanwhile. */
+  schema: Promise<void>;
   signal: AbortSignal;
 }
 
@@ -63,7 +65,10 @@ export async function startRealtimeProcess(options: RealtimeProcessOptions): Pro
       guardian: options.guardian,
       parse: (line) => readyEvent(line)?.port,
       log: options.log,
-      timeoutMs: 20_000,
+      onStart({ process }) {
+        void options.schema.then(() => process.connected && process.send({ kind: "begin" }));
+      },
+      timeoutMs: 60_000,
       signal: options.signal,
     },
   );
