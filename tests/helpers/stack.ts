@@ -55,7 +55,7 @@ export interface TestStack {
   agentFetch(
     agentId: string,
     path: string,
-    init?: { method?: string; body?: string; token?: string; headers?: Record<string, string> },
+    init?: { method?: string; body?: string; token?: string; signal?: AbortSignal; headers?: Record<string, string> },
   ): Promise<{ status: number; body: string; headers: IncomingHttpHeaders }>;
   /** Closes connections; ends the stack where this handle started it. */
   stop(): Promise<void>;
@@ -177,6 +177,7 @@ function connect(info: StackInfo, child: ChildProcess | undefined): TestStack {
         port,
         path,
         method: init.method ?? "GET",
+        signal: init.signal,
         headers: {
           host: `${agentId}.agents.localhost:${port}`,
           "content-type": "application/json",
