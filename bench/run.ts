@@ -4,6 +4,7 @@
 //   sdk        what the Node SDK adds to a call
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
+//   metering   what reserving and settling add to a message
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
@@ -19,6 +20,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   footprint: () => import("./benchmarks/footprint.ts"),
   realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
+  metering: () => import("./benchmarks/metering.ts"),
   cli: () => import("./benchmarks/cli.ts"),
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
