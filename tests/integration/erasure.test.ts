@@ -27,6 +27,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.answering_*",
     "cron.job.*",
     "storage.buckets.*",
+    "public.model_prices.*",
   ],
   "what the operator's machinery reports of itself": [
     "private.controllers.*",
@@ -82,6 +83,8 @@ const closed: Readonly<Record<string, string[]>> = {
     "*.source",
     "public.agents.model",
     "public.user_permissions.permission",
+    "public.budgets.*",
+    "private.reservations.outcome",
     "public.agents.resources",
     "public.agents.scaling_policy",
     "public.profiles.notification_preferences",
@@ -250,6 +253,15 @@ async function live(who: TestUser, word: string): Promise<string> {
     "update public.messages set error = jsonb_build_object('message', $1::text) where user_id = $2",
     [word, who.id],
   );
+
+  // A runtime names its model as it likes.
+  const reservation = randomUUID();
+  await db.pool.query("select private.reserve($1, $2, 'address', $3, 10, 10, 60)", [reservation, agentId, word]);
+  await db.pool.query(
+    "select private.settle($1, jsonb_build_array(jsonb_build_object('id', $2::text, 'inputTokens', 1)))",
+    [agentId, reservation],
+  );
+  await db.pool.query("select private.reserve(gen_random_uuid(), $1, 'address', $2, 10, 10, 60)", [agentId, word]);
 
   // Refusals, and what a gateway reports of the user.
   for (const [name, args] of Object.entries({
