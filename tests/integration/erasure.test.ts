@@ -256,12 +256,19 @@ async function live(who: TestUser, word: string): Promise<string> {
 
   // A runtime names its model as it likes.
   const reservation = randomUUID();
-  await db.pool.query("select private.reserve($1, $2, 'address', $3, 10, 10, 60)", [reservation, agentId, word]);
+  await db.pool.query("select private.reserve($1, $2, 'address', $3, 10, 10, 60)", [
+    reservation,
+    agentId,
+    word,
+  ]);
   await db.pool.query(
     "select private.settle($1, jsonb_build_array(jsonb_build_object('id', $2::text, 'inputTokens', 1)))",
     [agentId, reservation],
   );
-  await db.pool.query("select private.reserve(gen_random_uuid(), $1, 'address', $2, 10, 10, 60)", [agentId, word]);
+  await db.pool.query("select private.reserve(gen_random_uuid(), $1, 'address', $2, 10, 10, 60)", [
+    agentId,
+    word,
+  ]);
 
   // Refusals, and what a gateway reports of the user.
   for (const [name, args] of Object.entries({
