@@ -55,7 +55,13 @@ export interface TestStack {
   agentFetch(
     agentId: string,
     path: string,
-    init?: { method?: string; body?: string; token?: string; signal?: AbortSignal; headers?: Record<string, string> },
+    init?: {
+      method?: string;
+      body?: string;
+      token?: string;
+      signal?: AbortSignal;
+      headers?: Record<string, string>;
+    },
   ): Promise<{ status: number; body: string; headers: IncomingHttpHeaders }>;
   /** Closes connections; ends the stack where this handle started it. */
   stop(): Promise<void>;
