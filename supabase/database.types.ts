@@ -1254,6 +1254,7 @@ export type Database = {
       fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
       fleet_adopt: { Args: { installation: string }; Returns: Json };
+      fleet_drain: { Args: { controller: string; undo?: boolean }; Returns: Json };
       fleet_hold: { Args: { reason?: string; scope?: string }; Returns: Json };
       fleet_list: {
         Args: { max_count?: number; phase?: string; reason?: string; skip?: number };

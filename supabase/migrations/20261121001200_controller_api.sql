@@ -19,6 +19,8 @@ create table private.controllers (
   heartbeat_at timestamptz not null default now(),
   expires_at timestamptz not null,
   report jsonb not null default '{}',
+  -- Operators want it to hold nothing, until it starts anew.
+  drained boolean not null default false,
   constraint controllers_worker_length check (length(worker) between 1 and 200)
 );
 alter table private.controllers enable row level security;
@@ -41,6 +43,7 @@ language sql stable set search_path = '' as $$
   select d.* from private.agent_deployments d
   left join private.controllers c on c.worker = d.lease_holder
   where d.removed_at is null and d.next_attempt_at <= now()
+    and not exists (select from private.controllers x where x.worker = of_worker and x.drained)
     and (d.generation > d.observed_generation
          or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
            or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY'))))

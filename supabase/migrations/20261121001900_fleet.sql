@@ -50,7 +50,7 @@ create function private.fleet_status() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return private.fleet_state() || jsonb_build_object(
-    'controllers', (select coalesce(jsonb_agg(jsonb_build_object('worker', c.worker, 'alive', c.expires_at > now(),
+    'controllers', (select coalesce(jsonb_agg(jsonb_build_object('worker', c.worker, 'alive', c.expires_at > now(), 'drained', c.drained,
         'heartbeatAt', private.iso(c.heartbeat_at), 'version', c.report ->> 'version', 'cluster', c.report ->> 'cluster',
         'held', (select count(*) from private.agent_deployments d where d.lease_holder = c.worker and d.removed_at is null),
         'fleet', coalesce(c.report -> 'fleet', '{}')) order by c.worker), '[]')
@@ -146,6 +146,28 @@ begin
 end
 $$;
 
+-- Takes everything from one controller, and gives it nothing more until it starts anew: others take over at once. On processes
+-- its replicas end. undo: it may claim again. Raises NOT_FOUND. Definer: as above.
+create function private.fleet_drain(of_worker text, undo boolean) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  released integer := 0;
+begin
+  update private.controllers c set drained = not undo where c.worker = of_worker;
+  if not found then
+    perform private.raise_error('NOT_FOUND', 'No such controller', jsonb_build_object('controller',
+      'Must be a controller that fleet_status names'));
+  end if;
+  if not undo then
+    update private.agent_deployments d set lease_holder = null, lease_token = null where d.lease_holder = of_worker;
+    get diagnostics released = row_count;
+  end if;
+  perform private.note_fleet_action(case when undo then 'undrain' else 'drain' end,
+    jsonb_build_object('controller', of_worker, 'released', released));
+  return jsonb_build_object('controller', of_worker, 'drained', not undo, 'released', released);
+end
+$$;
+
 -- Agents of all users, those that need a person first. phase, reason: only those; null: all. Definer: as above.
 create function private.fleet_list(of_phase text, of_reason text, max_count integer, skip integer) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -169,8 +191,8 @@ begin
 end
 $$;
 grant execute on function private.fleet_status(), private.fleet_adopt(text), private.fleet_hold(text, text),
-  private.fleet_release(integer, integer), private.fleet_retry(text, integer), private.fleet_list(text, text, integer, integer)
-  to service_role;
+  private.fleet_release(integer, integer), private.fleet_retry(text, integer), private.fleet_drain(text, boolean),
+  private.fleet_list(text, text, integer, integer) to service_role;
 
 create function public.fleet_status() returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -187,20 +209,26 @@ begin return private.fleet_release(removals, minutes); end $$;
 create function public.fleet_retry(reason text default null, max_count integer default 1000) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.fleet_retry(reason, max_count); end $$;
+create function public.fleet_drain(controller text, undo boolean default false) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.fleet_drain(controller, undo); end $$;
 create function public.fleet_list(phase text default null, reason text default null, max_count integer default 100,
   skip integer default 0) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin return private.fleet_list(phase, reason, max_count, skip); end $$;
 revoke execute on function public.fleet_status(), public.fleet_adopt(text), public.fleet_hold(text, text),
-  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_list(text, text, integer, integer)
+  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_drain(text, boolean),
+  public.fleet_list(text, text, integer, integer)
   from public, anon, authenticated;
 grant execute on function public.fleet_status(), public.fleet_adopt(text), public.fleet_hold(text, text),
-  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_list(text, text, integer, integer)
+  public.fleet_release(integer, integer), public.fleet_retry(text, integer), public.fleet_drain(text, boolean),
+  public.fleet_list(text, text, integer, integer)
   to service_role;
 comment on function public.fleet_status() is 'Operators: how all controllers are, and what is wanted of them.';
 comment on function public.fleet_adopt(text) is 'Operators: takes over what another database''s controllers made in the cluster.';
 comment on function public.fleet_hold(text, text) is 'Operators: no controller removes what the database does not know, or changes anything.';
 comment on function public.fleet_retry(text, integer) is 'Operators: tries again what FAILED, and at once what waits after an error.';
+comment on function public.fleet_drain(text, boolean) is 'Operators: takes all agents from one controller, or lets it claim again.';
 comment on function public.fleet_list(text, text, integer, integer) is 'Operators: agents of all users, those that need a person first.';
 comment on function public.fleet_release(integer, integer) is 'Operators: ends a hold; confirms removals that the brake stopped.';
 

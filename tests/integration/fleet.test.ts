@@ -244,3 +244,26 @@ test("the list shows agents of all users, FAILED ones first, filtered and paged"
       assert.equal((await rpc(db, who, name, {})).status, 403);
   }
 });
+
+test("a drained controller holds nothing and claims nothing; others take over; undo or a new start ends it", async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  await db.pool.query("delete from private.controllers");
+  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "moves" } });
+  const ids = async (worker: string) =>
+    (await call("claim_deployments", { worker })).map(({ agentId }: Claimed) => agentId);
+  assert.deepEqual(await ids("w1"), [body.agentId]);
+  const drained = await call("fleet_drain", { controller: "w1" });
+  assert.deepEqual(drained, { controller: "w1", drained: true, released: 1 });
+  assert.deepEqual(await ids("w1"), []);
+  const beat = await call("heartbeat_controller", { worker: "w1", lease_seconds: 15, report: {} });
+  assert.deepEqual([beat.held, beat.pending], [0, 0]);
+  assert.deepEqual(await ids("w2"), [body.agentId]);
+  await call("release_worker", { worker: "w2" });
+  await call("fleet_drain", { controller: "w1", undo: true });
+  assert.deepEqual(await ids("w1"), [body.agentId]);
+  await call("fleet_drain", { controller: "w1" });
+  await call("release_worker", { worker: "w1" });
+  assert.deepEqual(await ids("w1"), [body.agentId], "it started anew");
+  assert.equal((await rpc(db, service, "fleet_drain", { controller: "unheard" })).status, 404);
+  assert.equal((await rpc(db, user(alice), "fleet_drain", { controller: "w1" })).status, 403);
+});

@@ -356,3 +356,31 @@ test("agents serve on while the database is away, and nothing of their logs is l
     );
   }
 });
+
+test("on the state folder of another database: not ready, one error with the cure, nothing claimed; then right again", async (context) => {
+  const { database, start } = await world(context);
+  database.launch("agent-a", specOf());
+  const first = await start();
+  await deployed(database, "agent-a", 1);
+  first.child.kill("SIGTERM");
+  await once(first.child, "exit");
+
+  database.id = "another";
+  const second = await start();
+  const readyz = async () => {
+    const answer = await fetch(`http://127.0.0.1:${second.port}/readyz`);
+    return { status: answer.status, text: await answer.text() };
+  };
+  await until("it says whose the folder is", async () =>
+    (await readyz()).text.includes("fleet adopt simulated"),
+  );
+  assert.equal((await readyz()).status, 503);
+  assert.ok(![...database.rows.values()].some(({ holder }) => holder !== undefined), "nothing is claimed");
+  const metrics = await (await fetch(`http://127.0.0.1:${second.port}/metrics`)).text();
+  assert.match(metrics, /^launchpad_foreign_database 1$/m);
+  assert.equal(second.log.filter((line) => line.includes('"level":"error"')).length, 1);
+
+  database.id = "simulated";
+  await deployed(database, "agent-a", 1);
+  await until("it is ready", async () => (await readyz()).status === 200);
+});

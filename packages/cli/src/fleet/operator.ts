@@ -20,6 +20,7 @@ export interface FleetStatus {
   controllers: {
     worker: string;
     alive: boolean;
+    drained: boolean;
     heartbeatAt: string;
     version: string | null;
     cluster: string | null;
@@ -72,6 +73,9 @@ function refusal(name: string, error: { code?: string; message: string; details?
   if (status === 400 && error.details) {
     const details = JSON.parse(error.details) as Record<string, unknown>;
     return new CliError("invalid", "The request was rejected.", { ...facts, details });
+  }
+  if (status === 404 && error.code === "NOT_FOUND") {
+    return new CliError("notFound", `${error.message}; \`launchpad fleet status\` lists them.`, facts);
   }
   return Object.assign(new Error(error.message), { ...facts, status });
 }

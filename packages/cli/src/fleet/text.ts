@@ -61,7 +61,7 @@ export function statusText(status: FleetStatus, look: Look): string {
     status.controllers,
     [
       { title: "CONTROLLER", value: ({ worker }) => worker },
-      { title: "ALIVE", value: ({ alive }) => (alive ? "yes" : "no") },
+      { title: "ALIVE", value: ({ alive, drained }) => (drained ? "drained" : alive ? "yes" : "no") },
       { title: "HOLDS", value: ({ held }) => String(held) },
       { title: "CLUSTER", value: ({ cluster }) => cluster ?? "" },
       { title: "VERSION", value: ({ version }) => version ?? "" },

@@ -39,6 +39,12 @@ export function addFleetCommands(program: Command, action: Action): void {
     .option("--minutes <n>", "for how long", count, 15)
     .action(action(() => import("../commands/fleet-release.ts")));
   fleet
+    .command("drain")
+    .description("take all agents from one controller; others go on with them")
+    .argument("<controller>", "its name, as `fleet status` shows it")
+    .option("--undo", "let it take agents again")
+    .action(action(() => import("../commands/fleet-drain.ts")));
+  fleet
     .command("adopt")
     .description("take over a cluster that belongs to another database")
     .argument("<database>", "its id, as the controller's log names it")

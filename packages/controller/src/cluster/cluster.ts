@@ -137,6 +137,8 @@ export interface ObservedWorkload {
   /** Why replicas that are wanted are not even made: a quota, a namespace that is being deleted. */
   blocked?: Hindrance;
   exposure?: Exposure;
+  /** A person keeps the controller's hands off it: it is watched, and nothing of it is changed. */
+  paused?: boolean;
   replicas: ObservedReplica[];
   /** When the rollout began or last came forward. */
   progressedAt: number;

@@ -16,6 +16,7 @@ export function conditionsOf(situation: Situation, failure: Failure | undefined,
       progressing(situation, failure),
       broken(observed),
       ...(exposure === undefined ? [] : [{ type: "Exposed", ...exposure }]),
+      ...(observed.workload?.paused ? [PAUSED] : []),
     ],
     situation.conditions,
     now,
@@ -35,6 +36,13 @@ export function stoppedConditions(before: readonly Condition[], now: number): Co
     now,
   );
 }
+
+const PAUSED: Statement = {
+  type: "Paused",
+  status: "True",
+  reason: "PAUSED",
+  message: "An operator paused this agent in the cluster; changes wait until it is resumed",
+};
 
 /** Statements with the time of their last change. */
 function dated(statements: readonly Statement[], before: readonly Condition[], now: number): Condition[] {

@@ -225,6 +225,13 @@ const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
     workload(2, 1, [ready]),
     "DEPLOYED 1/1",
   ],
+  [
+    "paused by a person: an update, drift and a failure wait, counts are told",
+    running("UPDATING", 3, 2),
+    workload(2, 1, [ready], { paused: true, drift: ["Service was removed"] }),
+    "1/1",
+  ],
+  ["paused, to be deleted → waits", absent("DELETING", 1), workload(2, 1, [ready], { paused: true }), "1/1"],
   ["FAILED + update → apply", running("UPDATING", 3, 2), workload(2, 1, [ready]), "apply"],
   ["DEPLOYED, taken over, nothing runs → apply, phase stays", running("DEPLOYED", 2, 2), undefined, "apply"],
   [

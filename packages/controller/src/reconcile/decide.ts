@@ -49,6 +49,9 @@ const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING"]);
  * time always gives the same decision, and deciding again after acting leads to nothing more.
  */
 export function decide(situation: Situation, now: number): Decision {
+  if (situation.observed.workload?.paused) {
+    return { actions: [], report: status(situation, undefined, now), finished: false };
+  }
   switch (situation.desired.state) {
     case "absent":
       return decideAbsent(situation);

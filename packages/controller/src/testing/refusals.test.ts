@@ -67,3 +67,42 @@ for (const [code, reason] of [
     assert.deepEqual(phases(simulation), Array(AGENTS).fill("DEPLOYED"));
   });
 }
+
+test("a paused agent, or all of a paused namespace: nothing is written until a person resumes it", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database, model } = simulation;
+  const pause =
+    (value: string | undefined) =>
+    ({ metadata }: KubeObject) => {
+      const { "agent-launchpad.dev/paused": _, ...others } = metadata.annotations ?? {};
+      metadata.annotations =
+        value === undefined ? others : { ...others, "agent-launchpad.dev/paused": value };
+    };
+  model.edit("Deployment", "agents-user", "agent-0", "kubectl-edit", pause("true"));
+  await clock.advance(1000);
+  database.update("agent-0", { model: "better" });
+  database.update("agent-1", { model: "better" });
+  model.remove("Service", "agents-user", "agent-0");
+  simulation.hint();
+  const from = model.writes.length;
+  await clock.advance(600_000);
+  assert.ok(!model.writes.slice(from).some((write) => write.includes("/agent-0")), "hands off");
+  assert.equal(database.row("agent-0").phase, "UPDATING");
+  assert.equal(database.row("agent-1").phase, "DEPLOYED");
+  assert.ok(database.row("agent-0").conditions.some(({ type }) => type === "Paused"));
+  model.edit("Deployment", "agents-user", "agent-0", "kubectl-edit", pause(undefined));
+  await clock.advance(120_000);
+  assert.equal(database.row("agent-0").phase, "DEPLOYED");
+  assert.ok(model.get("Service", "agents-user", "agent-0"));
+
+  model.edit("Namespace", "", "agents-user", "kubectl-edit", pause("true"));
+  await clock.advance(1000);
+  for (const agentId of database.rows.keys()) database.delete(agentId);
+  simulation.hint();
+  await clock.advance(600_000);
+  assert.equal(model.all("Deployment").length, AGENTS);
+  model.edit("Namespace", "", "agents-user", "kubectl-edit", pause(undefined));
+  await clock.advance(600_000);
+  assert.equal(model.all("Deployment").length, 0);
+});

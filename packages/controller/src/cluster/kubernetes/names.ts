@@ -25,6 +25,8 @@ export const ANNOTATIONS = {
   replicas: `${PREFIX}/replicas`,
   /** Of a user's namespace: the id of the database that it was made for. Nothing is removed where another one stands. */
   database: `${PREFIX}/database`,
+  /** Of a Deployment, or of a namespace for all in it, written by people: `true` keeps the controller's hands off. */
+  paused: `${PREFIX}/paused`,
   /** Of what bounds a namespace: the quota it was made from. */
   quota: `${PREFIX}/quota`,
 } as const;

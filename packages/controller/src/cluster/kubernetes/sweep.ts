@@ -6,6 +6,7 @@ import { ANNOTATIONS, LABELS } from "./names.ts";
 import type { NamespaceRemover } from "./namespace-remover.ts";
 import type { Namespace } from "./observe/objects.ts";
 import type { ClusterView } from "./observe/view.ts";
+import { isPaused } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
 import type { Writer } from "./writer.ts";
 
@@ -254,9 +255,14 @@ export class Sweeper {
     const sure = (name: string) => found.has(name) && before.has(name);
     return {
       // Stopped when it was asked for, it may have been started since.
-      agents: agents.filter((agentId) => sure(`agent ${agentId}`) && !responsible(agentId)),
+      agents: agents.filter(
+        (agentId) => sure(`agent ${agentId}`) && !responsible(agentId) && !isPaused(view.objects(agentId)),
+      ),
       namespaces: namespaces.filter(
-        ({ metadata }) => sure(`user ${metadata.labels?.[LABELS.user]}`) && !this.#isInhabited(metadata.name),
+        (namespace) =>
+          sure(`user ${namespace.metadata.labels?.[LABELS.user]}`) &&
+          !isPaused({ namespace }) &&
+          !this.#isInhabited(namespace.metadata.name),
       ),
       total,
     };

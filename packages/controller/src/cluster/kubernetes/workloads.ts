@@ -11,7 +11,7 @@ import { KeyedMutex } from "./mutex.ts";
 import { ANNOTATIONS, agentSelector, LABELS } from "./names.ts";
 import { NamespaceRemover } from "./namespace-remover.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
-import { type ObserveOptions, observeWorkload } from "./observe/workload.ts";
+import { isPaused, type ObserveOptions, observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
 import { Remover } from "./remove.ts";
 import { failureOf, revert } from "./revert.ts";
@@ -269,7 +269,7 @@ export class Workloads {
   async #tidy(agentId: string): Promise<void> {
     const { clock, log } = this.#options;
     const old = this.#oldVersions(agentId);
-    if (old.length === 0) return;
+    if (old.length === 0 || isPaused(this.#view.objects(agentId))) return;
     try {
       await this.#mutex.run(agentId, async () => {
         for (const { kind, namespace, metadata } of this.#oldVersions(agentId)) {

@@ -53,6 +53,7 @@ export function observeWorkload(
   const exposure = exposureOf(all);
   return {
     agentId,
+    ...(isPaused(objects) ? { paused: true } : {}),
     generation,
     template,
     wanted,
@@ -62,6 +63,11 @@ export function observeWorkload(
     replicas,
     progressedAt: progressedAt(live, pods, template),
   };
+}
+
+/** Whether a person has paused the agent, or all of its namespace. */
+export function isPaused({ deployment, namespace }: Pick<AgentObjects, "deployment" | "namespace">): boolean {
+  return [deployment, namespace].some((one) => one?.metadata.annotations?.[ANNOTATIONS.paused] === "true");
 }
 
 /** A pod that has ended for good (evicted, its node shut down) is replaced by another and only remembered. */

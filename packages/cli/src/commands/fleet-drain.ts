@@ -1,0 +1,18 @@
+import type { Context } from "../context.ts";
+import { openOperator } from "../fleet/operator.ts";
+
+/** `launchpad fleet drain` */
+export async function run(
+  context: Context,
+  [controller]: readonly string[],
+  { undo }: { undo?: boolean },
+): Promise<void> {
+  const operator = await openOperator(context);
+  const args = { controller, undo: undo ?? false };
+  const done = await operator.call<{ released: number }>("fleet_drain", args);
+  context.out.result(done, () =>
+    undo
+      ? `${controller} takes agents again.\n`
+      : `Took ${done.released} agents from ${controller}; it gets none until it restarts, or \`--undo\`.\n`,
+  );
+}
