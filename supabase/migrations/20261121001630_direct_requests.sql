@@ -92,7 +92,8 @@ begin
     if needed is not null and not needed = any (permissions) then
       perform private.raise_error('PERMISSION_DENIED', 'This needs the permission ' || needed, jsonb_build_object('required', needed));
     end if;
-  elsif method in ('POST', 'PUT', 'PATCH', 'DELETE') then
+  -- PostgREST runs a POST to a stable function read only. None of those is for users: the privilege refuses them.
+  elsif method in ('POST', 'PUT', 'PATCH', 'DELETE') and not current_setting('transaction_read_only')::boolean then
     bucket := private.count_request(caller, array['rest_writes']) -> 'rest_writes';
     if (bucket ->> 'remaining')::bigint < 0 then
       perform private.raise_error('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(

@@ -1,0 +1,91 @@
+// Every route that exists in the sources of the parts: what the table of tests/hostile must have a row for.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "../..");
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+
+/** `<part> <method> <path>`, the path as its source writes it. */
+export function sourceRoutes(): string[] {
+  return [
+    ...apiRoutes(),
+    ...platformRoutes(),
+    ...runtimeRoutes(),
+    ...controllerRoutes(),
+    ...realtimeRoutes(),
+    ...functionRoutes(),
+  ];
+}
+
+/** The paths that the gateway's routing table names. */
+export function gatewayPaths(): string[] {
+  const source = read("packages/stack/src/gateway/routes.ts");
+  return [...new Set([...source.matchAll(/"(\/[\w./-]*)"/g)].map(([, path]) => path!))];
+}
+
+function apiRoutes(): string[] {
+  const { paths } = JSON.parse(read("docs/openapi.json")) as { paths: Record<string, object> };
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods)
+      .filter((method) => /^(get|post|put|patch|delete)$/.test(method))
+      .map((method) => `api ${method.toUpperCase()} ${path}`),
+  );
+}
+
+/** Auth's and Storage's routers in the library that serves them here. */
+function platformRoutes(): string[] {
+  const source = read("node_modules/@supabase/lite/dist/index.js");
+  const between = (first: string, last: string) =>
+    source.slice(source.indexOf(first), source.indexOf(last, source.indexOf(first)) + last.length);
+  const routes = (part: string, text: string) =>
+    [...text.matchAll(/\.(get|post|put|patch|delete)\("(\/[^"]*)"/g)].map(
+      ([, method, path]) => `${part} ${method!.toUpperCase()} ${path}`,
+    );
+  const auth = routes("auth", between('.post("/signup"', '.all("/reauthenticate"'));
+  const storage = routes("storage", between('.get("/status"', '.route("/"'));
+  if (auth.length < 15 || storage.length < 15)
+    throw new Error("the library's routers are written otherwise now");
+  return [...auth, ...storage];
+}
+
+function runtimeRoutes(): string[] {
+  const source = read("packages/agent-runtime/src/http/server.ts");
+  const table = /ROUTES[^=]*= \{([^}]*)\}/.exec(source)?.[1] ?? "";
+  return [...table.matchAll(/"(\/[^"]*)": \[([^\]]*)\]/g)].flatMap(([, path, methods]) =>
+    [...methods!.matchAll(/"(\w+)"/g)]
+      .filter(([, method]) => method !== "HEAD")
+      .map(([, method]) => `runtime ${method} ${path}`),
+  );
+}
+
+function controllerRoutes(): string[] {
+  const source = read("packages/controller/src/server.ts");
+  return [...source.matchAll(/case "(\/[^"]+)":\s*\{?\s*if \((?:request\.method !== "(\w+)"|!isRead)/g)].map(
+    ([, path, method]) => `controller ${method ?? "GET"} ${path}`,
+  );
+}
+
+function realtimeRoutes(): string[] {
+  const http = read("packages/stack/src/realtime/http.ts");
+  const of = (name: string, method: string) => {
+    const pattern = new RegExp(`const ${name} = /\\^\\((.*)\\)\\$/;`).exec(http)?.[1];
+    if (pattern === undefined) throw new Error(`Realtime's ${name} is written otherwise now`);
+    return pattern
+      .split("|")
+      .map((path) => `realtime ${method} ${path.replaceAll("\\/", "/").replaceAll("[^/]+", "*")}`);
+  };
+  return [
+    ...of("READABLE", "GET"),
+    ...of("WRITABLE", "POST"),
+    "realtime WS /websocket",
+    "realtime GET /api/connections",
+  ];
+}
+
+/** Functions beside `api` serve one address each. */
+function functionRoutes(): string[] {
+  const folder = join(ROOT, "supabase/functions");
+  return readdirSync(folder)
+    .filter((name) => /^[a-z]/.test(name) && name !== "api" && existsSync(join(folder, name, "index.ts")))
+    .map((name) => `function POST /${name}`);
+}
