@@ -151,6 +151,42 @@ test("every plugin that does not exist is named at once", { skip }, async () => 
   assert.match(last?.message ?? "", /@elizaos\/plugin-web3, @elizaos\/plugin-supabase/);
 });
 
+test("no model of elizaOS is called without a reservation, and each call is settled with what it used", {
+  skip,
+}, async () => {
+  await using stub = await startProviderStub(namesake);
+  await using agent = await startAgent({
+    config: { plugins: ["@elizaos/plugin-bootstrap"], settings: { max_tokens: 400 } },
+    environment: stub.environment,
+  });
+  assert.equal((await agent.say({ text: "hello", conversationId: "c1" })).status, 200);
+  const asked = stub.requests.filter(({ path }) => path.endsWith("/responses"));
+  const reserved = agent.project.calls.flatMap(({ rpc, args }) =>
+    rpc === "reserve_model_call" ? [args.call] : [],
+  );
+  const texts = reserved.filter((call) => call.model === "gpt-4o" && !call.spare);
+  assert.ok(asked.length > 0 && texts.length > 0);
+  assert.ok(texts.every((call) => call.outputTokens <= 400 && call.source === "address"));
+  agent.process.kill("SIGTERM");
+  await agent.exited;
+  const settled = [...agent.project.settled().values()];
+  const counted = settled.filter((item) => Number(item.outputTokens) > 0);
+  assert.equal(counted.length, asked.length);
+  assert.ok(counted.every((item) => item.inputTokens === 11 && item.outputTokens === 7));
+
+  const before = stub.requests.length;
+  await using closed = await startAgent({
+    config: { plugins: ["@elizaos/plugin-bootstrap"] },
+    environment: { ...stub.environment, AGENT_MESSAGE_KEY: "k".repeat(64) },
+  });
+  const { answer } = closed.project;
+  closed.project.answer = (called) =>
+    called.rpc === "reserve_model_call" ? { status: 503, body: {} } : answer(called);
+  const { status, body } = await closed.say({ text: "hello", conversationId: "c1" });
+  assert.deepEqual([status, (body.error as { code: string }).code], [503, "SUPABASE_CONNECTION_ERROR"]);
+  assert.equal(stub.requests.length, before);
+});
+
 test("without the optional part the launch says which command installs it, and what it would not bring", async () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-eliza-bare-"));
   try {
