@@ -430,6 +430,43 @@ describe("erasure", () => {
     });
   }
 
+  test("holds on hosted Auth's types: ids as text, an audit of json, tables that the embedded Auth lacks", async () => {
+    const who = await db.createUser(`${newWord().toLowerCase()}@example.com`);
+    await db.superuser.query(`
+      alter table auth.refresh_tokens alter column user_id type varchar(255);
+      alter table auth.audit_log_entries alter column payload type json using payload::json;
+      create table auth.mfa_factors (id uuid primary key default gen_random_uuid(), user_id uuid not null, friendly_name text);
+      grant all on auth.mfa_factors to postgres`);
+    await db.superuser.query("insert into auth.refresh_tokens (id, token, user_id) values ('1', 't', $1)", [
+      who.id,
+    ]);
+    await db.superuser.query("insert into auth.mfa_factors (user_id, friendly_name) values ($1, $2)", [
+      who.id,
+      who.email,
+    ]);
+    const entry = {
+      action: "user_deleted",
+      actor_id: randomUUID(),
+      actor_username: "admin",
+      traits: { user_id: who.id, user_email: who.email },
+    };
+    await db.superuser.query(
+      "insert into auth.audit_log_entries (id, payload, ip_address) values (gen_random_uuid(), $1, '')",
+      [JSON.stringify(entry)],
+    );
+    await db.pool.query("update auth.users set deleted_at = now() where id = $1", [who.id]);
+    assert.deepEqual(await columnsWith(db.superuser, who.email), []);
+    assert.deepEqual(await columnsWith(db.superuser, who.id), [
+      "auth.users.id",
+      "private.erased_accounts.user_id",
+      "public.security_events.user_id",
+    ]);
+    const { rows } = await db.superuser.query(
+      "select payload from auth.audit_log_entries where payload ->> 'action' = 'user_deleted'",
+    );
+    assert.deepEqual(rows[0].payload, { action: "user_deleted", actor_id: entry.actor_id, log_type: null });
+  });
+
   test("a soft-deleted account is refused as one that is gone", async () => {
     const who = await db.createUser();
     await db.pool.query("update auth.users set deleted_at = now() where id = $1", [who.id]);

@@ -48,7 +48,7 @@ $$;
 create or replace function extensions.refuse_banned() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if exists (select from auth.users u where u.id = new.user_id and u.banned_until > now()) then
+  if exists (select from auth.users u where u.id = new.user_id::uuid and u.banned_until > now()) then
     raise exception 'user_banned' using errcode = '42501';
   end if;
   return new;
