@@ -242,7 +242,7 @@ describe("a spare", () => {
     await say(meter);
     assert.equal(reserves().filter(({ args }) => !args.call.spare).length, 2);
     stub.answer = granting;
-    await until(() => reserves().length >= 4);
+    await until(() => reserves().length >= 3);
     await say(meter);
     await say(meter, { ...WANTED, inputTokens: 1_000_000 });
     await meter.close();

@@ -138,6 +138,7 @@ export function createMeter({
   let flushing: NodeJS.Timeout | undefined;
   let backoffMs = FLUSH_MS;
   let spare: Spare | undefined;
+  let closed = false;
   let idle: NodeJS.Timeout | undefined;
 
   const tell = (item: Settlement) => {
@@ -239,7 +240,7 @@ export function createMeter({
 
   /** Reserves a call like this one before it is wanted. The database grants it only far from every limit. */
   function refill(wanted: Wanted, scope: Scope): void {
-    if (!ahead || spare !== undefined || scope.parent !== undefined) return;
+    if (!ahead || closed || spare !== undefined || scope.parent !== undefined) return;
     const next = { ...wanted, inputTokens: Math.max(4_096, 2 * wanted.inputTokens) };
     const made = {
       source: scope.source,
@@ -253,18 +254,17 @@ export function createMeter({
         spare = undefined;
         return;
       }
-      idle = setTimeout(giveBack, SPARE_IDLE_MS);
+      idle = setTimeout(() => void giveBack(), SPARE_IDLE_MS);
       idle.unref();
     });
   }
 
-  function giveBack(): void {
+  async function giveBack(): Promise<void> {
     const unwanted = spare;
     spare = undefined;
     clearTimeout(idle);
-    void unwanted?.reservation.then((reservation) => {
-      if (reservation !== undefined) tell({ id: reservation.id, unused: true });
-    });
+    const reservation = await unwanted?.reservation;
+    if (reservation !== undefined) tell({ id: reservation.id, unused: true });
   }
 
   async function grant(wanted: Wanted, scope: Scope, signal?: AbortSignal): Promise<Reservation> {
@@ -282,7 +282,7 @@ export function createMeter({
       wanted.outputTokens <= reservation.outputTokens;
     if (reservation !== undefined && !fits) tell({ id: reservation.id, unused: true });
     const granted = fits ? reservation : await ask(wanted, scope, false, signal);
-    refill(wanted, scope);
+    setImmediate(refill, wanted, scope); // the call itself goes out first
     return granted;
   }
 
@@ -343,8 +343,8 @@ export function createMeter({
     reserve: (wanted, signal) =>
       reserve(wanted, scopes.getStore() ?? { ...begin({ source: "address" }), open: false }, signal),
     async close() {
-      giveBack();
-      await Promise.resolve();
+      closed = true;
+      await giveBack();
       const deadline = Date.now() + CLOSE_MS;
       clearTimeout(flushing);
       while (waiting.size > 0 && Date.now() < deadline) {
