@@ -267,8 +267,9 @@ $$;
 
 -- Of what a cluster holds, what nobody wants any more: agents without a deployment that is still to be removed by its
 -- holder, those that are stopped and held by nobody (a call that was given up may take effect after the stop), and users
--- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. The answer says which database gives it, and
--- what operators want: a word of another database removes nothing. Definer: as above, and reads auth.users.
+-- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. known: those of them whose end the database has
+-- seen; the others it never heard of. The answer says which database gives it, and what operators want: a word of another
+-- database removes nothing. Definer: as above, and reads auth.users.
 create function private.gone_workloads(held jsonb) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -279,6 +280,12 @@ begin
     'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
       where not exists (select from private.agent_deployments d where d.user_id = u::uuid and d.removed_at is null)
         and not exists (select from auth.users x where x.id = u::uuid)),
+    'known', jsonb_build_object(
+      'agents', (select coalesce(jsonb_agg(a), '[]') from jsonb_array_elements_text(held -> 'agents') a
+        where exists (select from private.agent_deployments d where d.agent_id = a
+          and (d.removed_at is not null or d.desired = 'stopped'))),
+      'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
+        where exists (select from private.erased_accounts e where e.user_id = u::uuid))),
     'fleet', private.fleet_state());
 end
 $$;

@@ -49,6 +49,7 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
       gone: async ({ agents, users }) => ({
         agents: agents.filter((agentId) => !held.has(agentId)),
         users: users.filter((userId) => !known.has(userId)),
+        known: { agents: [], users: [] },
         fleet,
       }),
     });

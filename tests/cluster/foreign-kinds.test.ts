@@ -114,6 +114,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
       gone: async ({ agents }) => ({
         agents: agents.filter((agentId) => !held.has(agentId)),
         users: [],
+        known: { agents: [], users: [] },
         fleet: FLEET,
       }),
     });

@@ -100,6 +100,7 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
       gone: async ({ agents, users }) => ({
         agents: agents.filter((agentId) => !held.has(agentId)),
         users: usersGone ? [...users] : [],
+        known: { agents: [], users: [] },
         fleet: FLEET,
       }),
     });

@@ -59,7 +59,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       resyncSeconds,
       responsible: (agentId) => !gone.agents.includes(agentId),
       guard: guardOf(),
-      gone: async () => ({ ...gone, fleet: FLEET }),
+      gone: async () => ({ ...gone, known: { agents: [], users: [] }, fleet: FLEET }),
     });
     made.push(one);
     return one;

@@ -87,7 +87,11 @@ export const environmentSchema = z.record(z.string(), z.string());
 export const releasedSchema = z.object({ released: count });
 
 export const tenantsSchema = z.object({ agents: z.array(z.string()), users: z.array(z.string()) });
-export const goneSchema = tenantsSchema.extend({ fleet: fleetSchema });
+export const goneSchema = tenantsSchema.extend({
+  /** Those of them whose end the database has seen: stopped, deleted. The others it never heard of. */
+  known: tenantsSchema,
+  fleet: fleetSchema,
+});
 
 export type Quota = z.infer<typeof quotaSchema>;
 /** Agents and users, by their ids. */

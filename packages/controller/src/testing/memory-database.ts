@@ -302,6 +302,13 @@ export class MemoryDatabase implements Database {
     return {
       agents: held.agents.filter((agentId) => !known(agentId)),
       users: held.users.filter((userId) => !users.has(userId)),
+      known: {
+        agents: held.agents.filter((agentId) => {
+          const row = this.rows.get(agentId);
+          return row !== undefined && (row.phase === "DELETED" || row.desired === "stopped");
+        }),
+        users: held.users.filter((userId) => [...this.rows.values()].some((row) => row.userId === userId)),
+      },
       fleet: this.#fleet(),
     };
   }

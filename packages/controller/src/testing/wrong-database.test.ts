@@ -174,6 +174,18 @@ test("Kubernetes, a namespace without the database's mark, or with another's: no
   assert.deepEqual(troubles(simulation), [""], "one foreign namespace does not stop the rest");
 });
 
+test("Kubernetes, agents and users whose end the database has seen: the brake does not count them", async (context) => {
+  const simulation = await kubernetes(1);
+  context.after(() => simulation.stop());
+  const { clock, database } = simulation;
+  // As after a controller that said so and was killed before its last calls took effect.
+  for (const row of database.rows.values())
+    Object.assign(row, { desired: "absent", phase: "DELETED", holder: undefined });
+  await clock.advance(WHILE);
+  assert.deepEqual(stopped(simulation), [{}]);
+  assert.deepEqual(counted(simulation), { agents: 0, namespaces: 0 });
+});
+
 async function processes(): Promise<Simulation> {
   const simulation = new Simulation({ seed: 1, controllers: 1, replicasSurvive: false });
   simulation.faults.on = false;

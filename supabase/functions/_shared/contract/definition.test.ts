@@ -93,6 +93,12 @@ describe("a launch", () => {
     ],
     [{ environment: { A: "é".repeat(16 * 1024 + 1) } }, { "environment.A": "Must be at most 32 KiB" }],
     [
+      {
+        environment: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`S${i}`, "x".repeat(32_000)])),
+      },
+      { environment: "All secrets of an agent have at most 512 KiB together" },
+    ],
+    [
       { supabase_config: { real_time: { enabled: "yes", rooms: [] }, bucket: "x" } },
       {
         "supabase_config.real_time.enabled": "Must be true or false",

@@ -19,6 +19,13 @@ const plugins = list(z.string(aPackage).max(214, aPackage).regex(PLUGIN, aPackag
 const aPlatform = 'Must be a short lower-case name such as "discord"';
 const platforms = list(z.string(aPlatform).regex(PLATFORM, aPlatform), 20).meta({ example: ["discord"] });
 
+/** Names and values together: on Kubernetes they are one Secret. */
+const secretBytes = (secrets: Record<string, string | null>): number =>
+  Object.entries(secrets).reduce(
+    (sum, [name, value]) => sum + (value === null ? 0 : new TextEncoder().encode(name + value).length),
+    0,
+  );
+
 const environment = z
   .record(
     z
@@ -28,6 +35,9 @@ const environment = z
     anObject,
   )
   .refine((value) => Object.keys(value).length <= 100, { error: "Must have at most 100 entries" })
+  .refine((value) => secretBytes(value) <= 512 * KIBI, {
+    error: "All secrets of an agent have at most 512 KiB together",
+  })
   .meta({
     maxProperties: 100,
     description: "Secrets, as environment variables; null removes one. Kept in Vault and never shown again.",

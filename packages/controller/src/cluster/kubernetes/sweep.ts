@@ -30,6 +30,8 @@ interface Gone {
   agents: string[];
   namespaces: Namespace[];
   total: { agents: number; namespaces: number };
+  /** Whether the database never heard of the agent or user: a mistake is as likely as an end that was missed. */
+  isUnknown(id: string): boolean;
 }
 
 interface Hidden {
@@ -147,8 +149,14 @@ export class Sweeper {
     const names = gone.namespaces.map(({ metadata }) => metadata.name);
     this.#options.namespaces.retain(new Set(names));
     const judged = [
-      guard.judge("agents", gone.agents, gone.total.agents),
-      guard.judge("namespaces", names, gone.total.namespaces),
+      guard.judge("agents", gone.agents.filter(gone.isUnknown), gone.total.agents),
+      guard.judge(
+        "namespaces",
+        names.filter((_, index) =>
+          gone.isUnknown(gone.namespaces[index]?.metadata.labels?.[LABELS.user] ?? ""),
+        ),
+        gone.total.namespaces,
+      ),
       guard.judge("leftovers", [...leftovers.keys()], gone.total.agents + leftovers.size),
     ];
     if (judged.includes(false)) return;
@@ -237,14 +245,17 @@ export class Sweeper {
     const users = namespaces.flatMap(({ metadata }) => metadata.labels?.[LABELS.user] ?? []);
     const total = { agents: agents.length, namespaces: namespaces.length };
     const found = new Set<string>();
+    const known = new Set<string>();
+    const isUnknown = (id: string) => !known.has(id);
     for (let at = 0; at < Math.max(agents.length, users.length); at += CHUNK) {
       const answer = await gone({ agents: agents.slice(at, at + CHUNK), users: users.slice(at, at + CHUNK) });
       guard.learn(answer.fleet);
       // What an earlier look found another database may have said.
       if (!guard.mayRemove) {
         this.#gone.clear();
-        return { agents: [], namespaces: [], total };
+        return { agents: [], namespaces: [], total, isUnknown };
       }
+      for (const id of [...answer.known.agents, ...answer.known.users]) known.add(id);
       for (const agentId of answer.agents) found.add(`agent ${agentId}`);
       for (const userId of answer.users) found.add(`user ${userId}`);
     }
@@ -265,6 +276,7 @@ export class Sweeper {
           !this.#isInhabited(namespace.metadata.name),
       ),
       total,
+      isUnknown,
     };
   }
 
