@@ -3,6 +3,7 @@ import { addAccountCommands } from "./program/account.ts";
 import { addAgentCommands } from "./program/agents.ts";
 import { addFleetCommands } from "./program/fleet.ts";
 import { addProjectCommands } from "./program/project.ts";
+import { addUsageCommands } from "./program/usage.ts";
 import { actions, type Surroundings } from "./run.ts";
 import { VERSION } from "./version.ts";
 
@@ -39,6 +40,8 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   addAgentCommands(program, action);
   const agents = program.command("agents").description("the same commands, as `launchpad agents <command>`");
   addAgentCommands(agents, action);
+  program.commandsGroup("Keys and usage:");
+  addUsageCommands(program, action);
   program.commandsGroup("Security:");
   addProjectCommands(program, action);
   addFleetCommands(program, action);

@@ -1,4 +1,5 @@
 /** `client.agents`: launch, read, change, watch, delete. */
+import { pathOf } from "./agent-path.ts";
 import type {
   Agent,
   AgentBundle,
@@ -29,8 +30,8 @@ import type {
   UpdateAgentRequest,
   UpdatedAgent,
 } from "./contract.ts";
-import { invalid } from "./errors.ts";
 import type { Http, Query } from "./http.ts";
+import { AgentKeys } from "./keys.ts";
 import type { CallOptions, PostOptions } from "./options.ts";
 import { PageList } from "./page.ts";
 import type { Secret } from "./rows.ts";
@@ -42,11 +43,14 @@ import type { Watching } from "./watching.ts";
 const DEFAULT_LIMIT = 20;
 
 export class Agents {
+  /** Keys that call an agent at its address. */
+  readonly keys: AgentKeys;
   readonly #http: Http;
   readonly #watching: Watching;
 
   /** @internal */
   constructor(http: Http, watching: Watching) {
+    this.keys = new AgentKeys(http);
     this.#http = http;
     this.#watching = watching;
   }
@@ -215,12 +219,4 @@ export class Agents {
   async #verb<T>(agentId: string, verb: string, body: unknown, options: PostOptions | undefined): Promise<T> {
     return await this.#http.send<T>({ method: "POST", path: pathOf(agentId, verb), body, options });
   }
-}
-
-/** The path of an agent. An id that is empty, or dots, would name another path. */
-export function pathOf(agentId: string, verb?: string): string {
-  if (typeof agentId !== "string" || /^\.{0,2}$/.test(agentId)) {
-    throw invalid("agentId", "Must be the id of an agent");
-  }
-  return `/api/agents/${encodeURIComponent(agentId)}${verb === undefined ? "" : `/${verb}`}`;
 }

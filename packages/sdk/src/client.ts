@@ -9,6 +9,7 @@ import { Security } from "./security.ts";
 import { addressOf, apiKeyOf, projectUrlOf, tokenOf } from "./session.ts";
 import { Swarms } from "./swarms.ts";
 import { Health, System, Users } from "./system.ts";
+import { Budgets, Usage } from "./usage.ts";
 import type { AgentUpdate, SubscribeOptions, Unsubscribe } from "./watching.ts";
 
 /**
@@ -28,6 +29,8 @@ export class AgentLaunchpadClient {
   readonly users: Users;
   readonly swarms: Swarms;
   readonly messages: Messages;
+  readonly usage: Usage;
+  readonly budgets: Budgets;
   readonly #http: Http;
   readonly #watching: RealtimeWatching;
 
@@ -61,6 +64,8 @@ export class AgentLaunchpadClient {
     this.users = new Users(this.#http);
     this.swarms = new Swarms(this.#http);
     this.messages = new Messages(this.#http, this.#watching);
+    this.usage = new Usage(this.#http);
+    this.budgets = new Budgets(this.#http);
   }
 
   /** What the API said of the caller's limit in its last answer. */

@@ -3,6 +3,7 @@ export type { Agents } from "./agents.ts";
 export { AgentLaunchpadClient } from "./client.ts";
 export type * from "./contract.ts";
 export { AgentLaunchpadError, type ClientErrorCode, type ErrorCode } from "./errors.ts";
+export type { AgentKeys } from "./keys.ts";
 export type {
   AskOptions,
   Conversation,
@@ -20,6 +21,7 @@ export type { SupabaseClientLike } from "./supabase.ts";
 export type { NewSwarm, Swarms } from "./swarms.ts";
 export type { Health as HealthCalls, StoredSecret, SupabaseHealth, System, Users } from "./system.ts";
 export type { TailOptions } from "./tail.ts";
+export type { Budgets, Usage, UsageGroup, UsageOptions } from "./usage.ts";
 export { VERSION } from "./version.ts";
 export type { WaitOptions } from "./wait.ts";
 export type {

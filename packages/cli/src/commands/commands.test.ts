@@ -14,8 +14,11 @@ import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
+import { budgetTable, microsOf } from "./budgets.ts";
 import { merged } from "./create.ts";
 import { unwritten } from "./export.ts";
+import { expiry } from "./keys-create.ts";
+import { keyTable } from "./keys-list.ts";
 import { agentTable } from "./list.ts";
 import { verification } from "./login.ts";
 import { logLine } from "./logs.ts";
@@ -24,6 +27,7 @@ import { scalingPolicy } from "./scale.ts";
 import { scanText } from "./scan.ts";
 import { eventLine } from "./security-events.ts";
 import { statusText } from "./status.ts";
+import { usageTable } from "./usage.ts";
 
 const look = { paint: plain };
 
@@ -286,4 +290,91 @@ test("an archive that cannot be written says why", async (t) => {
   }
   const other = new Error("boom");
   assert.equal(unwritten("a.json", other), other);
+});
+
+describe("keys", () => {
+  const now = Date.parse("2026-11-30T00:00:00Z");
+  const key = {
+    id: "k1",
+    name: "website",
+    prefix: "lp_4f9aKx0Q",
+    scopes: ["invoke" as const],
+    origins: ["https://app.example.com"],
+    expiresAt: null,
+    createdAt: "2026-11-29T00:00:00Z",
+    lastUsedAt: "2026-11-29T23:00:00Z",
+    revokedAt: null,
+  };
+
+  test("are listed with when they were last used and whether they still work", () => {
+    const text = keyTable(
+      [
+        key,
+        { ...key, id: "k2", lastUsedAt: null, origins: [], revokedAt: "2026-11-29T12:00:00Z" },
+        { ...key, id: "k3", expiresAt: "2026-11-29T12:00:00Z" },
+        { ...key, id: "k4", expiresAt: "2027-01-31T00:00:00Z" },
+      ],
+      look,
+      now,
+    );
+    assert.match(text, /k1 +website +lp_4f9aKx0Q… +invoke +https:\/\/app\.example\.com +1h ago +active/);
+    assert.match(text, /k2 .* – +never +revoked/);
+    assert.match(text, /k3 .* expired/);
+    assert.match(text, /k4 .* until 2027-01-31/);
+  });
+
+  test("end after hours or days, or at a time", () => {
+    assert.equal(expiry("12h", now), "2026-11-30T12:00:00.000Z");
+    assert.equal(expiry("90d", now), "2027-02-28T00:00:00.000Z");
+    assert.equal(expiry("2027-01-31", now), "2027-01-31T00:00:00.000Z");
+    for (const wrong of ["soon", "0d", "5w", ""])
+      assert.throws(() => expiry(wrong, now), /--expires must be like/);
+  });
+});
+
+test("usage: groups and their sum, cost in dollars", () => {
+  const figures = { answers: 2, inputTokens: 1000, cachedInputTokens: 0, outputTokens: 50 };
+  const text = usageTable(
+    {
+      items: [{ day: "2026-11-29", agentId: "agent-a", ...figures, costMicros: 1234 }],
+      count: 1,
+      total: { ...figures, answers: 3, costMicros: 1_500_000 },
+      currency: "USD",
+    },
+    ["day", "agent"],
+    look,
+  );
+  assert.match(text, /DAY +AGENT +ANSWERS +INPUT +CACHED +OUTPUT +COST/);
+  assert.match(text, /2026-11-29 +agent-a +2 +1000 +0 +50 +\$0\.001234/);
+  assert.match(text, /total +3 +1000 +0 +50 +\$1\.50/);
+});
+
+describe("budgets", () => {
+  test("take dollars", () => {
+    assert.deepEqual(["25", "0.50", "$1", "0.000001"].map(microsOf), [25_000_000, 500_000, 1_000_000, 1]);
+    for (const wrong of ["", "x", "-1", "1,50", "1.0000001"])
+      assert.throws(() => microsOf(wrong), /must be dollars/);
+  });
+
+  test("are listed with what is spent", () => {
+    const budget = {
+      id: "b1",
+      scope: "user" as const,
+      agentId: null,
+      period: "month" as const,
+      limitMicros: 25_000_000,
+      warnAt: 0.8,
+      action: "pause" as const,
+      spentMicros: 25_000_000,
+      reservedMicros: 0,
+      reached: true,
+      resetsAt: "2026-12-01T00:00:00Z",
+      createdAt: "2026-11-29T00:00:00Z",
+      updatedAt: "2026-11-29T00:00:00Z",
+    };
+    assert.match(
+      budgetTable([budget], look),
+      /b1 +all agents +month +\$25\.00 +\$25\.00 +\$0\.00 +pause \(reached\) +2026-12-01/,
+    );
+  });
 });

@@ -70,3 +70,9 @@ export function span(milliseconds: number): string {
 /** A moment as how long ago it was; empty where there is none. */
 export const ago = (moment: string | null | undefined, now: number): string =>
   moment ? `${span(now - Date.parse(moment))} ago` : "";
+
+/** Millionths of a US dollar: 1234567 → `$1.23`; below a cent with what it takes to show it. */
+export function dollars(micros: number): string {
+  if (micros === 0 || micros >= 10_000) return `$${(micros / 1_000_000).toFixed(2)}`;
+  return `$${(micros / 1_000_000).toFixed(6).replace(/0+$/, "")}`;
+}

@@ -24,7 +24,7 @@ def of_the_sync_client(client: AgentLaunchpadClient) -> None:
     assert_type(client.agents.create({"agentName": "x"}), models.LaunchedAgent)
     client.agents.create(description="no name")  # type: ignore[call-overload]
     client.agents.create(agent_name="x", colour="red")  # type: ignore[call-overload]
-    client.agents.create(agent_name="x", resources={"memory": 5})  # type: ignore[call-overload]
+    client.agents.create(agent_name="x", resources={"memory": []})  # type: ignore[call-overload]
     client.agents.list(status="NOPE")  # type: ignore[arg-type]
     agent["agent_id"]  # type: ignore[typeddict-item]
     assert_type(client.agents.get_status("a")["health"]["overall"], models.HealthState)

@@ -47,6 +47,7 @@ from ..models import (
 )
 from ..rows import AgentUpdate, ConnectionState, Secret
 from ._platform import call_back, now, sleep
+from .usage import AsyncAgentKeysApi
 
 if TYPE_CHECKING:
     from .client import AsyncAgentLaunchpadClient
@@ -60,6 +61,7 @@ class AsyncAgentsApi:
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
         self._client = client
         self._request = client.transport.request
+        self.keys = AsyncAgentKeysApi(client)
 
     @overload
     async def create(
@@ -84,7 +86,7 @@ class AsyncAgentsApi:
             idempotency_key: the same key again answers what the first call answered. Left out: one is made.
             fields: the agent, such as `agent_name`, `character`, `resources`, `environment`.
         """
-        body = {**(definition or {}), **renamed(fields, op.LAUNCH_AGENT_ARGUMENTS)}
+        body: dict[str, Any] = {**cast(dict[str, Any], definition or {}), **renamed(fields, op.LAUNCH_AGENT_ARGUMENTS)}
         call = op.LAUNCH_AGENT.call(body=body, idempotency_key=idempotency_key)
         return cast(LaunchedAgent, await self._request(call))
 

@@ -16,6 +16,7 @@ from .conversations import AsyncMessagesApi, AsyncSwarmsApi
 from .subscribing import AsyncAgentSubscribing
 from .subscriptions import AsyncSubscriptions
 from .transport import AsyncTransport
+from .usage import AsyncBudgetsApi, AsyncUsageApi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,6 +70,8 @@ class AsyncAgentLaunchpadClient(AsyncAgentSubscribing):
         self.users = AsyncUsersApi(self)
         self.swarms = AsyncSwarmsApi(self)
         self.messages = AsyncMessagesApi(self)
+        self.usage = AsyncUsageApi(self)
+        self.budgets = AsyncBudgetsApi(self)
 
     def with_options(
         self, *, timeout: float | None = KEPT, max_retries: int | None = None, max_retry_wait: float | None = None

@@ -49,6 +49,7 @@ from ..models import (
 )
 from ..rows import AgentUpdate, ConnectionState, Secret
 from ._platform import call_back, now, sleep
+from .usage import AgentKeysApi
 
 if TYPE_CHECKING:
     from .client import AgentLaunchpadClient
@@ -62,6 +63,7 @@ class AgentsApi:
     def __init__(self, client: AgentLaunchpadClient) -> None:
         self._client = client
         self._request = client.transport.request
+        self.keys = AgentKeysApi(client)
 
     @overload
     def create(self, definition: LaunchAgentRequest, /, *, idempotency_key: str | None = None) -> LaunchedAgent: ...
@@ -84,7 +86,7 @@ class AgentsApi:
             idempotency_key: the same key again answers what the first call answered. Left out: one is made.
             fields: the agent, such as `agent_name`, `character`, `resources`, `environment`.
         """
-        body = {**(definition or {}), **renamed(fields, op.LAUNCH_AGENT_ARGUMENTS)}
+        body: dict[str, Any] = {**cast(dict[str, Any], definition or {}), **renamed(fields, op.LAUNCH_AGENT_ARGUMENTS)}
         call = op.LAUNCH_AGENT.call(body=body, idempotency_key=idempotency_key)
         return cast(LaunchedAgent, self._request(call))
 

@@ -18,6 +18,7 @@ from .conversations import MessagesApi, SwarmsApi
 from .subscribing import AgentSubscribing
 from .subscriptions import Subscriptions
 from .transport import Transport
+from .usage import BudgetsApi, UsageApi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -71,6 +72,8 @@ class AgentLaunchpadClient(AgentSubscribing):
         self.users = UsersApi(self)
         self.swarms = SwarmsApi(self)
         self.messages = MessagesApi(self)
+        self.usage = UsageApi(self)
+        self.budgets = BudgetsApi(self)
 
     def with_options(
         self, *, timeout: float | None = KEPT, max_retries: int | None = None, max_retry_wait: float | None = None
