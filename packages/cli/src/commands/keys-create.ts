@@ -38,7 +38,7 @@ export async function run(
       paint,
     ),
   );
-  context.out.note("Store the key now: it is not shown again.");
+  context.out.warn("Store the key now: it is not shown again.");
 }
 
 const UNITS: Record<string, number> = { h: 3_600_000, d: 86_400_000 };
