@@ -17,77 +17,85 @@ async function open(): Promise<WebSocket> {
   const ws = new WebSocket(`${realtimeUrl}/websocket?apikey=${key}&vsn=2.0.0`);
   ws.on("error", () => undefined);
   ws.on("close", () => {
-    done.closed += 1;
+    if (goesOn()) done.closed += 1;
   });
   await once(ws, "open");
   done.sockets += 1;
   return ws;
 }
 
-function send(ws: WebSocket, ...frame: unknown[]): void {
+/** Sends, as fast as the server reads. */
+async function send(ws: WebSocket, ...frame: unknown[]): Promise<void> {
+  while (ws.bufferedAmount > 1_000_000 && ws.readyState === ws.OPEN && goesOn()) await delay(5);
   if (ws.readyState === ws.OPEN) ws.send(JSON.stringify(frame));
 }
 
 const join = (ws: WebSocket, topic: string, config: unknown, access_token?: string) =>
   send(ws, "1", "1", topic, "phx_join", { config, ...(access_token ? { access_token } : {}) });
 
-/** Joins many topics of the mob and shows as much of itself as often as it may. */
-async function presences(asUser: boolean): Promise<void> {
-  const ws = await open();
-  for (let n = 0; n < 30; n++) join(ws, `realtime:mob${n}`, {}, asUser ? token : undefined);
-  for (let round = 0; goesOn(); round++) {
-    for (let n = 0; n < 30; n++) {
-      const payload = { round, text: "x".repeat(10_000) };
-      send(ws, "1", "2", `realtime:mob${n}`, "presence", { type: "presence", event: "track", payload });
-      done.presences += 1;
-      await delay(20);
-    }
-  }
-  ws.terminate();
-}
-
-/** Joins what is loudest and reads nothing. */
-async function deaf(): Promise<void> {
+/** Works on one socket after another: a new one where the server closed the last. */
+async function keepAt(work: (ws: WebSocket) => Promise<void>): Promise<void> {
   while (goesOn()) {
     const ws = await open();
-    for (let n = 0; n < 30; n++) join(ws, `realtime:mob${n}`, {}, token);
+    while (goesOn() && ws.readyState === ws.OPEN) await work(ws);
+    ws.terminate();
+    await delay(100);
+  }
+}
+
+/** Joins many topics of the mob and shows as much of itself as often as it may, or more. */
+const presences = (bytes: number, user?: string) =>
+  keepAt(async (ws) => {
+    for (let n = 0; n < 30; n++) await join(ws, `realtime:mob${n}`, {}, user);
+    for (let round = 0; round < 5; round++) {
+      for (let n = 0; n < 30; n++) {
+        const payload = { round, text: "x".repeat(bytes) };
+        await send(ws, "1", "2", `realtime:mob${n}`, "presence", {
+          type: "presence",
+          event: "track",
+          payload,
+        });
+        done.presences += 1;
+        await delay(20);
+      }
+    }
+  });
+
+/** Joins what is loudest and reads nothing. */
+const deaf = () =>
+  keepAt(async (ws) => {
+    for (let n = 0; n < 30; n++) await join(ws, `realtime:mob${n}`, {}, token);
     await delay(50);
     ws.pause();
     while (goesOn() && ws.readyState === ws.OPEN) await delay(100);
-    ws.terminate();
-  }
-}
+  });
 
-async function broadcasts(): Promise<void> {
-  const ws = await open();
-  join(ws, "realtime:mob0", { broadcast: { self: true } }, token);
-  const payload = { type: "broadcast", event: "e", payload: { text: "x".repeat(500_000) } };
-  while (goesOn()) {
-    send(ws, "1", null, "realtime:mob0", "broadcast", payload);
-    done.broadcasts += 1;
-    while (ws.bufferedAmount > 1_000_000 && goesOn()) await delay(5);
-    await delay(1);
-  }
-  ws.terminate();
-}
+const broadcasts = () =>
+  keepAt(async (ws) => {
+    await join(ws, "realtime:mob0", { broadcast: { self: true } }, token);
+    const payload = { type: "broadcast", event: "e", payload: { text: "x".repeat(500_000) } };
+    for (let n = 0; n < 100; n++) {
+      await send(ws, "1", null, "realtime:mob0", "broadcast", payload);
+      done.broadcasts += 1;
+      await delay(2);
+    }
+  });
 
-/** Joins and leaves: changes of tables, and private topics of others. */
-async function joins(): Promise<void> {
-  const ws = await open();
-  const postgres_changes = Array.from({ length: 20 }, (_, n) => ({
-    event: "*",
-    schema: "public",
-    table: "agents",
-    filter: `description=match.a+b+[${n}-9]+$`,
-  }));
-  for (let n = 0; goesOn(); n++) {
-    join(ws, `realtime:j${n % 90}`, n % 2 ? { private: true } : { postgres_changes }, token);
-    done.joins += 1;
-    while (ws.bufferedAmount > 100_000 && goesOn()) await delay(5);
-    if (n % 20 === 0) await delay(1);
-  }
-  ws.terminate();
-}
+/** Joins again and again: changes of tables, and private topics of others. */
+const joins = () =>
+  keepAt(async (ws) => {
+    const postgres_changes = Array.from({ length: 20 }, (_, n) => ({
+      event: "*",
+      schema: "public",
+      table: "agents",
+      filter: `description=match.a+b+[${n % 9}-9]+$`,
+    }));
+    for (let n = 0; n < 90; n++) {
+      await join(ws, `realtime:j${n}`, n % 2 ? { private: true } : { postgres_changes }, token);
+      done.joins += 1;
+      await delay(1);
+    }
+  });
 
 /** Changes a row of its own, on which its filters are judged. */
 async function writes(): Promise<void> {
@@ -103,7 +111,8 @@ async function writes(): Promise<void> {
 }
 
 const work = [
-  ...Array.from({ length: 20 }, (_, n) => presences(n % 2 === 0)),
+  ...Array.from({ length: 20 }, (_, n) => presences(10_000, n % 2 === 0 ? token : undefined)),
+  ...Array.from({ length: 3 }, () => presences(1_000_000, token)),
   ...Array.from({ length: 20 }, deaf),
   ...Array.from({ length: 3 }, broadcasts),
   ...Array.from({ length: 3 }, joins),

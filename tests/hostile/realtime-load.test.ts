@@ -1,4 +1,4 @@
-// A victim's reads and changes while one hostile client does its worst at Realtime, against the quiet before.
+// A victim's reads and changes while one hostile client does its worst at Realtime, against the quiet before and after.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -86,11 +86,18 @@ test("a hostile client's worst at Realtime costs a victim at most three times th
     await once(lines, "line");
     const loud = await measure(stack, victim, data.id, "loud");
     await gone;
+    // The machine has other things to do, too: what was slow without the mob counts as quiet.
+    const after = await measure(stack, victim, data.id, "after");
 
-    t.diagnostic(`quiet ${JSON.stringify(quiet)}, loud ${JSON.stringify(loud)}, the mob: ${said.at(-1)}`);
+    t.diagnostic(
+      `quiet ${JSON.stringify(quiet)}, ${JSON.stringify(after)}, loud ${JSON.stringify(loud)}, the mob: ${said.at(-1)}`,
+    );
     for (const what of ["reads", "changes"] as const) {
-      const ratio = loud[what] / Math.max(quiet[what], FLOOR_MS);
-      assert.ok(ratio <= 3, `${what}: ${loud[what].toFixed(0)} ms against ${quiet[what].toFixed(0)} ms`);
+      const usual = Math.max(quiet[what], after[what], FLOOR_MS);
+      assert.ok(
+        loud[what] <= 3 * usual,
+        `${what}: ${loud[what].toFixed(0)} ms against ${usual.toFixed(0)} ms`,
+      );
     }
     assert.ok(loud.health < 1000, `health answered after ${loud.health.toFixed(0)} ms`);
   } finally {

@@ -50,8 +50,8 @@ test("the first change of presence is sent at once, those right after it as one 
   assert.equal(sent.length, 2);
   for (let n = 0; n < 50; n++) track(hub, members[1], 100 + n, "other");
   assert.equal(sent.length, 2);
-  now += 1;
-  mock.timers.tick(1);
+  now += 2;
+  mock.timers.tick(2);
   assert.equal(sent.length, 4);
   const diff = JSON.parse(String(sent[3]?.data))[4];
   assert.deepEqual([diff.joins.other.metas.length, diff.leaves], [1, {}]);

@@ -81,8 +81,8 @@ export const LIMITS: Limits = {
   channelsPerConnection: 100,
   joinsPerSecond: 500,
   messagesPerSecond: 500,
-  deliveriesPerSecond: 10_000,
-  deliveredBytesPerSecond: 32 * MiB,
+  deliveriesPerSecond: 5000,
+  deliveredBytesPerSecond: 16 * MiB,
 
   changesPerChannel: 100,
   changesPerUser: 1000,
@@ -94,8 +94,8 @@ export const LIMITS: Limits = {
   presenceBytes: 10 * KiB,
   presenceBytesPerTopic: 512 * KiB,
   presencesPerConnection: 25,
-  presenceDeliveriesPerSecond: 2000,
-  presenceDeliveredBytesPerSecond: 4 * MiB,
+  presenceDeliveriesPerSecond: 1000,
+  presenceDeliveredBytesPerSecond: MiB,
 
   nameBytes: 255,
   refBytes: 64,
