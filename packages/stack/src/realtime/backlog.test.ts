@@ -14,7 +14,7 @@ function scene(): { backlog: Backlog<Reader>; cut: Reader[] } {
   return { backlog, cut };
 }
 
-test("of an owner whose readers hold too much the largest is cut off, nobody else's", () => {
+test("of an owner whose readers hold too much the largest is cut off, and no other", () => {
   const { backlog, cut } = scene();
   const other = { owner: "b", waitingBytes: 9 * MB };
   const [small, large] = [

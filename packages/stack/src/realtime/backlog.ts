@@ -46,7 +46,7 @@ export class Backlog<H extends Holder> {
     let sum = 0;
     for (const [holder, bytes] of this.#large) if (counts(holder)) sum += bytes;
     if (sum <= most) return;
-    // What was seen may have been read since: count again before anybody is cut off.
+    // What was seen may have been read since: count again before a client is cut off.
     sum = 0;
     let largest: H | undefined;
     for (const holder of this.#large.keys()) {

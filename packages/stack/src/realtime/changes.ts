@@ -36,7 +36,7 @@ interface Passed {
 /**
  * Hands a batch of changes to the subscribers who may see them, in order. Filters that text can judge are judged here; then
  * policies say who sees which row; only then are the other filters judged, on rows that their owner sees: no filter runs
- * on a row of somebody else. Each is one statement, whatever the number of changes and subscribers (costly filters: one
+ * on another user's row. Each is one statement, whatever the number of changes and subscribers (costly filters: one
  * for each owner). Throws when the database is not reachable: nothing has been delivered then, and the batch may be tried again.
  */
 export async function deliverChanges(

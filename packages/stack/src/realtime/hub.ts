@@ -137,7 +137,7 @@ export class Hub {
     return sendEncoded(members, encode, (member) => member !== from && member.maySeeBroadcasts);
   }
 
-  /** Sends the diff now, or once the crowd's last one is paid: a large crowd hears of changes more rarely, never of less. */
+  /** Sends the diff now, or once the crowd's last one is paid: in a large crowd changes are combined, none is lost. */
   #presenceChanged(topic: Topic): void {
     if (topic.timer) return;
     const wait = topic.nextDiffAt - this.#now();

@@ -19,9 +19,9 @@ const MEMORY_MS = 60_000;
 const SHARED_TURNS = 4;
 
 /**
- * Judges each owner's filters in a statement of its own, with a limit of its own, so that a costly filter holds up nobody
- * but its owner for longer than that limit. An owner over the limit misses the changes of this batch and is told so; after
- * several times the channels close. What took too long is not asked again.
+ * Judges each owner's filters in a statement of its own, with a limit of its own, so that a costly filter delays others by
+ * no more than that limit. An owner over the limit misses the changes of this batch and gets a system message; after several
+ * times the channels close. What took too long is not asked again.
  */
 export class Judge {
   readonly #pool: pg.Pool;

@@ -69,7 +69,7 @@ async function begin(): Promise<void> {
   process.off("disconnect", end);
 }
 
-/** The gateway has checked the key too; this process trusts nobody who found its port. */
+/** The gateway has checked the key too; any program of this machine may find this port. */
 async function answer(
   realtime: Realtime,
   keys: Settings["keys"],
