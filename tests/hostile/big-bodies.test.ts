@@ -187,6 +187,20 @@ describe("a body that never comes", () => {
   });
 });
 
+test("a refused body costs nobody else an answer, though PostgREST closes the connection it came on", async () => {
+  const post = async (token: string, body: string) => {
+    const headers = [key(), bearer(token), ["content-type", "application/json"]] as const;
+    return (await send(stack.info.apiUrl, { method: "POST", target: "/rest/v1/agents", headers, body }))
+      .status;
+  };
+  const statuses = new Set<number>();
+  for (let round = 0; round < 100; round++) {
+    assert.equal(await post(forged, `{"name":"${"x".repeat(20_000)}"}`), 401);
+    statuses.add(await post(bob.token, "{"));
+  }
+  assert.deepEqual([...statuses], [400]);
+});
+
 describe("many large bodies at once", () => {
   const megabytes = () =>
     tree(stack.process?.pid ?? 0)

@@ -29,6 +29,17 @@ export function createUpstream(address: () => Address | undefined): Upstream {
   };
 }
 
+/** Bytes that an HTTP server reads on after an early answer, to keep the connection (Warp's default). */
+const MOST_LEFT_UNREAD = 8192;
+
+/** Connections that serve one request. They are not told to close: an early answer would be lost in the reset. */
+class OnceAgent extends Agent {
+  override keepSocketAlive(): boolean {
+    return false;
+  }
+}
+const once = new OnceAgent({ keepAlive: true });
+
 /** Methods that may be carried out twice. `POST …/restart` has no body and may not. */
 const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "DELETE"]);
 
@@ -71,6 +82,11 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
     return;
   }
   const withBody = hasBody(request);
+  // PostgREST closes a connection on which it left more unread than this, as it does with a forged token: the next request
+  // on it, somebody else's, would be lost. Larger bodies have a connection of their own.
+  const alone =
+    withBody &&
+    !(lengthOf(request.headers) <= MOST_LEFT_UNREAD && request.headers["transfer-encoding"] === undefined);
   const repeatable = !withBody && REPEATABLE.has(request.method ?? "");
   const headers = requestHeaders(request, options.authorization, options.host);
   let answered: IncomingMessage | undefined;
@@ -99,7 +115,7 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
       method: request.method,
       path: options.path,
       headers: headers as unknown as readonly string[],
-      agent: options.upstream.agent,
+      agent: alone ? once : options.upstream.agent,
     });
     outgoing.once("response", (incoming) => {
       answered = incoming;

@@ -162,6 +162,16 @@ test("a body that says it is too long, or turns out to be, is refused", async ()
   outgoing.destroy();
 });
 
+test("a body that the upstream may leave unread has a connection of its own", async () => {
+  const ports: Record<number, (number | undefined)[]> = { 10: [], 9000: [] };
+  for (const bytes of [9000, 10, 9000, 10]) {
+    await (await ask("/rest/v1/x", { method: "POST", body: "x".repeat(bytes) })).text();
+    ports[bytes]?.push(lastSeen().socket.remotePort);
+  }
+  assert.equal(new Set(ports[10]).size, 1, "small ones share theirs");
+  assert.equal(new Set([...(ports[9000] ?? []), ...(ports[10] ?? [])]).size, 3);
+});
+
 test("an upstream that answers before the body's end leaves the connection usable", async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const send = (path: string, body: Buffer) =>
