@@ -57,6 +57,23 @@ const refusing =
       : granting(called);
 
 describe("the meter", () => {
+  it("tells again what could not be told because too many calls were under way", async () => {
+    let refused = false;
+    stub.answer = (called) => {
+      if (called.rpc !== "settle_model_calls" || refused) return granting(called);
+      refused = true;
+      return {
+        status: 429,
+        body: { code: "RATE_LIMIT_EXCEEDED", message: "Too many of your requests are under way" },
+      };
+    };
+    const meter = make();
+    await meter.run({ source: "address" }, async () => (await meter.reserve(WANTED)).settle(USED));
+    await until(() => stub.calls.filter(({ rpc }) => rpc === "settle_model_calls").length === 2);
+    const [first, second] = stub.calls.filter(({ rpc }) => rpc === "settle_model_calls");
+    assert.deepEqual(second?.args.settled, first?.args.settled);
+  });
+
   it("reserves before a call, by the agent's credential and never its key, and settles after", async () => {
     const meter = make();
     await meter.run({ source: "address" }, async () => {

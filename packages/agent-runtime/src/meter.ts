@@ -173,7 +173,8 @@ export function createMeter({
       await project.call("settle_model_calls", { agent_id: agentId, credential, settled: items });
       backoffMs = FLUSH_MS;
     } catch (error) {
-      if (error instanceof ProjectRefusal) {
+      // Too many calls are under way: that is no word about these.
+      if (error instanceof ProjectRefusal && error.status !== 429) {
         warn("What calls used could not be settled; it counts in full", {
           code: error.code,
           calls: items.length,

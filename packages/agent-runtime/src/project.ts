@@ -46,6 +46,8 @@ export interface Project {
 export interface ProjectAccess {
   readonly url: string;
   readonly key: string;
+  /** `<agentId>.<credential>`: by it a gateway of ours gives the runtime a share of the database that no visitor takes. */
+  readonly runtime?: string | undefined;
 }
 
 const TIMEOUT_MS = 3_000;
@@ -73,6 +75,7 @@ export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT
         "content-type": "application/json",
         "content-length": Buffer.byteLength(body),
         apikey: access.key,
+        ...(access.runtime !== undefined && { "x-launchpad-runtime": access.runtime }),
         ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
       },
     });

@@ -11,7 +11,7 @@ import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
 import { captureOutput, createLog, type Log } from "./log.ts";
-import { createMeter } from "./meter.ts";
+import { createMeter, runtimeCredential } from "./meter.ts";
 import { createMetrics } from "./metrics.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createProject } from "./project.ts";
@@ -50,8 +50,9 @@ async function start(configured: Config, log: Log): Promise<void> {
     });
   }
   const startEngine = await loadEngine(name);
-  const project = config.project && createProject(config.project);
   const { agentId, messageKey, messageTimeoutMs } = config;
+  const runtime = messageKey && `${agentId}.${runtimeCredential(messageKey)}`;
+  const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, warn });
   const engine = await startEngine(config, log.named(name), meter);

@@ -33,6 +33,15 @@ export function respondSecret({ webhookSecret }: Pick<StackKeys, "webhookSecret"
 }
 
 /**
+ * What proves the runtime of one agent, as the database derives it too (private.check_runtime): the gateway knows by it whose
+ * share of the database a runtime's anonymous call takes.
+ */
+export function runtimeCredential(keys: Pick<StackKeys, "webhookSecret">, agentId: string): string {
+  const messageKey = createHmac("sha256", respondSecret(keys)).update(`messages of ${agentId}`).digest("hex");
+  return createHmac("sha256", messageKey).update("runtime").digest("hex");
+}
+
+/**
  * The keys of a data folder: read from `keys.json`, made there on the first start (mode 0600).
  * Throws StackError when the file is there but is not ours to use, or is lost though the database is there: with other
  * keys every session and every program that has the old ones would fail, without a word about why.

@@ -263,7 +263,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     route: Route,
     authorization: string | undefined,
   ): Promise<{ shared: boolean; leave?: () => void } | undefined> {
-    const caller = callerOf(authorization, request.socket.remoteAddress, jwtSecret);
+    const caller = callerOf(request, authorization, parts.keys);
     if (caller === undefined) return { shared: false };
     const apart = route.kind === "function" && route.name !== "api" ? ` ${route.name}` : "";
     const leave = await shares.enter(caller + apart, response);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { EventEmitter } from "node:events";
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
+import { generateKeys, runtimeCredential } from "../../keys.ts";
 import { mintRoleToken } from "../../tokens.ts";
 import { callerOf, createShares } from "./under-way.ts";
 
@@ -43,18 +44,41 @@ test("a client that leaves, or waits too long, gives its turn up; a place is not
   assert.ok(await shares.enter("a", client()));
 });
 
-test("whose share a request takes follows from a genuine token alone", () => {
-  const secret = "a secret of thirty-two characters!";
+test("whose share a request takes follows from a genuine token or a runtime's proof alone", () => {
+  const keys = generateKeys();
+  const secret = keys.jwtSecret;
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const token = (claims: object, key = secret) => {
     const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
     return `Bearer ${body}.${createHmac("sha256", key).update(body).digest("base64url")}`;
   };
+  const caller = (authorization?: string, runtime?: string) => {
+    const headers = { ...(runtime !== undefined && { "x-launchpad-runtime": runtime }) };
+    return callerOf({ headers, socket: { remoteAddress: "::1" } } as IncomingMessage, authorization, keys);
+  };
   const user = { role: "authenticated", sub: "u1" };
-  assert.equal(callerOf(token(user), "::1", secret), "user u1");
-  assert.equal(callerOf(token(user, "another key"), "::1", secret), "address ::1");
-  assert.equal(callerOf(undefined, "::1", secret), "address ::1");
+  assert.equal(caller(token(user)), "user u1");
+  assert.equal(caller(token(user, "another key")), "address ::1");
+  assert.equal(caller(), "address ::1");
   const service = `Bearer ${mintRoleToken("service_role", secret, Date.now(), 60)}`;
-  assert.equal(callerOf(service, "::1", secret), undefined);
-  assert.equal(callerOf(token({ role: "service_role" }, "another key"), "::1", secret), "address ::1");
+  assert.equal(caller(service), undefined);
+  assert.equal(caller(token({ role: "service_role" }, "another key")), "address ::1");
+
+  const proof = runtimeCredential(keys, "agent-1");
+  assert.equal(caller(undefined, `agent-1.${proof}`), "agent agent-1");
+  assert.equal(
+    caller(token(user, "another key"), `agent-1.${proof}`),
+    "agent agent-1",
+    "a stranger's token at its door",
+  );
+  assert.equal(caller(token(user), `agent-1.${proof}`), "user u1");
+  for (const forged of [
+    `agent-2.${proof}`,
+    `agent-1.${"0".repeat(64)}`,
+    `agent-1.${proof}0`,
+    "agent-1",
+    proof,
+    "",
+  ])
+    assert.equal(caller(undefined, forged), "address ::1", forged);
 });
