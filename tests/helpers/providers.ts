@@ -24,7 +24,7 @@ export type Answer =
   | string
   | Streamed
   | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string }
-  | { readonly raw: string };
+  | { readonly raw: string | Uint8Array };
 
 export type Answering = (asked: Asked) => Answer | Promise<Answer>;
 

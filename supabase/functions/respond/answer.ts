@@ -1,6 +1,11 @@
 /** One answer by a model: streamed, with tools in a bounded loop, within time limits. */
 import { randomBytes } from "node:crypto";
 import { isStepCount, streamText } from "ai";
+import {
+  afterActing,
+  MAX_STEPS,
+  requireWhole,
+} from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { mapModelError } from "../../../packages/agent-runtime/src/engines/model/errors.ts";
 import { metered } from "../../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
@@ -14,8 +19,6 @@ import type { Settings } from "./settings.ts";
 import type { Answer, Task } from "./task.ts";
 import { makeTools } from "./tools/index.ts";
 
-/** A model may call tools and look at their results this many times before it must answer. */
-const MAX_STEPS = 8;
 /** The longest answer that is kept. */
 const MAX_CHARACTERS = 100_000;
 
@@ -87,8 +90,13 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   const { instructions, messages } = composePrompt(task, word);
   let text = "";
   let finishReason = "unknown";
+  let rawFinishReason: string | undefined;
+  let hasActed = false;
+  const acted = () => {
+    hasActed = true;
+  };
   try {
-    const tools = makeTools(task, { settings, database: context.database, signal, word });
+    const tools = makeTools(task, { settings, database: context.database, signal, word, acted });
     const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
     const call = mapSettings(task.agent.settings as Parameters<typeof mapSettings>[0]);
     const languageModel = await createLanguageModel(access, model);
@@ -117,7 +125,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
         separate = true;
         spent.inputTokens += part.usage.inputTokens ?? 0;
         spent.outputTokens += part.usage.outputTokens ?? 0;
-        finishReason = part.finishReason;
+        ({ finishReason, rawFinishReason } = part);
       } else if (part.type === "error") {
         throw part.error;
       } else if (part.type === "abort") {
@@ -125,11 +133,12 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
       }
     }
     signal.throwIfAborted();
-    if (text.trim() === "") throw withoutText(finishReason, framework);
+    requireWhole({ text, finishReason, rawFinishReason }, framework, call.maxOutputTokens);
     return { content: text, model, ...spent, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
-    throw new AttemptError(mapModelError(error, framework, late), metering.end(false), spent);
+    const failure = mapModelError(error, framework, late);
+    throw new AttemptError(hasActed ? afterActing(failure) : failure, metering.end(false), spent);
   } finally {
     clearTimeout(timer);
   }
@@ -137,19 +146,3 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
 
 /** The claim's reservation, of an attempt that asked no model. */
 export const unused = (task: Task): Settlement[] => [{ id: task.reservation.id, unused: true }];
-
-function withoutText(finishReason: string, framework: string): AgentError {
-  if (finishReason === "content-filter") {
-    return new AgentError("MODEL_REFUSED", `${framework} refused to answer this message.`);
-  }
-  const why =
-    finishReason === "length"
-      ? " Its max_tokens may be too small."
-      : finishReason === "tool-calls"
-        ? ` It was still calling tools after ${MAX_STEPS} steps.`
-        : "";
-  return new AgentError(
-    "MODEL_BAD_RESPONSE",
-    `${framework} answered without a text (${finishReason}).${why}`,
-  );
-}

@@ -45,10 +45,14 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
       );
     }
     if (status !== 200) {
-      const { code = "MODEL_UNAVAILABLE", message = `The agent answered ${status}.` } = answered.error ?? {};
+      const {
+        code = "MODEL_UNAVAILABLE",
+        message = `The agent answered ${status}.`,
+        details,
+      } = answered.error ?? {};
       // Days may pass until a budget turns; the database asks again every ten minutes.
       const more = code === "BUDGET_EXHAUSTED" ? { retryAfterSeconds: 600 } : {};
-      throw new AgentError(code as AgentErrorCode, message, more);
+      throw new AgentError(code as AgentErrorCode, message, { ...more, ...(details && { details }) });
     }
     if (typeof answered.reply !== "string" || answered.reply.trim() === "") {
       throw new AgentError("MODEL_BAD_RESPONSE", "The agent answered without a text.");

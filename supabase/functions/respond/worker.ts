@@ -1,4 +1,5 @@
 /** Takes waiting answers in batches and makes them, several at a time, until none waits. */
+import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { type AnswerContext, AttemptError, answerByModel } from "./answer.ts";
 import type { Database, Failure } from "./database.ts";
 import { Progress } from "./progress.ts";
@@ -167,8 +168,9 @@ function describeFailure(error: unknown, settled: Answer["settled"]): Failure {
     code,
     message,
     retryable:
-      RETRYABLE.has(code) ||
-      (code === "RESOURCE_LIMIT_EXCEEDED" && (retryAfterSeconds ?? SOON_SECONDS + 1) <= SOON_SECONDS),
+      !isFinal(error.failure) &&
+      (RETRYABLE.has(code) ||
+        (code === "RESOURCE_LIMIT_EXCEEDED" && (retryAfterSeconds ?? SOON_SECONDS + 1) <= SOON_SECONDS)),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     inputTokens: error.inputTokens,
     outputTokens: error.outputTokens,

@@ -27,10 +27,12 @@ export interface AnswerTools {
   readonly signal: AbortSignal;
   /** The random word of the marks. */
   readonly word: string;
+  /** Is told before a call that may change something outside. */
+  acted(): void;
 }
 
 /** Makes the tools that a task's agent may use. */
-export function makeTools(task: Task, { settings, database, signal, word }: AnswerTools): ToolSet {
+export function makeTools(task: Task, { settings, database, signal, word, acted }: AnswerTools): ToolSet {
   const tools: Record<string, Tool> = {};
   let calls = 0;
   for (const definition of task.tools) {
@@ -42,6 +44,7 @@ export function makeTools(task: Task, { settings, database, signal, word }: Answ
       execute: async (given: unknown) => {
         calls += 1;
         if (calls > MAX_CALLS) return markResult("error: too many calls of tools; answer now", name, word);
+        if (mayAct(definition, given)) acted();
         const limit = AbortSignal.timeout(settings.toolMs);
         const context: ToolContext = {
           limits: { privateHosts: settings.privateHosts, signal: AbortSignal.any([limit, signal]) },
@@ -90,6 +93,14 @@ function checkArguments(tool: TaskTool, given: unknown): Arguments {
   }
   if ("arguments" in judged) return judged.arguments;
   throw new ToolError(`the arguments do not fit: ${judged.problems.join("; ")}`);
+}
+
+/** Whether a call may change something: a request by any method but those that only read. */
+export function mayAct({ implementation }: TaskTool, given: unknown): boolean {
+  const builtin = implementation.type === "builtin";
+  if (builtin && implementation.name !== "http_request") return false;
+  const asked = builtin ? (given as { method?: unknown } | null)?.method : implementation.method;
+  return !["GET", "HEAD"].includes(String(asked ?? "GET").toUpperCase());
 }
 
 /** A response as the model reads it. */

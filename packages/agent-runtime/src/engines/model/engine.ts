@@ -7,15 +7,13 @@ import type { Meter } from "../../meter.ts";
 import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
+import { afterActing, MAX_STEPS, requireWhole } from "./completion.ts";
 import { Conversations } from "./conversations.ts";
 import { composeInstructions } from "./instructions.ts";
 import { metered } from "./metered.ts";
 import { loadPlugins } from "./plugins.ts";
 import { createLanguageModel, DEFAULT_MODELS } from "./providers.ts";
 import { mapSettings } from "./settings.ts";
-
-/** A model may call tools and look at their results this many times before it must answer. */
-const MAX_STEPS = 8;
 
 /** Starts the engine: loads plugins, and the provider where a key is set. Throws ConfigurationError. */
 export async function startModelEngine(config: Config, log: Log, meter: Meter): Promise<Engine> {
@@ -59,9 +57,13 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
   };
 
-  const stream = async (messages: Turn[], abortSignal: AbortSignal, listener: Listener) => {
+  /** Is told of each call of a tool that has ended. */
+  type Ended = NonNullable<Parameters<typeof generateText>[0]["onToolExecutionEnd"]>;
+
+  const stream = async (messages: Turn[], abortSignal: AbortSignal, listener: Listener, ended: Ended) => {
     let text = "";
     let finishReason = "unknown";
+    let rawFinishReason: string | undefined;
     let separate = false;
     const usage = { inputTokens: 0, outputTokens: 0 };
     const result = streamText({
@@ -69,12 +71,14 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
       messages,
       abortSignal,
       onError: () => undefined, // comes as a part, below
-      onToolExecutionEnd: ({ toolCall, toolOutput, toolExecutionMs }) =>
+      onToolExecutionEnd: (event) => {
+        ended(event);
         listener.tool({
-          name: toolCall.toolName,
-          status: toolOutput.type === "tool-error" ? "failed" : "completed",
-          milliseconds: Math.round(toolExecutionMs),
-        }),
+          name: event.toolCall.toolName,
+          status: event.toolOutput.type === "tool-error" ? "failed" : "completed",
+          milliseconds: Math.round(event.toolExecutionMs),
+        });
+      },
     });
     for await (const part of result.stream) {
       if (part.type === "text-delta") {
@@ -86,13 +90,13 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
         separate = true;
         usage.inputTokens += part.usage.inputTokens ?? 0;
         usage.outputTokens += part.usage.outputTokens ?? 0;
-        finishReason = part.finishReason;
+        ({ finishReason, rawFinishReason } = part);
       } else if (part.type === "error") {
         throw part.error;
       }
     }
     abortSignal.throwIfAborted();
-    return { text, finishReason, usage };
+    return { text, finishReason, rawFinishReason, usage };
   };
 
   const reply = async (
@@ -101,16 +105,21 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     id: string,
     listener: Listener | undefined,
   ): Promise<Reply> => {
+    let acted = false;
+    const ended = () => {
+      acted = true;
+    };
     try {
       signal.throwIfAborted();
       const result = await (listener === undefined
-        ? generateText({ ...call, messages, abortSignal: signal })
-        : stream(messages, signal, listener));
-      if (result.text.trim() === "") throw withoutReply(result.finishReason, config.framework);
+        ? generateText({ ...call, messages, abortSignal: signal, onToolExecutionEnd: ended })
+        : stream(messages, signal, listener, ended));
+      requireWhole(result, config.framework, call.maxOutputTokens);
       const { inputTokens = 0, outputTokens = 0 } = result.usage;
       return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
     } catch (error) {
-      throw mapModelError(error, config.framework, signal.aborted);
+      const failure = mapModelError(error, config.framework, signal.aborted);
+      throw acted ? afterActing(failure) : failure;
     }
   };
   return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
@@ -125,15 +134,4 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
       return answered;
     });
   };
-}
-
-function withoutReply(finishReason: string, framework: string): AgentError {
-  if (finishReason === "content-filter") {
-    return new AgentError("MODEL_REFUSED", `${framework} refused to answer this message.`);
-  }
-  const why = finishReason === "length" ? " Its max_tokens may be too small." : "";
-  return new AgentError(
-    "MODEL_BAD_RESPONSE",
-    `${framework} answered without a text (${finishReason}).${why}`,
-  );
 }

@@ -1,0 +1,161 @@
+// Answers of agents that are not deployed: cut at every byte, used up by thinking, failed after a tool acted.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, it } from "node:test";
+import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
+import { type Answering, type Provider, startProviderStub } from "../../../tests/helpers/providers.ts";
+import {
+  atEveryByte,
+  cutStub,
+  ENDINGS,
+  recordAnswer,
+  SAID,
+} from "../../../tests/helpers/recorded-answers.ts";
+import { type AnswerContext, AttemptError, answerByModel } from "./answer.ts";
+import { answerByRuntime } from "./runtime.ts";
+import type { Settings } from "./settings.ts";
+import type { Task } from "./task.ts";
+
+const PATHS = { openai: "/openai/v1", anthropic: "/anthropic/v1", google: "/google/v1beta" };
+
+const taskOf = (framework: Provider, content: string, tools: Task["tools"] = []): Task => ({
+  jobId: "j",
+  leaseToken: "l",
+  attempt: 1,
+  turn: 1,
+  userId: "u",
+  conversationId: "c",
+  agent: { id: "a", name: "Tester", framework, model: "m", settings: {} },
+  messages: [{ id: "1", role: "user", content }],
+  tools,
+  reservation: { id: "r", inputTokens: 100_000, outputTokens: 4096 },
+});
+
+function contextOf(url: string): AnswerContext {
+  const provider = (framework: Provider) => ({
+    apiKey: "k",
+    baseUrl: `${url}${PATHS[framework]}`,
+    keyVariable: "KEY",
+  });
+  const settings = {
+    restUrl: url,
+    secretKey: "s",
+    respondSecret: "x".repeat(40),
+    answerMs: 20_000,
+    silenceMs: 20_000,
+    toolMs: 5_000,
+    privateHosts: [new URL(url).host],
+    openaiApi: "chat",
+    providers: { openai: provider("openai"), anthropic: provider("anthropic"), google: provider("google") },
+  } as unknown as Settings;
+  const reserve = { id: "r2", inputTokens: 100_000, outputTokens: 4096 };
+  const database = { project: { call: async () => reserve, close: () => undefined } };
+  return {
+    settings,
+    database: database as unknown as AnswerContext["database"],
+    signal: new AbortController().signal,
+    say: () => undefined,
+    warn: () => undefined,
+  };
+}
+
+const ask = async (task: Task, url: string) => (await answerByModel(task, contextOf(url))).content;
+const failing = async (task: Task, url: string) => {
+  const error = await ask(task, url).then(
+    (text) => assert.fail(`answered ${text}`),
+    (thrown) => thrown,
+  );
+  assert.ok(error instanceof AttemptError, String(error));
+  return error.failure;
+};
+
+for (const provider of ["openai", "anthropic", "google"] as const) {
+  describe(`an answer of ${provider}`, () => {
+    it("is whole or an error that is tried again, wherever it is cut", async () => {
+      const recording = await recordAnswer(provider, true);
+      await using stub = await cutStub(recording);
+      const outcomes = await atEveryByte(recording, (length) =>
+        ask(taskOf(provider, length), stub.url).catch(({ failure }) => `${failure.code} ${isFinal(failure)}`),
+      );
+      const end = recording.indexOf(ENDINGS[provider].whole);
+      assert.equal(outcomes[recording.length], SAID);
+      for (const [length, outcome] of outcomes.entries()) {
+        if (length === 0 || (length > end && outcome === SAID)) continue;
+        assert.equal(outcome, "MODEL_BAD_RESPONSE false", `cut at ${length} of ${recording.length}`);
+      }
+    });
+
+    for (const [ending, code] of [
+      ["filtered", "MODEL_REFUSED"],
+      ["odd", "MODEL_BAD_RESPONSE"],
+    ] as const) {
+      it(`that ends ${ending} after a text is an error`, async () => {
+        const { whole, [ending]: other } = ENDINGS[provider];
+        const raw = (await recordAnswer(provider, true)).toString().replace(whole, other);
+        await using stub = await startProviderStub(() => ({ raw }));
+        assert.equal((await failing(taskOf(provider, "Hello"), stub.url)).code, code);
+      });
+    }
+  });
+}
+
+describe("a turn whose tool acted", () => {
+  const tool = (method: string, url: string): Task["tools"] => [
+    {
+      name: "order",
+      description: "Orders.",
+      inputSchema: { type: "object", properties: {} },
+      implementation: { type: "http", method, url: `${url}/order` },
+      configuration: {},
+    },
+  ];
+  const orderThenFail: Answering = ({ body }) =>
+    JSON.stringify(body).includes('"role":"tool"')
+      ? { status: 503 }
+      : { pieces: [], toolCalls: [{ name: "order", arguments: {} }] };
+
+  for (const [method, final] of [
+    ["POST", true],
+    ["GET", false],
+  ] as const) {
+    it(`by ${method} is ${final ? "not tried" : "tried"} again`, async () => {
+      await using stub = await startProviderStub(orderThenFail);
+      const failure = await failing(taskOf("openai", "Order", tool(method, stub.url)), stub.url);
+      assert.equal(failure.code, "MODEL_UNAVAILABLE");
+      assert.equal(isFinal(failure), final);
+    });
+  }
+});
+
+it("a model that thinks until max_tokens is used up is asked once", async () => {
+  const raw = (await recordAnswer("openai", true))
+    .toString()
+    .replaceAll(/"content":"[^"]*"/g, '"content":""')
+    .replace(ENDINGS.openai.whole, '"finish_reason":"length"');
+  await using stub = await startProviderStub(() => ({ raw }));
+  const failure = await failing(taskOf("openai", "Think"), stub.url);
+  assert.ok(isFinal(failure));
+  assert.match(failure.message, /used up max_tokens \(4096\)/);
+  assert.equal(stub.requests.length, 1);
+});
+
+it("what an agent's runtime calls final is not tried again", async () => {
+  const error = {
+    code: "MODEL_UNAVAILABLE",
+    message: "openai is failing (503).",
+    details: { final: "true" },
+  };
+  const runtime = createServer((_, response) => {
+    response.writeHead(502, { "content-type": "application/json" }).end(JSON.stringify({ error }));
+  });
+  await once(runtime.listen(0, "127.0.0.1"), "listening");
+  try {
+    const url = `http://127.0.0.1:${(runtime.address() as AddressInfo).port}`;
+    const task = { ...taskOf("openai", "Hello"), url };
+    await assert.rejects(answerByRuntime(task, contextOf(url)), ({ failure }) => isFinal(failure));
+  } finally {
+    runtime.close();
+  }
+});
