@@ -236,6 +236,18 @@ test("open requests are counted across a time of not being ready", async () => {
   await draining;
 });
 
+test("an offer of HTTP/2 is passed over, and the request goes on with its body", async (context) => {
+  const { ask, replica } = await rig(context);
+  await replica("r1", (incoming, response) => incoming.pipe(response));
+  const headers = {
+    connection: "Upgrade, HTTP2-Settings",
+    upgrade: "h2c",
+    "http2-settings": "AAMAAABkAAQAAP__",
+  };
+  const { status, body } = await ask({ method: "POST", body: "said", headers });
+  assert.deepEqual([status, body], [200, "said"]);
+});
+
 test("WebSockets go through, and a refused upgrade is told", async (context) => {
   const { endpoints, port, replica } = await rig(context);
   endpoints.add("agent-a", "dead", await deadPort(), () => {});

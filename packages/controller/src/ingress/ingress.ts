@@ -47,7 +47,10 @@ export interface Ingress {
  */
 export function createIngress(options: IngressOptions): Ingress {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 16, timeout: 30_000 });
-  const server = createServer((incoming, response) =>
+  // An offer of HTTP/2 is not taken: the request itself is answered (RFC 9110, 7.8).
+  const shouldUpgradeCallback = ({ method, headers }: IncomingMessage) =>
+    method === "GET" && !/\bh2c\b/i.test(headers.upgrade ?? "");
+  const server = createServer({ shouldUpgradeCallback }, (incoming, response) =>
     new Exchange(options, agent, incoming, response).start(),
   );
   server.on("upgrade", (incoming, socket, head) => upgrade(options, incoming, socket, head));

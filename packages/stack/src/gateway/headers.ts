@@ -39,6 +39,9 @@ const OF_THE_ORIGIN = new Set([
   "refresh",
 ]);
 
+/** PostgREST repeats a read's address in its answer; clients take 16 KiB of headers in all, and need it for nothing. */
+const MAX_LOCATION = 4096;
+
 /** Flat name, value, name, value list, as `http.request` and `writeHead` take it (the fastest form in Node). */
 export type HeaderList = string[];
 
@@ -86,6 +89,7 @@ export function responseHeaders(
     const key = name.toLowerCase();
     if (HOP_BY_HOP.has(key) || dropped?.has(key)) continue;
     if (foreign && OF_THE_ORIGIN.has(key)) continue;
+    if (key === "content-location" && rawHeaders[i + 1]!.length > MAX_LOCATION) continue;
     if (cors === "replace" && key.startsWith("access-control-")) continue;
     list.push(name, rawHeaders[i + 1]!);
   }

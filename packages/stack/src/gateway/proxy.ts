@@ -40,6 +40,9 @@ class OnceAgent extends Agent {
 }
 const once = new OnceAgent({ keepAlive: true });
 
+/** PostgREST repeats a read's address in the header Content-Location: as long as what Node takes of a request, and more. */
+const MAX_ANSWER_HEADERS = 64 * 1024;
+
 /** Methods that may be carried out twice. `POST …/restart` has no body and may not. */
 const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "DELETE"]);
 
@@ -114,6 +117,7 @@ export function proxy(request: IncomingMessage, response: ServerResponse, option
       ...(address ?? { host: "127.0.0.1", port: 0 }),
       method: request.method,
       path: options.path,
+      maxHeaderSize: MAX_ANSWER_HEADERS,
       headers: headers as unknown as readonly string[],
       agent: alone ? once : options.upstream.agent,
     });

@@ -27,6 +27,8 @@ before(async () => {
     if (request.url === "/early") return void response.writeHead(413).end("{}");
     if (request.url === "/hang-up") return void request.socket.destroy();
     if (request.url === "/cors") response.setHeader("access-control-allow-origin", "https://own.example");
+    if (request.url?.startsWith("/echo-location"))
+      response.setHeader("content-location", request.url.repeat(2));
     let size = 0;
     request.on("data", (chunk: Buffer) => {
       size += chunk.length;
@@ -251,6 +253,32 @@ async function handshake(
   const [data] = (await once(socket, "data")) as [Buffer];
   return { head: data.toString(), socket };
 }
+
+test("an offer of HTTP/2 is passed over, and the request itself answered, body and all", async () => {
+  const { hostname, port } = new URL(gateway.url);
+  for (const [path, host] of [
+    [`/rest/v1/x`, "localhost"],
+    ["/x", "agent-1.agents.localhost"],
+  ]) {
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nhost: ${host}\r\napikey: ${keys.publishableKey}\r\nconnection: Upgrade, HTTP2-Settings\r\n` +
+        "upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\ncontent-length: 4\r\n\r\nbody",
+    );
+    const [answer] = (await once(socket.setEncoding("utf8"), "data")) as [string];
+    socket.destroy();
+    assert.match(answer, /^HTTP\/1\.1 200 [\s\S]*"method":"POST","url":"\/x","size":4/);
+  }
+});
+
+test("an answer may repeat the longest address that a request may have", async () => {
+  const { status } = await ask(`/rest/v1/echo-location?x=${"a".repeat(15_500)}`, {
+    headers: { apikey: keys.publishableKey },
+  });
+  assert.equal(status, 200);
+  const short = await ask("/rest/v1/echo-location?x=a", { headers: { apikey: keys.publishableKey } });
+  assert.ok(short.headers.has("content-location"));
+});
 
 test("a WebSocket passes through to an agent, both ways, and ends on both sides", async () => {
   const { head, socket } = await handshake("/chat?a=1", "agent-1.agents.localhost");

@@ -133,6 +133,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         requestTimeout: ARRIVAL.requestMs,
         connectionsCheckingInterval: 5000,
         noDelay: true,
+        // Clients that offer HTTP/2 (`h2c`) send a request of its own right, which is answered as HTTP/1.1 (RFC 9110, 7.8).
+        shouldUpgradeCallback: ({ method, headers }) =>
+          method === "GET" && /\bwebsocket\b/i.test(headers.upgrade ?? ""),
       },
       handle,
     );
