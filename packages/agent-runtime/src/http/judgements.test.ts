@@ -35,6 +35,25 @@ test("an age is counted from the question, not from its answer", async () => {
   );
 });
 
+test("who was let in is asked for again while strangers' questions fill every place", async () => {
+  let now = 0;
+  const judgements = new Judgements({ kept: 10, underway: 2 }, () => now);
+  await judgements.judge("known", async () => good);
+  const { promise, resolve } = Promise.withResolvers<Judgement>();
+  const strangers = ["x", "y"].map((key) => judgements.judge(key, () => promise));
+  await assert.rejects(
+    judgements.judge("z", async () => good),
+    Overrun,
+  );
+  now = STALE_MS;
+  assert.equal(await judgements.again("known", async () => good), good, "its open answer goes on");
+  now = 2 * STALE_MS;
+  assert.equal(await judgements.judge("known", async () => good), good, "it comes in again");
+  resolve(good);
+  await Promise.all(strangers);
+  assert.equal(await judgements.judge("z", async () => good), good, "the places are free again");
+});
+
 test("callers and questions are bounded, and strangers push nobody out", async () => {
   const judgements = new Judgements({ kept: 2, underway: 2 });
   let asked = 0;

@@ -16,7 +16,7 @@ export const STALE_MS = 5_000;
 export interface JudgementLimits {
   /** Callers kept, good ones and refused ones apart: strangers push nobody out. */
   readonly kept: number;
-  /** Questions under way at once. */
+  /** Questions under way at once of callers who are not known: those let in lately are always asked for. */
   readonly underway: number;
 }
 
@@ -28,7 +28,7 @@ interface Kept {
   readonly asked: number;
 }
 
-/** Too many questions are under way to ask another. */
+/** Too many questions of unknown callers are under way to ask another. */
 export class Overrun extends Error {}
 
 export class Judgements {
@@ -37,6 +37,7 @@ export class Judgements {
   readonly #good = new Map<string, Kept>();
   readonly #refused = new Map<string, Kept>();
   readonly #underway = new Map<string, Promise<Judgement>>();
+  #strangers = 0;
 
   constructor(limits: JudgementLimits = LIMITS, now: () => number = () => performance.now()) {
     this.#limits = limits;
@@ -85,14 +86,20 @@ export class Judgements {
   #ask(key: string, ask: () => Promise<Judgement>): Promise<Judgement> {
     const already = this.#underway.get(key);
     if (already !== undefined) return already;
-    if (this.#underway.size >= this.#limits.underway) return Promise.reject(new Overrun());
+    // Strangers at any number must not keep those out who were let in, nor end their answers.
+    const stranger = this.#good.has(key) ? 0 : 1;
+    if (stranger === 1 && this.#strangers >= this.#limits.underway) return Promise.reject(new Overrun());
+    this.#strangers += stranger;
     const asked = this.#now();
     const question = ask()
       .then((judgement) => {
         this.#keep(key, { judgement, asked });
         return judgement;
       })
-      .finally(() => this.#underway.delete(key));
+      .finally(() => {
+        this.#underway.delete(key);
+        this.#strangers -= stranger;
+      });
     this.#underway.set(key, question);
     return question;
   }
