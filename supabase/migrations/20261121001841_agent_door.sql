@@ -72,7 +72,7 @@ declare
   a public.agents;
   caller uuid;
 begin
-  if need not in ('invoke', 'read', 'preflight') then
+  if need is null or need not in ('invoke', 'read', 'preflight') then
     perform private.raise_problems('{"need": "Must be one of: invoke, read, preflight"}');
   end if;
   select * into a from public.agents x where x.id = of_agent and x.deleted_at is null;

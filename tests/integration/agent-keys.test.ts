@@ -183,6 +183,12 @@ describe("judge_caller", () => {
     assert.equal((await judge({}, service)).status, 403);
   });
 
+  test("what a caller wants must be said", async () => {
+    for (const need of [null, "", "write"]) {
+      assert.deepEqual(codeOf(await judge({ need }, user(alice))), [400, "VALIDATION_ERROR"]);
+    }
+  });
+
   test("a second user's try is recorded as any other probe", async () => {
     const mallory = await createUser(db);
     await judge({}, user(mallory));

@@ -3,7 +3,7 @@ import { createHmac, randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { AgentError } from "./errors.ts";
-import { createMeter, type Meter, type Wanted } from "./meter.ts";
+import { createMeter, type Meter, type Reservation, type Wanted } from "./meter.ts";
 import { createProject, type Project } from "./project.ts";
 import { type Called, granting, MESSAGE_KEY, type ProjectStub, startProjectStub } from "./testing/project.ts";
 
@@ -186,7 +186,23 @@ describe("the meter", () => {
 });
 
 describe("the platform's reservation", () => {
-  const reservation = { id: randomUUID(), inputTokens: 100, outputTokens: 50 };
+  let reservation: Reservation;
+  beforeEach(() => {
+    reservation = { id: randomUUID(), inputTokens: 100, outputTokens: 50 };
+  });
+
+  it("pays for one call: a message that is sent again reserves its own", async () => {
+    const meter = make();
+    for (let time = 0; time < 3; time++) {
+      await meter.run({ source: "message", reservation }, async () =>
+        (await meter.reserve(WANTED)).settle(USED),
+      );
+    }
+    assert.deepEqual(
+      reserves().map(({ args }) => args.call.parent),
+      [reservation.id, reservation.id],
+    );
+  });
 
   it("is used first, without a call of the database; later calls belong to it", async () => {
     const meter = make({ ahead: true });
@@ -210,8 +226,9 @@ describe("the platform's reservation", () => {
     });
     assert.deepEqual(reserves()[0]?.args.settled, [{ id: reservation.id, unused: true }]);
     stub.calls.length = 0;
-    await meter.run({ source: "message", reservation }, async () => undefined);
-    await until(() => stub.settled().get(reservation.id)?.unused === true);
+    const another = { ...reservation, id: randomUUID() };
+    await meter.run({ source: "message", reservation: another }, async () => undefined);
+    await until(() => stub.settled().get(another.id)?.unused === true);
   });
 
   it("is left to who began the message, with what it used", async () => {

@@ -85,6 +85,8 @@ const FLUSH_MS = 25;
 /** A spare that no call wants goes back. */
 const SPARE_IDLE_MS = 10_000;
 const CLOSE_MS = 3_000;
+/** As long as a signed message can be sent again (signature.ts: five minutes, either way). */
+const REPLAY_MS = 600_000;
 const REFUSALS = new Set<string>(["BUDGET_EXHAUSTED", "RESOURCE_LIMIT_EXCEEDED", "MODEL_PRICE_MISSING"]);
 
 /** What the database is told of one reservation, once. */
@@ -138,6 +140,8 @@ export function createMeter({
   let flushing: NodeJS.Timeout | undefined;
   let backoffMs = FLUSH_MS;
   let spare: Spare | undefined;
+  /** The platform's reservations that messages brought, oldest first, with the moment from which none can come again. */
+  const carried = new Map<string, number>();
   let closed = false;
   let idle: NodeJS.Timeout | undefined;
 
@@ -269,11 +273,11 @@ export function createMeter({
   }
 
   async function grant(wanted: Wanted, scope: Scope, signal?: AbortSignal): Promise<Reservation> {
-    const { carried } = scope;
-    if (carried !== undefined) {
+    const brought = scope.carried;
+    if (brought !== undefined) {
       scope.carried = undefined;
-      if (wanted.inputTokens <= carried.inputTokens) return carried;
-      scope.held = { id: carried.id, unused: true };
+      if (wanted.inputTokens <= brought.inputTokens) return brought;
+      scope.held = { id: brought.id, unused: true };
     }
     const ready = takeSpare(wanted, scope);
     const reservation = await ready;
@@ -305,8 +309,21 @@ export function createMeter({
     };
   }
 
+  /** Whether this reservation comes for the first time: a signed message that is sent again reserves its calls anew. */
+  function isNew({ id }: Reservation): boolean {
+    const now = performance.now();
+    for (const [old, until] of carried) {
+      if (until > now) break;
+      carried.delete(old);
+    }
+    if (carried.has(id)) return false;
+    carried.set(id, now + REPLAY_MS);
+    return true;
+  }
+
   function begin({ source, reservation }: Occasion): Scope {
-    return { source, parent: reservation?.id, carried: reservation, held: undefined, open: true };
+    const usable = reservation !== undefined && isNew(reservation) ? reservation : undefined;
+    return { source, parent: reservation?.id, carried: usable, held: undefined, open: true };
   }
 
   function finish(scope: Scope, answered: boolean): Settlement[] {
