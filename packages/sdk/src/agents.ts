@@ -68,6 +68,7 @@ export class Agents {
         this.#get<AgentList>("/api/agents", { ...filters, limit: count, offset: from }, options),
       items: ({ agents }) => agents,
       id: ({ agentId }) => agentId,
+      total: ({ total }) => total,
       offset,
       limit,
     });
@@ -136,6 +137,7 @@ export class Agents {
       read: (offset, limit) => this.#get<RevisionList>(path, { limit, offset }, options),
       items: ({ revisions }) => revisions,
       id: ({ revision }) => revision,
+      total: ({ total }) => total,
       offset: query.offset ?? 0,
       limit: query.limit ?? DEFAULT_LIMIT,
     });

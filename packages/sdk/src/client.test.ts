@@ -105,13 +105,51 @@ describe("a list", () => {
     assert.deepEqual(await growing(5, 2).list.all(), [0, 1, 2, 3, 4]);
   });
 
-  test("ends with a page that is not full, and when its reader leaves", async () => {
+  test("ends with a page that has nothing new, and when its reader leaves", async () => {
     const { list, reads } = growing(3, 10);
     assert.deepEqual(await list.all(), [0, 1, 2]);
-    assert.deepEqual(reads, [0]);
+    assert.deepEqual(reads, [0, 3]);
     const left = growing(100, 2);
     for await (const item of left.list) if (item === 2) break;
     assert.equal(left.reads.length, 2);
+  });
+
+  /** Numbers below `size`, of which the server gives at most `largest` at once. */
+  const capped = (size: number, limit: number, largest: number, total?: (page: number[]) => number) => {
+    const reads: number[] = [];
+    const list = new PageList<number[], number>({
+      read: async (offset, count) => {
+        reads.push(offset);
+        return Array.from({ length: size }, (_, index) => index).slice(
+          offset,
+          offset + Math.min(count, largest),
+        );
+      },
+      items: (page) => page,
+      id: (item) => item,
+      ...(total && { total }),
+      offset: 0,
+      limit,
+    });
+    return { list, reads };
+  };
+
+  test("is whole where the server gives smaller pages than asked for", async () => {
+    const { list, reads } = capped(12, 15, 10);
+    assert.equal((await list.all()).length, 12);
+    assert.deepEqual(reads, [0, 10, 12]);
+  });
+
+  test("ends at the total that the server gives, without another request", async () => {
+    const { list, reads } = capped(12, 15, 10, () => 12);
+    assert.equal((await list.all()).length, 12);
+    assert.deepEqual(reads, [0, 10]);
+  });
+
+  test("with a limit of 0 ends after one request", async () => {
+    const { list, reads } = capped(12, 0, 10);
+    assert.deepEqual(await list.all(), []);
+    assert.deepEqual(reads, [0]);
   });
 
   test("rejects as its call does", async () => {

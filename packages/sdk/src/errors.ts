@@ -8,7 +8,8 @@ import type { ApiErrorCode, SupabaseDetails } from "./contract.ts";
  */
 export type ClientErrorCode = "TIMEOUT" | "INVALID_RESPONSE" | "ANSWER_FAILED";
 
-export type ErrorCode = ApiErrorCode | ClientErrorCode;
+/** Open: a newer server may answer a code that this version of the SDK does not list; it is passed on as it came. */
+export type ErrorCode = ApiErrorCode | ClientErrorCode | (string & {});
 
 export interface ErrorFacts {
   code: ErrorCode;

@@ -1,7 +1,6 @@
 /** From an answer that is not a success to the error that tells it. Pure. */
 
 import type { ApiErrorCode, SupabaseDetails } from "./contract.ts";
-import { API_ERROR_CODES } from "./contract.ts";
 import { AgentLaunchpadError } from "./errors.ts";
 import { retryAfterOf } from "./retry.ts";
 
@@ -28,7 +27,7 @@ export function failureOf(status: number, headers: Headers, text: string, now: n
   }
   const told = factsOf(body?.error) ?? body ?? {};
   if (told.code === "PGRST116") return new AgentLaunchpadError(nothing);
-  const known = isApiErrorCode(told.code) ? told.code : undefined;
+  const known = isCode(told.code) ? told.code : undefined;
   const details = factsOf(told.details);
   return new AgentLaunchpadError({
     code: known ?? codeOf(status),
@@ -42,8 +41,9 @@ export function failureOf(status: number, headers: Headers, text: string, now: n
   });
 }
 
-const isApiErrorCode = (value: unknown): value is ApiErrorCode =>
-  (API_ERROR_CODES as readonly unknown[]).includes(value);
+/** A code in the API's form, also one that is newer than this SDK. PostgREST's and Postgres's (PGRST301, 23505) are not. */
+const isCode = (value: unknown): value is string =>
+  (typeof value === "string" && /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(value)) || value === "CONFLICT";
 
 /** Where nobody gave one of our codes. */
 function codeOf(status: number): ApiErrorCode {

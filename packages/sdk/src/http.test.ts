@@ -5,6 +5,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { AgentLaunchpadError } from "./errors.ts";
+import { failureOf } from "./failure.ts";
 import { Http, type HttpSettings } from "./http.ts";
 
 interface Received {
@@ -187,6 +188,13 @@ describe("a failure", () => {
     assert.deepEqual((await call()).details, { name: "Name is required" });
     const conflict = await call();
     assert.deepEqual([conflict.code, conflict.details], ["CONFLICT", { upstream_code: "23505" }]);
+    const newer = failureOf(
+      402,
+      new Headers(),
+      '{"error": {"code": "A_CODE_OF_TOMORROW", "message": "x"}}',
+      0,
+    );
+    assert.equal(newer.code, "A_CODE_OF_TOMORROW");
     const nothing = await call();
     assert.deepEqual([nothing.code, nothing.status], ["NOT_FOUND", 404]);
   });

@@ -42,6 +42,7 @@ export class AgentKeys {
         this.#http.send<AgentKeyList>({ method: "GET", path, query: { limit, offset }, options }),
       items: ({ keys }) => keys,
       id: ({ id }) => id,
+      total: ({ total }) => total,
       offset: query.offset ?? 0,
       limit: query.limit ?? DEFAULT_LIMIT,
     });

@@ -7,6 +7,8 @@ export type PageReader<Page> = (offset: number, limit: number) => Promise<Page>;
 interface Sources<Page, Item> {
   read: PageReader<Page>;
   items(page: Page): readonly Item[];
+  /** How many there are in all, where the server says so. */
+  total?(page: Page): number;
   /** What tells items apart: a list may shift between two pages. */
   id(item: Item): unknown;
   offset: number;
@@ -50,14 +52,20 @@ export class PageList<Page, Item> implements PromiseLike<Page>, AsyncIterable<It
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
     const { read, items, id, limit } = this.#sources;
     const seen = new Set<unknown>();
-    for (let offset = this.#sources.offset; ; offset += limit) {
-      const page = items(await read(offset, limit));
+    for (let offset = this.#sources.offset; ; ) {
+      const answer = await read(offset, limit);
+      const page = items(answer);
+      const known = seen.size;
       for (const item of page) {
         if (seen.has(id(item))) continue;
         seen.add(id(item));
         yield item;
       }
-      if (page.length < limit) return;
+      // The server may give less than was asked for (its largest page): the end is its total, or a page with nothing new.
+      if (seen.size === known) return;
+      offset += page.length;
+      const total = this.#sources.total?.(answer);
+      if (total !== undefined && offset >= total) return;
     }
   }
 

@@ -63,6 +63,7 @@ export class Budgets {
         }),
       items: ({ budgets }) => budgets,
       id: ({ id }) => id,
+      total: ({ total }) => total,
       offset: query.offset ?? 0,
       limit: query.limit ?? 20,
     });

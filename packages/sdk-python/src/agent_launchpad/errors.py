@@ -73,7 +73,7 @@ class ConflictError(AgentLaunchpadError):
 
 
 class LimitError(AgentLaunchpadError):
-    """Too many requests, or a quota would be exceeded (429); `retry_after` where waiting helps."""
+    """A limit is reached: of requests or a quota (429), or a budget (402); `retry_after` where waiting helps."""
 
 
 class UnavailableError(AgentLaunchpadError):
@@ -96,6 +96,7 @@ _BY_STATUS: Mapping[int, type[AgentLaunchpadError]] = {
     0: UnavailableError,
     400: InvalidRequestError,
     401: AuthenticationError,
+    402: LimitError,
     403: AccessDeniedError,
     404: NotFoundError,
     405: InvalidRequestError,

@@ -182,7 +182,9 @@ async def test_each_method_makes_its_request(
     [
         (400, "VALIDATION_ERROR", InvalidRequestError),
         (401, "INVALID_JWT_TOKEN", AuthenticationError),
+        (402, "BUDGET_EXHAUSTED", LimitError),
         (403, "AGENT_LIMIT_REACHED", AccessDeniedError),
+        (403, "A_CODE_OF_TOMORROW", AccessDeniedError),
         (404, "AGENT_NOT_FOUND", NotFoundError),
         (409, "CONFLICT", ConflictError),
         (422, "SECURITY_SCAN_FAILED", InvalidRequestError),
