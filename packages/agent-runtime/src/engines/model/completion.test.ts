@@ -23,7 +23,7 @@ const unmetered: Reserving = {
   reserve: async ({ outputTokens }) => ({ outputTokens, settle: () => undefined, release: () => undefined }),
 };
 
-const engineFor = (framework: Provider, url: string): Promise<Engine> =>
+const engineFor = (framework: Provider, url: string, settings = {}): Promise<Engine> =>
   startModelEngine(
     {
       agentId: "a",
@@ -34,7 +34,7 @@ const engineFor = (framework: Provider, url: string): Promise<Engine> =>
       openaiApi: "chat",
       plugins: [],
       environment: {},
-      settings: {},
+      settings,
       modelRetries: 0,
     } as unknown as Config,
     createLog({ write: () => undefined }),
@@ -118,3 +118,21 @@ describe("an answer that is not tried again", () => {
     assert.equal(judge("As long as it may be", "length", "length"), undefined);
   });
 });
+
+/** The parts of the providers' requests that are looked at. */
+interface Sampling {
+  readonly top_p?: number;
+  readonly temperature?: number;
+  readonly generationConfig?: { readonly topP?: number; readonly temperature?: number };
+}
+
+for (const provider of PROVIDERS) {
+  it(`the top_p that a user set reaches ${provider}, without a temperature beside it`, async () => {
+    await using stub = await startProviderStub();
+    await say(await engineFor(provider, stub.url, { top_p: 0.2 }), "Hello", undefined);
+    const body = stub.requests[0]?.body as Sampling | undefined;
+    const { generationConfig } = body ?? {};
+    assert.equal(generationConfig?.topP ?? body?.top_p, 0.2);
+    assert.equal(generationConfig?.temperature ?? body?.temperature, undefined);
+  });
+}
