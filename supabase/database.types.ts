@@ -794,17 +794,26 @@ export type Database = {
           created_at: string;
           framework: string;
           name: string;
+          refused_when_retired: boolean;
+          retires_at: string | null;
+          successor: string | null;
         };
         ComputedFields: never;
         Insert: {
           created_at?: string;
           framework: string;
           name: string;
+          refused_when_retired?: boolean;
+          retires_at?: string | null;
+          successor?: string | null;
         };
         Update: {
           created_at?: string;
           framework?: string;
           name?: string;
+          refused_when_retired?: boolean;
+          retires_at?: string | null;
+          successor?: string | null;
         };
         Relationships: [
           {

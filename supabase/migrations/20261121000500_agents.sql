@@ -317,7 +317,9 @@ create trigger _100_normalise before insert or update on public.agents
 create function private.tg_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.raise_problems(private.agent_problems(new));
+  -- Who has a retired model already may change everything else, and is warned.
+  perform private.raise_problems(case when tg_op = 'INSERT' or new.model is distinct from old.model
+      then private.model_problems(new.framework, new.model) else '{}' end || private.agent_problems(new));
   return new;
 end
 $$;

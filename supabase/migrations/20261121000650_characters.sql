@@ -122,7 +122,7 @@ end
 $$;
 comment on function private.with_character(jsonb) is 'A definition with what its character implies.';
 
--- What a launch says without effect: [{field, message}], in the order of the fields.
+-- What a launch says without effect, and a model that its provider retires: [{field, message}], in the order of the fields.
 create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -142,6 +142,7 @@ begin
     || case when private.framework_of_provider(file ->> 'modelProvider') is null and jsonb_typeof(file -> 'modelProvider') = 'string'
          then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end
+    || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
     || case when jsonb_typeof(settings -> 'model') = 'string' and a.model is distinct from settings ->> 'model'
          then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model)) else '{}' end
     || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array' then file -> 'knowledge' else '[]' end) k

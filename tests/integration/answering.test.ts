@@ -47,7 +47,7 @@ describe("a claim", () => {
       name: "Bot",
       role: null,
       framework: "anthropic",
-      model: "claude-sonnet-4-20250514",
+      model: "claude-sonnet-4-6",
       systemPrompt: "Be brief.",
       settings: { temperature: 0.2 },
       character: null,

@@ -252,8 +252,8 @@ Always explain your methodology and cite sources.`;
   test("Request Body", async () => {
     for (const [framework, model] of [
       ["openai", "gpt-4o"],
-      ["anthropic", "claude-sonnet-4-20250514"],
-      ["google", "gemini-2.5-flash"],
+      ["anthropic", "claude-sonnet-4-6"],
+      ["google", "gemini-3.5-flash"],
     ]) {
       assert.equal(
         (await make({ name: "x".repeat(100), framework })).model,

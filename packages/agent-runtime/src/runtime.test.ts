@@ -28,15 +28,15 @@ const PROVIDERS = [
   { framework: "openai", model: "gpt-4o", key: "sk-stub-openai", path: "/openai/v1/chat/completions" },
   {
     framework: "anthropic",
-    model: "claude-sonnet-4-20250514",
+    model: "claude-sonnet-4-6",
     key: "sk-stub-anthropic",
     path: "/anthropic/v1/messages",
   },
   {
     framework: "google",
-    model: "gemini-2.5-flash",
+    model: "gemini-3.5-flash",
     key: "stub-google-key",
-    path: "/google/v1beta/models/gemini-2.5-flash:generateContent",
+    path: "/google/v1beta/models/gemini-3.5-flash:generateContent",
   },
 ] as const;
 

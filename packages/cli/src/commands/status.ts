@@ -46,7 +46,8 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
     ({ type, status, reason }) =>
       (reason !== "STOPPED" && type === "Available" && status === "False") ||
       (type === "ReplicaFailure" && status === "True") ||
-      (type === "Exposed" && status === "False"),
+      (type === "Exposed" && status === "False") ||
+      type === "ModelReady",
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");
   const told = new Set([report.message]);

@@ -20,8 +20,8 @@ const namesake: Answering = ({ messages }) => {
 
 const FRAMEWORKS = [
   { framework: "openai", plugin: "@elizaos/plugin-openai", model: "gpt-4o" },
-  { framework: "anthropic", plugin: "@elizaos/plugin-anthropic", model: "claude-sonnet-4-20250514" },
-  { framework: "google", plugin: "@elizaos/plugin-google-genai", model: "gemini-2.5-flash" },
+  { framework: "anthropic", plugin: "@elizaos/plugin-anthropic", model: "claude-sonnet-4-6" },
+  { framework: "google", plugin: "@elizaos/plugin-google-genai", model: "gemini-3.5-flash" },
 ];
 
 for (const { framework, plugin, model } of FRAMEWORKS) {

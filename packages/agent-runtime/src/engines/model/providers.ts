@@ -4,8 +4,8 @@ import type { Config, Framework } from "../../config.ts";
 /** The model an agent gets that names none; the same as in the catalogue (table frameworks, default_model). */
 export const DEFAULT_MODELS: Record<Framework, string> = {
   openai: "gpt-4o",
-  anthropic: "claude-sonnet-4-20250514",
-  google: "gemini-2.5-flash",
+  anthropic: "claude-sonnet-4-6",
+  google: "gemini-3.5-flash",
 };
 
 /** A model as the providers make it, not a name. */
