@@ -206,6 +206,20 @@ describe("a costly pattern is refused", () => {
   });
 });
 
+test("a query that nests or names columns without end is refused before PostgREST reads it", async () => {
+  const nested = `or=(${"or(".repeat(60)}id.eq.1${")".repeat(60)})`;
+  const many = `select=${Array.from({ length: 300 }, (_, n) => `a${n}:id`).join()}`;
+  for (const query of [nested, many])
+    for (const token of [hostile.token, undefined]) {
+      const answer = await stack.fetch(`/rest/v1/agents?${query}`, token === undefined ? {} : { token });
+      assert.equal(answer.status, 400);
+      const { code, details, hint } = (await answer.json()) as Record<string, string>;
+      assert.equal(code, "VALIDATION_ERROR");
+      assert.deepEqual(Object.keys(JSON.parse(details ?? "")), [query.slice(0, query.indexOf("="))]);
+      assert.ok(hint);
+    }
+});
+
 test("a request that nests without end is refused", async () => {
   const read = (levels: number) => {
     const nested = `${"agents(agent_tools(".repeat(levels)}id${"))".repeat(levels)}`;

@@ -19,6 +19,7 @@ import {
 } from "./credentials.ts";
 import { BodyTooLarge, type FetchHandler, serveInProcess } from "./in-process.ts";
 import { type AuthCounted, createAuthLimit } from "./limits/auth-limit.ts";
+import { shapeFault } from "./limits/query-shape.ts";
 import { refuseRest } from "./limits/rest-guard.ts";
 import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
 import { callerOf, createShares } from "./limits/under-way.ts";
@@ -182,6 +183,8 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       case "rest": {
         const authorization = authorize(request, response, route, true);
         if (authorization === false) return;
+        const costly = shapeFault(route.path);
+        if (costly) return refuse(request, response, route, costly);
         if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
         const place = await enter(request, response, route, authorization);
         if (!place) return;
