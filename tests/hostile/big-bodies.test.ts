@@ -81,6 +81,34 @@ describe("a body above the limit of its route", () => {
     });
   }
 
+  test("is refused with its code, the field and a cure, in the form of the path", async () => {
+    const refusal = async (path: string, bytes: number) => {
+      const answer = await stack.fetch(path, { method: "POST", body: Buffer.alloc(bytes, 0x20) });
+      return [answer.status, await answer.json()];
+    };
+    const cure = "Send less at once: docs/limits.md says how much each path takes.";
+    const told = { message: "The request body is too large" };
+    assert.deepEqual(await refusal("/rest/v1/agents", 8 * MiB + 1), [
+      413,
+      { code: "PAYLOAD_TOO_LARGE", ...told, details: JSON.stringify({ body: told.message }), hint: cure },
+    ]);
+    assert.deepEqual(await refusal("/auth/v1/signup", MiB + 1), [
+      413,
+      { code: 413, error_code: "request_too_large", msg: told.message, field: "body", hint: cure },
+    ]);
+    assert.deepEqual(await refusal("/graphql/v1", MiB + 1), [
+      413,
+      {
+        errors: [
+          {
+            message: `${told.message}. ${cure}`,
+            extensions: { code: "PAYLOAD_TOO_LARGE", field: "body" },
+          },
+        ],
+      },
+    ]);
+  });
+
   test("that does not tell its length: 413 when it is reached", async () => {
     for (const [method, target, limit] of ROUTES.slice(0, 6)) {
       const request = begin(method, target, [key(), bearer(alice.token), ["transfer-encoding", "chunked"]]);

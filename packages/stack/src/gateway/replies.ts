@@ -109,6 +109,9 @@ interface RefusalFacts {
   /** The code in the error envelope of `/api`. */
   apiCode: string;
   message: string;
+  /** What to change, where the message does not say it. */
+  field?: string;
+  cure?: string;
 }
 
 const REFUSALS: Record<Refusal, RefusalFacts> = {
@@ -129,7 +132,13 @@ const REFUSALS: Record<Refusal, RefusalFacts> = {
     apiCode: "VALIDATION_ERROR",
     message: "The request body stopped arriving; send it again",
   },
-  too_large: { status: 413, apiCode: "PAYLOAD_TOO_LARGE", message: "The request body is too large" },
+  too_large: {
+    status: 413,
+    apiCode: "PAYLOAD_TOO_LARGE",
+    message: "The request body is too large",
+    field: "body",
+    cure: "Send less at once: docs/limits.md says how much each path takes.",
+  },
   no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
   crowded: {
     status: 429,
@@ -154,14 +163,15 @@ export function refuse(
   refusal: Refusal | Fault,
   extra: Record<string, string> = {},
 ): void {
-  const fault = typeof refusal === "string" ? undefined : refusal;
-  const { status, apiCode, message } = typeof refusal === "string" ? REFUSALS[refusal] : factsOf(refusal);
+  const facts = typeof refusal === "string" ? REFUSALS[refusal] : factsOf(refusal);
+  const { status, apiCode, message, field, cure } = facts;
+  const fault = field !== undefined && cure !== undefined ? { field, cure } : undefined;
   const requestId = requestIdOf(request);
   const headers: Record<string, string> = { "x-request-id": requestId };
   if (status === 503 || status === 429) headers["retry-after"] = "1";
   if (status === 405) headers.allow = METHODS.join(", ");
   if (!request.complete) lingerOver(request);
-  const details = fault ? { [fault.field]: fault.message } : undefined;
+  const details = fault ? { [fault.field]: message } : undefined;
   if (isApi(route)) {
     const now = Date.now();
     headers["x-ratelimit-limit"] = "0";
@@ -182,7 +192,8 @@ export function refuse(
     return;
   }
   if (fault && route.kind === "auth") {
-    const error_code = fault.code ?? "validation_failed";
+    const error_code =
+      typeof refusal === "string" ? "request_too_large" : (refusal.code ?? "validation_failed");
     headers["x-sb-error-code"] = error_code;
     const { field, cure } = fault;
     sendJson(response, status, { code: status, error_code, msg: message, field, hint: cure }, headers);
@@ -199,8 +210,8 @@ export function refuse(
   sendJson(response, status, { ...(hasCode ? { code } : {}), message, ...told, ...extra }, headers);
 }
 
-function factsOf({ status = 400, message }: Fault): RefusalFacts {
-  return { status, apiCode: FAULT_CODES[status] ?? "VALIDATION_ERROR", message };
+function factsOf({ status = 400, message, field, cure }: Fault): RefusalFacts {
+  return { status, apiCode: FAULT_CODES[status] ?? "VALIDATION_ERROR", message, field, cure };
 }
 
 const isApi = (route: Route): boolean =>
