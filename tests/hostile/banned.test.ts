@@ -1,6 +1,7 @@
 // A banned account on the running stack: what its token and its sessions still open, door by door.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
@@ -54,6 +55,26 @@ const doors: [string, (token: string) => Promise<Response>, number[]][] = [
 ];
 
 describe("a banned account", () => {
+  test("neither reads nor changes itself at Auth; with a forged token nobody learns of the ban", async () => {
+    const put = (token: string) =>
+      stack.fetch("/auth/v1/user", {
+        method: "PUT",
+        token,
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ data: { changed: true }, password: "another-password-9" }),
+      });
+    const told = async (answer: Response) => [answer.status, (await answer.json()).error_code];
+    assert.deepEqual(await told(await put(mallory.token)), [403, "user_banned"]);
+    assert.deepEqual(await told(await stack.fetch("/auth/v1/user", { token: mallory.token })), [
+      403,
+      "user_banned",
+    ]);
+    assert.notEqual((await told(await put(forgedToken(mallory))))[1], "user_banned");
+    const [row] = await stack.sql("select raw_user_meta_data from auth.users where id = $1", [mallory.id]);
+    assert.equal(row?.raw_user_meta_data.changed, undefined);
+    assert.ok((await stack.fetch("/auth/v1/user", { token: bob.token })).ok);
+  });
+
   for (const [door, ask, wanted] of doors) {
     test(`is refused by ${door}, and another user is not`, async () => {
       const answer = await ask(mallory.token);

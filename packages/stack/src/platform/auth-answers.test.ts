@@ -12,7 +12,10 @@ const post = (path: string, body: unknown, method = "POST") =>
 
 test("a wrong password takes as long for an address without an account", async () => {
   const took = async (known: boolean) => {
-    const handler = withHostedAnswers(async () => wrong(), { hasPassword: async () => known });
+    const handler = withHostedAnswers(async () => wrong(), {
+      hasPassword: async () => known,
+      isBanned: async () => false,
+    });
     await handler(post("/token?grant_type=password", { email: "a@b.c", password: "x" })); // makes the decoy
     const began = performance.now();
     await handler(post("/token?grant_type=password", { email: "a@b.c", password: "x" }));
@@ -23,7 +26,10 @@ test("a wrong password takes as long for an address without an account", async (
 });
 
 test("a password that is no text is refused before anything depends on the account", async () => {
-  const handler = withHostedAnswers(async () => assert.fail("asked"), { hasPassword: async () => true });
+  const handler = withHostedAnswers(async () => assert.fail("asked"), {
+    hasPassword: async () => true,
+    isBanned: async () => false,
+  });
   const answer = await handler(post("/token?grant_type=password", { email: "a@b.c", password: 1 }));
   assert.equal(answer.status, 400);
   assert.equal((await answer.json()).error_code, "validation_failed");
@@ -36,6 +42,7 @@ for (const [path, status, code] of [
   test(`${path} answers {} at a fixed time where Auth says ${code}`, async () => {
     const handler = withHostedAnswers(async () => Response.json({ error_code: code }, { status }), {
       hasPassword: async () => false,
+      isBanned: async () => false,
     });
     const began = performance.now();
     const answer = await handler(post(path, { email: "a@b.c" }));
@@ -47,7 +54,7 @@ for (const [path, status, code] of [
 test("another refusal of a mail passes", async () => {
   const handler = withHostedAnswers(
     async () => Response.json({ error_code: "validation_failed" }, { status: 400 }),
-    { hasPassword: async () => false },
+    { hasPassword: async () => false, isBanned: async () => false },
   );
   assert.equal((await handler(post("/otp", {}))).status, 400);
 });
@@ -61,7 +68,7 @@ test("a changed password ends the other sessions with the caller's own token", a
       );
       return Response.json({});
     },
-    { hasPassword: async () => true },
+    { hasPassword: async () => true, isBanned: async () => false },
   );
   await handler(post("/user", { password: "new-password" }, "PUT"));
   await handler(post("/user", { data: { a: 1 } }, "PUT"));
@@ -75,7 +82,7 @@ test("a changed password ends the other sessions with the caller's own token", a
 test("other sessions that could not be ended are an error", async () => {
   const handler = withHostedAnswers(
     async (request) => new Response(null, { status: request.method === "PUT" ? 200 : 500 }),
-    { hasPassword: async () => true },
+    { hasPassword: async () => true, isBanned: async () => false },
   );
   assert.equal((await handler(post("/user", { password: "new-password" }, "PUT"))).status, 500);
 });
@@ -100,10 +107,27 @@ for (const [error, status, code] of [
         noteError(error);
         return Response.json({}, { status: 500 });
       },
-      { hasPassword: async () => true },
+      { hasPassword: async () => true, isBanned: async () => false },
     );
     const answer = await handler(post("/signup", {}));
     assert.equal(answer.status, status);
     assert.equal((await answer.json()).error_code, code);
   });
 }
+
+test("a banned account's token is refused everywhere but at the sign-out", async () => {
+  const asked: string[] = [];
+  const handler = withHostedAnswers(
+    async (request) => {
+      asked.push(new URL(request.url).pathname);
+      return new Response(null, { status: 204 });
+    },
+    { hasPassword: async () => true, isBanned: async (authorization) => authorization === "Bearer t" },
+  );
+  for (const path of ["/user", "/factors", "/otp"]) {
+    const answer = await handler(post(path, { data: {} }, path === "/user" ? "PUT" : "POST"));
+    assert.deepEqual([answer.status, (await answer.json()).error_code], [403, "user_banned"]);
+  }
+  assert.equal((await handler(post("/logout", {}))).status, 204);
+  assert.deepEqual(asked, ["/auth/v1/logout"]);
+});

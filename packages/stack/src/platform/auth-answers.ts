@@ -1,5 +1,5 @@
 // What Auth answers, brought to what hosted Auth does where @supabase/lite does less: refusals of the database in Auth's form, a
-// changed password that ends other sessions, and answers that do not tell which addresses have an account.
+// changed password that ends other sessions, tokens of banned accounts, and answers that do not tell which addresses have an account.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { compare, hash } from "bcryptjs";
@@ -25,13 +25,15 @@ const MAILS = new Set(["/otp", "/magiclink", "/recover", "/resend"]);
 export interface AuthAnswersOptions {
   /** Whether an account has this address and a password. */
   hasPassword: (email: string) => Promise<boolean>;
+  /** Whether this `Authorization` is a genuine token of an account that is banned. */
+  isBanned: (authorization: string | null) => Promise<boolean>;
   now?: () => number;
 }
 
 /** Takes Auth's own handler; gives one that answers as hosted does. */
 export function withHostedAnswers(
   handler: FetchHandler,
-  { hasPassword, now = performance.now.bind(performance) }: AuthAnswersOptions,
+  { hasPassword, isBanned, now = performance.now.bind(performance) }: AuthAnswersOptions,
 ): FetchHandler {
   const ask = withRefusals(handler);
   let decoy: Promise<string> | undefined;
@@ -77,6 +79,7 @@ export function withHostedAnswers(
   return async (request) => {
     const { pathname, searchParams } = new URL(request.url);
     const path = pathname.replace(/^\/auth\/v1/, "");
+    if (path !== "/logout" && (await isBanned(request.headers.get("authorization")))) return banned();
     const isSignIn = path === "/token" && searchParams.get("grant_type") === "password";
     if (request.method === "POST" && MAILS.has(path)) return await sendMail(request);
     if (!(request.method === "POST" && isSignIn) && !(request.method === "PUT" && path === "/user"))
@@ -96,7 +99,7 @@ function withRefusals(handler: FetchHandler): FetchHandler {
     const answer = await said.run(noted, () => handler(request));
     if (answer.status < 500 || !(noted.error instanceof Error)) return answer;
     const { message } = noted.error;
-    if (message === "user_banned") return refusal(403, "user_banned", "User is banned");
+    if (message === "user_banned") return banned();
     const rule = "code" in noted.error && noted.error.code === "PGRST" ? objectOf(message) : undefined;
     const details = typeof rule?.details === "string" ? objectOf(rule.details) : undefined;
     if (rule?.code !== "VALIDATION_ERROR") return answer;
@@ -108,6 +111,7 @@ function withRefusals(handler: FetchHandler): FetchHandler {
   };
 }
 
+const banned = () => refusal(403, "user_banned", "User is banned");
 const invalid = (message: string) => refusal(400, "validation_failed", message);
 
 /** Auth's own form of an error, as supabase-js reads it. */

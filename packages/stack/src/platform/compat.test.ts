@@ -11,7 +11,7 @@ const spool = openSpool({
   total: 2000,
 });
 
-const accounts = { hasPassword: async () => true };
+const accounts = { hasPassword: async () => true, isBanned: async () => false };
 
 /** What reaches the handler. */
 async function seen(path: string, init: RequestInit): Promise<{ text: string; headers: Headers }> {

@@ -2,7 +2,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import type { FetchHandler } from "../gateway/in-process.ts";
+import { bearerOf } from "../gateway/well-formed.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
+import { judgeToken } from "../tokens.ts";
 import { withHostedForms } from "./compat.ts";
 import { createConnection } from "./connection.ts";
 import { createObjectFiles } from "./object-files.ts";
@@ -71,7 +73,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         most: LARGEST_FILE,
         total: 4 * LARGEST_FILE,
       }),
-      { hasPassword: (email) => hasPassword(connection.kysely, email) },
+      {
+        hasPassword: (email) => hasPassword(connection.kysely, email),
+        isBanned: (authorization) => isBanned(connection.kysely, authorization, options.jwtSecret),
+      },
     ),
     // Closing waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
@@ -83,6 +88,20 @@ async function hasPassword(database: Kysely<unknown>, email: string): Promise<bo
   const { sql } = await import("kysely");
   const { rows } = await sql`select from auth.users
     where email = ${email.toLowerCase()} and not is_sso_user and encrypted_password <> ''`.execute(database);
+  return rows.length > 0;
+}
+
+/** A forged token is left to Auth, so that nobody learns who is banned. */
+async function isBanned(
+  database: Kysely<unknown>,
+  authorization: string | null,
+  jwtSecret: string,
+): Promise<boolean> {
+  const judged = judgeToken(bearerOf(authorization ?? undefined) ?? "", jwtSecret);
+  if (!judged?.genuine || judged.claims.sub === undefined) return false;
+  const { sql } = await import("kysely");
+  const { rows } = await sql`select from auth.users
+    where id::text = ${judged.claims.sub} and banned_until > now()`.execute(database);
   return rows.length > 0;
 }
 
