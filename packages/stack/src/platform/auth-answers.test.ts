@@ -21,8 +21,10 @@ test("a wrong password takes as long for an address without an account", async (
     await handler(post("/token?grant_type=password", { email: "a@b.c", password: "x" }));
     return performance.now() - began;
   };
-  assert.ok((await took(false)) > 10, "compares with a decoy");
-  assert.ok((await took(true)) < 10, "Auth itself compared");
+  const least = async (known: boolean) =>
+    Math.min(await took(known), await took(known), await took(known), await took(known));
+  assert.ok((await least(false)) > 10, "compares with a decoy");
+  assert.ok((await least(true)) < 10, "Auth itself compared");
 });
 
 test("a password that is no text is refused before anything depends on the account", async () => {
