@@ -19,6 +19,9 @@ export interface Agent {
 /** The other side's words in the log: whoever chose its address chose them. */
 const MAX_CAUSE = 300;
 
+/** Of its places, what strangers of a public agent may take: the rest stays for its owner, its keys and the platform. */
+const STRANGERS = 0.75;
+
 /** Failures of the model that make the agent's health degraded until it answers again. */
 const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED|PRICE_MISSING)/;
 
@@ -27,6 +30,7 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
   const underway = new Set<Promise<unknown>>();
+  let strangers = 0;
   const giveUp = new AbortController();
 
   async function run(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> {
@@ -73,12 +77,19 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
           retryAfterSeconds: 1,
         });
       }
-      if (underway.size >= config.maxConcurrentMessages) {
+      const isStranger = message.caller === "public";
+      const places = config.maxConcurrentMessages;
+      if (
+        underway.size >= places ||
+        (isStranger && strangers >= Math.max(1, Math.floor(places * STRANGERS)))
+      ) {
         const message = `The agent answers ${underway.size} messages already; try again.`;
         throw new AgentError("AGENT_BUSY", message, { retryAfterSeconds: 1 });
       }
+      strangers += Number(isStranger);
       const work = run(message, signal, listener).finally(() => {
         underway.delete(work);
+        strangers -= Number(isStranger);
         metrics.inFlight = underway.size;
       });
       underway.add(work);

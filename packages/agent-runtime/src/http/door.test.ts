@@ -202,6 +202,27 @@ test("another caller's conversation is a new one", async () => {
 const isPublic = ({ rpc, args }: Called) =>
   rpc === "judge_caller" && args.key === undefined ? { body: { caller: "public" } } : undefined;
 
+test("strangers of a public agent leave places for its owner", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using stub = await startProviderStub(async () => {
+    await gate.promise;
+    return "seen";
+  });
+  await using agent = await startAgent({
+    environment: { ...stub.environment, AGENT_MAX_CONCURRENT_MESSAGES: "4" },
+  });
+  agent.project.answer = (call) =>
+    call.rpc === "count_public_message" ? { body: { allowed: true, retryAfter: 30 } } : isPublic(call);
+  const taken = Array.from({ length: 3 }, () => agent.say({ text: "x" }, { headers: {} }));
+  while ((await agent.get("/health")).body.messagesInFlight !== 3) await delay(5);
+  assert.deepEqual(errorOf(await agent.say({ text: "x" }, { headers: {} })), [503, "AGENT_BUSY"]);
+  const ofKey = agent.say({ text: "x" });
+  while ((await agent.get("/health")).body.messagesInFlight !== 4) await delay(5);
+  gate.resolve();
+  for (const { status } of await Promise.all([...taken, ofKey])) assert.equal(status, 200);
+  assert.equal((await agent.say({ text: "x" }, { headers: {} })).status, 200, "their places are free again");
+});
+
 test("a public agent gives each stranger an id that every replica knows, and takes no other", async () => {
   await using stub = await startProviderStub();
   const environment = { ...stub.environment, AGENT_MESSAGE_KEY: MESSAGE_KEY };
