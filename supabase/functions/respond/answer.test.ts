@@ -159,3 +159,11 @@ it("what an agent's runtime calls final is not tried again", async () => {
     runtime.close();
   }
 });
+
+it("a refused request is an error message with the provider's own words", async () => {
+  const message = "Unsupported parameter: 'stop'";
+  await using stub = await startProviderStub(() => ({ status: 400, message }));
+  const failure = await failing(taskOf("openai", "Hello"), stub.url);
+  assert.equal(failure.code, "MODEL_REQUEST_REJECTED");
+  assert.match(failure.message, /\(400\)\. It says: .*Unsupported parameter: 'stop'/);
+});

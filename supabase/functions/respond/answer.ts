@@ -6,7 +6,10 @@ import {
   MAX_STEPS,
   requireWhole,
 } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
-import { mapModelError } from "../../../packages/agent-runtime/src/engines/model/errors.ts";
+import {
+  mapModelError,
+  withProviderWords,
+} from "../../../packages/agent-runtime/src/engines/model/errors.ts";
 import { metered } from "../../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
 import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/settings.ts";
@@ -137,7 +140,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     return { content: text, model, ...spent, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
-    const failure = mapModelError(error, framework, late);
+    const failure = withProviderWords(mapModelError(error, framework, late), [apiKey]);
     throw new AttemptError(hasActed ? afterActing(failure) : failure, metering.end(false), spent);
   } finally {
     clearTimeout(timer);

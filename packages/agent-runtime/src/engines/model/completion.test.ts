@@ -42,8 +42,13 @@ const engineFor = (framework: Provider, url: string, settings = {}): Promise<Eng
   );
 
 const deaf: Listener = { delta: () => undefined, tool: () => undefined };
-async function say(engine: Engine, text: string, listener: Listener | undefined): Promise<string> {
-  const message = { text, conversationId: text, caller: "public", userId: undefined, history: [] };
+async function say(
+  engine: Engine,
+  text: string,
+  listener: Listener | undefined,
+  caller = "public",
+): Promise<string> {
+  const message = { text, conversationId: text, caller, userId: undefined, history: [] };
   return (await engine.reply(message, AbortSignal.timeout(20_000), listener)).text;
 }
 
@@ -134,5 +139,21 @@ for (const provider of PROVIDERS) {
     const { generationConfig } = body ?? {};
     assert.equal(generationConfig?.topP ?? body?.top_p, 0.2);
     assert.equal(generationConfig?.temperature ?? body?.temperature, undefined);
+  });
+}
+
+for (const [caller, who, told] of [
+  [
+    "platform",
+    "the owner",
+    /rejected the request \(400\)\. It says: .*'stop' is not supported by \[secret\]/,
+  ],
+  ["public", "nobody else", /rejected the request \(400\)\.$/],
+] as const) {
+  it(`${who} is told the provider's own words about a refused request, without its keys`, async () => {
+    const message = "'stop' is not supported by sk-proj-0123456789abcdef";
+    await using stub = await startProviderStub(() => ({ status: 400, message }));
+    const engine = await engineFor("openai", stub.url);
+    await assert.rejects(say(engine, "Hello", undefined, caller), { message: told });
   });
 }

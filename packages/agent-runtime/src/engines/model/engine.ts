@@ -45,7 +45,7 @@ export async function startModelEngine(config: Config, log: Log, meter: Meter): 
 
 async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet, log: Log) {
   const { generateText, isStepCount, streamText } = await import("ai");
-  const { mapModelError } = await import("./errors.ts");
+  const { mapModelError, withProviderWords } = await import("./errors.ts");
   logModelWarnings(log);
   const conversations = new Conversations();
   const turns = new Turns();
@@ -104,6 +104,7 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     signal: AbortSignal,
     id: string,
     listener: Listener | undefined,
+    byOwner: boolean,
   ): Promise<Reply> => {
     let acted = false;
     const ended = () => {
@@ -118,18 +119,21 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
       const { inputTokens = 0, outputTokens = 0 } = result.usage;
       return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
     } catch (error) {
-      const failure = mapModelError(error, config.framework, signal.aborted);
+      const mapped = mapModelError(error, config.framework, signal.aborted);
+      const failure = byOwner ? withProviderWords(mapped, [config.provider.apiKey ?? ""]) : mapped;
       throw acted ? afterActing(failure) : failure;
     }
   };
   return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
     const { text, history } = message;
+    // What the platform brings are the owner's messages.
+    const byOwner = message.caller === "platform";
     const room = roomOf(message);
     const said: Turn = { role: "user", content: text };
     // Not kept either: whoever guesses a stored conversation's id finds nothing of it here.
-    if (history !== undefined) return reply([...history, said], signal, id, listener);
+    if (history !== undefined) return reply([...history, said], signal, id, listener, byOwner);
     return turns.run(room, async () => {
-      const answered = await reply([...conversations.history(room), said], signal, id, listener);
+      const answered = await reply([...conversations.history(room), said], signal, id, listener, byOwner);
       conversations.add(room, said, { role: "assistant", content: answered.text });
       return answered;
     });

@@ -1,10 +1,11 @@
 import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
 import { AgentError } from "../../errors.ts";
 import { refusedAddress } from "../../outside/fetch.ts";
+import { secretSpellings } from "../../spellings.ts";
 
 /**
  * Turns whatever a model call threw into what the caller is told. The provider's own words stay in the log (as the cause):
- * they may quote keys or internals.
+ * they may quote keys or internals; the owner gets them by {@link withProviderWords}.
  * @param timedOut whether the message's time was over
  */
 export function mapModelError(error: unknown, framework: string, timedOut: boolean): AgentError {
@@ -67,6 +68,33 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
     cause,
   });
+}
+
+/** The longest that is told of a provider's own words. */
+const MAX_WORDS = 400;
+/** Codes whose cause is in what the owner set: only the provider knows which part it refuses. */
+const EXPLAINED = new Set(["MODEL_REQUEST_REJECTED", "MODEL_NOT_FOUND"]);
+
+/**
+ * The failure as the agent's owner is told of it: with the provider's own words, one line, without keys. Nobody else gets
+ * them: they may quote the agent's instructions.
+ */
+export function withProviderWords(failure: AgentError, secrets: readonly string[]): AgentError {
+  const { cause } = failure;
+  if (!EXPLAINED.has(failure.code) || !APICallError.isInstance(cause)) return failure;
+  let words = cause.message;
+  // What is shorter is no key, and would blot out ordinary words.
+  for (const secret of secrets.filter(({ length }) => length >= 8).flatMap(secretSpellings)) {
+    words = words.replaceAll(secret, "[secret]");
+  }
+  words = words
+    .replaceAll(/\b(?:sk|AIza|key|Bearer)[-_ ]?[\w*.-]{12,}/g, "[secret]")
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .trim();
+  if (words === "") return failure;
+  if (words.length > MAX_WORDS) words = `${words.slice(0, MAX_WORDS)} …`;
+  const { code, details } = failure;
+  return new AgentError(code, `${failure.message} It says: ${words}`, { ...(details && { details }), cause });
 }
 
 /** Whether a header could not be made: the key is the one header whose value people give. (Node's words, and Deno's.) */
