@@ -310,6 +310,7 @@ export const FUNCTIONS = {
     "fail_reply",
     "finish_reply",
     "fleet_adopt",
+    "fleet_drain",
     "fleet_hold",
     "fleet_list",
     "fleet_release",
