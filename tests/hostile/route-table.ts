@@ -243,6 +243,8 @@ export const OF_FUNCTIONS = {
   accepts: [401, 401, 202, 401, 401, 413],
   /** Wants more than nulls. */
   more: [401, 401, 400, 401, 401, 413],
+  /** For a visitor too, who must say what for. */
+  anyone: [401, 400, 400, 401, 401, 413],
   /** For parts of the platform without a user, who prove themselves by a credential in the body. */
   proof: [401, 403, 403, 401, 401, 413],
   /** For the secret key alone. */
@@ -260,7 +262,6 @@ export const FUNCTIONS = {
     "get_agent_logs",
     "get_agent_metrics",
     "get_agent_status",
-    "judge_caller",
     "list_agent_keys",
     "list_agent_revisions",
     "remove_user_secret",
@@ -287,6 +288,7 @@ export const FUNCTIONS = {
     "list_user_secrets",
   ],
   accepts: ["stop_all_agents"],
+  anyone: ["judge_caller"],
   more: [
     "delete_my_account",
     "import_agent",

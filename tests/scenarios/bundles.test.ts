@@ -96,7 +96,13 @@ test("a wrong document is told field by field; one of several MiB is taken, a la
     version: 1,
     definition: { agentName: "large" },
     conversations: [
-      { messages: [{ role: "user", content: "x".repeat(bytes), createdAt: "2026-01-01T00:00:00Z" }] },
+      {
+        messages: Array.from({ length: bytes / 100_000 }, () => ({
+          role: "user",
+          content: "x".repeat(100_000),
+          createdAt: "2026-01-01T00:00:00Z",
+        })),
+      },
     ],
   });
   assert.equal((await api(stack, bob, "POST", "/agents/import", large(7_000_000))).status, 201);

@@ -84,6 +84,8 @@ describe("introspection", () => {
     assert.deepEqual(Object.keys(anybodys.getQueryType()?.getFields() ?? {}).sort(), [
       "frameworksByPk",
       "frameworksCollection",
+      "modelPricesByPk",
+      "modelPricesCollection",
       "modelsByPk",
       "modelsCollection",
       "node",
