@@ -7,6 +7,10 @@ declare
   j private.reply_jobs;
 begin
   perform private.check_worker('reply', lease_seconds);
+  -- Its agent before the job, as who deletes the agent takes them: else each would wait for the other.
+  if coalesce(new_text, '') <> '' then
+    perform private.lock_agents(array(select x.agent_id from private.reply_jobs x where x.id = job_id and x.responding_at is null));
+  end if;
   select * into j from private.reply_jobs x where x.id = job_id and x.state = 'running' and x.lease_token = token
     for update skip locked;
   if not found then
@@ -18,7 +22,6 @@ begin
   if coalesce(new_text, '') <> '' then
     perform private.tell(j, 'reply.delta', jsonb_build_object('sequence', part, 'text', left(new_text, 100000)));
     if j.responding_at is null then
-      perform private.lock_agents(array[j.agent_id]);
       perform private.show_activity(j.agent_id);
     end if;
   end if;

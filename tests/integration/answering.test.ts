@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
+import { eventually } from "../helpers/processes.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
@@ -499,6 +500,28 @@ describe("the call of the function", () => {
       (await sql("select count(*)::int as n from private.reply_jobs where user_id = $1", [alice]))[0].n,
       1000,
     );
+  });
+
+  test("is deleted while its answer begins, and neither waits for the other without end", async () => {
+    const bot = await agent("Bot");
+    await say({ agent: bot });
+    const [job] = await claim();
+    const deleting = await db.pool.connect();
+    try {
+      await deleting.query("begin");
+      await deleting.query("select from public.agents where id = $1 for update", [bot]);
+      const reported = report(job, "Hel");
+      const waits =
+        "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+      await eventually("the report waits", async () => (await sql(waits)).length > 0);
+      await deleting.query("set local lock_timeout = '2s'");
+      await deleting.query("delete from public.agents where id = $1", [bot]);
+      await deleting.query("commit");
+      assert.deepEqual(await reported, { accepted: false });
+    } finally {
+      await deleting.query("rollback");
+      deleting.release();
+    }
   });
 
   test("keeps its phase after a failed answer: every way of reading says the same", async () => {
