@@ -12,6 +12,9 @@ const PROVIDER_SETTINGS = [
   "GOOGLE_GENERATIVE_AI_BASE_URL",
 ] as const;
 
+/** The key of a model server that wants none, such as Ollama: engines refuse to call without one. */
+const NO_KEY = "none";
+
 /** How agents without a deployment answer: read by the function `respond`. */
 const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND)_\w+)$/;
 
@@ -46,7 +49,7 @@ export interface Environment {
  */
 export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Environment {
   const file = readEnvFile(envFile);
-  const provider = { ...pick(file, PROVIDER_SETTINGS), ...pick(env, PROVIDER_SETTINGS) };
+  const provider = withKeys({ ...pick(file, PROVIDER_SETTINGS), ...pick(env, PROVIDER_SETTINGS) });
   return {
     machine: pick(env, MACHINE_SETTINGS),
     provider,
@@ -63,6 +66,14 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
       Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_")),
     ),
   };
+}
+
+/** An address without a key is a server that wants none: its address alone is enough. */
+function withKeys(provider: Record<string, string>): Record<string, string> {
+  const keys = Object.keys(provider)
+    .filter((name) => name.endsWith("_BASE_URL"))
+    .map((name) => [name.replace(/_BASE_URL$/, "_API_KEY"), NO_KEY]);
+  return { ...Object.fromEntries(keys), ...provider };
 }
 
 function readEnvFile(path: string): Record<string, string> {

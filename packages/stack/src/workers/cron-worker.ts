@@ -45,6 +45,13 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
   let reloading: Promise<void> | undefined;
   let reloadAgain = false;
   let stopped = false;
+  // The worker's own connection has one query at a time: pg deprecates a second before the first is answered.
+  let lastQuery: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(query: () => Promise<T>): Promise<T> => {
+    const result = lastQuery.then(query);
+    lastQuery = result.catch(() => undefined);
+    return result;
+  };
 
   const sleep = (): void => {
     clearTimeout(timer);
@@ -73,7 +80,9 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
       job.running = true;
       job.missed = false;
       const client = jobClient(job, options);
-      const run = runJob(session.client(), job, client)
+      const own = session.client();
+      const books: Books | undefined = own && ((text, values) => inTurn(() => own.query(text, values)));
+      const run = runJob(books, job, client)
         .catch((error: unknown) => options.onLog?.(`pg_cron: job ${job.jobid}: ${reasonOf(error)}`))
         .finally(() => {
           job.running = false;
@@ -86,7 +95,7 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
   };
 
   const reload = async (client: pg.Client): Promise<void> => {
-    const rows = await readJobs(client);
+    const rows = await inTurn(() => readJobs(client));
     const now = Date.now();
     const known = new Set(rows.map((row) => row.jobid));
     for (const id of jobs.keys()) if (!known.has(id)) jobs.delete(id);
@@ -196,11 +205,14 @@ function returnMessage(result: pg.QueryResult | pg.QueryResult[]): string {
   return last.command === "INSERT" ? `INSERT 0 ${last.rowCount}` : `${last.command} ${last.rowCount}`;
 }
 
-/** One run of a job, noted from its start to its end. `books` is the worker's own connection. */
-async function runJob(books: pg.Client | undefined, job: Job, client: pg.Client | undefined): Promise<void> {
+/** A query on the worker's own connection. */
+type Books = (text: string, values: unknown[]) => Promise<pg.QueryResult>;
+
+/** One run of a job, noted from its start to its end. */
+async function runJob(books: Books | undefined, job: Job, client: pg.Client | undefined): Promise<void> {
   if (!books) return; // the database is away; the next due run comes
   const begin = async (status: string, message: string | null) => {
-    const { rows } = await books.query<{ runid: string }>(
+    const { rows } = await books(
       `insert into cron.job_run_details (jobid, job_pid, database, username, command, status, return_message, start_time, end_time)
        values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), case when $6 = 'failed' then clock_timestamp() end) returning runid`,
       [
@@ -233,7 +245,7 @@ async function runJob(books: pg.Client | undefined, job: Job, client: pg.Client 
   } finally {
     await client.end().catch(() => undefined);
   }
-  await books.query(
+  await books(
     "update cron.job_run_details set status = $2, return_message = $3, end_time = clock_timestamp() where runid = $1",
     [runid, status, message],
   );

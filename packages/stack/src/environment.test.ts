@@ -1,0 +1,40 @@
+// Which settings of the environment and of `supabase/functions/.env` reach the parts of the stack.
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { readEnvironment } from "./environment.ts";
+
+const OLLAMA = "http://127.0.0.1:11434/v1";
+
+describe("readEnvironment", () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "launchpad-environment-"));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  test("gives a model server's address without a key the key none", () => {
+    const { provider, functions } = readEnvironment({ OPENAI_BASE_URL: OLLAMA }, join(folder, "missing"));
+    assert.deepEqual(provider, { OPENAI_API_KEY: "none", OPENAI_BASE_URL: OLLAMA });
+    assert.equal(functions.OPENAI_API_KEY, "none");
+  });
+
+  test("keeps the key that comes with an address, from either source", async () => {
+    const file = join(folder, ".env");
+    await writeFile(file, "OPENAI_API_KEY=sk-file\nANTHROPIC_BASE_URL=http://127.0.0.1:9/v1\n");
+    const { provider } = readEnvironment({ OPENAI_BASE_URL: OLLAMA, ANTHROPIC_API_KEY: "sk-env" }, file);
+    assert.equal(provider.OPENAI_API_KEY, "sk-file");
+    assert.equal(provider.ANTHROPIC_API_KEY, "sk-env");
+  });
+
+  test("makes up no key without an address", () => {
+    assert.deepEqual(readEnvironment({}, join(folder, "missing")).provider, {});
+  });
+
+  test("hands nothing else of the environment on", () => {
+    const read = readEnvironment({ AWS_SECRET_ACCESS_KEY: "x", PATH: "/bin" }, join(folder, "missing"));
+    assert.deepEqual(read, { machine: { PATH: "/bin" }, provider: {}, functions: {}, controller: {} });
+  });
+});
