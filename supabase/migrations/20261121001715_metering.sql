@@ -330,7 +330,8 @@ begin
     for b in select * from public.budgets x where x.user_id = a.user_id and (x.agent_id is null or x.agent_id = of_agent)
         and x.action = 'pause' order by x.id loop
       if r.input_price is null then
-        refusal := private.reserve_refusal('MODEL_PRICE_MISSING', format('The model %s has no price, so its budget cannot hold', a.model),
+        refusal := private.reserve_refusal('MODEL_PRICE_MISSING',
+          format('The model %s has no price, which a budget needs; ask an operator to add one, or delete the budget', a.model),
           now() + interval '1 hour', jsonb_build_object('model', a.model, 'statement', private.price_statement(a.framework, a.model)));
         exit;
       end if;

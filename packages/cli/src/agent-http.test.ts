@@ -19,7 +19,7 @@ for (const [status, text, outcome, says] of [
     502,
     '{"error":{"code":"MODEL_AUTHENTICATION_FAILED","message":"openai refused the key (401)."}}',
     "failed",
-    /\(401\)\. `launchpad secrets set <agent>` takes another\.$/,
+    /\(401\)\. Set another with `launchpad secrets set <agent>`\.$/,
   ],
   [
     500,

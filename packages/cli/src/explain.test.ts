@@ -62,7 +62,7 @@ const cases: [what: string, error: unknown, outcome: Outcome, says: RegExp][] = 
     "an answer that failed for want of a key",
     api({ code: "ANSWER_FAILED", status: 0, details: { code: "MODEL_UNCONFIGURED" } }),
     "failed",
-    /words\. `launchpad secrets set <agent> OPENAI_API_KEY` does that\.$/,
+    /words\. Set one with `launchpad secrets set <agent> OPENAI_API_KEY`\.$/,
   ],
   ["a blocked deployment", api({ code: "SECURITY_SCAN_FAILED", status: 422 }), "refuted", /The API's words/],
   [
@@ -74,7 +74,7 @@ const cases: [what: string, error: unknown, outcome: Outcome, says: RegExp][] = 
   ["a defect", api({ code: "INTERNAL_ERROR", status: 500 }), "internal", /request id/],
   ["a wrong key", { message: "Invalid API key", status: 401 }, "unauthenticated", /publishable key/],
   ["a wrong password", auth("invalid_credentials", 400), "unauthenticated", /password is wrong/],
-  ["a mail to nobody's address", auth("otp_disabled", 422), "unauthenticated", /--sign-up makes one/],
+  ["a mail to nobody's address", auth("otp_disabled", 422), "unauthenticated", /--sign-up to create one/],
   ["a used code", auth("otp_expired", 403), "unauthenticated", /ask for another/],
   ["an account that exists", auth("user_already_exists", 422), "conflict", /--sign-up/],
   ["a session that ended", auth("refresh_token_not_found", 400), "unauthenticated", /has expired/],

@@ -101,8 +101,8 @@ function remoteSentence(outcome: Outcome, error: RemoteError, place: Place): str
 
 /** What to do about an agent that has no model key, or a bad one; begins with a blank. Pure. */
 export function keyAdvice(code: string | undefined): string {
-  if (code === "MODEL_UNCONFIGURED") return " `launchpad secrets set <agent> OPENAI_API_KEY` does that.";
-  return code === "MODEL_AUTHENTICATION_FAILED" ? " `launchpad secrets set <agent>` takes another." : "";
+  if (code === "MODEL_UNCONFIGURED") return " Set one with `launchpad secrets set <agent> OPENAI_API_KEY`.";
+  return code === "MODEL_AUTHENTICATION_FAILED" ? " Set another with `launchpad secrets set <agent>`." : "";
 }
 
 function explainAuth(error: RemoteError, place: Place): CliError | undefined {
@@ -116,7 +116,11 @@ function explainAuth(error: RemoteError, place: Place): CliError | undefined {
     case "email_not_confirmed":
       return new CliError("unauthenticated", "Confirm the address first: a mail has the link.", facts);
     case "otp_disabled":
-      return new CliError("unauthenticated", "No account has this address; --sign-up makes one.", facts);
+      return new CliError(
+        "unauthenticated",
+        "No account uses this address. Add --sign-up to create one.",
+        facts,
+      );
     case "otp_expired":
       return new CliError(
         "unauthenticated",

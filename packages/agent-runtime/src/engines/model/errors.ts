@@ -20,7 +20,8 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   }
   const refused = refusedAddress(cause);
   if (refused !== undefined) {
-    const message = `The address set for ${framework} is not allowed: ${refused.message} An operator can allow it.`;
+    const cure = "An operator can allow it with LAUNCHPAD_AGENT_PRIVATE_HOSTS.";
+    const message = `The address set for ${framework} is not allowed: ${refused.message} ${cure}`;
     return new AgentError("MODEL_UNAVAILABLE", message, { cause });
   }
   const status = statusOf(cause);
