@@ -33,7 +33,7 @@ export function createProgress(output: Terminal, now: () => number = () => perfo
       if (ended || state === "stopped") return;
       states.set(name, state);
       if (output.isTTY) output.write(erase() + list());
-      else if (state === "running") output.write(`${name} is ready (${seconds()})\n`);
+      else if (state === "running") output.write(`${name} ready (${seconds()})\n`);
     },
     note(message) {
       if (output.isTTY && !ended) output.write(`${erase()}${message}\n${list()}`);
@@ -67,11 +67,11 @@ export function readyText(urls: StackUrls, logs: string, startedInMs: number): s
   const width = Math.max(...rows.map(([name]) => name.length));
   const table = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n");
   return `
-Agent Launchpad runs (ready in ${(startedInMs / 1000).toFixed(1)} s). Ctrl-C ends it.
+Agent Launchpad is running (started in ${(startedInMs / 1000).toFixed(1)} s). Press Ctrl-C to stop.
 
 ${table}
 
-Make a user and get a token:
+Create a user and get a token:
 
   curl -s ${urls.apiUrl}/auth/v1/signup \\
     -H 'apikey: ${urls.publishableKey}' \\

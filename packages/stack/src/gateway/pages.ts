@@ -26,14 +26,14 @@ export function mailboxPage(mails: readonly Mail[]): string {
       `<pre>${linked(mail.text)}</pre></article>`,
   );
   const body = list.length > 0 ? list.join("") : "<p>No e-mail has been sent yet.</p>";
-  return page("Mailbox", `<h1>Mailbox</h1><p>E-mails that auth would have sent.</p>${body}`);
+  return page("Mailbox", `<h1>Mailbox</h1><p>E-mails that Auth sends, newest first. They stay on this machine.</p>${body}`);
 }
 
 /** The page at `/mailbox` for who has not the address that opens it. */
 export function closedMailboxPage(): string {
   return page(
     "Mailbox",
-    "<h1>Mailbox</h1><p>Open the address of the mailbox that <code>npm start</code> prints: it has a key in it.</p>",
+    "<h1>Mailbox</h1><p>This address needs the key of the mailbox. Open the Mailbox address that <code>npm start</code> prints.</p>",
   );
 }
 
