@@ -26,7 +26,10 @@ export function mailboxPage(mails: readonly Mail[]): string {
       `<pre>${linked(mail.text)}</pre></article>`,
   );
   const body = list.length > 0 ? list.join("") : "<p>No e-mail has been sent yet.</p>";
-  return page("Mailbox", `<h1>Mailbox</h1><p>E-mails that Auth sends, newest first. They stay on this machine.</p>${body}`);
+  return page(
+    "Mailbox",
+    `<h1>Mailbox</h1><p>E-mails that Auth sends, newest first. They stay on this machine.</p>${body}`,
+  );
 }
 
 /** The page at `/mailbox` for who has not the address that opens it. */
