@@ -19,6 +19,12 @@ function unquoted(text: string): string[] {
     .split("\n");
 }
 
+/** Double-quoted words with `!`: interactive zsh takes it for an event of the history. */
+const events = (text: string): string[] =>
+  [...text.matchAll(/'[^']*'|"(?:\\.|[^"\\])*"/g)]
+    .map(([word]) => word)
+    .filter((word) => word.startsWith('"') && word.includes("!"));
+
 /** The lines that interactive zsh refuses, or gives a command as arguments. */
 function refused(text: string): string[] {
   // A comment is none there without INTERACTIVE_COMMENTS; a pattern without a match ends the command.
@@ -38,7 +44,7 @@ describe("every command block can be pasted into zsh", () => {
     if (blocks.length > 0)
       test(page, () =>
         assert.deepEqual(
-          blocks.flatMap(({ text }) => refused(text)),
+          blocks.flatMap(({ text }) => [...refused(text), ...events(text)]),
           [],
         ),
       );
