@@ -25,6 +25,11 @@ export interface Cluster {
    * replicas that are ready. The failure is remembered for this generation, so that nothing tries again by itself.
    */
   revert(workload: Workload, failure: Failure): Promise<void>;
+  /**
+   * Reads anew what {@link Cluster.get} tells of the agent, where that may be behind what there is.
+   * @throws {Error} when it cannot be read now
+   */
+  refresh?(agentId: string): Promise<void>;
   /** Ends every replica; `keep` = stopped, may come back; otherwise everything of the agent goes. Idempotent. */
   remove(agentId: string, keep: boolean): Promise<void>;
   /** What there is of the agent; undefined when there is nothing at all. */

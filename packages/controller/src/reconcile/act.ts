@@ -7,7 +7,7 @@ import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { type Decision, decide, type Limits } from "./decide.ts";
 import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
-import { observe } from "./observe.ts";
+import { type Observation, observe } from "./observe.ts";
 
 export interface ReconcilerOptions {
   database: Database;
@@ -98,7 +98,7 @@ export class Reconciler {
   }
 
   async #pass(agentId: string): Promise<void> {
-    const { cluster, clock, limits, urlOf } = this.#options;
+    const { cluster, clock } = this.#options;
     const held = this.#held.get(agentId);
     if (held === undefined) return await this.#abandon(agentId);
     if (this.#options.lapsed()) return;
@@ -114,14 +114,14 @@ export class Reconciler {
       held.repeatAt = undefined;
       held.reported = undefined;
     }
-    const situation = {
-      desired: held.desired,
-      observed,
-      conditions: held.conditions,
-      url: urlOf(agentId),
-      limits,
-    };
-    const decision = decide(situation, clock.now());
+    let decision = this.#judge(held, observed);
+    if (decision.actions.some((action) => action.do === "revert") && cluster.refresh !== undefined) {
+      // Before anything is given up, the cluster itself is asked: what it told may be behind. Nothing waits after that.
+      await this.#environment(held);
+      await cluster.refresh(agentId);
+      if (!this.#mayAct(held)) return;
+      decision = this.#judge(held, observe(await cluster.get(agentId)));
+    }
     if (!(await this.#act(held, decision))) return;
     held.faults = 0;
     if (decision.finished) await this.#finish(held);
@@ -130,6 +130,12 @@ export class Reconciler {
       held.repeatAt ?? Number.POSITIVE_INFINITY,
     );
     if (Number.isFinite(wakeAt)) this.#options.lookAgain(agentId, Math.max(1, wakeAt - clock.now()));
+  }
+
+  #judge(held: Held, observed: Observation): Decision {
+    const { clock, limits, urlOf } = this.#options;
+    const { claim, conditions, desired } = held;
+    return decide({ desired, observed, conditions, url: urlOf(claim.agentId), limits }, clock.now());
   }
 
   /** Does what was decided, then says it; false when the agent is no longer ours to act on. */

@@ -275,6 +275,7 @@ function clusterOf(workloads: Workloads): Cluster {
     start: async () => {},
     stop: async () => {},
     apply: (workload) => workloads.apply(workload),
+    refresh: (agentId) => workloads.refresh(agentId),
     revert: (workload, failure) => workloads.revert(workload, failure),
     remove: (agentId) => workloads.remove(agentId),
     get: async (agentId) => workloads.get(agentId),

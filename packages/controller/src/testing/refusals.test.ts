@@ -106,3 +106,31 @@ test("a paused agent, or all of a paused namespace: nothing is written until a p
   await clock.advance(600_000);
   assert.equal(model.all("Deployment").length, 0);
 });
+
+test("what was missing while its agent rested is put back, and the rollout's time runs from then", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database, model } = simulation;
+  database.update("agent-0", { model: "better" });
+  simulation.hint();
+  await clock.advance(40);
+  assert.equal(database.row("agent-0").phase, "UPDATING");
+  // Somebody removes the configuration, and a policy engine errs when it is made again.
+  const wanted = model.get("Deployment", "agents-user", "agent-0")?.spec as {
+    template: { spec: { volumes: { configMap?: { name: string } }[] } };
+  };
+  const name = wanted.template.spec.volumes.flatMap(({ configMap }) => configMap?.name ?? [])[0] ?? "";
+  model.remove("ConfigMap", "agents-user", name);
+  for (const { metadata } of model.all("Pod")) {
+    if (metadata.labels?.["agent-launchpad.dev/agent"] === "agent-0")
+      model.remove("Pod", "agents-user", metadata.name);
+  }
+  model.judge = (object) =>
+    object.kind === "ConfigMap" ? new KubeError("BUSY", "not yet ready to handle request") : undefined;
+  await clock.advance(120_000);
+  assert.equal(model.get("ConfigMap", "agents-user", name), undefined);
+  model.judge = () => undefined;
+  await clock.advance(300_000);
+  assert.equal(database.row("agent-0").phase, "DEPLOYED");
+  assert.ok(!database.transitions.some((one) => one.endsWith("FAILED")), database.transitions.join());
+});

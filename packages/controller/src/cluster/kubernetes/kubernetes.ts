@@ -119,6 +119,10 @@ export class KubernetesCluster implements Cluster {
     return this.#workloads.apply(workload);
   }
 
+  refresh(agentId: string): Promise<void> {
+    return this.#workloads.refresh(agentId);
+  }
+
   revert(workload: Workload, failure: Failure): Promise<void> {
     return this.#workloads.revert(workload, failure);
   }

@@ -57,8 +57,8 @@ const SUSPECT_MS = 5000;
 export class Sweeper {
   readonly #options: SweeperOptions;
   readonly #seen = new Set<string>();
-  /** Namespaces without agents in which an earlier life left nothing. */
-  readonly #clean = new Set<string>();
+  /** Namespaces in which an earlier life left nothing, with the agents that were seen there then. */
+  readonly #clean = new Map<string, string>();
   readonly #suspected = new Map<string, number>();
   #gone = new Set<string>();
   #running: Promise<void> | undefined;
@@ -182,9 +182,11 @@ export class Sweeper {
    */
   async #findLeftovers(gone: ReadonlySet<string>): Promise<Map<string, Hidden[]>> {
     const found = this.#old(this.#hiddenAgents());
+    const inhabitants = this.#inhabitants();
     for (const namespace of this.#ours()) {
       if (this.#stopped) break;
-      for (const [agentId, objects] of await this.#lookOnce(namespace.metadata.name))
+      const { name } = namespace.metadata;
+      for (const [agentId, objects] of await this.#lookOnce(name, inhabitants.get(name) ?? ""))
         found.set(agentId, objects);
     }
     for (const agentId of gone) found.delete(agentId);
@@ -192,22 +194,21 @@ export class Sweeper {
   }
 
   /**
-   * The same in a namespace without agents, which nobody reads: a controller that ended while it removed the last agent
-   * may have left it so, where somebody had taken the labels off what is watched.
+   * The same in a namespace that nobody here reads: without agents, or with such as need nothing done. A controller that
+   * ended while it removed an agent may have left it so, where somebody had taken the labels off what is watched.
    */
-  async #lookOnce(namespace: string): Promise<Map<string, Hidden[]>> {
-    const { inventory } = this.#options;
-    if (this.#clean.has(namespace) || inventory.isLoaded(namespace) || this.#isInhabited(namespace)) {
-      return new Map();
-    }
+  async #lookOnce(namespace: string, inhabitants: string): Promise<Map<string, Hidden[]>> {
+    const { inventory, view } = this.#options;
+    if (inventory.isLoaded(namespace) || this.#clean.get(namespace) === inhabitants) return new Map();
     try {
       const found = byAgent((await inventory.peek(namespace)).map((object) => ({ ...object, namespace })));
-      if (found.size === 0) this.#clean.add(namespace);
+      const left = [...found.keys()].some((agentId) => view.objects(agentId).all.length === 0);
+      if (!left) this.#clean.set(namespace, inhabitants);
       return this.#old(found);
     } catch (error) {
       // Without the controller's role nothing of an agent was made there.
       if (!isForbidden(error)) throw error;
-      this.#clean.add(namespace);
+      this.#clean.set(namespace, inhabitants);
       return new Map();
     }
   }
@@ -324,6 +325,25 @@ export class Sweeper {
     return view
       .agents()
       .some((agentId) => view.objects(agentId).all.some(({ metadata }) => metadata.namespace === namespace));
+  }
+
+  /** By namespace, the agents of which something is seen there. */
+  #inhabitants(): Map<string, string> {
+    const { view } = this.#options;
+    const pairs = view.agents().flatMap((agentId) => {
+      const namespaces = new Set(view.objects(agentId).all.map(({ metadata }) => metadata.namespace ?? ""));
+      return [...namespaces].map((namespace) => ({ namespace, agentId }));
+    });
+    const groups = Map.groupBy(pairs, ({ namespace }) => namespace);
+    return new Map(
+      [...groups].map(([name, all]) => [
+        name,
+        all
+          .map(({ agentId }) => agentId)
+          .sort()
+          .join(),
+      ]),
+    );
   }
 }
 

@@ -2,7 +2,7 @@ import { jittered } from "../../clock.ts";
 import { errorMessage } from "../../log.ts";
 import type { Failure, ObservedWorkload, Workload } from "../cluster.ts";
 import { isComplete } from "../rollout.ts";
-import { type KubeApi, KubeError } from "./api.ts";
+import { type Kind, type KubeApi, KubeError } from "./api.ts";
 import { Applier } from "./apply.ts";
 import { Calm } from "./calm.ts";
 import { Inventory } from "./inventory.ts";
@@ -25,6 +25,8 @@ export type WorkloadsOptions = Omit<KubernetesOptions, "kubeconfig" | "context" 
 const YOUNG_MS = 60_000;
 /** How long a refused generation rests before it is tried again. */
 const RETRY_MS = 240_000;
+/** What a rollout is judged by. */
+const JUDGED = ["Deployment", "ReplicaSet", "Pod", "HorizontalPodAutoscaler"] as const satisfies Kind[];
 /** The generation of what another controller, or another life of this one, has applied. */
 const UNPROVED = -1;
 /**
@@ -47,7 +49,7 @@ export class Workloads {
   readonly #mutex = new KeyedMutex();
   /** What this controller has applied, or found to be as it should: nothing secret. */
   readonly #intents = new Map<string, Intent>();
-  /** When this controller first applied the generation of the intent, by its own clock. */
+  /** When this controller last applied the intent, also to put back what was missing: its time runs from then. */
   readonly #appliedAt = new Map<string, number>();
   /** Generations that the server does not take as they are, until they are tried again. */
   readonly #refused = new Map<string, { generation: number; failure: Failure; retryAt: number }>();
@@ -116,7 +118,7 @@ export class Workloads {
           isNews: before === undefined || before.generation < generation,
           evenNewer: (this.#outdated.get(agentId) ?? 0) >= PATIENCE,
         });
-        if (before?.generation !== generation) this.#appliedAt.set(agentId, this.#options.clock.now());
+        this.#appliedAt.set(agentId, this.#options.clock.now());
         this.#intents.set(agentId, intent);
         this.#outdated.delete(agentId);
       } catch (error) {
@@ -130,14 +132,10 @@ export class Workloads {
     this.#listener(agentId);
   }
 
-  /**
-   * See {@link Cluster.revert}.
-   * @throws {OutdatedError} when the server knows better than what was judged by
-   */
+  /** See {@link Cluster.revert}. */
   async revert(workload: Workload, failure: Failure): Promise<void> {
     const { agentId, generation } = workload;
     await this.#mutex.run(agentId, async () => {
-      await this.#proveStuck(agentId);
       try {
         await revert(workload, failure, this.#may(agentId), {
           api: this.#api,
@@ -203,6 +201,19 @@ export class Workloads {
     return { ...observed, drift };
   }
 
+  /**
+   * See {@link Cluster.refresh}: a watch may have said nothing for a while.
+   * @throws {KubeError}
+   */
+  async refresh(agentId: string): Promise<void> {
+    const [namespace] = this.#view.objects(agentId).all.map(({ metadata }) => metadata.namespace);
+    if (namespace === undefined) return;
+    const query = { namespace, labelSelector: agentSelector(this.#options.installation, agentId) };
+    await Promise.all(
+      JUDGED.map(async (kind) => this.#view.absorbAll(kind, agentId, await this.#api.list(kind, query))),
+    );
+  }
+
   /** The cluster's times are by its own clocks: one here that is ahead must not take a rollout's time away. */
   #observe(objects: AgentObjects, more: ObserveOptions): ObservedWorkload | undefined {
     const observed = observeWorkload(objects, this.#options.clock.now(), more);
@@ -226,29 +237,6 @@ export class Workloads {
 
   #may(agentId: string): () => boolean {
     return () => !this.#stopped && this.#options.responsible(agentId);
-  }
-
-  /** Before anything is given up, the server itself is asked: a watch may have said nothing for a while. */
-  async #proveStuck(agentId: string): Promise<void> {
-    const { clock, installation } = this.#options;
-    const look = () => observeWorkload(this.#view.objects(agentId), clock.now());
-    const before = look();
-    const [namespace] = this.#view.objects(agentId).all.map(({ metadata }) => metadata.namespace);
-    if (before === undefined || namespace === undefined) return;
-    const query = { namespace, labelSelector: agentSelector(installation, agentId) };
-    const lists = await Promise.all(
-      (["Deployment", "ReplicaSet", "Pod"] as const).map((kind) => this.#api.list(kind, query)),
-    );
-    for (const object of lists.flatMap(({ items }) => items)) this.#view.absorb(object);
-    const after = look();
-    if (after === undefined) return;
-    if (
-      after.progressedAt > before.progressedAt ||
-      isComplete(after.wanted, after.template, after.replicas) !==
-        isComplete(before.wanted, before.template, before.replicas)
-    ) {
-      throw new OutdatedError("The agent has come forward since it was looked at.");
-    }
   }
 
   /** @throws what may pass soon; a verdict is remembered as the generation's failure for a while */

@@ -102,6 +102,15 @@ export class Store {
     for (const item of items) this.put(kind, item);
   }
 
+  /** Lets go of the agent's objects that a list of them as of `version` has not, except what came later. */
+  keepOnly(kind: Kind, agentId: string, items: readonly KubeObject[], version: string): void {
+    const present = new Set(items.map(keyOf));
+    for (const { kind: one, object } of [...this.ofAgent(agentId)]) {
+      if (one !== kind || present.has(keyOf(object))) continue;
+      if (!isLater(object.metadata.resourceVersion, version)) this.#drop(kind, object);
+    }
+  }
+
   /** Lets go of every object of the kind. */
   clear(kind: Kind): void {
     for (const stray of this.#strays) if (stray.startsWith(`${kind}/`)) this.#strays.delete(stray);

@@ -1,6 +1,14 @@
 import { type Clock, jittered } from "../../../clock.ts";
 import type { Log } from "../../../log.ts";
-import { isTransient, KINDS, type Kind, type KubeApi, KubeError, type KubeObject } from "../api.ts";
+import {
+  isTransient,
+  KINDS,
+  type Kind,
+  type KubeApi,
+  KubeError,
+  type KubeList,
+  type KubeObject,
+} from "../api.ts";
 import { installationSelector, LABELS, userOf } from "../names.ts";
 import type { KubernetesOptions } from "../options.ts";
 import { Gate } from "./concurrency.ts";
@@ -237,6 +245,12 @@ export class ClusterView {
     const told = reflector.version;
     if (!isLater(object.metadata.resourceVersion, told)) return;
     this.#store.put(kind, object);
+  }
+
+  /** Takes all that there is of the agent's of the kind: what is missing is gone, also where the watch has not told it. */
+  absorbAll(kind: Kind, agentId: string, { items, resourceVersion }: KubeList): void {
+    this.#store.keepOnly(kind, agentId, items, resourceVersion);
+    for (const item of items) this.absorb(item);
   }
 
   /** Tells which agent changed; every agent once in each resync; nothing before {@link synced}. */
