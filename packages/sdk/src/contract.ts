@@ -336,7 +336,7 @@ export interface Budget {
   /** Millionths of a US dollar. */
   limitMicros: number;
   warnAt: number;
-  /** `pause` holds answers back once the budget is used up; `notify` only tells. */
+  /** `pause` holds answers back once the budget is used up; `notify` only writes events. */
   action: "pause" | "notify";
   /** Millionths of a US dollar. */
   spentMicros: number;
@@ -672,7 +672,7 @@ export interface PutBudgetRequest {
   limitMicros: number;
   /** The part of the limit at which BUDGET_WARNING comes; 0.8 when left out. */
   warnAt?: number | null | undefined;
-  /** `pause` holds answers back once the budget is used up; `notify` only tells. */
+  /** `pause` holds answers back once the budget is used up; `notify` only writes events. */
   action: "pause" | "notify";
 }
 

@@ -481,7 +481,7 @@ class Budget(TypedDict):
     """Millionths of a US dollar."""
     warnAt: float
     action: Literal["pause", "notify"]
-    """`pause` holds answers back once the budget is used up; `notify` only tells."""
+    """`pause` holds answers back once the budget is used up; `notify` only writes events."""
     spentMicros: int
     """Millionths of a US dollar."""
     reservedMicros: int
@@ -801,7 +801,7 @@ class PutBudgetRequest(TypedDict):
     warnAt: NotRequired[float | None]
     """The part of the limit at which BUDGET_WARNING comes; 0.8 when left out."""
     action: Literal["pause", "notify"]
-    """`pause` holds answers back once the budget is used up; `notify` only tells."""
+    """`pause` holds answers back once the budget is used up; `notify` only writes events."""
 
 
 class RestartedAgent(TypedDict):

@@ -10,7 +10,7 @@ export const errorCodes = {
   },
   BUDGET_EXHAUSTED: {
     status: 402,
-    description: "A budget is used up; `details.resumesAt` says when it begins anew.",
+    description: "A budget is used up; `details.resumesAt` says when it resets.",
     remedy: "Raise it with PUT /api/budgets or wait; answers that wait for it then go on.",
   },
   INVALID_API_KEY: {

@@ -68,7 +68,7 @@ export const usageQuery = z.strictObject({
 const scope = z.enum(["user", "agent"], "Must be user or agent");
 const period = z.enum(["day", "month"], "Must be day or month");
 const action = z.enum(["pause", "notify"], "Must be pause or notify").meta({
-  description: "`pause` holds answers back once the budget is used up; `notify` only tells.",
+  description: "`pause` holds answers back once the budget is used up; `notify` only writes events.",
 });
 
 export const budget = z
