@@ -67,7 +67,7 @@ test("a body that breaks off leaves nothing", async (t) => {
 
 /** A form as it is written. */
 const form = (parts: string[], boundary = "x-y"): RequestInit => ({
-  body: parts.map((part) => `--${boundary}\r\n${part}\r\n`).join("") + `--${boundary}--\r\n`,
+  body: `${parts.map((part) => `--${boundary}\r\n${part}\r\n`).join("")}--${boundary}--\r\n`,
   headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
 });
 const field = (name: string, value: string) =>

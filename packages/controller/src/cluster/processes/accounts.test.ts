@@ -37,7 +37,10 @@ test("a root that cannot is warned why", () => {
     [{ status: "CapEff:\t00000000000000c0\n" }, /lacks CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL$/],
     [{ uidMap: "0 1000 1\n1 100000 65536\n" }, /too few user ids/],
     [{ gidMap: "0 1000 1\n" }, /too few user ids/],
-    [{ modeOf: (path) => (path === "/srv/closed" ? 0o700 : 0o755) }, /\/srv\/closed is closed to other accounts/],
+    [
+      { modeOf: (path) => (path === "/srv/closed" ? 0o700 : 0o755) },
+      /\/srv\/closed is closed to other accounts/,
+    ],
     [{ modeOf: (path) => (path === "/srv/closed/app/main.ts" ? 0o600 : 0o755) }, /main\.ts is closed/],
     [{ status: undefined }, /Linux alone/],
   ];
