@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { loggedId } from "../_shared/log.ts";
 import { type DenoFunction, startDeno } from "../_shared/testing/deno.ts";
 import { tokenFor, Upstream, USER_ID } from "../_shared/testing/upstream.ts";
 
@@ -134,11 +135,10 @@ describe("the function in Deno", () => {
     const response = await ask("/api/agents", { headers: { "x-request-id": "trace-log" } });
     await response.arrayBuffer();
     const { lines } = deno;
-    while (!lines.some((line) => line.includes("trace-log"))) await once(deno.process.stdout!, "data");
-    const entry = JSON.parse(lines.find((line) => line.includes("trace-log")) ?? "") as Record<
-      string,
-      unknown
-    >;
+    // An id that a caller chose is logged as its digest.
+    const logged = await loggedId("trace-log");
+    while (!lines.some((line) => line.includes(logged))) await once(deno.process.stdout!, "data");
+    const entry = JSON.parse(lines.find((line) => line.includes(logged)) ?? "") as Record<string, unknown>;
     assert.equal(entry.status, 200);
     assert.equal(entry.source, "api");
   });
