@@ -273,5 +273,5 @@ function accepted(response: ServerResponse): void {
 }
 
 function tooLarge(response: ServerResponse): void {
-  sendJson(response, 413, { message: "Request Entity Too Large" }, { connection: "close" });
+  sendJson(response, 413, { message: "Request Entity Too Large" });
 }
