@@ -48,7 +48,7 @@ async function failure(flags: Parameters<typeof spawnStack>[0]): Promise<{ code:
   const started = spawnStack(flags);
   const [code] = await once(started.process, "close");
   const said = started.stderr().trim().split("\n");
-  return { code: Number(code), said: said.filter((line) => !/ is ready \(/.test(line)) };
+  return { code: Number(code), said: said.filter((line) => !/ ready \(/.test(line)) };
 }
 
 describe("an ephemeral stack", () => {
