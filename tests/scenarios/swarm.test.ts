@@ -332,14 +332,16 @@ describe("tools", () => {
     }
   });
 
-  test("a model that only ever calls tools is stopped", async () => {
+  test("a model that only ever calls tools is stopped, and is not asked again", async () => {
     const bot = await agent("Looper");
     await assign(bot, await toolId("current_time"));
     stub.answer = () => ({ pieces: [], toolCalls: [{ name: "current_time", arguments: {} }] });
-    const question = await asks(bot);
-    await eventually("eight steps", () => stub.requests.length >= 8);
-    stub.answer = () => "enough";
-    assert.equal((await answers(question))[0]?.content, "enough");
+    const asked = stub.requests.length;
+    const [answer] = await answers(await asks(bot));
+    const { code, message } = answer?.error as { code: string; message: string };
+    assert.deepEqual([answer?.status, code], ["error", "MODEL_BAD_RESPONSE"]);
+    assert.match(message, /still calling tools after 8 steps/);
+    assert.equal(stub.requests.length - asked, 8);
   });
 
   test("conversation_search finds what was said", async () => {
