@@ -386,19 +386,17 @@ describe("an agent as a process", () => {
     });
     await kube.until("Deployment", ns, "ada", "two ready", ready(2), 30_000);
     const pods = await podsOf(ns, "ada");
-    const replicas = new Set<string>();
     for (const pod of pods) {
       const path = `/api/v1/namespaces/${ns}/pods/${pod.metadata.name}:8080/proxy`;
-      const health = await kube.call("GET", `${path}/health`);
-      replicas.add(health.body.replica);
+      assert.deepEqual((await kube.call("GET", `${path}/health`)).body, { status: "ok" });
+      // This agent knows no project, so callers cannot be checked: its door stays closed.
       const message = await kube.call("POST", `${path}/message`, { text: "hello" });
       assert.equal(message.status, 503);
-      assert.equal(message.body.error.code, "MODEL_UNCONFIGURED");
+      assert.equal(message.body.error.code, "SUPABASE_CONNECTION_ERROR");
     }
-    assert.deepEqual(replicas, new Set(pods.map((pod) => pod.metadata.name)));
     await eventually("the service answers", async () => {
       const answer = await kube.call("GET", `/api/v1/namespaces/${ns}/services/ada:http/proxy/ready`);
-      return answer.status === 200 && answer.body.ready === true;
+      return answer.status === 200;
     });
     const metrics = await kube.until("PodMetrics", ns, pods[0]?.metadata.name, "measured", (m) => m);
     assert.match(metrics?.containers[0].usage.memory, /^\d+Ki$/);
