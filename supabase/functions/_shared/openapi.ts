@@ -114,6 +114,8 @@ const ownDocument: Json = {
   security: [],
   responses: {
     "200": { description: "OpenAPI 3.1.", content: { "application/json": { schema: { type: "object" } } } },
+    // A query that several programs could read in several ways is refused before any route is chosen.
+    "400": { $ref: reference("responses", "Error400") },
   },
 };
 
