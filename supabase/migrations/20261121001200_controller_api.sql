@@ -111,7 +111,23 @@ end
 $$;
 comment on function private.claim_deployments(text, integer, integer) is 'Leases work to a controller.';
 
--- Definer: as above. Keeps the worker's leases alive; tells what waits, so that an idle controller need not claim.
+-- How long the oldest agent in each phase has waited for its newest change, in seconds. Agents that no controller holds count too:
+-- they wait after an error. Agents that an operator paused wait on purpose.
+create function private.oldest_waits() returns jsonb
+language sql stable set search_path = ''
+return (
+  select coalesce(jsonb_object_agg(w.phase, w.seconds), '{}')
+  from (
+    select d.phase, round(extract(epoch from clock_timestamp()
+      - min(coalesce((d.timings ->> 'requestedAt')::timestamptz, d.created_at))), 1) as seconds
+    from private.agent_deployments d
+    where d.removed_at is null and d.generation > d.observed_generation
+      and not d.conditions @> '[{"type": "Paused", "status": "True"}]'
+    group by d.phase
+  ) w
+);
+
+-- Definer: as above. Keeps the worker's leases alive; reports what waits, so that an idle controller need not claim.
 create function private.heartbeat_controller(of_worker text, lease_seconds integer, report jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -120,6 +136,7 @@ begin
   return jsonb_build_object('alive', true,
     'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
     'pending', (select count(*) from private.claimable(of_worker)),
+    'waiting', private.oldest_waits(),
     'fleet', private.fleet_state());
 end
 $$;

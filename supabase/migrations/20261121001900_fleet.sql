@@ -185,7 +185,8 @@ begin
         'reason', w.reason, 'message', coalesce(w.message, w.last_error), 'replicas', w.target_replicas, 'ready', w.ready_replicas,
         'settled', w.generation <= w.observed_generation, 'attempts', w.attempts, 'controller', w.lease_holder,
         'updatedAt', private.iso(w.updated_at)) order by w.rank, w.updated_at, w.agent_id), '[]')
-      from (select x.*, case when x.phase = 'FAILED' then 0 when x.generation > x.observed_generation then 1 else 2 end as rank
+      from (select x.*, case when x.phase = 'FAILED' then 0 when x.generation > x.observed_generation
+          or (x.phase = 'DEPLOYED' and x.ready_replicas = 0 and x.target_replicas > 0) then 1 else 2 end as rank
         from wanted x order by rank, x.updated_at, x.agent_id limit max_count offset skip) w
       left join public.agents a on a.id = w.agent_id)));
 end

@@ -197,7 +197,7 @@ test("every metric that an alert asks for is one that the controller has", optio
   const rules = find(render({ "prometheusRule.enabled": true }), "PrometheusRule", "launchpad").spec.groups[0]
     .rules;
   for (const { annotations } of rules) {
-    const [, anchor] = /docs\/operations\.md#(.+)/.exec(annotations.runbook) ?? [];
+    const [, anchor] = /docs\/operations\.md#(.+)/.exec(annotations.runbook_url) ?? [];
     const page = readFileSync(join(CHART, "../../docs/operations.md"), "utf8");
     const anchors = [...page.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
       title
@@ -205,6 +205,6 @@ test("every metric that an alert asks for is one that the controller has", optio
         .replaceAll(/[^a-z0-9 -]/g, "")
         .replaceAll(" ", "-"),
     );
-    assert.ok(anchors.includes(anchor ?? ""), annotations.runbook);
+    assert.ok(anchors.includes(anchor ?? ""), annotations.runbook_url);
   }
 });

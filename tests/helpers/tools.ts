@@ -8,6 +8,7 @@ const root = resolve(import.meta.dirname, "../..");
 const cache = join(root, ".cache/tools");
 
 const HELM = "v4.3.1";
+const PROMTOOL = "v0.316.0";
 const HADOLINT = "2.15.1";
 const BUN = "1.4.5";
 
@@ -23,15 +24,27 @@ export function installed(name: string): string | undefined {
  * @throws {Error} when the build fails
  */
 export function helm(): string | undefined {
-  const folder = join(cache, `helm-${HELM}`);
-  const program = join(folder, "helm");
+  return built("helm", HELM, "helm.sh/helm/v4/cmd/helm");
+}
+
+/**
+ * promtool of Prometheus, built from its own sources without service discovery (2 minutes of two cores, once).
+ * @returns its path; undefined where there is no Go
+ * @throws {Error} when the build fails
+ */
+export function promtool(): string | undefined {
+  return built("promtool", PROMTOOL, "github.com/prometheus/prometheus/cmd/promtool", "remove_all_sd");
+}
+
+function built(name: string, version: string, source: string, ...tags: string[]): string | undefined {
+  const folder = join(cache, `${name}-${version}`);
+  const program = join(folder, name);
   if (existsSync(program)) return program;
   const go = installed("go") ?? ["/usr/local/go/bin/go"].find((file) => existsSync(file));
   if (go === undefined) return undefined;
   mkdirSync(folder, { recursive: true });
-  run(go, ["install", "-trimpath", "-ldflags", "-s -w", `helm.sh/helm/v4/cmd/helm@${HELM}`], {
-    GOBIN: folder,
-  });
+  const flags = ["-trimpath", "-ldflags", "-s -w", ...(tags.length === 0 ? [] : ["-tags", tags.join(",")])];
+  run(go, ["install", ...flags, `${source}@${version}`], { GOBIN: folder });
   return program;
 }
 

@@ -267,3 +267,44 @@ test("a drained controller holds nothing and claims nothing; others take over; u
   assert.equal((await rpc(db, service, "fleet_drain", { controller: "unheard" })).status, 404);
   assert.equal((await rpc(db, user(alice), "fleet_drain", { controller: "w1" })).status, 403);
 });
+
+test("a heartbeat reports how long the oldest agent has waited, by phase, whoever holds it", async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  const waiting = async () =>
+    (await call("heartbeat_controller", { worker: "w1", lease_seconds: 15, report: {} })).waiting;
+  assert.deepEqual(await waiting(), {});
+  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "waits" } });
+  const change = (sql: string) =>
+    db.pool.query(`update private.agent_deployments set ${sql} where agent_id = $1`, [body.agentId]);
+  // It waits after an error: no controller holds it.
+  await change(
+    `next_attempt_at = now() + interval '5 minutes', lease_holder = null,
+       timings = jsonb_build_object('requestedAt', private.iso(now() - interval '20 minutes'))`,
+  );
+  const { QUEUED, ...others } = await waiting();
+  assert.ok(QUEUED > 1199 && QUEUED < 1260, `${QUEUED}`);
+  assert.deepEqual(others, {});
+  await change(`conditions = '[{"type": "Paused", "status": "True"}]'`);
+  assert.deepEqual(await waiting(), {}, "an operator paused it");
+  await change(`conditions = '[]', observed_generation = generation`);
+  assert.deepEqual(await waiting(), {}, "its newest change is carried out");
+});
+
+test("the list puts a deployed agent without a ready replica before those that work", async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  const ids: string[] = [];
+  for (const agentName of ["works", "is-down"]) {
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName } });
+    ids.push(body.agentId);
+    await db.pool.query(
+      `update private.agent_deployments set phase = 'DEPLOYED', observed_generation = generation, current_replicas = 1,
+         ready_replicas = $2 where agent_id = $1`,
+      [body.agentId, agentName === "works" ? 1 : 0],
+    );
+  }
+  const { agents } = await call("fleet_list", { phase: "DEPLOYED" });
+  assert.deepEqual(
+    agents.map(({ agentId }: Claimed) => agentId),
+    ids.reverse(),
+  );
+});

@@ -48,7 +48,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   try {
     const clock = systemClock;
     const random = Math.random;
-    const instruments = createInstruments();
+    const instruments = createInstruments(config.kubernetes?.installation);
     const database = createDatabase({
       url: config.supabaseUrl,
       key: config.secretKey,

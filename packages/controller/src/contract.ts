@@ -70,6 +70,8 @@ export const heartbeatSchema = z.object({
   alive: z.boolean(),
   held: count,
   pending: count,
+  /** By phase, how many seconds the oldest agent of the whole project has waited for its newest change. */
+  waiting: z.record(z.string(), z.number()),
   fleet: fleetSchema,
 });
 

@@ -41,8 +41,9 @@ const json = (status: number, body: unknown): PostAnswer => ({ status, text: JSO
 
 test("a call is one POST with the key, and its answer is read strictly", async () => {
   const fleet = { installation: "i", adopted: [], hold: null, release: null };
-  const { database, seen } = answering(() => json(200, { alive: true, held: 1, pending: 2, fleet }));
-  assert.deepEqual(await database.heartbeat("w", 15, {}), { alive: true, held: 1, pending: 2, fleet });
+  const beat = { alive: true, held: 1, pending: 2, waiting: { QUEUED: 3.5 }, fleet };
+  const { database, seen } = answering(() => json(200, beat));
+  assert.deepEqual(await database.heartbeat("w", 15, {}), beat);
   assert.equal(seen[0]?.url, "http://database/rest/v1/rpc/heartbeat_controller");
   assert.deepEqual(seen[0]?.headers, {
     apikey: "the-key",

@@ -7,9 +7,12 @@ import { VERSION } from "./version.ts";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What the controller counts of itself, for `/metrics`. */
-export function createInstruments() {
-  const registry = new Registry();
+/**
+ * What the controller counts of itself, for `/metrics`.
+ * @param installation labels every sample, so that one Prometheus tells several installations apart
+ */
+export function createInstruments(installation?: string) {
+  const registry = new Registry(installation === undefined ? {} : { installation });
   const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.");
   const claimed = registry.counter(
     "launchpad_claimed_deployments_total",
@@ -69,6 +72,11 @@ export function createInstruments() {
         "launchpad_unsettled_deployments",
         "Held deployments whose newest generation is not reached yet.",
         () => [...controller.reconciler.held.values()].filter(isUnsettled).length,
+      );
+      registry.gauge(
+        "launchpad_oldest_unsettled_seconds",
+        "How long the oldest agent of the project has waited for what its user asked for, by phase; DEPLOYED: without a ready replica.",
+        () => Object.entries(controller.waits).map(([phase, seconds]) => [{ phase }, seconds]),
       );
       registry.gauge(
         "launchpad_faulty_deployments",

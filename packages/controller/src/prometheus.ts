@@ -10,13 +10,19 @@ interface Metric {
 /** Counters, gauges and histograms in the Prometheus text format; a hundred lines need no library. */
 export class Registry {
   readonly #metrics: Metric[] = [];
+  readonly #common: Labels;
+
+  /** @param common labels that every sample carries */
+  constructor(common: Labels = {}) {
+    this.#common = common;
+  }
 
   counter(name: string, help: string): { add(labels?: Labels, by?: number): void } {
     const values = new Map<string, number>();
-    this.#metrics.push({ name, type: "counter", help, lines: () => samples(name, values) });
+    this.#metrics.push({ name, type: "counter", help, lines: () => samples(name, values, this.#text({})) });
     return {
       add: (labels = {}, by = 1) => {
-        const key = labelText(labels);
+        const key = this.#text(labels);
         values.set(key, (values.get(key) ?? 0) + by);
       },
     };
@@ -32,7 +38,7 @@ export class Registry {
     const lines = () => {
       const value = read();
       const list: [Labels, number][] = typeof value === "number" ? [[{}, value]] : value;
-      return list.map(([labels, one]) => `${name}${labelText(labels)} ${one}`);
+      return list.map(([labels, one]) => `${name}${this.#text(labels)} ${one}`);
     };
     this.#metrics.push({ name, type, help, lines });
   }
@@ -47,11 +53,11 @@ export class Registry {
     const lines = () =>
       [...series.values()].flatMap(({ labels, buckets, sum, count }) => [
         ...bounds.map(
-          (bound, index) => `${name}_bucket${labelText({ ...labels, le: String(bound) })} ${buckets[index]}`,
+          (bound, index) => `${name}_bucket${this.#text({ ...labels, le: String(bound) })} ${buckets[index]}`,
         ),
-        `${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
-        `${name}_sum${labelText(labels)} ${sum}`,
-        `${name}_count${labelText(labels)} ${count}`,
+        `${name}_bucket${this.#text({ ...labels, le: "+Inf" })} ${count}`,
+        `${name}_sum${this.#text(labels)} ${sum}`,
+        `${name}_count${this.#text(labels)} ${count}`,
       ]);
     this.#metrics.push({ name, type: "histogram", help, lines });
     return {
@@ -64,6 +70,10 @@ export class Registry {
         one.count += 1;
       },
     };
+  }
+
+  #text(labels: Labels): string {
+    return labelText({ ...this.#common, ...labels });
   }
 
   get names(): string[] {
@@ -79,8 +89,8 @@ export class Registry {
   }
 }
 
-function samples(name: string, values: ReadonlyMap<string, number>): string[] {
-  if (values.size === 0) return [`${name} 0`];
+function samples(name: string, values: ReadonlyMap<string, number>, common: string): string[] {
+  if (values.size === 0) return [`${name}${common} 0`];
   return [...values].map(([labels, value]) => `${name}${labels} ${value}`);
 }
 

@@ -180,6 +180,27 @@ test("request counters are read from the runtime's text", () => {
   assert.equal(parseRequests("other 1"), null);
 });
 
+test("every sample of a registry carries its common labels", () => {
+  const registry = new Registry({ installation: "one" });
+  registry.counter("never_total", "Nothing yet.");
+  registry.counter("c_total", "Things.").add({ ok: "yes" });
+  registry.gauge("g", "A level.", () => 2);
+  registry.histogram("h", "Times.", [1]).observe(0.5);
+  const samples = registry
+    .text()
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  assert.deepEqual(samples, [
+    'never_total{installation="one"} 0',
+    'c_total{installation="one",ok="yes"} 1',
+    'g{installation="one"} 2',
+    'h_bucket{installation="one",le="1"} 1',
+    'h_bucket{installation="one",le="+Inf"} 1',
+    'h_sum{installation="one"} 0.5',
+    'h_count{installation="one"} 1',
+  ]);
+});
+
 test("metrics are in the Prometheus text format", () => {
   const registry = new Registry();
   const counter = registry.counter("c_total", "Things.");

@@ -3,6 +3,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { Database, FleetState } from "../contract.ts";
 import { DatabaseError, KEY_REFUSED } from "../database.ts";
 import { FleetGuard } from "../fleet/guard.ts";
+import { oldestWaits, type Waits } from "../fleet/oldest-waits.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/decide.ts";
@@ -71,6 +72,8 @@ export class Controller {
   #keyRefused = false;
   /** The database was compared with the installation. */
   #compared = false;
+  /** What the last heartbeat said of agents that wait, by phase, in seconds. */
+  #waiting: Waits = {};
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -104,6 +107,12 @@ export class Controller {
   /** Whether the database has not answered for so long that nothing may be done. */
   get lapsed(): boolean {
     return this.#lease.lapsed(this.#options.clock.now());
+  }
+
+  /** How long the oldest agent of the project has waited, by phase, in seconds; nothing while the database is down. */
+  get waits(): Waits {
+    if (this.lapsed) return {};
+    return oldestWaits(this.#waiting, this.reconciler.held.values(), this.#options.clock.now());
   }
 
   /** Why nothing can be done, as a sentence for people; undefined while the database answers. */
@@ -307,7 +316,8 @@ export class Controller {
     const { clock, database, describe, leaseSeconds, worker } = this.#options;
     const report = await describe();
     const sentAt = clock.now();
-    const { held, pending, fleet } = await database.heartbeat(worker, leaseSeconds, report);
+    const { held, pending, waiting, fleet } = await database.heartbeat(worker, leaseSeconds, report);
+    this.#waiting = waiting;
     // Before the renewal, which brings passes forward.
     const resumes = this.#learn(fleet);
     this.#renewed(sentAt);

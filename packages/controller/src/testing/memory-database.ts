@@ -197,6 +197,7 @@ export class MemoryDatabase implements Database {
       alive: true,
       held: rows.filter((row) => row.holder === worker).length,
       pending: rows.filter((row) => this.#claimable(row, worker) !== "no").length,
+      waiting: {},
       fleet: this.#fleet(),
     };
   }
