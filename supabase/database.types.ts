@@ -576,6 +576,72 @@ export type Database = {
           },
         ];
       };
+      answer_steps: {
+        Row: {
+          agent_id: string;
+          arguments: Json | null;
+          cached_input_tokens: number | null;
+          error: Json | null;
+          id: string;
+          index: number;
+          input_tokens: number | null;
+          kind: string;
+          message_id: string;
+          milliseconds: number;
+          name: string;
+          output_tokens: number | null;
+          result: string | null;
+          started_at: string;
+          status: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          arguments?: Json | null;
+          cached_input_tokens?: number | null;
+          error?: Json | null;
+          id?: string;
+          index: number;
+          input_tokens?: number | null;
+          kind: string;
+          message_id: string;
+          milliseconds: number;
+          name: string;
+          output_tokens?: number | null;
+          result?: string | null;
+          started_at: string;
+          status: string;
+          user_id: string;
+        };
+        Update: {
+          agent_id?: string;
+          arguments?: Json | null;
+          cached_input_tokens?: number | null;
+          error?: Json | null;
+          id?: string;
+          index?: number;
+          input_tokens?: number | null;
+          kind?: string;
+          message_id?: string;
+          milliseconds?: number;
+          name?: string;
+          output_tokens?: number | null;
+          result?: string | null;
+          started_at?: string;
+          status?: string;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "answer_steps_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       budgets: {
         Row: {
           action: string;
@@ -1233,6 +1299,10 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      add_answer_steps: {
+        Args: { agent_id: string; credential: string; message_id: string; steps: Json };
+        Returns: Json;
+      };
       advisory_targets: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       agent_environment: {
         Args: { agent_id: string; generation: number; lease_token: string };
@@ -1334,6 +1404,7 @@ export type Database = {
           lease_seconds?: number;
           lease_token: string;
           sequence?: number;
+          steps?: Json;
           text?: string;
         };
         Returns: Json;
@@ -1345,6 +1416,18 @@ export type Database = {
       restart_agent: { Args: { agent_id: string }; Returns: Json };
       revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
+      runtime_search: {
+        Args: {
+          agent_id: string;
+          conversation_id: string;
+          credential: string;
+          limit?: number;
+          query: string;
+        };
+        Returns: Json;
+      };
+      runtime_tool_secret: { Args: { agent_id: string; credential: string; tool_id: string }; Returns: Json };
+      runtime_tools: { Args: { agent_id: string; credential: string }; Returns: Json };
       scale_agent: { Args: { agent_id: string; scale: Json }; Returns: Json };
       scan_agent: { Args: { agent_id: string }; Returns: Json };
       search_conversation: {

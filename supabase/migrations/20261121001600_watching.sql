@@ -191,6 +191,13 @@ begin
   delete from public.agent_metrics_hour where ctid = any (array(
     select m.ctid from public.agent_metrics_hour m
     where m."timestamp" < now() - make_interval(days => private.retention_days('hour_rollups')) limit batch));
+  for i in 1 .. batches loop
+    delete from public.answer_steps where ctid = any (array(
+      select s.ctid from public.answer_steps s where s.started_at < oldest limit batch));
+    get diagnostics n = row_count;
+    deleted := deleted + n;
+    exit when n < batch;
+  end loop;
   delete from private.agent_deployments d where d.removed_at < oldest;
   delete from private.idempotency_keys k where k.created_at < now() - interval '1 day';
   delete from private.controllers c where c.expires_at < now() - interval '1 day';

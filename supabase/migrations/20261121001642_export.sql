@@ -51,8 +51,8 @@ begin
   loop
     select a.attname into moment from pg_attribute a
       where a.attrelid = ('public.' || quote_ident(wanted))::regclass
-        and a.attname in ('timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'user_id')
-      order by array_position(array['timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'user_id'], a.attname::text) limit 1;
+        and a.attname in ('timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'started_at', 'user_id')
+      order by array_position(array['timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'started_at', 'user_id'], a.attname::text) limit 1;
     part := private.newest_rows(wanted, moment, caller, most_rows, budget);
     tables := tables || jsonb_build_object(wanted, part -> 'rows');
     budget := budget - (part ->> 'bytes')::bigint;

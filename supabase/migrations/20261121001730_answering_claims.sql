@@ -138,7 +138,7 @@ begin
         ) c
         where c.so_far <= private.answering_limit('context_characters') or c.place = 1),
       'tools', (
-        select coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'description', t.description,
+        select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'description', t.description,
           'inputSchema', t.input_schema, 'implementation', t.implementation, 'configuration', x.configuration,
           'secret', case when x.configuration ? 'api_key_ref' then
             private.reply_secret(null, j.user_id, x.configuration ->> 'api_key_ref') end) order by t.user_id nulls first, t.name), '[]')

@@ -1,7 +1,8 @@
 -- Answering, the worker's end: text on the way, the answer, failures, the sweep; the RPCs of it all.
 
--- Definer: service_role has no rights on private tables. Renews the lease; broadcasts new text, if any.
-create function private.report_reply(job_id uuid, token uuid, new_text text, part integer, lease_seconds integer) returns jsonb
+-- Definer: service_role has no rights on private tables. Renews the lease; broadcasts new text and keeps steps, if any.
+create function private.report_reply(job_id uuid, token uuid, new_text text, part integer, lease_seconds integer, steps jsonb)
+returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   j private.reply_jobs;
@@ -25,6 +26,7 @@ begin
       perform private.show_activity(j.agent_id);
     end if;
   end if;
+  perform private.add_answer_steps(j.id, j.agent_id, j.user_id, steps);
   return '{"accepted": true}';
 end
 $$;
@@ -64,7 +66,7 @@ end
 $$;
 
 -- Definer: as above. Stores the answer, once: a repeated report of the same lease changes nothing.
--- answer: {content, model, inputTokens, outputTokens, settled?: as private.settle takes it}.
+-- answer: {content, model, inputTokens, outputTokens, settled?: as private.settle takes it, steps?}.
 create function private.finish_reply(job_id uuid, token uuid, answer jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -85,6 +87,7 @@ begin
       tokens_in, tokens_out
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
   perform private.settle_reply(j, answer);
+  perform private.add_answer_steps(j.id, j.agent_id, j.user_id, answer -> 'steps');
   perform private.add_usage(row(r.user_id, r.day, r.agent_id, r.model, r.source, 1, 0, 0, 0, 0)::public.usage_daily)
     from private.reservations r where r.job_id = j.id order by r.closed_at desc nulls first limit 1;
   perform private.show_activity(j.agent_id);
@@ -94,7 +97,7 @@ end
 $$;
 comment on function private.finish_reply(uuid, uuid, jsonb) is 'Stores an answer once, fenced by its lease.';
 
--- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens, outputTokens, settled?}.
+-- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens, outputTokens, settled?, steps?}.
 create function private.fail_reply(job_id uuid, token uuid, failure jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -105,6 +108,7 @@ begin
     return '{"accepted": false}';
   end if;
   perform private.settle_reply(j, failure);
+  perform private.add_answer_steps(j.id, j.agent_id, j.user_id, failure -> 'steps');
   if not coalesce((failure ->> 'retryable')::boolean, false) or j.attempts >= private.answering_limit('attempts') then
     perform private.conclude_failure(j, failure);
     return '{"accepted": true, "final": true}';
@@ -120,9 +124,27 @@ begin
 end
 $$;
 
--- Definer: as above. The lease authorises: earlier messages of the conversation that is being answered, newest first. Looks
--- at the newest 500 of them, at 8,000 characters of each: the call is the service's, and a long conversation must not hold
--- up its other calls.
+-- Earlier messages of a conversation (or swarm) of this user that hold the words of `query`, newest first. Looks at the newest
+-- 500 of them, at 8,000 characters of each: the call is the service's, and a long conversation must not hold up its other calls.
+create function private.search_messages(of_user uuid, conversation uuid, without uuid, until timestamptz, query text, most integer)
+returns jsonb
+language sql stable set search_path = ''
+return (
+  select coalesce(jsonb_agg(jsonb_build_object('from', coalesce(c.sender_name, c.sender_kind), 'at', private.iso(c.created_at),
+    'text', left(c.content, 1000)) order by c.created_at desc), '[]')
+  from (
+    select m.sender_name, m.sender_kind, m.created_at, m.content from (
+      select x.sender_name, x.sender_kind, x.created_at, left(x.content, 8000) as content from public.messages x
+      where x.user_id = of_user and x.status <> 'error' and x.id is distinct from without
+        and (x.swarm_id = conversation or x.conversation_id = conversation)
+        and x.created_at <= until
+      order by x.created_at desc limit 500) m
+    where position(lower(left(query, 200)) in lower(m.content)) > 0
+      or to_tsvector('simple', m.content) @@ websearch_to_tsquery('simple', left(query, 200))
+    order by m.created_at desc limit least(20, greatest(1, coalesce(most, 5)))
+  ) c);
+
+-- Definer: as above. The lease authorises: earlier messages of the conversation that is being answered.
 create function private.search_conversation(job_id uuid, token uuid, query text, most integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -134,20 +156,8 @@ begin
     perform private.raise_error('CONFLICT', 'No lease on this answer');
   end if;
   select * into question from public.messages m where m.id = j.message_id;
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object('from', coalesce(c.sender_name, c.sender_kind), 'at', private.iso(c.created_at),
-      'text', left(c.content, 1000)) order by c.created_at desc), '[]')
-    from (
-      select m.sender_name, m.sender_kind, m.created_at, m.content from (
-        select x.sender_name, x.sender_kind, x.created_at, left(x.content, 8000) as content from public.messages x
-        where x.user_id = j.user_id and x.status <> 'error' and x.id <> question.id
-          and (x.swarm_id = question.swarm_id or x.conversation_id = question.conversation_id)
-          and x.created_at <= question.created_at
-        order by x.created_at desc limit 500) m
-      where position(lower(left(query, 200)) in lower(m.content)) > 0
-        or to_tsvector('simple', m.content) @@ websearch_to_tsquery('simple', left(query, 200))
-      order by m.created_at desc limit least(20, greatest(1, coalesce(most, 5)))
-    ) c);
+  return private.search_messages(j.user_id, coalesce(question.swarm_id, question.conversation_id), question.id,
+    question.created_at, query, most);
 end
 $$;
 
@@ -198,9 +208,10 @@ select cron.schedule('launchpad-reply-retention', '23 * * * *', 'select private.
 create function public.claim_replies(worker text, max_count integer default 20, lease_seconds integer default 15)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.claim_replies(worker, max_count, lease_seconds); end $$;
-create function public.report_reply(job_id uuid, lease_token uuid, "text" text default '', sequence integer default 0, lease_seconds integer default 15)
+create function public.report_reply(job_id uuid, lease_token uuid, "text" text default '', sequence integer default 0, lease_seconds integer default 15,
+  steps jsonb default '[]')
 returns jsonb language plpgsql volatile set search_path = '' as $$
-begin return private.report_reply(job_id, lease_token, "text", sequence, lease_seconds); end $$;
+begin return private.report_reply(job_id, lease_token, "text", sequence, lease_seconds, steps); end $$;
 create function public.finish_reply(job_id uuid, lease_token uuid, answer jsonb)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.finish_reply(job_id, lease_token, answer); end $$;
@@ -212,17 +223,17 @@ returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.search_conversation(job_id, lease_token, query, "limit"); end $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.claim_replies(text, integer, integer), private.report_reply(uuid, uuid, text, integer, integer),
+grant execute on function private.claim_replies(text, integer, integer), private.report_reply(uuid, uuid, text, integer, integer, jsonb),
   private.finish_reply(uuid, uuid, jsonb), private.fail_reply(uuid, uuid, jsonb),
   private.search_conversation(uuid, uuid, text, integer) to service_role;
-revoke execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer),
+revoke execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer, jsonb),
   public.finish_reply(uuid, uuid, jsonb), public.fail_reply(uuid, uuid, jsonb),
   public.search_conversation(uuid, uuid, text, integer) from public, anon, authenticated;
-grant execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer),
+grant execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer, jsonb),
   public.finish_reply(uuid, uuid, jsonb), public.fail_reply(uuid, uuid, jsonb),
   public.search_conversation(uuid, uuid, text, integer) to service_role;
 comment on function public.claim_replies(text, integer, integer) is 'Answering: leases answers with all they need.';
-comment on function public.report_reply(uuid, uuid, text, integer, integer) is 'Answering: renews a lease and broadcasts new text.';
+comment on function public.report_reply(uuid, uuid, text, integer, integer, jsonb) is 'Answering: renews a lease and broadcasts new text.';
 comment on function public.finish_reply(uuid, uuid, jsonb) is 'Answering: stores an answer, once.';
 comment on function public.fail_reply(uuid, uuid, jsonb) is 'Answering: an attempt failed; tried again or ended.';
 comment on function public.search_conversation(uuid, uuid, text, integer) is 'Answering: earlier messages of the conversation being answered.';

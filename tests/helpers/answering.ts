@@ -60,8 +60,8 @@ export function responder(db: () => TestDatabase, worker = "test") {
   return {
     claim: (more: Record<string, unknown> = {}): Promise<Claimed[]> =>
       call("claim_replies", { worker, max_count: 100, ...more }),
-    report: (job: Claimed, text: string, sequence = 0) =>
-      call("report_reply", { ...lease(job), text, sequence }),
+    report: (job: Claimed, text: string, sequence = 0, steps: unknown[] = []) =>
+      call("report_reply", { ...lease(job), text, sequence, steps }),
     finish: (job: Claimed, content = "an answer", more: Record<string, unknown> = {}) =>
       call("finish_reply", {
         ...lease(job),

@@ -42,6 +42,7 @@ export const owned: Readonly<Record<string, Owned>> = {
   agent_metrics_hour: readable(1, "monitoring:read"),
   agent_revisions: readable(1),
   agent_secrets: readable(4),
+  answer_steps: readable(1),
   agent_tools: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
   budgets: readable(1),
   messages: { owner: "rid", takes: "agents:read", granted: "rd", service: "rd", policies: 4 },
@@ -93,6 +94,7 @@ const values: Readonly<Record<string, unknown>> = {
 /** Columns beyond the required ones that a table's own checks want. */
 const extra: Readonly<Record<string, Record<string, unknown>>> = {
   messages: { swarm_id: crypto.randomUUID() },
+  answer_steps: { kind: "tool", status: "ok" },
   budgets: { period: "day" },
 };
 

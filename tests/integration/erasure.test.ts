@@ -77,6 +77,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.reservations.outcome",
     "private.row_counts.relation",
     "public.budgets.*",
+    "public.answer_steps.kind",
     "public.agent_revisions.reason",
     "*.framework",
     "*.bucket",
@@ -242,9 +243,18 @@ async function live(who: TestUser, word: string): Promise<string> {
   const respond = responder(() => db);
   await say({ agent: agentId }, word);
   await say({ swarm: team }, word);
+  const step = {
+    kind: "tool",
+    name: word,
+    status: "refused",
+    milliseconds: 1,
+    arguments: { [word]: word },
+    result: word,
+    error: { code: "TOOL_NOT_ALLOWED", message: word },
+  };
   for (const job of await respond.claim()) {
     await respond.report(job, `${word} is thinking`);
-    await respond.finish(job, `${word} says`);
+    await respond.finish(job, `${word} says`, { steps: [step] });
   }
   await say({ agent: agentId }, word);
   for (const job of await respond.claim())

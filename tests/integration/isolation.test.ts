@@ -68,6 +68,7 @@ describe("the catalogue", () => {
          order by p.oid::regprocedure::text collate "C"`,
       ),
       [
+        "add_answer_steps(text,text,uuid,jsonb)",
         "count_public_message(text,text,text)",
         "judge_caller(text,text,text,text)",
         "private.calm_like(text)",
@@ -76,8 +77,15 @@ describe("the catalogue", () => {
         "private.judge_caller(text,text,text,text)",
         "private.pre_request()",
         "private.reserve_model_call(text,text,jsonb,jsonb)",
+        "private.runtime_search(text,text,uuid,text,integer)",
+        "private.runtime_steps(text,text,uuid,jsonb)",
+        "private.runtime_tool_secret(text,text,uuid)",
+        "private.runtime_tools(text,text)",
         "private.settle_model_calls(text,text,jsonb)",
         "reserve_model_call(text,text,jsonb,jsonb)",
+        "runtime_search(text,text,uuid,text,integer)",
+        "runtime_tool_secret(text,text,uuid)",
+        "runtime_tools(text,text)",
         "settle_model_calls(text,text,jsonb)",
       ],
     );

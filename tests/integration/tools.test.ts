@@ -171,6 +171,7 @@ describe("assignments", () => {
       ["calculator", "own"],
     );
     assert.deepEqual(job.tools[1], {
+      id: own.id,
       name: "own",
       description: WEATHER.description,
       inputSchema: WEATHER.input_schema,

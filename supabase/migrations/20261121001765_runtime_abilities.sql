@@ -1,0 +1,96 @@
+-- What the runtime of a deployed agent asks the project for, proven by the agent's credential: its tools, the secret of one call,
+-- earlier messages, and where its steps go.
+
+-- The tools of an agent as a model is offered them, as the claim has them (private.reply_tasks); no secret is among them.
+create function private.offered_tools(of_agent text) returns jsonb
+language sql stable set search_path = ''
+return (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'description', t.description,
+    'inputSchema', t.input_schema, 'implementation', t.implementation, 'configuration', x.configuration)
+    order by t.user_id nulls first, t.name), '[]')
+  from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = of_agent and x.enabled);
+
+-- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. → {tools}
+create function private.runtime_tools(of_agent text, credential text) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.check_runtime(of_agent, credential);
+  return jsonb_build_object('tools', private.offered_tools(of_agent));
+end
+$$;
+
+-- Definer: as above. The secret that one call of a tool is made with → {secret}, null where it is not stored. Only of a tool that
+-- the agent has, by the name that its owner configured. Raises NOT_FOUND.
+create function private.runtime_tool_secret(of_agent text, credential text, tool_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  x public.agent_tools;
+begin
+  perform private.check_runtime(of_agent, credential);
+  select * into x from public.agent_tools y where y.agent_id = of_agent and y.tool_id = runtime_tool_secret.tool_id and y.enabled;
+  if not found then
+    perform private.raise_error('NOT_FOUND', 'This agent does not have the tool; assign it to the agent, or enable it');
+  end if;
+  return jsonb_build_object('secret', private.reply_secret(null, x.user_id, x.configuration ->> 'api_key_ref'));
+end
+$$;
+
+-- Definer: as above. Earlier messages of a conversation that this agent takes part in, newest first.
+create function private.runtime_search(of_agent text, credential text, conversation uuid, query text, most integer) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.check_runtime(of_agent, credential);
+  return (select private.search_messages(a.user_id, conversation, null, now(), query, most) from public.agents a
+    where a.id = of_agent and (
+      exists (select from public.messages m where m.conversation_id = conversation and m.user_id = a.user_id
+        and (m.to_agent_id = a.id or m.agent_id = a.id))
+      or exists (select from public.swarm_agents s where s.swarm_id = conversation and s.agent_id = a.id)));
+end
+$$;
+
+-- Definer: as above. Keeps the steps of one answer → {kept}. An id that belongs to another agent's answer is refused.
+-- Raises VALIDATION_ERROR, CONFLICT.
+create function private.runtime_steps(of_agent text, credential text, message uuid, steps jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  owner uuid;
+begin
+  perform private.check_runtime(of_agent, credential);
+  perform private.raise_problems(
+    private.problem_if(message is null, 'message_id', 'Must be the id of an answer')
+    || private.problem_if(jsonb_typeof(steps) is distinct from 'array'
+      or jsonb_array_length(case when jsonb_typeof(steps) = 'array' then steps else '[]' end) > private.step_limit('of_answer'),
+      'steps', format('Must be a list of at most %s steps', private.step_limit('of_answer'))));
+  if exists (select from private.reply_jobs j where j.id = message and j.agent_id <> of_agent)
+      or exists (select from public.messages m where m.id = message and m.agent_id is distinct from of_agent) then
+    perform private.raise_error('CONFLICT', 'This id belongs to another message');
+  end if;
+  select a.user_id into owner from public.agents a where a.id = of_agent and a.deleted_at is null;
+  return jsonb_build_object('kept', case when owner is null then 0 else private.add_answer_steps(message, of_agent, owner, steps) end);
+end
+$$;
+grant execute on function private.runtime_tools(text, text), private.runtime_tool_secret(text, text, uuid),
+  private.runtime_search(text, text, uuid, text, integer), private.runtime_steps(text, text, uuid, jsonb) to anon;
+
+create function public.runtime_tools(agent_id text, credential text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin return private.runtime_tools(agent_id, credential); end $$;
+create function public.runtime_tool_secret(agent_id text, credential text, tool_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin return private.runtime_tool_secret(agent_id, credential, tool_id); end $$;
+create function public.runtime_search(agent_id text, credential text, conversation_id uuid, query text, "limit" integer default 5) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin return private.runtime_search(agent_id, credential, conversation_id, query, "limit"); end $$;
+create function public.add_answer_steps(agent_id text, credential text, message_id uuid, steps jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.runtime_steps(agent_id, credential, message_id, steps); end $$;
+revoke execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
+  public.runtime_search(text, text, uuid, text, integer), public.add_answer_steps(text, text, uuid, jsonb)
+  from public, authenticated, service_role;
+grant execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
+  public.runtime_search(text, text, uuid, text, integer), public.add_answer_steps(text, text, uuid, jsonb) to anon;
+comment on function public.runtime_tools(text, text) is 'Runtime: the tools of its agent, without secrets.';
+comment on function public.runtime_tool_secret(text, text, uuid) is 'Runtime: the secret for one call of a tool of its agent.';
+comment on function public.runtime_search(text, text, uuid, text, integer) is 'Runtime: earlier messages of a conversation of its agent.';
+comment on function public.add_answer_steps(text, text, uuid, jsonb) is 'Runtime: keeps the steps of an answer.';
+
+revoke execute on all functions in schema private from public;
