@@ -1344,7 +1344,14 @@ export type Database = {
       fleet_status: { Args: Record<PropertyKey, never>; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {
-        Args: { agent_id: string; level?: string; lines?: number; since?: string; text?: string };
+        Args: {
+          after?: string;
+          agent_id: string;
+          level?: string;
+          lines?: number;
+          since?: string;
+          text?: string;
+        };
         Returns: Json;
       };
       get_agent_metrics: { Args: { agent_id: string; range?: string; resolution?: string }; Returns: Json };
@@ -1353,7 +1360,14 @@ export type Database = {
       get_profile: { Args: Record<PropertyKey, never>; Returns: Json };
       get_system_metrics: { Args: Record<PropertyKey, never>; Returns: Json };
       get_usage: {
-        Args: { from?: string; group_by?: string; limit?: number; offset?: number; to?: string };
+        Args: {
+          after?: string;
+          from?: string;
+          group_by?: string;
+          limit?: number;
+          offset?: number;
+          to?: string;
+        };
         Returns: Json;
       };
       gone_workloads: { Args: { held: Json }; Returns: Json };
@@ -1370,15 +1384,21 @@ export type Database = {
         Returns: Json;
       };
       launch_agent: { Args: { definition: Json }; Returns: Json };
-      list_agent_keys: { Args: { agent_id: string; limit?: number; offset?: number }; Returns: Json };
-      list_agent_revisions: { Args: { agent_id: string; limit?: number; offset?: number }; Returns: Json };
-      list_agents: {
-        Args: { limit?: number; offset?: number; platform?: string; status?: string };
+      list_agent_keys: {
+        Args: { after?: string; agent_id: string; limit?: number; offset?: number };
         Returns: Json;
       };
-      list_budgets: { Args: { limit?: number; offset?: number }; Returns: Json };
+      list_agent_revisions: {
+        Args: { after?: string; agent_id: string; limit?: number; offset?: number };
+        Returns: Json;
+      };
+      list_agents: {
+        Args: { after?: string; limit?: number; offset?: number; platform?: string; status?: string };
+        Returns: Json;
+      };
+      list_budgets: { Args: { after?: string; limit?: number; offset?: number }; Returns: Json };
       list_security_events: {
-        Args: { event_type?: string; limit?: number; severity?: string; since?: string };
+        Args: { after?: string; event_type?: string; limit?: number; severity?: string; since?: string };
         Returns: Json;
       };
       list_user_secrets: { Args: Record<PropertyKey, never>; Returns: Json };

@@ -102,16 +102,6 @@ begin
 end
 $$;
 
--- limit and offset of a list; raises VALIDATION_ERROR.
-create function private.check_page("limit" integer, "offset" integer) returns void
-language plpgsql immutable set search_path = '' as $$
-begin
-  perform private.raise_problems(
-    private.problem_if(coalesce("limit" not between 1 and 100, false), 'limit', 'Must be between 1 and 100')
-    || private.problem_if(coalesce("offset" not between 0 and 1000000, false), 'offset', 'Must be between 0 and 1000000'));
-end
-$$;
-
 -- The phase of a deployed agent, which its activity may cover in agents.status; of a definition, the activity.
 create function private.phase_of(of_agent text, status text) returns text
 language plpgsql stable set search_path = '' as $$
@@ -123,7 +113,7 @@ begin
 end
 $$;
 
--- GET /api/agents.
+-- GET /api/agents, newest first.
 create function private.verb_list_agents(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -131,33 +121,41 @@ declare
   skip integer := coalesce((args ->> 'offset')::integer, 0);
   wanted_status text := lower(args ->> 'status');
   wanted_platform text := args ->> 'platform';
+  binding text := private.list_binding('agents', caller, jsonb_build_array(wanted_status, wanted_platform));
+  last_seen text[];
+  -- Where the page begins; without a cursor before every row.
+  newest timestamptz := 'infinity';
   integrated boolean;
+  page jsonb;
 begin
-  perform private.check_page(most, skip);
+  perform private.check_page(most, skip, args ->> 'after');
   if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
       'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
     perform private.raise_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
   end if;
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,text}');
+  newest := coalesce(last_seen[1]::timestamptz, newest);
   select bool_and(v.value::boolean) into integrated
     from jsonb_each_text(private.supabase_integration() - 'real_time_enabled') v;
-  return (
-    select jsonb_build_object(
-      'agents', coalesce((
-        select jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', private.phase_of(a.id, a.status),
-          'user_id', a.user_id, 'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
-          'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id)
-        from (
-          select * from public.agents x
-          where x.user_id = caller
-            and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
-            and (wanted_platform is null or wanted_platform = any (x.platforms))
-          order by x.created_at desc, x.id limit most offset skip
-        ) a), '[]'),
-      'total', (select count(*) from public.agents x
-        where x.user_id = caller
-          and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
-          and (wanted_platform is null or wanted_platform = any (x.platforms))),
-      'limit', most, 'offset', skip, 'user_id', caller));
+  select private.page('agents',
+      jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', private.phase_of(a.id, a.status),
+        'user_id', a.user_id, 'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
+        'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id),
+      jsonb_agg(jsonb_build_array(private.moment_key(a.created_at), a.id) order by a.created_at desc, a.id), most, binding)
+    into page
+    from (
+      select * from public.agents x
+      where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
+        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
+        and (wanted_platform is null or wanted_platform = any (x.platforms))
+      order by x.created_at desc, x.id limit most + 1 offset skip
+    ) a;
+  return page || jsonb_build_object(
+    'total', (select count(*) from public.agents x
+      where x.user_id = caller
+        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
+        and (wanted_platform is null or wanted_platform = any (x.platforms))),
+    'limit', most, 'offset', skip, 'user_id', caller);
 end
 $$;
 
@@ -168,14 +166,22 @@ declare
   a public.agents := private.own_agent(caller, args ->> 'agent_id');
   most integer := coalesce((args ->> 'limit')::integer, 20);
   skip integer := coalesce((args ->> 'offset')::integer, 0);
+  binding text := private.list_binding('revisions', caller, jsonb_build_array(a.id));
+  before integer;
+  page jsonb;
 begin
-  perform private.check_page(most, skip);
-  return jsonb_build_object('agentId', a.id, 'user_id', caller,
-    'revisions', coalesce((
-      select jsonb_agg(jsonb_build_object('revision', r.revision, 'reason', r.reason, 'createdBy', r.created_by,
-        'createdAt', private.iso(r.created_at), 'current', r.revision = d.revision, 'spec', r.spec) order by r.revision desc)
-      from (select * from public.agent_revisions x where x.agent_id = a.id order by x.revision desc limit most offset skip) r
-      left join private.agent_deployments d on d.agent_id = r.agent_id), '[]'),
+  perform private.check_page(most, skip, args ->> 'after');
+  before := coalesce((private.cursor_keys(args ->> 'after', binding, '{integer}'))[1]::integer, 2147483647);
+  select private.page('revisions',
+      jsonb_agg(jsonb_build_object('revision', r.revision, 'reason', r.reason, 'createdBy', r.created_by,
+        'createdAt', private.iso(r.created_at), 'current', r.revision = d.revision, 'spec', r.spec) order by r.revision desc),
+      jsonb_agg(jsonb_build_array(r.revision) order by r.revision desc), most, binding)
+    into page
+    from (
+      select * from public.agent_revisions x where x.agent_id = a.id and x.revision < before
+      order by x.revision desc limit most + 1 offset skip) r
+    left join private.agent_deployments d on d.agent_id = r.agent_id;
+  return page || jsonb_build_object('agentId', a.id, 'user_id', caller,
     'total', (select count(*) from public.agent_revisions x where x.agent_id = a.id), 'limit', most, 'offset', skip);
 end
 $$;
@@ -219,22 +225,24 @@ create function public.get_agent_status(agent_id text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_agent_status', jsonb_build_object('agent_id', agent_id)); end $$;
 create function public.list_agents("limit" integer default 20, "offset" integer default 0, status text default null,
-  platform text default null) returns jsonb
+  platform text default null, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_agents', jsonb_build_object('limit', "limit", 'offset', "offset", 'status', status,
-    'platform', platform));
+    'platform', platform, 'after', "after"));
 end $$;
-create function public.list_agent_revisions(agent_id text, "limit" integer default 20, "offset" integer default 0) returns jsonb
+create function public.list_agent_revisions(agent_id text, "limit" integer default 20, "offset" integer default 0,
+  "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset"));
+  return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset",
+    'after', "after"));
 end $$;
-revoke execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
-  public.list_agent_revisions(text, integer, integer) from public, anon, service_role;
-grant execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text),
-  public.list_agent_revisions(text, integer, integer) to authenticated;
+revoke execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text, text),
+  public.list_agent_revisions(text, integer, integer, text) from public, anon, service_role;
+grant execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text, text),
+  public.list_agent_revisions(text, integer, integer, text) to authenticated;
 comment on function public.get_agent(text) is 'One agent''s definition; secrets by name alone.';
 comment on function public.get_agent_status(text) is 'Phase, health and replicas of an agent.';
-comment on function public.list_agents(integer, integer, text, text) is 'The caller''s agents, newest first.';
-comment on function public.list_agent_revisions(text, integer, integer) is 'Every configuration an agent ran with.';
+comment on function public.list_agents(integer, integer, text, text, text) is 'The caller''s agents, newest first.';
+comment on function public.list_agent_revisions(text, integer, integer, text) is 'Every configuration an agent ran with.';

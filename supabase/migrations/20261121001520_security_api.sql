@@ -12,35 +12,44 @@ declare
   wanted_severity text := upper(args ->> 'severity');
   wanted_type text := upper(args ->> 'event_type');
   since text := args ->> 'since';
-  after timestamptz := '-infinity';
+  binding text := private.list_binding('security_events', caller, jsonb_build_array(wanted_severity, wanted_type, since));
+  last_seen text[];
+  newest timestamptz := 'infinity';
+  oldest timestamptz := '-infinity';
+  page jsonb;
 begin
   perform private.raise_problems(
-    private.problem_if(most not between 1 and 500, 'limit', 'Must be between 1 and 500')
+    private.problem_if(most not between 1 and 500, 'limit', 'Must be a whole number from 1 to 500')
     || private.problem_if(wanted_severity not in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL'), 'severity', 'Must be LOW, MEDIUM, HIGH or CRITICAL')
     || private.problem_if(wanted_type !~ '^[A-Z][A-Z_]{0,63}$', 'event_type', 'Must be a name such as AUTH_FAILURE')
     || private.problem_if(since !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$'
          or not pg_input_is_valid(since, 'timestamptz'), 'since', 'Must be a time such as 2026-01-15T13:25:00Z'));
   if since is not null then
     -- A time without a zone is UTC, whatever the session's.
-    after := case when since ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' and since ~ ':' then since::timestamptz
+    oldest := case when since ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' and since ~ ':' then since::timestamptz
                   else since::timestamp at time zone 'UTC' end;
   end if;
-  return jsonb_build_object(
-    'events', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'event_type', e.event_type, 'severity', e.severity,
-          'user_id', e.user_id, 'agent_id', e.agent_id, 'message', e.message, 'timestamp', private.iso(e."timestamp"),
-          'ip_address', host(e.ip_address), 'user_agent', e.user_agent, 'details', e.details,
-          'automated_response', e.automated_response) order by e."timestamp" desc, e.id), '[]')
-      from (
-        select * from public.security_events x
-        where x.user_id = caller and x."timestamp" >= after
-          and (wanted_severity is null or x.severity = wanted_severity)
-          and (wanted_type is null or x.event_type = wanted_type)
-        order by x."timestamp" desc, x.id limit most) e),
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,text}');
+  newest := coalesce(last_seen[1]::timestamptz, newest);
+  select private.page('events',
+      jsonb_agg(jsonb_build_object('id', e.id, 'event_type', e.event_type, 'severity', e.severity,
+        'user_id', e.user_id, 'agent_id', e.agent_id, 'message', e.message, 'timestamp', private.iso(e."timestamp"),
+        'ip_address', host(e.ip_address), 'user_agent', e.user_agent, 'details', e.details,
+        'automated_response', e.automated_response) order by e."timestamp" desc, e.id),
+      jsonb_agg(jsonb_build_array(private.moment_key(e."timestamp"), e.id) order by e."timestamp" desc, e.id), most, binding)
+    into page
+    from (
+      select * from public.security_events x
+      where x.user_id = caller and x."timestamp" >= oldest
+        and x."timestamp" <= newest and (x."timestamp" < newest or x.id > last_seen[2])
+        and (wanted_severity is null or x.severity = wanted_severity)
+        and (wanted_type is null or x.event_type = wanted_type)
+      order by x."timestamp" desc, x.id limit most + 1) e;
+  return page || jsonb_build_object(
     'total', (
       select count(*) from (
         select from public.security_events x
-        where x.user_id = caller and x."timestamp" >= after
+        where x.user_id = caller and x."timestamp" >= oldest
           and (wanted_severity is null or x.severity = wanted_severity)
           and (wanted_type is null or x.event_type = wanted_type) limit 10000) e),
     'user_id', caller);
@@ -73,19 +82,19 @@ end
 $$;
 
 create function public.list_security_events("limit" integer default 50, severity text default null, event_type text default null,
-  since text default null) returns jsonb
+  since text default null, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_security_events', jsonb_build_object('limit', "limit", 'severity', severity,
-    'event_type', event_type, 'since', since));
+    'event_type', event_type, 'since', since, 'after', "after"));
 end $$;
 create function public.scan_agent(agent_id text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('scan_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-revoke execute on function public.list_security_events(integer, text, text, text), public.scan_agent(text)
+revoke execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text)
   from public, anon, service_role;
-grant execute on function public.list_security_events(integer, text, text, text), public.scan_agent(text) to authenticated;
-comment on function public.list_security_events(integer, text, text, text) is 'The caller''s security events, newest first.';
+grant execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text) to authenticated;
+comment on function public.list_security_events(integer, text, text, text, text) is 'The caller''s security events, newest first.';
 comment on function public.scan_agent(text) is 'Scans one agent: posture, known vulnerabilities, the database''s controls.';
 
 -- Takes what the runtime ships ([{set, package, version, install_script}]; null: not known to this controller) and returns the

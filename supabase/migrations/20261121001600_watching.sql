@@ -216,9 +216,10 @@ language sql immutable set search_path = ''
 return make_interval(secs => left(words, -1)::double precision
   * case right(words, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
 
--- GET /api/agents/{id}/logs: the newest `lines`, oldest first. totalLines counts all that match, up to 10000.
+-- GET /api/agents/{id}/logs: the newest `lines`, oldest first; with a cursor the newest before it. totalLines counts all that
+-- match, up to 10000.
 -- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would make
--- every ingested row dearer for a rare question (ADR 60). `search` says how far the look went.
+-- every ingested row dearer for a rare question (ADR 60). `search` says how far the look went; nextCursor goes on from there.
 create function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -228,48 +229,67 @@ declare
   wanted_level text := upper(args ->> 'level');
   needle text := args ->> 'text';
   depth constant integer := 50000;
-  after timestamptz := '-infinity';
+  binding text := private.list_binding('logs', caller, jsonb_build_array(wanted, since, wanted_level, needle));
+  last_seen text[];
+  newest timestamptz := 'infinity';
+  oldest timestamptz := '-infinity';
   ids text[];
+  -- The line that the next page begins after: the last one shown, or the last one that a search looked at.
+  last_id text;
+  next_cursor text;
   scanned integer;
   total integer;
   logs jsonb;
 begin
   perform private.raise_problems(
-    private.problem_if(most not between 1 and 1000, 'lines', 'Must be between 1 and 1000')
+    private.problem_if(most not between 1 and 1000, 'lines', 'Must be a whole number from 1 to 1000')
     || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
     || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR')
     || private.problem_if(length(needle) not between 1 and 200, 'text', 'Must be 1 to 200 characters'));
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,bigint,text}');
+  newest := coalesce(last_seen[1]::timestamptz, newest);
   if since is not null then
-    after := now() - private.span(since);
+    oldest := now() - private.span(since);
   end if;
   if needle is null then
-    select array_agg(l.id) into ids from (
-      select x.id from public.agent_logs x
-      where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
+    select array_agg(l.id order by l."timestamp" desc, l.sequence desc, l.id desc) into ids from (
+      select x.id, x."timestamp", x.sequence from public.agent_logs x
+      where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= oldest
+        and x."timestamp" <= newest and (x."timestamp" < newest or (x.sequence, x.id) < (last_seen[2]::bigint, last_seen[3]))
         and (wanted_level is null or x.level = wanted_level)
-      order by x."timestamp" desc, x.sequence desc limit most) l;
+      order by x."timestamp" desc, x.sequence desc, x.id desc limit most + 1) l;
     select count(*) into total from (
       select from public.agent_logs x
-      where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= after
+      where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= oldest
         and (wanted_level is null or x.level = wanted_level) limit 10000) l;
   else
     needle := '%' || replace(replace(replace(needle, '\', '\\'), '%', '\%'), '_', '\_') || '%';
-    select count(*), count(*) filter (where l.hit), (array_agg(l.id order by l.place) filter (where l.hit))[1 : most]
-      into scanned, total, ids
+    select count(*), count(*) filter (where l.hit), (array_agg(l.id order by l.place) filter (where l.hit))[1 : most + 1],
+        max(l.id) filter (where l.place = depth)
+      into scanned, total, ids, last_id
       from (
         select x.id, x.message ilike needle as hit, row_number() over () as place
         from (
           select y.id, y.message from public.agent_logs y
-          where y.agent_id = wanted and y.user_id = caller and y."timestamp" >= after
+          where y.agent_id = wanted and y.user_id = caller and y."timestamp" >= oldest
+            and y."timestamp" <= newest and (y."timestamp" < newest or (y.sequence, y.id) < (last_seen[2]::bigint, last_seen[3]))
             and (wanted_level is null or y.level = wanted_level)
-          order by y."timestamp" desc, y.sequence desc limit depth) x) l;
+          order by y."timestamp" desc, y.sequence desc, y.id desc limit depth) x) l;
+  end if;
+  if cardinality(ids) > most then
+    last_id := ids[most];
+    ids := ids[1 : most];
+  end if;
+  if last_id is not null then
+    select private.cursor_of(binding, jsonb_build_array(private.moment_key(l."timestamp"), l.sequence::text, l.id)) into next_cursor
+      from public.agent_logs l where l.id = last_id;
   end if;
   select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'timestamp', private.iso(l."timestamp"), 'level', l.level,
       'message', l.message, 'source', l.source, 'metadata', l.metadata || jsonb_build_object('pod', l.replica))
-      order by l."timestamp", l.sequence), '[]')
+      order by l."timestamp", l.sequence, l.id), '[]')
     into logs from public.agent_logs l where l.id = any (ids);
   return jsonb_build_object('agentId', wanted, 'user_id', caller, 'logs', logs, 'totalLines', total,
-    'truncated', total > jsonb_array_length(logs) or coalesce(scanned >= depth, false),
+    'truncated', next_cursor is not null, 'nextCursor', next_cursor,
     'real_time_available', private.is_published('public.agent_logs'))
     || case when scanned is null then '{}'
        else jsonb_build_object('search', jsonb_build_object('scanned', scanned, 'complete', scanned < depth)) end;
@@ -277,15 +297,15 @@ end
 $$;
 
 create function public.get_agent_logs(agent_id text, lines integer default 100, since text default null,
-  level text default null, "text" text default null) returns jsonb
+  level text default null, "text" text default null, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('get_agent_logs', jsonb_build_object('agent_id', agent_id, 'lines', lines, 'since', since,
-    'level', level, 'text', "text"));
+    'level', level, 'text', "text", 'after', "after"));
 end $$;
-revoke execute on function public.get_agent_logs(text, integer, text, text, text) from public, anon, service_role;
-grant execute on function public.get_agent_logs(text, integer, text, text, text) to authenticated;
-comment on function public.get_agent_logs(text, integer, text, text, text) is 'The newest log lines of an agent; `text` looks for words in them.';
+revoke execute on function public.get_agent_logs(text, integer, text, text, text, text) from public, anon, service_role;
+grant execute on function public.get_agent_logs(text, integer, text, text, text, text) to authenticated;
+comment on function public.get_agent_logs(text, integer, text, text, text, text) is 'The newest log lines of an agent; `text` looks for words in them.';
 
 -- Points of the past, oldest first. Raises VALIDATION_ERROR. A month is 720 rows by the hour.
 create function private.metrics_history(caller uuid, wanted text, "range" text, resolution text) returns jsonb

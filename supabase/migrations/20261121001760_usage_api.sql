@@ -26,6 +26,8 @@ declare
   groups text[] := string_to_array(coalesce(nullif(args ->> 'groupBy', ''), 'day'), ',');
   most integer := coalesce((args ->> 'limit')::integer, 100);
   skip integer := coalesce((args ->> 'offset')::integer, 0);
+  binding text := private.list_binding('usage', caller, jsonb_build_array(args ->> 'from', args ->> 'to', groups));
+  last_seen text[];
   result jsonb;
 begin
   perform private.raise_problems(
@@ -34,24 +36,34 @@ begin
     || private.problem_if(first_day > last_day, 'from', 'Must not be after `to`')
     || private.problem_if(last_day - first_day > 399, 'from', 'Must be at most 400 days before `to`')
     || private.problem_if(not groups <@ array['day', 'agent', 'model', 'source'], 'groupBy',
-         'Must be a list of: day, agent, model, source')
-    || private.problem_if(most not between 1 and 1000, 'limit', 'Must be a whole number from 1 to 1000')
-    || private.problem_if(skip not between 0 and 1000000, 'offset', 'Must be a whole number from 0 to 1000000'));
+         'Must be a list of: day, agent, model, source'));
+  perform private.check_page(most, skip, args ->> 'after', 1000);
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{date,text,text,text}');
   with used as (
     select * from public.usage_daily u where u.user_id = caller and u.day between first_day and last_day
   ), grouped as (
-    select case when 'day' = any (groups) then u.day end as day, case when 'agent' = any (groups) then u.agent_id end as agent_id,
-      case when 'model' = any (groups) then u.model end as model, case when 'source' = any (groups) then u.source end as source,
+    -- Infinity and '' stand for what is not grouped by, so that any two groups can be compared.
+    select case when 'day' = any (groups) then u.day else 'infinity' end as day,
+      case when 'agent' = any (groups) then u.agent_id else '' end as agent_id,
+      case when 'model' = any (groups) then u.model else '' end as model,
+      case when 'source' = any (groups) then u.source else '' end as source,
       sum(u.answers) as answers, sum(u.input_tokens) as input, sum(u.cached_input_tokens) as cached,
       sum(u.output_tokens) as output, sum(u.cost_micros) as cost
     from used u group by 1, 2, 3, 4
   ), page as (
-    select * from grouped g order by g.day desc, g.agent_id, g.model, g.source limit most offset skip
+    select * from grouped g
+    where last_seen is null or g.day < last_seen[1]::date
+      or (g.day = last_seen[1]::date and (g.agent_id, g.model, g.source) > (last_seen[2], last_seen[3], last_seen[4]))
+    order by g.day desc, g.agent_id, g.model, g.source limit most + 1 offset skip
   )
-  select jsonb_build_object(
-    'items', (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('day', p.day, 'agentId', p.agent_id, 'model', p.model,
-        'source', p.source)) || private.usage_figures(p.answers, p.input, p.cached, p.output, p.cost)
-        order by p.day desc, p.agent_id, p.model, p.source), '[]') from page p),
+  select (select private.page('items',
+      jsonb_agg(jsonb_strip_nulls(jsonb_build_object('day', case when 'day' = any (groups) then p.day end,
+        'agentId', case when 'agent' = any (groups) then p.agent_id end, 'model', case when 'model' = any (groups) then p.model end,
+        'source', case when 'source' = any (groups) then p.source end))
+        || private.usage_figures(p.answers, p.input, p.cached, p.output, p.cost) order by p.day desc, p.agent_id, p.model, p.source),
+      jsonb_agg(jsonb_build_array(p.day, p.agent_id, p.model, p.source) order by p.day desc, p.agent_id, p.model, p.source),
+      most, binding) from page p)
+    || jsonb_build_object(
     'count', (select count(*) from grouped),
     'total', (select private.usage_figures(sum(u.answers), sum(u.input_tokens), sum(u.cached_input_tokens), sum(u.output_tokens),
         sum(u.cost_micros)) from used u),
@@ -78,13 +90,22 @@ language plpgsql volatile set search_path = '' as $$
 declare
   most integer := coalesce((args ->> 'limit')::integer, 20);
   skip integer := coalesce((args ->> 'offset')::integer, 0);
+  binding text := private.list_binding('budgets', caller);
+  last_seen text[];
+  oldest timestamptz := '-infinity';
+  page jsonb;
 begin
-  perform private.raise_problems(
-    private.problem_if(most not between 1 and 100, 'limit', 'Must be a whole number from 1 to 100')
-    || private.problem_if(skip not between 0 and 1000000, 'offset', 'Must be a whole number from 0 to 1000000'));
-  return jsonb_build_object(
-    'budgets', (select coalesce(jsonb_agg(private.budget_body(b) order by b.created_at, b.id), '[]') from (
-      select * from public.budgets x where x.user_id = caller order by x.created_at, x.id limit most offset skip) b),
+  perform private.check_page(most, skip, args ->> 'after');
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,uuid}');
+  oldest := coalesce(last_seen[1]::timestamptz, oldest);
+  select private.page('budgets', jsonb_agg(private.budget_body(b) order by b.created_at, b.id),
+      jsonb_agg(jsonb_build_array(private.moment_key(b.created_at), b.id) order by b.created_at, b.id), most, binding)
+    into page
+    from (
+      select * from public.budgets x
+      where x.user_id = caller and x.created_at >= oldest and (x.created_at > oldest or x.id > last_seen[2]::uuid)
+      order by x.created_at, x.id limit most + 1 offset skip) b;
+  return page || jsonb_build_object(
     'total', (select count(*) from public.budgets x where x.user_id = caller));
 end
 $$;
@@ -167,26 +188,27 @@ end
 $$;
 
 create function public.get_usage("from" text default null, "to" text default null, group_by text default null,
-  "limit" integer default 100, "offset" integer default 0) returns jsonb
+  "limit" integer default 100, "offset" integer default 0, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('get_usage', jsonb_build_object('from', "from", 'to', "to", 'groupBy', group_by, 'limit', "limit", 'offset', "offset"));
+  return private.handle('get_usage', jsonb_build_object('from', "from", 'to', "to", 'groupBy', group_by, 'limit', "limit",
+    'offset', "offset", 'after', "after"));
 end $$;
-create function public.list_budgets("limit" integer default 20, "offset" integer default 0) returns jsonb
+create function public.list_budgets("limit" integer default 20, "offset" integer default 0, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
-begin return private.handle('list_budgets', jsonb_build_object('limit', "limit", 'offset', "offset")); end $$;
+begin return private.handle('list_budgets', jsonb_build_object('limit', "limit", 'offset', "offset", 'after', "after")); end $$;
 create function public.put_budget(budget jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('put_budget', jsonb_build_object('budget', budget)); end $$;
 create function public.delete_budget(budget_id text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_budget', jsonb_build_object('budgetId', budget_id)); end $$;
-revoke execute on function public.get_usage(text, text, text, integer, integer), public.list_budgets(integer, integer),
+revoke execute on function public.get_usage(text, text, text, integer, integer, text), public.list_budgets(integer, integer, text),
   public.put_budget(jsonb), public.delete_budget(text) from public, anon, service_role;
-grant execute on function public.get_usage(text, text, text, integer, integer), public.list_budgets(integer, integer),
+grant execute on function public.get_usage(text, text, text, integer, integer, text), public.list_budgets(integer, integer, text),
   public.put_budget(jsonb), public.delete_budget(text) to authenticated;
-comment on function public.get_usage(text, text, text, integer, integer) is 'The caller''s answers, tokens and cost, grouped.';
-comment on function public.list_budgets(integer, integer) is 'The caller''s budgets, with what is spent of each.';
+comment on function public.get_usage(text, text, text, integer, integer, text) is 'The caller''s answers, tokens and cost, grouped.';
+comment on function public.list_budgets(integer, integer, text) is 'The caller''s budgets, with what is spent of each.';
 comment on function public.put_budget(jsonb) is 'Makes or changes a budget by the body of PUT /api/budgets.';
 comment on function public.delete_budget(text) is 'Deletes a budget of the caller; answers that wait for it go on.';
 

@@ -160,13 +160,24 @@ declare
   a public.agents := private.own_agent(caller, args ->> 'agent_id');
   most integer := coalesce((args ->> 'limit')::integer, 20);
   skip integer := coalesce((args ->> 'offset')::integer, 0);
+  binding text := private.list_binding('keys', caller, jsonb_build_array(a.id));
+  last_seen text[];
+  newest timestamptz := 'infinity';
+  page jsonb;
 begin
-  perform private.check_page(most, skip);
-  return jsonb_build_object(
-    'keys', coalesce((
-      select jsonb_agg(private.key_answer(k) || jsonb_build_object('lastUsedAt', private.iso(k.last_used_at),
-          'revokedAt', private.iso(k.revoked_at)) order by k.created_at desc, k.id)
-      from (select * from public.agent_keys x where x.agent_id = a.id order by x.created_at desc, x.id limit most offset skip) k), '[]'),
+  perform private.check_page(most, skip, args ->> 'after');
+  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,uuid}');
+  newest := coalesce(last_seen[1]::timestamptz, newest);
+  select private.page('keys',
+      jsonb_agg(private.key_answer(k) || jsonb_build_object('lastUsedAt', private.iso(k.last_used_at),
+        'revokedAt', private.iso(k.revoked_at)) order by k.created_at desc, k.id),
+      jsonb_agg(jsonb_build_array(private.moment_key(k.created_at), k.id) order by k.created_at desc, k.id), most, binding)
+    into page
+    from (
+      select * from public.agent_keys x
+      where x.agent_id = a.id and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2]::uuid)
+      order by x.created_at desc, x.id limit most + 1 offset skip) k;
+  return page || jsonb_build_object(
     'total', (select count(*) from public.agent_keys x where x.agent_id = a.id), 'limit', most, 'offset', skip);
 end
 $$;
@@ -195,20 +206,22 @@ $$;
 create function public.create_agent_key(agent_id text, key jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('create_agent_key', jsonb_build_object('agent_id', agent_id, 'key', key)); end $$;
-create function public.list_agent_keys(agent_id text, "limit" integer default 20, "offset" integer default 0) returns jsonb
+create function public.list_agent_keys(agent_id text, "limit" integer default 20, "offset" integer default 0,
+  "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('list_agent_keys', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset"));
+  return private.handle('list_agent_keys', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset",
+    'after', "after"));
 end $$;
 create function public.revoke_agent_key(agent_id text, key_id text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('revoke_agent_key', jsonb_build_object('agent_id', agent_id, 'key_id', key_id)); end $$;
-revoke execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer),
+revoke execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer, text),
   public.revoke_agent_key(text, text) from public, anon, service_role;
-grant execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer),
+grant execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer, text),
   public.revoke_agent_key(text, text) to authenticated;
 comment on function public.create_agent_key(text, jsonb) is 'Makes a key for an agent''s address; the answer alone holds it.';
-comment on function public.list_agent_keys(text, integer, integer) is 'An agent''s keys, newest first, without the keys themselves.';
+comment on function public.list_agent_keys(text, integer, integer, text) is 'An agent''s keys, newest first, without the keys themselves.';
 comment on function public.revoke_agent_key(text, text) is 'Revokes a key of an agent for good.';
 
 -- One event per change of who may call the agent. Definer: writes the event log.

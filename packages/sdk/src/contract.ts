@@ -158,6 +158,8 @@ export interface AgentKeyList {
   total: number;
   limit: number;
   offset: number;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 export interface AgentList {
@@ -165,6 +167,8 @@ export interface AgentList {
   total: number;
   limit: number;
   offset: number;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
   /** The caller's id. */
   user_id: string;
 }
@@ -176,6 +180,8 @@ export interface AgentLogs {
   logs: Array<LogEntry>;
   totalLines: number;
   truncated: boolean;
+  /** Pass it as `after` to read older lines; null where there are none. */
+  nextCursor: string | null;
   real_time_available: boolean;
   /** How far a search for `text` looked. */
   search?:
@@ -356,6 +362,8 @@ export interface BudgetDeleted {
 export interface BudgetList {
   budgets: Array<Budget>;
   total: number;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 /** An elizaOS character; at most 64 KiB. */
@@ -725,6 +733,8 @@ export interface RevisionList {
   total: number;
   limit: number;
   offset: number;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 export interface RollbackAgentRequest {
@@ -803,6 +813,8 @@ export interface SecurityEvents {
   total: number;
   /** The caller's id. */
   user_id: string;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 export interface SecurityFinding {
@@ -1022,6 +1034,8 @@ export interface UsageReport {
     costMicros: number;
   };
   currency: "USD";
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 export interface UserExport {
@@ -1095,6 +1109,8 @@ export interface ListAgentsQuery {
   limit?: number | undefined;
   /** How many to skip. */
   offset?: number | undefined;
+  /** `nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes. */
+  after?: string | undefined;
   /** Filter by status, in any case. */
   status?:
     | "QUEUED"
@@ -1121,6 +1137,8 @@ export interface PageQuery {
   limit?: number | undefined;
   /** How many to skip. */
   offset?: number | undefined;
+  /** `nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes. */
+  after?: string | undefined;
 }
 
 export interface AgentLogsQuery {
@@ -1132,6 +1150,8 @@ export interface AgentLogsQuery {
   level?: "INFO" | "WARN" | "ERROR" | "DEBUG" | undefined;
   /** Only lines whose message has this text, in any case; of the newest 50000 lines. */
   text?: string | undefined;
+  /** `nextCursor` of the page before: the newest lines older than it. */
+  after?: string | undefined;
 }
 
 export interface AgentMetricsQuery {
@@ -1150,6 +1170,8 @@ export interface SecurityEventsQuery {
   event_type?: string | undefined;
   /** Only events since this time. */
   since?: string | undefined;
+  /** `nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes. */
+  after?: string | undefined;
 }
 
 /** Every code that the API answers with. */

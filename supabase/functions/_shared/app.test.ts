@@ -86,8 +86,8 @@ describe("what reaches the database", () => {
     assert.deepEqual(
       upstream.calls.map((call) => call.args),
       [
-        { limit: 5, offset: 0, status: "DEPLOYED", platform: null },
-        { agent_id: "agent-1", lines: 100, since: "30m", level: null, text: null },
+        { limit: 5, offset: 0, status: "DEPLOYED", platform: null, after: null },
+        { agent_id: "agent-1", lines: 100, since: "30m", level: null, text: null, after: null },
         { agent_id: "agent-1", revision: null },
       ],
     );

@@ -233,6 +233,8 @@ class AgentKeyList(TypedDict):
     total: int
     limit: int
     offset: int
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 class AgentSummary(TypedDict):
@@ -253,6 +255,8 @@ class AgentList(TypedDict):
     total: int
     limit: int
     offset: int
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
     user_id: str
     """The caller's id."""
 
@@ -283,6 +287,8 @@ class AgentLogs(TypedDict):
     logs: list[LogEntry]
     totalLines: int
     truncated: bool
+    nextCursor: str | None
+    """Pass it as `after` to read older lines; null where there are none."""
     real_time_available: bool
     search: NotRequired[AgentLogsSearch]
     """How far a search for `text` looked."""
@@ -500,6 +506,8 @@ class BudgetDeleted(TypedDict):
 class BudgetList(TypedDict):
     budgets: list[Budget]
     total: int
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 ComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
@@ -841,6 +849,8 @@ class RevisionList(TypedDict):
     total: int
     limit: int
     offset: int
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 class RollbackAgentRequest(TypedDict):
@@ -917,6 +927,8 @@ class SecurityEvents(TypedDict):
     """How many match, counted up to 10000."""
     user_id: str
     """The caller's id."""
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 class SecurityFinding(TypedDict):
@@ -1146,6 +1158,8 @@ class UsageReport(TypedDict):
     total: UsageReportTotal
     """Of all groups, also those of other pages."""
     currency: Literal["USD"]
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 class UserExportUserUserMetadata(TypedDict):
@@ -1303,6 +1317,8 @@ class ListAgentsQuery(TypedDict):
     """Number of results."""
     offset: NotRequired[int]
     """How many to skip."""
+    after: NotRequired[str]
+    """`nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes."""
     status: NotRequired[
         Literal[
             "QUEUED",
@@ -1333,6 +1349,8 @@ class PageQuery(TypedDict):
     """Number of results."""
     offset: NotRequired[int]
     """How many to skip."""
+    after: NotRequired[str]
+    """`nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes."""
 
 
 class AgentMetricsQuery(TypedDict):
@@ -1355,6 +1373,8 @@ class AgentLogsQuery(TypedDict):
     """Filter by log level."""
     text: NotRequired[str]
     """Only lines whose message has this text, in any case; of the newest 50000 lines."""
+    after: NotRequired[str]
+    """`nextCursor` of the page before: the newest lines older than it."""
 
 
 class SecurityEventsQuery(TypedDict):
@@ -1368,6 +1388,8 @@ class SecurityEventsQuery(TypedDict):
     """Filter by event type, in any case."""
     since: NotRequired[str]
     """Only events since this time."""
+    after: NotRequired[str]
+    """`nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes."""
 
 
 ApiErrorCode: TypeAlias = Literal[

@@ -1,6 +1,6 @@
 /** What the agent verbs answer. Clients must tolerate further fields: these are what is promised. */
 import { z } from "zod";
-import { agentId, agentStatus, eventId, healthState, timestamp, userId } from "./primitives.ts";
+import { agentId, agentStatus, eventId, healthState, nextCursor, timestamp, userId } from "./primitives.ts";
 
 const replicas = z.int().min(0);
 const url = z
@@ -117,6 +117,7 @@ export const agentList = z
     total: z.int().min(0),
     limit: z.int(),
     offset: z.int(),
+    nextCursor,
     user_id: userId,
   })
   .meta({ id: "AgentList" });

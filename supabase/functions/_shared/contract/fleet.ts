@@ -1,6 +1,6 @@
 /** Revisions of one agent, and verbs over all agents of a user. */
 import { z } from "zod";
-import { agentId, timestamp, userId } from "./primitives.ts";
+import { agentId, nextCursor, timestamp, userId } from "./primitives.ts";
 
 const revision = z
   .object({
@@ -24,6 +24,7 @@ export const revisionList = z
     total: z.int().min(0),
     limit: z.int(),
     offset: z.int(),
+    nextCursor,
   })
   .meta({ id: "RevisionList" });
 

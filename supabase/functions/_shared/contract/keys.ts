@@ -1,6 +1,6 @@
 /** Keys of an agent: what calls it at its own address. */
 import { z } from "zod";
-import { aBody, list, text, timestamp } from "./primitives.ts";
+import { aBody, list, nextCursor, text, timestamp } from "./primitives.ts";
 
 const ORIGIN = /^https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$/;
 const OWN_PORT = /^(https:\/\/.*:443|http:\/\/.*:80)$/;
@@ -63,7 +63,7 @@ const agentKey = z
 
 /** GET /api/agents/{agentId}/keys */
 export const keyList = z
-  .object({ keys: z.array(agentKey), total: z.int().min(0), limit: z.int(), offset: z.int() })
+  .object({ keys: z.array(agentKey), total: z.int().min(0), limit: z.int(), offset: z.int(), nextCursor })
   .meta({ id: "AgentKeyList" });
 
 export type CreateAgentKeyRequest = z.input<typeof keyRequest>;

@@ -1,6 +1,6 @@
 /** What an agent uses, and what it says. */
 import { z } from "zod";
-import { agentId, timestamp, userId } from "./primitives.ts";
+import { agentId, nextCursor, timestamp, userId } from "./primitives.ts";
 
 const figure = z.number().nullable();
 const count = z.int().min(0);
@@ -68,6 +68,9 @@ export const agentLogs = z
     logs: z.array(logEntry),
     totalLines: z.int().min(0),
     truncated: z.boolean(),
+    nextCursor: nextCursor.meta({
+      description: "Pass it as `after` to read older lines; null where there are none.",
+    }),
     real_time_available: z.boolean(),
     search: z
       .object({ scanned: count, complete: z.boolean() })

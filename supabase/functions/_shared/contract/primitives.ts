@@ -69,6 +69,24 @@ export const numeric = (min: number, max: number) => {
   return z.number(error).min(min, error).max(max, error);
 };
 
+/** What `nextCursor` of a list was: where its next page begins. SQL knows what is inside. */
+export const cursor = z
+  .string()
+  .regex(
+    /^[0-9a-f]{16}[A-Za-z0-9_-]{1,4000}$/,
+    "Must be the nextCursor of this list, asked with the same filters",
+  )
+  .meta({
+    description:
+      "`nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes.",
+  });
+
+/** How a page says where the next one begins. */
+export const nextCursor = z
+  .string()
+  .nullable()
+  .meta({ description: "Pass it as `after` to read the next page; null on the last page." });
+
 /** True or false. */
 export const flag = () => z.boolean("Must be true or false");
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { PLATFORM } from "./definition.ts";
 import { logLevels } from "./monitoring.ts";
-import { statuses, text, whole } from "./primitives.ts";
+import { cursor, statuses, text, whole } from "./primitives.ts";
 
 /** Accepts any case, as the specification's filters do. */
 const oneOf = (values: readonly string[]) =>
@@ -14,11 +14,13 @@ const oneOf = (values: readonly string[]) =>
 
 const offset = whole(0, 1_000_000).default(0).meta({ description: "How many to skip." });
 const limit = whole(1, 100).default(20).meta({ description: "Number of results." });
+const after = cursor.optional();
 
 /** GET /api/agents */
 export const listQuery = z.strictObject({
   limit,
   offset,
+  after,
   status: oneOf(statuses).optional().meta({ description: "Filter by status, in any case." }),
   platform: z
     .string()
@@ -27,8 +29,8 @@ export const listQuery = z.strictObject({
     .meta({ description: "Filter by platform." }),
 });
 
-/** GET …/revisions */
-export const pageQuery = z.strictObject({ limit, offset });
+/** GET …/revisions, GET …/keys, GET /api/budgets */
+export const pageQuery = z.strictObject({ limit, offset, after });
 
 /** GET …/logs */
 export const logsQuery = z.strictObject({
@@ -42,6 +44,7 @@ export const logsQuery = z.strictObject({
   text: text(200, 1).optional().meta({
     description: "Only lines whose message has this text, in any case; of the newest 50000 lines.",
   }),
+  after: after.meta({ description: "`nextCursor` of the page before: the newest lines older than it." }),
 });
 
 /** GET …/metrics */

@@ -1,6 +1,6 @@
 /** Security events and scans. */
 import { z } from "zod";
-import { agentId, timestamp, userId, whole } from "./primitives.ts";
+import { agentId, cursor, nextCursor, timestamp, userId, whole } from "./primitives.ts";
 
 export const severities = ["LOW", "MEDIUM", "HIGH", "CRITICAL"] as const;
 const severity = z.enum(severities).meta({ id: "Severity" });
@@ -28,6 +28,7 @@ export const securityEventsQuery = z.strictObject({
     .refine(isMoment, "Must be a time such as 2026-01-15T13:25:00Z")
     .optional()
     .meta({ description: "Only events since this time.", example: "2026-01-15T13:25:00Z" }),
+  after: cursor.optional(),
 });
 
 const securityEvent = z
@@ -57,6 +58,7 @@ export const securityEvents = z
     events: z.array(securityEvent),
     total: z.int().min(0).meta({ description: "How many match, counted up to 10000." }),
     user_id: userId,
+    nextCursor,
   })
   .meta({ id: "SecurityEvents" });
 

@@ -1,6 +1,6 @@
 /** What was used and what it may cost: usage and budgets. */
 import { z } from "zod";
-import { aBody, agentId, aText, numeric, timestamp, whole } from "./primitives.ts";
+import { aBody, agentId, aText, cursor, nextCursor, numeric, timestamp, whole } from "./primitives.ts";
 
 /** Through which door a call of a model came; SQL's private.usage_sources() holds the same list. */
 export const usageSources = [
@@ -43,6 +43,7 @@ export const usageReport = z
     count: count.meta({ description: "How many groups there are." }),
     total: figures.meta({ description: "Of all groups, also those of other pages." }),
     currency: z.literal("USD"),
+    nextCursor,
   })
   .meta({ id: "UsageReport" });
 
@@ -63,6 +64,7 @@ export const usageQuery = z.strictObject({
     .meta({ description: "One or more of day, agent, model, source.", example: "day,agent" }),
   limit: whole(1, 1000).default(100).meta({ description: "Number of groups." }),
   offset,
+  after: cursor.optional(),
 });
 
 const scope = z.enum(["user", "agent"], "Must be user or agent");
@@ -90,13 +92,9 @@ export const budget = z
   .meta({ id: "Budget" });
 
 /** GET /api/budgets */
-export const budgetList = z.object({ budgets: z.array(budget), total: count }).meta({ id: "BudgetList" });
-
-/** GET /api/budgets */
-export const budgetsQuery = z.strictObject({
-  limit: whole(1, 100).default(20).meta({ description: "Number of results." }),
-  offset,
-});
+export const budgetList = z
+  .object({ budgets: z.array(budget), total: count, nextCursor })
+  .meta({ id: "BudgetList" });
 
 /** PUT /api/budgets: one budget for each scope and period; the same again changes it. */
 export const putBudgetRequest = z

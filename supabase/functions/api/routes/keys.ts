@@ -31,7 +31,7 @@ export const keyRoutes: readonly Route[] = [
     tag: "Keys",
     summary: "List an agent's keys, newest first",
     rpc: "list_agent_keys",
-    args: { agent_id, limit: query("limit"), offset: query("offset") },
+    args: { agent_id, limit: query("limit"), offset: query("offset"), after: query("after") },
     query: pageQuery,
     success: { status: 200, schema: keyList, description: "One page of keys, without the keys themselves." },
     errors: ["AGENT_NOT_FOUND"],

@@ -31,6 +31,7 @@ export const monitoringRoutes: readonly Route[] = [
       since: query("since"),
       level: query("level"),
       text: query("text"),
+      after: query("after"),
     },
     query: logsQuery,
     success: { status: 200, schema: agentLogs, description: "Log lines, oldest first." },

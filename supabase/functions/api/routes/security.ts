@@ -21,6 +21,7 @@ export const securityRoutes: readonly Route[] = [
       severity: query("severity"),
       event_type: query("event_type"),
       since: query("since"),
+      after: query("after"),
     },
     query: securityEventsQuery,
     success: { status: 200, schema: securityEvents, description: "Events." },
