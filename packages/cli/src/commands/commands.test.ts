@@ -340,6 +340,7 @@ test("usage: groups and their sum, cost in dollars", () => {
       count: 1,
       total: { ...figures, answers: 3, costMicros: 1_500_000 },
       currency: "USD",
+      nextCursor: null,
     },
     ["day", "agent"],
     look,
