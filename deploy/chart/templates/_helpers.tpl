@@ -112,6 +112,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_GRACE_SECONDS" $settings.graceSeconds
   "LAUNCHPAD_METRICS_SECONDS" $settings.metricsSeconds
   "LAUNCHPAD_RESYNC_SECONDS" $settings.resyncSeconds
+  "LAUNCHPAD_AGENT_LOGS" (has (toString $settings.logs) (list "off" "false") | ternary "off" "store")
+  "LAUNCHPAD_AGENT_LOG_LINES" $settings.logLinesPerMinute
   "LAUNCHPAD_SPOOL_MEGABYTES" $settings.spoolMegabytes
 -}}
 {{- if eq .Values.agents.expose "gateway" }}

@@ -61,6 +61,8 @@ export const kubernetesEnvironment = z
     LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
     // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
     LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
+    // `off`: agents' logs are left to what collects the cluster's.
+    LAUNCHPAD_AGENT_LOGS: z.enum(["store", "off"]).default("store"),
     LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
   })
   .refine((value) => value.LAUNCHPAD_EXPOSE !== "gateway" || value.LAUNCHPAD_GATEWAY !== undefined, {
@@ -89,6 +91,7 @@ export interface KubernetesSettings {
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
   removeAtEnd: boolean;
+  storeLogs: boolean;
   resyncSeconds: number;
 }
 
@@ -133,6 +136,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
         ? { clusterRole: value.LAUNCHPAD_TENANT_ROLE, serviceAccount: value.LAUNCHPAD_SERVICE_ACCOUNT }
         : undefined,
     removeAtEnd: value.LAUNCHPAD_REMOVE_AT_END,
+    storeLogs: value.LAUNCHPAD_AGENT_LOGS === "store",
     resyncSeconds: value.LAUNCHPAD_RESYNC_SECONDS,
   };
 }

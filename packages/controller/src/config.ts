@@ -65,7 +65,7 @@ const environment = z.object({
   LAUNCHPAD_CRASH_LIMIT: z.coerce.number().int().min(1).max(100).default(5),
   // How long the open requests of a replica that is no longer wanted may take.
   LAUNCHPAD_GRACE_SECONDS: seconds(30),
-  // Lines of one agent on processes that are kept in a minute.
+  // Lines of one agent that are kept in a minute (and 4 MiB).
   LAUNCHPAD_AGENT_LOG_LINES: z.coerce.number().int().min(10).max(1_000_000).default(6000),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
   // Where known vulnerabilities of packages are asked for; unset: the registry that npm is configured with.

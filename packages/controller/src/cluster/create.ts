@@ -77,6 +77,7 @@ async function createKubernetes(
     },
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,
+    logLines: config.logLines,
     log,
     clock,
     random,

@@ -10,6 +10,7 @@ import type {
   ReplicaState,
   Workload,
 } from "../cluster.ts";
+import { LogBudgets } from "../log-budget.ts";
 import type { KubeApi } from "./api.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
 import { ANNOTATIONS } from "./names.ts";
@@ -80,6 +81,8 @@ export class KubernetesCluster implements Cluster {
       api,
       view: this.#view,
       redactors: this.#redactors,
+      budgets: new LogBudgets({ clock, maxLines: options.logLines }),
+      store: options.storeLogs ?? true,
       responsible,
       clock,
       random,

@@ -13,6 +13,10 @@ export interface KubernetesOptions extends ManifestOptions {
   podAccess: "direct" | "proxy";
   /** How often everything is compared, beside what the watches tell. */
   resyncSeconds: number;
+  /** Lines of one agent that are kept in a minute. */
+  logLines?: number | undefined;
+  /** Whether agents' logs are stored; true by default. */
+  storeLogs?: boolean | undefined;
   log: Log;
   clock: Clock;
   random: () => number;

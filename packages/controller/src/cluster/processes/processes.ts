@@ -22,12 +22,12 @@ import type {
   ReplicaState,
   Workload,
 } from "../cluster.ts";
+import { LogBudgets } from "../log-budget.ts";
 import { ReplicaSet } from "../replica-set.ts";
 import { RESTARTS, type RestartLimits } from "../restarts.ts";
 import { replicaAccounts } from "./accounts.ts";
 import { Folders, type ReplicaPlace } from "./folders.ts";
 import { endLeftovers } from "./leftovers.ts";
-import { LogBudget } from "./log-budget.ts";
 import { machineMeter } from "./machine.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
@@ -72,7 +72,7 @@ export class ProcessesCluster implements Cluster {
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
-  readonly #budgets = new Map<string, LogBudget>();
+  readonly #budgets: LogBudgets;
   readonly #meter: ReturnType<typeof machineMeter>;
   #watcher: (agentId: string) => void = () => {};
   #logListener: (line: ReplicaLog) => void = () => {};
@@ -84,6 +84,7 @@ export class ProcessesCluster implements Cluster {
     this.#folders = new Folders(stateDir);
     options.guard?.compareWith(() => this.#folders.marks());
     this.#meter = machineMeter(stateDir);
+    this.#budgets = new LogBudgets({ clock: systemClock, maxLines: options.logLines });
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
       account: replicaAccounts([...reachedBy(command), dirname(stateDir)], log),
@@ -102,7 +103,7 @@ export class ProcessesCluster implements Cluster {
       graceMs: options.graceMs ?? 30_000,
       killMs: options.killMs ?? 5000,
       onLog: (line) => this.#logListener(line),
-      budgetOf: (agentId) => this.#budgetOf(agentId),
+      budgetOf: (agentId) => this.#budgets.of(agentId),
     };
   }
 
@@ -190,12 +191,6 @@ export class ProcessesCluster implements Cluster {
     return states;
   }
 
-  #budgetOf(agentId: string): LogBudget {
-    const budget = this.#budgets.get(agentId) ?? new LogBudget(systemClock, this.#options.logLines);
-    this.#budgets.set(agentId, budget);
-    return budget;
-  }
-
   /** Beside everything else: replicas that start meanwhile start slower. */
   #warm(folder: string): void {
     warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder).catch(
@@ -238,7 +233,6 @@ export class ProcessesCluster implements Cluster {
   #settle(agentId: string, agent: Agent): void {
     if (!agent.leaving || !agent.set.empty) return;
     this.#agents.delete(agentId);
-    this.#budgets.delete(agentId);
     try {
       this.#folders.removeAgent(agentId);
     } catch (error) {

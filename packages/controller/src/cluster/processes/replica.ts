@@ -6,13 +6,13 @@ import { createRedactor, createSplitRedactor } from "../../shipping/redact.ts";
 import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
 import { explainExit } from "../exits.ts";
 import { type ParsedLine, parseLine } from "../lines.ts";
+import { type LogBudget, leftOut } from "../log-budget.ts";
 import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
 import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
 import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
 import type { Folders, ReplicaPlace } from "./folders.ts";
-import type { LogBudget } from "./log-budget.ts";
 import { watchMemory } from "./memory-limit.ts";
 import { Prober } from "./prober.ts";
 import { processMark } from "./system.ts";
@@ -226,7 +226,7 @@ export class Replica implements ReplicaHandle {
   #output(line: string, source: string, level: ReplicaLog["level"]): void {
     const kept = this.#options
       .budgetOf(this.workload.agentId)
-      .admits(line.length, (dropped) => this.#sayDropped(dropped));
+      .admits(line.length, Date.now(), (dropped) => this.#sayDropped(dropped));
     // A flood costs no more than this; but a replica that starts is heard: it says where it listens.
     if (!kept && this.#phase !== "starting") {
       this.#lines += 1;
@@ -356,9 +356,8 @@ export class Replica implements ReplicaHandle {
   }
 
   #sayDropped(dropped: number): void {
-    this.#say("WARN", `${dropped} lines of this agent were not kept: it wrote more than a minute's share.`, {
-      dropped,
-    });
+    const { message, metadata } = leftOut(dropped);
+    this.#say("WARN", message, metadata);
   }
 
   /** A line of the controller's own in the agent's log. */

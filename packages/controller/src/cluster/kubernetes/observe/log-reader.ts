@@ -1,5 +1,6 @@
 import type { ReplicaLog } from "../../cluster.ts";
-import { LineSplitter, parseLine } from "../../lines.ts";
+import { LineSplitter, type ParsedLine, parseLine } from "../../lines.ts";
+import { type LogBudget, leftOut } from "../../log-budget.ts";
 import type { KubeApi, PodLogQuery } from "../api.ts";
 import { CONTAINER, LABELS } from "../names.ts";
 import type { LogCursor } from "./log-cursor.ts";
@@ -15,6 +16,8 @@ export interface Reading {
   pod: Pod;
   cursor: LogCursor;
   redact: Redact;
+  /** How much of the agent's output is kept. */
+  budget: LogBudget;
   query: Pick<PodLogQuery, "follow" | "previous" | "sinceTime" | "tailLines" | "signal">;
   onLine(line: ReplicaLog): void;
   /** The server has begun to answer, or sent more. */
@@ -26,7 +29,7 @@ export interface Reading {
  * @throws {KubeError} when it cannot be read, or breaks off
  */
 export async function readLog(reading: Reading): Promise<void> {
-  const { api, cursor, onData, onLine, pod, query, redact } = reading;
+  const { api, budget, cursor, onData, onLine, pod, query, redact } = reading;
   const { labels, name, namespace = "" } = pod.metadata;
   const agentId = labels?.[LABELS.agent] ?? "";
   cursor.begin();
@@ -38,8 +41,12 @@ export async function readLog(reading: Reading): Promise<void> {
     const sequence = cursor.next(timestamp);
     if (sequence === undefined) return;
     const at = new Date(Math.floor(sequence / 1000)).toISOString();
-    const line = redact(parseLine(said, { source: "stdout", level: "INFO", timestamp: at }));
-    onLine({ agentId, replica: name, sequence, ...line });
+    const tell = (line: ParsedLine) => onLine({ agentId, replica: name, sequence, ...line });
+    // Its number is that of the first line that was left out: read again, it is told once.
+    const sayDropped = (dropped: number) =>
+      tell({ timestamp: at, level: "WARN", source: "controller", ...leftOut(dropped) });
+    if (!budget.admits(said.length, sequence / 1000, sayDropped)) return;
+    tell(redact(parseLine(said, { source: "stdout", level: "INFO", timestamp: at })));
   }, LONGEST + TIME);
   const chunks = await api.podLog(namespace, name, { container: CONTAINER, timestamps: true, ...query });
   onData();

@@ -4,6 +4,7 @@ import { silentLog } from "../../../log.ts";
 import { createRedactor } from "../../../shipping/redact.ts";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";
 import type { ReplicaLog } from "../../cluster.ts";
+import { LogBudgets } from "../../log-budget.ts";
 import { KubeError, type PodLogQuery } from "../api.ts";
 import { LogBreaks, LogCursor } from "./log-cursor.ts";
 import type { Pod } from "./objects.ts";
@@ -148,8 +149,8 @@ function pod(name: string, life: number, state: "running" | "ended", created = D
   };
 }
 
-function setUp(part: Partial<PodLogsOptions> = {}) {
-  const clock = new SimulatedClock();
+function setUp(part: Partial<PodLogsOptions> & { clock?: SimulatedClock } = {}) {
+  const { clock = new SimulatedClock() } = part;
   const node = new FakeNode(clock);
   const pods = new FakePods();
   const lines: ReplicaLog[] = [];
@@ -342,6 +343,43 @@ test("only pods of agents in this controller's hands are read, and each as soon 
   node.write("p", "not ours");
   await clock.advance(2000);
   assert.deepEqual([messages(), logs.counts.readers, node.open.size], [["hello"], 0, 0]);
+  await logs.stop();
+});
+
+test("of a flood so many lines are kept a minute, and one says how many were left out; read again, the same", async () => {
+  const clock = new SimulatedClock();
+  const part = { clock, budgets: new LogBudgets({ clock, maxLines: 3 }) };
+  const { node, pods, lines, logs, messages } = setUp(part);
+  for (let index = 0; index < 10; index += 1) node.write("p", `line ${index}`, index);
+  pods.put(pod("p", 0, "running"));
+  await clock.advance(10);
+  assert.deepEqual(messages(), ["line 0", "line 1", "line 2"]);
+  await clock.advance(61_000);
+  const told = messages().at(-1) ?? "";
+  assert.match(told, /^7 lines left out: /);
+  node.write("p", "calm again");
+  await clock.advance(10);
+  assert.deepEqual(messages(), ["line 0", "line 1", "line 2", told, "calm again"]);
+  await logs.stop();
+  const again = setUp({ ...part, api: node, budgets: new LogBudgets({ clock, maxLines: 3 }) });
+  again.pods.put(pod("p", 0, "running"));
+  await clock.advance(2000);
+  const numbered = (some: readonly ReplicaLog[]) =>
+    new Set(some.map(({ message, sequence }) => `${sequence} ${message}`));
+  assert.deepEqual(numbered(again.lines), numbered(lines));
+  await again.logs.stop();
+});
+
+test("where logs are not stored none is read, and each replica's says so once", async () => {
+  const { clock, node, pods, lines, logs } = setUp({ store: false });
+  node.write("p", "here");
+  pods.put(pod("p", 0, "running"));
+  await clock.advance(10_000);
+  pods.put(pod("p", 1, "running"));
+  await clock.advance(10_000);
+  assert.equal(node.queries.length, 0);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]?.message ?? "", /not stored on this installation/);
   await logs.stop();
 });
 

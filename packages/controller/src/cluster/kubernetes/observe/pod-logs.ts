@@ -1,6 +1,7 @@
 import { backoff, type Clock, jittered } from "../../../clock.ts";
 import { errorMessage, type Log } from "../../../log.ts";
 import type { ReplicaLog } from "../../cluster.ts";
+import { LogBudgets } from "../../log-budget.ts";
 import { type KubeApi, KubeError, type PodLogQuery } from "../api.ts";
 import { CONTAINER, LABELS } from "../names.ts";
 import { Gate } from "./concurrency.ts";
@@ -14,6 +15,10 @@ export interface PodLogsOptions {
   api: Pick<KubeApi, "podLog">;
   view: Pick<ClusterView, "pods" | "onPod">;
   redactors: Pick<Redactors, "of">;
+  /** How much of an agent's output is kept. */
+  budgets?: LogBudgets;
+  /** Whether logs are read at all, true by default; otherwise each replica's log says once that they are not. */
+  store?: boolean;
   /** Whether this controller passes on what the agent says. */
   responsible(agentId: string, namespace?: string): boolean;
   clock: Clock;
@@ -94,6 +99,7 @@ export class PodLogs {
   readonly #options: PodLogsOptions;
   readonly #limits: PodLogsLimits;
   readonly #readers = new Map<string, Reader>();
+  readonly #budgets: LogBudgets;
   readonly #opening: Gate;
   #followed = 0;
   #cancelReview: () => void = () => {};
@@ -102,6 +108,7 @@ export class PodLogs {
   constructor(options: PodLogsOptions) {
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
+    this.#budgets = options.budgets ?? new LogBudgets({ clock: options.clock });
     this.#opening = new Gate(this.#limits.opening);
   }
 
@@ -164,7 +171,8 @@ export class PodLogs {
       running: Promise.resolve(),
     };
     this.#readers.set(uid, reader);
-    reader.running = this.#run(reader).finally(() => {
+    const running = (this.#options.store ?? true) ? this.#run(reader) : this.#leaveUnread(reader);
+    reader.running = running.finally(() => {
       if (this.#readers.get(uid) === reader) this.#readers.delete(uid);
     });
   }
@@ -180,6 +188,24 @@ export class PodLogs {
   #end(reader: Reader): void {
     reader.ending.abort();
     reader.wake();
+  }
+
+  /** Says in place of the log that it is not read. Its number is the pod's age: another controller says the same. */
+  async #leaveUnread(reader: Reader): Promise<void> {
+    const { metadata } = reader.pod;
+    const created = timeOf(metadata.creationTimestamp) ?? 0;
+    this.#options.onLine({
+      agentId: agentOf(reader.pod),
+      replica: metadata.name,
+      sequence: created * 1000,
+      timestamp: new Date(created).toISOString(),
+      level: "INFO",
+      message:
+        "Logs of agents are not stored on this installation. Its operator can read them in the cluster.",
+      source: "controller",
+      metadata: {},
+    });
+    while (!reader.gone && !reader.ending.signal.aborted) await this.#pause(reader, undefined);
   }
 
   async #run(reader: Reader): Promise<void> {
@@ -277,6 +303,7 @@ export class PodLogs {
         pod,
         cursor,
         redact,
+        budget: this.#budgets.of(agentOf(pod)),
         query: { ...query, ...this.#from(pod, cursor), signal: limit.signal },
         onLine: (line) => {
           if (ending.signal.aborted) return;
