@@ -147,7 +147,7 @@ begin
          then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model)) else '{}' end
     || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array' then file -> 'knowledge' else '[]' end) k
            where jsonb_typeof(k) = 'object' and not k ?| array['content', 'text'])
-         then '{"character.knowledge": "Names files that the agent cannot read; put their text into content"}'::jsonb else '{}' end
+         then '{"character.knowledge": "Names files: upload them under knowledge/ in the agent''s folder of the bucket agent-assets, or put their text into content"}'::jsonb else '{}' end
     || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array' then file -> 'plugins' else '[]' end) p
            where jsonb_typeof(p) <> 'string')
          then '{"character.plugins": "Only names of npm packages have an effect"}'::jsonb else '{}' end
@@ -160,3 +160,16 @@ begin
 end
 $$;
 comment on function private.definition_warnings(public.agents, jsonb) is 'Parts of a definition that have no effect, and why.';
+
+-- Whether a character's knowledge is too long for the instructions: it is indexed then (…_knowledge.sql), and an answer gets
+-- what fits its question.
+create function private.is_knowledge_indexed("character" jsonb) returns boolean
+language sql immutable set search_path = ''
+return coalesce(octet_length(("character" -> 'knowledge')::text) > 8000, false);
+
+-- The character as its instructions are made of it.
+create function private.instructed_character("character" jsonb) returns jsonb
+language sql immutable set search_path = ''
+return case when private.is_knowledge_indexed("character") then "character" - 'knowledge' else "character" end;
+
+revoke execute on all functions in schema private from public;

@@ -71,7 +71,8 @@ return jsonb_build_object(
       'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
     from public.quotas q where q.user_id = d.user_id),
   'spec', case when d.desired <> 'absent' then (
-    select r.spec || jsonb_build_object('scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
+    select r.spec || jsonb_build_object('character', private.instructed_character(r.spec -> 'character'),
+      'scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
     from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
 );
 

@@ -134,6 +134,8 @@ create table public.messages (
   model text,
   input_tokens integer,
   output_tokens integer,
+  -- Of an answer: the knowledge it was given, [{path, chunk, heading?}], best first; null where the agent has none.
+  sources jsonb,
   created_at timestamptz not null default clock_timestamp(),
   constraint messages_one_place check ((swarm_id is null) <> (conversation_id is null)),
   constraint messages_sender_known check (sender_kind in ('user', 'agent')),

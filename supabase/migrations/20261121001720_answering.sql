@@ -19,6 +19,8 @@ create table private.reply_jobs (
   -- When the first text of this attempt came.
   responding_at timestamptz,
   last_error text,
+  -- What messages.sources will say; written by private.retrieve_for_reply.
+  sources jsonb,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint reply_jobs_state_known check (state in ('waiting', 'running', 'done', 'failed')),
@@ -44,6 +46,9 @@ return case name
   when 'places_alone' then 16
   when 'context_messages' then 100
   when 'context_characters' then 48000
+  -- A token is at least one byte, so this is a bound for every provider: about 2,000 tokens of English.
+  when 'knowledge_bytes' then 8000
+  when 'knowledge_chunks' then 12
 end;
 
 -- The private channel on which an answer's progress is told.

@@ -55,8 +55,8 @@ begin
 end
 $$;
 
--- Why an answer must not, or cannot yet, be made: {code, message, final}; null when it can. What it may cost is judged by
--- private.reserve.
+-- Why an answer must not, or cannot yet, be made: {code, message, final}, or {code, wait} for a moment's wait; null when it can.
+-- What it may cost is judged by private.reserve.
 create function private.reply_obstacle(j private.reply_jobs) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -64,6 +64,8 @@ declare
 begin
   select * into d from private.agent_deployments x where x.agent_id = j.agent_id;
   return case
+    -- Settling the files wakes it (private.settle_knowledge).
+    when private.awaits_knowledge(j.agent_id) then '{"code": "KNOWLEDGE_PENDING", "wait": true}'
     when d.agent_id is null or (d.desired = 'running' and d.ready_replicas > 0 and d.url is not null) then null
     when d.desired = 'stopped' then
       '{"code": "CONFLICT", "message": "This agent is stopped; start it to get an answer", "final": true}'
@@ -81,6 +83,8 @@ language sql immutable set search_path = ''
 return 200
   + coalesce(octet_length(task -> 'agent' ->> 'systemPrompt'), 0) + coalesce(octet_length(task -> 'agent' ->> 'character'), 0)
   + case when jsonb_typeof(task -> 'swarm') = 'object' then 600 + octet_length(task ->> 'swarm') else 0 end
+  + case when (task ->> 'knowledge')::boolean then 800 + private.answering_limit('knowledge_bytes')
+      + private.answering_limit('knowledge_chunks') * 300 else 0 end
   + case when task -> 'tools' <> '[]' then 1400 + octet_length(task ->> 'tools') else 0 end
   + (select coalesce(sum(octet_length(m ->> 'content') + 16 + case m ->> 'role' when 'agent' then
        80 + coalesce(octet_length(m ->> 'name'), 16) else 0 end), 0) from jsonb_array_elements(task -> 'messages') m);
@@ -113,7 +117,8 @@ begin
       'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id,
       'conversationId', coalesce(question.swarm_id, question.conversation_id),
       'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
-        'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', a."character"),
+        'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', private.instructed_character(a."character")),
+      'knowledge', exists (select from public.knowledge_files f where f.agent_id = a.id and f.status = 'indexed'),
       'swarm', (
         select jsonb_build_object('id', s.id, 'name', s.name, 'members', (
           select coalesce(jsonb_agg(b.name order by x.position), '[]')
@@ -246,7 +251,8 @@ begin
       taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts, 'reservation', reserved));
       perform private.tell(j, 'reply.started');
     elsif obstacle ? 'wait' then
-      update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now()
+      update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now(),
+          lease_expires_at = null, last_error = obstacle ->> 'code'
         where y.id = j.id;
     elsif obstacle ->> 'code' = 'BUDGET_EXHAUSTED' then
       perform private.await_budget(j, obstacle);

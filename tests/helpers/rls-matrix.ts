@@ -45,6 +45,7 @@ export const owned: Readonly<Record<string, Owned>> = {
   answer_steps: readable(1),
   agent_tools: { owner: "riud", takes: "agents:read", granted: "rud", service: "rud", policies: 4 },
   budgets: readable(1),
+  knowledge_files: readable(1),
   messages: { owner: "rid", takes: "agents:read", granted: "rd", service: "rd", policies: 4 },
   profiles: readable(1, null),
   quotas: readable(1, null, "rud"),

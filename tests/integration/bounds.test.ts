@@ -39,6 +39,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "public.quotas": "one per user",
   "public.user_permissions": "written by operators",
   "public.storage_usage": "one per agent",
+  "public.knowledge_files": "quotas.max_files, and one per agent; its chunks: quotas.max_knowledge_chunks",
   "public.usage_daily": "one per agent, day, model and source",
   "private.agent_deployments": "one per agent",
   "private.erased_accounts": "one per user",

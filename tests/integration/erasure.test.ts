@@ -100,6 +100,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.auth_counters.email_digest",
     "private.public_callers.address_digest",
     "public.agent_keys.prefix",
+    "public.knowledge_files.version",
     "vault.secrets.secret",
     "vault.secrets.nonce",
     "auth.users.encrypted_password",
@@ -241,6 +242,14 @@ async function live(who: TestUser, word: string): Promise<string> {
   const team = await swarm([agentId]);
   await query("update public.swarms set name = $1, description = $1", [word]);
   const respond = responder(() => db);
+  await db.pool.query(
+    `with file as (insert into public.knowledge_files (agent_id, user_id, path, version, status, error, chunks)
+       values ($1, $2, 'knowledge/' || $3 || '.md', '1', 'indexed', null, 1),
+         ($1, $2, 'knowledge/' || $3 || '.png', '1', 'refused', 'image/' || $3 || ' is not text', 0) returning id, status)
+     insert into private.knowledge_chunks (file_id, place, heading, content, words)
+       select id, 0, $3, $3, private.word_keys($1, private.words_of($3)) from file where status = 'indexed'`,
+    [agentId, who.id, word],
+  );
   await say({ agent: agentId }, word);
   await say({ swarm: team }, word);
   const step = {
@@ -253,6 +262,7 @@ async function live(who: TestUser, word: string): Promise<string> {
     error: { code: "TOOL_NOT_ALLOWED", message: word },
   };
   for (const job of await respond.claim()) {
+    await rpc(db, service, "retrieve_for_reply", { job_id: job.jobId, lease_token: job.leaseToken });
     await respond.report(job, `${word} is thinking`);
     await respond.finish(job, `${word} says`, { steps: [step] });
   }

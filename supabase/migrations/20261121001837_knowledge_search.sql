@@ -1,0 +1,146 @@
+-- Knowledge, the search: which chunks an answer gets, for `respond` by its lease and for an agent's runtime by its credential.
+
+-- The chunks of an agent that fit a question best, within the budget of an answer. `before`, what was said before it, counts for
+-- less, and only where the question is short ("And in Austria?"). A chunk's score is the sum of the weights of the words it
+-- has in common with the question, each the higher the fewer chunks have it; words that are in a tenth of the chunks or more
+-- are not looked for where rarer ones are known. So a search reads a few thousand entries of the index at most
+-- (10,000 chunks: docs/knowledge.md has the figure; ranking all matches by ts_rank took six times as long).
+create function private.find_knowledge(of_agent text, question text, before text default null)
+returns table (path text, place integer, heading text, content text)
+language plpgsql stable set search_path = '' set enable_seqscan = off as $$
+declare
+  asked text[] := private.words_of(left(question, 8000));
+  total bigint := (select sum(f.chunks) from public.knowledge_files f where f.agent_id = of_agent and f.status = 'indexed');
+begin
+  if coalesce(total, 0) = 0 then
+    return;
+  end if;
+  return query
+    with words as (
+      select k.key, 1.0 as weight from unnest(private.word_keys(of_agent, asked)) k (key)
+      union all
+      select k.key, 0.4 from unnest(private.word_keys(of_agent, private.words_of(left(before, 8000)))) k (key)
+      where cardinality(asked) < 6
+    ), known as (
+      select w.key, max(w.weight) as weight, n.chunks
+      from (select x.key, max(x.weight) as weight from words x group by x.key order by 2 desc limit 64) w
+      cross join lateral (
+        select count(*) as chunks from (
+          select from private.knowledge_chunks c where c.words @> array[w.key] limit greatest(20, least(1000, total / 10) + 1)) c) n
+      where n.chunks > 0 group by w.key, n.chunks
+    ), chosen as (
+      select y.key, y.weight * ln(1 + total::float8 / y.chunks) as weight
+      from (select z.*, row_number() over rarest as nth, sum(z.chunks) over rarest as sum from known z
+            window rarest as (order by z.chunks, z.weight desc, z.key)) y
+      where y.nth = 1 or (y.sum <= 3000 and y.chunks <= greatest(20, least(1000, total / 10)))
+    ), matches as (
+      select m.file_id, m.place, sum(s.weight) as score from chosen s
+      cross join lateral (
+        select c.file_id, c.place from private.knowledge_chunks c where c.words @> array[s.key] limit 1000) m
+      group by 1, 2
+    ), best as (
+      select m.file_id, m.place, m.score, max(m.score) over () as top from matches m
+      join public.knowledge_files f on f.id = m.file_id and f.status = 'indexed'
+      order by m.score desc, m.file_id, m.place limit private.answering_limit('knowledge_chunks')
+    ), fitting as (
+      select f.path, c.place, c.heading, c.content, b.score,
+        sum(octet_length(c.content)) over (order by b.score desc, c.file_id, c.place) as so_far,
+        row_number() over (order by b.score desc, c.file_id, c.place) as nth
+      from best b join private.knowledge_chunks c on c.file_id = b.file_id and c.place = b.place
+      join public.knowledge_files f on f.id = b.file_id
+      where b.score >= 0.3 * b.top
+    )
+    select t.path, t.place, t.heading, t.content from fitting t
+    where t.so_far <= private.answering_limit('knowledge_bytes') order by t.nth;
+end
+$$;
+comment on function private.find_knowledge(text, text, text) is 'The chunks of an agent''s knowledge that fit a question best.';
+
+-- [{path, place, heading?, content}] of a question.
+create function private.knowledge_for(of_agent text, question text, before text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('path', k.path, 'place', k.place, 'heading', k.heading,
+    'content', k.content)) order by k.nth), '[]')
+    from (select x.*, row_number() over () as nth from private.find_knowledge(of_agent, question, before) x) k);
+end
+$$;
+
+-- What an answer was given, as messages.sources has it: [{path, chunk, heading?}].
+create function private.knowledge_sources(chunks jsonb) returns jsonb
+language sql immutable set search_path = ''
+return (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('path', c -> 'path', 'chunk', c -> 'place', 'heading', c -> 'heading'))
+  order by n), '[]') from jsonb_array_elements(chunks) with ordinality t (c, n));
+
+-- The step of a retrieval (private.add_answer_step).
+create function private.knowledge_step(question text, chunks jsonb, began timestamptz) returns jsonb
+language sql volatile set search_path = ''
+return jsonb_build_object('kind', 'retrieval', 'name', 'knowledge', 'status', 'ok',
+  'startedAt', floor(extract(epoch from began) * 1000), 'milliseconds', round(extract(epoch from clock_timestamp() - began) * 1000),
+  'arguments', jsonb_build_object('question', left(question, 500)), 'result', private.knowledge_sources(chunks)::text);
+
+-- The knowledge for an answer that a worker holds; the answer's row will name it as its sources, and a step says what was looked
+-- for. The lease authorises. Definer: service_role has no rights on private tables. Raises CONFLICT.
+create function private.retrieve_for_reply(job_id uuid, token uuid) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  began constant timestamptz := clock_timestamp();
+  j private.reply_jobs;
+  question public.messages;
+  before text;
+  chunks jsonb;
+begin
+  select * into j from private.reply_jobs x where x.id = job_id and x.state = 'running' and x.lease_token = token;
+  if not found then
+    perform private.raise_error('CONFLICT', 'No lease on this answer');
+  end if;
+  select * into question from public.messages m where m.id = j.message_id;
+  select m.content into before from public.messages m
+    where m.user_id = j.user_id and (m.swarm_id = question.swarm_id or m.conversation_id = question.conversation_id)
+      and m.sender_kind = 'user' and m.created_at < question.created_at
+    order by m.created_at desc limit 1;
+  chunks := private.knowledge_for(j.agent_id, question.content, before);
+  update private.reply_jobs x set sources = private.knowledge_sources(chunks) where x.id = j.id and x.lease_token = token;
+  perform private.add_answer_steps(j.id, j.agent_id, j.user_id,
+    jsonb_build_array(private.knowledge_step(question.content, chunks, began)));
+  return chunks;
+end
+$$;
+comment on function private.retrieve_for_reply(uuid, uuid) is 'The knowledge for an answer under way; its sources are noted.';
+
+-- The knowledge for a message at an agent's own address; `message` is the answer's id, for its step. Definer: anon, as which
+-- runtimes call, has no rights here; the credential authorises first. Raises INSUFFICIENT_PERMISSIONS, VALIDATION_ERROR, CONFLICT.
+create function private.runtime_knowledge(of_agent text, credential text, message uuid, question text, before text) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  began constant timestamptz := clock_timestamp();
+  chunks jsonb;
+begin
+  perform private.check_runtime(of_agent, credential);
+  perform private.raise_problems(private.problem_if(question is null, 'question', 'Must be a text'));
+  chunks := private.knowledge_for(of_agent, question, before);
+  if message is not null then
+    perform private.runtime_steps(of_agent, credential, message,
+      jsonb_build_array(private.knowledge_step(question, chunks, began)));
+  end if;
+  return chunks;
+end
+$$;
+comment on function private.runtime_knowledge(text, text, uuid, text, text) is 'The knowledge for a message at an agent''s address.';
+
+create function public.retrieve_for_reply(job_id uuid, lease_token uuid) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.retrieve_for_reply(job_id, lease_token); end $$;
+create function public.runtime_knowledge(agent_id text, credential text, message_id uuid, question text, before text default null)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.runtime_knowledge(agent_id, credential, message_id, question, before); end $$;
+
+revoke execute on all functions in schema private from public;
+grant execute on function private.retrieve_for_reply(uuid, uuid) to service_role;
+grant execute on function private.runtime_knowledge(text, text, uuid, text, text) to anon;
+revoke execute on function public.retrieve_for_reply(uuid, uuid) from public, anon, authenticated;
+revoke execute on function public.runtime_knowledge(text, text, uuid, text, text) from public, authenticated, service_role;
+grant execute on function public.retrieve_for_reply(uuid, uuid) to service_role;
+grant execute on function public.runtime_knowledge(text, text, uuid, text, text) to anon;
+comment on function public.retrieve_for_reply(uuid, uuid) is 'Answering: the knowledge for an answer under way.';
+comment on function public.runtime_knowledge(text, text, uuid, text, text) is 'Runtime: the knowledge for a message, by the agent''s credential.';
