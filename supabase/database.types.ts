@@ -723,6 +723,57 @@ export type Database = {
           },
         ];
       };
+      knowledge_files: {
+        Row: {
+          agent_id: string;
+          bytes: number;
+          chunks: number;
+          error: string | null;
+          id: string;
+          indexed_at: string | null;
+          path: string;
+          status: string;
+          updated_at: string;
+          user_id: string;
+          version: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          agent_id: string;
+          bytes?: number;
+          chunks?: number;
+          error?: string | null;
+          id?: string;
+          indexed_at?: string | null;
+          path: string;
+          status?: string;
+          updated_at?: string;
+          user_id: string;
+          version: string;
+        };
+        Update: {
+          agent_id?: string;
+          bytes?: number;
+          chunks?: number;
+          error?: string | null;
+          id?: string;
+          indexed_at?: string | null;
+          path?: string;
+          status?: string;
+          updated_at?: string;
+          user_id?: string;
+          version?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "knowledge_files_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       messages: {
         Row: {
           agent_id: string | null;
@@ -739,6 +790,7 @@ export type Database = {
           sender_deleted: boolean;
           sender_kind: string;
           sender_name: string | null;
+          sources: Json | null;
           status: string;
           swarm_id: string | null;
           to_agent_id: string | null;
@@ -761,6 +813,7 @@ export type Database = {
           sender_deleted?: boolean;
           sender_kind?: string;
           sender_name?: string | null;
+          sources?: Json | null;
           status?: string;
           swarm_id?: string | null;
           to_agent_id?: string | null;
@@ -782,6 +835,7 @@ export type Database = {
           sender_deleted?: boolean;
           sender_kind?: string;
           sender_name?: string | null;
+          sources?: Json | null;
           status?: string;
           swarm_id?: string | null;
           to_agent_id?: string | null;
@@ -922,6 +976,8 @@ export type Database = {
           max_agents: number;
           max_cpu: number;
           max_files: number;
+          max_knowledge_bytes: number;
+          max_knowledge_chunks: number;
           max_memory: number;
           max_replicas: number;
           max_storage: number;
@@ -935,6 +991,8 @@ export type Database = {
           max_agents?: number;
           max_cpu?: number;
           max_files?: number;
+          max_knowledge_bytes?: number;
+          max_knowledge_chunks?: number;
           max_memory?: number;
           max_replicas?: number;
           max_storage?: number;
@@ -947,6 +1005,8 @@ export type Database = {
           max_agents?: number;
           max_cpu?: number;
           max_files?: number;
+          max_knowledge_bytes?: number;
+          max_knowledge_chunks?: number;
           max_memory?: number;
           max_replicas?: number;
           max_storage?: number;
@@ -1303,6 +1363,10 @@ export type Database = {
         Args: { agent_id: string; credential: string; message_id: string; steps: Json };
         Returns: Json;
       };
+      add_knowledge: {
+        Args: { chunks: Json; file_id: string; first: number; lease_seconds?: number; lease_token: string };
+        Returns: Json;
+      };
       advisory_targets: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       agent_environment: {
         Args: { agent_id: string; generation: number; lease_token: string };
@@ -1315,6 +1379,10 @@ export type Database = {
         Returns: Json;
       };
       claim_file_removals: { Args: { max_count?: number }; Returns: Json };
+      claim_knowledge: {
+        Args: { lease_seconds?: number; max_count?: number; worker: string };
+        Returns: Json;
+      };
       claim_replies: { Args: { lease_seconds?: number; max_count?: number; worker: string }; Returns: Json };
       controller_installation: { Args: Record<PropertyKey, never>; Returns: Json };
       count_auth_request: { Args: { email: string }; Returns: Json };
@@ -1331,6 +1399,7 @@ export type Database = {
       export_agent: { Args: { agent_id: string }; Returns: Json };
       export_my_data: { Args: Record<PropertyKey, never>; Returns: Json };
       fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
+      finish_knowledge: { Args: { file_id: string; lease_token: string; outcome?: Json }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
       fleet_adopt: { Args: { installation: string }; Returns: Json };
       fleet_drain: { Args: { controller: string; undo?: boolean }; Returns: Json };
@@ -1434,8 +1503,13 @@ export type Database = {
         Returns: Json;
       };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
+      retrieve_for_reply: { Args: { job_id: string; lease_token: string }; Returns: Json };
       revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
+      runtime_knowledge: {
+        Args: { agent_id: string; before?: string; credential: string; message_id: string; question: string };
+        Returns: Json;
+      };
       runtime_search: {
         Args: {
           agent_id: string;
