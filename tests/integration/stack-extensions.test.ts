@@ -166,8 +166,22 @@ describe("pg_cron", () => {
       "0 seconds",
       "every day",
       "* * * foo *",
-      "5-1 * * * *",
+      "5/15 * * * *",
       "*/0 * * * *",
+      "1, * * * *",
+      "1- * * * *",
+      "0 0 $",
+      "0 24 * * *",
+      "0 0 * * 8",
+      "0 0 0 * *",
+      "*/5/ * * * fo",
+      "0 0 * *\n*",
+      "# nothing",
+      "@never",
+      "@Daily",
+      "60seconds",
+      "30 seconds please",
+      `* * * * * ${"x".repeat(1000)}`,
     ]) {
       assert.match(
         await refusal(db().pool.query("select cron.schedule('bad', $1, 'select 1')", [bad])),
@@ -181,7 +195,11 @@ describe("pg_cron", () => {
       "0 0 $ * *",
       "59 seconds",
       "1 second",
+      "30seconds",
       "@daily",
+      "5-1 * * * *",
+      "*/90 * * * *",
+      "0 3 * * * # at night",
     ]) {
       await db().pool.query("select cron.schedule('good', $1, 'select 1')", [good]);
     }
@@ -195,6 +213,45 @@ describe("pg_cron", () => {
       await refusal(db().pool.query("select cron.unschedule('good')")),
       /could not find valid entry for job 'good'/,
     );
+  });
+
+  // Read off the parser of pg_cron 1.6.7 (src/entry.c, src/job_metadata.c), which is Vixie cron's.
+  test("reads schedules as pg_cron does", async () => {
+    const parsed = (schedule: string) =>
+      value<Record<string, unknown> | null>("select cron._parse_schedule($1) as v", [schedule]);
+    const part = async (schedule: string, name: string) => (await parsed(schedule))?.[name];
+    assert.deepEqual(await parsed("1 2 3 4 5"), {
+      minute: [1],
+      hour: [2],
+      dom: [3],
+      month: [4],
+      dow: [5],
+      both: false,
+      lastDay: false,
+    });
+    assert.deepEqual(await part("*/20 * * * *", "minute"), [0, 20, 40]);
+    assert.deepEqual(await part("*/90 * * * *", "minute"), [0], "a step beyond the range leaves its start");
+    assert.deepEqual(await part("1-9/4,50 * * * *", "minute"), [1, 5, 9, 50]);
+    assert.deepEqual(await part("0 0 * JAN-mar,12 *", "month"), [1, 2, 3, 12]);
+    assert.deepEqual(await part("0 0 * * fri-SUN", "dow"), [], "SUN is 0: reversed, within one byte");
+    assert.deepEqual(
+      await part("0 22-6 * * *", "hour"),
+      [0, 1, 2, 3, 4, 5, 6, 22, 23],
+      "reversed, in two bytes",
+    );
+    assert.deepEqual(await part("0 22-6/2 * * *", "hour"), [], "reversed, with a step");
+    assert.equal(await part("0 0 */2 * 1", "both"), true, "a field that begins with * makes both count");
+    assert.equal(await part("0 0 1,*/2 * 1", "both"), false);
+    assert.equal(await part("0 0 1 * *", "both"), true);
+    assert.deepEqual(
+      { ...(await parsed("0 0 $ * 1")), month: undefined },
+      { minute: [0], hour: [0], dom: [], dow: [1], both: false, lastDay: true, month: undefined },
+    );
+    assert.deepEqual(await parsed(" 5\tSeconds"), { seconds: 5 });
+    assert.deepEqual(await parsed("@reboot"), { reboot: true });
+    assert.deepEqual(await parsed("# nightly\n 0 3 * * *  # really"), await parsed("0 3 * * * *"));
+    assert.deepEqual(await parsed("@weekly"), await parsed("0 0 * * 0"));
+    assert.deepEqual(await part("@yearly", "month"), [], "it never runs: warned of when it is scheduled");
   });
 
   test("runs a job every second as its user, and notes success and failure", async () => {

@@ -1,7 +1,7 @@
 import pg from "pg";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Worker } from "./net-worker.ts";
-import { dueAfter, parseSchedule, type Schedule } from "./schedule.ts";
+import { dueAfter, type Schedule } from "./schedule.ts";
 import { keepSession } from "./session.ts";
 
 export interface CronWorkerOptions {
@@ -15,6 +15,8 @@ export interface CronWorkerOptions {
 interface JobRow {
   jobid: string;
   schedule: string;
+  /** Null where the row was written past cron.schedule, with a text that is no schedule. */
+  plan: Schedule | null;
   command: string;
   database: string;
   username: string;
@@ -44,6 +46,7 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
   let timer: NodeJS.Timeout | undefined;
   let reloading: Promise<void> | undefined;
   let reloadAgain = false;
+  let loaded = false;
   let stopped = false;
   // The worker's own connection has one query at a time: pg deprecates a second before the first is answered.
   let lastQuery: Promise<unknown> = Promise.resolve();
@@ -105,16 +108,18 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
         Object.assign(before, row); // keeps when it is due
         continue;
       }
-      try {
-        const plan = parseSchedule(row.schedule);
-        const due = dueAfter(plan, now);
-        if (before) Object.assign(before, row, { plan, due });
-        else jobs.set(row.jobid, { ...row, plan, due, running: false, missed: false });
-      } catch (error) {
+      const { plan } = row;
+      if (plan === null) {
         jobs.delete(row.jobid);
-        options.onLog?.(`pg_cron: job ${row.jobid} has no valid schedule: ${reasonOf(error)}`);
+        options.onLog?.(`pg_cron: job ${row.jobid} has no valid schedule: ${row.schedule}`);
+        continue;
       }
+      // What is to run when the database starts runs with the first reading of the jobs.
+      const due = "reboot" in plan && !loaded ? now : dueAfter(plan, now);
+      if (before) Object.assign(before, row, { plan, due });
+      else jobs.set(row.jobid, { ...row, plan, due, running: false, missed: false });
     }
+    loaded = true;
     sleep();
   };
 
@@ -146,6 +151,7 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
           "update cron.job_run_details set status = 'failed', return_message = 'server restarted', end_time = now() where status = 'running'",
         )
         .catch(() => undefined); // the extension is not there yet
+      loaded = false;
       changed();
     },
     onNotify: changed,
@@ -175,7 +181,7 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
 async function readJobs(client: pg.Client): Promise<JobRow[]> {
   try {
     const { rows } = await client.query<JobRow>(
-      "select jobid, schedule, command, database, username from cron.job where active",
+      "select jobid, schedule, cron._parse_schedule(schedule) as plan, command, database, username from cron.job where active",
     );
     return rows;
   } catch (error) {

@@ -46,6 +46,8 @@ test("the workers wait for their extensions and find a crashed and restarted dat
     await run("create extension pg_cron");
     await run("select net.http_get($1)", [`${url}/before`]);
     await visited.promise;
+    await run("create table public.starts (at timestamptz not null default clock_timestamp())");
+    await run("select cron.schedule('start', '@reboot', 'insert into public.starts default values')");
 
     process.kill(server.pid, "SIGKILL");
     await down.promise;
@@ -56,6 +58,7 @@ test("the workers wait for their extensions and find a crashed and restarted dat
     ]);
     await visited.promise;
     assert.deepEqual(visits.slice(0, 2), ["/before", "/after"]);
+    assert.equal((await run("select from public.starts")).length, 1, "@reboot runs once a start");
   } finally {
     await Promise.all(workers.map((worker) => worker.stop()));
     await server.stop();

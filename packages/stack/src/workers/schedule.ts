@@ -1,28 +1,47 @@
-import { Cron } from "croner";
+/** What cron._parse_schedule makes of a schedule. */
+export type Schedule = { seconds: number } | { reboot: true } | Calendar;
 
-/** When a job runs: every so many seconds, or at the times of a cron pattern (GMT). */
-export type Schedule = { everyMs: number } | { next: (after: Date) => Date | null };
-
-/** Reads a schedule of cron.job. Throws an Error when it is not one (cron.schedule refuses those first). */
-export function parseSchedule(text: string): Schedule {
-  const seconds = /^([1-9]|[1-5][0-9])\s+seconds?$/i.exec(text.trim());
-  if (seconds) return { everyMs: Number(seconds[1]) * 1000 };
-  // pg_cron writes '$' for the last day of a month.
-  const fields = text.trim().split(/\s+/);
-  const pattern =
-    fields.length === 5
-      ? fields.map((field, i) => (i === 2 && field === "$" ? "L" : field)).join(" ")
-      : text.trim();
-  const cron = new Cron(pattern, {
-    timezone: "UTC",
-    paused: true,
-    ...(fields.length === 5 ? { mode: "5-part" as const } : {}),
-  });
-  return { next: (after) => cron.nextRun(after) };
+/** Times in GMT: the values that each field takes. */
+interface Calendar {
+  minute: number[];
+  hour: number[];
+  dom: number[];
+  month: number[];
+  /** 0 and 7 are Sunday. */
+  dow: number[];
+  /** The last day of a month, too. */
+  lastDay: boolean;
+  /** The day must fit as a day of the month and of the week; else either will do. */
+  both: boolean;
 }
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+/** February 29th on a given weekday comes again within 40 years (a century that is no leap year between). */
+const DAYS = 40 * 366;
 
 /** @returns when the run after `after` is due, in epoch milliseconds; Infinity when there is none. */
 export function dueAfter(schedule: Schedule, after: number): number {
-  if ("everyMs" in schedule) return after + schedule.everyMs;
-  return schedule.next(new Date(after))?.getTime() ?? Number.POSITIVE_INFINITY;
+  if ("seconds" in schedule) return after + schedule.seconds * 1000;
+  if ("reboot" in schedule) return Number.POSITIVE_INFINITY;
+  const times = [
+    ...new Set(schedule.hour.flatMap((hour) => schedule.minute.map((minute) => hour * 60 + minute))),
+  ]
+    .sort((a, b) => a - b)
+    .map((minutes) => minutes * MINUTE_MS);
+  const today = Math.floor(after / DAY_MS) * DAY_MS;
+  for (let day = today; day <= today + DAYS * DAY_MS; day += DAY_MS) {
+    if (!takesDay(schedule, new Date(day), new Date(day + DAY_MS))) continue;
+    const time = times.find((offset) => day + offset > after);
+    if (time !== undefined) return day + time;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+function takesDay({ both, dom, dow, lastDay, month }: Calendar, day: Date, next: Date): boolean {
+  if (!month.includes(day.getUTCMonth() + 1)) return false;
+  const ofMonth = dom.includes(day.getUTCDate()) || (lastDay && next.getUTCDate() === 1);
+  const weekday = day.getUTCDay();
+  const ofWeek = dow.includes(weekday) || (weekday === 0 && dow.includes(7));
+  return both ? ofMonth && ofWeek : ofMonth || ofWeek;
 }

@@ -46,57 +46,118 @@ $$;
 create trigger cron_job_cache_invalidate after insert or update or delete or truncate on cron.job
   for each statement execute function cron.job_cache_invalidate();
 
--- One field of a schedule: '*', numbers, names, ranges, steps and lists of them.
-create function cron._field_is_valid(field text, lowest int, highest int, names text[] default '{}') returns boolean
-language plpgsql immutable set search_path = '' as $$
-declare
-  part text;
-  found text[];
-  first int;
-  last int;
-begin
-  foreach part in array pg_catalog.string_to_array(pg_catalog.lower(field), ',') loop
-    found := pg_catalog.regexp_match(part, '^(?:(\*)|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:/([0-9]{1,3}))?$');
-    if found is null or found[4]::int = 0 then
-      return false;
-    end if;
-    if found[1] is null then
-      first := cron._field_value(found[2], lowest, highest, names);
-      last := case when found[3] is null then first else cron._field_value(found[3], lowest, highest, names) end;
-      if first is null or last is null or last < first then
-        return false;
-      end if;
-    end if;
-  end loop;
-  return true;
-end
-$$;
-create function cron._field_value(word text, lowest int, highest int, names text[]) returns int
+-- One value of a field: a name or a number; null when it is neither.
+create function cron._field_value(word text, lowest int, names text[]) returns int
 language sql immutable set search_path = '' as $$
-  select v from (
-    select case when word ~ '^[0-9]{1,3}$' then word::int
-      else pg_catalog.array_position(names, word) - 1 + lowest end as v
-  ) s where v between lowest and highest
+  select coalesce(pg_catalog.array_position(names, pg_catalog.lower(word)) - 1 + lowest,
+    case when word ~ '^[0-9]{1,9}$' then word::int end)
 $$;
 
--- '30 seconds' (1–59), five fields, '$' for the last day of a month, or a nickname such as '@hourly'.
-create function cron._schedule_is_valid(schedule text) returns boolean
+-- What a range sets. A reversed one is taken, and sets what pg_cron's bit arithmetic makes of it: from its start to the end
+-- of that byte, and from the beginning of the other byte to its end; nothing where both are in one byte, or with a step.
+create function cron._range_values(first int, last int, step int, lowest int) returns int[]
+language sql immutable set search_path = '' as $$
+  select coalesce(pg_catalog.array_agg(v + lowest order by v), '{}') from pg_catalog.generate_series(0, 63) v,
+    (select first - lowest as f, last - lowest as l) r
+  where case when f <= l then v between f and l and (v - f) % step = 0
+    else step = 1 and f / 8 <> l / 8 and (v between f and f / 8 * 8 + 7 or v between l / 8 * 8 and l) end
+$$;
+
+-- The values of one field: '*', numbers, names, ranges, steps of ranges, and lists of them. What stands behind them up to
+-- the next blank has no meaning. Null when it is no field.
+create function cron._field_values(field text, lowest int, highest int, names text[] default '{}') returns int[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  found text[];
+  rest text := field;
+  first int;
+  last int;
+  step int;
+  result int[] := '{}';
+begin
+  loop
+    found := pg_catalog.regexp_match(rest, '^(?:(\*)|([0-9A-Za-z]+)(-[0-9A-Za-z]*)?)(.*)$');
+    if found is null then
+      return null;
+    end if;
+    first := case when found[1] is null then cron._field_value(found[2], lowest, names) else lowest end;
+    last := case when found[1] is not null then highest when found[3] is null then first
+      else cron._field_value(pg_catalog.substr(found[3], 2), lowest, names) end;
+    if first is null or last is null or first not between lowest and highest or last not between lowest and highest then
+      return null;
+    end if;
+    rest := found[4];
+    step := 1;
+    if rest like '/%' then
+      if found[1] is null and found[3] is null then
+        return null;
+      end if;
+      found := pg_catalog.regexp_match(rest, '^/([0-9A-Za-z]+)(.*)$');
+      step := nullif(cron._field_value(found[1], 0, '{}'), 0);
+      if step is null then
+        return null;
+      end if;
+      rest := found[2];
+    end if;
+    result := result || cron._range_values(first, last, step, lowest);
+    exit when rest not like ',%';
+    rest := pg_catalog.substr(rest, 2);
+  end loop;
+  return result;
+end
+$$;
+
+-- What a schedule says, as pg_cron 1.6.7 reads it: {seconds}, {reboot}, or {minute, hour, dom, month, dow: the values of each;
+-- lastDay; both: whether the day must fit as a day of the month and of the week}. Null when it is no schedule.
+create function cron._parse_schedule(schedule text) returns jsonb
 language plpgsql immutable strict set search_path = '' as $$
 declare
-  fields text[] := pg_catalog.regexp_split_to_array(pg_catalog.btrim(schedule), '\s+');
+  found text[] := pg_catalog.regexp_match(schedule, '^\s*\+?([0-9]{1,9})\s*seconds?$', 'i');
+  rest text := pg_catalog.regexp_replace(schedule, '^(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*', '');
+  days text[] := '{sun,mon,tue,wed,thu,fri,sat,sun}';
+  field record;
+  token text;
+  found_values int[];
+  plan jsonb := '{"lastDay": false, "both": false}';
 begin
-  if pg_catalog.lower(pg_catalog.btrim(schedule)) ~ '^([1-9]|[1-5][0-9])\s+seconds?$' then
-    return true;
+  if found is not null then
+    return case when found[1]::int between 1 and 59 then pg_catalog.jsonb_build_object('seconds', found[1]::int) end;
   end if;
-  if pg_catalog.lower(pg_catalog.btrim(schedule)) in ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly') then
-    return true;
+  if pg_catalog.octet_length(schedule) >= 1000 then
+    return null;
   end if;
-  return pg_catalog.array_length(fields, 1) = 5
-    and cron._field_is_valid(fields[1], 0, 59)
-    and cron._field_is_valid(fields[2], 0, 23)
-    and (fields[3] = '$' or cron._field_is_valid(fields[3], 1, 31))
-    and cron._field_is_valid(fields[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}')
-    and cron._field_is_valid(fields[5], 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
+  if rest like '@%' then
+    case substring(rest from '^@([^ \t\n]*)')
+      when 'reboot', 'restart' then return '{"reboot": true}';
+      -- Month 0, which never comes: so it is in pg_cron.
+      when 'yearly', 'annually' then return cron._parse_schedule('0 0 1 * *') || '{"month": []}';
+      when 'monthly' then rest := '0 0 1 * *';
+      when 'weekly' then rest := '0 0 * * 0';
+      when 'daily', 'midnight' then rest := '0 0 * * *';
+      when 'hourly' then rest := '0 * * * *';
+      else return null;
+    end case;
+  end if;
+  for field in
+    select * from (values ('minute', 0, 59, '{}'::text[]), ('hour', 0, 23, '{}'), ('dom', 1, 31, '{}'),
+      ('month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'), ('dow', 0, 7, days)) as f (name, low, high, names)
+  loop
+    token := substring(rest from '^[^ \t\n]*');
+    rest := pg_catalog.regexp_replace(pg_catalog.substr(rest, pg_catalog.length(token) + 1), '^[ \t]*', '');
+    if field.name = 'dom' and token = '$' then
+      plan := plan || '{"lastDay": true, "dom": []}';
+      continue;
+    end if;
+    found_values := cron._field_values(token, field.low, field.high, field.names);
+    if found_values is null then
+      return null;
+    end if;
+    plan := plan || pg_catalog.jsonb_build_object(field.name, found_values);
+    if field.name in ('dom', 'dow') and token like '*%' then
+      plan := plan || '{"both": true}';
+    end if;
+  end loop;
+  return plan;
 end
 $$;
 
@@ -121,9 +182,12 @@ declare
   is_super boolean := (select rolsuper from pg_catalog.pg_roles where rolname = new.caller);
   entry cron.job;
 begin
-  if new.schedule is not null and not cron._schedule_is_valid(new.schedule) then
+  if new.schedule is not null and cron._parse_schedule(new.schedule) is null then
     raise exception 'invalid schedule: %', new.schedule using
       errcode = '22023', hint = 'Use cron format (e.g. 5 4 * * *), or interval format ''[1-59] seconds''';
+  end if;
+  if cron._parse_schedule(new.schedule) -> 'month' = '[]' then
+    raise warning 'a job with the schedule % never runs in pg_cron', new.schedule using hint = 'Use 0 0 1 1 *';
   end if;
   if new.username is not null and not exists (select from pg_catalog.pg_roles where rolname = new.username) then
     raise exception 'role "%" does not exist', new.username using errcode = '42704';
