@@ -9,6 +9,7 @@ const PLURALS: Record<string, string> = {
   NetworkPolicy: "networkpolicies",
   Ingress: "ingresses",
   ValidatingAdmissionPolicy: "validatingadmissionpolicies",
+  RuntimeClass: "runtimeclasses",
 };
 
 /**

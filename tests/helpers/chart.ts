@@ -22,8 +22,12 @@ export interface Manifest {
 }
 
 /** Runs Helm and gives what it said. */
-export function runHelm(helm: string, args: string[]): { status: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(helm, args, { encoding: "utf8" });
+export function runHelm(
+  helm: string,
+  args: string[],
+  more: { input?: string; env?: NodeJS.ProcessEnv } = {},
+): { status: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(helm, args, { encoding: "utf8", ...more });
   return { status, out: stdout, err: stderr };
 }
 
@@ -41,15 +45,33 @@ export function renderChart(
   values: Record<string, string | number | boolean> = {},
   release = { name: "launchpad", namespace: "launchpad-system" },
 ): Manifest[] {
-  const given = settings({ ...LEAST, ...values });
-  const { status, out, err } = runHelm(helm, [
-    "template",
-    release.name,
-    CHART,
-    "--namespace",
-    release.namespace,
-    ...given,
-  ]);
+  return objectsOf(helm, release, settings({ ...LEAST, ...values }));
+}
+
+/**
+ * The same with values as they stand in a file, over the least ones.
+ * @param files further files of values
+ */
+export function renderValues(
+  helm: string,
+  values: object,
+  files: readonly string[] = [],
+  release = { name: "launchpad", namespace: "launchpad-system" },
+): Manifest[] {
+  const given = ["-f", "-", ...files.flatMap((file) => ["-f", file])];
+  return objectsOf(helm, release, [...settings(LEAST), ...given], JSON.stringify(values));
+}
+
+function objectsOf(
+  helm: string,
+  release: { name: string; namespace: string },
+  given: string[],
+  input?: string,
+): Manifest[] {
+  // Without a cluster, a Helm that was built from its sources thinks of a much older one.
+  const cluster = ["--kube-version", "1.36.0", "--namespace", release.namespace];
+  const args = ["template", release.name, CHART, ...cluster, ...given];
+  const { status, out, err } = runHelm(helm, args, input === undefined ? {} : { input });
   if (status !== 0) throw new Error(err);
   const manifests = parseAllDocuments(out).map((document) => document.toJS() as Manifest | null);
   return manifests.filter((manifest) => manifest !== null);

@@ -7,7 +7,8 @@ import { delimiter, join, resolve } from "node:path";
 const root = resolve(import.meta.dirname, "../..");
 const cache = join(root, ".cache/tools");
 
-const HELM = "v4.3.1";
+/** Each major that the chart is for. */
+const HELM = { 3: "v3.22.0", 4: "v4.3.1" } as const;
 const PROMTOOL = "v0.316.0";
 const HADOLINT = "2.15.1";
 const BUN = "1.4.5";
@@ -23,8 +24,8 @@ export function installed(name: string): string | undefined {
  * @returns its path; undefined where there is no Go
  * @throws {Error} when the build fails
  */
-export function helm(): string | undefined {
-  return built("helm", HELM, "helm.sh/helm/v4/cmd/helm");
+export function helm(major: keyof typeof HELM = 4): string | undefined {
+  return built("helm", HELM[major], `helm.sh/helm/v${major}/cmd/helm`);
 }
 
 /**

@@ -1,6 +1,21 @@
-{{/* The name of everything of this release. */}}
+{{/* The name of everything of this release: its own name, unless fullnameOverride or nameOverride says another. */}}
 {{- define "launchpad.name" -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- $name := .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if and .Values.nameOverride (not (contains .Values.nameOverride .Release.Name)) -}}
+{{- $name = printf "%s-%s" .Release.Name .Values.nameOverride -}}
+{{- end -}}
+{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The account that the controller runs as. Its rights are given to this name alone. */}}
+{{- define "launchpad.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "launchpad.name" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed with serviceAccount.create=false: the controller's rights are not for the account `default`" .Values.serviceAccount.name -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The role that the controller gives itself in each user's namespace. */}}
@@ -10,21 +25,37 @@
 
 {{/* What marks the objects of this installation. */}}
 {{- define "launchpad.installation" -}}
-{{- .Values.installation | default (include "launchpad.name" .) -}}
+{{- .Values.installation | default (.Release.Name | trunc 50 | trimSuffix "-") -}}
 {{- end -}}
 
 {{- define "launchpad.selector" -}}
-app.kubernetes.io/name: agent-launchpad-controller
+app.kubernetes.io/name: {{ .Values.nameOverride | default "agent-launchpad-controller" }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Labels of every object; commonLabels adds to them and replaces none. */}}
 {{- define "launchpad.labels" -}}
-{{ include "launchpad.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: controller
-app.kubernetes.io/part-of: agent-launchpad
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- $ours := dict
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/component" "controller"
+  "app.kubernetes.io/part-of" "agent-launchpad"
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
+-}}
+{{- toYaml (merge (include "launchpad.selector" . | fromYaml) $ours .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* The same with further labels of one object; takes (list root labels). None of them changes what selects pods. */}}
+{{- define "launchpad.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{- toYaml (merge (include "launchpad.selector" $root | fromYaml) (index . 1) (include "launchpad.labels" $root | fromYaml)) -}}
+{{- end -}}
+
+{{/* Pull secrets as Kubernetes writes them; takes names and objects. */}}
+{{- define "launchpad.pullSecrets" -}}
+{{- range . }}
+- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+{{- end -}}
 {{- end -}}
 
 {{/* repository:tag, or repository@digest; takes (list image chart). */}}
@@ -52,9 +83,52 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* The controller's settings. */}}
+{{/* The controller's environment: its settings, then extraEnv. An entry of extraEnv replaces one of the same name. */}}
 {{- define "launchpad.environment" -}}
+{{- $reserved := dict
+  "LAUNCHPAD_INSTALLATION" "installation"
+  "LAUNCHPAD_NAMESPACE_PREFIX" "namespacePrefix"
+  "LAUNCHPAD_SERVICE_ACCOUNT" "serviceAccount.name"
+  "LAUNCHPAD_TENANT_ROLE" "fullnameOverride"
+  "LAUNCHPAD_NAMESPACE" "the namespace of the release"
+  "LAUNCHPAD_CLUSTER" "no value: this chart is for Kubernetes"
+  "LAUNCHPAD_PORT" "service.port"
+-}}
+{{- $extra := dict -}}
+{{- range .Values.extraEnv -}}
+{{- if hasKey $reserved .name -}}
+{{- fail (printf "extraEnv cannot set %s: roles, the admission policy and Services follow the value. Set %s." .name (get $reserved .name)) -}}
+{{- end -}}
+{{- $_ := set $extra .name . -}}
+{{- end -}}
+{{- $all := list -}}
+{{- range include "launchpad.settings" . | fromYamlArray -}}
+{{- if not (hasKey $extra .name) -}}
+{{- $all = append $all . -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if hasKey $extra .name -}}
+{{- $all = append $all (get $extra .name) -}}
+{{- $_ := unset $extra .name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* The controller's settings as environment. */}}
+{{- define "launchpad.settings" -}}
 {{- $settings := .Values.settings -}}
+{{- $pullSecrets := list -}}
+{{- $podSecurity := dict -}}
+{{- range $field, $value := .Values.agents.podSecurityContext -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $podSecurity $field $value -}}
+{{- end -}}
+{{- end -}}
+{{- range include "launchpad.pullSecrets" .Values.agents.imagePullSecrets | fromYamlArray -}}
+{{- $pullSecrets = append $pullSecrets .name -}}
+{{- end -}}
 - name: LAUNCHPAD_CLUSTER
   value: kubernetes
 - name: LAUNCHPAD_SUPABASE_URL
@@ -83,11 +157,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_INSTALLATION" (include "launchpad.installation" .)
   "LAUNCHPAD_NAMESPACE_PREFIX" .Values.namespacePrefix
   "LAUNCHPAD_STATE_DIR" "/state"
-  "LAUNCHPAD_HOST" "0.0.0.0"
+  "LAUNCHPAD_HOST" "::"
   "LAUNCHPAD_PORT" 8080
   "LAUNCHPAD_AGENT_IMAGE" (include "launchpad.image" (list .Values.agents.image .Chart))
   "LAUNCHPAD_AGENT_IMAGE_PULL_POLICY" .Values.agents.image.pullPolicy
-  "LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS" (join "," .Values.agents.imagePullSecrets)
+  "LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS" (join "," $pullSecrets)
   "LAUNCHPAD_AGENT_DOMAIN" (required "agents.domain is needed: agents are served at <agentId>.agents.<domain>" .Values.agents.domain)
   "LAUNCHPAD_AGENT_URL_TEMPLATE" .Values.agents.urlTemplate
   "LAUNCHPAD_PROXY_HOPS" .Values.agents.proxyHops
@@ -96,6 +170,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
   "LAUNCHPAD_INGRESS_CIDRS" (join "," .Values.agents.ingressCidrs)
+  "LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT" (toJson $podSecurity)
+  "LAUNCHPAD_DNS" (toJson .Values.dns)
   "LAUNCHPAD_PROJECT_URL" .Values.supabase.agentsUrl
   "LAUNCHPAD_PROJECT_CIDRS" (join "," .Values.supabase.cidrs)
   "LAUNCHPAD_EGRESS_CIDRS" (join "," .Values.agents.egress.cidrs)
@@ -125,7 +201,63 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
+{{- end -}}
+
+{{/* A probe; takes (list path timings). */}}
+{{- define "launchpad.probe" -}}
+httpGet:
+  path: {{ index . 0 }}
+  port: http
+{{ toYaml (index . 1) }}
+{{- end -}}
+
+{{/* How controllers are spread. A constraint that selects no pods gets the controller's own. */}}
+{{- define "launchpad.spread" -}}
+{{- $selector := dict "matchLabels" (include "launchpad.selector" . | fromYaml) -}}
+{{- $constraints := .Values.topologySpreadConstraints | default (list
+  (dict "topologyKey" "kubernetes.io/hostname" "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway")
+  (dict "topologyKey" "topology.kubernetes.io/zone" "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway"))
+-}}
+{{- $all := list -}}
+{{- range $constraints -}}
+{{- $own := hasKey . "labelSelector" | ternary dict (dict "labelSelector" $selector) -}}
+{{- $all = append $all (merge (deepCopy .) $own) -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* The peer and ports of a network policy that lets pods ask the cluster's DNS. */}}
+{{- define "launchpad.dnsRule" -}}
+- to:
+    - namespaceSelector:
+        matchExpressions:
+          - key: kubernetes.io/metadata.name
+            operator: In
+            values: {{ toJson .Values.dns.namespaces }}
+      {{- with .Values.dns.podLabels }}
+      podSelector:
+        matchLabels:
+          {{- toYaml . | nindent 10 }}
+      {{- end }}
+    {{- range .Values.dns.cidrs }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  ports:
+    {{- range .Values.dns.ports }}
+    - port: {{ . }}
+      protocol: UDP
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+{{- end -}}
+
+{{/* IP families of a Service; nothing where the cluster's own choice stands. */}}
+{{- define "launchpad.families" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
 {{- end }}
 {{- end -}}

@@ -99,7 +99,11 @@ async function start(configured: Config, log: Log): Promise<void> {
 function listen(server: Server, { host, port }: Config): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+    // "::" is every address of both families, or of IPv4 alone on a machine without IPv6: Node decides where no host is named.
+    const every = host === "::";
+    server.listen({ port, ...(every ? {} : { host }) }, () =>
+      resolve((server.address() as AddressInfo).port),
+    );
   });
 }
 

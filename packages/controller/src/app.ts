@@ -196,9 +196,10 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   }
 }
 
-/** Where this controller is found: "every address" is nobody's. In a pod the host's name is the pod's. */
+/** Where this controller is found: "every address" names no machine. In a pod the host's name is the pod's. */
 function advertisedHost(host: string): string {
-  return host === "0.0.0.0" || host === "::" ? hostname() : host;
+  if (host === "0.0.0.0" || host === "::") return hostname();
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 /** Waits for the work, but no longer than the limit. */
@@ -207,9 +208,12 @@ async function within(limitMs: number, work: Promise<void>): Promise<void> {
   await Promise.race([work, limit]);
 }
 
-/** @throws {Error} naming the setting when the port is taken */
+/**
+ * `::` is every address of both families, or of IPv4 alone on a machine without IPv6: Node decides where no host is named.
+ * @throws {Error} naming the setting when the port is taken
+ */
 async function listen(server: Server, port: number, host: string, setting: string): Promise<number> {
-  server.listen(port, host);
+  server.listen({ port, ...(host === "::" ? {} : { host }) });
   try {
     await once(server, "listening");
   } catch (error) {

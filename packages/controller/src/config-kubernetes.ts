@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";
 import { VERSION } from "./version.ts";
 
 /** `a, b` or an empty text as a list. */
@@ -12,6 +13,33 @@ const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
 const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+const id = z.number().int().min(1);
+
+/** A setting of several fields, as JSON. */
+const json = <T extends z.ZodType>(schema: T) =>
+  z
+    .string()
+    .transform((text, context) => {
+      try {
+        return JSON.parse(text) as unknown;
+      } catch {
+        context.addIssue({ code: "custom", message: "is not JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(schema);
+const dns = z.strictObject({
+  namespaces: z.array(z.string().regex(label, "must be a namespace")).min(1),
+  podLabels: z.record(z.string(), z.string()).default({}),
+  ports: z.array(z.number().int().min(1).max(65535)).min(1),
+  cidrs: z.array(cidr).default([]),
+});
+const podSecurityContext = z.strictObject({
+  runAsUser: id.optional(),
+  runAsGroup: id.optional(),
+  fsGroup: id.optional(),
+  supplementalGroups: z.array(id).optional(),
+});
 
 /** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
 export const kubernetesEnvironment = z
@@ -56,6 +84,10 @@ export const kubernetesEnvironment = z
     // Private networks in a wider one are meant too; link-local networks and metadata services never are.
     LAUNCHPAD_EGRESS_ALLOW_PRIVATE: z.stringbool().default(false),
     LAUNCHPAD_EGRESS_PORTS: list.default([]).pipe(z.array(z.coerce.number<string>().int().min(1).max(65535))),
+    // Where pods ask for names: {namespaces, podLabels, ports, cidrs}. Ports are the DNS pods' own.
+    LAUNCHPAD_DNS: json(dns).optional(),
+    // User and groups of agents' pods. What is left out, the cluster chooses (OpenShift).
+    LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT: json(podSecurityContext).optional(),
     LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
     LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
     LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
@@ -88,6 +120,8 @@ export interface KubernetesSettings {
   podAccess: "direct" | "proxy";
   egress: { allowCidrs: string[]; exceptCidrs: string[]; allowPrivate: boolean; ports: number[] };
   projectCidrs: string[] | undefined;
+  dns: DnsOptions | undefined;
+  podSecurityContext: PodSecurityContext | undefined;
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
   removeAtEnd: boolean;
@@ -130,6 +164,8 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
       ports: value.LAUNCHPAD_EGRESS_PORTS,
     },
     projectCidrs: value.LAUNCHPAD_PROJECT_CIDRS,
+    dns: value.LAUNCHPAD_DNS,
+    podSecurityContext: value.LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT,
     controllerNamespace: value.LAUNCHPAD_NAMESPACE,
     tenantRole:
       value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { request } from "node:http";
+import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
@@ -290,6 +291,21 @@ test("two controllers never share a state directory", async (context) => {
   const { start } = await world(context);
   await start();
   await assert.rejects(start(), /Another controller \(process \d+\) uses/);
+});
+
+test("LAUNCHPAD_HOST=:: is reached by both protocols", async (context) => {
+  const { start } = await world(context);
+  const { port } = await start({ LAUNCHPAD_HOST: "::" });
+  const loopback = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  for (const [family, host] of [
+    ["IPv4", "127.0.0.1"],
+    ["IPv6", "[::1]"],
+  ] as const) {
+    if (!loopback.some((one) => one.internal && one.family === family)) continue;
+    const answer = await fetch(`http://${host}:${port}/healthz`);
+    assert.equal(answer.status, 200, host);
+    await answer.body?.cancel();
+  }
 });
 
 test("wrong settings are named, their values are not", async (context) => {

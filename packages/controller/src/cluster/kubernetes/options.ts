@@ -74,6 +74,29 @@ export interface ManifestOptions {
   project: ProjectOptions;
   readyMs: number;
   graceMs: number;
+  /** Undefined: the DNS of most clusters. */
+  dns?: DnsOptions | undefined;
+  /** Undefined: the user and group of the images. */
+  podSecurityContext?: PodSecurityContext | undefined;
+}
+
+/** Where pods ask for names, as a network policy sees it. */
+export interface DnsOptions {
+  namespaces: readonly string[];
+  /** Of the DNS pods; empty = all of the namespaces. */
+  podLabels: Record<string, string>;
+  /** The pods' own ports, which a Service in front of them may not name. */
+  ports: readonly number[];
+  /** Addresses that are no pods': a cache on the node. */
+  cidrs: readonly string[];
+}
+
+/** User and groups of agents' pods; what is left out, the cluster chooses. */
+export interface PodSecurityContext {
+  runAsUser?: number | undefined;
+  runAsGroup?: number | undefined;
+  fsGroup?: number | undefined;
+  supplementalGroups?: readonly number[] | undefined;
 }
 
 /** The project that agents ask who calls them. */

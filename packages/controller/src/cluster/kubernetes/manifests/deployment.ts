@@ -8,6 +8,8 @@ import { DISK, quantity } from "./namespace.ts";
 const DRAIN_SECONDS = 5;
 const STATE = "/state";
 const CONFIG = "/config";
+/** The user of the images. */
+const IMAGE_USER = { runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532 } as const;
 
 /**
  * The Deployment: hardened as Pod Security "restricted" wants it and further, replaced without a gap.
@@ -59,9 +61,7 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
       terminationGracePeriodSeconds: DRAIN_SECONDS + Math.ceil(options.graceMs / 1000) + 5,
       securityContext: {
         runAsNonRoot: true,
-        runAsUser: 65532,
-        runAsGroup: 65532,
-        fsGroup: 65532,
+        ...(options.podSecurityContext ?? IMAGE_USER),
         seccompProfile: { type: "RuntimeDefault" },
       },
       topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
@@ -96,7 +96,7 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "AGENT_PROXY_HOPS", value: String(options.project.proxyHops) },
       { name: "HOME", value: STATE },
       { name: "TMPDIR", value: "/tmp" },
-      { name: "HOST", value: "0.0.0.0" },
+      { name: "HOST", value: "::" },
       { name: "PORT", value: String(PORT) },
       { name: "NODE_ENV", value: "production" },
       { name: "NODE_OPTIONS", value: `--max-old-space-size=${heapMebibytes(memoryBytes)}` },

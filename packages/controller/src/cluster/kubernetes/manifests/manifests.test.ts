@@ -274,3 +274,54 @@ test("a domain with a port, as on a laptop, gives a host without it", () => {
   const none = names(workloadManifests(workloadOf(), manifestOptionsOf({ expose: "none" })));
   assert.ok(!none.some((name) => name.startsWith("Ingress") || name.startsWith("HTTPRoute")));
 });
+
+test("names are asked where the operator says: OpenShift's DNS pods, on their own port", () => {
+  const dns = {
+    namespaces: ["openshift-dns"],
+    podLabels: { "dns.operator.openshift.io/daemonset-dns": "default" },
+    ports: [5353],
+    cidrs: ["fd00::a/128"],
+  };
+  const policy = all(workloadManifests(workloadOf(), manifestOptionsOf({ dns }))).find(
+    ({ metadata }) => metadata.name === "allow-dns",
+  );
+  assert.deepEqual((policy?.spec as { egress: unknown } | undefined)?.egress, [
+    {
+      to: [
+        {
+          namespaceSelector: {
+            matchExpressions: [
+              { key: "kubernetes.io/metadata.name", operator: "In", values: ["openshift-dns"] },
+            ],
+          },
+          podSelector: { matchLabels: { "dns.operator.openshift.io/daemonset-dns": "default" } },
+        },
+        { ipBlock: { cidr: "fd00::a/128" } },
+      ],
+      ports: [
+        { protocol: "UDP", port: 5353 },
+        { protocol: "TCP", port: 5353 },
+      ],
+    },
+  ]);
+});
+
+test("without ids in the options, pods name no user and no group: the cluster chooses", () => {
+  const of = (podSecurityContext?: ManifestOptions["podSecurityContext"]) => {
+    const { spec } = find(
+      workloadManifests(workloadOf(), manifestOptionsOf({ podSecurityContext })),
+      "Deployment",
+    );
+    return (spec as { template: { spec: { securityContext: unknown } } }).template.spec.securityContext;
+  };
+  const seccompProfile = { type: "RuntimeDefault" };
+  assert.deepEqual(of({}), { runAsNonRoot: true, seccompProfile });
+  assert.deepEqual(of({ runAsUser: 1000 }), { runAsNonRoot: true, runAsUser: 1000, seccompProfile });
+  assert.deepEqual(of(), {
+    runAsNonRoot: true,
+    runAsUser: 65532,
+    runAsGroup: 65532,
+    fsGroup: 65532,
+    seccompProfile,
+  });
+});

@@ -3,7 +3,7 @@ import { BlockList, isIPv6 } from "node:net";
 import { projectPort } from "../../../config.ts";
 import type { KubeObject } from "../api.ts";
 import { PORT_NAME } from "../names.ts";
-import type { EgressOptions, ManifestOptions, ProjectOptions } from "../options.ts";
+import type { DnsOptions, EgressOptions, ManifestOptions, ProjectOptions } from "../options.ts";
 
 /** Nothing in and nothing out, but for what agents need. */
 export function networkPolicies(
@@ -16,22 +16,9 @@ export function networkPolicies(
     metadata: meta(name),
     spec: { podSelector: {}, ...spec },
   });
-  const dns = [53].flatMap((port) => [
-    { protocol: "UDP", port },
-    { protocol: "TCP", port },
-  ]);
   return [
     policy("default-deny", { policyTypes: ["Ingress", "Egress"] }),
-    policy("allow-dns", {
-      policyTypes: ["Egress"],
-      egress: [
-        {
-          // The cluster's DNS, and the node-local cache where there is one.
-          to: [inNamespaces(["kube-system"]), { ipBlock: { cidr: "169.254.20.10/32" } }],
-          ports: dns,
-        },
-      ],
-    }),
+    policy("allow-dns", { policyTypes: ["Egress"], egress: [dnsRule(options.dns ?? USUAL_DNS)] }),
     policy("allow-egress", {
       policyTypes: ["Egress"],
       egress: [
@@ -52,6 +39,28 @@ export function networkPolicies(
       ],
     }),
   ];
+}
+
+/** CoreDNS where most clusters have it, and the node-local cache where there is one. */
+const USUAL_DNS: DnsOptions = {
+  namespaces: ["kube-system"],
+  podLabels: {},
+  ports: [53],
+  cidrs: ["169.254.20.10/32"],
+};
+
+function dnsRule({ cidrs, namespaces, podLabels, ports }: DnsOptions): Record<string, unknown> {
+  const labelled = Object.keys(podLabels).length > 0;
+  return {
+    to: [
+      { ...inNamespaces(namespaces), ...(labelled && { podSelector: { matchLabels: podLabels } }) },
+      ...cidrs.map((cidr) => ({ ipBlock: { cidr } })),
+    ],
+    ports: ports.flatMap((port) => [
+      { protocol: "UDP", port },
+      { protocol: "TCP", port },
+    ]),
+  };
 }
 
 /** A Service of the cluster is judged by its pods' ports, which its address does not name; any other address by its own. */
