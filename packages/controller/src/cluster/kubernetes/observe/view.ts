@@ -83,6 +83,8 @@ export interface AgentObjects {
   stable: ReadonlyMap<string, number>;
 }
 
+/** How often it is asked for a kind that the cluster lacks and no agent needs. */
+const ABSENT_MS = 1_800_000;
 /** A watch that has failed for so long is a problem of the cluster's, not a hiccup. */
 const PROBLEM_MS = 60_000;
 /** Between two warnings of objects that only pretend to be the installation's. */
@@ -294,7 +296,7 @@ export class ClusterView {
       log,
       listing: this.#listing,
       keep: (item) => trim(kind, item),
-      ...(times === undefined ? {} : { times }),
+      times: { ...(isNeeded ? {} : { absentMs: ABSENT_MS }), ...times },
       ...(isEvent
         ? { fieldSelector: "type=Warning", fromNow: true }
         : { labelSelector: installationSelector(installation) }),
