@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import {
   CLUSTER_PERMISSIONS,
+  OWN_PERMISSIONS,
   type Permission,
   TENANT_PERMISSIONS,
 } from "../packages/controller/src/cluster/kubernetes/permissions.ts";
@@ -12,6 +13,7 @@ const folder = resolve(import.meta.dirname, "../deploy/chart/files");
 const files = {
   "cluster-rules.yaml": rules(CLUSTER_PERMISSIONS),
   "tenant-rules.yaml": rules(TENANT_PERMISSIONS),
+  "own-rules.yaml": rules(OWN_PERMISSIONS),
 };
 
 function rules(permissions: readonly Permission[]): string {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   CLUSTER_PERMISSIONS,
+  OWN_PERMISSIONS,
   type Permission,
   TENANT_PERMISSIONS,
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
@@ -58,7 +59,13 @@ test("a gateway must be named where agents are exposed by one", options, () => {
 });
 
 test("the roles grant the table of permissions, and nothing else", options, () => {
-  const rolesOf = (name: string, used: string, manifests: Manifest[], table: readonly Permission[]) => {
+  const rolesOf = (
+    name: string,
+    used: string,
+    manifests: Manifest[],
+    table: readonly Permission[],
+    kind = "ClusterRole",
+  ) => {
     const wanted = table
       .filter(({ expose }) => expose === undefined || expose === used)
       .map(({ group, resource, verbs, names }) => ({
@@ -67,19 +74,24 @@ test("the roles grant the table of permissions, and nothing else", options, () =
         verbs: [...verbs],
         ...(names && { resourceNames: ["launchpad-tenant"] }),
       }));
-    assert.deepEqual(find(manifests, "ClusterRole", name).rules, wanted);
+    assert.deepEqual(find(manifests, kind, name).rules, wanted);
   };
   const gateway = { "agents.gateway.name": "g", "agents.gateway.namespace": "n" };
   for (const used of ["gateway", "none", "ingress"]) {
     const manifests = render({ ...gateway, "agents.expose": used });
     rolesOf("launchpad-controller", used, manifests, CLUSTER_PERMISSIONS);
     rolesOf("launchpad-tenant", used, manifests, TENANT_PERMISSIONS);
+    rolesOf("launchpad", used, manifests, OWN_PERMISSIONS, "Role");
   }
   const manifests = render();
   const bindings = manifests.filter(({ kind }) => /Binding$/.test(kind));
   assert.deepEqual(
     bindings.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(),
-    ["ClusterRoleBinding launchpad-controller", "ValidatingAdmissionPolicyBinding launchpad-controller"],
+    [
+      "ClusterRoleBinding launchpad-controller",
+      "RoleBinding launchpad",
+      "ValidatingAdmissionPolicyBinding launchpad-controller",
+    ],
     "the role for users' namespaces is bound nowhere",
   );
 });

@@ -11,6 +11,7 @@ import { createClient } from "../../packages/controller/src/cluster/kubernetes/c
 import { KubernetesCluster } from "../../packages/controller/src/cluster/kubernetes/kubernetes.ts";
 import {
   CLUSTER_PERMISSIONS,
+  OWN_PERMISSIONS,
   type Permission,
   TENANT_PERMISSIONS,
 } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
@@ -179,6 +180,10 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
     await controller.metrics();
     const health = await controller.probe();
     assert.ok(health.healthy, health.message);
+    controller.note({ type: "Normal", reason: "Test", action: "Test", text: "About the controller itself." });
+    await eventually("it is noted", async () =>
+      (await admin.list("Event", release.namespace)).some(({ reason }) => reason === "Test"),
+    );
 
     // Somebody takes the Deployment away and leaves what it made: that, too, is the controller's to end.
     await admin.call("DELETE", `${pathOf("Deployment", TENANT, AGENT)}?propagationPolicy=Orphan`);
@@ -231,7 +236,9 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
       const what = `${apiGroup}/${resource}${subresource === undefined ? "" : `/${subresource}`}`;
       // A list or watch of all namespaces takes the right in the whole cluster; of one, the tenant's is enough.
       const reads = verb === "list" || verb === "watch";
-      const scopes = reads ? [namespace === undefined ? "cluster" : "tenant"] : ["cluster", "tenant"];
+      const own = namespace === release.namespace;
+      const all = own ? ["own"] : ["cluster", "tenant"];
+      const scopes = reads ? [namespace === undefined ? "cluster" : "tenant"] : all;
       for (const scope of scopes) {
         used.add(`${scope} ${verb} ${what}`);
         // An apply that makes an object is a patch that also takes the right to create it.
@@ -245,7 +252,11 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
         .flatMap(({ group, resource, verbs }) =>
           verbs.map((verb) => `${scope} ${verb} ${group}/${resource}`),
         );
-    const all = [...granted("cluster", CLUSTER_PERMISSIONS), ...granted("tenant", TENANT_PERMISSIONS)];
+    const all = [
+      ...granted("cluster", CLUSTER_PERMISSIONS),
+      ...granted("tenant", TENANT_PERMISSIONS),
+      ...granted("own", OWN_PERMISSIONS),
+    ];
     const unused = all.filter((right) => !used.has(right));
     context.diagnostic(`${all.length} rights, ${all.length - unused.length} used`);
     assert.deepEqual(unused, UNUSED_HERE);

@@ -56,7 +56,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       timeoutMs: Math.min(10_000, (config.leaseSeconds * 1000) / 3),
       onCall: instruments.onCall,
     });
-    const guard = new FleetGuard({ clock, log });
+    const guard = new FleetGuard({ clock, log, note: (note) => cluster?.note?.(note) });
     const ownerOf = (agentId: string) => holder?.reconciler.held.get(agentId)?.claim.userId ?? undefined;
     cluster = await createCluster({
       config,
@@ -68,7 +68,11 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       // Nothing is held before there is a controller.
       responsible: (agentId) => holder?.reconciler.held.has(agentId) ?? false,
       owner: ownerOf,
-      observe: { apiCall: instruments.onApiCall, watch: instruments.onWatch },
+      observe: {
+        apiCall: instruments.onApiCall,
+        watch: instruments.onWatch,
+        event: instruments.onEvent,
+      },
     });
     await cluster.start();
     const telemetry = new Telemetry({

@@ -39,6 +39,11 @@ export function createInstruments(installation?: string) {
     "Watches, by what became of them: started, relisted (the version asked for was too old), failed.",
   );
 
+  const events = registry.counter(
+    "launchpad_kubernetes_events_total",
+    "Events about what the controller did, by what became of them: written, failed, dropped (too many at once).",
+  );
+
   return {
     onApiCall(verb: string, resource: string, code: number, milliseconds: number) {
       // 0 = no answer at all.
@@ -46,6 +51,7 @@ export function createInstruments(installation?: string) {
       if (verb !== "watch" && resource !== "pods/log")
         apiSeconds.observe(milliseconds / 1000, { verb, resource });
     },
+    onEvent: (outcome: "written" | "failed" | "dropped") => events.add({ outcome }),
     onWatch: (resource: string, outcome: "started" | "relisted" | "failed") =>
       watches.add({ resource, outcome }),
     onClaim(outcome: "worked" | "failed", rows: number) {

@@ -44,6 +44,19 @@ export interface Cluster {
   probe(): Promise<ClusterHealth>;
   /** Writes down that this database owns what is here, where single objects do not say so. */
   mark?(databaseId: string): Promise<void>;
+  /** Writes down what concerns all agents (a brake, a hold, a rollout) where the cluster's operators look. Never fails. */
+  note?(note: FleetNote): void;
+}
+
+/** What a controller did for all agents together. */
+export interface FleetNote {
+  type: "Normal" | "Warning";
+  /** One word for machines: `RemovalsStopped`. */
+  reason: string;
+  /** What was done or tried: `Remove`. */
+  action: string;
+  /** A sentence for people, without secrets. */
+  text: string;
 }
 
 export interface Workload {

@@ -1,5 +1,6 @@
 // Whether this controller may change and remove things: compares the database with the installation, obeys operators.
 import type { Clock } from "../clock.ts";
+import type { FleetNote } from "../cluster/cluster.ts";
 import type { FleetState } from "../contract.ts";
 import type { Log } from "../log.ts";
 import { brakeLimit, type RemovalKind } from "./brake.ts";
@@ -7,6 +8,8 @@ import { brakeLimit, type RemovalKind } from "./brake.ts";
 export interface FleetGuardOptions {
   clock: Clock;
   log: Log;
+  /** What operators of the cluster are to see. */
+  note?(note: FleetNote): void;
 }
 
 /** How many things of the installation carry which database's id. */
@@ -53,16 +56,17 @@ export class FleetGuard {
     this.#state = state;
     this.#releasedUntil = state.release === null ? 0 : clock.now() + state.release.seconds * 1000;
     if (state.hold !== held) {
+      const reason = state.holdReason ?? undefined;
       if (state.hold === null) log.warn("operators ended the hold");
-      else
-        log.warn("operators hold the controllers", {
-          hold: state.hold,
-          reason: state.holdReason ?? undefined,
-        });
+      else log.warn("operators hold the controllers", { hold: state.hold, reason });
+      this.#noteHold(state);
     }
     const { trouble } = this;
     if (trouble === undefined) this.#confirmed = state.installation;
-    if (trouble !== this.#said && trouble !== undefined) log.error(trouble);
+    if (trouble !== this.#said && trouble !== undefined) {
+      log.error(trouble);
+      this.#options.note?.({ type: "Warning", reason: "ForeignDatabase", action: "Claim", text: trouble });
+    }
     if (trouble === undefined && this.#said !== undefined)
       log.info("the database is the installation's again");
     this.#said = trouble;
@@ -141,13 +145,23 @@ export class FleetGuard {
     const examples = names.slice(0, EXAMPLES);
     this.#stopped.set(kind, { count: names.length, total, examples });
     if (before !== names.length) {
-      log.error(
+      const text =
         `The database does not know ${names.length} of ${total} ${kind}: more than ${limit} at once are not removed. Check ` +
-          "that it is the right one and complete; if they shall go, run: launchpad fleet release",
-        { kind, examples },
-      );
+        "that it is the right one and complete; if they shall go, run: launchpad fleet release";
+      log.error(text, { kind, examples });
+      this.#options.note?.({ type: "Warning", reason: "RemovalsStopped", action: "Remove", text });
     }
     return false;
+  }
+
+  #noteHold({ hold, holdReason }: FleetState): void {
+    const why = holdReason ? `: ${holdReason}` : "";
+    const text =
+      hold === null
+        ? "Operators released the controllers"
+        : `Operators hold ${hold === "everything" ? "every change" : "removals"}${why}. End it with: launchpad fleet release`;
+    const reason = hold === null ? "Released" : "Held";
+    this.#options.note?.({ type: hold === null ? "Normal" : "Warning", reason, action: "Hold", text });
   }
 
   /** What the brake stopped, by kind. */

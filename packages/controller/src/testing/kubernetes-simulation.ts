@@ -200,6 +200,7 @@ export class KubernetesSimulation {
       contents: (namespace) => call(() => model.contents(namespace)),
       list: (kind, query) => call(() => model.list(kind, query)),
       apply: (object, options) => call(() => model.apply(copyOf(object), options)),
+      record: async () => {},
       patch: (kind, namespace, name, operations) =>
         call(() => model.patch(kind, namespace, name, operations)),
       delete: (kind, namespace, name, options) => call(() => model.delete(kind, namespace, name, options)),

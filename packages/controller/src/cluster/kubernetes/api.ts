@@ -16,6 +16,8 @@ export interface KubeApi {
    * @throws {KubeError} CONFLICT, naming the fields, when others own some of them and `force` is not set
    */
   apply(object: KubeObject, options?: ApplyOptions): Promise<KubeObject>;
+  /** Makes an Event of events.k8s.io/v1; where it exists, writes its series. */
+  record(event: KubeObject): Promise<void>;
   /** JSON patch (RFC 6902). With a test of `/metadata/resourceVersion` it changes only what was read. */
   patch(kind: Kind, namespace: string, name: string, operations: readonly JsonPatch[]): Promise<KubeObject>;
   /** Asks for the object's end; nothing happens when it is gone, or is another one than `uid` says. */

@@ -221,6 +221,20 @@ class HttpKubeApi implements KubeApi {
     });
   }
 
+  async record(event: KubeObject): Promise<void> {
+    const { name, namespace = "" } = event.metadata;
+    const folder = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
+    await this.#text({
+      asked: { verb: "apply", resource: "events", namespace, name },
+      method: "PATCH",
+      path: `${folder}/${encodeURIComponent(name)}`,
+      query: { fieldManager: FIELD_MANAGER, force: "true" },
+      contentType: "application/apply-patch+yaml",
+      body: JSON.stringify(event),
+      repeatable: true,
+    });
+  }
+
   async patch(
     kind: Kind,
     namespace: string,

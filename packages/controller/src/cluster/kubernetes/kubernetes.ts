@@ -4,6 +4,7 @@ import type {
   Cluster,
   ClusterHealth,
   Failure,
+  FleetNote,
   ObservedWorkload,
   ReplicaLog,
   ReplicaSample,
@@ -12,6 +13,7 @@ import type {
 } from "../cluster.ts";
 import { LogBudgets } from "../log-budget.ts";
 import type { KubeApi } from "./api.ts";
+import { EventRecorder } from "./events/recorder.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
 import { ANNOTATIONS } from "./names.ts";
 import { Capacity } from "./observe/capacity.ts";
@@ -53,6 +55,7 @@ export class KubernetesCluster implements Cluster {
   readonly #logs: PodLogs;
   readonly #redactors: Redactors;
   readonly #capacity: Capacity;
+  readonly #events: EventRecorder;
   readonly #forwards: LocalForwards | undefined;
   #onChange: (agentId: string) => void = () => {};
   #onLine: (line: ReplicaLog) => void = () => {};
@@ -65,7 +68,15 @@ export class KubernetesCluster implements Cluster {
     guard.compareWith(() => marksOf(this.#view.namespaces()));
     const needed = options.expose === "gateway" ? (["HTTPRoute"] as const) : [];
     this.#view = new ClusterView({ ...options, api, needed });
-    this.#workloads = new Workloads(api, this.#view, options);
+    this.#events = new EventRecorder({
+      api,
+      clock,
+      log,
+      // From outside there is no pod of this controller.
+      namespace: options.kubeconfig === undefined ? options.controllerNamespace : undefined,
+      onOutcome: (outcome) => options.observe?.event?.(outcome),
+    });
+    this.#workloads = new Workloads(api, this.#view, { ...options, events: this.#events });
     this.#access = createPodAccess(api, options.podAccess, options.project.probeSecret);
     const onChange = (agentId: string) => this.#onChange(agentId);
     this.#probes = new HealthProbes({
@@ -109,6 +120,7 @@ export class KubernetesCluster implements Cluster {
 
   /** Agents live on, except those of a trial. */
   async stop(): Promise<void> {
+    this.#events.stop();
     this.#forwards?.stop();
     const ending = Promise.all([this.#workloads.stop(), this.#logs.stop(), this.#probes.stop()]);
     // Calls that a server leaves hanging end with their connections, below: nobody who stops the controller waits for them.
@@ -161,6 +173,11 @@ export class KubernetesCluster implements Cluster {
 
   probe(): Promise<ClusterHealth> {
     return this.#capacity.health();
+  }
+
+  /** See {@link Cluster.note}. */
+  note(note: FleetNote): void {
+    this.#events.noteOwn(note);
   }
 
   /** What of the cluster is not touched: others' copies of our labels, and namespaces that others use. */

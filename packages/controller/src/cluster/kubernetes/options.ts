@@ -3,6 +3,7 @@ import type { ProjectAccess } from "../../config.ts";
 import type { Gone, Tenants } from "../../contract.ts";
 import type { FleetGuard } from "../../fleet/guard.ts";
 import type { Log } from "../../log.ts";
+import type { EventOutcome } from "./events/recorder.ts";
 
 /** What the cluster on Kubernetes is told; see the settings of the controller. */
 export interface KubernetesOptions extends ManifestOptions {
@@ -38,6 +39,7 @@ export interface KubernetesOptions extends ManifestOptions {
   observe?: {
     apiCall(verb: string, resource: string, code: number, milliseconds: number): void;
     watch(resource: string, outcome: "started" | "relisted" | "failed"): void;
+    event?(outcome: EventOutcome): void;
   };
 }
 

@@ -82,4 +82,12 @@ export const TENANT_PERMISSIONS: readonly Permission[] = [
   { group: "networking.k8s.io", resource: "networkpolicies", verbs: APPLY },
   { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: APPLY, expose: "gateway" },
   { group: "gateway.networking.k8s.io", resource: "httproutes", verbs: ["delete"] },
+  // What was corrected, given up or refused is written down as Events.
+  { group: "events.k8s.io", resource: "events", verbs: APPLY },
+];
+
+/** What the controller may do in the namespace that it runs in. */
+export const OWN_PERMISSIONS: readonly Permission[] = [
+  // Of brakes, holds and rollouts, as Events about its own pod.
+  { group: "events.k8s.io", resource: "events", verbs: APPLY },
 ];

@@ -5,10 +5,12 @@ import { isComplete } from "../rollout.ts";
 import { type Kind, type KubeApi, KubeError } from "./api.ts";
 import { Applier } from "./apply.ts";
 import { Calm } from "./calm.ts";
+import type { EventRecorder } from "./events/recorder.ts";
+import type { Note } from "./events/series.ts";
 import { Inventory } from "./inventory.ts";
 import { configName, contextOf, type Intent, secretName } from "./manifests/context.ts";
 import { KeyedMutex } from "./mutex.ts";
-import { ANNOTATIONS, agentSelector, LABELS } from "./names.ts";
+import { ANNOTATIONS, agentSelector, LABELS, namespaceOf } from "./names.ts";
 import { NamespaceRemover } from "./namespace-remover.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
 import { isPaused, type ObserveOptions, observeWorkload } from "./observe/workload.ts";
@@ -19,7 +21,11 @@ import { Sweeper } from "./sweep.ts";
 import { OutdatedError, Writer } from "./writer.ts";
 
 /** What of the options the workloads need. */
-export type WorkloadsOptions = Omit<KubernetesOptions, "kubeconfig" | "context" | "podAccess" | "observe">;
+export interface WorkloadsOptions
+  extends Omit<KubernetesOptions, "kubeconfig" | "context" | "podAccess" | "observe"> {
+  /** Where it is noted what was corrected, given up or refused. */
+  events?: Pick<EventRecorder, "note">;
+}
 
 /** A version younger than this may be another controller's, whose Deployment is on its way. */
 const YOUNG_MS = 60_000;
@@ -56,6 +62,8 @@ export class Workloads {
   /** How often in a row an apply found a newer generation. */
   readonly #outdated = new Map<string, number>();
   readonly #calm: Calm;
+  /** What others changed and the next apply puts back. */
+  readonly #drifts = new Map<string, readonly string[]>();
   #listener: (agentId: string) => void = () => {};
   #stopped = false;
 
@@ -121,11 +129,12 @@ export class Workloads {
         this.#appliedAt.set(agentId, this.#options.clock.now());
         this.#intents.set(agentId, intent);
         this.#outdated.delete(agentId);
+        this.#noteCorrection(workload);
       } catch (error) {
         if (error instanceof OutdatedError) {
           this.#outdated.set(agentId, (this.#outdated.get(agentId) ?? 0) + 1);
         }
-        this.#refuse(agentId, generation, error);
+        this.#refuse(workload, error);
       }
     });
     // Where nothing had to be written, no watch tells that it is done.
@@ -144,8 +153,14 @@ export class Workloads {
           writer: this.#writer,
           manifests: this.#options,
         });
+        this.#note(workload, {
+          type: "Warning",
+          reason: "Reverted",
+          action: "Revert",
+          text: `Generation ${generation} was given up: ${failure.reason}: ${failure.message}`,
+        });
       } catch (error) {
-        this.#refuse(agentId, generation, error, failure);
+        this.#refuse(workload, error, failure);
       }
     });
     this.#listener(agentId);
@@ -198,6 +213,7 @@ export class Workloads {
     }
     const drift = this.#applier.differences(intent);
     if (drift.length === 0 || !this.#calm.allows(agentId)) return observed;
+    this.#drifts.set(agentId, drift);
     return { ...observed, drift };
   }
 
@@ -235,13 +251,43 @@ export class Workloads {
     return this.#namespaces.kept;
   }
 
+  #noteCorrection(workload: Workload): void {
+    const drift = this.#drifts.get(workload.agentId);
+    if (drift === undefined) return;
+    this.#drifts.delete(workload.agentId);
+    this.#note(workload, {
+      type: "Warning",
+      reason: "Corrected",
+      action: "Correct",
+      text: `Changed by others and put back: ${drift.join("; ")}`,
+    });
+  }
+
+  /** About the agent's Deployment, whether or not it could be made. */
+  #note({ agentId, userId }: Pick<Workload, "agentId" | "userId">, note: Note): void {
+    const uid = this.#view.objects(agentId).deployment?.metadata.uid;
+    if (userId === null) return;
+    const namespace = namespaceOf(this.#options.namespacePrefix, userId);
+    const regarding = { apiVersion: "apps/v1", kind: "Deployment", namespace, name: agentId };
+    this.#options.events?.note(uid === undefined ? regarding : { ...regarding, uid }, note);
+  }
+
   #may(agentId: string): () => boolean {
     return () => !this.#stopped && this.#options.responsible(agentId);
   }
 
   /** @throws what may pass soon; a verdict is remembered as the generation's failure for a while */
-  #refuse(agentId: string, generation: number, error: unknown, known?: Failure): void {
+  #refuse(workload: Workload, error: unknown, known?: Failure): void {
+    const { agentId, generation } = workload;
     const reason = refusalOf(error);
+    if (error instanceof KubeError && (reason !== undefined || error.code === "FORBIDDEN")) {
+      this.#note(workload, {
+        type: "Warning",
+        reason: error.code === "FORBIDDEN" ? "Forbidden" : "Refused",
+        action: "Apply",
+        text: error.message,
+      });
+    }
     if (reason === undefined) throw error;
     const failure = known ?? { reason, message: errorMessage(error) };
     this.#options.log.warn("the API server refuses a workload", { agentId, generation, ...failure });

@@ -313,6 +313,22 @@ test("a kind of another project that the cluster lacks: nothing of it is there, 
   await view.stop();
 });
 
+test("a kind that the cluster lacks and no agent needs is asked for at most four times an hour", async () => {
+  for (const code of ["NOT_FOUND", "FORBIDDEN"] as const) {
+    const { server, clock, view } = setUp({ kinds: ["HTTPRoute"] });
+    server.list = async (kind, query = {}) => {
+      server.lists.push({ kind, query });
+      throw new KubeError(code, "no httproutes", { status: 404 });
+    };
+    const started = view.start();
+    await clock.advance(0);
+    await started;
+    await clock.advance(3_600_000);
+    assert.ok(server.lists.length > 1 && server.lists.length <= 4, `${server.lists.length} lists`);
+    await view.stop();
+  }
+});
+
 test("where that kind is not needed, it is no problem that it is missing or may not be seen; otherwise a refusal ends the start", async () => {
   for (const [code, needed, refused] of [
     ["NOT_FOUND", [], false],

@@ -1,4 +1,5 @@
 import type { KubeObject } from "../api.ts";
+import { REPORTER } from "../events/recorder.ts";
 import { type EventNote, timeOf } from "./objects.ts";
 
 interface WrittenEvent extends KubeObject {
@@ -9,6 +10,7 @@ interface WrittenEvent extends KubeObject {
   lastTimestamp?: string | null;
   firstTimestamp?: string | null;
   eventTime?: string | null;
+  reportingComponent?: string;
   series?: { lastObservedTime?: string };
   involvedObject?: { kind?: string; namespace?: string; name?: string; uid?: string };
 }
@@ -35,6 +37,8 @@ export class Warnings {
   take(object: KubeObject): { kind: string; namespace: string; name: string } | undefined {
     const event = object as WrittenEvent;
     const { kind, name, namespace, uid } = event.involvedObject ?? {};
+    // What this installation's controllers wrote themselves says nothing new.
+    if (event.reportingComponent === REPORTER) return;
     if (!namespace?.startsWith(this.#prefix) || !kind || !name || !uid || event.type !== "Warning") return;
     const note: EventNote = {
       kind,
