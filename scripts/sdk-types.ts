@@ -39,11 +39,15 @@ const literals = (values: readonly unknown[]) => values.map((value) => JSON.stri
 const comment = ({ description }: Schema, indent: string) =>
   description === undefined ? "" : `${indent}/** ${description} */\n`;
 
+/** Whether values that a newer server answers are taken too: in what is answered, and not in what is asked. */
+let open = false;
+
 /** The type of a schema, as TypeScript. */
 function typeOf(schema: Schema): string {
   if (schema.$ref !== undefined) return schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1);
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.enum !== undefined) return literals(schema.enum);
+  if (schema.enum !== undefined)
+    return open ? `${literals(schema.enum)} | (string & {})` : literals(schema.enum);
   if (schema.anyOf !== undefined) return schema.anyOf.map(typeOf).join(" | ");
   if (Array.isArray(schema.type)) return schema.type.map((type) => typeOf({ ...schema, type })).join(" | ");
   switch (schema.type) {
@@ -84,9 +88,30 @@ function membersOf({ properties = {}, required = [], additionalProperties }: Sch
 }
 
 function declaration(name: string, schema: Schema): string {
+  // What is named and open has a closed twin, for arguments.
+  if (open && schema.enum !== undefined) {
+    const known = `/** The values of ${name} that this version knows. */\nexport type Known${name} = ${literals(schema.enum)};\n`;
+    return `${known}\n${comment(schema, "")}export type ${name} = Known${name} | (string & {});\n`;
+  }
   const type = typeOf(schema);
   const body = type.startsWith("{") ? `interface ${name} ${type}` : `type ${name} = ${type};`;
   return `${comment(schema, "")}export ${body}\n`;
+}
+
+/** The named schemas that what is asked consists of. */
+function askedFor(document: unknown, schemas: Record<string, Schema>): Set<string> {
+  const found = new Set<string>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    const name = (value as Schema).$ref?.match(/^#\/components\/schemas\/(.+)$/)?.[1];
+    if (name !== undefined && !found.has(name)) {
+      found.add(name);
+      visit(schemas[name]);
+    }
+    Object.values(value).forEach(visit);
+  };
+  visit(document);
+  return found;
 }
 
 function text(): string {
@@ -94,11 +119,22 @@ function text(): string {
     components: { schemas: Record<string, Schema> };
     paths: Record<
       string,
-      Record<string, { operationId?: string; parameters?: (Schema & { name: string })[] }>
+      Record<
+        string,
+        { operationId?: string; requestBody?: unknown; parameters?: (Schema & { name: string })[] }
+      >
     >;
   };
   const operations = Object.values(paths).flatMap((path) => Object.values(path));
-  const parts = Object.entries(components.schemas).map(([name, schema]) => declaration(name, schema));
+  const asked = askedFor(
+    operations.map(({ requestBody }) => requestBody),
+    components.schemas,
+  );
+  const parts = Object.entries(components.schemas).map(([name, schema]) => {
+    open = !asked.has(name);
+    return declaration(name, schema);
+  });
+  open = false;
   for (const [operationId, name] of Object.entries(queries)) {
     const parameters =
       operations.find((operation) => operation.operationId === operationId)?.parameters ?? [];

@@ -227,6 +227,58 @@ describe("every call of client.agents, on a real agent", () => {
     const page = await lister.agents.list({ limit: 2, offset: 4 });
     assert.equal(page.agents.length, 1);
     assert.equal(page.total, 5);
+    assert.equal(page.nextCursor, null);
+  });
+
+  test("deleting each item of a walk leaves none, of agents, swarms and messages", async () => {
+    const user = await stack.createUser();
+    const walker = clientOf(user);
+    await stack.sql("insert into public.agents (user_id, name) select $1, 'a' from generate_series(1, 45)", [
+      user.id,
+    ]);
+    await stack.sql(
+      "insert into public.swarms (user_id, name) select $1, 's' || n from generate_series(1, 45) n",
+      [user.id],
+    );
+    const walks = [walker.agents.list({ limit: 7 }), walker.swarms.list({ limit: 7 })] as const;
+    let count = 0;
+    for await (const { agentId } of walks[0]) {
+      await walker.agents.delete(agentId);
+      count += 1;
+    }
+    for await (const { id } of walks[1]) {
+      await walker.swarms.delete(id);
+      count += 1;
+    }
+    assert.equal(count, 90);
+    assert.equal((await walker.agents.list()).total, 0);
+    assert.deepEqual(await walker.swarms.list(), []);
+    const swarm = await walker.swarms.create({ name: "talk" });
+    for (let word = 0; word < 9; word += 1)
+      await walker.messages.send({ swarm_id: swarm.id, content: `${word}` });
+    const said = [];
+    for await (const { id, content } of walker.messages.list({ swarmId: swarm.id }, { limit: 2 })) {
+      said.push(content);
+      await walker.messages.delete(id);
+    }
+    assert.deepEqual(said, ["8", "7", "6", "5", "4", "3", "2", "1", "0"]);
+    assert.deepEqual(await walker.messages.list({ swarmId: swarm.id }), []);
+  });
+
+  test("log lines beyond one page are read by cursor", async () => {
+    const agentId = await definition();
+    for (let line = 0; line < 7; line += 1) await log(agentId, `line ${line}`);
+    const lines: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await client.agents.getLogs(agentId, { lines: 3, after });
+      lines.unshift(...page.logs.map(({ message }) => message));
+      after = page.nextCursor ?? undefined;
+    } while (after !== undefined);
+    assert.deepEqual(
+      lines,
+      Array.from({ length: 7 }, (_, line) => `line ${line}`),
+    );
   });
 });
 

@@ -1,4 +1,4 @@
-import type { AgentStatus, AgentStatusReport } from "@agent-launchpad/sdk";
+import type { AgentStatusReport, KnownAgentStatus } from "@agent-launchpad/sdk";
 import type { Context } from "./context.ts";
 import { CliError, codeOf } from "./errors.ts";
 import type { Outcome } from "./exit-codes.ts";
@@ -11,7 +11,7 @@ export interface WaitOptions {
   timeout?: number;
 }
 
-type Wanted = Exclude<AgentStatus, "DELETED">;
+type Wanted = Exclude<KnownAgentStatus, "DELETED">;
 
 /** What a change of a running agent settles in; a stopped one keeps the change for its next start. */
 export const SETTLED: readonly Wanted[] = ["DEPLOYED", "STOPPED"];

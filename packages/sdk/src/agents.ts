@@ -8,13 +8,13 @@ import type {
   AgentLogsQuery,
   AgentMetrics,
   AgentMetricsQuery,
-  AgentStatus,
   AgentStatusReport,
   AgentSummary,
   DeletedAgent,
   DeployedAgent,
   ImportedAgent,
   InitiatedChange,
+  KnownAgentStatus,
   LaunchAgentRequest,
   LaunchedAgent,
   ListAgentsQuery,
@@ -33,14 +33,12 @@ import type {
 import type { Http, Query } from "./http.ts";
 import { AgentKeys } from "./keys.ts";
 import type { CallOptions, PostOptions } from "./options.ts";
-import { PageList } from "./page.ts";
+import { cursorList, type PageList } from "./page.ts";
 import type { Secret } from "./rows.ts";
 import { secretsQuery } from "./secrets.ts";
 import { type TailOptions, tailLogs } from "./tail.ts";
 import { type WaitOptions, waitUntil } from "./wait.ts";
 import type { Watching } from "./watching.ts";
-
-const DEFAULT_LIMIT = 20;
 
 export class Agents {
   /** Keys that call an agent at its address. */
@@ -62,16 +60,11 @@ export class Agents {
 
   /** The caller's agents, newest first. Await it for one page, iterate over it for all. */
   list(query: ListAgentsQuery = {}, options?: CallOptions): PageList<AgentList, AgentSummary> {
-    const { limit = DEFAULT_LIMIT, offset = 0, ...filters } = query;
-    return new PageList({
-      read: (from, count) =>
-        this.#get<AgentList>("/api/agents", { ...filters, limit: count, offset: from }, options),
-      items: ({ agents }) => agents,
-      id: ({ agentId }) => agentId,
-      total: ({ total }) => total,
-      offset,
-      limit,
-    });
+    return cursorList(
+      (page) => this.#get<AgentList>("/api/agents", page, options),
+      ({ agents }) => agents,
+      { ...query },
+    );
   }
 
   /** The whole definition; secrets by name. */
@@ -133,14 +126,11 @@ export class Agents {
   /** The configurations an agent ran with, newest first. Await it for one page, iterate over it for all. */
   revisions(agentId: string, query: PageQuery = {}, options?: CallOptions): PageList<RevisionList, Revision> {
     const path = pathOf(agentId, "revisions");
-    return new PageList({
-      read: (offset, limit) => this.#get<RevisionList>(path, { limit, offset }, options),
-      items: ({ revisions }) => revisions,
-      id: ({ revision }) => revision,
-      total: ({ total }) => total,
-      offset: query.offset ?? 0,
-      limit: query.limit ?? DEFAULT_LIMIT,
-    });
+    return cursorList(
+      (page) => this.#get<RevisionList>(path, page, options),
+      ({ revisions }) => revisions,
+      { ...query },
+    );
   }
 
   /** Names and versions of an agent's secrets, by name. `update` sets them (`environment`), and removes those set to null. */
@@ -197,12 +187,12 @@ export class Agents {
    */
   waitUntil(
     agentId: string,
-    phase?: Exclude<AgentStatus, "DELETED"> | readonly Exclude<AgentStatus, "DELETED">[],
+    phase?: Exclude<KnownAgentStatus, "DELETED"> | readonly Exclude<KnownAgentStatus, "DELETED">[],
     options?: WaitOptions,
   ): Promise<AgentStatusReport>;
   async waitUntil(
     agentId: string,
-    phase: AgentStatus | readonly AgentStatus[] = "DEPLOYED",
+    phase: KnownAgentStatus | readonly KnownAgentStatus[] = "DEPLOYED",
     options: WaitOptions = {},
   ): Promise<AgentStatusReport | null> {
     return await waitUntil(

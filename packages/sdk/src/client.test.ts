@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { createClient } from "@supabase/supabase-js";
 import { AgentLaunchpadClient } from "./client.ts";
 import { AgentLaunchpadError } from "./errors.ts";
-import { PageList } from "./page.ts";
+import { cursorList, PageList, rowList } from "./page.ts";
 import { fixedTokenOf } from "./session.ts";
 
 const KEY = "sb_publishable_x";
@@ -74,91 +74,80 @@ describe("an error", () => {
 });
 
 describe("a list", () => {
-  /** Numbers from 0, of which one more is put in front at each page. */
-  function growing(total: number, limit: number) {
-    const reads: number[] = [];
+  /** The numbers below `total`, `limit` a page. */
+  function numbers(total: number, limit: number) {
+    const reads: (number | undefined)[] = [];
     const list = new PageList<number[], number>({
-      read: async (offset, count) => {
-        const first = -reads.push(offset) + 1;
-        return Array.from({ length: total - first }, (_, index) => first + index).slice(
-          offset,
-          offset + count,
-        );
+      read: async (after) => {
+        reads.push(after as number | undefined);
+        const first = after === undefined ? 0 : (after as number) + 1;
+        return Array.from({ length: Math.min(limit, total - first) }, (_, index) => first + index);
       },
       items: (page) => page,
-      id: (item) => item,
-      offset: 0,
-      limit,
+      next: (page) => (page.at(-1) === total - 1 ? null : page.at(-1)),
     });
     return { list, reads };
   }
 
   test("asks nothing before it is used, and one page when it is awaited", async () => {
-    const { list, reads } = growing(5, 2);
+    const { list, reads } = numbers(5, 2);
     assert.deepEqual(reads, []);
     assert.deepEqual(await list, [0, 1]);
     assert.deepEqual(await list, [0, 1]);
-    assert.deepEqual(reads, [0]);
+    assert.deepEqual(reads, [undefined]);
   });
 
-  test("shows an item once that moved to the next page meanwhile", async () => {
-    assert.deepEqual(await growing(5, 2).list.all(), [0, 1, 2, 3, 4]);
+  test("continues after the last item until there is no next page", async () => {
+    const { list, reads } = numbers(5, 2);
+    assert.deepEqual(await list.all(), [0, 1, 2, 3, 4]);
+    assert.deepEqual(reads, [undefined, 1, 3]);
   });
 
-  test("ends with a page that has nothing new, and when its reader leaves", async () => {
-    const { list, reads } = growing(3, 10);
-    assert.deepEqual(await list.all(), [0, 1, 2]);
-    assert.deepEqual(reads, [0, 3]);
-    const left = growing(100, 2);
-    for await (const item of left.list) if (item === 2) break;
-    assert.equal(left.reads.length, 2);
+  test("asks no more when its reader leaves", async () => {
+    const { list, reads } = numbers(100, 2);
+    for await (const item of list) if (item === 2) break;
+    assert.equal(reads.length, 2);
   });
 
-  /** Numbers below `size`, of which the server gives at most `largest` at once. */
-  const capped = (size: number, limit: number, largest: number, total?: (page: number[]) => number) => {
-    const reads: number[] = [];
-    const list = new PageList<number[], number>({
-      read: async (offset, count) => {
-        reads.push(offset);
-        return Array.from({ length: size }, (_, index) => index).slice(
-          offset,
-          offset + Math.min(count, largest),
-        );
+  test("of rows with a limit of 0 ends after one request", async () => {
+    let reads = 0;
+    const list = rowList(
+      async () => {
+        reads += 1;
+        return [];
       },
-      items: (page) => page,
-      id: (item) => item,
-      ...(total && { total }),
-      offset: 0,
-      limit,
-    });
-    return { list, reads };
-  };
-
-  test("is whole where the server gives smaller pages than asked for", async () => {
-    const { list, reads } = capped(12, 15, 10);
-    assert.equal((await list.all()).length, 12);
-    assert.deepEqual(reads, [0, 10, 12]);
-  });
-
-  test("ends at the total that the server gives, without another request", async () => {
-    const { list, reads } = capped(12, 15, 10, () => 12);
-    assert.equal((await list.all()).length, 12);
-    assert.deepEqual(reads, [0, 10]);
-  });
-
-  test("with a limit of 0 ends after one request", async () => {
-    const { list, reads } = capped(12, 0, 10);
+      { limit: 0 },
+    );
     assert.deepEqual(await list.all(), []);
-    assert.deepEqual(reads, [0]);
+    assert.equal(reads, 1);
+  });
+
+  test("counts an offset for its first page alone", async () => {
+    const asked: unknown[] = [];
+    const pages = [
+      { ids: [1], nextCursor: "c" },
+      { ids: [2], nextCursor: null },
+    ];
+    const list = cursorList(
+      async (query) => {
+        asked.push(query);
+        return pages.shift()!;
+      },
+      ({ ids }) => ids,
+      { offset: 7, limit: 1 },
+    );
+    assert.deepEqual(await list.all(), [1, 2]);
+    assert.deepEqual(asked, [
+      { offset: 7, limit: 1 },
+      { after: "c", limit: 1 },
+    ]);
   });
 
   test("rejects as its call does", async () => {
     const list = new PageList<number[], number>({
       read: () => Promise.reject(new Error("away")),
       items: (page) => page,
-      id: (item) => item,
-      offset: 0,
-      limit: 2,
+      next: () => null,
     });
     await assert.rejects(async () => await list, /away/);
     await assert.rejects(list.all(), /away/);

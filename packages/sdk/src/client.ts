@@ -53,6 +53,8 @@ export class AgentLaunchpadClient {
       // Looked up at each call: a program may replace the global one, and browsers take it only without a receiver.
       fetch: (input, init) => (otherFetch === undefined ? fetch(input, init) : otherFetch(input, init)),
       timeout: options.timeout ?? 30_000,
+      totalTimeout: options.totalTimeout ?? 0,
+      onRetry: options.onRetry,
       maxRetries: options.maxRetries ?? 3,
       maxRetryWait: options.maxRetryWait ?? 65_000,
     });

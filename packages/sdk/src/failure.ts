@@ -25,9 +25,10 @@ export function failureOf(status: number, headers: Headers, text: string, now: n
       status,
     });
   }
-  const told = factsOf(body?.error) ?? body ?? {};
+  const envelope = factsOf(body?.error);
+  const told = envelope ?? body ?? {};
   if (told.code === "PGRST116") return new AgentLaunchpadError(nothing);
-  const known = isCode(told.code) ? told.code : undefined;
+  const known = envelope === undefined ? ownCode(told.code) : textOf(told.code);
   const details = factsOf(told.details);
   return new AgentLaunchpadError({
     code: known ?? codeOf(status),
@@ -41,9 +42,9 @@ export function failureOf(status: number, headers: Headers, text: string, now: n
   });
 }
 
-/** A code in the API's form, also one that is newer than this SDK. PostgREST's and Postgres's (PGRST301, 23505) are not. */
-const isCode = (value: unknown): value is string =>
-  (typeof value === "string" && /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(value)) || value === "CONFLICT";
+/** A code in the API's form, also one that is newer than this SDK. PostgREST's and Postgres's (PGRST301, 23505) have digits. */
+const ownCode = (value: unknown): string | undefined =>
+  typeof value === "string" && /^[A-Z]+(_[A-Z0-9]+)*$/.test(value) ? value : undefined;
 
 /** Where nobody gave one of our codes. */
 function codeOf(status: number): ApiErrorCode {

@@ -55,6 +55,8 @@ function http(over: Partial<HttpSettings> = {}): Http {
     token: async () => "token",
     fetch,
     timeout: 5_000,
+    totalTimeout: 0,
+    onRetry: undefined,
     maxRetries: 2,
     maxRetryWait: 1_000,
     ...over,
@@ -233,10 +235,16 @@ describe("waiting", () => {
     assert.equal(received.length, 2);
   });
 
-  test("a PUT that was lost is not made again", async () => {
-    answers = ["cut"];
-    const error = await failure(http().send({ method: "PUT", path: "/api/agents/x", body: {} }));
-    assert.deepEqual([error.code, received.length], ["SUPABASE_CONNECTION_ERROR", 1]);
+  test("tells of each repeat", async () => {
+    answers = ["cut", { status: 500, body: envelope("INTERNAL_ERROR") }, {}];
+    const told: unknown[] = [];
+    const onRetry: HttpSettings["onRetry"] = ({ method, path, attempt, wait, error }) =>
+      told.push([method, path, attempt, wait > 0, error.code]);
+    await http({ onRetry }).send({ method: "GET", path: "/api/x" });
+    assert.deepEqual(told, [
+      ["GET", "/api/x", 1, true, "SUPABASE_CONNECTION_ERROR"],
+      ["GET", "/api/x", 2, true, "INTERNAL_ERROR"],
+    ]);
   });
 
   test("longer than allowed is left to the caller", async () => {

@@ -1,9 +1,10 @@
 /** One request, repeated where that is safe. Everything the SDK sends over HTTP goes through here. */
 
+import { Late, sleep, within } from "./deadline.ts";
 import { AgentLaunchpadError, invalid } from "./errors.ts";
 import { failureOf } from "./failure.ts";
 import { once } from "./once.ts";
-import type { CallOptions, PostOptions, RateLimit } from "./options.ts";
+import type { PostOptions, RateLimit, Retry } from "./options.ts";
 import { type RetryLimits, retryDelay } from "./retry.ts";
 import { notSignedIn } from "./session.ts";
 import { VERSION } from "./version.ts";
@@ -16,7 +17,11 @@ export interface HttpSettings extends RetryLimits {
   apiKey: string;
   token(): Promise<string | undefined>;
   fetch: typeof fetch;
+  /** Milliseconds for one attempt; 0: no limit. */
   timeout: number;
+  /** Milliseconds for a call with all its attempts and waits; 0: no limit. */
+  totalTimeout: number;
+  onRetry: ((retry: Retry) => void) | undefined;
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | null | undefined>>;
@@ -27,8 +32,10 @@ export interface Request {
   path: string;
   query?: Query | undefined;
   body?: unknown;
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
   options?: PostOptions | undefined;
+  /** Whether it may be carried out twice without harm. Left out: GET, and POST below `/api`, which has a key. */
+  repeatable?: boolean | undefined;
 }
 
 const REST = "/rest/v1/";
@@ -49,40 +56,52 @@ export class Http {
    * @throws AgentLaunchpadError; the signal's reason where it was aborted
    */
   async send<T>(request: Request): Promise<T> {
-    const { options = {} } = request;
+    const { method, path, options = {} } = request;
     options.signal?.throwIfAborted();
-    const { maxRetries, maxRetryWait } = this.#settings;
+    const { maxRetries, maxRetryWait, timeout, totalTimeout } = this.#settings;
+    const total = options.totalTimeout ?? totalTimeout;
+    const end = total > 0 ? performance.now() + total : Number.POSITIVE_INFINITY;
     const limits: RetryLimits = { maxRetries: options.maxRetries ?? maxRetries, maxRetryWait };
-    const repeatable = request.method === "GET" || isIdempotentPost(request);
-    const key = isIdempotentPost(request) ? idempotencyKeyOf(options) : undefined;
-    const url = this.#urlOf(request);
-    const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    const prepared = this.#prepare(request);
     for (let count = 1; ; count += 1) {
-      const token = await this.#settings.token();
-      if (token === undefined) throw notSignedIn();
-      const headers: Record<string, string> = {
-        accept: "application/json",
-        apikey: this.#settings.apiKey,
-        authorization: `Bearer ${token}`,
-        "x-client-info": `agent-launchpad-js/${VERSION}`,
-        ...request.headers,
-      };
-      if (body !== undefined) headers["content-type"] = "application/json";
-      if (key !== undefined) headers["idempotency-key"] = key;
+      const limit = Math.min(limitOf(options.timeout ?? timeout), end - performance.now());
+      const attempt = { sent: false };
       try {
-        return (await this.#attempt(
-          url,
-          { method: request.method, headers, body: body ?? null },
-          options,
-          repeatable,
+        return (await within(limit, options.signal, (signal) =>
+          this.#attempt(prepared, attempt, signal),
         )) as T;
-      } catch (error) {
+      } catch (cause) {
+        options.signal?.throwIfAborted();
+        const error = cause instanceof Late ? timedOut(prepared.url, limit, attempt.sent) : cause;
         if (!(error instanceof AgentLaunchpadError)) throw error;
-        const wait = retryDelay({ count, repeatable, error }, limits, Math.random());
-        if (wait === undefined) throw error;
+        const failed = { count, repeatable: prepared.repeatable, unsent: !attempt.sent, error };
+        const wait = retryDelay(failed, limits, Math.random());
+        if (wait === undefined || wait >= end - performance.now()) throw error;
+        this.#settings.onRetry?.({ method, path, attempt: count, wait, error });
         await sleep(wait, options.signal);
       }
     }
+  }
+
+  #prepare(request: Request): Prepared {
+    const { method, path, body, headers, options = {} } = request;
+    const ofApi = !path.startsWith(REST);
+    // Only `/api` keeps keys of requests; an INSERT into a table would be done twice.
+    const key = method === "POST" && ofApi ? idempotencyKeyOf(options) : undefined;
+    return {
+      method,
+      url: this.#urlOf(request),
+      body: body === undefined ? null : JSON.stringify(body),
+      repeatable: request.repeatable ?? (method === "GET" || key !== undefined),
+      headers: {
+        accept: "application/json",
+        apikey: this.#settings.apiKey,
+        "x-client-info": `agent-launchpad-js/${VERSION}`,
+        ...headers,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(key === undefined ? {} : { "idempotency-key": key }),
+      },
+    };
   }
 
   #urlOf({ path, query = {} }: Request): string {
@@ -98,39 +117,25 @@ export class Http {
   }
 
   async #attempt(
-    url: string,
-    init: RequestInit,
-    options: CallOptions,
-    repeatable: boolean,
+    { url, method, headers, body, repeatable }: Prepared,
+    attempt: { sent: boolean },
+    signal: AbortSignal,
   ): Promise<unknown> {
-    const limit = options.timeout ?? this.#settings.timeout;
-    const { signal } = options;
-    const controller = new AbortController();
-    const abort = () => controller.abort(signal?.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-    if (signal?.aborted) abort();
+    const token = await this.#settings.token();
+    if (token === undefined) throw notSignedIn();
+    signal.throwIfAborted();
+    attempt.sent = true;
     const own = repeatable ? undefined : once();
-    let late = false;
-    const timer =
-      limit > 0
-        ? setTimeout(() => {
-            late = true;
-            controller.abort();
-          }, limit)
-        : undefined;
     try {
-      const response = await this.#settings.fetch(url, { ...init, ...own?.init, signal: controller.signal });
+      const init = { method, headers: { ...headers, authorization: `Bearer ${token}` }, body, signal };
+      const response = await this.#settings.fetch(url, { ...init, ...own?.init });
       const text = await response.text();
       this.#note(response.headers);
       if (response.ok) return text === "" ? undefined : parsed(text, url, response.status);
       throw failureOf(response.status, response.headers, text, Date.now());
     } catch (error) {
-      if (error instanceof AgentLaunchpadError) throw error;
-      signal?.throwIfAborted();
-      throw late ? timedOut(url, limit, error) : unreachable(url, error);
+      throw error instanceof AgentLaunchpadError ? error : unreachable(url, error);
     } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
       own?.done();
     }
   }
@@ -143,8 +148,16 @@ export class Http {
   }
 }
 
-/** Only `/api` keeps keys of requests; an INSERT into a table would be done twice. */
-const isIdempotentPost = ({ method, path }: Request): boolean => method === "POST" && !path.startsWith(REST);
+/** A request as each of its attempts sends it. */
+interface Prepared {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body: string | null;
+  repeatable: boolean;
+}
+
+const limitOf = (timeout: number): number => (timeout > 0 ? timeout : Number.POSITIVE_INFINITY);
 
 function idempotencyKeyOf({ idempotencyKey }: PostOptions): string {
   if (idempotencyKey === undefined) return randomId();
@@ -165,12 +178,15 @@ function parsed(text: string, url: string, status: number): unknown {
   }
 }
 
-const timedOut = (url: string, limit: number, cause: unknown) =>
-  new AgentLaunchpadError({
+function timedOut(url: string, limit: number, sent: boolean): AgentLaunchpadError {
+  const seconds = Math.max(0, Math.round(limit)) / 1000;
+  return new AgentLaunchpadError({
     code: "TIMEOUT",
-    message: `${new URL(url).origin} did not answer within ${limit / 1000} s`,
-    cause,
+    message: sent
+      ? `${new URL(url).origin} did not answer within ${seconds} s`
+      : `Supabase Auth did not renew the session within ${seconds} s`,
   });
+}
 
 const unreachable = (url: string, cause: unknown) =>
   new AgentLaunchpadError({
@@ -184,26 +200,6 @@ export function randomId(): string {
   let id = "";
   for (const byte of crypto.getRandomValues(new Uint8Array(16))) id += byte.toString(16).padStart(2, "0");
   return id;
-}
-
-/**
- * Waits, unless the signal ends it.
- * @param milliseconds how long
- * @param signal ends the wait: the promise rejects with its reason
- */
-export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  signal?.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 /**

@@ -13,15 +13,15 @@ export type {
   NewMessage,
   ReplyProgress,
 } from "./messages.ts";
-export type { CallOptions, ClientOptions, PostOptions, RateLimit } from "./options.ts";
+export type { CallOptions, ClientOptions, PostOptions, RateLimit, Retry } from "./options.ts";
 export type { PageList, Paging } from "./page.ts";
 export type * from "./rows.ts";
 export type { RlsPolicies, Security } from "./security.ts";
 export type { SupabaseClientLike } from "./supabase.ts";
-export type { NewSwarm, Swarms } from "./swarms.ts";
+export type { NewSwarm, SwarmChanges, Swarms } from "./swarms.ts";
 export type { Health as HealthCalls, StoredSecret, SupabaseHealth, System, Users } from "./system.ts";
 export type { TailOptions } from "./tail.ts";
-export type { Budgets, Usage, UsageGroup, UsageOptions } from "./usage.ts";
+export type { Budgets, Usage, UsageGroup, UsageItem, UsageOptions } from "./usage.ts";
 export { VERSION } from "./version.ts";
 export type { WaitOptions } from "./wait.ts";
 export type {

@@ -10,9 +10,7 @@ import type {
 import { invalid } from "./errors.ts";
 import type { Http } from "./http.ts";
 import type { CallOptions } from "./options.ts";
-import { PageList } from "./page.ts";
-
-const DEFAULT_LIMIT = 20;
+import { cursorList, type PageList } from "./page.ts";
 
 export class AgentKeys {
   readonly #http: Http;
@@ -30,22 +28,18 @@ export class AgentKeys {
    * @example const { key } = await client.agents.keys.create(agentId, { name: 'website', origins: ['https://app.example.com'] })
    */
   async create(agentId: string, key: CreateAgentKeyRequest, options?: CallOptions): Promise<CreatedAgentKey> {
-    const once = { ...options, maxRetries: 0 };
-    return await this.#http.send({ method: "POST", path: pathOf(agentId, "keys"), body: key, options: once });
+    const path = pathOf(agentId, "keys");
+    return await this.#http.send({ method: "POST", path, body: key, options, repeatable: false });
   }
 
   /** An agent's keys, newest first, without the keys themselves. Await it for one page, iterate over it for all. */
   list(agentId: string, query: PageQuery = {}, options?: CallOptions): PageList<AgentKeyList, AgentKey> {
     const path = pathOf(agentId, "keys");
-    return new PageList({
-      read: (offset, limit) =>
-        this.#http.send<AgentKeyList>({ method: "GET", path, query: { limit, offset }, options }),
-      items: ({ keys }) => keys,
-      id: ({ id }) => id,
-      total: ({ total }) => total,
-      offset: query.offset ?? 0,
-      limit: query.limit ?? DEFAULT_LIMIT,
-    });
+    return cursorList(
+      (page) => this.#http.send<AgentKeyList>({ method: "GET", path, query: page, options }),
+      ({ keys }) => keys,
+      { ...query },
+    );
   }
 
   /** Revokes a key: every replica refuses it within 5 seconds. Revoking it again changes nothing. */

@@ -1,10 +1,12 @@
 /** `client.messages`: what people and agents say. Through `/rest/v1`, heard through Realtime. */
+
+import { sleep } from "./deadline.ts";
 import { AgentLaunchpadError, invalid } from "./errors.ts";
-import { defined, type Http, sleep } from "./http.ts";
+import { defined, type Http } from "./http.ts";
 import type { CallOptions } from "./options.ts";
-import { PageList, type Paging } from "./page.ts";
+import { type PageList, type Paging, rowList } from "./page.ts";
 import type { Broadcast } from "./realtime/topics.ts";
-import type { Message } from "./rows.ts";
+import type { Message, Open } from "./rows.ts";
 import { idOf } from "./swarms.ts";
 import { deferred } from "./wait.ts";
 import type { Unsubscribe, WatchFailure, Watching, WatchOptions } from "./watching.ts";
@@ -23,18 +25,18 @@ export type Conversation = { swarmId: string } | { agentId: string } | { convers
 
 /** An answer on its way. After `retried` what was streamed before is void. */
 export interface ReplyProgress {
-  event: "started" | "delta" | "finished" | "failed" | "retried";
+  event: Open<"started" | "delta" | "finished" | "failed" | "retried">;
   /** The id that the answer will have. */
   messageId: string;
   agentId: string;
   /** The message that is being answered. */
   replyTo: string;
   attempt: number;
-  text?: string;
-  sequence?: number;
-  code?: string;
-  message?: string;
-  final?: boolean;
+  text?: string | undefined;
+  sequence?: number | undefined;
+  code?: string | undefined;
+  message?: string | undefined;
+  final?: boolean | undefined;
 }
 
 export type MessageUpdate =
@@ -47,7 +49,7 @@ export interface MessagesSubscribeOptions extends WatchOptions {}
 export interface AskOptions extends CallOptions {
   /** Continues a conversation. */
   conversationId?: string | undefined;
-  /** Called with each piece of the answer; `restarted`: forget the pieces before. */
+  /** Called with each piece of the answer; `restarted`: forget the pieces before. An error it throws is logged. */
   onText?: ((text: string, restarted: boolean) => void) | undefined;
   /** Milliseconds to wait for the answer. Default 180000. */
   answerTimeout?: number | undefined;
@@ -80,21 +82,12 @@ export class Messages {
   /** Messages, newest first. Await it for one page, iterate over it for all. */
   list(
     conversation: Conversation,
-    { limit = DEFAULT_LIMIT, offset = 0, ...options }: Paging = {},
+    { limit = DEFAULT_LIMIT, offset, ...options }: Paging = {},
   ): PageList<Message[], Message> {
-    const filter = rowsOf(conversation);
-    return new PageList({
-      read: (from, count) =>
-        this.#http.send<Message[]>({
-          method: "GET",
-          path: PATH,
-          query: { ...filter, order: "created_at.desc,id", limit: count, offset: from },
-          options,
-        }),
-      items: (page) => page,
-      id: ({ id }) => id,
-      offset,
+    return rowList((query) => this.#http.send<Message[]>({ method: "GET", path: PATH, query, options }), {
+      ...rowsOf(conversation),
       limit,
+      offset,
     });
   }
 
@@ -123,8 +116,14 @@ export class Messages {
       if (reply.event === "retried") restarted = true;
       else if (reply.event === "finished" || reply.event === "failed") look.resolve();
       else if (reply.event === "delta") {
-        onText?.(reply.text ?? "", restarted);
+        const again = restarted;
         restarted = false;
+        try {
+          onText?.(reply.text ?? "", again);
+        } catch (error) {
+          // The answer goes on: the pieces are a preview of it.
+          console.error("@agent-launchpad/sdk: onText threw", error);
+        }
       }
     };
     const stop = this.#watching.broadcasts(

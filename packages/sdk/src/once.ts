@@ -2,7 +2,7 @@
 
 interface Runtime {
   Bun?: unknown;
-  Deno?: { createHttpClient?(options: { poolMaxIdlePerHost: number }): { close(): void } };
+  Deno?: { createHttpClient?(options: { poolMaxIdlePerHost: number }): { close(): void } } | undefined;
 }
 
 /**

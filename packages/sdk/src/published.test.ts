@@ -95,10 +95,18 @@ const supabase = createClient("https://x.supabase.co", "key");
 const typed = createClient<{ public: { Tables: { a: { Row: { id: string }; Insert: { id: string }; Update: { id: string }; Relationships: [] } }; Views: {}; Functions: {} } }>("https://x.supabase.co", "key");
 const client = new AgentLaunchpadClient({ supabaseClient: supabase, baseUrl: "https://api.yourdomain.com" });
 new AgentLaunchpadClient({ supabaseClient: typed });
+declare const setting: { text?: string | undefined; number?: number | undefined };
+new AgentLaunchpadClient({ supabaseClient: supabase, baseUrl: setting.text, apiKey: setting.text, supabaseUrl: setting.text, timeout: setting.number, totalTimeout: setting.number, maxRetries: setting.number, maxRetryWait: setting.number, fetch: undefined, onRetry: undefined });
+client.swarms.update("s", { name: setting.text, max_turns: setting.number });
+client.agents.list({ limit: setting.number, after: setting.text }, { timeout: setting.number });
 export async function use(): Promise<string> {
   const agent = await client.agents.create({ agentName: "my-bot", supabase_config: { real_time: { enabled: true } } });
   // @ts-expect-error: a name is needed
   client.agents.create({ description: "x" });
+  // @ts-expect-error: no such status
+  client.agents.waitUntil(agent.agentId, "DEPLOYD");
+  // What a newer server answers is no type error.
+  if ((await client.agents.getStatus(agent.agentId)).status === "A_STATUS_OF_TOMORROW") return agent.status;
   // @ts-expect-error: no such status
   client.agents.list({ status: "SLEEPING" });
   const stop: () => void = client.subscribeToAgent(agent.agentId, (update: AgentUpdate) => {

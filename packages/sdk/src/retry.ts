@@ -7,6 +7,8 @@ export interface Attempt {
   count: number;
   /** Whether the same request may be carried out twice without harm. */
   repeatable: boolean;
+  /** Whether nothing of it was sent, so that it may be made again whatever it is. */
+  unsent?: boolean | undefined;
   error: AgentLaunchpadError;
 }
 
@@ -39,10 +41,13 @@ export function retryDelay(attempt: Attempt, limits: RetryLimits, random: number
   return Math.min(limits.maxRetryWait, backoff * (0.5 + random / 2));
 }
 
-function mayPass({ error, repeatable }: Attempt): boolean {
-  // Refused before anything was done: whatever the method, nothing happens twice.
-  if (error.code === "RATE_LIMIT_EXCEEDED") return true;
-  return repeatable && (error.code === "SUPABASE_CONNECTION_ERROR" || error.code === "TIMEOUT");
+function mayPass({ error, repeatable, unsent = false }: Attempt): boolean {
+  const { code, status } = error;
+  // Refused before anything was done: whatever the method, nothing happens twice. A quota (429 too) stays reached.
+  if (code === "RATE_LIMIT_EXCEEDED") return true;
+  if (!repeatable && !unsent) return false;
+  if (code === "SUPABASE_CONNECTION_ERROR" || code === "TIMEOUT" || status === 408) return true;
+  return status >= 500 && status !== 501 && code !== "DEPLOYMENT_FAILED";
 }
 
 /**

@@ -1,6 +1,9 @@
 /** Rows as `/rest/v1` and Realtime show them. */
 import type { LogEntry } from "./contract.ts";
 
+/** One of these, or a value that a newer server knows. */
+export type Open<Known extends string> = Known | (string & {});
+
 /** A row of `agent_events`: what happened to an agent, numbered without a gap. */
 export interface AgentEvent {
   id: string;
@@ -65,7 +68,7 @@ export interface Swarm {
   user_id: string;
   name: string;
   description: string | null;
-  reply_mode: ReplyMode;
+  reply_mode: Open<ReplyMode>;
   max_turns: number;
   created_at: string;
   updated_at: string;
@@ -88,11 +91,11 @@ export interface Message {
   conversation_id: string | null;
   to_agent_id: string | null;
   agent_id: string | null;
-  sender_kind: "user" | "agent";
+  sender_kind: Open<"user" | "agent">;
   sender_name: string | null;
   sender_deleted: boolean;
   content: string;
-  status: "sent" | "complete" | "error";
+  status: Open<"sent" | "complete" | "error">;
   error: { code: string; message: string } | null;
   reply_to: string | null;
   root_id: string | null;

@@ -9,6 +9,7 @@ import type {
 import { invalid } from "./errors.ts";
 import type { Http } from "./http.ts";
 import type { CallOptions, PostOptions } from "./options.ts";
+import { cursorList, type PageList } from "./page.ts";
 import type { SecuritySubscribeOptions, SecurityUpdate, Unsubscribe, Watching } from "./watching.ts";
 
 /** What the database says about row-level security. */
@@ -28,14 +29,14 @@ export class Security {
     this.#watching = watching;
   }
 
-  /** The caller's security events, newest first. */
-  async events(query: SecurityEventsQuery = {}, options?: CallOptions): Promise<SecurityEvents> {
-    return await this.#http.send({
-      method: "GET",
-      path: "/api/security/events",
-      query: { ...query },
-      options,
-    });
+  /** The caller's security events, newest first. Await it for one page, iterate over it for all. */
+  events(query: SecurityEventsQuery = {}, options?: CallOptions): PageList<SecurityEvents, SecurityEvent> {
+    const path = "/api/security/events";
+    return cursorList(
+      (page) => this.#http.send<SecurityEvents>({ method: "GET", path, query: page, options }),
+      ({ events }) => events,
+      { ...query },
+    );
   }
 
   /** Scans an agent: posture, known vulnerabilities, the database's controls. */

@@ -5,7 +5,7 @@
 /** A session, as far as it is read. */
 export interface SessionLike {
   access_token: string;
-  user?: { id: string } | null;
+  user?: { id: string } | null | undefined;
 }
 
 /** A Realtime channel, as far as it is used. */

@@ -2,7 +2,7 @@
 import { invalid } from "./errors.ts";
 import type { Http, Query } from "./http.ts";
 import type { CallOptions } from "./options.ts";
-import { PageList, type Paging } from "./page.ts";
+import { type PageList, type Paging, rowList } from "./page.ts";
 import type { ReplyMode, Swarm, SwarmMember } from "./rows.ts";
 
 export interface NewSwarm {
@@ -13,6 +13,9 @@ export interface NewSwarm {
   /** How often each agent may speak in what follows from one message, 1 to 20. Default 2. */
   max_turns?: number | undefined;
 }
+
+/** What can be changed of a swarm. */
+export type SwarmChanges = { [Field in keyof NewSwarm]?: NewSwarm[Field] | undefined };
 
 const PATH = "/rest/v1/swarms";
 const MEMBERS = "/rest/v1/swarm_agents";
@@ -30,19 +33,10 @@ export class Swarms {
   }
 
   /** The caller's swarms, newest first. Await it for one page, iterate over it for all. */
-  list({ limit = DEFAULT_LIMIT, offset = 0, ...options }: Paging = {}): PageList<Swarm[], Swarm> {
-    return new PageList({
-      read: (from, count) =>
-        this.#http.send<Swarm[]>({
-          method: "GET",
-          path: PATH,
-          query: { order: "created_at.desc,id", limit: count, offset: from },
-          options,
-        }),
-      items: (page) => page,
-      id: ({ id }) => id,
-      offset,
+  list({ limit = DEFAULT_LIMIT, offset, ...options }: Paging = {}): PageList<Swarm[], Swarm> {
+    return rowList((query) => this.#http.send<Swarm[]>({ method: "GET", path: PATH, query, options }), {
       limit,
+      offset,
     });
   }
 
@@ -55,7 +49,7 @@ export class Swarms {
   }
 
   /** Changes the fields that are named. */
-  async update(swarmId: string, changes: Partial<NewSwarm>, options?: CallOptions): Promise<Swarm> {
+  async update(swarmId: string, changes: SwarmChanges, options?: CallOptions): Promise<Swarm> {
     const query = named(swarmId);
     return await this.#http.send({
       method: "PATCH",

@@ -1,9 +1,16 @@
 /** `client.usage` and `client.budgets`: what the caller's agents use, and what they may cost. */
-import type { Budget, BudgetDeleted, BudgetList, PutBudgetRequest, UsageReport } from "./contract.ts";
+import type {
+  Budget,
+  BudgetDeleted,
+  BudgetList,
+  PageQuery,
+  PutBudgetRequest,
+  UsageReport,
+} from "./contract.ts";
 import { invalid } from "./errors.ts";
 import type { Http } from "./http.ts";
 import type { CallOptions } from "./options.ts";
-import { PageList } from "./page.ts";
+import { cursorList, type PageList } from "./page.ts";
 
 /** What usage can be grouped by. */
 export type UsageGroup = "day" | "agent" | "model" | "source";
@@ -18,7 +25,11 @@ export interface UsageOptions {
   /** Groups of one page, 1 to 1000. Default 100. */
   limit?: number | undefined;
   offset?: number | undefined;
+  /** `nextCursor` of the page before. */
+  after?: string | undefined;
 }
+
+export type UsageItem = UsageReport["items"][number];
 
 export class Usage {
   readonly #http: Http;
@@ -29,17 +40,17 @@ export class Usage {
   }
 
   /**
-   * Answers, tokens and cost (millionths of a US dollar) by group, and in `total` over all groups.
+   * Answers, tokens and cost (millionths of a US dollar) by group, and in `total` over all groups. Await it for one page,
+   * iterate over it for all groups.
    * @example const { items, total } = await client.usage.get({ groupBy: ['day', 'agent'] })
    */
-  async get({ groupBy, ...query }: UsageOptions = {}, options?: CallOptions): Promise<UsageReport> {
+  get({ groupBy, ...query }: UsageOptions = {}, options?: CallOptions): PageList<UsageReport, UsageItem> {
     const groups = groupBy === undefined ? undefined : [groupBy].flat().join(",");
-    return await this.#http.send({
-      method: "GET",
-      path: "/api/usage",
-      query: { ...query, groupBy: groups },
-      options,
-    });
+    return cursorList(
+      (page) => this.#http.send<UsageReport>({ method: "GET", path: "/api/usage", query: page, options }),
+      ({ items }) => items,
+      { ...query, groupBy: groups },
+    );
   }
 }
 
@@ -52,21 +63,12 @@ export class Budgets {
   }
 
   /** The caller's budgets, each with what is spent and reserved. Await it for one page, iterate over it for all. */
-  list(query: { limit?: number; offset?: number } = {}, options?: CallOptions): PageList<BudgetList, Budget> {
-    return new PageList({
-      read: (offset, limit) =>
-        this.#http.send<BudgetList>({
-          method: "GET",
-          path: "/api/budgets",
-          query: { limit, offset },
-          options,
-        }),
-      items: ({ budgets }) => budgets,
-      id: ({ id }) => id,
-      total: ({ total }) => total,
-      offset: query.offset ?? 0,
-      limit: query.limit ?? 20,
-    });
+  list(query: PageQuery = {}, options?: CallOptions): PageList<BudgetList, Budget> {
+    return cursorList(
+      (page) => this.#http.send<BudgetList>({ method: "GET", path: "/api/budgets", query: page, options }),
+      ({ budgets }) => budgets,
+      { ...query },
+    );
   }
 
   /**

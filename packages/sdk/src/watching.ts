@@ -1,5 +1,5 @@
 /** What watching means to the rest of the SDK: updates, options, and the one who carries them. */
-import type { AgentStatus, SecurityEvent, Severity } from "./contract.ts";
+import type { AgentStatus, KnownSeverity, SecurityEvent } from "./contract.ts";
 import type { AgentLaunchpadError } from "./errors.ts";
 import type { Broadcast } from "./realtime/topics.ts";
 import type { AgentEvent, AgentLog, AgentMetricsSample, Message } from "./rows.ts";
@@ -55,7 +55,7 @@ export interface AgentWatchOptions extends SubscribeOptions {
 export type SecurityUpdate = { type: "event"; event: SecurityEvent } | WatchFailure;
 
 export interface SecuritySubscribeOptions extends WatchOptions {
-  severity?: Severity | undefined;
+  severity?: KnownSeverity | undefined;
 }
 
 /** Carries what happens from the database to callbacks. */

@@ -1,4 +1,4 @@
-import type { SecurityEvent, SecurityEventsQuery, Severity } from "@agent-launchpad/sdk";
+import type { KnownSeverity, SecurityEvent, SecurityEventsQuery } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import type { Look } from "../output/output.ts";
@@ -18,7 +18,7 @@ interface Options {
 export async function run(context: Context, _args: readonly string[], options: Options): Promise<Outcome> {
   const { client } = await context.session();
   const { signal, out } = context;
-  const severity = options.severity?.toUpperCase() as Severity | undefined;
+  const severity = options.severity?.toUpperCase() as KnownSeverity | undefined;
   const query: SecurityEventsQuery = {
     limit: options.limit,
     ...(severity === undefined ? {} : { severity }),

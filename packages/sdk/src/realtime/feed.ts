@@ -10,7 +10,7 @@ import { LiveChannel } from "./live-channel.ts";
 export interface Follow<Row> {
   cursor: Cursor<Row>;
   /** The channel's bindings for it. */
-  changes: readonly { event: "INSERT" | "UPDATE"; filter?: string }[];
+  changes: readonly { event: "INSERT" | "UPDATE"; filter?: string | undefined }[];
   show(row: Row): void;
 }
 
@@ -108,8 +108,11 @@ export class Feed {
       for (const { event, filter } of follow.changes) {
         const table = follow.cursor.table;
         const wanted = { event, schema: "public", table, ...(filter === undefined ? {} : { filter }) };
-        channel.on("postgres_changes", wanted, (payload: { new: unknown; errors?: unknown[] | null }) =>
-          this.#take({ follow, row: payload.new, cut: (payload.errors?.length ?? 0) > 0 }),
+        channel.on(
+          "postgres_changes",
+          wanted,
+          (payload: { new: unknown; errors?: unknown[] | null | undefined }) =>
+            this.#take({ follow, row: payload.new, cut: (payload.errors?.length ?? 0) > 0 }),
         );
       }
     }
