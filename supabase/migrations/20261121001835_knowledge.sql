@@ -84,9 +84,17 @@ language sql immutable set search_path = ''
 return case when bucket = 'agent-assets' and name ~ '^[^/]+/knowledge/.*[^/]$' and name !~ '/\.emptyFolderPlaceholder$'
   then substr(name, strpos(name, '/') + 1) end;
 
+-- Queues one signed POST to the function `knowledge`: a hint, as the one to `respond` is.
+create function private.post_to_knowledge() returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform private.post_signed('launchpad_functions_url', 'launchpad_respond_secret', '/knowledge', '{"reason": "knowledge"}');
+end
+$$;
+
 -- Makes knowledge_files what the given texts of agents are now; a text whose version is known stays as it is. What changed is
 -- forgotten at once: no answer is given from a text that was replaced. texts: (agent_id, path, version), version null where
--- the text is gone. Calls `respond` when something is to be read.
+-- the text is gone. Calls the function `knowledge` when something is to be read.
 create function private.sync_knowledge(texts jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -112,7 +120,7 @@ begin
   insert into private.knowledge_jobs (file_id) select m.id from made m;
   get diagnostics queued = row_count;
   if queued > 0 then
-    perform private.post_to_respond('{"reason": "knowledge"}');
+    perform private.post_to_knowledge();
   end if;
 end
 $$;

@@ -1,6 +1,6 @@
--- Knowledge, the index: `respond` takes pending files with a lease, reads and cuts them, and brings their chunks in parts. What
--- it brought counts when the file is finished; dying between any two calls leaves a pending file that the next claim reads
--- from the beginning.
+-- Knowledge, the index: the function `knowledge` takes pending files with a lease, reads and cuts them, and brings their chunks
+-- in parts. What it brought counts when the file is finished; dying between any two calls leaves a pending file that the next
+-- claim reads from the beginning.
 
 -- The words that a text is found by: English stems (other languages as they are written), and pairs of characters in scripts
 -- that put no space between words. Typographic marks separate words in every locale; NFKC undoes the ligatures of PDFs.
@@ -70,7 +70,7 @@ return case
     format('%s is not text. Upload a text, Markdown, CSV, JSON, YAML or PDF file.', metadata ->> 'mimetype')
 end;
 
--- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, agentId, path, size, mimetype, knowledge?}], the last
+-- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, agentId, path, size, mimetype, character?}], the last
 -- for character.knowledge. Definer: service_role has no rights on private tables. Locks the files and jobs taken (skip locked).
 create function private.claim_knowledge(worker text, max_count integer, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -111,7 +111,8 @@ begin
       where j.file_id = job.id returning j.lease_token into token;
     taken := taken || jsonb_strip_nulls(jsonb_build_object('fileId', job.id, 'leaseToken', token, 'agentId', job.agent_id,
       'path', job.path, 'size', (object ->> 'size')::bigint, 'mimetype', object ->> 'mimetype',
-      'knowledge', case when object is null then (select a."character" -> 'knowledge' from public.agents a where a.id = job.agent_id) end));
+      'character', case when object is null then (select jsonb_build_object('name', coalesce(a."character" ->> 'name', a.name),
+        'knowledge', a."character" -> 'knowledge') from public.agents a where a.id = job.agent_id) end));
   end loop;
   return taken;
 end
@@ -203,7 +204,7 @@ create function private.sweep_knowledge() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   if exists (select from private.knowledge_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)) then
-    perform private.post_to_respond('{"reason": "knowledge"}');
+    perform private.post_to_knowledge();
   end if;
 end
 $$;

@@ -152,8 +152,8 @@ test("every block of the page ran", async () => {
   );
 });
 
-test("both functions were deployed, and respond has its secret", () => {
-  assert.deepEqual([...management.functions.keys()].sort(), ["api", "respond"]);
+test("the functions were deployed, and have their secret", () => {
+  assert.deepEqual([...management.functions.keys()].sort(), ["api", "knowledge", "respond"]);
   assert.equal(management.secrets.get("LAUNCHPAD_RESPOND_SECRET"), respondSecret(keys));
 });
 

@@ -89,6 +89,7 @@ export const ROWS: readonly Row[] = [
   row("api", "GET", "/api/users/export", OWN),
   // The database alone calls it, with a signature.
   row("function", "POST", "/respond", [401, 401, 401, 401, 401, 413]),
+  row("function", "POST", "/knowledge", [401, 401, 401, 401, 401, 413]),
 
   row("auth", "POST", "/signup", [401, 422, 422, 422, 422, 413]),
   row("auth", "POST", "/token", ASKS),

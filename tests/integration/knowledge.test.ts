@@ -131,7 +131,10 @@ describe("which texts are indexed", () => {
     };
     const id = await agent("Long", { character: long });
     const [job] = await claim();
-    assert.deepEqual([job.path, job.knowledge.length, job.agentId], ["character.knowledge", 200, id]);
+    assert.deepEqual(
+      [job.path, job.character.knowledge.length, job.agentId],
+      ["character.knowledge", 200, id],
+    );
     const shown = async (character: unknown) =>
       (await db.superuser.query("select private.instructed_character($1) as c", [JSON.stringify(character)]))
         .rows[0].c;

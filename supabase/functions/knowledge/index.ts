@@ -1,0 +1,58 @@
+/**
+ * The edge function `knowledge`: the only file that knows Deno. The database calls it when files of agents wait to be indexed;
+ * it says yes at once and works on afterwards. Apart from `respond`, because what it reads are strangers' files: a file that
+ * exhausts it delays other files, never an answer (docs/adr/0191).
+ */
+import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
+import { readSettings } from "./settings.ts";
+
+declare const Deno: {
+  env: { toObject(): Record<string, string> };
+  serve(handler: (request: Request) => Response | Promise<Response>): unknown;
+};
+declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined;
+
+const MAX_BODY_BYTES = 64 * 1024;
+const settings = readSettings(Deno.env.toObject());
+const worker = `knowledge-${crypto.randomUUID()}`;
+
+type Level = "INFO" | "WARN" | "ERROR";
+const log = (level: Level, message: string, metadata: Record<string, unknown> = {}) => {
+  console.log(
+    JSON.stringify({ timestamp: new Date().toISOString(), level, message, source: "knowledge", metadata }),
+  );
+};
+
+const load = async () => {
+  const [{ Indexer }, { createDatabase }] = await Promise.all([
+    import("./indexer.ts"),
+    import("./database.ts"),
+  ]);
+  return new Indexer(createDatabase(settings, worker), log);
+};
+let loaded: ReturnType<typeof load> | undefined;
+
+const refuse = (status: number, code: string, message: string) =>
+  Response.json({ error: { code, message } }, { status });
+
+Deno.serve(async (request) => {
+  if (request.method !== "POST") return refuse(405, "METHOD_NOT_ALLOWED", "Send a POST.");
+  if (settings.respondSecret === undefined) {
+    return refuse(503, "INTERNAL_ERROR", "LAUNCHPAD_RESPOND_SECRET is not set.");
+  }
+  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) {
+    return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
+  }
+  const body = new Uint8Array(await request.arrayBuffer());
+  if (!isGenuine(settings.respondSecret, request.headers, body, Date.now())) {
+    return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
+  }
+  loaded ??= load().catch((error: unknown) => {
+    loaded = undefined; // the next call tries again
+    throw error;
+  });
+  const work = loaded.then((indexer) => indexer.wake());
+  if (typeof EdgeRuntime === "undefined") void work.catch((error: unknown) => log("ERROR", String(error)));
+  else EdgeRuntime.waitUntil(work);
+  return Response.json({ accepted: true }, { status: 202 });
+});
