@@ -317,9 +317,16 @@ create trigger _100_normalise before insert or update on public.agents
 create function private.tg_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  -- Who has a retired model already may change everything else, and is warned.
+  -- Who has a retired model already may change everything else, and is warned. A setting is judged when it is set: one that
+  -- the model no longer takes, because either changed later, is left out of calls and told in the status; so is one that the
+  -- framework's default does not take: most agents on it never chose it, and it changes.
   perform private.raise_problems(case when tg_op = 'INSERT' or new.model is distinct from old.model
-      then private.model_problems(new.framework, new.model) else '{}' end || private.agent_problems(new));
+      then private.model_problems(new.framework, new.model) else '{}' end
+    || private.agent_problems(new)
+    || (select coalesce(jsonb_object_agg(p.key, p.value), '{}')
+        from jsonb_each(private.model_setting_problems(new.framework, new.model, new.settings)) p
+        where (tg_op = 'INSERT' or new.settings -> split_part(p.key, '.', 2) is distinct from old.settings -> split_part(p.key, '.', 2))
+          and not exists (select from public.frameworks f where f.name = new.framework and f.default_model = new.model)));
   return new;
 end
 $$;

@@ -73,6 +73,16 @@ begin
 end
 $$;
 
+-- Settings without those that a model does not take; no model means the framework's default.
+create function private.taken_settings(of_framework text, of_model text, settings jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_object_agg(s.key, s.value), '{}') from jsonb_each(settings) s
+    where not private.model_setting_problems(of_framework, coalesce(of_model,
+      (select f.default_model from public.frameworks f where f.name = of_framework)), settings) ? ('settings.' || s.key));
+end
+$$;
+
 -- Plugins that every agent of the engine has already, or that its framework brings.
 create function private.is_base_plugin(plugin text) returns boolean
 language sql immutable set search_path = ''
@@ -87,6 +97,7 @@ declare
   implied jsonb := '{}';
   model text;
   offering text[];
+  sampling jsonb;
 begin
   if jsonb_typeof(definition) is distinct from 'object' then
     return definition;
@@ -104,16 +115,21 @@ begin
           then file -> 'clients' else '[]' end) p
         where jsonb_typeof(p) = 'string' and p #>> '{}' ~* '^[a-z0-9][a-z0-9_-]{0,31}$')));
   end if;
+  sampling := coalesce(implied -> 'settings', '{}');
   -- Null counts as left out at creation.
-  implied := implied || jsonb_strip_nulls(definition)
-    || case when jsonb_typeof(definition -> 'settings') = 'object'
-         then jsonb_build_object('settings', coalesce(implied -> 'settings', '{}') || (definition -> 'settings')) else '{}' end;
+  implied := implied || jsonb_strip_nulls(definition);
   model := implied ->> 'model';
   if model is not null and not implied ? 'framework' then
     select array_agg(m.framework) into offering from public.models m where m.name = model;
     if cardinality(offering) = 1 then
       implied := implied || jsonb_build_object('framework', offering[1]);
     end if;
+  end if;
+  -- What the model does not take of a file written for another one is left out; the answer warns of it.
+  sampling := private.taken_settings(coalesce(implied ->> 'framework', 'openai'), model, sampling);
+  if coalesce(jsonb_typeof(definition -> 'settings'), 'null') in ('object', 'null') then
+    sampling := sampling || coalesce(nullif(definition -> 'settings', 'null'), '{}');
+    implied := implied - 'settings' || case when sampling = '{}' then '{}' else jsonb_build_object('settings', sampling) end;
   end if;
   -- Only what is new: types and names of the definition's own fields are judged as they were sent.
   return definition || (select coalesce(jsonb_object_agg(i.key, i.value), '{}') from jsonb_each(implied) i
@@ -143,6 +159,11 @@ begin
          then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end
     || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
+    || private.model_setting_problems(a.framework, a.model, a.settings)
+    || coalesce((
+      select jsonb_object_agg(regexp_replace(p.key, '^settings', 'character.settings'), p.value)
+      from jsonb_each(private.model_setting_problems(a.framework, a.model, private.character_sampling(file))) p
+      where not a.settings ? split_part(p.key, '.', 2)), '{}')
     || case when jsonb_typeof(settings -> 'model') = 'string' and a.model is distinct from settings ->> 'model'
          then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model)) else '{}' end
     || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array' then file -> 'knowledge' else '[]' end) k

@@ -132,6 +132,8 @@ create table public.messages (
   root_id uuid,
   turn integer not null default 0,
   model text,
+  -- Settings that had no effect as they are: [{field, message}].
+  warnings jsonb not null default '[]',
   input_tokens integer,
   output_tokens integer,
   -- Of an answer: the knowledge it was given, [{path, chunk, heading?}], best first; null where the agent has none.

@@ -238,8 +238,18 @@ return (select jsonb_build_object('code', code, 'message', message, 'retryAfterS
     'details', details || jsonb_build_object('resumesAt', private.iso(resumes_at), 'retryAfterSeconds', s.seconds))
   from (select ceil(greatest(1, extract(epoch from resumes_at - now())))::bigint as seconds) s);
 
+-- What private.reserve grants, with the facts of the model that the call must heed: who makes it knows no catalogue, and a
+-- change of the catalogue counts from the next call.
+create function private.reservation_answer(r private.reservations, of_framework text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_strip_nulls(jsonb_build_object('id', r.id, 'inputTokens', r.input_tokens, 'outputTokens', r.output_tokens,
+    'facts', private.model_facts(of_framework, r.model)));
+end
+$$;
+
 -- Reserves one call of a model: `input` tokens (an upper bound) and at most `output`, of which less may be granted where a
--- limit leaves less. → {id, inputTokens, outputTokens}, or a refusal {code, message, details, retryAfterSeconds, wait?}: it
+-- limit leaves less. → {id, inputTokens, outputTokens, facts?}, or a refusal {code, message, details, retryAfterSeconds, wait?}: it
 -- is returned, not raised, so that what was noted on the way (expired leases, events) stays. The same id again is the same
 -- reservation. A spare (made before it is needed) is granted only where half of each limit stays free after it.
 -- Codes: AGENT_NOT_FOUND, CONFLICT, RESOURCE_LIMIT_EXCEEDED, BUDGET_EXHAUSTED, MODEL_PRICE_MISSING. Takes lock_spending.
@@ -271,7 +281,7 @@ begin
   select * into r from private.reservations x where x.id = wanted;
   if found then
     return case when r.agent_id = of_agent and r.closed_at is null
-      then jsonb_build_object('id', r.id, 'inputTokens', r.input_tokens, 'outputTokens', r.output_tokens)
+      then private.reservation_answer(r, a.framework)
       else private.reserve_refusal('CONFLICT', 'This reservation is closed', now()) end;
   end if;
   perform private.expire_reservations(a.user_id);
@@ -375,13 +385,14 @@ begin
   r.floor_output := 0;
   r.lease_expires_at := now() + make_interval(secs => lease_seconds);
   insert into private.reservations select (r).*;
-  return jsonb_build_object('id', r.id, 'inputTokens', r.input_tokens, 'outputTokens', r.output_tokens);
+  return private.reservation_answer(r, a.framework);
 end
 $$;
 comment on function private.reserve(uuid, text, text, text, bigint, bigint, integer, uuid, boolean)
   is 'Reserves one call of a model within all caps and budgets, or says why not.';
 
--- Settles reservations of one agent: [{id, inputTokens, cachedInputTokens, outputTokens, unused?, answered?}]. Each once: one
+-- Settles reservations of one agent: [{id, inputTokens, cachedInputTokens, outputTokens, unused?, answered?, refused?: {code,
+-- message}}]. Each once: one
 -- that is closed already, or is another agent's, is left as it is. Returns how many were settled. Takes lock_spending.
 create function private.settle(of_agent text, items jsonb) returns integer
 language plpgsql volatile set search_path = '' as $$
@@ -403,6 +414,7 @@ begin
         private.token_count(item, 'cachedInputTokens'), private.token_count(item, 'outputTokens'),
         coalesce((item ->> 'answered')::boolean, false)::integer);
     end if;
+    perform private.note_model(r, item);
     settled := settled + 1;
   end loop;
   return settled;

@@ -234,7 +234,8 @@ language sql immutable set search_path = ''
 return private.problem_if(jsonb_typeof(items) is distinct from 'array' or jsonb_array_length(items) > 100
   or exists (select from jsonb_array_elements(items) i where jsonb_typeof(i) <> 'object'
     or coalesce(i ->> 'id', '') !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-    or coalesce(jsonb_typeof(i -> 'unused'), 'boolean') <> 'boolean' or coalesce(jsonb_typeof(i -> 'answered'), 'boolean') <> 'boolean'),
+    or coalesce(jsonb_typeof(i -> 'unused'), 'boolean') <> 'boolean' or coalesce(jsonb_typeof(i -> 'answered'), 'boolean') <> 'boolean'
+    or coalesce(jsonb_typeof(i -> 'refused'), 'object') <> 'object'),
   'settled', 'Must be a list of at most 100 objects, each with the id of a reservation');
 
 -- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Settles what is over, then

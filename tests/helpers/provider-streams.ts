@@ -1,4 +1,4 @@
-// The three providers' streaming wire formats: server-sent events as each of them sends them.
+// The providers' streaming wire formats (both of OpenAI): server-sent events as each of them sends them.
 import type { ServerResponse } from "node:http";
 import type { Asked } from "./providers.ts";
 
@@ -26,7 +26,7 @@ export async function stream(response: ServerResponse, asked: Asked, answer: Str
       `${event === undefined ? "" : `event: ${event}\n`}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`,
     );
   };
-  await writers[asked.provider](send, asked, answer);
+  await (asked.path.endsWith("/responses") ? responses : writers[asked.provider])(send, asked, answer);
   if (!answer.breakOff) {
     response.end();
     return;
@@ -38,6 +38,39 @@ export async function stream(response: ServerResponse, asked: Asked, answer: Str
 
 type Send = (event: string | undefined, data: unknown) => void;
 type Writer = (send: Send, asked: Asked, answer: Streamed) => Promise<void>;
+
+const responses: Writer = async (send, { model }, answer) => {
+  const event = (type: string, rest: object) => send(type, { type, ...rest });
+  const head = { id: "resp_stub", created_at: 1_700_000_000, model };
+  event("response.created", { response: { ...head, status: "in_progress" } });
+  const item = { id: "msg_stub", type: "message", role: "assistant" };
+  const at = { item_id: item.id, output_index: 0, content_index: 0 };
+  event("response.output_item.added", { output_index: 0, item: { ...item, content: [] } });
+  let said = "";
+  for await (const delta of answer.pieces) {
+    said += delta;
+    event("response.output_text.delta", { ...at, delta });
+  }
+  if (answer.breakOff) return;
+  const content = [{ type: "output_text", text: said, annotations: [] }];
+  event("response.output_item.done", { output_index: 0, item: { ...item, content } });
+  for (const [index, call] of (answer.toolCalls ?? []).entries()) {
+    const output_index = index + 1;
+    const made = { id: `fc_${index}`, type: "function_call", call_id: `call_${index}`, name: call.name };
+    event("response.output_item.added", { output_index, item: { ...made, arguments: "" } });
+    const args = JSON.stringify(call.arguments);
+    const done = { ...made, arguments: args, status: "completed" };
+    event("response.output_item.done", { output_index, item: done });
+  }
+  const filtered = { incomplete_details: { reason: "content_filter" } };
+  event(answer.refused ? "response.incomplete" : "response.completed", {
+    response: {
+      ...head,
+      ...(answer.refused && filtered),
+      usage: { input_tokens: USAGE.input, output_tokens: USAGE.output },
+    },
+  });
+};
 
 const writers: Record<Asked["provider"], Writer> = {
   async openai(send, { model }, answer) {

@@ -43,7 +43,7 @@ describe("insert", () => {
     assert.equal(agent.user_id, alice);
     assert.equal(agent.status, "idle");
     assert.equal(agent.framework, "openai");
-    assert.equal(agent.model, "gpt-4o");
+    assert.equal(agent.model, "gpt-6-luna");
     assert.deepEqual(agent.settings, {});
     const { rows } = await db.pool.query("select from private.agent_deployments where agent_id = $1", [
       agent.id,

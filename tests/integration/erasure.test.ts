@@ -75,6 +75,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "*.visibility",
     "*.scopes",
     "private.reservations.outcome",
+    "private.model_states.code",
     "private.row_counts.relation",
     "public.budgets.*",
     "public.answer_steps.kind",
@@ -264,7 +265,8 @@ async function live(who: TestUser, word: string): Promise<string> {
   for (const job of await respond.claim()) {
     await rpc(db, service, "retrieve_for_reply", { job_id: job.jobId, lease_token: job.leaseToken });
     await respond.report(job, `${word} is thinking`);
-    await respond.finish(job, `${word} says`, { steps: [step] });
+    const warnings = [{ field: "settings.stop", message: word }];
+    await respond.finish(job, `${word} says`, { steps: [step], warnings });
   }
   await say({ agent: agentId }, word);
   for (const job of await respond.claim())
@@ -282,8 +284,8 @@ async function live(who: TestUser, word: string): Promise<string> {
     word,
   ]);
   await db.pool.query(
-    "select private.settle($1, jsonb_build_array(jsonb_build_object('id', $2::text, 'inputTokens', 1)))",
-    [agentId, reservation],
+    "select private.settle($1, jsonb_build_array(jsonb_build_object('id', $2::text, 'inputTokens', 1, 'refused', $3::jsonb)))",
+    [agentId, reservation, { code: "MODEL_REQUEST_REJECTED", message: word }],
   );
   await db.pool.query("select private.reserve(gen_random_uuid(), $1, 'address', $2, 10, 10, 60)", [
     agentId,

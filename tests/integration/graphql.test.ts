@@ -244,7 +244,10 @@ describe("filters", () => {
       node: { __typename: "Agents", nodeId, name: "ada", again: "ada", plugins: ["a", "b"] },
       agentsByPk: { name: "ada" },
       nobody: null,
-      modelsByPk: { name: "gpt-4o", frameworks: { name: "openai", defaultModelEntry: { name: "gpt-4o" } } },
+      modelsByPk: {
+        name: "gpt-4o",
+        frameworks: { name: "openai", defaultModelEntry: { name: "gpt-6-luna" } },
+      },
     });
     assert.deepEqual(await data(bob, "query ($id: ID!) { node(nodeId: $id) { nodeId } }", { id: nodeId }), {
       node: null,

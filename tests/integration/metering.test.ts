@@ -11,10 +11,12 @@ const SECRET = "a secret of respond for these tests";
 
 let db: TestDatabase;
 let alice: string;
-const { agent, say } = people(
+const { agent: anyAgent, say } = people(
   () => db,
   () => alice,
 );
+/** On a model whose price these tests know. */
+const agent: typeof anyAgent = (name, more, as) => anyAgent(name, { model: "gpt-4o", ...more }, as);
 const { claim, finish, fail } = responder(() => db);
 
 before(async () => {
@@ -634,7 +636,7 @@ describe("under concurrency", () => {
     const sum = (of: "input" | "output") => rows.reduce((total, row) => total + row[of], 0);
     assert.deepEqual({ input: sum("input"), output: sum("output") }, counted);
     assert.ok(
-      outcomes.granted > 50 && outcomes.refused > 50 && outcomes.expired > 0,
+      outcomes.granted > 30 && outcomes.refused > 30 && outcomes.expired > 0,
       JSON.stringify(outcomes),
     );
   });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/providers.ts";
 import type { TestDatabase } from "../helpers/database.ts";
-import { createUnlimitedDatabase, createUser, rpc, user } from "../helpers/sql-api.ts";
+import { anon, createUnlimitedDatabase, createUser, rpc, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -90,5 +90,199 @@ describe("a retired model", () => {
     const { agentId, warnings } = await launch({ framework: "google" });
     assert.deepEqual(warnings, []);
     assert.deepEqual(await statusOf(agentId), []);
+  });
+});
+
+describe("a setting that the model does not take", () => {
+  const thinking = { framework: "openai", model: "gpt-6.1-sol" };
+  const refusal = "Model gpt-6.1-sol does not take stop; remove it, or choose another model";
+
+  test("is refused at a launch, by row and by change, with the field and the cure", async () => {
+    const refused = await launch({ ...thinking, settings: { stop: ["END"], max_tokens: 200_000 } });
+    assert.equal(refused.code, "VALIDATION_ERROR");
+    assert.deepEqual(JSON.parse(refused.details), {
+      "settings.stop": refusal,
+      "settings.max_tokens": "Must be at most 128000 for model gpt-6.1-sol",
+    });
+    await assert.rejects(
+      db.as(user(alice), (client) =>
+        client.query(
+          "insert into public.agents (name, framework, model, settings) values ('Bot', 'openai', 'gpt-6.1-sol', $1)",
+          [{ stop: ["END"] }],
+        ),
+      ),
+    );
+    const { agentId } = await launch(thinking);
+    const { body } = await rpc(db, user(alice), "update_agent", {
+      agent_id: agentId,
+      changes: { settings: { stop: ["END"] } },
+    });
+    assert.deepEqual(JSON.parse(body.details), { "settings.stop": refusal });
+  });
+
+  test("stays when the model is changed later, and is told in the status; other settings can be changed", async () => {
+    const { agentId } = await launch({ model: "gpt-4.1", settings: { stop: ["END"] } });
+    const change = async (changes: object) =>
+      (await rpc(db, user(alice), "update_agent", { agent_id: agentId, changes })).status;
+    assert.equal(await change({ model: "gpt-6.1-sol" }), 202);
+    assert.deepEqual(await statusOf(agentId), [
+      { type: "ModelReady", status: "True", reason: "SETTING_IGNORED", message: refusal },
+    ]);
+    assert.equal(await change({ settings: { max_tokens: 900 } }), 202);
+  });
+
+  test("stays with who has it when the catalogue changes, may not be set anew, and is told in the status", async () => {
+    await sql("insert into public.models (framework, name) values ('openai', 'house-model')");
+    const { agentId } = await launch({ model: "house-model", settings: { stop: ["END"] } });
+    assert.deepEqual(await statusOf(agentId), []);
+    await sql("update public.models set takes = '{temperature}' where name = 'house-model'");
+    assert.deepEqual(await statusOf(agentId), [
+      {
+        type: "ModelReady",
+        status: "True",
+        reason: "SETTING_IGNORED",
+        message: "Model house-model does not take stop; remove it, or choose another model",
+      },
+    ]);
+    const change = async (changes: object) =>
+      (await rpc(db, user(alice), "update_agent", { agent_id: agentId, changes })).status;
+    assert.equal(await change({ description: "Still the same" }), 202);
+    assert.equal(await change({ settings: { stop: ["OTHER"] } }), 400);
+    assert.equal(await change({ settings: { stop: [] } }), 202);
+    assert.deepEqual(await statusOf(agentId), []);
+  });
+
+  test("of the default model is taken with a warning: its agents never chose it", async () => {
+    const { agentId, warnings } = await launch({ settings: { stop: ["END"], temperature: 0.7 } });
+    const message = "Model gpt-6-luna does not take stop; remove it, or choose another model";
+    assert.deepEqual(warnings, [{ field: "settings.stop", message }]);
+    assert.equal((await statusOf(agentId))[0].reason, "SETTING_IGNORED");
+  });
+
+  test("of a character file for another model is left out, with a warning", async () => {
+    const { agentId, warnings } = await launch({
+      ...thinking,
+      character: { name: "Ada", settings: { temperature: 0.3, maxTokens: 500 } },
+    });
+    const { body } = await rpc(db, user(alice), "get_agent", { agent_id: agentId });
+    assert.deepEqual(body.settings, { max_tokens: 500 });
+    assert.deepEqual(warnings, [
+      {
+        field: "character.settings.temperature",
+        message: "Model gpt-6.1-sol does not take temperature; remove it, or choose another model",
+      },
+    ]);
+  });
+});
+
+describe("what becomes of calls", () => {
+  const refusedBy = {
+    code: "MODEL_REQUEST_REJECTED",
+    message: "openai rejected the request (400). It says: no",
+  };
+  let agentId: string;
+  const settle = async (item: object) => {
+    const id = crypto.randomUUID();
+    await sql("select private.reserve($1, $2, 'address', null, 10, 10, 60)", [id, agentId]);
+    await sql("select private.settle($1, $2)", [agentId, JSON.stringify([{ id, ...item }])]);
+  };
+  const events = async () =>
+    (
+      await sql(
+        "select event_type, message, details from public.agent_events where agent_id = $1 and event_type like 'MODEL_%' order by seq",
+        [agentId],
+      )
+    ).map(({ event_type, message, details }) => [event_type, message, details.code]);
+  before(async () => {
+    ({ agentId } = await launch({}));
+  });
+
+  test("a reservation brings what the model takes", async () => {
+    const [{ reserve }] = await sql(
+      "select private.reserve(gen_random_uuid(), $1, 'address', null, 10, 10, 60) as reserve",
+      [agentId],
+    );
+    assert.deepEqual(
+      [reserve.facts.takes, reserve.facts.thinks, reserve.facts.api],
+      [["temperature", "top_p"], "unless_sampled", "responses"],
+    );
+  });
+
+  test("a refusal is the condition ModelReady and one event, in the provider's words", async () => {
+    await settle({ unused: true, refused: refusedBy });
+    await settle({
+      unused: true,
+      refused: { ...refusedBy, message: "openai rejected the request (400). Again" },
+    });
+    assert.deepEqual(await statusOf(agentId), [
+      {
+        type: "ModelReady",
+        status: "False",
+        reason: "MODEL_REQUEST_REJECTED",
+        message: "openai rejected the request (400). Again",
+      },
+    ]);
+    assert.deepEqual(await events(), [["MODEL_REFUSED", refusedBy.message, "MODEL_REQUEST_REJECTED"]]);
+  });
+
+  test("a good answer makes it True again, once; an unused reservation says nothing", async () => {
+    await settle({ unused: true });
+    assert.equal((await statusOf(agentId))[0].status, "False");
+    await settle({ inputTokens: 5, outputTokens: 5 });
+    await settle({ inputTokens: 5, outputTokens: 5 });
+    assert.deepEqual(await statusOf(agentId), [
+      { type: "ModelReady", status: "True", reason: "MODEL_ANSWERS", message: "The model answers again" },
+    ]);
+    assert.equal((await events()).filter(([type]) => type === "MODEL_ANSWERS").length, 1);
+  });
+
+  test("calls that are refused and answered by turns do not fill the log", async () => {
+    const count = (await events()).length;
+    for (let turn = 0; turn < 5; turn++) {
+      await settle({ unused: true, refused: refusedBy });
+      await settle({ inputTokens: 5, outputTokens: 5 });
+    }
+    assert.equal((await events()).length, count);
+  });
+
+  test("a refusal of an unknown code, or of another shape, changes nothing", async () => {
+    await settle({ unused: true, refused: { code: "WHATEVER", message: "x" } });
+    await settle({ unused: true, refused: {} });
+    assert.equal((await statusOf(agentId))[0].reason, "MODEL_ANSWERS");
+  });
+
+  test("is the owner's to read alone, and not to write by a forged credential", async () => {
+    const bob = await createUser(db);
+    for (const caller of [user(bob), anon]) {
+      const { status } = await rpc(db, caller, "get_agent_status", { agent_id: agentId });
+      assert.ok(status >= 401, String(status));
+    }
+    const settled = [{ id: crypto.randomUUID(), unused: true, refused: refusedBy }];
+    for (const caller of [anon, user(bob)]) {
+      const args = { agent_id: agentId, credential: "forged", settled };
+      assert.ok((await rpc(db, caller, "settle_model_calls", args)).status >= 401);
+    }
+    assert.equal((await statusOf(agentId))[0].reason, "MODEL_ANSWERS");
+  });
+});
+
+describe("the catalogue's rows", () => {
+  test("are everybody's to read and the operators' to write", async () => {
+    for (const caller of [anon, user(alice)]) {
+      const { rows } = await db.as(caller, (client) =>
+        client.query("select takes from public.models where name = 'gpt-4o'"),
+      );
+      assert.equal(rows[0].takes.length, 5);
+      for (const statement of [
+        "insert into public.models (framework, name) values ('openai', 'mine')",
+        "update public.models set takes = '{}'",
+        "delete from public.models",
+      ]) {
+        await assert.rejects(
+          db.as(caller, (client) => client.query(statement)),
+          /permission denied/,
+        );
+      }
+    }
   });
 });

@@ -251,7 +251,7 @@ Always explain your methodology and cite sources.`;
 
   test("Request Body", async () => {
     for (const [framework, model] of [
-      ["openai", "gpt-4o"],
+      ["openai", "gpt-6-luna"],
       ["anthropic", "claude-sonnet-4-6"],
       ["google", "gemini-3.5-flash"],
     ]) {

@@ -66,7 +66,7 @@ const environmentSchema = z.object({
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
   AGENT_MAX_CONCURRENT_MESSAGES: z.coerce.number().int().min(1).max(1_000).default(16),
   AGENT_MODEL_RETRIES: z.coerce.number().int().min(0).max(5).default(1),
-  OPENAI_API: z.enum(["chat", "responses"]).default("chat"),
+  OPENAI_API: z.enum(["auto", "chat", "responses"]).default("auto"),
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: z.coerce.number().int().min(0).max(65_535).default(0),
 });
@@ -104,7 +104,7 @@ export interface Config {
   readonly systemPrompt: string | undefined;
   readonly settings: ModelSettings;
   readonly provider: ProviderAccess;
-  readonly openaiApi: "chat" | "responses";
+  readonly openaiApi: "auto" | "chat" | "responses";
   readonly modelRetries: number;
   /** The agent's own variables (secrets and provider settings), for engines and plugins. */
   readonly environment: Readonly<Record<string, string>>;

@@ -2,6 +2,7 @@
 // may bring the reservation that the platform made for it. Without the database there is no call.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHmac, randomUUID } from "node:crypto";
+import type { ModelFacts } from "./engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "./errors.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
@@ -13,7 +14,23 @@ export interface Reservation {
   readonly id: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** What the model takes; undefined where the catalogue knows nothing of it. */
+  readonly facts?: ModelFacts | undefined;
 }
+
+/** Why a provider refused a call, as the agent's owner is told. */
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Failures that every further call meets too, until a person changes the key, the model or a setting. */
+export const LASTING: ReadonlySet<string> = new Set<AgentErrorCode>([
+  "MODEL_AUTHENTICATION_FAILED",
+  "MODEL_NOT_FOUND",
+  "MODEL_REQUEST_REJECTED",
+  "MODEL_UNCONFIGURED",
+]);
 
 export interface TokensUsed {
   readonly inputTokens: number;
@@ -32,9 +49,10 @@ export interface Wanted {
 export interface MeteredCall {
   /** The most output that the call may ask for: what was wanted, or what a limit leaves. */
   readonly outputTokens: number;
-  settle(used: TokensUsed): void;
+  readonly facts?: ModelFacts | undefined;
+  settle(used: TokensUsed, refused?: Refusal): void;
   /** The provider did nothing: it could not be reached, or refused. */
-  release(): void;
+  release(refused?: Refusal): void;
 }
 
 /** Of what a message's calls are part. */
@@ -94,6 +112,8 @@ export interface Settlement extends Partial<TokensUsed> {
   readonly id: string;
   readonly unused?: true;
   answered?: true;
+  /** The call failed, and so will the next. */
+  readonly refused?: Refusal;
 }
 
 /** A message under way. */
@@ -303,9 +323,16 @@ export function createMeter({
     };
     return {
       outputTokens: Math.min(wanted.outputTokens, reservation.outputTokens),
-      settle: ({ inputTokens, cachedInputTokens, outputTokens }) =>
-        end({ id: reservation.id, inputTokens, cachedInputTokens, outputTokens }),
-      release: () => end({ id: reservation.id, unused: true }),
+      facts: reservation.facts,
+      settle: ({ inputTokens, cachedInputTokens, outputTokens }, refused) =>
+        end({
+          id: reservation.id,
+          inputTokens,
+          cachedInputTokens,
+          outputTokens,
+          ...(refused && { refused }),
+        }),
+      release: (refused) => end({ id: reservation.id, unused: true, ...(refused && { refused }) }),
     };
   }
 

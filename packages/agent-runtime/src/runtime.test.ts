@@ -25,7 +25,7 @@ function errorOf(answer: { body: Record<string, unknown> }) {
 }
 
 const PROVIDERS = [
-  { framework: "openai", model: "gpt-4o", key: "sk-stub-openai", path: "/openai/v1/chat/completions" },
+  { framework: "openai", model: "gpt-6-luna", key: "sk-stub-openai", path: "/openai/v1/chat/completions" },
   {
     framework: "anthropic",
     model: "claude-sonnet-4-6",

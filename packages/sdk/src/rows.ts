@@ -101,6 +101,8 @@ export interface Message {
   root_id: string | null;
   turn: number;
   model: string | null;
+  /** Settings that had no effect as they are. */
+  warnings: { field: string; message: string }[];
   input_tokens: number | null;
   output_tokens: number | null;
   created_at: string;

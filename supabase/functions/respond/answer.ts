@@ -10,6 +10,7 @@ import {
   mapModelError,
   withProviderWords,
 } from "../../../packages/agent-runtime/src/engines/model/errors.ts";
+import { fromSdkWarnings } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import { metered } from "../../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
 import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/settings.ts";
@@ -67,7 +68,10 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   const apiKey = task.apiKey ?? project.apiKey;
   if (apiKey === undefined) {
     const message = `No model key: store a secret named ${project.keyVariable}, or set it for the project.`;
-    throw new AttemptError(new AgentError("MODEL_UNCONFIGURED", message), unused(task));
+    const refused = { code: "MODEL_UNCONFIGURED", message };
+    throw new AttemptError(new AgentError("MODEL_UNCONFIGURED", message), [
+      { id: task.reservation.id, unused: true, refused },
+    ]);
   }
 
   const silence = new AbortController();
@@ -92,6 +96,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   const word = randomBytes(4).toString("hex");
   const { instructions, messages } = composePrompt(task, word);
   let text = "";
+  const said: Parameters<typeof fromSdkWarnings>[0][number][] = [];
   let finishReason = "unknown";
   let rawFinishReason: string | undefined;
   let hasActed = false;
@@ -101,10 +106,15 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   try {
     const tools = makeTools(task, { settings, database: context.database, signal, word, acted });
     const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
-    const call = mapSettings(task.agent.settings as Parameters<typeof mapSettings>[0]);
+    const call = mapSettings(task.agent.settings);
     const languageModel = await createLanguageModel(access, model);
     const result = streamText({
-      model: await metered(languageModel, metering, model, call.maxOutputTokens),
+      model: await metered(languageModel, metering, {
+        name: model,
+        framework,
+        settings: task.agent.settings,
+        secrets: [apiKey],
+      }),
       instructions,
       messages,
       ...call,
@@ -124,6 +134,8 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
         if (text.length > MAX_CHARACTERS) {
           throw new AgentError("MODEL_BAD_RESPONSE", `${framework} did not come to an end.`);
         }
+      } else if (part.type === "start-step") {
+        said.push(...part.warnings);
       } else if (part.type === "finish-step") {
         separate = true;
         spent.inputTokens += part.usage.inputTokens ?? 0;
@@ -137,7 +149,8 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     }
     signal.throwIfAborted();
     requireWhole({ text, finishReason, rawFinishReason }, framework, call.maxOutputTokens);
-    return { content: text, model, ...spent, settled: metering.end(true) };
+    const warnings = fromSdkWarnings(said);
+    return { content: text, model, ...spent, warnings, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
     const failure = withProviderWords(mapModelError(error, framework, late), [apiKey]);

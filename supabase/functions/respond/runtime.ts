@@ -1,6 +1,7 @@
 /** An answer by a deployed agent's own runtime: its POST /message, the same rows. */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import type { Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "../../../packages/agent-runtime/src/errors.ts";
 import { messageKey, signed } from "../../../packages/agent-runtime/src/signature.ts";
 import { type AnswerContext, AttemptError, unused } from "./answer.ts";
@@ -63,6 +64,7 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
       model: answered.model ?? task.agent.model,
       inputTokens: answered.usage?.inputTokens ?? 0,
       outputTokens: answered.usage?.outputTokens ?? 0,
+      warnings: answered.warnings ?? [],
       settled: [],
     };
   } catch (error) {
@@ -88,6 +90,7 @@ interface Answered {
   reply?: unknown;
   model?: string;
   usage?: { inputTokens?: number; outputTokens?: number };
+  warnings?: Warning[];
   error?: { code?: string; message?: string; details?: Record<string, string> };
 }
 

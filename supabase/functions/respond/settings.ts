@@ -18,7 +18,7 @@ const environment = z.object({
   LAUNCHPAD_ANSWER_SILENCE_SECONDS: number(0.1, 600, 45),
   LAUNCHPAD_TOOL_SECONDS: number(0.1, 120, 10),
   LAUNCHPAD_TOOL_PRIVATE_HOSTS: optional(z.string()),
-  OPENAI_API: z.preprocess(blankIsAbsent, z.enum(["chat", "responses"]).default("chat")),
+  OPENAI_API: z.preprocess(blankIsAbsent, z.enum(["auto", "chat", "responses"]).default("auto")),
   OPENAI_API_KEY: optional(z.string()),
   OPENAI_BASE_URL: optional(address),
   ANTHROPIC_API_KEY: optional(z.string()),
@@ -51,7 +51,7 @@ export interface Settings {
   readonly toolMs: number;
   /** Hosts (or host:port) that tools may reach though their addresses are not public. */
   readonly privateHosts: readonly string[];
-  readonly openaiApi: "chat" | "responses";
+  readonly openaiApi: "auto" | "chat" | "responses";
   readonly providers: Readonly<Record<Framework, ProviderAccess>>;
 }
 

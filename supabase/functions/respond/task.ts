@@ -1,5 +1,7 @@
 /** One answer that is wanted, as claim_replies tells it. */
 import { z } from "zod";
+import type { ModelSettings } from "../../../packages/agent-runtime/src/config.ts";
+import { factsSchema, type Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
 
 const toolSchema = z.object({
@@ -32,7 +34,7 @@ const taskSchema = z.object({
     framework: z.enum(["openai", "anthropic", "google"]),
     model: z.string(),
     systemPrompt: z.string().nullish(),
-    settings: z.record(z.string(), z.unknown()),
+    settings: z.custom<ModelSettings>((value) => typeof value === "object" && value !== null),
     character: z.record(z.string(), z.unknown()).nullish(),
   }),
   swarm: z.object({ id: z.string(), name: z.string(), members: z.array(z.string()) }).nullish(),
@@ -49,7 +51,12 @@ const taskSchema = z.object({
   /** The agent's or the user's own key for the provider. */
   apiKey: z.string().nullish(),
   /** What the claim reserved for the first call of a model. */
-  reservation: z.object({ id: z.string(), inputTokens: z.number(), outputTokens: z.number() }),
+  reservation: z.object({
+    id: z.string(),
+    inputTokens: z.number(),
+    outputTokens: z.number(),
+    facts: factsSchema,
+  }),
   /** Where the agent's own runtime answers; null where it is not deployed. */
   url: z.string().nullish(),
 });
@@ -66,6 +73,8 @@ export interface Answer {
   readonly model: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** Settings that had no effect as they are. */
+  readonly warnings: readonly Warning[];
   /** What is left to settle of its calls; empty where the agent's runtime settles them. */
   readonly settled: readonly Settlement[];
 }

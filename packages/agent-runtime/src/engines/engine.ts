@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { Meter, Occasion } from "../meter.ts";
+import type { Warning } from "./model/facts.ts";
 
 /** Words of a conversation, by whom they were said. */
 export interface Turn {
@@ -42,6 +43,8 @@ export interface Reply {
   /** The model that answered. */
   readonly model: string;
   readonly usage?: { readonly inputTokens: number; readonly outputTokens: number };
+  /** Settings that had no effect as they are. */
+  readonly warnings?: readonly Warning[];
 }
 
 /** What makes an agent answer. The server knows nothing else of it. */

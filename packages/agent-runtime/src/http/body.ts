@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import type { Turn } from "../engines/engine.ts";
+import { factsSchema } from "../engines/model/facts.ts";
 import { AgentError } from "../errors.ts";
 import type { Occasion } from "../meter.ts";
 import { isGenuine } from "../signature.ts";
@@ -33,6 +34,7 @@ const reservationSchema = z.object({
   id: z.uuid(),
   inputTokens: z.int().min(0),
   outputTokens: z.int().min(0),
+  facts: factsSchema,
 });
 
 const messageSchema = z.strictObject({

@@ -119,6 +119,8 @@ async function answer(
     conversationId,
     model: reply.model,
     ...(reply.usage && { usage: reply.usage }),
+    // The owner's settings are no matter of callers.
+    ...(message.caller === "platform" && reply.warnings && { warnings: reply.warnings }),
   });
   if (!wantsEvents(request.headers.accept)) {
     return send(response, 200, told(await agent.answer(message, over.signal)));

@@ -188,6 +188,13 @@ class MessageError(TypedDict):
     message: str
 
 
+class SettingWarning(TypedDict):
+    """A setting that had no effect as it is."""
+
+    field: str
+    message: str
+
+
 class Message(TypedDict):
     """A row of `messages`."""
 
@@ -207,6 +214,7 @@ class Message(TypedDict):
     root_id: str | None
     turn: int
     model: str | None
+    warnings: list[SettingWarning]
     input_tokens: int | None
     output_tokens: int | None
     created_at: str

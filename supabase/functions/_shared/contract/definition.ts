@@ -92,7 +92,9 @@ const fields = {
   supabase_config: supabaseConfig.nullish(),
   scaling_policy: scalingPolicy.nullish(),
   framework: text(32).nullish().meta({ description: "AI provider.", example: "openai" }),
-  model: text(100).nullish().meta({ description: "Left out: the provider's default.", example: "gpt-4o" }),
+  model: text(100)
+    .nullish()
+    .meta({ description: "Left out: the provider's default.", example: "gpt-6-luna" }),
   system_prompt: text(64 * KIBI).nullish(),
   settings: settings.nullish(),
   visibility: z.enum(["private", "public"], "Must be private or public").nullish().meta({

@@ -19,7 +19,7 @@ const namesake: Answering = ({ messages }) => {
 };
 
 const FRAMEWORKS = [
-  { framework: "openai", plugin: "@elizaos/plugin-openai", model: "gpt-4o" },
+  { framework: "openai", plugin: "@elizaos/plugin-openai", model: "gpt-6-luna" },
   { framework: "anthropic", plugin: "@elizaos/plugin-anthropic", model: "claude-sonnet-4-6" },
   { framework: "google", plugin: "@elizaos/plugin-google-genai", model: "gemini-3.5-flash" },
 ];
@@ -164,7 +164,7 @@ test("no model of elizaOS is called without a reservation, and each call is sett
   const reserved = agent.project.calls.flatMap(({ rpc, args }) =>
     rpc === "reserve_model_call" ? [args.call] : [],
   );
-  const texts = reserved.filter((call) => call.model === "gpt-4o" && !call.spare);
+  const texts = reserved.filter((call) => call.model === "gpt-6-luna" && !call.spare);
   assert.ok(asked.length > 0 && texts.length > 0);
   assert.ok(texts.every((call) => call.outputTokens <= 400 && call.source === "address"));
   agent.process.kill("SIGTERM");

@@ -9,6 +9,7 @@ import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { afterActing, MAX_STEPS, requireWhole } from "./completion.ts";
 import { Conversations } from "./conversations.ts";
+import { fromSdkWarnings } from "./facts.ts";
 import { composeInstructions } from "./instructions.ts";
 import { metered } from "./metered.ts";
 import { loadPlugins } from "./plugins.ts";
@@ -36,8 +37,12 @@ export async function startModelEngine(config: Config, log: Log, meter: Meter): 
     return { ...base, model: undefined, reply };
   }
   const id = config.model ?? DEFAULT_MODELS[config.framework];
-  const { maxOutputTokens } = mapSettings(config.settings);
-  const model = await metered(await createLanguageModel(config, id), meter, id, maxOutputTokens);
+  const model = await metered(await createLanguageModel(config, id), meter, {
+    name: id,
+    framework: config.framework,
+    settings: config.settings,
+    secrets: [config.provider.apiKey],
+  });
   const tools: ToolSet = Object.assign({}, ...plugins.map((plugin) => plugin.tools ?? {}));
   const answer = await createAnswer(config, model, tools, log);
   return { ...base, model: id, reply: (message, signal, listener) => answer(message, signal, id, listener) };
@@ -65,6 +70,7 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
     let finishReason = "unknown";
     let rawFinishReason: string | undefined;
     let separate = false;
+    const warnings: Parameters<typeof fromSdkWarnings>[0][number][] = [];
     const usage = { inputTokens: 0, outputTokens: 0 };
     const result = streamText({
       ...call,
@@ -86,6 +92,8 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
         separate = false;
         text += piece;
         listener.delta(piece);
+      } else if (part.type === "start-step") {
+        warnings.push(...part.warnings);
       } else if (part.type === "finish-step") {
         separate = true;
         usage.inputTokens += part.usage.inputTokens ?? 0;
@@ -96,7 +104,7 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
       }
     }
     abortSignal.throwIfAborted();
-    return { text, finishReason, rawFinishReason, usage };
+    return { text, finishReason, rawFinishReason, usage, warnings };
   };
 
   const reply = async (
@@ -117,7 +125,8 @@ async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet
         : stream(messages, signal, listener, ended));
       requireWhole(result, config.framework, call.maxOutputTokens);
       const { inputTokens = 0, outputTokens = 0 } = result.usage;
-      return { text: result.text, model: id, usage: { inputTokens, outputTokens } };
+      const warnings = fromSdkWarnings(result.warnings ?? []);
+      return { text: result.text, model: id, usage: { inputTokens, outputTokens }, warnings };
     } catch (error) {
       const mapped = mapModelError(error, config.framework, signal.aborted);
       const failure = byOwner ? withProviderWords(mapped, [config.provider.apiKey ?? ""]) : mapped;

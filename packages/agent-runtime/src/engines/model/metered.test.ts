@@ -5,6 +5,7 @@ import { MockLanguageModelV4, simulateReadableStream } from "ai/test";
 import type { MeteredCall, Reserving, TokensUsed, Wanted } from "../../meter.ts";
 import { metered, mostInput } from "./metered.ts";
 
+const OPTIONS = { name: "m", framework: "openai", settings: {} };
 const USAGE = {
   inputTokens: { total: 30, noCache: 10, cacheRead: 20, cacheWrite: 0 },
   outputTokens: { total: 7, text: 7, reasoning: 0 },
@@ -55,7 +56,7 @@ describe("a metered model", () => {
       },
     });
     await generateText({
-      model: await metered(model, reserving, "m", 4096),
+      model: await metered(model, reserving, OPTIONS),
       prompt: "hello",
       instructions: "Be brief.",
     });
@@ -74,7 +75,7 @@ describe("a metered model", () => {
         }),
       },
     });
-    const result = streamText({ model: await metered(model, reserving, "m", 50), prompt: "hello" });
+    const result = streamText({ model: await metered(model, reserving, OPTIONS), prompt: "hello" });
     assert.equal(await result.text, "ab");
     assert.deepEqual(told, [{ inputTokens: 30, cachedInputTokens: 20, outputTokens: 7 }]);
   });
@@ -93,7 +94,7 @@ describe("a metered model", () => {
       }),
     });
     const result = streamText({
-      model: await metered(model, reserving, "m", 50),
+      model: await metered(model, reserving, OPTIONS),
       prompt: "hello",
       abortSignal: gone.signal,
       onError: () => undefined,
@@ -119,7 +120,7 @@ describe("a metered model", () => {
           throw new APICallError({ ...failure, ...(statusCode !== undefined && { statusCode }) });
         },
       });
-      const wrapped = await metered(model, reserving, "m", 50);
+      const wrapped = await metered(model, reserving, OPTIONS);
       await assert.rejects(generateText({ model: wrapped, prompt: "hello", maxRetries: 0 }));
       assert.equal(told.length, 1);
       assert.equal(told[0] === "released" ? "released" : "counted", ends);
@@ -140,7 +141,7 @@ describe("a metered model", () => {
     const { isStepCount, jsonSchema, tool } = await import("ai");
     const none = tool({ inputSchema: jsonSchema({ type: "object" }), execute: async () => "nothing" });
     await generateText({
-      model: await metered(model, reserving, "m", 50),
+      model: await metered(model, reserving, OPTIONS),
       prompt: "hello",
       tools: { none },
       stopWhen: isStepCount(3),
@@ -151,7 +152,7 @@ describe("a metered model", () => {
       "results of tools are input too",
     );
     const refusing: Reserving = { reserve: () => Promise.reject(new Error("no")) };
-    const refused = await metered(model, refusing, "m", 50);
+    const refused = await metered(model, refusing, OPTIONS);
     const calls = model.doGenerateCalls.length;
     await assert.rejects(generateText({ model: refused, prompt: "hello", maxRetries: 0 }));
     assert.equal(model.doGenerateCalls.length, calls);

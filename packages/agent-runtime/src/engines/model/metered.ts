@@ -1,7 +1,19 @@
-// Puts the meter before every call that the AI SDK makes of a model: each step of a tool loop, each retry, each stream.
+// Puts the meter before every call that the AI SDK makes of a model (each step of a tool loop, each retry, each stream), and
+// fits the call to what the model takes, which the reservation says.
 import type { LanguageModelMiddleware } from "ai";
-import { likelyTokens, type MeteredCall, mostTokens, type Reserving, type TokensUsed } from "../../meter.ts";
-import type { LanguageModel } from "./providers.ts";
+import type { ModelSettings } from "../../config.ts";
+import {
+  LASTING,
+  likelyTokens,
+  type MeteredCall,
+  mostTokens,
+  type Refusal,
+  type Reserving,
+  type TokensUsed,
+} from "../../meter.ts";
+import { fitSettings, toSdkWarning } from "./facts.ts";
+import { type LanguageModel, OWN_OPTIONS } from "./providers.ts";
+import { mapSettings } from "./settings.ts";
 
 type Params = Parameters<NonNullable<LanguageModelMiddleware["wrapGenerate"]>>[0]["params"];
 type GenerateResult = Awaited<ReturnType<NonNullable<LanguageModelMiddleware["wrapGenerate"]>>>;
@@ -31,38 +43,51 @@ export function mostInput({
 
 const textOf = (part: { type: string; text?: string }): string => part.text ?? JSON.stringify(part);
 
-/** A model whose calls are metered. `outputTokens` is what a call gets that asks for no limit. */
+/** What a model's calls are made with. */
+export interface MeteredOptions {
+  /** The model's name. */
+  readonly name: string;
+  readonly framework: string;
+  /** The agent's settings: what a call carries is decided by them and by what the reservation says of the model. */
+  readonly settings: ModelSettings;
+  /** What no word of the provider may repeat. */
+  readonly secrets?: readonly string[];
+}
+
+/** A model whose calls are metered, and fitted to what the model takes. */
 export async function metered(
   model: LanguageModel,
   meter: Reserving,
-  name: string,
-  outputTokens: number,
+  options: MeteredOptions,
 ): Promise<LanguageModel> {
   const { wrapLanguageModel } = await import("ai");
-  const begin = async (params: Params): Promise<MeteredCall> =>
-    meter.reserve(
-      { model: name, inputTokens: mostInput(params), outputTokens: params.maxOutputTokens ?? outputTokens },
-      params.abortSignal,
-    );
+  const { name, settings } = options;
+  const begin = async (params: Params) => {
+    const outputTokens = params.maxOutputTokens ?? mapSettings(settings).maxOutputTokens;
+    const wanted = { model: name, inputTokens: mostInput(params), outputTokens };
+    const call = await meter.reserve(wanted, params.abortSignal);
+    return { call, ...fit(params, call, options) };
+  };
   const middleware: LanguageModelMiddleware = {
     specificationVersion: "v4",
     async wrapGenerate({ params, model: inner }) {
-      const call = await begin(params);
+      const { call, fitted, warnings } = await begin(params);
       try {
-        const result = await inner.doGenerate({ ...params, maxOutputTokens: call.outputTokens });
+        const result = await inner.doGenerate(fitted);
         call.settle(used(result.usage, params, result.content.map(saidIn).join("")));
-        return result;
+        return { ...result, warnings: [...warnings, ...result.warnings] };
       } catch (error) {
-        end(call, error, params, "");
+        await end(call, error, params, "", options);
         throw error;
       }
     },
     async wrapStream({ params, model: inner }) {
-      const call = await begin(params);
+      const { call, fitted, warnings } = await begin(params);
       let said = "";
       let begun = false;
+      let refused: Refusal | undefined;
       try {
-        const result = await inner.doStream({ ...params, maxOutputTokens: call.outputTokens });
+        const result = await inner.doStream(fitted);
         const parts = result.stream.getReader();
         return {
           ...result,
@@ -71,17 +96,21 @@ export async function metered(
               try {
                 const { done, value } = await parts.read();
                 if (done) {
-                  call.settle(used(undefined, params, said));
+                  call.settle(used(undefined, params, said), refused);
                   controller.close();
                   return;
                 }
                 begun = true;
-                if (value.type === "finish") call.settle(used(value.usage, params, said));
+                if (value.type === "error") refused = await refusalOf(value.error, options);
+                if (value.type === "finish") call.settle(used(value.usage, params, said), refused);
                 else if ("delta" in value && typeof value.delta === "string") said += value.delta;
-                controller.enqueue(value);
+                const started = value.type === "stream-start";
+                controller.enqueue(
+                  started ? { ...value, warnings: [...warnings, ...value.warnings] } : value,
+                );
               } catch (error) {
                 if (begun) call.settle(used(undefined, params, said));
-                else end(call, error, params, said);
+                else await end(call, error, params, said, options);
                 controller.error(error);
               }
             },
@@ -93,7 +122,7 @@ export async function metered(
           }),
         };
       } catch (error) {
-        end(call, error, params, said);
+        await end(call, error, params, said, options);
         throw error;
       }
     },
@@ -101,12 +130,51 @@ export async function metered(
   return wrapLanguageModel({ model, middleware });
 }
 
+/** A call as it goes out: with the settings that the model takes, and no more output than was granted. */
+function fit(params: Params, { outputTokens, facts }: MeteredCall, { name, settings }: MeteredOptions) {
+  const { temperature, topP, presencePenalty, frequencyPenalty, stopSequences, ...rest } = params;
+  const { call, withoutThinking, warnings } = fitSettings(settings, facts, name);
+  const fitted: Params = {
+    ...rest,
+    ...call,
+    maxOutputTokens: Math.min(outputTokens, call.maxOutputTokens),
+    providerOptions: {
+      ...rest.providerOptions,
+      [OWN_OPTIONS]: { api: facts?.api ?? "chat" },
+      ...(withoutThinking && { openai: { ...rest.providerOptions?.openai, reasoningEffort: "none" } }),
+    },
+  };
+  const all = [...warnings];
+  if (facts?.callsTools === false && fitted.tools !== undefined) {
+    delete fitted.tools;
+    delete fitted.toolChoice;
+    all.push({ field: "tools", message: `Left out: ${name} cannot call tools` });
+  }
+  return { fitted, warnings: all.map(toSdkWarning) };
+}
+
 /** A call that failed. The provider bills none that it refused or that never reached it; one that was given up it may bill. */
-function end(call: MeteredCall, error: unknown, params: Params, said: string): void {
+async function end(
+  call: MeteredCall,
+  error: unknown,
+  params: Params,
+  said: string,
+  options: MeteredOptions,
+): Promise<void> {
   const gaveUp = params.abortSignal?.aborted === true;
   const answeredBadly = (error as { statusCode?: number })?.statusCode === 200;
   if (gaveUp || answeredBadly) call.settle(used(undefined, params, said));
-  else call.release();
+  else call.release(await refusalOf(error, options));
+}
+
+/** What the owner is to know of a failure that repeats until somebody changes something. */
+async function refusalOf(
+  error: unknown,
+  { framework, secrets = [] }: MeteredOptions,
+): Promise<Refusal | undefined> {
+  const { mapModelError, withProviderWords } = await import("./errors.ts");
+  const { code, message } = withProviderWords(mapModelError(error, framework, false), secrets);
+  return LASTING.has(code) ? { code, message } : undefined;
 }
 
 /** What a call used, by the provider's count, else by its text. */

@@ -3,21 +3,24 @@ import type { Config, Framework } from "../../config.ts";
 
 /** The model an agent gets that names none; the same as in the catalogue (table frameworks, default_model). */
 export const DEFAULT_MODELS: Record<Framework, string> = {
-  openai: "gpt-4o",
+  openai: "gpt-6-luna",
   anthropic: "claude-sonnet-4-6",
   google: "gemini-3.5-flash",
 };
 
 /** A model as the providers make it, not a name. */
-export type LanguageModel = Exclude<NamedOrModel, string>;
+export type LanguageModel = Extract<NamedOrModel, { specificationVersion: "v4" }>;
 
 /** What a provider is called with. */
 export type ModelAccess = Pick<Config, "framework" | "provider" | "openaiApi">;
 
+/** The name among a call's provider options under which the platform says what concerns no provider's package. */
+export const OWN_OPTIONS = "launchpad";
+
 /**
  * Makes the language model of an agent, importing the one provider it uses.
- * OpenAI is called by chat completions: they honour every setting (the responses API drops penalties and stop sequences),
- * and compatible servers speak them. OPENAI_API=responses switches, for models that know only that API.
+ * OpenAI's models are called by the API that the catalogue names for them: chat completions, which honour every setting and
+ * which compatible servers speak, or responses, where a model thinks and calls tools there alone. OPENAI_API decides otherwise.
  */
 export async function createLanguageModel(config: ModelAccess, model: string): Promise<LanguageModel> {
   const { apiKey, baseUrl: baseURL } = config.provider;
@@ -26,7 +29,13 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
     case "openai": {
       const { createOpenAI } = await import("@ai-sdk/openai");
       const openai = createOpenAI(access);
-      return config.openaiApi === "chat" ? openai.chat(model) : openai.responses(model);
+      const chat = openai.chat(model);
+      const responses = openai.responses(model);
+      return byCall(chat, (options) => {
+        const { api } = options.providerOptions?.[OWN_OPTIONS] ?? {};
+        const wanted = config.openaiApi === "auto" ? api : config.openaiApi;
+        return wanted === "responses" ? [responses, withoutStore(options)] : [chat, options];
+      });
     }
     case "anthropic": {
       const { createAnthropic } = await import("@ai-sdk/anthropic");
@@ -39,6 +48,38 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
       return createGoogleGenerativeAI(access)(model);
     }
   }
+}
+
+type CallOptions = Parameters<LanguageModel["doStream"]>[0];
+
+/** A model that decides for each call which of two makes it. */
+function byCall(
+  like: LanguageModel,
+  choose: (options: CallOptions) => [LanguageModel, CallOptions],
+): LanguageModel {
+  return {
+    specificationVersion: like.specificationVersion,
+    provider: like.provider,
+    modelId: like.modelId,
+    supportedUrls: like.supportedUrls,
+    doGenerate(options) {
+      const [model, own] = choose(options);
+      return model.doGenerate(own);
+    },
+    doStream(options) {
+      const [model, own] = choose(options);
+      return model.doStream(own);
+    },
+  };
+}
+
+/** OpenAI's responses API keeps what it is sent unless it is told not to; conversations are kept here alone. */
+function withoutStore(options: CallOptions): CallOptions {
+  const { providerOptions } = options;
+  return {
+    ...options,
+    providerOptions: { ...providerOptions, openai: { store: false, ...providerOptions?.openai } },
+  };
 }
 
 /** Anthropic's own tools give the address without the version, the AI SDK wants it: an address without a path gets it. */
