@@ -796,6 +796,7 @@ export type Database = {
           to_agent_id: string | null;
           turn: number;
           user_id: string;
+          warnings: NonNullable<Json>;
         };
         ComputedFields: never;
         Insert: {
@@ -819,6 +820,7 @@ export type Database = {
           to_agent_id?: string | null;
           turn?: number;
           user_id?: string;
+          warnings?: NonNullable<Json>;
         };
         Update: {
           agent_id?: string | null;
@@ -841,6 +843,7 @@ export type Database = {
           to_agent_id?: string | null;
           turn?: number;
           user_id?: string;
+          warnings?: NonNullable<Json>;
         };
         Relationships: [
           {
@@ -911,29 +914,56 @@ export type Database = {
       };
       models: {
         Row: {
+          api: string | null;
+          calls_tools: boolean | null;
           created_at: string;
           framework: string;
+          max_output_tokens: number | null;
+          max_stops: number | null;
+          max_temperature: number | null;
           name: string;
           refused_when_retired: boolean;
           retires_at: string | null;
           successor: string | null;
+          takes: string[] | null;
+          takes_blank_stops: boolean | null;
+          takes_temperature_with_top_p: boolean | null;
+          thinks: string | null;
         };
         ComputedFields: never;
         Insert: {
+          api?: string | null;
+          calls_tools?: boolean | null;
           created_at?: string;
           framework: string;
+          max_output_tokens?: number | null;
+          max_stops?: number | null;
+          max_temperature?: number | null;
           name: string;
           refused_when_retired?: boolean;
           retires_at?: string | null;
           successor?: string | null;
+          takes?: string[] | null;
+          takes_blank_stops?: boolean | null;
+          takes_temperature_with_top_p?: boolean | null;
+          thinks?: string | null;
         };
         Update: {
+          api?: string | null;
+          calls_tools?: boolean | null;
           created_at?: string;
           framework?: string;
+          max_output_tokens?: number | null;
+          max_stops?: number | null;
+          max_temperature?: number | null;
           name?: string;
           refused_when_retired?: boolean;
           retires_at?: string | null;
           successor?: string | null;
+          takes?: string[] | null;
+          takes_blank_stops?: boolean | null;
+          takes_temperature_with_top_p?: boolean | null;
+          thinks?: string | null;
         };
         Relationships: [
           {
