@@ -74,7 +74,12 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
 /** The longest that is told of a provider's own words. */
 const MAX_WORDS = 400;
 /** Codes whose cause is in what the owner set: only the provider knows which part it refuses. */
-const EXPLAINED = new Set(["MODEL_REQUEST_REJECTED", "MODEL_NOT_FOUND"]);
+const EXPLAINED = new Set([
+  "MODEL_REQUEST_REJECTED",
+  "MODEL_NOT_FOUND",
+  "MODEL_AUTHENTICATION_FAILED",
+  "MODEL_RATE_LIMITED",
+]);
 
 /**
  * The failure as the agent's owner is told of it: with the provider's own words, one line, without keys. Nobody else gets
@@ -82,8 +87,7 @@ const EXPLAINED = new Set(["MODEL_REQUEST_REJECTED", "MODEL_NOT_FOUND"]);
  */
 export function withProviderWords(failure: AgentError, secrets: readonly string[]): AgentError {
   const { cause } = failure;
-  if (!EXPLAINED.has(failure.code) || !APICallError.isInstance(cause)) return failure;
-  let words = cause.message;
+  let words = EXPLAINED.has(failure.code) ? wordsOf(cause) : "";
   // What is shorter is no key, and would blot out ordinary words.
   for (const secret of secrets.filter(({ length }) => length >= 8).flatMap(secretSpellings)) {
     words = words.replaceAll(secret, "[secret]");
@@ -94,8 +98,30 @@ export function withProviderWords(failure: AgentError, secrets: readonly string[
     .trim();
   if (words === "") return failure;
   if (words.length > MAX_WORDS) words = `${words.slice(0, MAX_WORDS)} …`;
-  const { code, details } = failure;
-  return new AgentError(code, `${failure.message} It says: ${words}`, { ...(details && { details }), cause });
+  const { code, details, retryAfterSeconds } = failure;
+  return new AgentError(code, `${failure.message} It says: ${words}`, {
+    ...(details && { details }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    cause,
+  });
+}
+
+/** What a provider said of a call it refused: by its own form of an error, or as whatever else its body is. */
+function wordsOf(cause: unknown): string {
+  if (!APICallError.isInstance(cause)) {
+    const { message, statusCode } = (cause ?? {}) as { message?: unknown; statusCode?: unknown };
+    return typeof message === "string" && typeof statusCode === "number" ? message : "";
+  }
+  const { data, message, responseBody = "" } = cause;
+  // Without data the body was not of the provider's form, and the message is the status in words.
+  if (data !== undefined || responseBody.trim() === "" || /^\s*</.test(responseBody)) return message;
+  try {
+    const { error, detail, message: said } = JSON.parse(responseBody);
+    const found = [error, detail, said].find((value) => value !== undefined && value !== null);
+    return typeof found === "string" ? found : JSON.stringify(found ?? JSON.parse(responseBody));
+  } catch {
+    return responseBody;
+  }
 }
 
 /** Whether a header could not be made: the key is the one header whose value people give. (Node's words, and Deno's.) */
@@ -106,6 +132,9 @@ function isUnsendable(cause: unknown): boolean {
 /** The HTTP status a call failed with; undefined where the provider was not reached, null where it was no failed call. */
 function statusOf(cause: unknown): number | undefined | null {
   if (APICallError.isInstance(cause)) return cause.statusCode;
+  // An error inside a stream, as the AI SDK passes it on.
+  const { statusCode } = (cause ?? {}) as { statusCode?: unknown };
+  if (typeof statusCode === "number") return statusCode;
   // Google's own SDK, which elizaOS's plugin uses, throws errors of its own and fetch's as they are.
   const { name, status, message } = (cause ?? {}) as { name?: unknown; status?: unknown; message?: unknown };
   if (name === "ApiError" && typeof status === "number") return status;

@@ -85,7 +85,6 @@ export async function metered(
       const { call, fitted, warnings } = await begin(params);
       let said = "";
       let begun = false;
-      let refused: Refusal | undefined;
       try {
         const result = await inner.doStream(fitted);
         const parts = result.stream.getReader();
@@ -96,13 +95,15 @@ export async function metered(
               try {
                 const { done, value } = await parts.read();
                 if (done) {
-                  call.settle(used(undefined, params, said), refused);
+                  call.settle(used(undefined, params, said));
                   controller.close();
                   return;
                 }
                 begun = true;
-                if (value.type === "error") refused = await refusalOf(value.error, options);
-                if (value.type === "finish") call.settle(used(value.usage, params, said), refused);
+                // Whoever reads an error reads no further.
+                if (value.type === "error")
+                  call.settle(used(undefined, params, said), await refusalOf(value.error, options));
+                else if (value.type === "finish") call.settle(used(value.usage, params, said));
                 else if ("delta" in value && typeof value.delta === "string") said += value.delta;
                 const started = value.type === "stream-start";
                 controller.enqueue(

@@ -1,5 +1,6 @@
 import type { LanguageModel as NamedOrModel } from "ai";
 import type { Config, Framework } from "../../config.ts";
+import { compatibleFetch } from "./compatible.ts";
 
 /** The model an agent gets that names none; the same as in the catalogue (table frameworks, default_model). */
 export const DEFAULT_MODELS: Record<Framework, string> = {
@@ -28,7 +29,7 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
   switch (config.framework) {
     case "openai": {
       const { createOpenAI } = await import("@ai-sdk/openai");
-      const openai = createOpenAI(access);
+      const openai = createOpenAI({ ...access, fetch: compatibleFetch });
       const chat = openai.chat(model);
       const responses = openai.responses(model);
       return byCall(chat, (options) => {
