@@ -63,7 +63,11 @@ before(async () => {
   stack = await startTestStack({ env: stub.environment });
   await stack.raiseRateLimits();
   [alice, bob] = await Promise.all([stack.createUser(), stack.createUser()]);
-  agentId = await launched(stack, alice, { agentName: "Spender", model: "gpt-4o", settings: { max_tokens: 300 } });
+  agentId = await launched(stack, alice, {
+    agentName: "Spender",
+    model: "gpt-4o",
+    settings: { max_tokens: 300 },
+  });
 });
 beforeEach(async () => {
   await cap(null);

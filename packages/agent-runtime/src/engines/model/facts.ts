@@ -145,6 +145,13 @@ interface SdkWarning {
   readonly details?: string | undefined;
 }
 
+/** Whether a warning is of more than a default of ours, which nobody set. */
+export function isOfSetting(warning: object, settings: ModelSettings): boolean {
+  const { feature } = warning as SdkWarning;
+  const field = Object.keys(FEATURES).find((key) => FEATURES[key] === feature);
+  return !field?.startsWith("settings.") || (settings[field.slice("settings.".length)] ?? null) !== null;
+}
+
 /** What the AI SDK warned of, each once, as far as it concerns a setting of ours; the rest is for the log alone. */
 export function fromSdkWarnings(said: readonly SdkWarning[]): Warning[] {
   const warnings = new Map<string, Warning>();

@@ -11,7 +11,7 @@ import {
   type Reserving,
   type TokensUsed,
 } from "../../meter.ts";
-import { fitSettings, toSdkWarning } from "./facts.ts";
+import { fitSettings, isOfSetting, toSdkWarning } from "./facts.ts";
 import { type LanguageModel, OWN_OPTIONS } from "./providers.ts";
 import { mapSettings } from "./settings.ts";
 
@@ -68,6 +68,7 @@ export async function metered(
     const call = await meter.reserve(wanted, params.abortSignal);
     return { call, ...fit(params, call, options) };
   };
+  const isSet = (warning: object) => isOfSetting(warning, settings);
   const middleware: LanguageModelMiddleware = {
     specificationVersion: "v4",
     async wrapGenerate({ params, model: inner }) {
@@ -75,7 +76,7 @@ export async function metered(
       try {
         const result = await inner.doGenerate(fitted);
         call.settle(used(result.usage, params, result.content.map(saidIn).join("")));
-        return { ...result, warnings: [...warnings, ...result.warnings] };
+        return { ...result, warnings: [...warnings, ...result.warnings.filter(isSet)] };
       } catch (error) {
         await end(call, error, params, "", options);
         throw error;
@@ -107,7 +108,7 @@ export async function metered(
                 else if ("delta" in value && typeof value.delta === "string") said += value.delta;
                 const started = value.type === "stream-start";
                 controller.enqueue(
-                  started ? { ...value, warnings: [...warnings, ...value.warnings] } : value,
+                  started ? { ...value, warnings: [...warnings, ...value.warnings.filter(isSet)] } : value,
                 );
               } catch (error) {
                 if (begun) call.settle(used(undefined, params, said));
