@@ -53,6 +53,10 @@ create table private.agent_deployments (
   target_replicas integer not null,
   cpu_millicores integer not null,
   memory_bytes bigint not null,
+  -- What operators want of its pods (private.platforms), and the rollout that said so: written by rollouts. Null: whatever its
+  -- controller is set to.
+  platform text,
+  rollout uuid,
   -- Moved into a working phase by verbs and out of it by the controller, only along phase_transitions.
   phase text not null,
   -- Observed: written by report_deployment.
@@ -64,6 +68,11 @@ create table private.agent_deployments (
   application jsonb,
   reason text,
   message text,
+  -- The platform that was applied last, whether its replicas are ready, what keeps them from it, when they first were.
+  platform_seen text,
+  platform_state text,
+  platform_problem text,
+  platform_at timestamptz,
   -- Lease and backoff: written by the claim and release functions.
   lease_holder text,
   lease_token uuid,
@@ -78,6 +87,9 @@ create table private.agent_deployments (
   constraint agent_deployments_desired_known check (desired in ('running', 'stopped', 'absent')),
   constraint agent_deployments_observed_not_ahead check (observed_generation <= generation),
   constraint agent_deployments_replicas_not_negative check (target_replicas >= 0 and current_replicas >= 0 and ready_replicas >= 0),
+  constraint agent_deployments_platform_is_id check (platform ~ '^[0-9a-f]{16}$' and platform_seen ~ '^[0-9a-f]{16}$'),
+  constraint agent_deployments_platform_state_known check (platform_state in ('updating', 'ready', 'stuck', 'idle')),
+  constraint agent_deployments_platform_problem_length check (length(platform_problem) <= 2000),
   constraint agent_deployments_phase_known check (phase in ('QUEUED', 'DEPLOYING', 'DEPLOYED', 'SCALING', 'UPDATING',
     'RESTARTING', 'STOPPING', 'STOPPED', 'FAILED', 'DELETING', 'DELETED'))
 );
@@ -293,10 +305,10 @@ declare
   d private.agent_deployments;
 begin
   insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, cpu_millicores,
-      memory_bytes, phase, timings)
+      memory_bytes, platform, phase, timings)
     values (a.id, a.user_id, 'running', private.make_revision(a, 'deploy', actor), a.replicas,
-      private.cpu_millicores(a.resources ->> 'cpu'), private.memory_bytes(a.resources ->> 'memory'), 'QUEUED',
-      jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
+      private.cpu_millicores(a.resources ->> 'cpu'), private.memory_bytes(a.resources ->> 'memory'),
+      private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
   perform private.enforce_quota(a.user_id);
   perform private.show_phase(d);

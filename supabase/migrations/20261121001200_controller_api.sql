@@ -12,6 +12,17 @@ alter table private.installation enable row level security;
 comment on table private.installation is 'The name of this database towards clusters; one row.';
 insert into private.installation default values;
 
+-- What operators decide of agents' pods, by its digest: the image. Agents are given one by rollouts (…1920_rollouts.sql).
+create table private.platforms (
+  id text primary key,
+  content jsonb not null,
+  created_at timestamptz not null default now(),
+  constraint platforms_id_is_digest check (id ~ '^[0-9a-f]{16}$'),
+  constraint platforms_content_size check (octet_length(content::text) <= 65536)
+);
+alter table private.platforms enable row level security;
+comment on table private.platforms is 'What operators decide of agents'' pods, by its digest.';
+
 -- One row per controller process that ever reported. A lease lasts while its holder's heartbeat does, so that holding
 -- a thousand agents costs one write per heartbeat.
 create table private.controllers (
@@ -47,7 +58,8 @@ language sql stable set search_path = '' as $$
     and (d.generation > d.observed_generation
          or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
            or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY'))))
-    and ((d.lease_holder = of_worker and d.generation > d.observed_generation)
+    and ((d.lease_holder = of_worker and (d.generation > d.observed_generation
+           or (d.desired = 'running' and d.platform is distinct from d.platform_seen)))
          or d.lease_holder is null or c.worker is null or c.expires_at < now())
 $$;
 
@@ -66,6 +78,7 @@ return jsonb_build_object(
   'agentId', d.agent_id, 'userId', d.user_id, 'desired', d.desired, 'generation', d.generation,
   'observedGeneration', d.observed_generation, 'revision', d.revision, 'restarts', d.restarts, 'phase', d.phase,
   'attempts', d.attempts, 'leaseToken', d.lease_token, 'installation', (select i.id from private.installation i),
+  'platform', (select p.content || jsonb_build_object('id', p.id) from private.platforms p where p.id = d.platform),
   'reason', case when d.phase = 'FAILED' then d.reason end, 'targetReplicas', d.target_replicas, 'timings', d.timings,
   'quota', (select jsonb_build_object('maxAgents', q.max_agents, 'maxReplicas', q.max_replicas,
       'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
@@ -134,6 +147,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform private.check_worker(of_worker, lease_seconds);
   perform private.heartbeat(of_worker, lease_seconds, coalesce(report, '{}'));
+  perform private.hear_platform();
   return jsonb_build_object('alive', true,
     'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
     'pending', (select count(*) from private.claimable(of_worker)),
@@ -195,6 +209,13 @@ begin
   after.url := coalesce(report ->> 'url', d.url);
   after.conditions := case when octet_length((report -> 'conditions')::text) > 16384 then d.conditions
     else coalesce(nullif(report -> 'conditions', 'null'), d.conditions) end;
+  if report -> 'platform' ->> 'id' is not null then
+    after.platform_at := case when report -> 'platform' ->> 'id' is distinct from d.platform_seen or d.platform_at is null
+      then case when report -> 'platform' ->> 'state' = 'ready' then now() end else d.platform_at end;
+    after.platform_seen := report -> 'platform' ->> 'id';
+    after.platform_state := report -> 'platform' ->> 'state';
+    after.platform_problem := left(report -> 'platform' ->> 'problem', 2000);
+  end if;
   after.application := coalesce(private.within(nullif(report -> 'application', 'null'), 16384), d.application);
   if next_phase is not null then
     after.reason := left(report ->> 'reason', 100);
@@ -218,7 +239,8 @@ begin
   end if;
   update private.agent_deployments x set phase = after.phase, observed_generation = after.observed_generation,
       current_replicas = after.current_replicas, ready_replicas = after.ready_replicas, url = after.url,
-      conditions = after.conditions, application = after.application, reason = after.reason, message = after.message,
+      platform_seen = after.platform_seen, platform_state = after.platform_state, platform_problem = after.platform_problem,
+      platform_at = after.platform_at, conditions = after.conditions, application = after.application, reason = after.reason, message = after.message,
       attempts = after.attempts, last_error = after.last_error, timings = after.timings, removed_at = after.removed_at,
       lease_holder = after.lease_holder, lease_token = after.lease_token, updated_at = now()
     where x.agent_id = of_agent;

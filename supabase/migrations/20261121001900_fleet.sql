@@ -32,12 +32,16 @@ comment on table private.fleet_actions is 'What operators did to all controllers
 
 -- What a controller must know before it acts: which database this is, and what operators want. Seconds, not a time: clocks differ.
 create function private.fleet_state() returns jsonb
-language sql stable set search_path = ''
-return (select jsonb_build_object('installation', i.id, 'adopted', to_jsonb(f.adopted), 'hold', f.hold,
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select jsonb_build_object('installation', i.id, 'adopted', to_jsonb(f.adopted), 'hold', f.hold,
     'holdReason', f.hold_reason,
     'release', case when f.released_until > now() then jsonb_build_object('removals', f.released_removals,
-      'seconds', round(extract(epoch from f.released_until - now()), 1)) end)
+      'seconds', round(extract(epoch from f.released_until - now()), 1)) end,
+    'rollout', private.rollout_state())
   from private.installation i, private.fleet f);
+end
+$$;
 
 create function private.note_fleet_action(action text, details jsonb) returns void
 language sql volatile set search_path = '' as $$

@@ -28,7 +28,7 @@ const beat = async () =>
 test("a new project holds nothing, has adopted nothing and released nothing", async () => {
   const { installation, ...rest } = await beat();
   assert.match(installation, /^[0-9a-f-]{36}$/);
-  assert.deepEqual(rest, { adopted: [], hold: null, holdReason: null, release: null });
+  assert.deepEqual(rest, { adopted: [], hold: null, holdReason: null, release: null, rollout: null });
 });
 
 test("a hold is told with the next heartbeat and each answer about what is gone, until it is released", async () => {

@@ -108,6 +108,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
         fleet: guard.report(),
+        ...(runs.platform !== undefined && { platform: { content: runs.platform, ...config.rollout } }),
         ...(await runs.probe()),
       }),
       onClaim: instruments.onClaim,
@@ -139,6 +140,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
           ...(health.healthy ? [] : [health.message ?? "The cluster does not work."]),
         ];
       },
+      notes: () => guard.notes,
       metrics: () => instruments.text(),
     });
     const [port, ingressPort] = await Promise.all([

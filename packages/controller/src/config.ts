@@ -63,6 +63,11 @@ const environment = z.object({
   LAUNCHPAD_READY_SECONDS: seconds(120),
   // Exits in a row, without a stable life between them, that make a crash loop.
   LAUNCHPAD_CRASH_LIMIT: z.coerce.number().int().min(1).max(100).default(5),
+  // A change of all agents' pods (the image) comes in waves of so many percent of them, at least one agent; the next one when the
+  // last one is ready and has been for so long; none any more when more agents than this fail.
+  LAUNCHPAD_ROLLOUT_PERCENT: z.coerce.number().int().min(1).max(100).default(10),
+  LAUNCHPAD_ROLLOUT_MAX_FAILURES: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  LAUNCHPAD_ROLLOUT_SOAK_SECONDS: z.coerce.number().int().min(0).max(86_400).default(30),
   // How long the open requests of a replica that is no longer wanted may take.
   LAUNCHPAD_GRACE_SECONDS: seconds(30),
   // Lines of one agent that are kept in a minute (and 4 MiB).
@@ -147,6 +152,7 @@ export interface Config {
   readySeconds: number;
   crashLimit: number;
   graceSeconds: number;
+  rollout: { percent: number; maxFailures: number; soakSeconds: number };
   spoolBytes: number;
   advisoryUrl: string | undefined;
   advisorySeconds: number;
@@ -207,6 +213,11 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     readySeconds: value.LAUNCHPAD_READY_SECONDS,
     crashLimit: value.LAUNCHPAD_CRASH_LIMIT,
     graceSeconds: value.LAUNCHPAD_GRACE_SECONDS,
+    rollout: {
+      percent: value.LAUNCHPAD_ROLLOUT_PERCENT,
+      maxFailures: value.LAUNCHPAD_ROLLOUT_MAX_FAILURES,
+      soakSeconds: value.LAUNCHPAD_ROLLOUT_SOAK_SECONDS,
+    },
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
     advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
     advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,

@@ -31,6 +31,17 @@ export const quotaSchema = z.object({
   maxMemoryBytes: count,
 });
 
+/** What operators decide of an agent's pods; it counts before what this controller is set to. */
+export const platformSchema = z.looseObject({
+  /** Its digest. */
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  image: z.string().min(1),
+  imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional(),
+  imagePullSecrets: z.array(z.string()).optional(),
+  readyMs: z.number().positive().optional(),
+  graceMs: z.number().positive().optional(),
+});
+
 export const claimSchema = z.object({
   agentId: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   userId: z.string().nullish(),
@@ -49,11 +60,39 @@ export const claimSchema = z.object({
   targetReplicas: count,
   timings: z.unknown(),
   quota: quotaSchema.nullish(),
+  platform: platformSchema.nullish(),
   spec: agentSpecSchema.nullable(),
 });
 
 /** What must be known of a claimed row to hand it back when the rest cannot be read. */
 export const claimKeySchema = z.object({ agentId: z.string(), leaseToken: z.string() });
+
+/** How far a change of all agents' pods has come; agents are counted once. */
+export const rolloutSchema = z.object({
+  id: z.string(),
+  state: z.enum(["running", "paused", "halted", "undone"]),
+  reason: z.string().nullish(),
+  image: z.string(),
+  previousImage: z.string().nullish(),
+  wave: count,
+  waveSeconds: z.number(),
+  /** Since a replica last became ready. */
+  quietSeconds: z.number(),
+  soakSeconds: z.number(),
+  maxFailures: count,
+  percent: count,
+  /** A person wants to look before the rest follows. */
+  canaryPauses: z.boolean(),
+  total: count,
+  waiting: count,
+  updating: count,
+  ready: count,
+  /** They serve nobody for reasons of their own: stopped, scaled to nothing, FAILED before. */
+  idle: count,
+  failed: count,
+  problem: z.string().nullish(),
+  examples: z.array(z.string()),
+});
 
 /** Which database answers, and what operators want of every controller. */
 export const fleetSchema = z.object({
@@ -64,6 +103,7 @@ export const fleetSchema = z.object({
   holdReason: z.string().nullish(),
   /** A person's word that so many things may go at once, for so long. */
   release: z.object({ removals: count, seconds: z.number() }).nullable(),
+  rollout: rolloutSchema.nullish(),
 });
 
 export const heartbeatSchema = z.object({
@@ -98,6 +138,8 @@ export const goneSchema = tenantsSchema.extend({
 export type Quota = z.infer<typeof quotaSchema>;
 /** Agents and users, by their ids. */
 export type Tenants = z.infer<typeof tenantsSchema>;
+export type Platform = z.infer<typeof platformSchema>;
+export type Rollout = z.infer<typeof rolloutSchema>;
 export type FleetState = z.infer<typeof fleetSchema>;
 /** What of a cluster the database does not want any more, and which database says so. */
 export type Gone = z.infer<typeof goneSchema>;
@@ -132,6 +174,18 @@ export interface DeploymentReport {
   message?: string;
   /** What was found changed by others and is put back: told in an event. */
   corrections?: readonly string[];
+  /** The platform that was applied last, and how far its replicas are. */
+  platform?: PlatformReport;
+}
+
+export interface PlatformReport {
+  id: string;
+  /**
+   * stuck: what was there before serves on, and the new replicas do not become ready. idle: nothing serves, for reasons of the
+   * agent's own, or nothing is wanted.
+   */
+  state: "updating" | "ready" | "stuck" | "idle";
+  problem?: string;
 }
 
 export interface LogRow {
@@ -178,6 +232,8 @@ export interface Database {
   agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
   /** The database's own name, which marks everything made for it in a cluster, and what operators want. */
   installation(): Promise<FleetState>;
+  /** Decides about the wave that was seen; another controller may have been faster. */
+  advanceRollout(rollout: string, wave: number, decision: string, reason?: string): Promise<FleetState>;
   /** Of what a cluster holds, what nobody wants any more (user ids are UUIDs). */
   goneWorkloads(held: Tenants): Promise<Gone>;
   /** Rows come as finished JSON texts: what is spooled is sent as it is. */

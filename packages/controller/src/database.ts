@@ -134,6 +134,12 @@ export function createDatabase(options: DatabaseOptions): Database {
         environmentSchema.nullable(),
       )) ?? {},
     installation: () => call("controller_installation", "{}", fleetSchema),
+    advanceRollout: (rollout, wave, decision, reason) =>
+      call(
+        "advance_rollout",
+        JSON.stringify({ rollout, wave, decision, reason: reason ?? null }),
+        fleetSchema,
+      ),
     goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), goneSchema),
     ingestLogs: (rows) =>
       call("ingest_agent_logs", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),

@@ -1,3 +1,4 @@
+import type { Hindered } from "./cluster/cluster.ts";
 import type { Controller } from "./loop/controller.ts";
 import { Registry } from "./prometheus.ts";
 import type { Held } from "./reconcile/held.ts";
@@ -71,6 +72,11 @@ export function createInstruments(installation?: string) {
 
     /** Registers what is read when asked for. */
     watch({ controller, cluster, telemetry }: Watched) {
+      const hindered = (): Hindered =>
+        cluster.countHindered?.((agentId) => controller.reconciler.held.get(agentId)?.claim.platform?.id) ?? {
+          outdated: 0,
+          blocked: new Map(),
+        };
       registry.gauge("launchpad_held_deployments", "Deployments whose lease this controller holds.", () => {
         return controller.reconciler.held.size;
       });
@@ -128,6 +134,30 @@ export function createInstruments(installation?: string) {
       registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>
         [...cluster.countStates()].map(([state, count]) => [{ state }, count]),
       );
+      registry.gauge(
+        "launchpad_outdated_replicas",
+        "Replicas that do not have the image that their agent should have; what waits for its wave is not among them.",
+        () => hindered().outdated,
+      );
+      registry.gauge(
+        "launchpad_blocked_replicas",
+        "Replicas that something keeps from becoming ready, by reason.",
+        () => [...hindered().blocked].map(([reason, count]) => [{ reason }, count]),
+      );
+      registry.gauge("launchpad_rollout", "1: the rollout of a new image is in this state.", () => {
+        const { rollout } = controller.guard;
+        return rollout === undefined ? [] : [[{ state: rollout.state }, 1]];
+      });
+      registry.gauge(
+        "launchpad_rollout_agents",
+        "Agents of all controllers in the rollout, by how far they are.",
+        () => {
+          const { rollout } = controller.guard;
+          if (rollout === undefined) return [];
+          const states = ["waiting", "updating", "ready", "idle", "failed"] as const;
+          return states.map((state) => [{ state }, rollout[state]]);
+        },
+      );
       const spools = [
         ["logs", telemetry.logs, telemetry.logSpool],
         ["metrics", telemetry.metrics, telemetry.metricSpool],
@@ -184,6 +214,7 @@ interface Watched {
     readonly kind: string;
     countStates(): ReadonlyMap<string, number>;
     readonly leftAlone?: { strays: number; keptNamespaces: number };
+    countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   };
   telemetry: Telemetry;
 }

@@ -11,6 +11,8 @@ export interface ServerOptions {
   onWebhook?(outcome: WebhookOutcome): void;
   /** What is not right, as sentences; empty when the controller can do its work. */
   problems(): Promise<string[]>;
+  /** What people should know though all is right: a hold, a rollout that has stopped. */
+  notes?(): string[];
   metrics(): string;
 }
 
@@ -48,7 +50,8 @@ async function route(
     case "/readyz": {
       if (!isRead(request)) return refuseMethod(response, "GET, HEAD");
       const problems = await options.problems();
-      return answer(response, problems.length === 0 ? 200 : 503, { ready: problems.length === 0, problems });
+      const ready = problems.length === 0;
+      return answer(response, ready ? 200 : 503, { ready, problems, notes: options.notes?.() ?? [] });
     }
     case "/metrics": {
       if (!isRead(request)) return refuseMethod(response, "GET, HEAD");

@@ -1,4 +1,4 @@
-import type { AgentSpec, Quota } from "../contract.ts";
+import type { AgentSpec, Platform, Quota } from "../contract.ts";
 
 /**
  * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
@@ -71,6 +71,8 @@ export interface Workload {
   template: string;
   replicas: number;
   spec: AgentSpec;
+  /** What operators decide of its replicas; left out: what this controller is set to. */
+  platform?: Platform | undefined;
   environment: Record<string, string>;
 }
 
@@ -106,6 +108,13 @@ export type ReplicaState =
   /** Is being ended, on purpose. */
   | "ending";
 
+/** How many replicas are not what they should be. */
+export interface Hindered {
+  outdated: number;
+  /** By the reason that keeps them from becoming ready. */
+  blocked: ReadonlyMap<string, number>;
+}
+
 export interface ReplicaExit {
   code: number | null;
   signal: string | null;
@@ -120,6 +129,8 @@ export interface ReplicaExit {
 export interface ObservedReplica {
   name: string;
   template: string;
+  /** The id of its platform, where it has one. */
+  platform?: string;
   state: ReplicaState;
   /** Exits in a row since the last stable life. */
   failures: number;
@@ -142,6 +153,8 @@ export interface ObservedWorkload {
   /** The generation applied last; 0 when none was. */
   generation: number;
   template: string;
+  /** The id of the platform that was applied last, where the cluster knows of such. */
+  platform?: string;
   /** How many replicas the cluster works towards. */
   wanted: number;
   failure?: Failure;

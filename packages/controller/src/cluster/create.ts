@@ -1,17 +1,21 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { KubernetesSettings } from "../config-kubernetes.ts";
-import type { Database, Tenants } from "../contract.ts";
+import type { Database, Platform, Tenants } from "../contract.ts";
 import type { FleetGuard } from "../fleet/guard.ts";
 import type { Endpoints } from "../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../log.ts";
-import type { Cluster, ReplicaState } from "./cluster.ts";
+import type { Cluster, Hindered, ReplicaState } from "./cluster.ts";
 import type { KubernetesOptions } from "./kubernetes/options.ts";
 import { ProcessesCluster } from "./processes/processes.ts";
 
 /** A cluster as the program runs it. */
 export interface RunningCluster extends Cluster {
   countStates(): ReadonlyMap<ReplicaState, number>;
+  /** What of agents' pods this controller is set to, where operators change it in waves. */
+  readonly platform?: Omit<Platform, "id">;
+  /** Replicas of the agents held here that do not have the platform they should, and those that something keeps from coming up. */
+  countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   /** On Kubernetes: what is not touched because it is somebody else's. */
   readonly leftAlone?: { strays: number; keptNamespaces: number };
   /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */

@@ -1,9 +1,10 @@
 // Whether this controller may change and remove things: compares the database with the installation, obeys operators.
 import type { Clock } from "../clock.ts";
 import type { FleetNote } from "../cluster/cluster.ts";
-import type { FleetState } from "../contract.ts";
+import type { FleetState, Rollout } from "../contract.ts";
 import type { Log } from "../log.ts";
 import { brakeLimit, type RemovalKind } from "./brake.ts";
+import { rolloutText } from "./waves.ts";
 
 export interface FleetGuardOptions {
   clock: Clock;
@@ -121,6 +122,26 @@ export class FleetGuard {
   /** Whether anything may be removed because the database does not know it. */
   get mayRemove(): boolean {
     return this.mayChange && this.#state?.hold === null;
+  }
+
+  /** What of all agents' pods is being changed; undefined when nothing is. */
+  get rollout(): Rollout | undefined {
+    return this.#state?.rollout ?? undefined;
+  }
+
+  /** What people should know of the fleet, in sentences, though the controller works as it should. */
+  get notes(): string[] {
+    const { holdReason = null } = this.#state ?? {};
+    const why = holdReason === null ? "" : ` (${holdReason})`;
+    return [
+      ...(this.hold === "everything"
+        ? [`Read-only: operators hold every change${why}. End it with \`launchpad fleet release\`.`]
+        : []),
+      ...(this.hold === "removals"
+        ? [`Operators hold removals${why}. End it with \`launchpad fleet release\`.`]
+        : []),
+      ...(this.rollout === undefined ? [] : [rolloutText(this.rollout)]),
+    ];
   }
 
   get hold(): FleetState["hold"] {

@@ -4,9 +4,10 @@ import type { Database, FleetState } from "../contract.ts";
 import { DatabaseError, KEY_REFUSED } from "../database.ts";
 import { FleetGuard } from "../fleet/guard.ts";
 import { oldestWaits, type Waits } from "../fleet/oldest-waits.ts";
+import { Pacer } from "../fleet/pacer.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { Reconciler } from "../reconcile/act.ts";
-import type { Limits } from "../reconcile/decide.ts";
+import type { Limits } from "../reconcile/hopeless.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { Lease } from "./lease.ts";
 
@@ -54,6 +55,7 @@ export class Controller {
   readonly #queue: KeyedQueue;
   readonly reconciler: Reconciler;
   readonly guard: FleetGuard;
+  readonly #pacer: Pacer;
   #stopped = false;
   #released = false;
   #claiming = false;
@@ -78,6 +80,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.guard = options.guard ?? new FleetGuard(options);
+    this.#pacer = new Pacer(options);
     this.#lease = new Lease(options.leaseSeconds);
     this.reconciler = new Reconciler({
       database: options.database,
@@ -323,7 +326,16 @@ export class Controller {
     this.#renewed(sentAt);
     if (resumes) this.#resume();
     if (pending > 0) this.hint();
+    await this.#pace(fleet);
     return held;
+  }
+
+  async #pace(fleet: FleetState): Promise<void> {
+    if (!this.guard.mayChange) return;
+    const after = await this.#pacer.look(fleet);
+    if (after === undefined) return;
+    this.#learn(after);
+    this.hint();
   }
 
   #renewed(sentAt: number): void {

@@ -5,8 +5,9 @@ import { KubeError } from "../cluster/kubernetes/api.ts";
 import type { Claim, Database, DeploymentReport } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
-import { type Decision, decide, type Limits } from "./decide.ts";
+import { type Decision, decide } from "./decide.ts";
 import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
+import type { Limits } from "./hopeless.ts";
 import { type Observation, observe } from "./observe.ts";
 
 export interface ReconcilerOptions {
@@ -212,7 +213,7 @@ export class Reconciler {
   }
 
   #workload(held: Held, environment: Record<string, string>): Workload {
-    const { agentId, userId, quota, generation, revision, targetReplicas, spec } = held.claim;
+    const { agentId, userId, quota, generation, platform, revision, targetReplicas, spec } = held.claim;
     if (spec === null) throw new Error("the claimed row wants an agent to run and has no spec");
     return {
       agentId,
@@ -223,6 +224,7 @@ export class Reconciler {
       template: held.template,
       replicas: targetReplicas,
       spec,
+      ...(platform == null ? {} : { platform }),
       environment,
     };
   }

@@ -1,8 +1,10 @@
-import { type Failure, type ObservedReplica, REFUSALS } from "../cluster/cluster.ts";
+import { type Failure, REFUSALS } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
 import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
+import { explain, findDelay, isHopeless, type Limits } from "./hopeless.ts";
 import type { Observation } from "./observe.ts";
+import { platformReport } from "./platform.ts";
 
 /** What is wanted, and what the database knows of it. */
 export interface Desired {
@@ -12,13 +14,8 @@ export interface Desired {
   phase: string;
   /** Why it is FAILED, where it is. */
   reason?: string;
-}
-
-export interface Limits {
-  /** Without progress for this long, a rollout has failed. */
-  readyMs: number;
-  /** Exits in a row that make a crash loop. */
-  crashLimit: number;
+  /** The id of what operators decided of its replicas. */
+  platform?: string;
 }
 
 export type Action = { do: "apply" } | { do: "revert"; failure: Failure } | { do: "remove"; keep: boolean };
@@ -143,6 +140,11 @@ function decideRunning(situation: Situation, now: number): Decision {
     const report = { phase: "DEPLOYING", url: situation.url, ...counts(observed) } as DeploymentReport;
     return { actions: [], report, wakeAt: now, finished: false };
   }
+  // What operators decided of its replicas has changed: no generation, and no phase.
+  const { platform } = workload;
+  if (platform !== undefined && desired.platform !== undefined && platform !== desired.platform) {
+    return { actions: [{ do: "apply" }], finished: false };
+  }
   const failure = findFailure(situation, now);
   if (failure !== undefined) {
     return {
@@ -153,7 +155,11 @@ function decideRunning(situation: Situation, now: number): Decision {
   }
 
   const report = status(situation, undefined, now);
-  if (!isRollingOut(desired)) return { actions: [], report, finished: false };
+  if (!isRollingOut(desired)) {
+    const judgedAt = workload.progressedAt + limits.readyMs;
+    const wake = report.platform?.state === "updating" && judgedAt > now ? { wakeAt: judgedAt } : {};
+    return { actions: [], report, ...wake, finished: false };
+  }
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {
     return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
   }
@@ -189,43 +195,6 @@ function findFailure({ desired, observed, limits }: Situation, now: number): Fai
   return undefined;
 }
 
-function isHopeless(replica: ObservedReplica, limits: Limits): boolean {
-  if (replica.state === "ready") return false;
-  if (replica.exit?.fatal || replica.blocked?.fatal) return true;
-  return replica.exit !== undefined && replica.failures >= limits.crashLimit;
-}
-
-function explain({ blocked, exit, failures, name }: ObservedReplica): Failure | undefined {
-  if (blocked?.fatal) return { reason: blocked.reason, message: blocked.message };
-  if (exit === undefined || exit.fatal) return exit && { reason: exit.reason, message: exit.message };
-  return {
-    // What kills each life is what a person must act on; any other end is told as the loop it makes.
-    reason: exit.reason === "OOMKilled" ? "OOMKilled" : "CRASH_LOOP",
-    message: `Replica ${name} ended ${failures} times in a row without staying up. ${exit.message}`,
-  };
-}
-
-/** What a rollout waits for that has come to no good in time. */
-function findDelay({ members, workload }: Observation, limits: Limits): Failure | undefined {
-  const within = `within ${Math.round(limits.readyMs / 1000)} s.`;
-  const waiting = members.filter((replica) => replica.state !== "ready");
-  const worst = waiting.find((replica) => replica.blocked !== undefined) ?? waiting[0];
-  if (worst !== undefined) {
-    const last = worst.exit === undefined ? "" : ` Its last end: ${worst.exit.message}`;
-    const why = worst.blocked === undefined ? last : ` ${worst.blocked.message}`;
-    return {
-      reason: worst.blocked?.reason ?? "NEVER_READY",
-      message: `Replica ${worst.name} was not ready ${within}${why}`,
-    };
-  }
-  if (workload === undefined || members.length >= workload.wanted) return undefined;
-  const made = `${members.length} of ${workload.wanted} replicas could be started ${within}`;
-  if (workload.blocked !== undefined) {
-    return { reason: workload.blocked.reason, message: `Only ${made} ${workload.blocked.message}` };
-  }
-  return members.length === 0 ? { reason: "NEVER_READY", message: `Only ${made}` } : undefined;
-}
-
 function failed(
   situation: Situation,
   failure: Failure,
@@ -240,11 +209,13 @@ function failed(
 function status(situation: Situation, failure: Failure | undefined, now: number): DeploymentReport {
   const { observed } = situation;
   const application = applicationOf(observed);
+  const platform = platformReport(situation, now);
   return {
     ...counts(observed),
     url: situation.url,
     conditions: conditionsOf(situation, failure, now),
     ...(application === undefined ? {} : { application }),
+    ...(platform === undefined ? {} : { platform }),
   };
 }
 

@@ -41,6 +41,7 @@ export function hold(claim: Claim, before?: Held): Held {
       observedGeneration: claim.observedGeneration,
       phase: claim.phase,
       ...(claim.reason == null ? {} : { reason: claim.reason }),
+      ...(claim.platform == null ? {} : { platform: claim.platform.id }),
     },
     conditions: before?.conditions ?? [],
     reported: undefined,
@@ -53,10 +54,11 @@ export function hold(claim: Claim, before?: Held): Held {
   };
 }
 
-/** Whether a claim says more than what is held: another lease, or a newer generation. */
+/** Whether a claim says more than what is held: another lease, a newer generation, another platform. */
 export function isNews(held: Held | undefined, claim: Claim): boolean {
   if (held === undefined) return true;
-  return held.claim.leaseToken !== claim.leaseToken || held.claim.generation < claim.generation;
+  if (held.claim.leaseToken !== claim.leaseToken || held.claim.generation < claim.generation) return true;
+  return held.claim.generation === claim.generation && held.claim.platform?.id !== claim.platform?.id;
 }
 
 /** Notes an accepted report. */

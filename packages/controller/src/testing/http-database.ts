@@ -58,6 +58,10 @@ interface Body {
   report: DeploymentReport;
   error: string | null;
   rows: unknown[];
+  rollout: string;
+  wave: number;
+  decision: string;
+  reason: string | null;
 }
 
 async function dispatch(model: MemoryDatabase, name: string, body: Body): Promise<unknown> {
@@ -65,7 +69,7 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
     case "claim_deployments":
       return (await model.claimDeployments(body.worker, body.max_count, body.lease_seconds)).claims;
     case "heartbeat_controller":
-      return await model.heartbeat(body.worker, body.lease_seconds);
+      return await model.heartbeat(body.worker, body.lease_seconds, { ...body.report });
     case "release_worker":
       return { released: await model.releaseWorker(body.worker) };
     case "report_deployment":
@@ -76,6 +80,8 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
       return await model.agentEnvironment(body.agent_id, body.generation, body.lease_token);
     case "controller_installation":
       return await model.installation();
+    case "advance_rollout":
+      return await model.advanceRollout(body.rollout, body.wave, body.decision, body.reason ?? undefined);
     case "gone_workloads":
       return await model.goneWorkloads(body.held);
     case "ingest_agent_logs":

@@ -14,7 +14,7 @@ interface DeploymentSpec {
 
 interface PodSpec {
   serviceAccountName: string;
-  containers: { envFrom: { secretRef: { name: string } }[] }[];
+  containers: { image: string; envFrom: { secretRef: { name: string } }[] }[];
   volumes: { name: string; configMap?: { name: string } }[];
 }
 
@@ -34,7 +34,7 @@ export class KubernetesControllers {
   readonly #model: KubernetesModel;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #behave: (config: { model?: string | null }) => Behaviour;
+  readonly #behave: (config: { image?: string; model?: string | null }) => Behaviour;
   readonly #lives = new Map<string, () => void>();
   #due = false;
   #names = 0;
@@ -43,7 +43,7 @@ export class KubernetesControllers {
     model: KubernetesModel,
     clock: Clock,
     random: () => number,
-    behave: (config: { model?: string | null }) => Behaviour,
+    behave: (config: { image?: string; model?: string | null }) => Behaviour,
   ) {
     this.#model = model;
     this.#clock = clock;
@@ -275,13 +275,14 @@ export class KubernetesControllers {
   }
 
   /** What the container is told; undefined while a part of it is missing. */
-  #configOf(namespace: string, name: string): { model?: string | null } | undefined {
+  #configOf(namespace: string, name: string): { image?: string; model?: string | null } | undefined {
     const spec = this.#model.get("Pod", namespace, name)?.spec as PodSpec | undefined;
     const secret = spec?.containers[0]?.envFrom[0]?.secretRef.name ?? "";
-    const config = spec?.volumes.find((volume) => volume.configMap !== undefined)?.configMap?.name ?? "";
-    const data = this.#model.get("ConfigMap", namespace, config)?.data as Record<string, string> | undefined;
+    const map = spec?.volumes.find((volume) => volume.configMap !== undefined)?.configMap?.name ?? "";
+    const data = this.#model.get("ConfigMap", namespace, map)?.data as Record<string, string> | undefined;
     if (this.#model.get("Secret", namespace, secret) === undefined || data === undefined) return undefined;
-    return JSON.parse(data["agent.json"] ?? "{}") as { model?: string | null };
+    const config = JSON.parse(data["agent.json"] ?? "{}") as { model?: string | null };
+    return { ...config, image: spec?.containers[0]?.image ?? "" };
   }
 
   #autoscaler(scaler: KubeObject): void {

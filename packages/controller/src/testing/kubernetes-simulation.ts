@@ -31,11 +31,14 @@ interface SiteLife extends Life {
 
 interface Site {
   worker: string;
+  /** Where it is set to another image than the rest. */
+  image?: string;
   life: SiteLife | undefined;
 }
 
-/** What a model name makes of a container. */
-function behave({ model }: { model?: string | null }): Behaviour {
+/** What a model name makes of a container, or an image that is no good. */
+function behave({ image = "", model }: { image?: string; model?: string | null }): Behaviour {
+  if (image.endsWith(":bad")) return "crash";
   return model === "crash" || model === "fatal" ? model : "ready";
 }
 
@@ -48,6 +51,9 @@ export class KubernetesSimulation {
   readonly clock = new SimulatedClock();
   /** Another one may come in its place. */
   database = new MemoryDatabase(this.clock);
+  /** What every controller is set to run agents with; undefined: nothing that a rollout changes. */
+  image: string | undefined;
+  rollout = { percent: 10, maxFailures: 0, soakSeconds: 30 };
   readonly model = new KubernetesModel(this.clock);
   readonly random: () => number;
   readonly faults: Faults;
@@ -148,7 +154,10 @@ export class KubernetesSimulation {
       leaseSeconds: 15,
       concurrency: 3,
       urlOf: (agentId) => `http://${agentId}.test`,
-      describe: async () => ({}),
+      describe: async () => {
+        const image = site.image ?? this.image;
+        return image === undefined ? {} : { platform: { content: { image }, ...this.rollout } };
+      },
     });
     site.life = life;
     life.view.start().then(

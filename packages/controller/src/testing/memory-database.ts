@@ -10,9 +10,12 @@ import type {
   Gone,
   Heartbeat,
   IngestResult,
+  Platform,
+  PlatformReport,
   ReportResult,
   Tenants,
 } from "../contract.ts";
+import { type Announcement, MemoryRollouts } from "./memory-rollouts.ts";
 
 /** A deployment row of the model. */
 export interface Row {
@@ -32,6 +35,14 @@ export interface Row {
   reason: string | undefined;
   message: string | undefined;
   spec: AgentSpec;
+  platform: Platform | undefined;
+  platformSeen: PlatformReport | undefined;
+  /** When its replicas first were ready with it. */
+  platformAt: number;
+  /** The rollout that gave it the platform. */
+  rollout: string | undefined;
+  /** When its owner last asked for something. */
+  changedAt: number;
   holder: string | undefined;
   leaseToken: string | undefined;
   attempts: number;
@@ -62,19 +73,22 @@ export class MemoryDatabase implements Database {
   /** Which database it is. */
   id: string;
   /** What operators want. */
-  readonly fleet: Omit<FleetState, "installation"> = {
+  readonly fleet: Omit<FleetState, "installation" | "rollout"> = {
     adopted: [],
     hold: null,
     holdReason: null,
     release: null,
   };
+  readonly rollouts: MemoryRollouts;
   readonly #clock: Clock;
   readonly #heartbeats = new Map<string, { at: number; lease: number }>();
+  readonly #announced = new Map<string, Announcement | undefined>();
   #tokens = 0;
 
   constructor(clock: Clock, id = "simulated") {
     this.#clock = clock;
     this.id = id;
+    this.rollouts = new MemoryRollouts(clock, this.rows);
   }
 
   /** As it is now, as a backup of it would be; leases and all. */
@@ -106,6 +120,11 @@ export class MemoryDatabase implements Database {
       reason: undefined,
       message: undefined,
       spec,
+      platform: this.rollouts.stable,
+      platformSeen: undefined,
+      platformAt: Number.NEGATIVE_INFINITY,
+      rollout: undefined,
+      changedAt: this.#clock.now(),
       holder: undefined,
       leaseToken: undefined,
       attempts: 0,
@@ -157,6 +176,7 @@ export class MemoryDatabase implements Database {
     if (row.desired === "stopped" && phase !== "DELETING" && phase !== "STOPPED") return;
     if (row.desired === "running" && phase === "STOPPED") return;
     change(row);
+    row.changedAt = this.#clock.now();
     row.generation += 1;
     row.phase = phase;
     row.attempts = 0;
@@ -189,9 +209,13 @@ export class MemoryDatabase implements Database {
     return structuredClone({ claims, unreadable: [] });
   }
 
-  async heartbeat(worker: string, leaseSeconds: number): Promise<Heartbeat> {
+  async heartbeat(worker: string, leaseSeconds: number, report: Record<string, unknown>): Promise<Heartbeat> {
     this.#count("heartbeat_controller");
     this.#beat(worker, leaseSeconds);
+    this.#announced.set(worker, report.platform as Announcement | undefined);
+    this.rollouts.hear(
+      [...this.#announced].flatMap(([one, said]) => (said !== undefined && this.#alive(one) ? [said] : [])),
+    );
     const rows = [...this.rows.values()];
     return {
       alive: true,
@@ -249,6 +273,12 @@ export class MemoryDatabase implements Database {
       row.reason = report.reason;
       row.message = report.message;
     }
+    if (report.platform !== undefined) {
+      if (report.platform.id !== row.platformSeen?.id) row.platformAt = Number.NEGATIVE_INFINITY;
+      if (report.platform.state === "ready" && row.platformAt === Number.NEGATIVE_INFINITY)
+        row.platformAt = this.#clock.now();
+      row.platformSeen = report.platform;
+    }
     for (const what of report.corrections ?? []) this.corrections.push(`${agentId}: ${what}`);
     row.currentReplicas = report.currentReplicas ?? row.currentReplicas;
     row.readyReplicas = report.readyReplicas ?? row.readyReplicas;
@@ -287,7 +317,18 @@ export class MemoryDatabase implements Database {
   }
 
   #fleet(): FleetState {
-    return structuredClone({ installation: this.id, ...this.fleet });
+    return structuredClone({ installation: this.id, ...this.fleet, rollout: this.rollouts.state });
+  }
+
+  async advanceRollout(
+    rollout: string,
+    wave: number,
+    decision: string,
+    reason?: string,
+  ): Promise<FleetState> {
+    this.#count("advance_rollout");
+    this.rollouts.advance(rollout, wave, decision, reason);
+    return this.#fleet();
   }
 
   async goneWorkloads(held: Tenants): Promise<Gone> {
@@ -339,7 +380,8 @@ export class MemoryDatabase implements Database {
     if (row.phase === "DELETED") return "no";
     if (row.nextAttemptAt > this.#clock.now()) return "no";
     const pending = row.generation > row.observedGeneration;
-    if (row.holder === worker) return pending ? "same" : "no";
+    const outdated = row.desired === "running" && row.platform?.id !== row.platformSeen?.id;
+    if (row.holder === worker) return pending || outdated ? "same" : "no";
     if (row.holder !== undefined && this.#alive(row.holder)) return "no";
     return pending || row.desired === "running" ? "new" : "no";
   }
@@ -360,6 +402,7 @@ export class MemoryDatabase implements Database {
       leaseToken: row.leaseToken ?? "",
       targetReplicas: row.targetReplicas,
       timings: {},
+      platform: row.platform ?? null,
       spec: row.desired === "absent" ? null : row.spec,
     };
   }

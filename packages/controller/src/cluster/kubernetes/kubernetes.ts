@@ -1,3 +1,4 @@
+import type { Platform } from "../../contract.ts";
 import { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage } from "../../log.ts";
 import type {
@@ -5,6 +6,7 @@ import type {
   ClusterHealth,
   Failure,
   FleetNote,
+  Hindered,
   ObservedWorkload,
   ReplicaLog,
   ReplicaSample,
@@ -15,6 +17,7 @@ import { LogBudgets } from "../log-budget.ts";
 import type { KubeApi } from "./api.ts";
 import { EventRecorder } from "./events/recorder.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
+import { platformOf } from "./manifests/context.ts";
 import { ANNOTATIONS } from "./names.ts";
 import { Capacity } from "./observe/capacity.ts";
 import { within } from "./observe/concurrency.ts";
@@ -195,6 +198,29 @@ export class KubernetesCluster implements Cluster {
       }
     }
     return counts;
+  }
+
+  /** See {@link platformOf}. */
+  get platform(): Omit<Platform, "id"> {
+    return platformOf(this.#options);
+  }
+
+  /** Replicas of the agents held here that wait for their platform, or that something keeps from becoming ready. */
+  countHindered(wanted: (agentId: string) => string | undefined): Hindered {
+    const { clock, responsible } = this.#options;
+    const blocked = new Map<string, number>();
+    let outdated = 0;
+    for (const agentId of this.#view.agents().filter((one) => responsible(one))) {
+      const replicas = observeWorkload(this.#view.objects(agentId), clock.now())?.replicas ?? [];
+      for (const replica of replicas.filter(({ state }) => state !== "ending")) {
+        if (replica.platform !== wanted(agentId)) outdated += 1;
+        // A loop of crashes is no hindrance to Kubernetes, but it is one.
+        const reason =
+          replica.blocked?.reason ?? (replica.state === "waiting" ? replica.exit?.reason : undefined);
+        if (reason !== undefined) blocked.set(reason, (blocked.get(reason) ?? 0) + 1);
+      }
+    }
+    return { outdated, blocked };
   }
 
   async #removeAll(): Promise<void> {

@@ -14,6 +14,8 @@ export const LABELS = {
   agent: `${PREFIX}/agent`,
   user: `${PREFIX}/user`,
   template: `${PREFIX}/template`,
+  /** Of pods: the id of what operators decide of them. */
+  platform: `${PREFIX}/platform`,
 } as const;
 
 export const ANNOTATIONS = {

@@ -211,10 +211,11 @@ export class Workloads {
     if (missing || observed.blocked?.reason === "FailedCreate") {
       this.#sweeper.suspect(objects.namespace?.metadata.name);
     }
+    const platform = intent.platform?.id ?? "";
     const drift = this.#applier.differences(intent);
-    if (drift.length === 0 || !this.#calm.allows(agentId)) return observed;
+    if (drift.length === 0 || !this.#calm.allows(agentId)) return { ...observed, platform };
     this.#drifts.set(agentId, drift);
-    return { ...observed, drift };
+    return { ...observed, platform, drift };
   }
 
   /**

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Platform } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import { agentConfig } from "../../agent-config.ts";
 import type { Workload } from "../../cluster.ts";
@@ -30,7 +31,7 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
   const labels = agentLabels(options.installation, workload.userId, workload.agentId);
   return {
     workload,
-    options,
+    options: withPlatform(options, workload.platform),
     namespace,
     labels,
     selector: {
@@ -39,6 +40,31 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
     },
     meta: (name) => ({ name, namespace, labels }),
   };
+}
+
+/** The options with what operators decided of this agent's pods, which is not yet, or no longer, what this controller is set to. */
+function withPlatform(options: ManifestOptions, platform: Platform | undefined): ManifestOptions {
+  if (platform === undefined) return options;
+  const { graceMs, image, imagePullPolicy, imagePullSecrets, readyMs } = platform;
+  return {
+    ...options,
+    image,
+    imagePullPolicy: imagePullPolicy ?? options.imagePullPolicy,
+    imagePullSecrets: imagePullSecrets ?? options.imagePullSecrets,
+    readyMs: readyMs ?? options.readyMs,
+    graceMs: graceMs ?? options.graceMs,
+  };
+}
+
+/** Of the options, what operators change of all agents' pods in waves: nothing secret, and nothing that must reach all at once. */
+export function platformOf({
+  graceMs,
+  image,
+  imagePullPolicy,
+  imagePullSecrets,
+  readyMs,
+}: ManifestOptions): Omit<Platform, "id"> {
+  return { image, imagePullPolicy, imagePullSecrets: [...(imagePullSecrets ?? [])], readyMs, graceMs };
 }
 
 /**

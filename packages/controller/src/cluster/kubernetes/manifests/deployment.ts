@@ -52,7 +52,13 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
   });
   const secrets = options.imagePullSecrets ?? [];
   return {
-    metadata: { labels: { ...labels, [LABELS.template]: workload.template } },
+    metadata: {
+      labels: {
+        ...labels,
+        [LABELS.template]: workload.template,
+        ...(workload.platform === undefined ? {} : { [LABELS.platform]: workload.platform.id }),
+      },
+    },
     spec: {
       serviceAccountName: workload.agentId,
       automountServiceAccountToken: false,

@@ -42,11 +42,15 @@ export function observeWorkload(
   const template = live?.spec?.template?.metadata?.labels?.[LABELS.template] ?? "";
   const wanted = live === undefined ? 0 : wantedOf(live, hpa);
   const failure = failureOf(live, generation);
-  const members = replicas.filter((one) => one.state !== "ending" && one.template === template);
+  const platform = live?.spec?.template?.metadata?.labels?.[LABELS.platform];
+  const members = replicas.filter(
+    (one) => one.state !== "ending" && one.template === template && one.platform === platform,
+  );
   const current = replicaSets.find(
     ({ metadata, spec }) =>
       metadata.ownerReferences?.some(({ uid }) => uid === live?.metadata.uid) === true &&
-      spec?.template?.metadata?.labels?.[LABELS.template] === template,
+      spec?.template?.metadata?.labels?.[LABELS.template] === template &&
+      spec.template.metadata.labels[LABELS.platform] === platform,
   );
   const blocked =
     live !== undefined && members.length < wanted ? shortageOf(namespace, live, current) : undefined;
@@ -127,6 +131,7 @@ function observePod(
   return {
     name,
     template: labels?.[LABELS.template] ?? "",
+    ...(labels?.[LABELS.platform] === undefined ? {} : { platform: labels[LABELS.platform] }),
     state,
     failures: failuresOf(pod, stable.get(uid), now),
     startedAt: timeOf(running?.startedAt) ?? timeOf(pod.metadata.creationTimestamp) ?? now,

@@ -1,0 +1,166 @@
+// A new image over a fleet, under a clock: in waves, stopped by failures, through crashes and with two controllers.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LABELS } from "../cluster/kubernetes/names.ts";
+import { isReady } from "./kubernetes-controllers.ts";
+import { KubernetesSimulation } from "./kubernetes-simulation.ts";
+import { specOf } from "./memory-database.ts";
+
+const AGENTS = 20;
+const GOOD = "runtime:1";
+const BETTER = "runtime:2";
+const BAD = "runtime:bad";
+
+async function fleet(seed = 1, controllers = 2): Promise<KubernetesSimulation> {
+  const simulation = new KubernetesSimulation(seed, controllers);
+  simulation.faults.on = false;
+  simulation.image = GOOD;
+  for (let index = 0; index < AGENTS; index += 1) {
+    simulation.database.launch(`agent-${index}`, specOf(), 1, `user-${index % 5}`);
+  }
+  await simulation.clock.advance(120_000);
+  assert.deepEqual(agentsOn(simulation, GOOD).size, AGENTS);
+  return simulation;
+}
+
+/** The agents that have pods with this image; ready ones alone, where that is asked. */
+function agentsOn({ model }: KubernetesSimulation, image: string, ready = false): Set<string> {
+  const pods = model.all("Pod").filter((pod) => {
+    const { containers } = pod.spec as { containers: { image: string }[] };
+    return containers[0]?.image === image && (!ready || isReady(pod));
+  });
+  return new Set(pods.flatMap(({ metadata }) => metadata.labels?.[LABELS.agent] ?? []));
+}
+
+function serving({ model }: KubernetesSimulation): number {
+  return new Set(
+    model
+      .all("Pod")
+      .filter(isReady)
+      .map(({ metadata }) => metadata.labels?.[LABELS.agent]),
+  ).size;
+}
+
+/** Advances a second at a time, and calls `see` after each. */
+async function watch(simulation: KubernetesSimulation, seconds: number, see: () => void): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    await simulation.clock.advance(1000);
+    see();
+  }
+}
+
+const phases = ({ database }: KubernetesSimulation) =>
+  new Set([...database.rows.values()].map(({ phase }) => phase));
+
+test("a new image comes a tenth at a time, each wave after the last is ready, and nobody stops serving", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const seen: number[] = [];
+  simulation.image = BETTER;
+  await watch(simulation, 600, () => {
+    assert.equal(serving(simulation), AGENTS);
+    const on = agentsOn(simulation, BETTER);
+    assert.ok(on.size - agentsOn(simulation, BETTER, true).size <= 2, "one wave at most is under way");
+    if (on.size !== seen.at(-1)) seen.push(on.size);
+  });
+  assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
+  assert.equal(agentsOn(simulation, GOOD).size, 0);
+  assert.ok(seen.length >= 10, `in waves: ${seen.join(" ")}`);
+  assert.equal(simulation.database.rollouts.state, null);
+  assert.deepEqual(phases(simulation), new Set(["DEPLOYED"]));
+  const written = simulation.model.writes.length;
+  await simulation.clock.advance(200_000);
+  assert.equal(simulation.model.writes.length, written, "nothing more is written");
+});
+
+test("a bad image reaches the first wave alone, all agents serve on, and a good one then reaches all", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  simulation.image = BAD;
+  await watch(simulation, 900, () => {
+    assert.ok(agentsOn(simulation, BAD).size <= 2);
+    assert.equal(serving(simulation), AGENTS);
+  });
+  const halted = simulation.database.rollouts.state;
+  assert.equal(halted?.state, "halted");
+  assert.match(halted?.reason ?? "", /did not become ready; their old replicas serve on/);
+  assert.deepEqual(phases(simulation), new Set(["DEPLOYED"]), "no agent is FAILED for it");
+  for (const { life } of simulation.sites) {
+    assert.match(life?.controller.guard.notes.join() ?? "", /rollout of runtime:bad is halted in wave 1/);
+  }
+
+  simulation.image = BETTER;
+  await watch(simulation, 600, () => assert.equal(serving(simulation), AGENTS));
+  assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
+  assert.deepEqual([agentsOn(simulation, BAD).size, agentsOn(simulation, GOOD).size], [0, 0]);
+});
+
+test("owners' changes and launches go on during a halted rollout, with the proven image", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database } = simulation;
+  simulation.image = BAD;
+  await clock.advance(600_000);
+  const untouched =
+    [...database.rows.keys()].find((agentId) => !agentsOn(simulation, BAD).has(agentId)) ?? "";
+  const from = clock.now();
+  database.update(untouched, { model: "better" });
+  database.launch("agent-new", specOf(), 1, "user-0");
+  simulation.hint();
+  while (database.row(untouched).phase !== "DEPLOYED" || database.row("agent-new").phase !== "DEPLOYED") {
+    await clock.advance(100);
+    assert.ok(clock.now() - from < 5000, "a change of one agent waits for no wave");
+  }
+  assert.ok(agentsOn(simulation, GOOD, true).has("agent-new"));
+  assert.equal(agentsOn(simulation, BAD).size, 2);
+});
+
+test("undone: those of the wave go back, and nothing begins again until another image is set", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  simulation.image = BAD;
+  await simulation.clock.advance(600_000);
+  simulation.database.rollouts.operate("undo");
+  await watch(simulation, 600, () => assert.equal(serving(simulation), AGENTS));
+  assert.equal(agentsOn(simulation, BAD).size, 0);
+  assert.equal(agentsOn(simulation, GOOD, true).size, AGENTS);
+});
+
+test("while the controllers disagree about the image nothing is rolled out", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const [first, second] = simulation.sites;
+  assert.ok(first && second);
+  first.image = BETTER;
+  await simulation.clock.advance(120_000);
+  assert.equal(agentsOn(simulation, BETTER).size, 0);
+  second.image = BETTER;
+  await simulation.clock.advance(600_000);
+  assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
+});
+
+for (let seed = 1; seed <= 4; seed += 1) {
+  test(`with faults and crashes (seed ${seed}): a bad image stays in its wave, a good one reaches all`, async (context) => {
+    const simulation = await fleet(seed);
+    context.after(() => simulation.stop());
+    const { clock, faults, random } = simulation;
+    faults.on = true;
+    simulation.image = BAD;
+    for (let step = 0; step < 60; step += 1) {
+      if (random() < 0.1) simulation.restart();
+      await clock.advance(10_000);
+      assert.ok(agentsOn(simulation, BAD).size <= 2, "no second wave");
+      assert.equal(serving(simulation), AGENTS);
+    }
+    simulation.image = BETTER;
+    for (let step = 0; step < 60; step += 1) {
+      if (random() < 0.1) simulation.restart();
+      await clock.advance(10_000);
+      assert.equal(serving(simulation), AGENTS);
+    }
+    await simulation.calm(900_000);
+    assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
+    assert.deepEqual([agentsOn(simulation, BAD).size, agentsOn(simulation, GOOD).size], [0, 0]);
+    assert.equal(simulation.database.rollouts.state, null);
+  });
+}
