@@ -1397,6 +1397,10 @@ export type Database = {
         Args: { chunks: Json; file_id: string; first: number; lease_seconds?: number; lease_token: string };
         Returns: Json;
       };
+      advance_rollout: {
+        Args: { decision: string; reason?: string; rollout: string; wave: number };
+        Returns: Json;
+      };
       advisory_targets: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       agent_environment: {
         Args: { agent_id: string; generation: number; lease_token: string };
@@ -1440,6 +1444,8 @@ export type Database = {
       };
       fleet_release: { Args: { minutes?: number; removals?: number }; Returns: Json };
       fleet_retry: { Args: { max_count?: number; reason?: string }; Returns: Json };
+      fleet_rollout: { Args: { action: string; reason?: string }; Returns: Json };
+      fleet_rollout_canary: { Args: { pauses?: boolean; users?: Json }; Returns: Json };
       fleet_status: { Args: Record<PropertyKey, never>; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {

@@ -66,6 +66,7 @@ begin
     new.reason := null;
     new.message := null;
     new.last_error := null;
+    new.platform_problem := null;
     new.application := null;
     new.conditions := '[]';
   end if;
@@ -151,7 +152,8 @@ begin
   end loop;
   update private.agent_deployments d set updated_at = d.updated_at
     where d.user_id = of_user and d.desired = 'absent'
-      and (d.reason, d.message, d.last_error, d.application, d.conditions) is distinct from (null, null, null, null::jsonb, '[]'::jsonb);
+      and (d.reason, d.message, d.last_error, d.platform_problem, d.application, d.conditions)
+        is distinct from (null, null, null, null, null::jsonb, '[]'::jsonb);
   delete from private.metrics_to_roll m where m.agent_id = any (agents);
   delete from private.advisories v where v.agent_id = any (agents);
   update private.file_removals r set last_error = null where r.agent_id = any (agents) and r.last_error is not null;

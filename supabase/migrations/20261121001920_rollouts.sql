@@ -20,8 +20,7 @@ create table private.rollout (
   soak_seconds integer not null default 30,
   -- Of this rollout alone: so many failures operators have seen and accepted.
   accepted_failures integer not null default 0,
-  -- Whose agents come first, and whether the rollout then waits for a person.
-  canary_users uuid[] not null default '{}',
+  -- Whether a rollout waits for a person once the agents of the first users (private.rollout_canaries) are ready.
   canary_pauses boolean not null default false,
   canary_passed boolean not null default false,
   started_at timestamptz,
@@ -32,12 +31,18 @@ create table private.rollout (
   constraint rollout_max_failures_range check (max_failures between 0 and 1000000),
   constraint rollout_soak_seconds_range check (soak_seconds between 0 and 86400),
   constraint rollout_content_size check (octet_length(announced::text) <= 16384 and octet_length(content::text) <= 16384
-    and octet_length(previous_content::text) <= 16384),
-  constraint rollout_canary_users_count check (cardinality(canary_users) <= 100)
+    and octet_length(previous_content::text) <= 16384)
 );
 alter table private.rollout enable row level security;
 comment on table private.rollout is 'How far the change of all agents'' pods has come that operators want; one row.';
 insert into private.rollout default values;
+
+-- Whose agents come first.
+create table private.rollout_canaries (
+  user_id uuid primary key
+);
+alter table private.rollout_canaries enable row level security;
+comment on table private.rollout_canaries is 'Users whose agents get a rollout first.';
 
 -- What agents of each class of users shall have, and what they had before the rollout. '' is everybody without a class of their own.
 create table private.rollout_targets (
@@ -179,7 +184,7 @@ begin
       'wave', r.wave, 'waveSeconds', round(extract(epoch from now() - r.wave_at), 1),
       'quietSeconds', round(extract(epoch from now() - greatest(r.wave_at, max(j.platform_at) filter (where j.admitted))), 1),
       'soakSeconds', r.soak_seconds, 'maxFailures', r.max_failures + r.accepted_failures, 'percent', r.percent,
-      'canaryPauses', r.canary_pauses and not r.canary_passed and r.wave = 1 and r.canary_users <> '{}',
+      'canaryPauses', r.canary_pauses and not r.canary_passed and r.wave = 1 and exists (select from private.rollout_canaries),
       'total', count(*), 'waiting', count(*) filter (where j.stands = 'waiting'),
       'updating', count(*) filter (where j.stands = 'updating'), 'ready', count(*) filter (where j.stands = 'ready'),
       'idle', count(*) filter (where j.stands = 'idle'), 'failed', count(*) filter (where j.stands in ('stuck', 'broken')),
@@ -216,7 +221,7 @@ begin
     from private.agent_deployments d join private.rollout_targets t on t.class = private.rollout_class(d.user_id)
     where d.removed_at is null and d.desired = 'running' and (d.rollout = r.id or d.platform is distinct from t.target);
     with outdated as (
-      select d.agent_id, t.target, r.wave = 0 and d.user_id = any (r.canary_users) as canary,
+      select d.agent_id, t.target, r.wave = 0 and exists (select from private.rollout_canaries n where n.user_id = d.user_id) as canary,
         -- What another attempt left stuck risks nothing; what does not serve proves nothing.
         d.platform_state is not distinct from 'stuck' as stuck, d.phase = 'DEPLOYED' and d.ready_replicas > 0 as serves
       from private.agent_deployments d join private.rollout_targets t on t.class = private.rollout_class(d.user_id)
@@ -287,9 +292,10 @@ begin
   select exists (select from jsonb_array_elements_text(users) u where not exists (select from auth.users x where x.id::text = u))
     into wrong;
   perform private.raise_problems(private.problem_if(wrong, 'users', 'Must be ids of users, as `launchpad fleet list` shows them'));
-  update private.rollout x set canary_users = array(select u::uuid from jsonb_array_elements_text(users) u),
-    canary_pauses = coalesce(pauses, false) where x.only_one;
-  perform private.note_fleet_action('rollout canary', jsonb_build_object('users', users, 'pauses', pauses));
+  delete from private.rollout_canaries n where n.user_id is not null;
+  insert into private.rollout_canaries (user_id) select distinct u::uuid from jsonb_array_elements_text(users) u;
+  update private.rollout x set canary_pauses = coalesce(pauses, false) where x.only_one;
+  perform private.note_fleet_action('rollout canary', jsonb_build_object('users', jsonb_array_length(users), 'pauses', pauses));
   return private.fleet_state();
 end
 $$;

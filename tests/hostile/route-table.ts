@@ -313,6 +313,7 @@ export const FUNCTIONS = {
   ],
   service: [
     "add_knowledge",
+    "advance_rollout",
     "advisory_targets",
     "agent_environment",
     "begin_sign_in",
@@ -332,6 +333,8 @@ export const FUNCTIONS = {
     "fleet_list",
     "fleet_release",
     "fleet_retry",
+    "fleet_rollout",
+    "fleet_rollout_canary",
     "fleet_status",
     "gone_workloads",
     "heartbeat_controller",

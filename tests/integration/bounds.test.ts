@@ -47,6 +47,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "private.reply_jobs": "answering_limit('open_jobs'); goes with the message",
   "private.reservations": "one per call of a model, which caps and rate limits count",
   "private.row_counts": "one per user and table",
+  "private.rollout_canaries": "at most 100, written by operators",
   "private.suspended_agents": "one per agent",
 };
 

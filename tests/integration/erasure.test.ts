@@ -17,6 +17,8 @@ const closed: Readonly<Record<string, string[]>> = {
     "public.rate_limits.*",
     "public.row_quotas.*",
     "private.fleet*",
+    "private.platforms.*",
+    "private.rollout*",
     "private.verbs.*",
     "private.phase_transitions.*",
     "private.retention.*",
@@ -35,6 +37,8 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.platform_parts.*",
     "private.runtime_packages.*",
     "*.lease_holder",
+    "private.agent_deployments.platform",
+    "private.agent_deployments.platform_s*",
     "cron.job_run_details.*",
     "cron._change.*",
   ],
@@ -202,6 +206,7 @@ async function live(who: TestUser, word: string): Promise<string> {
       conditions: [{ type: word }],
       application: { name: word },
       corrections: [word],
+      platform: { id: "0123456789abcdef", state: "stuck", problem: word },
     },
   });
   await rpc(db, service, "agent_environment", {
@@ -437,6 +442,7 @@ describe("erasure", () => {
         message: word,
         conditions: [word],
         corrections: [word],
+        platform: { id: "0123456789abcdef", state: "stuck", problem: word },
       };
       const { body } = await rpc(db, service, "report_deployment", {
         agent_id: agentId,

@@ -22,9 +22,9 @@ before(async () => {
 after(() => db.destroy());
 beforeEach(async () => {
   await db.pool.query(`delete from private.controllers; delete from private.rollout_targets; delete from private.platforms;
-    delete from private.agent_deployments;
+    delete from private.agent_deployments; delete from private.rollout_canaries;
     update private.rollout set state = 'finished', reason = null, announced = null, content = null, previous_content = null,
-      wave = 0, canary_users = '{}', canary_pauses = false where only_one`);
+      wave = 0, canary_pauses = false where only_one`);
 });
 
 const call = async (name: string, args: Record<string, unknown> = {}) => {

@@ -1,4 +1,5 @@
 // Brings a rollout on: with each heartbeat it decides about the wave that the database tells of, and logs what became of it.
+import type { FleetNote } from "../cluster/cluster.ts";
 import type { Database, FleetState } from "../contract.ts";
 import type { Log } from "../log.ts";
 import { decideWave, rolloutText } from "./waves.ts";
@@ -6,6 +7,8 @@ import { decideWave, rolloutText } from "./waves.ts";
 export interface PacerOptions {
   database: Pick<Database, "advanceRollout">;
   log: Log;
+  /** Told what people should see in the cluster too. */
+  note?(note: FleetNote): void;
 }
 
 /** One per controller. Several may decide at once: the database takes the first decision about each wave. */
@@ -35,13 +38,20 @@ export class Pacer {
   }
 
   #log({ rollout }: FleetState): void {
-    const { log } = this.#options;
+    const { log, note } = this.#options;
     const key = rollout == null ? "" : [rollout.id, rollout.state, rollout.wave].join();
     if (key === this.#said) return;
     this.#said = key;
-    if (rollout == null) log.info("the rollout is finished");
-    else if (rollout.state === "halted") log.error(rolloutText(rollout));
-    else if (rollout.state === "running") log.info(rolloutText(rollout));
-    else log.warn(rolloutText(rollout));
+    const text = rollout == null ? "The rollout is finished." : rolloutText(rollout);
+    const state = rollout?.state ?? "finished";
+    if (state === "halted") log.error(text);
+    else if (state === "running" || state === "finished") log.info(text);
+    else log.warn(text);
+    note?.({
+      type: state === "halted" ? "Warning" : "Normal",
+      reason: `Rollout${state.charAt(0).toUpperCase()}${state.slice(1)}`,
+      action: "RollOut",
+      text,
+    });
   }
 }

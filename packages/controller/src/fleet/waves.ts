@@ -31,19 +31,19 @@ export function decideWave(rollout: Rollout): WaveDecision {
   return { do: "admit" };
 }
 
-function explain({ failed, problem, examples, total, waiting }: Rollout, late: number): string {
+/** Kept for good with the fleet's actions: so nothing in it is what an agent said. */
+function explain({ examples, failed, total, waiting }: Rollout, late: number): string {
   const updated = total - waiting;
   const what =
     late > 0 && failed === 0
       ? `${late} of ${updated} agents have not been updated within ${LATE_SECONDS / 60} min`
       : `${failed + late} of ${updated} agents did not become ready; their old replicas serve on`;
-  const which = examples.length === 0 ? "" : ` (${examples.join(", ")})`;
-  return `${what}${which}.${problem == null ? "" : ` ${problem}`}`.slice(0, 1000);
+  return `${what}${examples.length === 0 ? "" : ` (${examples.join(", ")})`}.`;
 }
 
 /** The rollout in one sentence, for logs and `/readyz`. */
 export function rolloutText(rollout: Rollout): string {
-  const { failed, idle, image, ready, reason, state, total, updating, wave } = rollout;
+  const { failed, idle, image, problem, ready, reason, state, total, updating, wave } = rollout;
   const counts = `${ready} of ${total} agents are ready, ${updating} updating, ${failed} failed, ${idle} not serving`;
   const cure = {
     running: "",
@@ -52,5 +52,6 @@ export function rolloutText(rollout: Rollout): string {
     undone:
       " Agents keep the image before it until agents.image changes or you run `launchpad fleet rollout resume`.",
   }[state];
-  return `The rollout of ${image} is ${state} in wave ${wave}: ${counts}.${reason == null ? "" : ` ${reason}`}${cure}`;
+  const why = [reason, problem].filter((part) => part != null).map((part) => ` ${part}`);
+  return `The rollout of ${image} is ${state} in wave ${wave}: ${counts}.${why.join("")}${cure}`;
 }

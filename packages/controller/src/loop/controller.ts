@@ -80,7 +80,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.guard = options.guard ?? new FleetGuard(options);
-    this.#pacer = new Pacer(options);
+    this.#pacer = new Pacer({ ...options, note: (note) => options.cluster.note?.(note) });
     this.#lease = new Lease(options.leaseSeconds);
     this.reconciler = new Reconciler({
       database: options.database,
