@@ -93,3 +93,14 @@ test("without the secret key, with a wrong one, or with a user's own rights: ref
   const { error, status } = await user.client.rpc("fleet_hold", {});
   assert.equal(status, 403, JSON.stringify(error));
 });
+
+test("rollout: its state in words; what cannot be done is refused with what shows why", async () => {
+  const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };
+  const run = (...args: string[]) => terminal.run(["fleet", "rollout", ...args], { env });
+  const none = await run();
+  assert.equal(none.stdout, "No rollout: every agent has the image that the controllers are set to.\n");
+  failed(await run("undo"), 7, /The rollout is finished; `launchpad fleet rollout status` shows it/);
+  assert.match((await run("canary", user.id, "--pause")).stdout, /agents of 1 user first, then wait for/);
+  failed(await run("canary", "nobody"), 6, /users/);
+  assert.equal((await run("canary")).stdout, "No user comes first any more.\n");
+});

@@ -186,6 +186,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "LAUNCHPAD_READY_SECONDS" $settings.readySeconds
   "LAUNCHPAD_CRASH_LIMIT" $settings.crashLimit
   "LAUNCHPAD_GRACE_SECONDS" $settings.graceSeconds
+  "LAUNCHPAD_ROLLOUT_PERCENT" .Values.agents.rollout.percent
+  "LAUNCHPAD_ROLLOUT_MAX_FAILURES" .Values.agents.rollout.maxFailures
+  "LAUNCHPAD_ROLLOUT_SOAK_SECONDS" .Values.agents.rollout.soakSeconds
   "LAUNCHPAD_METRICS_SECONDS" $settings.metricsSeconds
   "LAUNCHPAD_RESYNC_SECONDS" $settings.resyncSeconds
   "LAUNCHPAD_AGENT_LOGS" (has (toString $settings.logs) (list "off" "false") | ternary "off" "store")

@@ -38,6 +38,14 @@ export const platformSchema = z.looseObject({
   image: z.string().min(1),
   imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional(),
   imagePullSecrets: z.array(z.string()).optional(),
+  podSecurityContext: z
+    .looseObject({
+      runAsUser: z.number().optional(),
+      runAsGroup: z.number().optional(),
+      fsGroup: z.number().optional(),
+      supplementalGroups: z.array(z.number()).optional(),
+    })
+    .optional(),
   readyMs: z.number().positive().optional(),
   graceMs: z.number().positive().optional(),
 });

@@ -11,11 +11,13 @@ const SECRET = "the-secret-of-the-webhook";
 async function serve(context: TestContext) {
   const hints: WebhookHint[] = [];
   const problems: string[] = [];
+  const notes: string[] = [];
   const server = createControllerServer({
     secret: SECRET,
     log: silentLog,
     onHint: (hint) => hints.push(hint),
     problems: async () => problems,
+    notes: () => notes,
     metrics: () => "up 1\n",
   });
   server.listen(0, "127.0.0.1");
@@ -27,7 +29,7 @@ async function serve(context: TestContext) {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const post = async (body: string, headers: Record<string, string>) =>
     (await fetch(`${url}/webhooks/deployments`, { method: "POST", headers, body })).status;
-  return { hints, post, problems, url };
+  return { hints, notes, post, problems, url };
 }
 
 function signed(body: string, at = Date.now(), secret = SECRET): Record<string, string> {
@@ -89,12 +91,14 @@ test("a genuine body that says nothing known still hints", async (context) => {
 });
 
 test("health, readiness, metrics, and JSON for everything else", async (context) => {
-  const { problems, url } = await serve(context);
+  const { notes, problems, url } = await serve(context);
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
-  assert.equal((await fetch(`${url}/readyz`)).status, 200);
+  notes.push("Read-only: operators hold every change.");
+  const noted = await fetch(`${url}/readyz`);
+  assert.deepEqual([noted.status, await noted.json()], [200, { ready: true, problems, notes }]);
   problems.push("The database has not answered lately.");
   const response = await fetch(`${url}/readyz`);
-  assert.deepEqual([response.status, await response.json()], [503, { ready: false, problems }]);
+  assert.deepEqual([response.status, await response.json()], [503, { ready: false, problems, notes }]);
   assert.equal(await (await fetch(`${url}/metrics`)).text(), "up 1\n");
   assert.equal((await fetch(`${url}/webhooks/deployments`)).status, 405);
   assert.equal((await fetch(`${url}/healthz`, { method: "POST" })).status, 405);

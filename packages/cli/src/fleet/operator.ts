@@ -10,6 +10,24 @@ export interface Operator {
 /** Removals that a controller's brake stopped, by kind. */
 export type Stopped = Record<string, { count: number; total: number; examples: string[] }>;
 
+/** How far a new image is; null when every agent has it. */
+export interface Rollout {
+  state: "running" | "paused" | "halted" | "undone";
+  reason: string | null;
+  image: string;
+  previousImage: string | null;
+  wave: number;
+  percent: number;
+  total: number;
+  waiting: number;
+  updating: number;
+  ready: number;
+  idle: number;
+  failed: number;
+  problem: string | null;
+  examples: string[];
+}
+
 /** What `fleet_status` answers. */
 export interface FleetStatus {
   installation: string;
@@ -17,6 +35,7 @@ export interface FleetStatus {
   hold: "removals" | "everything" | null;
   holdReason: string | null;
   release: { removals: number; seconds: number } | null;
+  rollout: Rollout | null;
   controllers: {
     worker: string;
     alive: boolean;
@@ -73,6 +92,9 @@ function refusal(name: string, error: { code?: string; message: string; details?
   if (status === 400 && error.details) {
     const details = JSON.parse(error.details) as Record<string, unknown>;
     return new CliError("invalid", "The request was rejected.", { ...facts, details });
+  }
+  if (error.code === "CONFLICT") {
+    return new CliError("conflict", `${error.message}; \`launchpad fleet rollout status\` shows it.`, facts);
   }
   if (status === 404 && error.code === "NOT_FOUND") {
     return new CliError("notFound", `${error.message}; \`launchpad fleet status\` lists them.`, facts);

@@ -2,7 +2,7 @@
 import type { Look } from "../output/output.ts";
 import { facts, table } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
-import type { FleetStatus, Stopped } from "./operator.ts";
+import type { FleetStatus, Rollout, Stopped } from "./operator.ts";
 
 /** What the brakes of all living controllers stopped: of each kind the most. */
 export function stoppedOf({ controllers }: FleetStatus): Stopped {
@@ -24,6 +24,40 @@ export function stoppedText(stopped: Stopped): string[] {
   );
 }
 
+/** The rollout in two or three lines; nothing when there is none. */
+export function rolloutFacts(rollout: Rollout | null, { paint }: Look): [string, string][] {
+  if (rollout == null) return [];
+  const {
+    examples,
+    failed,
+    idle,
+    image,
+    previousImage,
+    problem,
+    ready,
+    reason,
+    state,
+    total,
+    updating,
+    waiting,
+  } = rollout;
+  const tone = state === "halted" ? "red" : state === "running" ? "cyan" : "yellow";
+  const stands = [
+    `${ready} of ${total} ready`,
+    ...(updating > 0 ? [`${updating} updating`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(idle > 0 ? [`${idle} not serving`] : []),
+    ...(waiting > 0 ? [`${waiting} waiting`] : []),
+  ];
+  return [
+    ["Rollout", `${paint(tone, state)}, wave ${rollout.wave}: ${stands.join(", ")}`],
+    ["Image", `${oneLine(image)}${previousImage === null ? "" : ` (before: ${oneLine(previousImage)})`}`],
+    ...(reason === null ? [] : [["Reason", oneLine(reason)] as [string, string]]),
+    ...(problem === null ? [] : [["Problem", paint("red", oneLine(problem))] as [string, string]]),
+    ...(examples.length === 0 ? [] : [["Agents", examples.map(oneLine).join(", ")] as [string, string]]),
+  ];
+}
+
 /** The status as a table of controllers and what is wanted of them. */
 export function statusText(status: FleetStatus, look: Look): string {
   const { paint } = look;
@@ -37,8 +71,14 @@ export function statusText(status: FleetStatus, look: Look): string {
         "Hold",
         status.hold === null
           ? "no"
-          : paint("yellow", [status.hold, status.holdReason].filter(Boolean).join(": ")),
+          : paint(
+              "yellow",
+              [status.hold === "everything" ? "everything (read-only)" : status.hold, status.holdReason]
+                .filter(Boolean)
+                .join(": "),
+            ),
       ],
+      ...rolloutFacts(status.rollout, look),
       ...(release === null
         ? []
         : [

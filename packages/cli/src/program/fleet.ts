@@ -38,6 +38,31 @@ export function addFleetCommands(program: Command, action: Action): void {
     .option("--removals <n>", "confirm so many without being asked", count)
     .option("--minutes <n>", "for how long", count, 15)
     .action(action(() => import("../commands/fleet-release.ts")));
+  const rollout = fleet.command("rollout").description("how a new image reaches the agents, wave by wave");
+  rollout
+    .command("status", { isDefault: true })
+    .description("show how far it is, and which agents do not become ready")
+    .action(action(() => import("../commands/fleet-rollout-status.ts")));
+  rollout
+    .command("pause")
+    .description("begin no further wave")
+    .option("--reason <text>", "why, for others")
+    .action(action(() => import("../commands/fleet-rollout-pause.ts")));
+  rollout
+    .command("resume")
+    .description("go on, with the failures so far accepted")
+    .action(action(() => import("../commands/fleet-rollout-resume.ts")));
+  rollout
+    .command("undo")
+    .description("bring all agents back to the image before")
+    .option("--reason <text>", "why, for others")
+    .action(action(() => import("../commands/fleet-rollout-undo.ts")));
+  rollout
+    .command("canary")
+    .description("update these users' agents first in every rollout")
+    .argument("[users...]", "their ids; none: nobody is first")
+    .option("--pause", "wait for `resume` before the rest follows")
+    .action(action(() => import("../commands/fleet-rollout-canary.ts")));
   fleet
     .command("drain")
     .description("take all agents from one controller; others go on with them")

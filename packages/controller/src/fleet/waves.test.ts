@@ -60,7 +60,9 @@ test("the reason of a halt names agents, and repeats nothing that an agent said"
 });
 
 test("the sentence of a halted rollout has the cure", () => {
-  const text = rolloutText(rollout({ state: "halted", failed: 1, reason: "1 of 2 failed.", problem: "It crashed." }));
+  const text = rolloutText(
+    rollout({ state: "halted", failed: 1, reason: "1 of 2 failed.", problem: "It crashed." }),
+  );
   assert.match(
     text,
     /rollout of runtime:2 is halted in wave 1: .*1 failed.*1 of 2 failed\. It crashed\. Set agents\.image .*fleet rollout undo/,

@@ -45,12 +45,13 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
 /** The options with what operators decided of this agent's pods, which is not yet, or no longer, what this controller is set to. */
 function withPlatform(options: ManifestOptions, platform: Platform | undefined): ManifestOptions {
   if (platform === undefined) return options;
-  const { graceMs, image, imagePullPolicy, imagePullSecrets, readyMs } = platform;
+  const { graceMs, image, imagePullPolicy, imagePullSecrets, podSecurityContext, readyMs } = platform;
   return {
     ...options,
     image,
     imagePullPolicy: imagePullPolicy ?? options.imagePullPolicy,
     imagePullSecrets: imagePullSecrets ?? options.imagePullSecrets,
+    podSecurityContext: podSecurityContext ?? options.podSecurityContext,
     readyMs: readyMs ?? options.readyMs,
     graceMs: graceMs ?? options.graceMs,
   };
@@ -62,9 +63,11 @@ export function platformOf({
   image,
   imagePullPolicy,
   imagePullSecrets,
+  podSecurityContext,
   readyMs,
 }: ManifestOptions): Omit<Platform, "id"> {
-  return { image, imagePullPolicy, imagePullSecrets: [...(imagePullSecrets ?? [])], readyMs, graceMs };
+  const secrets = [...(imagePullSecrets ?? [])];
+  return { image, imagePullPolicy, imagePullSecrets: secrets, podSecurityContext, readyMs, graceMs };
 }
 
 /**
