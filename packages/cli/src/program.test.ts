@@ -18,6 +18,12 @@ const home = join(import.meta.dirname, "..");
 const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
 const words = (...typed: string[]) => candidates(program, typed).offered.map(({ word }) => word);
 
+/** `fleet rollout status`: a command with those that it is under. */
+function pathOf(command: Command): string {
+  const { parent } = command;
+  return parent === null || parent === program ? command.name() : `${pathOf(parent)} ${command.name()}`;
+}
+
 describe("the command line", () => {
   test("has every command at the top that it has below `agents`", () => {
     const agents = program.commands.find((command) => command.name() === "agents");
@@ -53,8 +59,7 @@ describe("the command line", () => {
       assert.ok(readme.includes(`| ${code} | ${meaning} |`), `${code}`);
     for (const command of all(program)) {
       if (command.commands.length > 0) continue;
-      const path =
-        command.parent === program ? command.name() : `${command.parent?.name()} ${command.name()}`;
+      const path = pathOf(command);
       if (!path.startsWith("agents ")) assert.ok(readme.includes(`\`${path}`), path);
     }
   });
