@@ -182,8 +182,62 @@ end
 $$;
 comment on function private.canonical_resources(jsonb) is 'Memory and CPU in canonical form.';
 
--- What is wrong with the types and names of `body`'s fields: field → problem, '{}' when nothing is.
--- shape: field → 'string' | 'number' | 'integer' | 'quantity' | 'boolean' | 'object' | 'array' | 'strings' ('!' after it: required), or a nested shape.
+-- What is wrong with one value: field → problem, '{}' when nothing is. The words are those of the contract
+-- (supabase/functions/_shared/contract/primitives.ts); tests/integration/contract-words.test.ts holds them equal.
+-- rule: a kind and its bounds, as shape_problems lists them.
+create function private.value_problems(value jsonb, rule text, field text) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  parts text[] := string_to_array(rule, ' ');
+  kind text := parts[1];
+  type text := jsonb_typeof(value);
+  words text := value #>> '{}';
+  problem text;
+begin
+  case kind
+    when 'string' then
+      problem := case when type <> 'string' then 'Must be text'
+        when parts[3] is not null and (private.is_blank(words) or length(words) > parts[3]::integer)
+          then format('Must have %s to %s characters, not all blank', parts[2], parts[3])
+        when parts[3] is null and length(words) > parts[2]::integer then format('Must have at most %s characters', parts[2]) end;
+    when 'integer' then
+      -- Without bounds, nine digits: what fits into an integer.
+      if type <> 'number' or value::text !~ ('^-?[0-9]{1,' || case when parts[2] is null then 9 else 18 end || '}$')
+         or value::text::numeric not between parts[2]::numeric and parts[3]::numeric then
+        problem := 'Must be a whole number' || coalesce(format(' from %s to %s', parts[2], parts[3]), '');
+      end if;
+    when 'number' then
+      if type <> 'number' or words::numeric not between parts[2]::numeric and parts[3]::numeric then
+        problem := 'Must be a number' || coalesce(format(' from %s to %s', parts[2], parts[3]), '');
+      end if;
+    when 'boolean' then problem := case when type <> 'boolean' then 'Must be true or false' end;
+    when 'object' then problem := case when type <> 'object' then 'Must be an object' end;
+    when 'quantity' then
+      problem := case when type not in ('string', 'number') then 'Must be a quantity such as "512Mi" or "500m"' end;
+    when 'one' then
+      problem := case when type <> 'string' or words <> all (parts[2:]) then 'Must be ' || array_to_string(parts[2:], ' or ') end;
+    else -- array, strings
+      problem := case when type <> 'array' then 'Must be a list'
+        when jsonb_array_length(value) > parts[2]::integer then format('Must have at most %s items', parts[2]) end;
+      if problem is null and kind = 'strings' then
+        -- A few of them say what is wrong.
+        return (select coalesce(jsonb_object_agg(x.place, x.problem), '{}') from (
+          select format('%s.%s', field, i.place - 1) as place,
+            case when jsonb_typeof(i.item) <> 'string' then 'Must be text'
+              else format('Must have at most %s characters', parts[3]) end as problem
+          from jsonb_array_elements(value) with ordinality as i (item, place)
+          where jsonb_typeof(i.item) <> 'string' or length(i.item #>> '{}') > parts[3]::integer limit 50) x);
+      end if;
+  end case;
+  return case when problem is null then '{}' else jsonb_build_object(field, problem) end;
+end
+$$;
+comment on function private.value_problems(jsonb, text, text) is 'Field → problem of one value of a body.';
+
+-- What is wrong with the types, bounds and names of `body`'s fields: field → problem, '{}' when nothing is.
+-- shape: field → a nested shape, or a kind with its bounds ('!' at the end: required):
+--   string [most] | string least most (not blank) | integer [low high] | number [low high] | boolean | quantity |
+--   one of these | object | array [most] | strings [most [longest]]
 create function private.shape_problems(body jsonb, shape jsonb, prefix text default '') returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -191,11 +245,10 @@ declare
   field text;
   rule jsonb;
   value jsonb;
-  kind text;
-  fits boolean;
 begin
   if jsonb_typeof(body) is distinct from 'object' then
-    return jsonb_build_object(coalesce(nullif(rtrim(prefix, '.'), ''), 'body'), 'Must be a JSON object');
+    return case when prefix = '' then '{"body": "Must be a JSON object"}'
+      else jsonb_build_object(rtrim(prefix, '.'), 'Must be an object') end;
   end if;
   -- A few of them say what is wrong; a body of a hundred thousand must not cost a hundred thousand answers.
   for field in select k from jsonb_object_keys(body) as k where not shape ? k limit 50 loop
@@ -203,34 +256,14 @@ begin
   end loop;
   for field, rule in select s.key, s.value from jsonb_each(shape) as s loop
     value := nullif(body -> field, 'null');
-    if jsonb_typeof(rule) = 'object' then
-      if value is not null then
-        problems := problems || private.shape_problems(value, rule, prefix || field || '.');
-      end if;
-      continue;
-    end if;
-    kind := rtrim(rule #>> '{}', '!');
     if value is null then
-      if right(rule #>> '{}', 1) = '!' then
+      if jsonb_typeof(rule) = 'string' and right(rule #>> '{}', 1) = '!' then
         problems := problems || jsonb_build_object(prefix || field, 'Required');
       end if;
-      continue;
-    end if;
-    fits := case kind
-      when 'integer' then jsonb_typeof(value) = 'number' and value::text ~ '^-?[0-9]{1,9}$'
-      when 'quantity' then jsonb_typeof(value) in ('string', 'number')
-      when 'strings' then jsonb_typeof(value) = 'array'
-        and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
-      else jsonb_typeof(value) = kind
-    end;
-    if not fits then
-      problems := problems || jsonb_build_object(prefix || field, case kind
-        when 'integer' then 'Must be a whole number'
-        when 'object' then 'Must be an object'
-        when 'array' then 'Must be an array'
-        when 'strings' then 'Must be an array of strings'
-        when 'quantity' then 'Must be a quantity such as "512Mi" or "500m"'
-        else 'Must be a ' || kind end);
+    elsif jsonb_typeof(rule) = 'object' then
+      problems := problems || private.shape_problems(value, rule, prefix || field || '.');
+    else
+      problems := problems || private.value_problems(value, rtrim(rule #>> '{}', '!'), prefix || field);
     end if;
   end loop;
   return problems;

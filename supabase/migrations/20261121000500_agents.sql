@@ -72,49 +72,31 @@ $$;
 
 create function private.settings_problems(settings jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
-declare
-  problems jsonb := private.shape_problems(settings, '{"temperature": "number", "max_tokens": "integer",
-    "presence_penalty": "number", "frequency_penalty": "number", "top_p": "number", "stop": "strings"}', 'settings.');
-  range record;
 begin
-  for range in
-    select * from (values ('temperature', 0, 2), ('max_tokens', 1, 1000000), ('presence_penalty', -2, 2),
-      ('frequency_penalty', -2, 2), ('top_p', 0, 1)) as r (field, low, high)
-  loop
-    if jsonb_typeof(settings -> range.field) = 'number'
-       and not (settings ->> range.field)::numeric between range.low and range.high then
-      problems := problems || jsonb_build_object('settings.' || range.field,
-        format('Must be between %s and %s', range.low, range.high));
-    end if;
-  end loop;
-  if jsonb_typeof(settings -> 'stop') = 'array' and jsonb_array_length(settings -> 'stop') > 16 then
-    problems := problems || '{"settings.stop": "Must have at most 16 entries"}';
-  elsif jsonb_typeof(settings -> 'stop') = 'array' and exists (
-      select from jsonb_array_elements_text(settings -> 'stop') s where length(s) > 200) then
-    problems := problems || '{"settings.stop": "Each entry must be at most 200 characters"}';
-  end if;
-  return problems;
+  return private.shape_problems(settings, '{"temperature": "number 0 2", "max_tokens": "integer 1 1000000",
+    "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1", "stop": "strings 16 200"}', 'settings.');
 end
 $$;
 
 create function private.scaling_policy_problems(policy jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
-  problems jsonb := private.shape_problems(policy, '{"min_replicas": "integer", "max_replicas": "integer",
-    "target_cpu": "integer"}', 'scaling_policy.');
-  low integer;
-  high integer;
+  problems jsonb := private.shape_problems(policy, '{"min_replicas": "integer 0 100", "max_replicas": "integer 1 100",
+    "target_cpu": "integer 1 100"}', 'scaling_policy.');
 begin
-  if problems <> '{}' then
-    return problems;
-  end if;
-  low := (policy ->> 'min_replicas')::integer;
-  high := (policy ->> 'max_replicas')::integer;
-  return private.problem_if(low not between 0 and 100, 'scaling_policy.min_replicas', 'Must be between 0 and 100')
-    || private.problem_if(high not between 1 and 100, 'scaling_policy.max_replicas', 'Must be between 1 and 100')
-    || private.problem_if(low > high, 'scaling_policy.min_replicas', 'Must not be more than max_replicas')
-    || private.problem_if((policy ->> 'target_cpu')::integer not between 1 and 100, 'scaling_policy.target_cpu',
-         'Must be between 1 and 100');
+  return case when problems <> '{}' then problems else private.problem_if(
+    (policy ->> 'min_replicas')::integer > (policy ->> 'max_replicas')::integer,
+    'scaling_policy.min_replicas', 'Must not be greater than max_replicas') end;
+end
+$$;
+
+-- The entries of a list that do not fit: `field.N` → problem.
+create function private.entry_problems(entries text[], pattern text, longest integer, field text, problem text) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_object_agg(format('%s.%s', field, x.place - 1), problem), '{}') from (
+    select e.place from unnest(entries) with ordinality as e (entry, place)
+    where e.entry is null or length(e.entry) > longest or e.entry !~ pattern limit 50) x);
 end
 $$;
 
@@ -137,6 +119,7 @@ declare
   field text;
   knowledge jsonb := "character" -> 'knowledge';
   examples jsonb := "character" -> 'messageExamples';
+  a_talk constant text := 'Must be a list of conversations, each a list of {name, content: {text}}';
 begin
   if jsonb_typeof("character") <> 'object' then
     return '{"character": "Must be an object"}';
@@ -169,25 +152,24 @@ begin
              and jsonb_typeof(knowledge -> 'chunks') is distinct from 'array'
            else true end,
          'character.knowledge', 'Must be a list of texts or of items with content, text, path or directory; or an object with documents or chunks')
-    || private.problem_if(case coalesce(jsonb_typeof(examples), 'null')
-           when 'null' then false
-           when 'array' then exists (select from jsonb_array_elements(examples) talk
-             where case jsonb_typeof(talk)
-               when 'array' then jsonb_path_exists(talk, 'strict $[*] ? (@.type() != "object")')
-               when 'object' then jsonb_typeof(talk -> 'examples') is distinct from 'array'
-               else true end)
-           else true end,
-         'character.messageExamples', 'Must be a list of conversations, each a list of {name, content: {text}}');
+    || private.problem_if(coalesce(jsonb_typeof(examples), 'null') not in ('null', 'array'), 'character.messageExamples', a_talk)
+    || case when jsonb_typeof(examples) = 'array' then (
+         select coalesce(jsonb_object_agg('character.messageExamples.' || x.place - 1, a_talk), '{}') from (
+           select t.place from jsonb_array_elements(examples) with ordinality as t (talk, place)
+           where case jsonb_typeof(t.talk)
+             when 'array' then jsonb_path_exists(t.talk, 'strict $[*] ? (@.type() != "object")')
+             when 'object' then jsonb_typeof(t.talk -> 'examples') is distinct from 'array'
+             else true end limit 50) x)
+       else '{}' end;
 end
 $$;
 
 create function private.supabase_config_problems(config jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
-  return private.shape_problems(config, '{"project_ref": "string", "database_url": "string",
-      "real_time": {"enabled": "boolean", "channels": "strings"},
-      "storage": {"bucket": "string", "public_access": "boolean"}}', 'supabase_config.')
-    || private.problem_if(length(config ->> 'project_ref') > 100, 'supabase_config.project_ref', 'Must be at most 100 characters')
+  return private.shape_problems(config, '{"project_ref": "string 100", "database_url": "string 4096",
+      "real_time": {"enabled": "boolean", "channels": "strings 100 200"},
+      "storage": {"bucket": "string 100", "public_access": "boolean"}}', 'supabase_config.')
     || private.problem_if(octet_length(config::text) > 16384, 'supabase_config', 'Must be at most 16 KiB of JSON');
 end
 $$;
@@ -197,30 +179,28 @@ create function private.agent_problems(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   frameworks text;
-  low integer := (a.scaling_policy ->> 'min_replicas')::integer;
-  high integer := (a.scaling_policy ->> 'max_replicas')::integer;
   problems jsonb := case
       when private.is_blank(a.name) then '{"name": "Name is required"}'::jsonb
-      when length(a.name) > 100 then '{"name": "Name must be 1 to 100 characters"}'
+      when length(a.name) > 100 then '{"name": "Must have at most 100 characters"}'
       else '{}' end
-    || private.problem_if(length(a.description) > 2000, 'description', 'Must be at most 2000 characters')
-    || private.problem_if(length(a.role) > 200, 'role', 'Must be at most 200 characters')
-    || private.problem_if(a.avatar !~ '^https?://[^\s]+$' or length(a.avatar) > 2048, 'avatar',
-         'Must be an http or https URL of at most 2048 characters')
-    || private.problem_if(length(a.system_prompt) > 65536, 'system_prompt', 'Must be at most 65536 characters')
-    || private.problem_if(cardinality(a.plugins) > 50, 'plugins', 'Must have at most 50 entries')
-    || private.problem_if(exists (select from unnest(a.plugins) p where p is null or length(p) > 214
-         or p !~ '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]{0,48})?$'),
-         'plugins', 'Must be npm package names, each with or without @version')
-    || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 entries')
-    || private.problem_if(exists (select from unnest(a.platforms) p where p is null or p !~ '^[a-z0-9][a-z0-9_-]{0,31}$'),
-         'platforms', 'Must be short lower-case names such as "discord"')
-    || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100, 'replicas', 'Must be between 0 and 100')
+    || private.problem_if(length(a.description) > 2000, 'description', 'Must have at most 2000 characters')
+    || private.problem_if(length(a.role) > 200, 'role', 'Must have at most 200 characters')
+    || private.problem_if(a.avatar !~ '^https?://[^\s]+$', 'avatar', 'Must be an http or https URL')
+    || private.problem_if(length(a.avatar) > 2048, 'avatar', 'Must have at most 2048 characters')
+    || private.problem_if(length(a.system_prompt) > 65536, 'system_prompt', 'Must have at most 65536 characters')
+    || private.problem_if(cardinality(a.plugins) > 50, 'plugins', 'Must have at most 50 items')
+    || private.entry_problems(a.plugins,
+         '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]{0,48})?$', 214,
+         'plugins', 'Must be an npm package name, with or without @version')
+    || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 items')
+    || private.entry_problems(a.platforms, '^[a-z0-9][a-z0-9_-]{0,31}$', 32,
+         'platforms', 'Must be a short lower-case name such as "discord"')
+    || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100, 'replicas', 'Must be a whole number from 0 to 100')
     || private.problem_if(coalesce(a.visibility, 'private') not in ('private', 'public'), 'visibility', 'Must be private or public')
     || private.problem_if(a.visibility = 'public' and a.max_tokens_per_day is null, 'max_tokens_per_day',
          'Required for a public agent: what its callers may spend in a day')
-    || private.problem_if(a.max_tokens_per_day < 0, 'max_tokens_per_day', 'Must not be negative')
-    || private.problem_if(a.replicas < low or a.replicas > high, 'replicas', 'Must lie within scaling_policy')
+    || private.problem_if(a.max_tokens_per_day not between 0 and 999999999, 'max_tokens_per_day',
+         'Must be a whole number from 0 to 999999999')
     || private.settings_problems(coalesce(a.settings, '{}'))
     || private.shape_problems(coalesce(a.resources, '{}'), '{"memory": "string!", "cpu": "string!"}', 'resources.')
     || private.problem_if(jsonb_typeof(a.resources -> 'memory') = 'string' and coalesce(
@@ -232,6 +212,10 @@ declare
 begin
   if a.scaling_policy is not null then
     problems := problems || private.scaling_policy_problems(a.scaling_policy);
+    if not exists (select from jsonb_object_keys(problems) p where p like 'scaling_policy%') then
+      problems := problems || private.problem_if(a.replicas < (a.scaling_policy ->> 'min_replicas')::integer
+        or a.replicas > (a.scaling_policy ->> 'max_replicas')::integer, 'replicas', 'Must lie within scaling_policy');
+    end if;
   end if;
   if a."character" is not null then
     problems := problems || private.character_problems(a."character");
@@ -296,6 +280,7 @@ begin
     select f.default_model into new.model from public.frameworks f where f.name = new.framework;
   end if;
   if jsonb_typeof(new.supabase_config -> 'database_url') = 'string' then
+    perform private.raise_problems(private.supabase_config_problems(new.supabase_config));
     perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
     new.supabase_config := new.supabase_config - 'database_url';
   end if;

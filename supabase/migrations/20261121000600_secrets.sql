@@ -77,7 +77,7 @@ declare
   entry record;
 begin
   if jsonb_typeof(environment) <> 'object' then
-    return '{"environment": "Must be an object of strings"}';
+    return '{"environment": "Must be an object"}';
   end if;
   if (select count(*) from jsonb_object_keys(environment)) > 100 then
     return '{"environment": "Must have at most 100 entries"}';
@@ -87,7 +87,7 @@ begin
       problems := problems || jsonb_build_object('environment.' || left(entry.key, 100),
         'Name must be letters, digits and underscores, not beginning with a digit');
     elsif jsonb_typeof(entry.value) not in ('string', 'null') then
-      problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be a string, or null to remove it');
+      problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be text');
     elsif octet_length(entry.value #>> '{}') > 32768 then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be at most 32 KiB');
     elsif entry.key ~ '^(AGENT_|LAUNCHPAD_|NODE_|LD_|DYLD_)' or entry.key in ('PORT', 'HOST', 'PATH', 'HOME', 'TMPDIR') then

@@ -38,13 +38,21 @@ create function private.definition_problems(definition jsonb, launching boolean)
 language plpgsql immutable set search_path = '' as $$
 declare
   problems jsonb := private.shape_problems(definition, jsonb_build_object(
-    'agentName', case when launching then 'string!' else 'string' end,
+    'agentName', case when launching then 'string 1 100!' else 'string 1 100' end,
     'description', 'string', 'role', 'string', 'avatar', 'string', 'framework', 'string', 'model', 'string',
     'system_prompt', 'string', 'settings', 'object', 'character', 'object', 'plugins', 'strings', 'platforms', 'strings',
-    'resources', '{"memory": "quantity", "cpu": "quantity", "replicas": "integer"}'::jsonb,
+    'resources', jsonb_build_object('memory', 'quantity', 'cpu', 'quantity',
+      'replicas', case when launching then 'integer 1 100' else 'integer 0 100' end),
     'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object',
-    'visibility', 'string', 'maxTokensPerDay', 'integer'));
+    'visibility', 'one private public', 'maxTokensPerDay', 'integer 0 999999999'));
 begin
+  -- Their parts are cast before the row is judged, or go into Vault.
+  if jsonb_typeof(definition -> 'scaling_policy') = 'object' then
+    problems := problems || private.scaling_policy_problems(definition -> 'scaling_policy');
+  end if;
+  if jsonb_typeof(definition -> 'supabase_config') = 'object' then
+    problems := problems || private.supabase_config_problems(definition -> 'supabase_config');
+  end if;
   if jsonb_typeof(definition -> 'environment') = 'object' then
     problems := problems || private.environment_problems(definition -> 'environment');
   end if;

@@ -144,7 +144,7 @@ declare
   d private.agent_deployments := private.own_deployment(caller, args ->> 'agent_id');
   a public.agents;
   scale jsonb := coalesce(args -> 'scale', 'null');
-  problems jsonb := private.shape_problems(scale, '{"replicas": "integer!", "scaling_policy": "object"}');
+  problems jsonb := private.shape_problems(scale, '{"replicas": "integer 0 100!", "scaling_policy": "object"}');
   policy jsonb;
   wanted integer;
   event_id text;
@@ -156,9 +156,7 @@ begin
   end if;
   if not problems ? 'replicas' then
     wanted := (scale ->> 'replicas')::integer;
-    if wanted not between 0 and 100 then
-      problems := problems || '{"replicas": "Must be between 0 and 100"}';
-    elsif problems = '{}' and (wanted < (policy ->> 'min_replicas')::integer or wanted > (policy ->> 'max_replicas')::integer) then
+    if problems = '{}' and (wanted < (policy ->> 'min_replicas')::integer or wanted > (policy ->> 'max_replicas')::integer) then
       problems := problems || '{"replicas": "Must lie within scaling_policy"}';
     end if;
   end if;

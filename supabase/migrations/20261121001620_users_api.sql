@@ -60,8 +60,8 @@ $$;
 create function private.profile_problems(caller uuid, changes jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  problems jsonb := private.shape_problems(changes, '{"username": "string",
-    "user_metadata": {"full_name": "string", "avatar_url": "string", "permissions": "strings"},
+  problems jsonb := private.shape_problems(changes, '{"username": "string 1 100",
+    "user_metadata": {"full_name": "string 200", "avatar_url": "string 2048", "permissions": "strings 100 100"},
     "notification_preferences": {"email": "boolean", "real_time": "boolean", "security_alerts": "boolean"}}');
   metadata jsonb := changes -> 'user_metadata';
 begin
@@ -69,11 +69,7 @@ begin
     return problems;
   end if;
   return private.problem_if(changes = '{}', 'body', 'Must name at least one field to change')
-    || private.problem_if(private.is_blank(changes ->> 'username') and changes ->> 'username' is not null or length(changes ->> 'username') > 100, 'username',
-         'Must have 1 to 100 characters, not all blank')
-    || private.problem_if(length(metadata ->> 'full_name') > 200, 'user_metadata.full_name', 'Must have at most 200 characters')
-    || private.problem_if(metadata ->> 'avatar_url' !~ '^https?://[^\s]+$' or length(metadata ->> 'avatar_url') > 2048,
-         'user_metadata.avatar_url', 'Must be an http or https URL of at most 2048 characters')
+    || private.problem_if(metadata ->> 'avatar_url' !~ '^https?://[^\s]+$', 'user_metadata.avatar_url', 'Must be an http or https URL')
     || private.problem_if(jsonb_typeof(metadata -> 'permissions') = 'array' and exists (
          select from jsonb_array_elements_text(metadata -> 'permissions') w
          where not exists (select from public.user_permissions p where p.user_id = caller and p.permission = w)),

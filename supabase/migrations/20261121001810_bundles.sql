@@ -154,7 +154,7 @@ begin
       lateral (values
         ('', 'Must be an object', jsonb_typeof(m.value) = 'object'),
         ('.role', 'Must be user, assistant, system or tool', coalesce(m.value ->> 'role' in ('user', 'assistant', 'system', 'tool'), false)),
-        ('.content', 'Must be a string', coalesce(jsonb_typeof(m.value -> 'content') = 'string', false)),
+        ('.content', 'Must be text', coalesce(jsonb_typeof(m.value -> 'content') = 'string', false)),
         ('.createdAt', 'Must be a timestamp such as 2026-01-15T10:30:00Z', coalesce(private.is_timestamp(m.value -> 'createdAt'), false))
       ) as x (field, problem, fits)
     -- What is no object has no fields to name.
@@ -222,7 +222,7 @@ begin
       '{"revision": "integer!", "reason": "string", "createdAt": "string!", "definition": "object!"}', at);
     continue when problems <> '{}';
     problems := private.problem_if((entry.value ->> 'revision')::integer < 1, at || 'revision', 'Must be at least 1')
-      || private.problem_if(length(entry.value ->> 'reason') > 200, at || 'reason', 'Must be at most 200 characters')
+      || private.problem_if(length(entry.value ->> 'reason') > 200, at || 'reason', 'Must have at most 200 characters')
       || private.problem_if(not private.is_timestamp(entry.value -> 'createdAt'), at || 'createdAt',
            'Must be a timestamp such as 2026-01-15T10:30:00Z');
     select * into judged from private.bundled_definition(blank, entry.value -> 'definition', at || 'definition.');

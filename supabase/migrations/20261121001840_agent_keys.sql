@@ -86,28 +86,23 @@ create function private.key_problems(body jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   problems jsonb := private.shape_problems(body,
-    '{"name": "string!", "scopes": "strings", "expiresAt": "string", "origins": "strings"}');
+    '{"name": "string 1 100!", "scopes": "array 2", "expiresAt": "string", "origins": "strings 20"}');
   scopes jsonb;
-  origins jsonb;
 begin
   if jsonb_typeof(body) is distinct from 'object' then
     return problems;
   end if;
-  if not problems ? 'name' and (private.is_blank(body ->> 'name') or length(body ->> 'name') > 100) then
-    problems := problems || '{"name": "Must be 1 to 100 characters"}';
-  end if;
   if not problems ? 'scopes' then
-    scopes := nullif(body -> 'scopes', 'null');
-    problems := problems || private.problem_if(
-      scopes = '[]' or jsonb_array_length(scopes) > 2 or not scopes <@ '["invoke", "read"]', 'scopes',
-      'Must be "invoke", "read" or both');
+    scopes := coalesce(nullif(body -> 'scopes', 'null'), '["invoke"]');
+    problems := problems || private.problem_if(scopes = '[]', 'scopes', 'Must be "invoke", "read" or both')
+      || (select coalesce(jsonb_object_agg('scopes.' || s.place - 1, 'Must be "invoke" or "read"'), '{}')
+          from jsonb_array_elements(scopes) with ordinality as s (scope, place) where s.scope not in ('"invoke"', '"read"'));
   end if;
-  if not problems ? 'origins' then
-    origins := nullif(body -> 'origins', 'null');
-    problems := problems || private.problem_if(jsonb_array_length(origins) > 20, 'origins', 'Must have at most 20 entries');
-    problems := problems || private.problem_if(
-      exists (select from jsonb_array_elements_text(coalesce(origins, '[]')) o where not private.is_origin(o)), 'origins',
-      'Must be origins such as "https://app.example.com": scheme, host in lower case, port if it is not the default');
+  if not exists (select from jsonb_object_keys(problems) p where p like 'origins%') then
+    problems := problems || (select coalesce(jsonb_object_agg('origins.' || o.place - 1,
+        'Must be an origin such as "https://app.example.com": scheme, host in lower case, port if it is not the default'), '{}')
+      from unnest(private.texts(nullif(body -> 'origins', 'null'))) with ordinality as o (origin, place)
+      where not private.is_origin(o.origin));
   end if;
   if not problems ? 'expiresAt' and nullif(body -> 'expiresAt', 'null') is not null then
     problems := problems || private.problem_if(private.key_expiry(body -> 'expiresAt') is null, 'expiresAt',

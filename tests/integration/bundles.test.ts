@@ -220,7 +220,7 @@ describe("an import", () => {
     ]);
     assert.deepEqual(
       await problems({ definition: { agentName: "", plugins: ["no spaces"], resources: { memory: "1Ti" } } }),
-      ["definition.agentName", "definition.plugins", "definition.resources.memory"],
+      ["definition.agentName", "definition.plugins.0", "definition.resources.memory"],
     );
     assert.deepEqual(await problems({ definition: { ...definition, environment: { A: "x" } } }), [
       "definition.environment",

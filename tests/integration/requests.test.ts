@@ -271,7 +271,7 @@ describe("validation", () => {
     code?: string,
   ][] = [
     ["a missing name", {}, { agentName: "Required" }],
-    ["an empty name", { agentName: " " }, { agentName: "Name is required" }],
+    ["an empty name", { agentName: " " }, { agentName: "not all blank" }],
     ["a long name", { agentName: "x".repeat(101) }, { agentName: /1 to 100/ }],
     ["an unknown field", { agentName: "x", colour: "red" }, { colour: "Unknown field" }],
     [
@@ -283,14 +283,14 @@ describe("validation", () => {
     ["too little memory", { agentName: "x", resources: { memory: "1Mi" } }, { "resources.memory": /128Mi/ }],
     ["a wrong cpu", { agentName: "x", resources: { cpu: "-1" } }, { "resources.cpu": /50m/ }],
     ["too many replicas", { agentName: "x", resources: { replicas: 101 } }, { "resources.replicas": /100/ }],
-    ["no replica", { agentName: "x", resources: { replicas: 0 } }, { "resources.replicas": /at least 1/ }],
+    ["no replica", { agentName: "x", resources: { replicas: 0 } }, { "resources.replicas": /from 1 to 100/ }],
     [
       "a fractional replica",
       { agentName: "x", resources: { replicas: 1.5 } },
       { "resources.replicas": /whole/ },
     ],
-    ["a wrong plugin", { agentName: "x", plugins: ["../x"] }, { plugins: /npm/ }],
-    ["a wrong platform", { agentName: "x", platforms: ["Dis cord"] }, { platforms: /lower-case/ }],
+    ["a wrong plugin", { agentName: "x", plugins: ["../x"] }, { "plugins.0": /npm/ }],
+    ["a wrong platform", { agentName: "x", platforms: ["Dis cord"] }, { "platforms.0": /lower-case/ }],
     [
       "a wrong environment name",
       { agentName: "x", environment: { "1A": "x" } },
@@ -304,12 +304,12 @@ describe("validation", () => {
     [
       "a temperature out of range",
       { agentName: "x", settings: { temperature: 3 } },
-      { "settings.temperature": /0 and 2/ },
+      { "settings.temperature": /0 to 2/ },
     ],
     [
       "a policy upside down",
       { agentName: "x", scaling_policy: { min_replicas: 3, max_replicas: 1 } },
-      { "scaling_policy.min_replicas": /more than/, "resources.replicas": /within/ },
+      { "scaling_policy.min_replicas": /greater than/ },
     ],
     [
       "an unknown framework",
@@ -327,7 +327,7 @@ describe("validation", () => {
     [
       "several at once",
       { agentName: 5, framework: "acme", plugins: "x" },
-      { agentName: /string/, framework: /one of/, plugins: /array/ },
+      { agentName: /text/, framework: /one of/, plugins: /list/ },
     ],
   ];
   for (const [title, definition, problems, code = "VALIDATION_ERROR"] of cases) {

@@ -1,7 +1,7 @@
 /** What runs: the bodies that create and change an agent. A null field counts as left out at creation, and clears in a change. */
 import { z } from "zod";
 import { character } from "./character.ts";
-import { aBody, anObject, flag, list, numeric, text, textBytes, whole } from "./primitives.ts";
+import { aBody, anObject, aText, flag, list, numeric, text, textBytes, whole } from "./primitives.ts";
 import { resourceChanges, resources, scalingPolicy } from "./quantities.ts";
 
 const KIBI = 1024;
@@ -12,12 +12,12 @@ export const PLATFORM = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 const aPackage = "Must be an npm package name, with or without @version";
-const plugins = list(z.string(aPackage).max(214, aPackage).regex(PLUGIN, aPackage), 50).meta({
+const plugins = list(z.string(aText).max(214, aPackage).regex(PLUGIN, aPackage), 50).meta({
   example: ["@elizaos/plugin-discord"],
 });
 
 const aPlatform = 'Must be a short lower-case name such as "discord"';
-const platforms = list(z.string(aPlatform).regex(PLATFORM, aPlatform), 20).meta({ example: ["discord"] });
+const platforms = list(z.string(aText).regex(PLATFORM, aPlatform), 20).meta({ example: ["discord"] });
 
 /** Names and values together: on Kubernetes they are one Secret. */
 const secretBytes = (secrets: Record<string, string | null>): number =>
@@ -68,7 +68,7 @@ export const settings = z
       presence_penalty: numeric(-2, 2).nullish(),
       frequency_penalty: numeric(-2, 2).nullish(),
       top_p: numeric(0, 1).nullish(),
-      stop: list(z.string("Must be text"), 16).nullish(),
+      stop: list(text(200), 16).nullish(),
     },
     anObject,
   )
@@ -91,8 +91,9 @@ const fields = {
   environment: environment.nullish(),
   supabase_config: supabaseConfig.nullish(),
   scaling_policy: scalingPolicy.nullish(),
-  framework: text(32).nullish().meta({ description: "AI provider.", example: "openai" }),
-  model: text(100)
+  framework: z.string(aText).nullish().meta({ description: "AI provider.", example: "openai" }),
+  model: z
+    .string(aText)
     .nullish()
     .meta({ description: "Left out: the provider's default.", example: "gpt-6-luna" }),
   system_prompt: text(64 * KIBI).nullish(),
@@ -128,6 +129,7 @@ export const scaleRequest = z
     {
       path: ["replicas"],
       error: "Must lie within scaling_policy",
+      when: ({ issues }) => issues.length === 0,
     },
   )
   .meta({ id: "ScaleAgentRequest" });

@@ -1,18 +1,20 @@
 /** Keys of an agent: what calls it at its own address. */
 import { z } from "zod";
-import { aBody, list, nextCursor, text, timestamp } from "./primitives.ts";
+import { aBody, aText, list, nextCursor, text, timestamp } from "./primitives.ts";
 
 const ORIGIN = /^https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$/;
 const OWN_PORT = /^(https:\/\/.*:443|http:\/\/.*:80)$/;
 const anOrigin =
   'Must be an origin such as "https://app.example.com": scheme, host in lower case, port if it is not the default';
 
+const aMoment = "Must be a timestamp such as 2027-01-15T10:30:00Z, in the future and within ten years";
+
 export const keyScopes = ["invoke", "read"] as const;
 
 const scopes = list(z.enum(keyScopes, 'Must be "invoke" or "read"'), 2);
 const origins = list(
   z
-    .string(anOrigin)
+    .string(aText)
     .max(300, anOrigin)
     .regex(ORIGIN, anOrigin)
     .refine((value) => !OWN_PORT.test(value), anOrigin),
@@ -27,7 +29,8 @@ export const keyRequest = z
       scopes: scopes.min(1, 'Must be "invoke", "read" or both').nullish().meta({
         description: "`invoke`: send messages. `read`: read the agent's health. Left out: `invoke`.",
       }),
-      expiresAt: timestamp
+      expiresAt: z.iso
+        .datetime({ offset: true, error: ({ input }) => (typeof input === "string" ? aMoment : aText) })
         .nullish()
         .meta({ description: "In the future and within ten years; left out: never." }),
       origins: origins.nullish().meta({

@@ -41,9 +41,7 @@ export const updateProfileRequest = z
         .strictObject(
           {
             full_name: text(200).nullish(),
-            avatar_url: text(2048)
-              .regex(URL_FORM, "Must be an http or https URL of at most 2048 characters")
-              .nullish(),
+            avatar_url: text(2048).regex(URL_FORM, "Must be an http or https URL").nullish(),
             permissions: list(text(100), 100)
               .nullish()
               .meta({ description: "Narrows what an operator granted; null ends that." }),
