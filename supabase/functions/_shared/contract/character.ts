@@ -11,17 +11,18 @@ const line = z.string("Must be text").nullish();
 const KNOWLEDGE =
   "Must be a list of texts or of items with content, text, path or directory; or an object with documents or chunks";
 const object = z.record(z.string(), z.unknown());
-const item = object.refine(
-  (value) =>
-    [value.content, value.text, value.path, value.directory].some((part) => typeof part === "string"),
-  KNOWLEDGE,
-);
-const written = object.refine(
-  (value) => Array.isArray(value.documents) || Array.isArray(value.chunks),
-  KNOWLEDGE,
-);
+const isItem = ({ content, text, path, directory }: Record<string, unknown>): boolean =>
+  [content, text, path, directory].some((part) => typeof part === "string");
+const isWritten = ({ documents, chunks }: Record<string, unknown>): boolean =>
+  Array.isArray(documents) || Array.isArray(chunks);
+// Judged as a whole, so that the field named is always the same.
 const knowledge = z
-  .union([z.string(), z.array(z.union([z.string(), item])), written], KNOWLEDGE)
+  .union([z.string(), z.array(z.union([z.string(), object])), object], KNOWLEDGE)
+  .refine((value) => {
+    if (typeof value === "string") return true;
+    if (Array.isArray(value)) return value.every((item) => typeof item === "string" || isItem(item));
+    return isWritten(value);
+  }, KNOWLEDGE)
   .nullish()
   .meta({ description: "Facts: texts, items with their text, or what knowledge2character writes." });
 
