@@ -1,5 +1,5 @@
 // H7: a pattern that a user stores runs in the function of all tenants. One that is costly by its form is refused when it is
-// stored, by every door; what is stored runs in an engine of linear time (functions/respond/tools/arguments.test.ts).
+// stored, by every door; what is stored runs in an engine of linear time (agent-runtime/src/abilities/tools/arguments.test.ts).
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { forgedToken } from "../helpers/agents.ts";

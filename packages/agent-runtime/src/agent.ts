@@ -1,4 +1,6 @@
 // The agent as the server sees it: an engine, what it may do at once, how it is, and whether it is stopping.
+import type { Abilities } from "./abilities/runtime-abilities.ts";
+import { traced } from "./abilities/steps.ts";
 import type { Config } from "./config.ts";
 import type { Engine, Listener, Message, Reply } from "./engines/engine.ts";
 import { AgentError, describe } from "./errors.ts";
@@ -7,6 +9,8 @@ import type { Meter } from "./meter.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface Agent {
+  /** A message comes: what answering it takes is read ahead. */
+  prepare(): void;
   /** Answers a message within the limits of time and number. Throws AgentError. */
   answer(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply>;
   health(): Record<string, unknown>;
@@ -26,7 +30,14 @@ const STRANGERS = 0.75;
 const PROVIDER_FAULT = /^MODEL_(?!REFUSED|REQUEST_REJECTED|PRICE_MISSING)/;
 
 /** Wraps an engine with limits and bookkeeping. */
-export function createAgent(config: Config, engine: Engine, metrics: Metrics, meter: Meter, log: Log): Agent {
+export function createAgent(
+  config: Config,
+  engine: Engine,
+  metrics: Metrics,
+  meter: Meter,
+  abilities: Abilities,
+  log: Log,
+): Agent {
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
   const underway = new Set<Promise<unknown>>();
@@ -36,12 +47,13 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
   async function run(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> {
     const started = performance.now();
     const facts = { conversationId: message.conversationId, replica: config.replica };
+    const steps = message.answer && abilities.steps.open(message.answer.id);
     try {
       const timeout = AbortSignal.timeout(config.messageTimeoutMs);
       const end = AbortSignal.any([timeout, signal, giveUp.signal]);
-      const reply = await meter.run(message.occasion ?? { source: "address" }, () =>
-        engine.reply(message, end, listener),
-      );
+      const work = () =>
+        meter.run(message.occasion ?? { source: "address" }, () => engine.reply(message, end, listener));
+      const reply = await (steps === undefined ? work() : traced(steps.trace, work));
       const { inputTokens = 0, outputTokens = 0 } = reply.usage ?? {};
       metrics.message({ input: inputTokens, output: outputTokens });
       lastError = undefined;
@@ -67,10 +79,13 @@ export function createAgent(config: Config, engine: Engine, metrics: Metrics, me
       const cause = known.cause === undefined ? {} : { cause: describe(known.cause).slice(0, MAX_CAUSE) };
       log.warn(known.message, { ...facts, code: known.code, milliseconds: elapsed(started), ...cause });
       throw known;
+    } finally {
+      steps?.end();
     }
   }
 
   return {
+    prepare: () => abilities.prepare(),
     answer(message, signal, listener) {
       if (stopping) {
         throw new AgentError("AGENT_STOPPING", "This replica is stopping; try again.", {

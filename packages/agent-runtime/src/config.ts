@@ -56,6 +56,8 @@ const environmentSchema = z.object({
   AGENT_STATE_DIR: optional(z.string().min(1)),
   AGENT_ELIZA_DIR: optional(z.string().min(1)),
   AGENT_PRIVATE_HOSTS: z.string().optional(),
+  AGENT_TOOL_PRIVATE_HOSTS: z.string().optional(),
+  AGENT_TOOL_TIMEOUT_MS: milliseconds(10_000),
   AGENT_MESSAGE_KEY: optional(z.string().min(32)),
   AGENT_PROJECT_URL: optional(z.url({ protocol: /^https?$/ })),
   AGENT_PROJECT_KEY: optional(z.string().min(1)),
@@ -114,6 +116,10 @@ export interface Config {
   readonly elizaDir: string;
   /** Hosts that may be reached though their addresses are not public; undefined: every host may (the cluster decides). */
   readonly privateHosts: readonly string[] | undefined;
+  /** The same for the agent's tools, which may reach public addresses alone otherwise. */
+  readonly toolPrivateHosts: readonly string[];
+  /** How long one call of a tool may take. */
+  readonly toolTimeoutMs: number;
   /** What the platform signs its messages with; without one no history is taken. */
   readonly messageKey: string | undefined;
   /** Whom to ask who calls; without it no caller is known. */
@@ -179,6 +185,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     stateDir: own.AGENT_STATE_DIR,
     elizaDir: own.AGENT_ELIZA_DIR ?? defaultElizaDir,
     privateHosts: readHosts(own.AGENT_PRIVATE_HOSTS),
+    toolPrivateHosts: readHosts(own.AGENT_TOOL_PRIVATE_HOSTS) ?? [],
+    toolTimeoutMs: own.AGENT_TOOL_TIMEOUT_MS,
     logLevel: own.AGENT_LOG_LEVEL,
     messageTimeoutMs: own.AGENT_MESSAGE_TIMEOUT_MS,
     stopTimeoutMs: own.AGENT_STOP_TIMEOUT_MS,

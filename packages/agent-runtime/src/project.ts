@@ -51,7 +51,8 @@ export interface ProjectAccess {
 }
 
 const TIMEOUT_MS = 3_000;
-const MAX_ANSWER_BYTES = 1024 * 1024;
+/** The longest is a list of 50 tools, each with 16 KiB of schema and of configuration. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /**
  * Makes the client.

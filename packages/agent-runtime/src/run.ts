@@ -2,6 +2,7 @@
 import { fstatSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createAbilities } from "./abilities/runtime-abilities.ts";
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
@@ -51,13 +52,15 @@ async function start(configured: Config, log: Log): Promise<void> {
   }
   const startEngine = await loadEngine(name);
   const { agentId, messageKey, messageTimeoutMs } = config;
-  const runtime = messageKey && `${agentId}.${runtimeCredential(messageKey)}`;
+  const credential = messageKey && runtimeCredential(messageKey);
+  const runtime = credential && `${agentId}.${credential}`;
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, warn });
-  const engine = await startEngine(config, log.named(name), meter);
+  const abilities = createAbilities({ agentId, project, credential, warn: log.named("abilities").warn });
+  const engine = await startEngine(config, log.named(name), meter, abilities);
   const metrics = createMetrics(config);
-  const agent = createAgent(config, engine, metrics, meter, log.named("agent"));
+  const agent = createAgent(config, engine, metrics, meter, abilities, log.named("agent"));
   const { probeKey, proxyHops } = config;
   const door = createDoor({ agentId, project, messageKey, proxyHops, log: log.named("door") });
   const ids = createConversationIds(messageKey);
@@ -88,7 +91,7 @@ async function start(configured: Config, log: Log): Promise<void> {
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
     await engine.close();
-    await meter.close();
+    await Promise.all([meter.close(), abilities.steps.close()]);
     project?.close();
     log.info("Stopped", { reason });
     process.exit(EXIT.ok);

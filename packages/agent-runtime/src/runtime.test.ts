@@ -52,6 +52,7 @@ for (const { framework, model, key, path } of PROVIDERS) {
     assert.deepEqual(first.body, {
       reply: 'You said "hello" (message 1)',
       conversationId: "c1",
+      messageId: first.body.messageId,
       model,
       usage: { inputTokens: 11, outputTokens: 7 },
     });

@@ -57,6 +57,7 @@ function contextOf(url: string): AnswerContext {
     database: database as unknown as AnswerContext["database"],
     signal: new AbortController().signal,
     say: () => undefined,
+    note: () => undefined,
     warn: () => undefined,
   };
 }
@@ -104,6 +105,7 @@ for (const provider of ["openai", "anthropic", "google"] as const) {
 describe("a turn whose tool acted", () => {
   const tool = (method: string, url: string): Task["tools"] => [
     {
+      id: "t1",
       name: "order",
       description: "Orders.",
       inputSchema: { type: "object", properties: {} },

@@ -1,6 +1,9 @@
 /** One answer by a model: streamed, with tools in a bounded loop, within time limits. */
-import { randomBytes } from "node:crypto";
 import { isStepCount, streamText } from "ai";
+import { randomWord } from "../../../packages/agent-runtime/src/abilities/marks.ts";
+import { type Step, traced } from "../../../packages/agent-runtime/src/abilities/steps.ts";
+import { makeTools } from "../../../packages/agent-runtime/src/abilities/tools/index.ts";
+import { tracedModel } from "../../../packages/agent-runtime/src/abilities/traced-model.ts";
 import {
   afterActing,
   MAX_STEPS,
@@ -14,6 +17,7 @@ import { fromSdkWarnings } from "../../../packages/agent-runtime/src/engines/mod
 import { metered } from "../../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../../packages/agent-runtime/src/engines/model/providers.ts";
 import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/settings.ts";
+import { nothingStreamed, readStream } from "../../../packages/agent-runtime/src/engines/model/streaming.ts";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
 import { createMeter, type Settlement } from "../../../packages/agent-runtime/src/meter.ts";
 import { messageKey } from "../../../packages/agent-runtime/src/signature.ts";
@@ -21,10 +25,9 @@ import type { Database } from "./database.ts";
 import { composePrompt } from "./prompt.ts";
 import type { Settings } from "./settings.ts";
 import type { Answer, Task } from "./task.ts";
-import { makeTools } from "./tools/index.ts";
 
 /** The longest answer that is kept. */
-const MAX_CHARACTERS = 100_000;
+export const MAX_CHARACTERS = 100_000;
 
 export interface AnswerContext {
   readonly settings: Settings;
@@ -32,6 +35,8 @@ export interface AnswerContext {
   readonly signal: AbortSignal;
   /** Takes each piece of text as it comes. */
   say(text: string): void;
+  /** Takes each step when it has ended. */
+  note(step: Step): void;
   /** Tells the operator of what does not keep the answer from being made. */
   warn(message: string): void;
 }
@@ -82,7 +87,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   };
   const limit = AbortSignal.timeout(settings.answerMs);
   const signal = AbortSignal.any([silence.signal, limit, context.signal]);
-  const spent = { inputTokens: 0, outputTokens: 0 };
+  const streamed = nothingStreamed();
   const { respondSecret } = settings;
   const meter = createMeter({
     agentId: task.agent.id,
@@ -93,68 +98,57 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     ahead: false,
   });
   const metering = meter.open({ source: "message", reservation: task.reservation });
-  const word = randomBytes(4).toString("hex");
+  const word = randomWord();
   const { instructions, messages } = composePrompt(task, word);
-  let text = "";
-  const said: Parameters<typeof fromSdkWarnings>[0][number][] = [];
-  let finishReason = "unknown";
-  let rawFinishReason: string | undefined;
   let hasActed = false;
   const acted = () => {
     hasActed = true;
   };
   try {
-    const tools = makeTools(task, { settings, database: context.database, signal, word, acted });
+    const tools = makeTools(task.tools, {
+      signal,
+      toolMs: settings.toolMs,
+      privateHosts: settings.privateHosts,
+      word,
+      search: (query, most) => context.database.search(task, query, most),
+      acted,
+    });
     const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
     const call = mapSettings(task.agent.settings);
-    const languageModel = await createLanguageModel(access, model);
-    const result = streamText({
-      model: await metered(languageModel, metering, {
-        name: model,
-        framework,
-        settings: task.agent.settings,
-        secrets: [apiKey],
-      }),
-      instructions,
-      messages,
-      ...call,
-      ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
-      maxRetries: 0, // the outbox retries, and says so
-      abortSignal: signal,
-      onError: () => undefined, // comes as a part, below
+    const plain = await createLanguageModel(access, model);
+    const seen = await tracedModel(plain, model, framework, [apiKey]);
+    const languageModel = await metered(seen, metering, {
+      name: model,
+      framework,
+      settings: task.agent.settings,
+      secrets: [apiKey],
     });
-    let separate = false;
-    for await (const part of result.fullStream) {
-      heard();
-      if (part.type === "text-delta") {
-        const piece = separate && text !== "" ? `\n\n${part.text}` : part.text;
-        separate = false;
-        text += piece;
+    await traced(context.note, async () => {
+      const { stream } = streamText({
+        model: languageModel,
+        instructions,
+        messages,
+        ...call,
+        ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
+        maxRetries: 0, // the outbox retries, and says so
+        abortSignal: signal,
+        onError: () => undefined, // comes as a part
+      });
+      const delta = (piece: string) => {
         context.say(piece);
-        if (text.length > MAX_CHARACTERS) {
+        if (streamed.text.length > MAX_CHARACTERS) {
           throw new AgentError("MODEL_BAD_RESPONSE", `${framework} did not come to an end.`);
         }
-      } else if (part.type === "start-step") {
-        said.push(...part.warnings);
-      } else if (part.type === "finish-step") {
-        separate = true;
-        spent.inputTokens += part.usage.inputTokens ?? 0;
-        spent.outputTokens += part.usage.outputTokens ?? 0;
-        ({ finishReason, rawFinishReason } = part);
-      } else if (part.type === "error") {
-        throw part.error;
-      } else if (part.type === "abort") {
-        throw signal.reason;
-      }
-    }
-    signal.throwIfAborted();
-    requireWhole({ text, finishReason, rawFinishReason }, framework, call.maxOutputTokens);
-    const warnings = fromSdkWarnings(said);
-    return { content: text, model, ...spent, warnings, settled: metering.end(true) };
+      };
+      await readStream(stream, streamed, { delta, heard }, signal);
+    });
+    requireWhole(streamed, framework, call.maxOutputTokens);
+    const warnings = fromSdkWarnings(streamed.warnings);
+    return { content: streamed.text, model, ...streamed.usage, warnings, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
     const failure = withProviderWords(mapModelError(error, framework, late), [apiKey]);
-    throw new AttemptError(hasActed ? afterActing(failure) : failure, metering.end(false), spent);
+    throw new AttemptError(hasActed ? afterActing(failure) : failure, metering.end(false), streamed.usage);
   } finally {
     clearTimeout(timer);
   }

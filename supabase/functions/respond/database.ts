@@ -1,6 +1,7 @@
 /** The database as the function sees it: its RPCs, called as service_role. */
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
 import { type Project, ProjectRefusal } from "../../../packages/agent-runtime/src/project.ts";
 import type { Settings } from "./settings.ts";
@@ -18,12 +19,14 @@ export interface Failure {
   readonly inputTokens?: number;
   readonly outputTokens?: number;
   readonly settled?: readonly Settlement[];
+  /** Steps that were not reported on the way. */
+  readonly steps?: readonly Step[];
 }
 
 export interface Database {
   claim(most: number): Promise<Task[]>;
-  /** Renews the lease and broadcasts text. False: the lease is lost. */
-  report(task: Task, text: string, sequence: number): Promise<boolean>;
+  /** Renews the lease, broadcasts text and keeps steps. False: the lease is lost. */
+  report(task: Task, text: string, sequence: number, steps: readonly Step[]): Promise<boolean>;
   finish(task: Task, answer: Answer): Promise<void>;
   /** Seconds until the next attempt; undefined when there is none. */
   fail(task: Task, failure: Failure): Promise<number | undefined>;
@@ -80,11 +83,12 @@ export function createDatabase(settings: Settings, worker: string): Database {
   return {
     claim: async (most) =>
       readTasks(await call("claim_replies", { worker, max_count: most, lease_seconds: LEASE_SECONDS })),
-    async report(task, text, sequence) {
+    async report(task, text, sequence, steps) {
       const body = await call("report_reply", {
         ...lease(task),
         text,
         sequence,
+        ...(steps.length > 0 && { steps }),
         lease_seconds: LEASE_SECONDS,
       });
       return (body as { accepted?: boolean }).accepted === true;

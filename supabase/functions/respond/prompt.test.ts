@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { markResult } from "../../../packages/agent-runtime/src/abilities/marks.ts";
 import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
-import { composeMessage, composePrompt, markResult } from "./prompt.ts";
+import { composeMessage, composePrompt } from "./prompt.ts";
 import { readSettings } from "./settings.ts";
 import type { Task } from "./task.ts";
 

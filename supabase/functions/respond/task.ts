@@ -1,24 +1,10 @@
 /** One answer that is wanted, as claim_replies tells it. */
 import { z } from "zod";
+import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
+import { toolSchema } from "../../../packages/agent-runtime/src/abilities/tools/definition.ts";
 import type { ModelSettings } from "../../../packages/agent-runtime/src/config.ts";
 import { factsSchema, type Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
-
-const toolSchema = z.object({
-  name: z.string(),
-  description: z.string(),
-  inputSchema: z.record(z.string(), z.unknown()),
-  implementation: z.looseObject({
-    type: z.string(),
-    name: z.string().optional(),
-    method: z.string().nullish(),
-    url: z.string().optional(),
-    headers: z.record(z.string(), z.string()).nullish(),
-  }),
-  configuration: z.record(z.string(), z.unknown()),
-  /** The value of the secret that configuration.api_key_ref names. */
-  secret: z.string().nullish(),
-});
 
 const taskSchema = z.object({
   jobId: z.string(),
@@ -62,7 +48,6 @@ const taskSchema = z.object({
 });
 
 export type Task = z.infer<typeof taskSchema>;
-export type TaskTool = z.infer<typeof toolSchema>;
 
 /** Reads what claim_replies returned. Throws ZodError where database and function do not fit together. */
 export const readTasks = (body: unknown): Task[] => z.array(taskSchema).parse(body);
@@ -77,4 +62,6 @@ export interface Answer {
   readonly warnings: readonly Warning[];
   /** What is left to settle of its calls; empty where the agent's runtime settles them. */
   readonly settled: readonly Settlement[];
+  /** Steps that were not reported on the way. */
+  readonly steps?: readonly Step[];
 }

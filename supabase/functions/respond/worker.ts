@@ -1,4 +1,5 @@
 /** Takes waiting answers in batches and makes them, several at a time, until none waits. */
+import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { type AnswerContext, AttemptError, answerByModel } from "./answer.ts";
 import type { Database, Failure } from "./database.ts";
@@ -109,7 +110,7 @@ export class Worker {
       const answer = await this.#attempt(task, progress, facts);
       ({ settled } = answer);
       await progress.close();
-      await this.#database.finish(task, answer);
+      await this.#database.finish(task, { ...answer, steps: progress.takeSteps() });
       const { inputTokens, outputTokens } = answer;
       const milliseconds = Math.round(performance.now() - started);
       this.#log("INFO", "Answered", { ...facts, milliseconds, inputTokens, outputTokens });
@@ -119,7 +120,7 @@ export class Worker {
         this.#log("WARN", "The lease was lost; somebody else answers", facts);
         return;
       }
-      await this.#fail(task, error, settled, facts);
+      await this.#fail(task, error, settled, progress.takeSteps(), facts);
     }
   }
 
@@ -129,6 +130,7 @@ export class Worker {
       database: this.#database,
       signal: progress.lost,
       say: (text) => progress.say(text),
+      note: (step) => progress.note(step),
       warn: (message) => this.#log("WARN", message, facts),
     };
     return task.url ? answerByRuntime(task, context) : answerByModel(task, context);
@@ -138,9 +140,10 @@ export class Worker {
     task: Task,
     error: unknown,
     settled: Answer["settled"],
+    steps: readonly Step[],
     facts: Record<string, unknown>,
   ): Promise<void> {
-    const failure = describeFailure(error, settled);
+    const failure = { ...describeFailure(error, settled), steps };
     const cause = error instanceof AttemptError ? error.failure.cause : error;
     this.#log("WARN", failure.message, {
       ...facts,

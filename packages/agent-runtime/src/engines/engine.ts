@@ -1,3 +1,4 @@
+import type { Abilities } from "../abilities/runtime-abilities.ts";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { Meter, Occasion } from "../meter.ts";
@@ -18,8 +19,22 @@ export interface Message {
   readonly userId: string | undefined;
   /** What was said before, by the platform's word; then the engine's own memory is neither read nor written. */
   readonly history: readonly Turn[] | undefined;
+  /** The answer that is wanted; left out: one without a trace, of an agent without tools. */
+  readonly answer?: Wanted | undefined;
   /** Through which door it came, with the platform's reservation if it brought one; left out: the agent's own address. */
   readonly occasion?: Occasion | undefined;
+}
+
+/** What is known of an answer before it is made. */
+export interface Wanted {
+  /** The id of its message; its steps are kept under it. */
+  readonly id: string;
+  /** The random word of the marks around what is data. */
+  readonly word: string;
+  /** What the platform adds to the agent's instructions: its company in a swarm, what the marks mean. */
+  readonly rules?: string | undefined;
+  /** Which list of tools the platform's message was made with (toolsDigest). */
+  readonly tools?: string | undefined;
 }
 
 /** Where a conversation is kept: another caller's id is another conversation. (No part has a space.) */
@@ -65,4 +80,4 @@ export interface Engine {
 }
 
 /** Makes an engine ready to answer. Throws ConfigurationError for what a person must change. */
-export type StartEngine = (config: Config, log: Log, meter: Meter) => Promise<Engine>;
+export type StartEngine = (config: Config, log: Log, meter: Meter, abilities: Abilities) => Promise<Engine>;

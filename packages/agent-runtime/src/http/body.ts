@@ -1,6 +1,8 @@
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import type { Turn } from "../engines/engine.ts";
+import { randomWord } from "../abilities/marks.ts";
+import type { Turn, Wanted } from "../engines/engine.ts";
 import { factsSchema } from "../engines/model/facts.ts";
 import { AgentError } from "../errors.ts";
 import type { Occasion } from "../meter.ts";
@@ -37,6 +39,14 @@ const reservationSchema = z.object({
   facts: factsSchema,
 });
 
+/** The answer that the platform wants (engine.ts: Wanted). */
+const wantedSchema = z.object({
+  id: z.uuid(),
+  word: z.string().regex(/^[0-9a-f]{8,32}$/),
+  rules: z.string().max(20_000).optional(),
+  tools: z.string().max(64).optional(),
+});
+
 const messageSchema = z.strictObject({
   text: z
     .string()
@@ -46,6 +56,7 @@ const messageSchema = z.strictObject({
   userId: identifier.nullish(),
   history: historySchema.nullish(),
   reservation: reservationSchema.nullish(),
+  answer: wantedSchema.nullish(),
 });
 
 /** A message as it came; what is left out is undefined. */
@@ -54,6 +65,7 @@ export interface Said {
   readonly conversationId: string | undefined;
   readonly userId: string | undefined;
   readonly history: readonly Turn[] | undefined;
+  readonly answer: Wanted;
   readonly occasion: Occasion;
 }
 
@@ -88,31 +100,33 @@ export function parseMessage(bytes: Buffer, ofPlatform: boolean): Said {
     const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
     throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
   }
-  const { text, conversationId, userId, history, reservation } = result.data;
-  if (reservation && !ofPlatform) {
-    throw new AgentError(
-      "FORBIDDEN",
-      "A reservation is taken from the platform alone, in a call it signed.",
-      {
-        details: { reservation: "needs the platform's signature; leave it out" },
-      },
-    );
-  }
-  if (history && !ofPlatform) {
-    throw new AgentError("FORBIDDEN", "A history is taken from the platform alone, in a call it signed.", {
-      details: { history: "needs the platform's signature; leave it out" },
-    });
+  const { text, conversationId, userId, history, reservation, answer } = result.data;
+  for (const [field, value] of Object.entries({ reservation, history, answer })) {
+    if (value && !ofPlatform) {
+      const message = `${NAMED[field]} is taken from the platform alone, in a call it signed.`;
+      throw new AgentError("FORBIDDEN", message, {
+        details: { [field]: "needs the platform's signature; leave it out" },
+      });
+    }
   }
   return {
     text,
     conversationId: conversationId ?? undefined,
     userId: userId ?? undefined,
     history: history ?? undefined,
+    // An answer that no message keeps has an id all the same: its steps are found under it.
+    answer: answer ?? { id: randomUUID(), word: randomWord() },
     occasion: ofPlatform
       ? { source: "message", reservation: reservation ?? undefined }
       : { source: "address" },
   };
 }
+
+const NAMED: Readonly<Record<string, string>> = {
+  reservation: "A reservation",
+  history: "A history",
+  answer: "The id of an answer",
+};
 
 function toProblems(issue: z.core.$ZodIssue): [string, string][] {
   if (issue.code === "unrecognized_keys")

@@ -144,7 +144,13 @@ test("an answer comes as events: deltas, then the whole", async () => {
   assert.equal(said.join(""), "one two three");
   const last = events.at(-1);
   assert.equal(last?.event, "done");
-  assert.deepEqual(Object.keys(last?.data ?? {}).sort(), ["conversationId", "model", "reply", "usage"]);
+  assert.deepEqual(Object.keys(last?.data ?? {}).sort(), [
+    "conversationId",
+    "messageId",
+    "model",
+    "reply",
+    "usage",
+  ]);
   assert.equal(last?.data.reply, "one two three");
 });
 
@@ -234,7 +240,10 @@ test("a public agent gives each stranger an id that every replica knows, and tak
     to.say({ text: "hi", ...(conversationId && { conversationId }) }, { headers: {} });
   const { body: first } = await say();
   const id = String(first.conversationId);
-  assert.deepEqual((await say(id)).body, { ...first, reply: 'You said "hi" (message 2)' });
+  const { body: second } = await say(id);
+  const { messageId } = second;
+  assert.deepEqual(second, { ...first, messageId, reply: 'You said "hi" (message 2)' });
+  assert.notEqual(messageId, first.messageId);
   assert.equal((await say(id, replica)).body.conversationId, id);
   for (const other of [
     "c1",

@@ -102,6 +102,8 @@ async function answer(
   options: ServerOptions,
 ): Promise<void> {
   const { agent, door, ids } = options;
+  // Of the platform's messages it is known which tools they want; of others the list is read while their caller is judged.
+  if (request.headers["x-launchpad-signature"] === undefined) agent.prepare();
   const { visitor, body } = await enter(request, options);
   await allowOrigin(request, response, door);
   const { conversationId: given, ...said } = parseMessage(body, visitor === PLATFORM);
@@ -117,6 +119,7 @@ async function answer(
   const told = (reply: Awaited<ReturnType<Agent["answer"]>>) => ({
     reply: reply.text,
     conversationId,
+    messageId: said.answer.id,
     model: reply.model,
     ...(reply.usage && { usage: reply.usage }),
     // The owner's settings are no matter of callers.

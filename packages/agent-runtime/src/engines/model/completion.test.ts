@@ -9,6 +9,7 @@ import {
   recordAnswer,
   SAID,
 } from "../../../../../tests/helpers/recorded-answers.ts";
+import { createAbilities } from "../../abilities/runtime-abilities.ts";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import { createLog } from "../../log.ts";
@@ -23,6 +24,13 @@ const unmetered: Reserving = {
   reserve: async ({ outputTokens }) => ({ outputTokens, settle: () => undefined, release: () => undefined }),
 };
 
+const noAbilities = createAbilities({
+  agentId: "a",
+  project: undefined,
+  credential: undefined,
+  warn: () => undefined,
+});
+
 const engineFor = (framework: Provider, url: string, settings = {}): Promise<Engine> =>
   startModelEngine(
     {
@@ -35,10 +43,12 @@ const engineFor = (framework: Provider, url: string, settings = {}): Promise<Eng
       plugins: [],
       environment: {},
       settings,
+      secrets: [],
       modelRetries: 0,
     } as unknown as Config,
     createLog({ write: () => undefined }),
     unmetered as Meter,
+    noAbilities,
   );
 
 const deaf: Listener = { delta: () => undefined, tool: () => undefined };

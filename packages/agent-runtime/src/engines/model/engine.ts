@@ -1,5 +1,9 @@
 // The default engine: the character as instructions, the conversation as given or from memory, one call to the provider.
 import type { LanguageModel, ToolSet } from "ai";
+import { markRule } from "../../abilities/marks.ts";
+import type { Abilities } from "../../abilities/runtime-abilities.ts";
+import { tracedModel } from "../../abilities/traced-model.ts";
+import { tracedTools } from "../../abilities/traced-tools.ts";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
@@ -15,9 +19,15 @@ import { metered } from "./metered.ts";
 import { loadPlugins } from "./plugins.ts";
 import { createLanguageModel, DEFAULT_MODELS } from "./providers.ts";
 import { mapSettings } from "./settings.ts";
+import { nothingStreamed, readStream } from "./streaming.ts";
 
 /** Starts the engine: loads plugins, and the provider where a key is set. Throws ConfigurationError. */
-export async function startModelEngine(config: Config, log: Log, meter: Meter): Promise<Engine> {
+export async function startModelEngine(
+  config: Config,
+  log: Log,
+  meter: Meter,
+  abilities: Abilities,
+): Promise<Engine> {
   const plugins = await loadPlugins(config.plugins, {
     agentId: config.agentId,
     environment: config.environment,
@@ -37,114 +47,144 @@ export async function startModelEngine(config: Config, log: Log, meter: Meter): 
     return { ...base, model: undefined, reply };
   }
   const id = config.model ?? DEFAULT_MODELS[config.framework];
-  const model = await metered(await createLanguageModel(config, id), meter, {
+  const seen = await tracedModel(await createLanguageModel(config, id), id, config.framework, config.secrets);
+  const model = await metered(seen, meter, {
     name: id,
     framework: config.framework,
     settings: config.settings,
     secrets: [config.provider.apiKey],
   });
   const tools: ToolSet = Object.assign({}, ...plugins.map((plugin) => plugin.tools ?? {}));
-  const answer = await createAnswer(config, model, tools, log);
+  const answer = await createAnswer(config, model, tracedTools(tools, config.secrets), abilities, log);
   return { ...base, model: id, reply: (message, signal, listener) => answer(message, signal, id, listener) };
 }
 
-async function createAnswer(config: Config, model: LanguageModel, tools: ToolSet, log: Log) {
+async function createAnswer(
+  config: Config,
+  model: LanguageModel,
+  pluginTools: ToolSet,
+  abilities: Abilities,
+  log: Log,
+) {
   const { generateText, isStepCount, streamText } = await import("ai");
   const { mapModelError, withProviderWords } = await import("./errors.ts");
   logModelWarnings(log);
   const conversations = new Conversations();
   const turns = new Turns();
+  const instructions = composeInstructions(config);
   const call = {
     model,
-    instructions: composeInstructions(config),
     ...mapSettings(config.settings),
     maxRetries: config.modelRetries,
-    ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
   };
 
-  /** Is told of each call of a tool that has ended. */
-  type Ended = NonNullable<Parameters<typeof generateText>[0]["onToolExecutionEnd"]>;
-
-  const stream = async (messages: Turn[], abortSignal: AbortSignal, listener: Listener, ended: Ended) => {
-    let text = "";
-    let finishReason = "unknown";
-    let rawFinishReason: string | undefined;
-    let separate = false;
-    const warnings: Parameters<typeof fromSdkWarnings>[0][number][] = [];
-    const usage = { inputTokens: 0, outputTokens: 0 };
-    const result = streamText({
-      ...call,
-      messages,
-      abortSignal,
-      onError: () => undefined, // comes as a part, below
-      onToolExecutionEnd: (event) => {
-        ended(event);
-        listener.tool({
-          name: event.toolCall.toolName,
-          status: event.toolOutput.type === "tool-error" ? "failed" : "completed",
-          milliseconds: Math.round(event.toolExecutionMs),
-        });
-      },
-    });
-    for await (const part of result.stream) {
-      if (part.type === "text-delta") {
-        const piece = separate && text !== "" ? `\n\n${part.text}` : part.text;
-        separate = false;
-        text += piece;
-        listener.delta(piece);
-      } else if (part.type === "start-step") {
-        warnings.push(...part.warnings);
-      } else if (part.type === "finish-step") {
-        separate = true;
-        usage.inputTokens += part.usage.inputTokens ?? 0;
-        usage.outputTokens += part.usage.outputTokens ?? 0;
-        ({ finishReason, rawFinishReason } = part);
-      } else if (part.type === "error") {
-        throw part.error;
-      }
-    }
-    abortSignal.throwIfAborted();
-    return { text, finishReason, rawFinishReason, usage, warnings };
+  /** The plugins' tools and the agent's own, and what the model is told besides its instructions. */
+  const equip = async (message: Message, signal: AbortSignal, acted: () => void) => {
+    const { answer } = message;
+    const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
+    const rules = answer?.rules ?? (definitions.length > 0 && answer ? markRule(answer.word) : undefined);
+    const own =
+      definitions.length > 0 && answer
+        ? (await import("../../abilities/tools/index.ts")).makeTools(definitions, {
+            signal,
+            toolMs: config.toolTimeoutMs,
+            privateHosts: config.toolPrivateHosts,
+            word: answer.word,
+            taken: Object.keys(pluginTools),
+            search: (query, limit) => searchIn(message, query, limit),
+            secretOf: (tool) => abilities.secretOf(tool),
+            acted,
+          })
+        : {};
+    const tools: ToolSet = { ...pluginTools, ...own };
+    return {
+      instructions: rules === undefined ? instructions : `${instructions}\n\n${rules}`,
+      ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
+    };
   };
+
+  /** Stored conversations are searched where they are stored, others in this replica's memory. */
+  const searchIn = async (message: Message, query: string, limit: number): Promise<unknown> =>
+    message.history === undefined
+      ? foundIn(conversations.history(roomOf(message)), query, limit)
+      : abilities.search(message.conversationId, query, limit);
 
   const reply = async (
+    message: Message,
     messages: Turn[],
     signal: AbortSignal,
     id: string,
     listener: Listener | undefined,
-    byOwner: boolean,
   ): Promise<Reply> => {
-    let acted = false;
-    const ended = () => {
-      acted = true;
+    let hasActed = false;
+    const acted = () => {
+      hasActed = true;
+    };
+    // A plugin's tool may do anything; the agent's own say themselves when they act.
+    const ended = ({ toolCall }: { readonly toolCall: { readonly toolName: string } }) => {
+      if (toolCall.toolName in pluginTools) acted();
     };
     try {
       signal.throwIfAborted();
-      const result = await (listener === undefined
-        ? generateText({ ...call, messages, abortSignal: signal, onToolExecutionEnd: ended })
-        : stream(messages, signal, listener, ended));
-      requireWhole(result, config.framework, call.maxOutputTokens);
-      const { inputTokens = 0, outputTokens = 0 } = result.usage;
-      const warnings = fromSdkWarnings(result.warnings ?? []);
-      return { text: result.text, model: id, usage: { inputTokens, outputTokens }, warnings };
+      const asked = { ...call, ...(await equip(message, signal, acted)), messages, abortSignal: signal };
+      const streamed = nothingStreamed();
+      if (listener === undefined) {
+        const { text, finishReason, rawFinishReason, usage, warnings } = await generateText({
+          ...asked,
+          onToolExecutionEnd: ended,
+        });
+        Object.assign(streamed, { text, finishReason, rawFinishReason, warnings: warnings ?? [] });
+        streamed.usage.inputTokens = usage.inputTokens ?? 0;
+        streamed.usage.outputTokens = usage.outputTokens ?? 0;
+      } else {
+        const { stream } = streamText({
+          ...asked,
+          onError: () => undefined, // comes as a part
+          onToolExecutionEnd: (event) => {
+            ended(event);
+            listener.tool({
+              name: event.toolCall.toolName,
+              status: event.toolOutput.type === "tool-error" ? "failed" : "completed",
+              milliseconds: Math.round(event.toolExecutionMs),
+            });
+          },
+        });
+        await readStream(stream, streamed, listener, signal);
+      }
+      requireWhole(streamed, config.framework, call.maxOutputTokens);
+      const warnings = fromSdkWarnings(streamed.warnings);
+      return { text: streamed.text, model: id, usage: streamed.usage, warnings };
     } catch (error) {
       const mapped = mapModelError(error, config.framework, signal.aborted);
+      // What the platform brings are the owner's messages.
+      const byOwner = message.caller === "platform";
       const failure = byOwner ? withProviderWords(mapped, [config.provider.apiKey ?? ""]) : mapped;
-      throw acted ? afterActing(failure) : failure;
+      throw hasActed ? afterActing(failure) : failure;
     }
   };
   return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
     const { text, history } = message;
-    // What the platform brings are the owner's messages.
-    const byOwner = message.caller === "platform";
     const room = roomOf(message);
     const said: Turn = { role: "user", content: text };
     // Not kept either: whoever guesses a stored conversation's id finds nothing of it here.
-    if (history !== undefined) return reply([...history, said], signal, id, listener, byOwner);
+    if (history !== undefined) return reply(message, [...history, said], signal, id, listener);
     return turns.run(room, async () => {
-      const answered = await reply([...conversations.history(room), said], signal, id, listener, byOwner);
+      const answered = await reply(message, [...conversations.history(room), said], signal, id, listener);
       conversations.add(room, said, { role: "assistant", content: answered.text });
       return answered;
     });
   };
+}
+
+/** Earlier turns that hold the words, newest first. */
+function foundIn(turns: readonly Turn[], query: string, limit: number): { from: string; text: string }[] {
+  const wanted = query.toLowerCase();
+  return turns
+    .filter(({ content }) => content.toLowerCase().includes(wanted))
+    .slice(-Math.min(20, Math.max(1, limit)))
+    .reverse()
+    .map(({ role, content }) => ({
+      from: role === "user" ? "user" : "agent",
+      text: content.slice(0, 1_000),
+    }));
 }

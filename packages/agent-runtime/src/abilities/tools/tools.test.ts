@@ -4,13 +4,16 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { isPublicAddress } from "../../_shared/addresses.ts";
-import type { TaskTool } from "../task.ts";
+import { isPublicAddress } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { calculate } from "./calculator.ts";
+import type { ToolDefinition } from "./definition.ts";
 import { exchange } from "./exchange.ts";
 import { composeRequest, withDefaults } from "./http-tool.ts";
-import { runTool, type ToolContext } from "./index.ts";
+import { callTool, type ToolContext } from "./index.ts";
 import { checkedAddress, isListed, MAX_RESPONSE_BYTES, requestOutside } from "./request.ts";
+
+/** What the model reads of a call. */
+const runTool = async (...call: Parameters<typeof callTool>) => (await callTool(...call)).text;
 
 describe("the calculator", () => {
   for (const [expression, value] of [
@@ -242,7 +245,8 @@ describe("requests to the outside", () => {
     );
   });
 
-  const http = (more: Partial<TaskTool> = {}): TaskTool => ({
+  const http = (more: Partial<ToolDefinition> = {}): ToolDefinition => ({
+    id: "t1",
     name: "weather",
     description: "d",
     inputSchema: {
@@ -378,7 +382,8 @@ describe("requests to the outside", () => {
     assert.match(await runTool(http(), { city: "x" }, context()), /\(20009 characters in all\)$/);
   });
 
-  const builtin = (name: string, configuration = {}): TaskTool => ({
+  const builtin = (name: string, configuration = {}): ToolDefinition => ({
+    id: "t2",
     name,
     description: "d",
     inputSchema: { type: "object" },

@@ -1,6 +1,6 @@
 /** A user's HTTP tool: from its definition, configuration, secret and arguments to a request. */
 import { Buffer } from "node:buffer";
-import type { TaskTool } from "../task.ts";
+import type { ToolDefinition } from "./definition.ts";
 import type { ExchangeRequest } from "./exchange.ts";
 import { ToolError } from "./request.ts";
 
@@ -11,7 +11,7 @@ const PLACEHOLDER = /\{\{\s*([^{}\s](?:[^{}]*[^{}\s])?)\s*\}\}/g;
 const FORM = "application/x-www-form-urlencoded";
 
 /** Arguments with the configuration's default_<argument> where the model gave none. */
-export function withDefaults(tool: TaskTool, given: Arguments): Arguments {
+export function withDefaults(tool: ToolDefinition, given: Arguments): Arguments {
   const properties = (tool.inputSchema.properties ?? {}) as Record<string, unknown>;
   const result: Record<string, unknown> = { ...given };
   for (const [key, value] of Object.entries(tool.configuration)) {
@@ -28,7 +28,10 @@ export function withDefaults(tool: TaskTool, given: Arguments): Arguments {
  * says; a list in a query or form becomes one entry per item. A secret that no placeholder names goes as a bearer token.
  * @throws ToolError when the path names an argument without a value, or the secret is not set
  */
-export function composeRequest(tool: TaskTool, given: Arguments): { url: URL; request: ExchangeRequest } {
+export function composeRequest(
+  tool: ToolDefinition,
+  given: Arguments,
+): { url: URL; request: ExchangeRequest } {
   const { implementation, configuration, secret } = tool;
   const method = implementation.method ?? "GET";
   const used = new Set<string>();
@@ -102,4 +105,7 @@ const pairs = (entries: [string, unknown][]): [string, string][] =>
 const depth = (url: URL) => url.pathname.split("/").length;
 
 const missingSecret = (name: unknown) =>
-  new ToolError(`The secret ${typeof name === "string" ? name : "of this tool"} is not set.`);
+  new ToolError(
+    `The secret ${typeof name === "string" ? name : "of this tool"} is not set.`,
+    "TOOL_SECRET_MISSING",
+  );

@@ -19,6 +19,16 @@ export interface ExchangeResponse {
   readonly body: string;
 }
 
+/** An exchange that failed, in words that hold nothing of the other side's. */
+export class ExchangeError extends Error {}
+
+export interface ExchangeLimits {
+  readonly maxBytes: number;
+  readonly signal: AbortSignal;
+  /** Is told of each part of the body as it comes, with the status and headers that came before; true: enough is read. */
+  onBody?(part: Uint8Array, head: Omit<ExchangeResponse, "body">): boolean;
+}
+
 const MAX_HEADER_BYTES = 32 * 1024;
 
 /**
@@ -30,14 +40,14 @@ export async function exchange(
   url: URL,
   address: string,
   request: ExchangeRequest,
-  { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
+  { maxBytes, signal, onBody }: ExchangeLimits,
 ): Promise<ExchangeResponse> {
   signal.throwIfAborted();
   const socket = open(url, address);
-  const abort = () => socket.destroy(new Error("The request took too long."));
+  const abort = () => socket.destroy(new ExchangeError("The request took too long."));
   signal.addEventListener("abort", abort, { once: true });
   try {
-    const incoming = new Incoming(request.method, maxBytes);
+    const incoming = new Incoming(request.method, maxBytes, onBody);
     const received = new Promise<void>((resolve, reject) => {
       socket.on("data", (chunk: Buffer) => {
         try {
@@ -48,7 +58,7 @@ export async function exchange(
       });
       socket.once("end", () => resolve());
       socket.once("error", reject);
-      socket.once("close", () => reject(new Error("The connection was closed.")));
+      socket.once("close", () => reject(new ExchangeError("The connection was closed.")));
     });
     socket.write(head(url, request));
     if (request.body !== undefined && request.body.length > 0) socket.write(request.body);
@@ -79,7 +89,7 @@ function head(url: URL, { method, headers, body }: ExchangeRequest): string {
   const all: Record<string, string> = { ...defaults, ...lowerCase(headers), ...own };
   if (body !== undefined) all["content-length"] = String(body.length);
   const lines = Object.entries(all).map(([name, value]) => {
-    if (/[\r\n\0]/.test(`${name}${value}`)) throw new Error("A header holds a line break.");
+    if (/[\r\n\0]/.test(`${name}${value}`)) throw new ExchangeError("A header holds a line break.");
     return `${name}: ${value}`;
   });
   return `${method} ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
@@ -95,6 +105,10 @@ const lowerCase = (headers: Readonly<Record<string, string>>) =>
 class Incoming {
   readonly #method: string;
   readonly #maxBytes: number;
+  readonly #onBody: ExchangeLimits["onBody"];
+  /** Up to where onBody was told, where the body is not in chunks. */
+  #told = 0;
+  #enough = false;
   #bytes = Buffer.alloc(4096);
   #size = 0;
   /** Where the body begins; undefined before the headers are complete. */
@@ -106,9 +120,10 @@ class Incoming {
   readonly #parts: [from: number, to: number][] = [];
   #last = false;
 
-  constructor(method: string, maxBytes: number) {
+  constructor(method: string, maxBytes: number, onBody?: ExchangeLimits["onBody"]) {
     this.#method = method;
     this.#maxBytes = maxBytes;
+    this.#onBody = onBody;
   }
 
   /** Takes a piece; true when the response has come to its end: some servers keep the connection open. */
@@ -125,7 +140,7 @@ class Incoming {
     if (this.#body === undefined) {
       const end = this.#bytes.subarray(0, this.#size).indexOf("\r\n\r\n", Math.max(0, before - 3));
       if (end < 0) {
-        if (this.#size > MAX_HEADER_BYTES) throw new Error("The response is not HTTP.");
+        if (this.#size > MAX_HEADER_BYTES) throw new ExchangeError("The response is not HTTP.");
         return false;
       }
       const head = parseHead(this.#bytes.subarray(0, end).toString("latin1"));
@@ -135,30 +150,39 @@ class Incoming {
       this.#at = this.#body;
     }
     if (this.#hasNoBody()) return true;
-    if (this.#isChunked()) return this.#readChunks();
+    if (this.#isChunked()) return this.#readChunks() || this.#enough;
+    this.#tell(Math.max(this.#told, this.#body), this.#size);
+    this.#told = this.#size;
+    if (this.#enough) return true;
     const length = this.#length();
     return length !== undefined && this.#size - this.#body >= length;
   }
 
   /** The whole response. Throws when it is not whole, or too large. */
   response(): ExchangeResponse {
-    if (this.#body === undefined) throw new Error("The response is not HTTP.");
+    if (this.#body === undefined) throw new ExchangeError("The response is not HTTP.");
     return { status: this.#status, headers: this.#headers, body: this.#text(this.#body) };
   }
 
   #text(start: number): string {
-    if (this.#hasNoBody()) return "";
+    if (this.#hasNoBody() || this.#enough) return "";
     const length = this.#length();
     let body = this.#bytes.subarray(start, this.#size);
     if (this.#isChunked()) {
-      if (!this.#last) throw new Error("The response broke off.");
+      if (!this.#last) throw new ExchangeError("The response broke off.");
       body = Buffer.concat(this.#parts.map(([from, to]) => this.#bytes.subarray(from, to)));
     } else if (length !== undefined) {
-      if (body.length < length) throw new Error("The response broke off.");
+      if (body.length < length) throw new ExchangeError("The response broke off.");
       body = body.subarray(0, length);
     }
     if (body.length > this.#maxBytes) this.#tooLarge();
     return body.toString("utf8");
+  }
+
+  #tell(from: number, to: number): void {
+    if (this.#onBody === undefined || this.#enough || to <= from) return;
+    const head = { status: this.#status, headers: this.#headers };
+    this.#enough = this.#onBody(Buffer.from(this.#bytes.subarray(from, to)), head);
   }
 
   #hasNoBody(): boolean {
@@ -172,7 +196,7 @@ class Incoming {
   #length(): number | undefined {
     const text = this.#headers["content-length"];
     if (text === undefined) return undefined;
-    if (!/^\d{1,15}$/.test(text)) throw new Error("The response is not HTTP.");
+    if (!/^\d{1,15}$/.test(text)) throw new ExchangeError("The response is not HTTP.");
     if (Number(text) > this.#maxBytes) this.#tooLarge();
     return Number(text);
   }
@@ -183,10 +207,10 @@ class Incoming {
       const line = this.#bytes.subarray(0, this.#size).indexOf("\r\n", this.#at);
       // A size takes a few letters; a line without an end is no chunk.
       if (line < 0 ? this.#size - this.#at > 100 : line - this.#at > 100)
-        throw new Error("The response is not HTTP.");
+        throw new ExchangeError("The response is not HTTP.");
       if (line < 0) return false;
       const size = Number.parseInt(this.#bytes.subarray(this.#at, line).toString("latin1"), 16);
-      if (!(size >= 0)) throw new Error("The response is not HTTP.");
+      if (!(size >= 0)) throw new ExchangeError("The response is not HTTP.");
       if (size > this.#maxBytes) this.#tooLarge();
       if (size === 0) {
         this.#last = true;
@@ -194,19 +218,20 @@ class Incoming {
       }
       if (this.#size < line + 2 + size + 2) return false;
       this.#parts.push([line + 2, line + 2 + size]);
+      this.#tell(line + 2, line + 2 + size);
       this.#at = line + 2 + size + 2;
     }
   }
 
   #tooLarge(): never {
-    throw new Error(`The response is larger than ${this.#maxBytes} bytes.`);
+    throw new ExchangeError(`The response is larger than ${this.#maxBytes} bytes.`);
   }
 }
 
 function parseHead(text: string): { status: number; headers: Record<string, string> } {
   const [first = "", ...lines] = text.split("\r\n");
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
-  if (!(status >= 200)) throw new Error("The response is not HTTP.");
+  if (!(status >= 200)) throw new ExchangeError("The response is not HTTP.");
   const headers: Record<string, string> = {};
   for (const line of lines) {
     const colon = line.indexOf(":");

@@ -1,13 +1,13 @@
 /** The built-in tools, by the name their implementation gives. */
 import { Buffer } from "node:buffer";
-import type { TaskTool } from "../task.ts";
 import { calculate } from "./calculator.ts";
+import type { ToolDefinition } from "./definition.ts";
 import type { Arguments } from "./http-tool.ts";
 import type { ToolContext } from "./index.ts";
 import { describeResponse } from "./index.ts";
 import { isListed, requestOutside, ToolError } from "./request.ts";
 
-type Builtin = (tool: TaskTool, given: Arguments, context: ToolContext) => Promise<string> | string;
+type Builtin = (tool: ToolDefinition, given: Arguments, context: ToolContext) => Promise<string> | string;
 
 export const BUILTINS: Readonly<Record<string, Builtin>> = {
   current_time: (_, given) => currentTime(given.time_zone),
@@ -33,7 +33,7 @@ function currentTime(zone: unknown, now = new Date()): string {
   }
 }
 
-async function httpRequest(tool: TaskTool, given: Arguments, context: ToolContext): Promise<string> {
+async function httpRequest(tool: ToolDefinition, given: Arguments, context: ToolContext): Promise<string> {
   const list = Array.isArray(tool.configuration.allowed_hosts)
     ? tool.configuration.allowed_hosts.filter((host) => typeof host === "string")
     : [];
@@ -42,6 +42,7 @@ async function httpRequest(tool: TaskTool, given: Arguments, context: ToolContex
   if (!isListed(url, list)) {
     throw new ToolError(
       `The host ${url.host} is not on this agent's allow-list (${list.join(", ") || "empty"}).`,
+      "TOOL_NOT_ALLOWED",
     );
   }
   const method = typeof given.method === "string" ? given.method : "GET";

@@ -1,5 +1,9 @@
 /** A request of a tool to the outside: only to public addresses, checked and pinned for every hop, within limits. */
-import { AddressError, type AddressRule, allowedAddresses } from "../../_shared/addresses.ts";
+import {
+  AddressError,
+  type AddressRule,
+  allowedAddresses,
+} from "../../../../../supabase/functions/_shared/addresses.ts";
 import { type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
 
 export const MAX_RESPONSE_BYTES = 256 * 1024;
@@ -11,8 +15,24 @@ export interface RequestLimits extends AddressRule {
   mayFollow(url: URL): boolean;
 }
 
-/** A request that is not made, with a sentence for the model. */
-export class ToolError extends Error {}
+/** Why a call of a tool came to nothing; in a step's error. */
+export type ToolErrorCode =
+  | "TOOL_ARGUMENTS_INVALID"
+  | "TOOL_NOT_ALLOWED"
+  | "TOOL_SECRET_MISSING"
+  | "TOOL_LIMIT_REACHED"
+  | "TOOL_TIMEOUT"
+  | "TOOL_FAILED";
+
+/** A call that came to nothing, with a sentence for the model and for its owner. */
+export class ToolError extends Error {
+  readonly code: ToolErrorCode;
+
+  constructor(message: string, code: ToolErrorCode = "TOOL_ARGUMENTS_INVALID") {
+    super(message);
+    this.code = code;
+  }
+}
 
 /**
  * Makes the request, following redirects.
@@ -34,9 +54,10 @@ export async function requestOutside(
     const location = response.headers.location;
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     const next = URL.parse(location, url);
-    if (!next || hop === MAX_REDIRECTS) throw new ToolError("The server redirects without end.");
+    if (!next || hop === MAX_REDIRECTS)
+      throw new ToolError("The server redirects without end.", "TOOL_FAILED");
     if (!limits.mayFollow(next) || (url.protocol === "https:" && next.protocol === "http:")) {
-      throw new ToolError("The server redirects to where this tool may not go.");
+      throw new ToolError("The server redirects to where this tool may not go.", "TOOL_NOT_ALLOWED");
     }
     const keepsMethod = response.status >= 307 || current.method === "GET";
     current = {
@@ -55,14 +76,15 @@ export async function requestOutside(
  */
 export async function checkedAddress(url: URL, rule: AddressRule): Promise<string> {
   if (url.protocol !== "http:" && url.protocol !== "https:")
-    throw new ToolError("Only http and https are possible.");
-  if (url.username !== "" || url.password !== "") throw new ToolError("An address must not hold a password.");
+    throw new ToolError("Only http and https are possible.", "TOOL_NOT_ALLOWED");
+  if (url.username !== "" || url.password !== "")
+    throw new ToolError("An address must not hold a password.", "TOOL_NOT_ALLOWED");
   const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
   try {
     const [first] = await allowedAddresses(url.hostname, port, rule);
     return first as string;
   } catch (error) {
-    throw error instanceof AddressError ? new ToolError(error.message) : error;
+    throw error instanceof AddressError ? new ToolError(error.message, "TOOL_NOT_ALLOWED") : error;
   }
 }
 

@@ -1,0 +1,60 @@
+// Takes secrets out of what a trace keeps, and cuts it. Pure.
+import { secretSpellings } from "../spellings.ts";
+
+/** As many bytes as the database keeps of one text (private.step_limit). */
+const MAX_BYTES = 4_000;
+/** Names of arguments whose values are nobody's to read later. */
+const SECRET_NAME =
+  /pass(word|wd|phrase)?$|secret|token|api[-_ ]?key|^key$|authorization|credential|cookie|private[-_ ]?key/i;
+/** Shorter ones are no secrets, and would blot out ordinary words. */
+const SHORTEST = 4;
+
+/** A text without the secrets, in any spelling, and without what no database takes; cut. */
+export function redactText(text: string, secrets: readonly string[] = []): string {
+  return cut(blanked(text, secrets), MAX_BYTES);
+}
+
+/** Arguments without the secrets, and without the values of arguments that are named like one; cut. */
+export function redactArguments(given: unknown, secrets: readonly string[] = []): Record<string, unknown> {
+  const named =
+    typeof given === "object" && given !== null && !Array.isArray(given) ? given : { input: given };
+  for (const longest of [1_000, 200, 40]) {
+    const clean = clone(named, longest, secrets, 0) as Record<string, unknown>;
+    if (Buffer.byteLength(JSON.stringify(clean)) <= MAX_BYTES) return clean;
+  }
+  return { cut: cut(blanked(JSON.stringify(named), secrets), MAX_BYTES / 4) };
+}
+
+function clone(value: unknown, longest: number, secrets: readonly string[], depth: number): unknown {
+  if (typeof value === "string") return cut(blanked(value, secrets), longest);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth > 8) return "…";
+  if (Array.isArray(value)) return value.map((item) => clone(item, longest, secrets, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [
+      cut(blanked(name, secrets), 100),
+      SECRET_NAME.test(name) && inner !== null ? "[secret]" : clone(inner, longest, secrets, depth + 1),
+    ]),
+  );
+}
+
+function blanked(text: string, secrets: readonly string[]): string {
+  let clean = text;
+  for (const secret of secrets) {
+    if (secret.length < SHORTEST) continue;
+    for (const spelling of secretSpellings(secret)) clean = clean.replaceAll(spelling, "[secret]");
+  }
+  return clean
+    .replaceAll(/\b(?:sk|AIza|key|Bearer)[-_ ][\w*.-]{16,}/g, "[secret]")
+    .replaceAll("\0", "")
+    .toWellFormed();
+}
+
+/** At most so many bytes of a text, at a character's end. */
+function cut(text: string, bytes: number): string {
+  if (Buffer.byteLength(text) <= bytes) return text;
+  const part = Buffer.from(text)
+    .subarray(0, bytes - 3)
+    .toString("utf8");
+  return `${part.replace(/\ufffd+$/, "")}…`;
+}

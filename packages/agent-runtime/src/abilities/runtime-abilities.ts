@@ -1,0 +1,100 @@
+// What a deployed agent's runtime asks the project for while it answers: its tools, the secret of one call, earlier messages;
+// and where the steps of its answers go. Everything by the agent's own credential.
+import { z } from "zod";
+import { AgentError } from "../errors.ts";
+import { type Project, ProjectRefusal } from "../project.ts";
+import { createStepLog, type StepLog } from "./step-log.ts";
+import { type ToolDefinition, toolSchema, toolsDigest } from "./tools/definition.ts";
+import { ToolError } from "./tools/request.ts";
+
+/** At the agent's own address a changed list of tools is seen after this long; the platform's messages say which list is theirs. */
+const FRESH_MS = 5_000;
+
+export interface Abilities {
+  /** Where the steps of answers go. */
+  readonly steps: StepLog;
+  /** Reads the tools ahead where they are not fresh; whoever answers finds them on their way. */
+  prepare(): void;
+  /**
+   * The agent's tools.
+   * @param digest of the list that the platform's message was made with (toolsDigest); left out: what is fresh
+   * @throws AgentError SUPABASE_CONNECTION_ERROR where no list was ever read
+   */
+  tools(digest?: string): Promise<readonly ToolDefinition[]>;
+  /** The secret for one call. Throws ToolError. */
+  secretOf(tool: ToolDefinition): Promise<string | null>;
+  /** Earlier messages of a stored conversation. */
+  search(conversationId: string, query: string, limit: number): Promise<unknown>;
+}
+
+export interface AbilitiesOptions {
+  readonly agentId: string;
+  /** Without it (or without a credential) there are no tools, and no trace. */
+  readonly project: Project | undefined;
+  readonly credential: string | undefined;
+  warn(message: string, facts?: Record<string, unknown>): void;
+}
+
+const listSchema = z.object({ tools: z.array(toolSchema) });
+const NONE: readonly ToolDefinition[] = [];
+
+/** Makes a runtime's abilities. */
+export function createAbilities({ agentId, project, credential, warn }: AbilitiesOptions): Abilities {
+  const proof = { agent_id: agentId, credential };
+  const connected = project !== undefined && credential !== undefined;
+  let known: { tools: readonly ToolDefinition[]; digest: string; until: number } | undefined;
+  let reading: Promise<readonly ToolDefinition[]> | undefined;
+
+  async function read(from: Project): Promise<readonly ToolDefinition[]> {
+    try {
+      const { tools } = listSchema.parse(await from.call("runtime_tools", proof));
+      known = { tools, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
+      return tools;
+    } catch (error) {
+      warn("The agent's tools cannot be read", { cause: String(error) });
+      if (known !== undefined) return known.tools;
+      throw new AgentError("SUPABASE_CONNECTION_ERROR", "The agent's tools cannot be read now; try again.", {
+        retryAfterSeconds: 5,
+        cause: error,
+      });
+    }
+  }
+  const latest = async (): Promise<readonly ToolDefinition[]> => {
+    if (project === undefined || credential === undefined) return NONE;
+    if (known !== undefined && performance.now() < known.until) return known.tools;
+    reading ??= read(project).finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+
+  return {
+    steps: createStepLog({ agentId, project: connected ? project : undefined, credential, warn }),
+    prepare: () => void latest().catch(() => undefined),
+    async tools(digest) {
+      if (digest === undefined) return latest();
+      if (digest === "none") return NONE;
+      if (known?.digest !== digest) known = undefined;
+      return latest();
+    },
+    async secretOf(tool) {
+      if (project === undefined) return null;
+      try {
+        const answer = await project.call<{ secret: string | null }>("runtime_tool_secret", {
+          ...proof,
+          tool_id: tool.id,
+        });
+        return answer.secret;
+      } catch (error) {
+        if (error instanceof ProjectRefusal && error.status === 404) {
+          throw new ToolError("This agent does not have this tool any more.", "TOOL_NOT_ALLOWED");
+        }
+        throw new ToolError("The secret of this tool cannot be read now.", "TOOL_FAILED");
+      }
+    },
+    async search(conversation_id, query, limit) {
+      if (project === undefined) return [];
+      return (await project.call("runtime_search", { ...proof, conversation_id, query, limit })) ?? [];
+    },
+  };
+}

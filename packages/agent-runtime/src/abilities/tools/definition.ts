@@ -1,0 +1,31 @@
+// A tool as the database offers it to a model: what the function `respond` is given and what runtimes ask for.
+import { createHash } from "node:crypto";
+import { z } from "zod";
+
+export const toolSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  description: z.string(),
+  inputSchema: z.record(z.string(), z.unknown()),
+  implementation: z.looseObject({
+    type: z.string(),
+    name: z.string().optional(),
+    method: z.string().nullish(),
+    url: z.string().optional(),
+    headers: z.record(z.string(), z.string()).nullish(),
+  }),
+  configuration: z.record(z.string(), z.unknown()),
+  /** The value of the secret that configuration.api_key_ref names; a runtime asks for it by call. */
+  secret: z.string().nullish(),
+});
+
+export type ToolDefinition = z.infer<typeof toolSchema>;
+
+/** What names one list of tools: whoever has a list of the same digest has the same tools, set up the same. */
+export const toolsDigest = (tools: readonly ToolDefinition[]): string =>
+  tools.length === 0
+    ? "none"
+    : createHash("sha256")
+        .update(JSON.stringify(tools.map(({ secret: _, ...tool }) => tool)))
+        .digest("base64url")
+        .slice(0, 22);
