@@ -308,6 +308,75 @@ describe("tools", () => {
     assert.equal(JSON.stringify([everything, stub.requests]).includes("s3cret-key"), false);
   });
 
+  for (const deployed of [false, true]) {
+    test(`${deployed ? "a deployed agent" : "one that is not deployed"} streams, uses its tools and leaves a trace`, async () => {
+      const bot = deployed
+        ? ({ id: await launched(stack, user, { agentName: "Reader" }) } as Row)
+        : await agent("Reader");
+      const key = await user.client.rpc("set_user_secret", { name: "reader_key", value: "s3cret-reader" });
+      assert.equal(key.error, null);
+      const tool = await insert("tools", {
+        name: `reader_${deployed}`,
+        description: "Reads a page.",
+        input_schema: { type: "object", properties: { page: { type: "string" } } },
+        implementation: {
+          type: "http",
+          url: `http://127.0.0.1:${outsidePort}/{{page}}`,
+          headers: { "x-key": "{{api_key}}" },
+        },
+      });
+      await assign(bot, tool.id, { api_key_ref: "reader_key" });
+      await assign(bot, await toolId("http_request"), { allowed_hosts: ["169.254.169.254"] });
+      const events = new Inbox<{ event: string; payload: Record<string, unknown> }>();
+      const channel = user.client
+        .channel(`agent:${bot.id}`, { config: { private: true } })
+        .on("broadcast", { event: "*" }, (message) => events.push(message as never));
+      await user.client.realtime.setAuth();
+      await subscribed(channel);
+      stub.answer = ({ body }) => {
+        const text = JSON.stringify(body);
+        const toolCalls = [
+          { name: tool.name as string, arguments: { page: "one" } },
+          { name: "http_request", arguments: { url: "http://169.254.169.254/latest/" } },
+        ];
+        if (!/tool-result-\w+ tool=/.test(text)) return { pieces: ["Let me ", "see."], toolCalls };
+        const said = /weather of \/one for [^:]*/.exec(text)?.[0] ?? text;
+        return { pieces: ["It said: ", said] };
+      };
+      const [row] = await answers(await asks(bot));
+      assert.equal(row?.content, "Let me see.\n\nIt said: weather of /one for [secret]");
+      await events.until(() => events.all.some(({ event }) => event === "reply.finished"));
+      const deltas = events.all.filter(({ event }) => event === "reply.delta");
+      assert.ok(deltas.length >= 2, "it comes in pieces");
+      assert.equal(deltas.map(({ payload }) => payload.text).join(""), row?.content);
+      const steps = () =>
+        user.client.from("answer_steps").select("*").eq("message_id", row?.id).order("index");
+      await eventually("four steps are kept", async () => (await steps()).data?.length === 4);
+      const { data: kept } = await steps();
+      assert.deepEqual(kept?.map(({ kind, status }) => `${kind} ${status}`).sort(), [
+        "model ok",
+        "model ok",
+        "tool ok",
+        "tool refused",
+      ]);
+      const refused = kept?.find((step) => step.status === "refused");
+      assert.deepEqual(refused?.arguments, { url: "http://169.254.169.254/latest/" });
+      assert.equal(refused?.error.code, "TOOL_NOT_ALLOWED");
+      const others = await stranger.client.from("answer_steps").select("*").eq("message_id", row?.id);
+      assert.deepEqual(others.data, []);
+      await events.until(() => events.all.filter(({ event }) => event === "reply.step").length === 4);
+      const told = await user.client
+        .from("agent_events")
+        .select("details")
+        .eq("agent_id", bot.id)
+        .eq("event_type", "TOOL_REFUSED");
+      assert.equal(told.data?.[0]?.details.tool, "http_request");
+      assert.ok(!JSON.stringify([kept, events.all, stub.requests]).includes("s3cret-reader"));
+      await user.client.removeChannel(channel);
+      await user.client.from("agents").delete().eq("id", bot.id);
+    });
+  }
+
   test("wrong arguments and forbidden addresses are told to the model, not done", async () => {
     const bot = await agent("Curious");
     await assign(bot, await toolId("http_request"), { allowed_hosts: ["169.254.169.254", "localhost"] });
@@ -524,7 +593,13 @@ test("a deployed agent answers through its own runtime, into the same rows", asy
   assert.equal(row?.content, 'You said "are you there?" (message 1)');
   assert.deepEqual([row?.agent_id, row?.input_tokens, row?.output_tokens], [agentId, 11, 7]);
   assert.equal(await status({ id: agentId }), "deployed");
-  assert.ok(stub.requests[0]?.path.endsWith(":generateContent"), "the runtime asked, not the function");
+  await eventually("the runtime's own log tells that it answered, not the function", async () => {
+    const lines = await stack.sql(
+      "select from public.agent_logs where agent_id = $1 and message = 'Message answered'",
+      [agentId],
+    );
+    return lines.length === 1;
+  });
   await user.client.from("agents").delete().eq("id", agentId);
 });
 

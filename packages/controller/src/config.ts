@@ -82,6 +82,12 @@ const environment = z.object({
     .string()
     .regex(/^[^/@]*$/, "must be hosts or host:port, separated by commas")
     .default(""),
+  // The same for the tools of agents, and how long one call of a tool may take: the function `respond` reads them too.
+  LAUNCHPAD_TOOL_PRIVATE_HOSTS: z
+    .string()
+    .regex(/^[^/@]*$/, "must be hosts or host:port, separated by commas")
+    .default(""),
+  LAUNCHPAD_TOOL_SECONDS: z.coerce.number().min(0.1).max(120).default(10),
   LAUNCHPAD_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 
@@ -232,6 +238,8 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
       ...pick(given, MACHINE_NAMES),
       // A replica that finds its code compiled starts in half the time and takes less memory.
       NODE_COMPILE_CACHE: compileCacheDir,
+      AGENT_TOOL_PRIVATE_HOSTS: value.LAUNCHPAD_TOOL_PRIVATE_HOSTS.trim() || "none",
+      AGENT_TOOL_TIMEOUT_MS: String(Math.round(value.LAUNCHPAD_TOOL_SECONDS * 1000)),
     },
   };
 }
