@@ -99,6 +99,7 @@ for (const [way, host] of Object.entries(WAYS)) {
         model: "gpt-4o",
         inputTokens: 3,
         outputTokens: 2,
+        warnings: [],
         settled: [],
       });
     });

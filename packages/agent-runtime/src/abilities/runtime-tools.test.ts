@@ -135,9 +135,9 @@ describe("a deployed agent's tools", () => {
     assert.deepEqual(
       steps.map(({ kind, name, status, messageId }) => [kind, name, status, messageId === done.messageId]),
       [
-        ["model", "gpt-4o", "ok", true],
+        ["model", done.model, "ok", true],
         ["tool", "weather", "ok", true],
-        ["model", "gpt-4o", "ok", true],
+        ["model", done.model, "ok", true],
       ],
     );
     assert.deepEqual(steps[1]?.arguments, { city: "Ulm" });
