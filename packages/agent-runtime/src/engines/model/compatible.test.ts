@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import type { Config } from "../../config.ts";
 import { createLog } from "../../log.ts";
 import type { Meter, Refusal } from "../../meter.ts";
+import { noAbilities } from "../../testing/abilities.ts";
 import type { Listener } from "../engine.ts";
 import { startModelEngine } from "./engine.ts";
 
@@ -67,10 +68,16 @@ async function ask(form: Sent, listener: Listener | undefined = deaf) {
     plugins: [],
     environment: {},
     settings: {},
+    secrets: [],
     modelRetries: 0,
   };
   const log = createLog({ write: () => undefined });
-  const engine = await startModelEngine(config as unknown as Config, log, meter as unknown as Meter);
+  const engine = await startModelEngine(
+    config as unknown as Config,
+    log,
+    meter as unknown as Meter,
+    noAbilities,
+  );
   const message = { text: "x", conversationId: "c", caller: "platform", userId: undefined, history: [] };
   const reply = engine.reply(message, AbortSignal.timeout(10_000), listener);
   const outcome = await reply.then(

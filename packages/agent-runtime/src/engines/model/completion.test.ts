@@ -9,11 +9,11 @@ import {
   recordAnswer,
   SAID,
 } from "../../../../../tests/helpers/recorded-answers.ts";
-import { createAbilities } from "../../abilities/runtime-abilities.ts";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import { createLog } from "../../log.ts";
 import type { Meter, Reserving } from "../../meter.ts";
+import { noAbilities } from "../../testing/abilities.ts";
 import type { Engine, Listener } from "../engine.ts";
 import { afterActing, isFinal, requireWhole } from "./completion.ts";
 import { startModelEngine } from "./engine.ts";
@@ -23,13 +23,6 @@ const PATHS = { openai: "/openai/v1", anthropic: "/anthropic/v1", google: "/goog
 const unmetered: Reserving = {
   reserve: async ({ outputTokens }) => ({ outputTokens, settle: () => undefined, release: () => undefined }),
 };
-
-const noAbilities = createAbilities({
-  agentId: "a",
-  project: undefined,
-  credential: undefined,
-  warn: () => undefined,
-});
 
 const engineFor = (framework: Provider, url: string, settings = {}): Promise<Engine> =>
   startModelEngine(

@@ -1,0 +1,9 @@
+// Abilities of an agent without a project, for tests of engines: no tools, no trace.
+import { createAbilities } from "../abilities/runtime-abilities.ts";
+
+export const noAbilities = createAbilities({
+  agentId: "a",
+  project: undefined,
+  credential: undefined,
+  warn: () => undefined,
+});
