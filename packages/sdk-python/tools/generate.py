@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from schema import Types, comment, pascal, snake
+from schema import Types, asked_for, comment, pascal, snake
 from unasync import synchronous
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ def files() -> Iterator[tuple[Path, str]]:
 def models(document: Mapping[str, Any]) -> str:
     """The module of types."""
     named = document["components"]["schemas"]
-    types = Types(named)
+    types = Types(named, asked_for([each.get("requestBody") for each in each_operation(document)], named))
     parts = [each.text for each in types.all()]
     for wire, name in ARGUMENTS.items():
         renamed = {snake(field): member for field, member in named[wire]["properties"].items()}
@@ -100,7 +100,7 @@ def models(document: Mapping[str, Any]) -> str:
     parts.append(f"ApiErrorCode: TypeAlias = Literal[{', '.join(map(repr, codes))}]\n")
     head = (
         f'"""Requests and responses of the API, as dictionaries with known keys.\n\n{NOTE}\n"""\n\n'
-        "from __future__ import annotations\n\nfrom typing import Any, Literal\n\n"
+        "from __future__ import annotations\n\nfrom collections.abc import Mapping\nfrom typing import Any, Literal\n\n"
         "from typing_extensions import NotRequired, TypeAlias, TypedDict\n\n\n"
     )
     return head + "\n\n".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,16 @@ class Declaration:
 
 
 class Types:
-    """Collects declarations; nested objects are named after where they stand."""
+    """Collects declarations; nested objects are named after where they stand.
 
-    def __init__(self, named: Mapping[str, Schema]) -> None:
+    What is answered takes values that a newer server knows: its enumerations are open. What is asked is closed.
+    """
+
+    def __init__(self, named: Mapping[str, Schema], asked: Collection[str] = ()) -> None:
         self.named = named
+        self.asked = asked
+        # Whether what is being declared is answered alone.
+        self.answered = False
         self.done: dict[str, Declaration] = {}
         self.open: set[str] = set()
 
@@ -51,10 +57,21 @@ class Types:
         if name in self.open:
             raise ValueError(f"{name} refers to itself")
         self.open.add(name)
+        before = self.answered
+        if name in self.named:
+            self.answered = name not in self.asked
         if schema.get("type") == "object" and "properties" in schema:
             text = self.record(name, schema)
+        elif "enum" in schema and self.answered:
+            # What is named and open has a closed twin, for arguments.
+            text = (
+                f"Known{name}: TypeAlias = {literals(schema)}\n"
+                f'"""The values of {name} that this version knows."""\n\n'
+                f"{name}: TypeAlias = Known{name} | str\n{comment(schema)}"
+            )
         else:
             text = f"{name}: TypeAlias = {self.type_of(schema, name)}\n{comment(schema)}"
+        self.answered = before
         self.done[name] = Declaration(name, text)
 
     def record(self, name: str, schema: Schema) -> str:
@@ -74,11 +91,11 @@ class Types:
         if "$ref" in schema:
             target = schema["$ref"].rsplit("/", 1)[1]
             self.declare(target, self.named[target])
-            return str(target)
+            return self.with_others(target, self.named[target])
         if "const" in schema:
             return f"Literal[{schema['const']!r}]"
         if "enum" in schema:
-            return f"Literal[{', '.join(repr(value) for value in schema['enum'])}]"
+            return literals(schema) + (" | str" if self.answered else "")
         if "anyOf" in schema:
             return self.union([self.type_of(option, name) for option in schema["anyOf"]])
         kind = schema.get("type")
@@ -95,14 +112,45 @@ class Types:
         """A nested object: a TypedDict of its own, or a plain dictionary."""
         if schema.get("properties"):
             self.declare(name, schema)
-            return name
+            return self.with_others(name, schema)
         values = schema.get("additionalProperties")
         return f"dict[str, {self.type_of(values, name) if values else 'Any'}]"
+
+    @staticmethod
+    def with_others(name: str, schema: Schema) -> str:
+        """The name of an object; where it may have members of other names too, also any mapping."""
+        is_open = schema.get("properties") and schema.get("additionalProperties") in ({}, True)
+        return f"{name} | Mapping[str, Any]" if is_open else name
 
     @staticmethod
     def union(options: list[str]) -> str:
         """The options, each once."""
         return " | ".join(dict.fromkeys(options))
+
+
+def literals(schema: Schema) -> str:
+    """The values of an enumeration."""
+    return f"Literal[{', '.join(repr(value) for value in schema['enum'])}]"
+
+
+def asked_for(document: Any, named: Mapping[str, Schema]) -> set[str]:
+    """The named schemas that what is asked consists of; `document` is what refers to them."""
+    found: set[str] = set()
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Mapping):
+            name = str(value.get("$ref", "")).removeprefix("#/components/schemas/")
+            if name in named and name not in found:
+                found.add(name)
+                visit(named[name])
+            for member in value.values():
+                visit(member)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item)
+
+    visit(document)
+    return found
 
 
 def comment(schema: Schema, indent: str = "", *, alone: bool = False) -> str:

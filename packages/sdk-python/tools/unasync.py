@@ -12,6 +12,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     (r"\bawait ", ""),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\baclose\b", "close"),
+    (r"\baiter_bytes\b", "iter_bytes"),
     (r"\baclosing\b", "closing"),
     (r"\basync_", ""),
     (r"\bAsync(?=[A-Z])", ""),

@@ -2,7 +2,7 @@
 
 from ._async.client import AsyncAgentLaunchpadClient
 from ._async.subscriptions import AsyncSubscription
-from ._call import RateLimit
+from ._call import RateLimit, Retry
 from ._sync.client import AgentLaunchpadClient
 from ._sync.subscriptions import Subscription
 from ._version import __version__
@@ -38,6 +38,7 @@ __all__ = [
     "LimitError",
     "NotFoundError",
     "RateLimit",
+    "Retry",
     "SecurityUpdate",
     "Subscription",
     "SubscriptionError",

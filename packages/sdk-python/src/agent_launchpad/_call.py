@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -14,8 +14,13 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+from supabase import AuthRetryableError, AuthUnknownError
 
 from .errors import AgentLaunchpadError, AuthenticationError, LaunchpadTimeoutError, error_of, invalid
+
+
+class Late(Exception):
+    """Work was not done in time."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Operation:
             query=dict(query or {}),
             body=body,
             headers=headers,
-            repeatable=self.method != "POST" or self.idempotency_key,
+            repeatable=self.method == "GET" or self.idempotency_key,
         )
 
 
@@ -61,10 +66,34 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    # Whether doing it twice is as good as once, so that a lost answer may be asked for again.
-    repeatable: bool = True
+    # Whether doing it twice is as good as once, so that a lost answer may be asked for again. None: where it reads.
+    repeatable: bool | None = None
     # Below the project's /rest/v1 instead of the API's address.
     rest: bool = False
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be made again after it may have arrived."""
+        return self.method == "GET" if self.repeatable is None else self.repeatable
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A failed attempt that is about to be repeated.
+
+    Attributes:
+        method: of the request.
+        path: such as `/api/agents`.
+        attempt: how many attempts were made.
+        wait: seconds until the next one.
+        error: what the attempt came to.
+    """
+
+    method: str
+    path: str
+    attempt: int
+    wait: float
+    error: AgentLaunchpadError
 
 
 @dataclass(frozen=True)
@@ -184,10 +213,10 @@ def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
     return RateLimit(limit, remaining, datetime.fromtimestamp(reset, timezone.utc)) if limit else None
 
 
-def result_of(response: httpx.Response) -> Any:
-    """The answer's body. Raises the error that it tells of."""
-    body = _json_of(response)
-    if response.is_success and (body is not None or not response.content):
+def result_of(response: httpx.Response, content: bytes) -> Any:
+    """The value of an answer's body. Raises the error that it tells of."""
+    body = _json_of(content)
+    if response.is_success and (body is not None or not content):
         return body
     if response.is_success or response.is_redirect:
         raise not_the_api(response)
@@ -200,10 +229,11 @@ def failure_of(response: httpx.Response, body: Any) -> AgentLaunchpadError:
     if status == 404 and not isinstance(body, dict):
         return not_the_api(response)
     body = body if isinstance(body, dict) else {}
-    told = body["error"] if isinstance(body.get("error"), dict) else body
+    envelope = body.get("error")
+    told = envelope if isinstance(envelope, dict) else body
     code, details = told.get("code"), _details_of(told.get("details"))
-    # A code in the API's form is passed on, also one newer than this SDK; PostgREST's and Postgres's are not ours.
-    if not isinstance(code, str) or (code != "CONFLICT" and not _CODE.fullmatch(code)):
+    # The envelope's code is passed on, also one newer than this SDK. PostgREST's and Postgres's are not ours.
+    if not isinstance(code, str) or not (code if told is envelope else _CODE.fullmatch(code)):
         details = details if code is None else {"upstream_code": code, **(details or {})}
         code = _code_of(status)
     return error_of(
@@ -224,10 +254,30 @@ def not_the_api(response: httpx.Response) -> AgentLaunchpadError:
     return error_of(message, code="INVALID_RESPONSE", status=status)
 
 
+def too_late(url: httpx.URL, seconds: float | None, *, sent: bool = True) -> AgentLaunchpadError:
+    """The error of an attempt that was not done in time."""
+    who, verb = (_origin(url), "answer") if sent else ("Supabase Auth", "renew the session")
+    message = f"{who} did not {verb} within {round(max(0.0, seconds or 0.0), 3):g} s"
+    return LaunchpadTimeoutError(message, code="TIMEOUT")
+
+
+def no_token(error: Exception) -> AgentLaunchpadError:
+    """The error of a session that was not renewed: because Auth is down, or because the session has ended."""
+    status = getattr(error, "status", None)
+    if status == 429:
+        return error_of("Supabase Auth limits its requests: try again later", code="RATE_LIMIT_EXCEEDED", status=429)
+    down = isinstance(error, (httpx.TransportError, AuthRetryableError, AuthUnknownError))
+    if down or (isinstance(status, int) and status >= 500):
+        message = f"Cannot reach Supabase Auth to renew the session: check the network ({error})"
+        return error_of(message, code="SUPABASE_CONNECTION_ERROR")
+    message = f"There is no valid token ({error}): sign in again"
+    return AuthenticationError(message, code="INVALID_JWT_TOKEN")
+
+
 def unanswered(error: httpx.TransportError, url: httpx.URL, timeout: float | None) -> AgentLaunchpadError:
     """The error of a request that got no answer."""
     if isinstance(error, httpx.TimeoutException):
-        return LaunchpadTimeoutError(f"{_origin(url)} did not answer within {timeout or 0:g} s", code="TIMEOUT")
+        return too_late(url, timeout)
     reason = str(error) or type(error).__name__
     message = f"Cannot reach {_origin(url)}: check the address and the network ({reason})"
     return error_of(message, code="SUPABASE_CONNECTION_ERROR")
@@ -260,23 +310,50 @@ def pause_before_retry(
     """
     if attempt > max_retries:
         return None
-    refused = error.code == "RATE_LIMIT_EXCEEDED"  # then nothing was done
-    lost = error.code in ("SUPABASE_CONNECTION_ERROR", "TIMEOUT")
-    if not (refused or unsent or (lost and repeatable)):
+    if not _may_pass(error, repeatable=repeatable, unsent=unsent):
         return None
-    backoff = min(8.0, 0.25 * 2 ** (attempt - 1)) * (0.5 + chance() / 2)
-    wait = max(backoff, error.retry_after or 0.0)
-    return wait if wait <= max_wait else None
+    if error.retry_after is not None:
+        # Spread, so that everyone who was refused does not return in the same instant.
+        wait: float = error.retry_after + chance() * 0.25
+        return wait if wait <= max_wait else None
+    backoff: float = min(8.0, 0.25 * 2 ** (attempt - 1))
+    return min(max_wait, backoff * (0.5 + chance() / 2))
 
 
-def _json_of(response: httpx.Response) -> Any:
+def _may_pass(error: AgentLaunchpadError, *, repeatable: bool, unsent: bool) -> bool:
+    if error.code == "RATE_LIMIT_EXCEEDED":
+        return True  # Nothing was done. A quota (429 too) stays reached.
+    if not (repeatable or unsent):
+        return False
+    if error.code in ("SUPABASE_CONNECTION_ERROR", "TIMEOUT") or error.status == 408:
+        return True
+    return error.status >= 500 and error.status != 501 and error.code != "DEPLOYMENT_FAILED"
+
+
+def older_than(row: Mapping[str, Any]) -> str:
+    """PostgREST's `and` for the rows after one in the order `created_at.desc,id`; its first part is for the index."""
+    moment = f'"{row["created_at"]}"'
+    return f"(created_at.lte.{moment},or(created_at.lt.{moment},id.gt.{row['id']}))"
+
+
+def following(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    """PostgREST's `and` for the rows after one, in the ascending order of these columns."""
+    first, *rest = columns
+    value = '"' + str(row[first]).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if not rest:
+        return f"({first}.gt.{value})"
+    return f"({first}.gte.{value},or({first}.gt.{value},and{following(rest, row)}))"
+
+
+def _json_of(content: bytes) -> Any:
     try:
-        return response.json()
+        return json.loads(content)
     except ValueError:
         return None
 
 
-_CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+# Others have digits in their first word, such as PGRST301 and P0001.
+_CODE = re.compile(r"[A-Z]+(_[A-Z0-9]+)*")
 
 # Where nobody gave one of our codes.
 _CODES: Mapping[int, str] = {

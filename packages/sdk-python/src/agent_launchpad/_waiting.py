@@ -8,10 +8,10 @@ from typing import Any, Literal, cast
 from ._call import Call, agent_not_found, segment
 from ._realtime.agent import STATE, is_end
 from .errors import AgentLaunchpadError, LaunchpadTimeoutError, error_of
-from .models import AgentStatus, AgentStatusReport
+from .models import AgentStatus, AgentStatusReport, KnownAgentStatus
 from .rows import AgentUpdate, ErrorUpdate, EventUpdate, StatusUpdate
 
-Until = AgentStatus | Collection[AgentStatus] | Callable[[AgentStatusReport], bool]
+Until = KnownAgentStatus | Collection[KnownAgentStatus] | Callable[[AgentStatusReport], bool]
 Outcome = Literal["reached", "failed", "gone"] | None
 PAGE = 1000
 

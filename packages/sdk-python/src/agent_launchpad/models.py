@@ -5,6 +5,7 @@ Generated from docs/openapi.json by tools/generate.py: do not edit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypeAlias, TypedDict
@@ -23,7 +24,7 @@ class AccountDeleted(TypedDict):
 AgentId: TypeAlias = str
 """Opaque id of an agent, a DNS label."""
 
-AgentStatus: TypeAlias = Literal[
+KnownAgentStatus: TypeAlias = Literal[
     "QUEUED",
     "DEPLOYING",
     "DEPLOYED",
@@ -40,6 +41,9 @@ AgentStatus: TypeAlias = Literal[
     "RESPONDING",
     "ERROR",
 ]
+"""The values of AgentStatus that this version knows."""
+
+AgentStatus: TypeAlias = KnownAgentStatus | str
 """A lifecycle phase, or the activity of an agent."""
 
 
@@ -70,7 +74,7 @@ class Agent(TypedDict):
     resources: AgentResources
     scaling_policy: dict[str, Any] | None
     supabase_config: dict[str, Any] | None
-    visibility: Literal["private", "public"]
+    visibility: Literal["private", "public"] | str
     """Who may send messages to the agent's address."""
     maxTokensPerDay: int | None
     environment: list[str]
@@ -102,7 +106,7 @@ class Character(TypedDict):
     adjectives: NotRequired[str | list[str] | None]
     topics: NotRequired[str | list[str] | None]
     postExamples: NotRequired[str | list[str] | None]
-    style: NotRequired[CharacterStyle | None]
+    style: NotRequired[CharacterStyle | Mapping[str, Any] | None]
     knowledge: NotRequired[str | list[str | dict[str, Any]] | dict[str, Any] | None]
     """Facts: texts, items with their text, or what knowledge2character writes."""
     messageExamples: NotRequired[list[list[dict[str, Any]] | dict[str, Any]] | None]
@@ -153,7 +157,7 @@ class AgentDefinition(TypedDict):
     role: NotRequired[str | None]
     """Title of the agent."""
     avatar: NotRequired[str | None]
-    character: NotRequired[Character | None]
+    character: NotRequired[Character | Mapping[str, Any] | None]
     plugins: NotRequired[list[str] | None]
     platforms: NotRequired[list[str] | None]
     supabase_config: NotRequired[AgentDefinitionSupabaseConfig | None]
@@ -209,7 +213,7 @@ class AgentBundle(TypedDict):
     """Names of the secrets; the values are in no bundle."""
     revisions: NotRequired[list[AgentBundleRevision] | None]
     conversations: NotRequired[list[AgentBundleConversation] | None]
-    assets: NotRequired[list[AgentBundleAsset] | None]
+    assets: NotRequired[list[AgentBundleAsset | Mapping[str, Any]] | None]
     """Files in Storage; their bytes are not part of the document."""
     omitted: NotRequired[dict[str, int] | None]
     """How many of the oldest did not fit, by kind."""
@@ -220,7 +224,7 @@ class AgentKey(TypedDict):
     name: str
     prefix: str
     """The key's first characters."""
-    scopes: list[Literal["invoke", "read"]]
+    scopes: list[Literal["invoke", "read"] | str]
     origins: list[str]
     expiresAt: str | None
     createdAt: str
@@ -261,7 +265,10 @@ class AgentList(TypedDict):
     """The caller's id."""
 
 
-LogLevel: TypeAlias = Literal["INFO", "WARN", "ERROR", "DEBUG"]
+KnownLogLevel: TypeAlias = Literal["INFO", "WARN", "ERROR", "DEBUG"]
+"""The values of LogLevel that this version knows."""
+
+LogLevel: TypeAlias = KnownLogLevel | str
 
 
 class LogEntry(TypedDict):
@@ -376,7 +383,7 @@ class MetricsPoint(TypedDict):
 class AgentMetricsHistory(TypedDict):
     """Where the query asked for it: oldest first."""
 
-    resolution: Literal["minute", "hour"]
+    resolution: Literal["minute", "hour"] | str
     points: list[MetricsPoint]
 
 
@@ -403,13 +410,16 @@ class AgentStatusReportAddresses(TypedDict):
 
 class AgentStatusReportCondition(TypedDict):
     type: str
-    status: Literal["True", "False", "Unknown"]
+    status: Literal["True", "False", "Unknown"] | str
     reason: NotRequired[str | None]
     message: NotRequired[str | None]
     lastTransitionTime: NotRequired[str | None]
 
 
-HealthState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "UNKNOWN"]
+KnownHealthState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "UNKNOWN"]
+"""The values of HealthState that this version knows."""
+
+HealthState: TypeAlias = KnownHealthState | str
 
 
 class AgentStatusReportHealthKubernetes(TypedDict):
@@ -428,7 +438,7 @@ class AgentStatusReportHealthApplication(TypedDict):
 class AgentStatusReportHealthSupabase(TypedDict):
     connection: HealthState
     real_time_active: bool
-    rls_policies: Literal["ACTIVE", "INACTIVE"]
+    rls_policies: Literal["ACTIVE", "INACTIVE"] | str
 
 
 class AgentStatusReportHealth(TypedDict):
@@ -453,10 +463,10 @@ class AgentStatusReport(TypedDict):
     agentId: AgentId
     name: str
     status: AgentStatus
-    activity: Literal["idle", "thinking", "responding", "error"]
+    activity: Literal["idle", "thinking", "responding", "error"] | str
     user_id: str
     """The caller's id."""
-    visibility: Literal["private", "public"]
+    visibility: Literal["private", "public"] | str
     """Who may send messages to the agent's address."""
     url: str | None
     """Where the agent answers; null until it has an address."""
@@ -480,13 +490,13 @@ class AgentStatusReport(TypedDict):
 
 class Budget(TypedDict):
     id: str
-    scope: Literal["user", "agent"]
+    scope: Literal["user", "agent"] | str
     agentId: AgentId | None
-    period: Literal["day", "month"]
+    period: Literal["day", "month"] | str
     limitMicros: int
     """Millionths of a US dollar."""
     warnAt: float
-    action: Literal["pause", "notify"]
+    action: Literal["pause", "notify"] | str
     """`pause` holds answers back once the budget is used up; `notify` only writes events."""
     spentMicros: int
     """Millionths of a US dollar."""
@@ -510,7 +520,10 @@ class BudgetList(TypedDict):
     """Pass it as `after` to read the next page; null on the last page."""
 
 
-ComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
+KnownComponentState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNAVAILABLE", "UNKNOWN"]
+"""The values of ComponentState that this version knows."""
+
+ComponentState: TypeAlias = KnownComponentState | str
 
 
 class CreateAgentKeyRequest(TypedDict):
@@ -529,7 +542,7 @@ class CreatedAgentKey(TypedDict):
     name: str
     prefix: str
     """The key's first characters."""
-    scopes: list[Literal["invoke", "read"]]
+    scopes: list[Literal["invoke", "read"] | str]
     origins: list[str]
     expiresAt: str | None
     createdAt: str
@@ -578,37 +591,40 @@ class EmptyRequest(TypedDict):
 class SupabaseDetails(TypedDict):
     rls_applied: bool
     """Whether the database answered with row-level security on."""
-    user_isolation: Literal["active", "compromised", "unknown"]
+    user_isolation: Literal["active", "compromised", "unknown"] | str
 
 
 class ErrorEnvelopeError(TypedDict):
-    code: Literal[
-        "INVALID_JWT_TOKEN",
-        "BUDGET_EXHAUSTED",
-        "INVALID_API_KEY",
-        "INSUFFICIENT_PERMISSIONS",
-        "AGENT_NOT_FOUND",
-        "RLS_ACCESS_DENIED",
-        "SUPABASE_CONNECTION_ERROR",
-        "VALIDATION_ERROR",
-        "DEPLOYMENT_FAILED",
-        "RESOURCE_LIMIT_EXCEEDED",
-        "SECURITY_SCAN_FAILED",
-        "MODEL_PRICE_MISSING",
-        "REAL_TIME_SUBSCRIPTION_FAILED",
-        "RATE_LIMIT_EXCEEDED",
-        "AGENT_LIMIT_REACHED",
-        "INVALID_FRAMEWORK",
-        "INVALID_MODEL",
-        "PERMISSION_DENIED",
-        "IDEMPOTENCY_CONFLICT",
-        "CONFLICT",
-        "NOT_FOUND",
-        "METHOD_NOT_ALLOWED",
-        "UNSUPPORTED_MEDIA_TYPE",
-        "PAYLOAD_TOO_LARGE",
-        "INTERNAL_ERROR",
-    ]
+    code: (
+        Literal[
+            "INVALID_JWT_TOKEN",
+            "BUDGET_EXHAUSTED",
+            "INVALID_API_KEY",
+            "INSUFFICIENT_PERMISSIONS",
+            "AGENT_NOT_FOUND",
+            "RLS_ACCESS_DENIED",
+            "SUPABASE_CONNECTION_ERROR",
+            "VALIDATION_ERROR",
+            "DEPLOYMENT_FAILED",
+            "RESOURCE_LIMIT_EXCEEDED",
+            "SECURITY_SCAN_FAILED",
+            "MODEL_PRICE_MISSING",
+            "REAL_TIME_SUBSCRIPTION_FAILED",
+            "RATE_LIMIT_EXCEEDED",
+            "AGENT_LIMIT_REACHED",
+            "INVALID_FRAMEWORK",
+            "INVALID_MODEL",
+            "PERMISSION_DENIED",
+            "IDEMPOTENCY_CONFLICT",
+            "CONFLICT",
+            "NOT_FOUND",
+            "METHOD_NOT_ALLOWED",
+            "UNSUPPORTED_MEDIA_TYPE",
+            "PAYLOAD_TOO_LARGE",
+            "INTERNAL_ERROR",
+        ]
+        | str
+    )
     message: str
     timestamp: str
     requestId: str
@@ -653,7 +669,7 @@ class HealthComponentsSupabaseEdgeFunctions(TypedDict):
 
 
 class HealthComponentsSupabase(TypedDict):
-    status: Literal["HEALTHY", "DEGRADED"]
+    status: Literal["HEALTHY", "DEGRADED"] | str
     database: HealthComponentsSupabaseDatabase
     auth: HealthComponentsSupabaseAuth
     realtime: HealthComponentsSupabaseRealtime
@@ -682,7 +698,7 @@ class HealthComponents(TypedDict):
 
 
 class Health(TypedDict):
-    status: Literal["HEALTHY", "DEGRADED"]
+    status: Literal["HEALTHY", "DEGRADED"] | str
     """DEGRADED when any component is degraded or away."""
     timestamp: str
     version: str
@@ -759,7 +775,7 @@ class LaunchAgentRequest(TypedDict):
     role: NotRequired[str | None]
     """Title of the agent."""
     avatar: NotRequired[str | None]
-    character: NotRequired[Character | None]
+    character: NotRequired[Character | Mapping[str, Any] | None]
     plugins: NotRequired[list[str] | None]
     platforms: NotRequired[list[str] | None]
     environment: NotRequired[dict[str, str | None] | None]
@@ -895,7 +911,10 @@ class ScaledAgent(TypedDict):
     updatedAt: str
 
 
-Severity: TypeAlias = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
+KnownSeverity: TypeAlias = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
+"""The values of Severity that this version knows."""
+
+Severity: TypeAlias = KnownSeverity | str
 
 
 class SecurityEventAutomatedResponse(TypedDict):
@@ -934,7 +953,7 @@ class SecurityEvents(TypedDict):
 class SecurityFinding(TypedDict):
     check: str
     """Name of the check, or id of the advisory."""
-    source: Literal["posture", "npm", "trivy"]
+    source: Literal["posture", "npm", "trivy"] | str
     severity: Severity
     title: str
     recommendation: str
@@ -961,11 +980,11 @@ class SecurityScanResultsSupabaseCompliance(TypedDict):
 
 
 class SecurityScanResultsSourcesPosture(TypedDict):
-    status: Literal["available", "unavailable"]
+    status: Literal["available", "unavailable"] | str
 
 
 class SecurityScanResultsSourcesNpmAdvisories(TypedDict):
-    status: Literal["available", "unavailable"]
+    status: Literal["available", "unavailable"] | str
     packages: int
     checked: int
     checkedAt: NotRequired[str]
@@ -973,7 +992,7 @@ class SecurityScanResultsSourcesNpmAdvisories(TypedDict):
 
 
 class SecurityScanResultsSourcesContainerImage(TypedDict):
-    status: Literal["available", "unavailable"]
+    status: Literal["available", "unavailable"] | str
 
 
 class SecurityScanResultsSources(TypedDict):
@@ -998,7 +1017,7 @@ class SecurityScan(TypedDict):
     user_id: str
     """The caller's id."""
     scanId: str
-    status: Literal["RUNNING", "COMPLETED", "FAILED"]
+    status: Literal["RUNNING", "COMPLETED", "FAILED"] | str
     results: SecurityScanResults
     security_event_logged: bool
     scannedAt: str
@@ -1075,7 +1094,7 @@ class UpdateAgentRequest(TypedDict):
     role: NotRequired[str | None]
     """Title of the agent."""
     avatar: NotRequired[str | None]
-    character: NotRequired[Character | None]
+    character: NotRequired[Character | Mapping[str, Any] | None]
     plugins: NotRequired[list[str] | None]
     platforms: NotRequired[list[str] | None]
     environment: NotRequired[dict[str, str | None] | None]
@@ -1136,7 +1155,7 @@ class UsageReportItem(TypedDict):
     day: NotRequired[str]
     agentId: NotRequired[AgentId]
     model: NotRequired[str]
-    source: NotRequired[Literal["message", "address", "schedule", "trigger", "completions", "a2a", "mcp"]]
+    source: NotRequired[Literal["message", "address", "schedule", "trigger", "completions", "a2a", "mcp"] | str]
 
 
 class UsageReportTotal(TypedDict):
@@ -1175,7 +1194,7 @@ class UserExportUser(TypedDict):
     created_at: str
     last_sign_in_at: str | None
     app_metadata: dict[str, Any]
-    user_metadata: UserExportUserUserMetadata
+    user_metadata: UserExportUserUserMetadata | Mapping[str, Any]
     """What the user set; `permissions` are those in force."""
     role: str | None
 
@@ -1223,7 +1242,7 @@ class UserProfileUser(TypedDict):
     created_at: str
     last_sign_in_at: str | None
     app_metadata: dict[str, Any]
-    user_metadata: UserProfileUserUserMetadata
+    user_metadata: UserProfileUserUserMetadata | Mapping[str, Any]
     """What the user set; `permissions` are those in force."""
     role: str | None
 
@@ -1255,7 +1274,7 @@ class LaunchAgentArguments(TypedDict):
     role: NotRequired[str | None]
     """Title of the agent."""
     avatar: NotRequired[str | None]
-    character: NotRequired[Character | None]
+    character: NotRequired[Character | Mapping[str, Any] | None]
     plugins: NotRequired[list[str] | None]
     platforms: NotRequired[list[str] | None]
     environment: NotRequired[dict[str, str | None] | None]
@@ -1283,7 +1302,7 @@ class UpdateAgentArguments(TypedDict):
     role: NotRequired[str | None]
     """Title of the agent."""
     avatar: NotRequired[str | None]
-    character: NotRequired[Character | None]
+    character: NotRequired[Character | Mapping[str, Any] | None]
     plugins: NotRequired[list[str] | None]
     platforms: NotRequired[list[str] | None]
     environment: NotRequired[dict[str, str | None] | None]

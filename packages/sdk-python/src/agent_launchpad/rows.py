@@ -156,7 +156,7 @@ class Swarm(TypedDict):
     user_id: str
     name: str
     description: str | None
-    reply_mode: ReplyMode
+    reply_mode: ReplyMode | str
     max_turns: int
     created_at: str
     updated_at: str
@@ -204,11 +204,11 @@ class Message(TypedDict):
     conversation_id: str | None
     to_agent_id: str | None
     agent_id: str | None
-    sender_kind: Literal["user", "agent"]
+    sender_kind: Literal["user", "agent"] | str
     sender_name: str | None
     sender_deleted: bool
     content: str
-    status: Literal["sent", "complete", "error"]
+    status: Literal["sent", "complete", "error"] | str
     error: MessageError | None
     reply_to: str | None
     root_id: str | None
@@ -223,7 +223,7 @@ class Message(TypedDict):
 class ReplyProgress(TypedDict):
     """An answer on its way. After `retried` what was streamed before is void."""
 
-    event: Literal["started", "delta", "finished", "failed", "retried"]
+    event: Literal["started", "delta", "finished", "failed", "retried"] | str
     messageId: str
     """The id that the answer will have."""
     agentId: str

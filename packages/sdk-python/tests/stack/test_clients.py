@@ -18,6 +18,7 @@ from agent_launchpad import (
     models,
     rows,
 )
+from agent_launchpad._call import Call
 
 from ..conftest import done, some
 from .conftest import SMALL, MakeClient, Stack, User, forged
@@ -167,6 +168,7 @@ async def test_others_see_nothing(client_as: MakeClient, user: User, other_user:
         "total": 0,
         "limit": 20,
         "offset": 0,
+        "nextCursor": None,
         "user_id": None,
     }
     assert (await refusal(lambda: other.security.scan(agent_id))).code == "AGENT_NOT_FOUND"
@@ -286,3 +288,17 @@ async def refusal(call: Callable[[], Any]) -> AgentLaunchpadError:
 def fits(value: Any, kind: Any) -> None:
     """Fails where an answer lacks what its model promises."""
     TypeAdapter(kind).validate_python(value, strict=True)
+
+
+async def test_walks_through_the_real_tables_neither_skip_nor_repeat(client_as: MakeClient, user: User) -> None:
+    client = await client_as(user)
+    swarm = await done(client.swarms.create("talk"))
+    for word in range(5):
+        await done(client.messages.send(str(word), swarm_id=swarm["id"]))
+    said = [message["content"] for message in await some(client.messages.iterate(swarm_id=swarm["id"]))]
+    assert said == ["4", "3", "2", "1", "0"]
+    call = Call("GET", "/messages", query={"swarm_id": f"eq.{swarm['id']}", "limit": 2}, rest=True)
+    rows = await some(client.transport.rows(call))
+    assert [row["content"] for row in rows] == said
+    await done(client.swarms.delete(swarm["id"]))
+    assert swarm["id"] not in [other["id"] for other in await some(client.swarms.iterate())]

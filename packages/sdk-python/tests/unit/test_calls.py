@@ -7,11 +7,12 @@ import json
 import operator
 import pickle
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from supabase import AsyncClient, Client
+from supabase import AsyncClient, AuthApiError, AuthRetryableError, AuthUnknownError, Client
 
 from agent_launchpad import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from agent_launchpad import (
     LaunchpadTimeoutError,
     LimitError,
     NotFoundError,
+    Retry,
     UnavailableError,
 )
 from agent_launchpad._async.conversations import AsyncHearing
@@ -198,7 +200,7 @@ async def test_an_error_has_its_class_and_all_its_facts(
     supabase = {"rls_applied": True, "user_isolation": "active"}
     api = Api(failure(code, status, "Sorry", details={"field": "Must be right"}, supabase_details=supabase))
     with pytest.raises(error, match=f"{code}: Sorry \\(req-1\\)") as caught:
-        await done(client_of(kind, api).agents.get("a"))
+        await done(client_of(kind, api, max_retries=0).agents.get("a"))
     raised = caught.value
     assert type(raised) is error
     assert (raised.code, raised.status, raised.request_id, raised.message) == (code, status, "req-1", "Sorry")
@@ -267,7 +269,8 @@ async def test_a_rate_limit_is_waited_for_within_bounds(kind: str, waits: list[f
     api = Api(limited, httpx.Response(200, json={"agents": []}, headers=headers))
     client = client_of(kind, api)
     await done(client.agents.list())
-    assert waits == [42.0]
+    assert len(waits) == 1
+    assert 42.0 <= waits[0] <= 42.25
     assert (client.rate_limit.limit, client.rate_limit.remaining) == (100, 99)
     with pytest.raises(LimitError) as caught:
         await done(client_of(kind, Api(limited), max_retry_wait=10).agents.list())
@@ -289,18 +292,89 @@ async def test_no_answer_ends_in_one_sentence(kind: str, waits: list[float]) -> 
         await done(client_of(kind, Api(httpx.ConnectError("refused")), max_retries=0).agents.get("a"))
 
 
-async def test_pages_are_walked_and_each_item_comes_once(kind: str) -> None:
-    def page(request: httpx.Request) -> httpx.Response:
-        offset = int(request.url.params["offset"])
-        # One agent came after the first page was read: all others have moved by one.
-        names = [f"agent-{n}" for n in range(150)] if offset == 0 else ["new", *(f"agent-{n}" for n in range(150))]
-        agents = [{"agentId": name} for name in names[offset : offset + 100]]
-        return httpx.Response(200, json={"agents": agents})
+async def test_a_change_that_may_have_arrived_is_not_repeated(kind: str) -> None:
+    for change in ("update", "delete"):
+        api = Api(httpx.ReadError("cut"), httpx.Response(200, json={}))
+        with pytest.raises(UnavailableError):
+            await done(getattr(client_of(kind, api).agents, change)("a"))
+        assert len(api.requests) == 1
 
-    api = Api(page)
-    found = await some(client_of(kind, api).agents.iterate(platform="discord"))
-    assert [agent["agentId"] for agent in found] == [f"agent-{n}" for n in range(150)]
-    assert [request.url.params["platform"] for request in api.requests] == ["discord"] * 2
+
+async def test_each_repeat_is_told(kind: str, waits: list[float]) -> None:
+    told: list[Retry] = []
+    api = Api(httpx.ReadError("cut"), failure("INTERNAL_ERROR", 500), httpx.Response(200, json={}))
+    await done(client_of(kind, api, on_retry=told.append).agents.get("a"))
+    assert [(retry.method, retry.path, retry.attempt, retry.error.code) for retry in told] == [
+        ("GET", "/api/agents/a", 1, "SUPABASE_CONNECTION_ERROR"),
+        ("GET", "/api/agents/a", 2, "INTERNAL_ERROR"),
+    ]
+    assert [retry.wait for retry in told] == waits
+
+
+async def test_deleting_each_item_of_a_walk_leaves_none(kind: str) -> None:
+    agents = [f"agent-{n:03}" for n in range(250)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            agents.remove(request.url.path.rsplit("/", 1)[1])
+            return httpx.Response(200, json={})
+        rest = [name for name in agents if name > request.url.params.get("after", "")]
+        page = rest[: int(request.url.params["limit"])]
+        following = page[-1] if len(rest) > len(page) else None
+        return httpx.Response(200, json={"agents": [{"agentId": name} for name in page], "nextCursor": following})
+
+    client = client_of(kind, Api(answer))
+    found = []
+    if kind == "sync":
+        for agent in client.agents.iterate():
+            found.append(agent["agentId"])
+            client.agents.delete(agent["agentId"])
+    else:
+        async for agent in client.agents.iterate():
+            found.append(agent["agentId"])
+            await client.agents.delete(agent["agentId"])
+    assert len(found) == 250
+    assert agents == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sent_again"),
+    [
+        (AuthRetryableError("connection refused", 0), "SUPABASE_CONNECTION_ERROR", True),
+        (AuthRetryableError("bad gateway", 502), "SUPABASE_CONNECTION_ERROR", True),
+        (AuthUnknownError("not JSON", ValueError()), "SUPABASE_CONNECTION_ERROR", True),
+        (AuthApiError("failed", 500, None), "SUPABASE_CONNECTION_ERROR", True),
+        (httpx.ConnectError("refused"), "SUPABASE_CONNECTION_ERROR", True),
+        (AuthApiError("slow down", 429, "over_request_rate_limit"), "RATE_LIMIT_EXCEEDED", True),
+        (AuthApiError("Invalid Refresh Token", 400, "session_not_found"), "INVALID_JWT_TOKEN", False),
+    ],
+)
+async def test_auth_that_is_down_is_not_a_session_that_has_ended(
+    kind: str, waits: list[float], error: Exception, code: str, sent_again: bool
+) -> None:
+    api = Api(httpx.Response(201, json=[{"id": "1"}]))
+    client = client_of(kind, api, token=None, max_retries=1)
+    failures = [error, error]
+    session = SimpleNamespace(access_token="renewed")
+
+    def renew() -> Any:
+        if failures:
+            raise failures.pop()
+        return session
+
+    async def renew_later() -> Any:
+        return renew()
+
+    client.transport.supabase.auth.get_session = renew if kind == "sync" else renew_later
+    with pytest.raises(AgentLaunchpadError) as caught:
+        await done(client.messages.send("hello", agent_id="a"))
+    assert caught.value.code == code
+    assert len(waits) == (1 if sent_again else 0)
+    failures[1:] = []
+    if sent_again:
+        # Nothing had left, so that an insert is made again too.
+        failures.append(error)
+        assert (await done(client.messages.send("hello", agent_id="a")))["id"] == "1"
 
 
 class Agent:
@@ -392,7 +466,8 @@ async def test_progress_tells_the_whole_launch_and_each_trouble_once(kind: str, 
         updates.append(update)
 
     on_progress = updates.append if kind == "sync" else later
-    await done(client_of(kind, Api(answer)).agents.wait_until("a", after=0, on_progress=on_progress))
+    client = client_of(kind, Api(answer), max_retries=0)
+    await done(client.agents.wait_until("a", after=0, on_progress=on_progress))
     assert [update["event"]["seq"] for update in updates if update["type"] == "event"] == [1, 2, 3]
     statuses = [update["status"] for update in updates if update["type"] == "status"]
     assert (statuses[0], statuses[-1]) == ("QUEUED", "DEPLOYED")

@@ -96,7 +96,7 @@ class Backend:
         if call.query.get("order") == "seq.desc":
             return self.rows[-1:]
         after = int(call.query["seq"].removeprefix("gt."))
-        return [row for row in self.rows if row["seq"] > after][call.query["offset"] :]
+        return [row for row in self.rows if row["seq"] > after]
 
 
 @pytest.fixture(autouse=True)

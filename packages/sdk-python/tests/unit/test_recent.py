@@ -70,7 +70,7 @@ class Tables(Backend):
         if call.query["order"].endswith("desc"):
             return rows[::-1]
         since = str(call.query.get(column, "")).removeprefix("gte.")
-        return [row for row in rows if row[column] >= since][call.query["offset"] :]
+        return [row for row in rows if row[column] >= since]
 
 
 class Listener:

@@ -71,3 +71,26 @@ def handle_conversation(update: ConversationUpdate) -> None:
 def test_results_are_plain_dictionaries() -> None:
     assert models.LaunchedAgent.__required_keys__ >= {"agentId", "status"}
     assert isinstance(models.LaunchedAgent(agentId="a"), dict)  # type: ignore[typeddict-item]
+
+
+def of_characters(client: AgentLaunchpadClient, file: dict[str, object]) -> None:
+    client.agents.create(agent_name="x", character={"lore": ["Born in 1815"], "style": {"all": ["calm"]}})
+    client.agents.create(agent_name="x", character={"name": "Ada", "twitterProfile": {"username": "ada"}})
+    client.agents.create(agent_name="x", character=file)
+    client.agents.create({"agentName": "x", "character": {"style": {"all": "calm", "discord": ["short"]}}})
+
+
+def of_waiting(client: AgentLaunchpadClient) -> None:
+    assert_type(client.agents.wait_until("a"), models.AgentStatusReport)
+    assert_type(client.agents.wait_until("a", "STOPPED")["url"], str | None)
+    assert_type(client.agents.wait_until("a", lambda report: report["status"] == "DEPLOYED"), models.AgentStatusReport)
+    assert_type(client.agents.wait_until("a", {"STOPPED", "DELETED"}), models.AgentStatusReport | None)
+    client.agents.wait_until("a", "DEPLOYD")  # type: ignore[arg-type]
+
+
+def of_a_newer_server(client: AgentLaunchpadClient) -> None:
+    report = client.agents.get_status("a")
+    assert report["status"] != "A_STATUS_OF_TOMORROW"
+    assert report["health"]["overall"] != "A_STATE_OF_TOMORROW"
+    tomorrow: models.AgentStatus = "A_STATUS_OF_TOMORROW"
+    assert tomorrow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import Unpack
@@ -12,6 +12,8 @@ from .._call import Call, given, renamed, secrets_query
 from ..models import (
     AccountDeleted,
     Health,
+    KnownSeverity,
+    SecurityEvent,
     SecurityEvents,
     SecurityEventsQuery,
     SecurityScan,
@@ -42,6 +44,13 @@ class AsyncSecurityApi(AsyncSecuritySubscribing):
     async def events(self, **query: Unpack[SecurityEventsQuery]) -> SecurityEvents:
         """The caller's security events, newest first."""
         return cast(SecurityEvents, await self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
+
+    def iterate_events(
+        self, *, severity: KnownSeverity | None = None, event_type: str | None = None, since: str | None = None
+    ) -> AsyncIterator[SecurityEvent]:
+        """Every security event of the caller, newest first, page by page. The arguments are those of `events`."""
+        query = given(severity=severity, event_type=event_type, since=since, limit=500)
+        return self._client.transport.pages(op.LIST_SECURITY_EVENTS.call(query=query), "events")
 
     async def check_rls_policies(self) -> RlsPolicies:
         """Row-level security of every table, as the catalogue has it."""
@@ -104,7 +113,7 @@ class AsyncUsersApi:
 
     async def remove_secret(self, name: str) -> None:
         """Removes one of the account's secrets. Raises `NOT_FOUND` where there is none of this name."""
-        await self._request(Call("POST", "/rpc/remove_user_secret", body={"name": name}, repeatable=False, rest=True))
+        await self._request(Call("POST", "/rpc/remove_user_secret", body={"name": name}, rest=True))
 
     async def delete_account(self, confirm: str) -> AccountDeleted:
         """Deletes the account and its personal data, for good.
@@ -112,6 +121,4 @@ class AsyncUsersApi:
         Args:
             confirm: the account's e-mail address.
         """
-        # Its answer lost, a repeat would be told that there is no such user.
-        call = replace(op.DELETE_ACCOUNT.call(query={"confirm": confirm}), repeatable=False)
-        return cast(AccountDeleted, await self._request(call))
+        return cast(AccountDeleted, await self._request(op.DELETE_ACCOUNT.call(query={"confirm": confirm})))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from typing_extensions import Unpack
 
@@ -20,19 +20,19 @@ from ..models import (
     AgentLogs,
     AgentMetrics,
     AgentMetricsQuery,
-    AgentStatus,
     AgentStatusReport,
     AgentSummary,
     DeletedAgent,
     DeployedAgent,
     ImportedAgent,
     InitiatedChange,
+    KnownAgentStatus,
+    KnownLogLevel,
     LaunchAgentArguments,
     LaunchAgentRequest,
     LaunchedAgent,
     ListAgentsQuery,
     LogEntry,
-    LogLevel,
     PageQuery,
     RestartedAgent,
     Revision,
@@ -94,22 +94,12 @@ class AsyncAgentsApi:
         """One page of agents, newest first. `iterate` gives all."""
         return cast(AgentList, await self._request(op.LIST_AGENTS.call(query=given(**query))))
 
-    async def iterate(
-        self, *, status: AgentStatus | None = None, platform: str | None = None
+    def iterate(
+        self, *, status: KnownAgentStatus | None = None, platform: str | None = None
     ) -> AsyncIterator[AgentSummary]:
-        """Every agent, newest first, page by page; each once, also where others come meanwhile."""
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            query = given(limit=PAGE, offset=offset, status=status, platform=platform)
-            page = cast(AgentList, await self._request(op.LIST_AGENTS.call(query=query)))
-            for agent in page["agents"]:
-                if agent["agentId"] not in seen:
-                    seen.add(agent["agentId"])
-                    yield agent
-            if len(page["agents"]) < PAGE:
-                return
-            offset += PAGE
+        """Every agent, newest first, page by page; none is skipped or repeated where others come or go meanwhile."""
+        call = op.LIST_AGENTS.call(query=given(limit=PAGE, status=status, platform=platform))
+        return self._client.transport.pages(call, "agents")
 
     async def get(self, agent_id: str) -> Agent:
         """The agent's definition and state; its secrets by name only."""
@@ -183,19 +173,10 @@ class AsyncAgentsApi:
         call = op.LIST_AGENT_REVISIONS.call(agent_id, query=given(**query))
         return cast(RevisionList, await self._request(call))
 
-    async def iterate_revisions(self, agent_id: str) -> AsyncIterator[Revision]:
+    def iterate_revisions(self, agent_id: str) -> AsyncIterator[Revision]:
         """Every revision, newest first, page by page."""
-        offset, last = 0, None
-        while True:
-            page = await self.revisions(agent_id, limit=PAGE, offset=offset)
-            for revision in page["revisions"]:
-                # A revision that came meanwhile pushes the page back: what was given is not given again.
-                if last is None or revision["revision"] < last:
-                    last = revision["revision"]
-                    yield revision
-            if len(page["revisions"]) < PAGE:
-                return
-            offset += PAGE
+        call = op.LIST_AGENT_REVISIONS.call(agent_id, query={"limit": PAGE})
+        return self._client.transport.pages(call, "revisions")
 
     async def export(self, agent_id: str) -> AgentBundle:
         """The agent as one document: definition, revisions, conversations; secrets by name only."""
@@ -217,8 +198,9 @@ class AsyncAgentsApi:
         *,
         lines: int | None = None,
         since: str | None = None,
-        level: LogLevel | None = None,
+        level: KnownLogLevel | None = None,
         text: str | None = None,
+        after: str | None = None,
     ) -> AgentLogs:
         """The newest log lines, oldest first.
 
@@ -228,8 +210,9 @@ class AsyncAgentsApi:
             since: only of this last span of time, such as `1h`.
             level: only of this level.
             text: only lines whose message has this text.
+            after: `nextCursor` of the page before: the lines older than it.
         """
-        query = given(lines=lines, since=since, level=level, text=text)
+        query = given(lines=lines, since=since, level=level, text=text, after=after)
         return cast(AgentLogs, await self._request(op.GET_AGENT_LOGS.call(agent_id, query=query)))
 
     async def tail_logs(
@@ -238,7 +221,7 @@ class AsyncAgentsApi:
         *,
         lines: int | None = None,
         since: str | None = None,
-        level: LogLevel | None = None,
+        level: KnownLogLevel | None = None,
         text: str | None = None,
         on_connection: Callable[[ConnectionState], object] | None = None,
     ) -> AsyncIterator[LogEntry]:
@@ -274,10 +257,40 @@ class AsyncAgentsApi:
         call = Call("GET", "/agent_secrets", query=secrets_query(agent_id=f"eq.{agent_id}"), rest=True)
         return cast("builtins.list[Secret]", await self._request(call))
 
+    @overload
+    async def wait_until(  # type: ignore[overload-overlap]
+        self,
+        agent_id: str,
+        until: Literal["DELETED"],
+        *,
+        timeout: float | None = 300.0,
+        on_progress: Callable[[AgentUpdate], object] | None = None,
+        after: int | None = None,
+    ) -> None: ...
+    @overload
     async def wait_until(
         self,
         agent_id: str,
-        until: AgentStatus | Collection[AgentStatus] | Callable[[AgentStatusReport], bool] = "DEPLOYED",
+        until: KnownAgentStatus | Callable[[AgentStatusReport], bool] = "DEPLOYED",
+        *,
+        timeout: float | None = 300.0,
+        on_progress: Callable[[AgentUpdate], object] | None = None,
+        after: int | None = None,
+    ) -> AgentStatusReport: ...
+    @overload
+    async def wait_until(
+        self,
+        agent_id: str,
+        until: Collection[KnownAgentStatus],
+        *,
+        timeout: float | None = 300.0,
+        on_progress: Callable[[AgentUpdate], object] | None = None,
+        after: int | None = None,
+    ) -> AgentStatusReport | None: ...
+    async def wait_until(
+        self,
+        agent_id: str,
+        until: KnownAgentStatus | Collection[KnownAgentStatus] | Callable[[AgentStatusReport], bool] = "DEPLOYED",
         *,
         timeout: float | None = 300.0,
         on_progress: Callable[[AgentUpdate], object] | None = None,

@@ -27,7 +27,7 @@ LOOK = 2.0
 
 def insert(table: str, row: dict[str, Any]) -> Call:
     """The call that writes a row and answers it."""
-    return Call("POST", f"/{table}", body=row, headers=RETURNING, repeatable=False, rest=True)
+    return Call("POST", f"/{table}", body=row, headers=RETURNING, rest=True)
 
 
 def only(rows: Any, what: str) -> Any:
@@ -41,6 +41,7 @@ class AsyncSwarmsApi:
     """Groups of agents that talk with a person and with each other."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     async def create(
@@ -67,19 +68,9 @@ class AsyncSwarmsApi:
         query = {"order": "created_at.desc,id", "limit": limit, "offset": offset}
         return cast("builtins.list[Swarm]", await self._request(Call("GET", "/swarms", query=query, rest=True)))
 
-    async def iterate(self) -> AsyncIterator[Swarm]:
-        """Every swarm, newest first, page by page; each once."""
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = await self.list(limit=PAGE, offset=offset)
-            for swarm in page:
-                if swarm["id"] not in seen:
-                    seen.add(swarm["id"])
-                    yield swarm
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+    def iterate(self) -> AsyncIterator[Swarm]:
+        """Every swarm, newest first, page by page; none is skipped or repeated where others come or go meanwhile."""
+        return self._transport.rows(Call("GET", "/swarms", query={"limit": PAGE}, rest=True))
 
     async def get(self, swarm_id: str) -> Swarm:
         """One swarm."""
@@ -95,7 +86,7 @@ class AsyncSwarmsApi:
     async def delete(self, swarm_id: str) -> None:
         """Deletes a swarm and what was said in it; its agents stay."""
         query = {"id": id_filter("swarm_id", swarm_id), "select": "id"}
-        call = Call("DELETE", "/swarms", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/swarms", query=query, headers=RETURNING, rest=True)
         only(await self._request(call), "Swarm")
 
     async def agents(self, swarm_id: str) -> builtins.list[SwarmMember]:
@@ -118,7 +109,7 @@ class AsyncSwarmsApi:
             "agent_id": id_filter("agent_id", agent_id),
             "select": "agent_id",
         }
-        call = Call("DELETE", "/swarm_agents", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/swarm_agents", query=query, headers=RETURNING, rest=True)
         only(await self._request(call), "Member")
 
 
@@ -229,32 +220,18 @@ class AsyncMessagesApi(AsyncMessagesSubscribing):
         call = Call("GET", "/messages", query=query, rest=True)
         return cast("builtins.list[Message]", await self._request(call))
 
-    async def iterate(
+    def iterate(
         self, *, agent_id: str | None = None, swarm_id: str | None = None, conversation_id: str | None = None
     ) -> AsyncIterator[Message]:
-        """Every message, newest first, page by page; each once."""
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = await self.list(
-                agent_id=agent_id,
-                swarm_id=swarm_id,
-                conversation_id=conversation_id,
-                limit=PAGE,
-                offset=offset,
-            )
-            for message in page:
-                if message["id"] not in seen:
-                    seen.add(message["id"])
-                    yield message
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+        """Every message, newest first, page by page; none is skipped or repeated where others come or go meanwhile."""
+        conversation = given(agent_id=agent_id, swarm_id=swarm_id, conversation_id=conversation_id)
+        rows = conversation_rows(conversation) if conversation else {}
+        return self._client.transport.rows(Call("GET", "/messages", query={**rows, "limit": PAGE}, rest=True))
 
     async def delete(self, message_id: str) -> None:
         """Deletes a message."""
         query = {"id": id_filter("message_id", message_id), "select": "id"}
-        call = Call("DELETE", "/messages", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/messages", query=query, headers=RETURNING, rest=True)
         only(await self._request(call), "Message")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._realtime.agent import KINDS, AgentFeed
 from .._realtime.recent import MessagesFeed, SecurityFeed
-from ..models import Severity
+from ..models import KnownSeverity
 from ..rows import (
     AgentConversation,
     AgentUpdate,
@@ -72,7 +72,7 @@ class AsyncSecuritySubscribing:
         self,
         handler: AsyncHandler[SecurityUpdate],
         *,
-        severity: Severity | None = None,
+        severity: KnownSeverity | None = None,
         on_connection: AsyncOnConnection | None = None,
     ) -> AsyncSubscription:
         """Calls `handler` with every new security event, each once, also across lost connections.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from .. import _operations as op
 from .._call import given
 from ..models import (
+    AgentKey,
     AgentKeyList,
     Budget,
     BudgetDeleted,
@@ -20,6 +21,7 @@ from ..models import (
     PageQuery,
     PutBudgetRequest,
     UsageReport,
+    UsageReportItem,
 )
 
 if TYPE_CHECKING:
@@ -28,10 +30,22 @@ if TYPE_CHECKING:
 UsageGroup = Literal["day", "agent", "model", "source"]
 
 
+PAGE = 100
+
+
+def usage_query(
+    from_day: str | None, to_day: str | None, group_by: UsageGroup | Sequence[UsageGroup] | None
+) -> dict[str, str]:
+    """The query that says which usage, and how it is grouped."""
+    groups = group_by if group_by is None or isinstance(group_by, str) else ",".join(group_by)
+    return {**given(to=to_day, groupBy=groups), **given(**{"from": from_day})}
+
+
 class AsyncAgentKeysApi:
     """Keys that call an agent at its address."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     async def create(
@@ -72,6 +86,11 @@ class AsyncAgentKeysApi:
         """One page of an agent's keys, newest first, without the keys themselves."""
         return cast(AgentKeyList, await self._request(op.LIST_AGENT_KEYS.call(agent_id, query=given(**query))))
 
+    def iterate(self, agent_id: str) -> AsyncIterator[AgentKey]:
+        """Every key of an agent, newest first, page by page."""
+        call = op.LIST_AGENT_KEYS.call(agent_id, query={"limit": PAGE})
+        return self._transport.pages(call, "keys")
+
     async def revoke(self, agent_id: str, key_id: str) -> None:
         """Revokes a key: every replica refuses it within 5 seconds."""
         await self._request(op.REVOKE_AGENT_KEY.call(agent_id, key_id))
@@ -81,6 +100,7 @@ class AsyncUsageApi:
     """What the caller's agents use."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     async def get(
@@ -91,6 +111,7 @@ class AsyncUsageApi:
         group_by: UsageGroup | Sequence[UsageGroup] | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: str | None = None,
     ) -> UsageReport:
         """Answers, tokens and cost (millionths of a US dollar) by group, and over all groups in `total`.
 
@@ -100,23 +121,37 @@ class AsyncUsageApi:
             group_by: one or more of day, agent, model, source; left out: one group of everything.
             limit: groups of this page, 1 to 1000.
             offset: groups to skip.
+            after: `nextCursor` of the page before.
         """
-        groups = group_by if group_by is None or isinstance(group_by, str) else ",".join(group_by)
-        query = given(to=to_day, groupBy=groups, limit=limit, offset=offset)
-        if from_day is not None:
-            query["from"] = from_day
+        query = {**usage_query(from_day, to_day, group_by), **given(limit=limit, offset=offset, after=after)}
         return cast(UsageReport, await self._request(op.GET_USAGE.call(query=query)))
+
+    def iterate(
+        self,
+        *,
+        from_day: str | None = None,
+        to_day: str | None = None,
+        group_by: UsageGroup | Sequence[UsageGroup] | None = None,
+    ) -> AsyncIterator[UsageReportItem]:
+        """Every group, newest day first, page by page. The arguments are those of `get`."""
+        call = op.GET_USAGE.call(query={**usage_query(from_day, to_day, group_by), "limit": 1000})
+        return self._transport.pages(call, "items")
 
 
 class AsyncBudgetsApi:
     """What the caller's agents may cost."""
 
     def __init__(self, client: AsyncAgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     async def list(self, **query: Unpack[PageQuery]) -> BudgetList:
         """The caller's budgets, each with what is spent and reserved."""
         return cast(BudgetList, await self._request(op.LIST_BUDGETS.call(query=given(**query))))
+
+    def iterate(self) -> AsyncIterator[Budget]:
+        """Every budget of the caller, oldest first, page by page."""
+        return self._transport.pages(op.LIST_BUDGETS.call(query={"limit": PAGE}), "budgets")
 
     async def set(
         self,

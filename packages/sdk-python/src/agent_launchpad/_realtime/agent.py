@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from .._call import agent_not_found, segment
 from ..errors import AgentLaunchpadError, invalid
-from ..models import AgentStatus
 from ..rows import AgentUpdate, StatusUpdate, UpdateKind
 from .cursor import ReplicaRows, moment
 from .feed import Feed, Finished, Sink, Source, change
@@ -96,7 +95,7 @@ class AgentFeed(Feed):
         for table, cursor in self._cursors.items():
             missed = cursor.missed()
             query = {"agent_id": f"eq.{self.agent_id}", **({"or": missed} if missed else {})}
-            await self._read_all(table, {**query, "order": "timestamp,sequence"})
+            await self._read_all(table, {**query, "order": "timestamp,sequence,id"})
         await self._catch_up_events()
 
     async def _catch_up_events(self) -> None:
@@ -142,9 +141,7 @@ class AgentFeed(Feed):
 
     def _give_status(self, status: str, timestamp: str) -> None:
         if "status" in self._include:
-            update = StatusUpdate(
-                type="status", agentId=self.agent_id, status=cast(AgentStatus, status), timestamp=timestamp
-            )
+            update = StatusUpdate(type="status", agentId=self.agent_id, status=status, timestamp=timestamp)
             self._sink.update(update)
 
     def _give(self, kind: UpdateKind, row: Any) -> None:

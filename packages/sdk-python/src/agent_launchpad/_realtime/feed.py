@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .._call import Call
+from .._call import Call, following
 from ..errors import AgentLaunchpadError, SubscriptionError, UnavailableError, passes
 from ..rows import ConnectionState
 from .shared import SharedSocket
@@ -229,14 +229,16 @@ class Feed(ABC):
         return cast("list[dict[str, Any]]", rows)
 
     async def _read_all(self, table: str, query: Mapping[str, Any]) -> None:
-        offset = 0
+        columns = str(query["order"]).split(",")
+        page = {**query, "limit": PAGE}
         while True:
-            rows = await self._read(table, {**query, "limit": PAGE, "offset": offset})
+            rows = await self._read(table, page)
             for row in rows:
                 self._take_row(table, row)
             if len(rows) < PAGE:
                 return
-            offset += PAGE
+            # Not by offset: a row that is deleted meanwhile would move others into the page that was read.
+            page["and"] = following(columns, rows[-1])
 
 
 def change(event: str, table: str, condition: str | None) -> dict[str, str]:

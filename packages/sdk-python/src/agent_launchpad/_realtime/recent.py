@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from .._call import agent_not_found, conversation_rows, not_found
 from ..errors import AgentLaunchpadError, invalid
-from ..models import Severity
+from ..models import KnownSeverity
 from ..rows import AgentConversation, ReplyProgress, SwarmConversation
 from .cursor import RecentRows
 from .feed import PAGE, Feed, Sink, Source, change
@@ -27,7 +27,7 @@ LISTENING_SECONDS = 3.0
 class SecurityFeed(Feed):
     """The caller's security events."""
 
-    def __init__(self, severity: Severity | None, *, source: Source, sink: Sink) -> None:
+    def __init__(self, severity: KnownSeverity | None, *, source: Source, sink: Sink) -> None:
         topic = f"launchpad:security:{uuid4().hex}"
         super().__init__("security events", topic, private=False, source=source, sink=sink)
         self._severity = severity

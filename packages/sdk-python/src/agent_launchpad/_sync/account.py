@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import Unpack
@@ -14,6 +14,8 @@ from .._call import Call, given, renamed, secrets_query
 from ..models import (
     AccountDeleted,
     Health,
+    KnownSeverity,
+    SecurityEvent,
     SecurityEvents,
     SecurityEventsQuery,
     SecurityScan,
@@ -44,6 +46,13 @@ class SecurityApi(SecuritySubscribing):
     def events(self, **query: Unpack[SecurityEventsQuery]) -> SecurityEvents:
         """The caller's security events, newest first."""
         return cast(SecurityEvents, self._request(op.LIST_SECURITY_EVENTS.call(query=given(**query))))
+
+    def iterate_events(
+        self, *, severity: KnownSeverity | None = None, event_type: str | None = None, since: str | None = None
+    ) -> Iterator[SecurityEvent]:
+        """Every security event of the caller, newest first, page by page. The arguments are those of `events`."""
+        query = given(severity=severity, event_type=event_type, since=since, limit=500)
+        return self._client.transport.pages(op.LIST_SECURITY_EVENTS.call(query=query), "events")
 
     def check_rls_policies(self) -> RlsPolicies:
         """Row-level security of every table, as the catalogue has it."""
@@ -106,7 +115,7 @@ class UsersApi:
 
     def remove_secret(self, name: str) -> None:
         """Removes one of the account's secrets. Raises `NOT_FOUND` where there is none of this name."""
-        self._request(Call("POST", "/rpc/remove_user_secret", body={"name": name}, repeatable=False, rest=True))
+        self._request(Call("POST", "/rpc/remove_user_secret", body={"name": name}, rest=True))
 
     def delete_account(self, confirm: str) -> AccountDeleted:
         """Deletes the account and its personal data, for good.
@@ -114,6 +123,4 @@ class UsersApi:
         Args:
             confirm: the account's e-mail address.
         """
-        # Its answer lost, a repeat would be told that there is no such user.
-        call = replace(op.DELETE_ACCOUNT.call(query={"confirm": confirm}), repeatable=False)
-        return cast(AccountDeleted, self._request(call))
+        return cast(AccountDeleted, self._request(op.DELETE_ACCOUNT.call(query={"confirm": confirm})))

@@ -103,6 +103,8 @@ class _Requests(AsyncTransport):
             cast("AsyncClient", transport.supabase),
             api_url=transport.api_url,
             timeout=transport.timeout,
+            total_timeout=transport.total_timeout,
+            on_retry=transport.on_retry,
             max_retries=transport.max_retries,
             max_retry_wait=transport.max_retry_wait,
             http_client=None,

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx
 
-from .._call import RateLimit, api_address, given
+from .._call import RateLimit, Retry, api_address, given
 from ._platform import SupabaseClient, check_client
 from .account import HealthApi, SecurityApi, SystemApi, UsersApi
 from .agents import AgentsApi
@@ -38,8 +39,10 @@ class AgentLaunchpadClient(AgentSubscribing):
         base_url: str | None = None,
         *,
         timeout: float | None = 30.0,
+        total_timeout: float | None = None,
         max_retries: int = 3,
         max_retry_wait: float = 65.0,
+        on_retry: Callable[[Retry], object] | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
         """Makes a client; nothing is sent yet.
@@ -47,9 +50,12 @@ class AgentLaunchpadClient(AgentSubscribing):
         Args:
             supabase_client: its user is the caller, its key goes along.
             base_url: where `/api` is, such as `https://api.example.com`. Left out: the project's functions.
-            timeout: seconds that one attempt of a call may take; None: as long as it takes.
+            timeout: seconds that one attempt of a call may take: renewing the session, sending, and reading the whole
+                answer. None: no limit.
+            total_timeout: seconds that a call may take with all its attempts and waits. None: no limit.
             max_retries: how often a call that may be repeated is repeated.
             max_retry_wait: the longest wait before a repeat; a server that asks for more is not waited for.
+            on_retry: called before each wait for a repeat.
             http_client: another httpx client, for proxies or certificates; it is not closed here.
         """
         check_client(supabase_client)
@@ -57,6 +63,8 @@ class AgentLaunchpadClient(AgentSubscribing):
             supabase_client,
             api_url=api_address(base_url, str(supabase_client.supabase_url)),
             timeout=timeout,
+            total_timeout=total_timeout,
+            on_retry=on_retry,
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
             http_client=http_client,
@@ -76,20 +84,28 @@ class AgentLaunchpadClient(AgentSubscribing):
         self.budgets = BudgetsApi(self)
 
     def with_options(
-        self, *, timeout: float | None = KEPT, max_retries: int | None = None, max_retry_wait: float | None = None
+        self,
+        *,
+        timeout: float | None = KEPT,
+        total_timeout: float | None = KEPT,
+        max_retries: int | None = None,
+        max_retry_wait: float | None = None,
     ) -> Self:
         """The same client with other settings for some calls: `client.with_options(timeout=120).agents.export(…)`.
 
         It shares the connections and the subscriptions of this one, which is the one to close.
 
         Args:
-            timeout: seconds that one attempt may take; None: as long as it takes.
+            timeout: seconds that one attempt may take; None: no limit.
+            total_timeout: seconds that a call may take with its attempts and waits; None: no limit.
             max_retries: how often a call that may be repeated is repeated.
             max_retry_wait: the longest wait before a repeat.
         """
         options = given(max_retries=max_retries, max_retry_wait=max_retry_wait)
         if timeout != KEPT:
             options["timeout"] = timeout
+        if total_timeout != KEPT:
+            options["total_timeout"] = total_timeout
         other = copy.copy(self)
         other.transport = self.transport.with_options(**options)
         other._make_parts()

@@ -29,7 +29,7 @@ LOOK = 2.0
 
 def insert(table: str, row: dict[str, Any]) -> Call:
     """The call that writes a row and answers it."""
-    return Call("POST", f"/{table}", body=row, headers=RETURNING, repeatable=False, rest=True)
+    return Call("POST", f"/{table}", body=row, headers=RETURNING, rest=True)
 
 
 def only(rows: Any, what: str) -> Any:
@@ -43,6 +43,7 @@ class SwarmsApi:
     """Groups of agents that talk with a person and with each other."""
 
     def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     def create(
@@ -70,18 +71,8 @@ class SwarmsApi:
         return cast("builtins.list[Swarm]", self._request(Call("GET", "/swarms", query=query, rest=True)))
 
     def iterate(self) -> Iterator[Swarm]:
-        """Every swarm, newest first, page by page; each once."""
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = self.list(limit=PAGE, offset=offset)
-            for swarm in page:
-                if swarm["id"] not in seen:
-                    seen.add(swarm["id"])
-                    yield swarm
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+        """Every swarm, newest first, page by page; none is skipped or repeated where others come or go meanwhile."""
+        return self._transport.rows(Call("GET", "/swarms", query={"limit": PAGE}, rest=True))
 
     def get(self, swarm_id: str) -> Swarm:
         """One swarm."""
@@ -97,7 +88,7 @@ class SwarmsApi:
     def delete(self, swarm_id: str) -> None:
         """Deletes a swarm and what was said in it; its agents stay."""
         query = {"id": id_filter("swarm_id", swarm_id), "select": "id"}
-        call = Call("DELETE", "/swarms", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/swarms", query=query, headers=RETURNING, rest=True)
         only(self._request(call), "Swarm")
 
     def agents(self, swarm_id: str) -> builtins.list[SwarmMember]:
@@ -120,7 +111,7 @@ class SwarmsApi:
             "agent_id": id_filter("agent_id", agent_id),
             "select": "agent_id",
         }
-        call = Call("DELETE", "/swarm_agents", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/swarm_agents", query=query, headers=RETURNING, rest=True)
         only(self._request(call), "Member")
 
 
@@ -234,29 +225,15 @@ class MessagesApi(MessagesSubscribing):
     def iterate(
         self, *, agent_id: str | None = None, swarm_id: str | None = None, conversation_id: str | None = None
     ) -> Iterator[Message]:
-        """Every message, newest first, page by page; each once."""
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = self.list(
-                agent_id=agent_id,
-                swarm_id=swarm_id,
-                conversation_id=conversation_id,
-                limit=PAGE,
-                offset=offset,
-            )
-            for message in page:
-                if message["id"] not in seen:
-                    seen.add(message["id"])
-                    yield message
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+        """Every message, newest first, page by page; none is skipped or repeated where others come or go meanwhile."""
+        conversation = given(agent_id=agent_id, swarm_id=swarm_id, conversation_id=conversation_id)
+        rows = conversation_rows(conversation) if conversation else {}
+        return self._client.transport.rows(Call("GET", "/messages", query={**rows, "limit": PAGE}, rest=True))
 
     def delete(self, message_id: str) -> None:
         """Deletes a message."""
         query = {"id": id_filter("message_id", message_id), "select": "id"}
-        call = Call("DELETE", "/messages", query=query, headers=RETURNING, repeatable=False, rest=True)
+        call = Call("DELETE", "/messages", query=query, headers=RETURNING, rest=True)
         only(self._request(call), "Message")
 
 

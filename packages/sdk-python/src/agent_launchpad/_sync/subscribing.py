@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._realtime.agent import KINDS, AgentFeed
 from .._realtime.recent import MessagesFeed, SecurityFeed
-from ..models import Severity
+from ..models import KnownSeverity
 from ..rows import (
     AgentConversation,
     AgentUpdate,
@@ -78,7 +78,7 @@ class SecuritySubscribing:
         self,
         handler: Handler[SecurityUpdate],
         *,
-        severity: Severity | None = None,
+        severity: KnownSeverity | None = None,
         on_connection: OnConnection | None = None,
         daemon: bool = False,
     ) -> Subscription:

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,19 +18,37 @@ from typing_extensions import Self
 from .._call import (
     UNSENT,
     Call,
+    Late,
     RateLimit,
+    Retry,
     fixed_token,
+    given,
+    no_token,
     not_signed_in,
+    older_than,
     pause_before_retry,
     rate_limit_of,
     result_of,
+    too_late,
     unanswered,
 )
 from .._version import __version__
-from ..errors import AgentLaunchpadError, AuthenticationError
-from ._platform import SupabaseClient, session_token, sleep
+from ..errors import AgentLaunchpadError
+from ._platform import SupabaseClient, now, session_token, sleep, within
 
 logger = logging.getLogger("agent_launchpad")
+
+
+# The order in which tables are read by `rows`.
+NEWEST_FIRST = "created_at.desc,id"
+
+
+@dataclass
+class Attempt:
+    """One attempt of a call: how long it may take, and whether anything of it may have left."""
+
+    seconds: float | None
+    sent: bool = False
 
 
 class Noted:
@@ -44,6 +66,8 @@ class Transport:
         *,
         api_url: str,
         timeout: float | None,
+        total_timeout: float | None,
+        on_retry: Callable[[Retry], object] | None,
         max_retries: int,
         max_retry_wait: float,
         http_client: httpx.Client | None,
@@ -52,6 +76,8 @@ class Transport:
         self.api_url = api_url
         self.rest_url = str(supabase.rest_url).rstrip("/")
         self.timeout = timeout
+        self.total_timeout = total_timeout
+        self.on_retry = on_retry
         self.max_retries = max_retries
         self.max_retry_wait = max_retry_wait
         self._noted = Noted()
@@ -80,15 +106,13 @@ class Transport:
         """The caller's token: that of the session, or one that the supabase client was given beforehand.
 
         Raises:
-            AgentLaunchpadError: `INVALID_JWT_TOKEN`: nobody is signed in, or the session cannot be renewed.
+            AgentLaunchpadError: `INVALID_JWT_TOKEN`: nobody is signed in, or the session has ended;
+                `SUPABASE_CONNECTION_ERROR`: Auth cannot be reached to renew it.
         """
         try:
             token = session_token(self.supabase)
-        except httpx.TransportError as error:
-            raise unanswered(error, httpx.URL(str(self.supabase.auth_url)), self.timeout) from error
         except Exception as error:
-            message = f"There is no valid token ({error}): sign in again"
-            raise AuthenticationError(message, code="INVALID_JWT_TOKEN") from error
+            raise no_token(error) from error
         token = token or fixed_token(self.supabase.options.headers, self.supabase.supabase_key)
         if token is None:
             raise not_signed_in()
@@ -98,51 +122,82 @@ class Transport:
         """Makes a call and gives the answer's body.
 
         Raises:
-            AgentLaunchpadError: the answer is an error, or there is none after the last attempt.
+            AgentLaunchpadError: the answer is an error, or there is none after the last attempt or in time.
         """
-        attempt = 1
+        end = None if self.total_timeout is None else now() + self.total_timeout
+        count = 1
         while True:
-            unsent = False
+            attempt = Attempt(self.timeout if end is None else min(self.timeout or math.inf, end - now()))
             try:
-                return self._once(call)
+                return within(attempt.seconds, partial(self._once, call, attempt))
+            except Late:
+                error = too_late(self._url(call), attempt.seconds, sent=attempt.sent)
             except httpx.TransportError as cause:
-                unsent = isinstance(cause, UNSENT)
-                error = unanswered(cause, self._url(call), self.timeout)
+                attempt.sent = attempt.sent and not isinstance(cause, UNSENT)
+                error = unanswered(cause, self._url(call), attempt.seconds)
                 error.__cause__ = cause
             except AgentLaunchpadError as failure:
                 error = failure
             pause = pause_before_retry(
                 error,
-                attempt=attempt,
+                attempt=count,
                 max_retries=self.max_retries,
                 max_wait=self.max_retry_wait,
-                repeatable=call.repeatable,
-                unsent=unsent,
+                repeatable=call.may_repeat,
+                unsent=not attempt.sent,
             )
-            if pause is None:
+            if pause is None or (end is not None and now() + pause >= end):
                 raise error
             logger.info("%s %s: %s; again in %.1f s", call.method, call.path, error.code, pause)
+            if self.on_retry is not None:
+                self.on_retry(Retry(call.method, call.path, count, pause, error))
             sleep(pause)
-            attempt += 1
+            count += 1
+
+    def pages(self, call: Call, items: str) -> Iterator[Any]:
+        """Every item of a list of the API, page by page: each page begins after the last item of the one before."""
+        after: str | None = None
+        while True:
+            page = self.request(replace(call, query={**call.query, **given(after=after)}))
+            for item in page[items]:
+                yield item
+            after = page["nextCursor"]
+            if after is None:
+                return
+
+    def rows(self, call: Call) -> Iterator[Any]:
+        """Every row of a table, newest first, page by page. The server may give smaller pages than asked for."""
+        query = {**call.query, "order": NEWEST_FIRST}
+        while True:
+            page = self.request(replace(call, query=query))
+            if not page:
+                return
+            for row in page:
+                yield row
+            query["and"] = older_than(page[-1])
 
     def _url(self, call: Call) -> httpx.URL:
         return httpx.URL(f"{self.rest_url if call.rest else self.api_url}{call.path}")
 
-    def _once(self, call: Call) -> Any:
+    def _once(self, call: Call, attempt: Attempt) -> Any:
+        until = None if attempt.seconds is None else now() + attempt.seconds
+        token = self.token()
         headers = {
             **call.headers,
-            "authorization": f"Bearer {self.token()}",
+            "authorization": f"Bearer {token}",
             "x-client-info": f"agent-launchpad-python/{__version__}",
             "apikey": self.supabase.supabase_key,
         }
-        response = self._http.request(
-            call.method,
-            self._url(call),
-            params=dict(call.query) or None,
-            json=call.body,
-            headers=headers,
-            timeout=self.timeout,
-        )
+        attempt.sent = True
+        url, params = self._url(call), dict(call.query) or None
+        with self._http.stream(
+            call.method, url, params=params, json=call.body, headers=headers, timeout=attempt.seconds
+        ) as response:
+            content = bytearray()
+            for chunk in response.iter_bytes():
+                content += chunk
+                if until is not None and now() > until:
+                    raise Late
         if not call.rest:  # there it is another limit
             self._noted.rate_limit = rate_limit_of(response.headers) or self.rate_limit
-        return result_of(response)
+        return result_of(response, bytes(content))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from .. import _operations as op
 from .._call import given
 from ..models import (
+    AgentKey,
     AgentKeyList,
     Budget,
     BudgetDeleted,
@@ -22,6 +23,7 @@ from ..models import (
     PageQuery,
     PutBudgetRequest,
     UsageReport,
+    UsageReportItem,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +32,22 @@ if TYPE_CHECKING:
 UsageGroup = Literal["day", "agent", "model", "source"]
 
 
+PAGE = 100
+
+
+def usage_query(
+    from_day: str | None, to_day: str | None, group_by: UsageGroup | Sequence[UsageGroup] | None
+) -> dict[str, str]:
+    """The query that says which usage, and how it is grouped."""
+    groups = group_by if group_by is None or isinstance(group_by, str) else ",".join(group_by)
+    return {**given(to=to_day, groupBy=groups), **given(**{"from": from_day})}
+
+
 class AgentKeysApi:
     """Keys that call an agent at its address."""
 
     def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     def create(
@@ -74,6 +88,11 @@ class AgentKeysApi:
         """One page of an agent's keys, newest first, without the keys themselves."""
         return cast(AgentKeyList, self._request(op.LIST_AGENT_KEYS.call(agent_id, query=given(**query))))
 
+    def iterate(self, agent_id: str) -> Iterator[AgentKey]:
+        """Every key of an agent, newest first, page by page."""
+        call = op.LIST_AGENT_KEYS.call(agent_id, query={"limit": PAGE})
+        return self._transport.pages(call, "keys")
+
     def revoke(self, agent_id: str, key_id: str) -> None:
         """Revokes a key: every replica refuses it within 5 seconds."""
         self._request(op.REVOKE_AGENT_KEY.call(agent_id, key_id))
@@ -83,6 +102,7 @@ class UsageApi:
     """What the caller's agents use."""
 
     def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     def get(
@@ -93,6 +113,7 @@ class UsageApi:
         group_by: UsageGroup | Sequence[UsageGroup] | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: str | None = None,
     ) -> UsageReport:
         """Answers, tokens and cost (millionths of a US dollar) by group, and over all groups in `total`.
 
@@ -102,23 +123,37 @@ class UsageApi:
             group_by: one or more of day, agent, model, source; left out: one group of everything.
             limit: groups of this page, 1 to 1000.
             offset: groups to skip.
+            after: `nextCursor` of the page before.
         """
-        groups = group_by if group_by is None or isinstance(group_by, str) else ",".join(group_by)
-        query = given(to=to_day, groupBy=groups, limit=limit, offset=offset)
-        if from_day is not None:
-            query["from"] = from_day
+        query = {**usage_query(from_day, to_day, group_by), **given(limit=limit, offset=offset, after=after)}
         return cast(UsageReport, self._request(op.GET_USAGE.call(query=query)))
+
+    def iterate(
+        self,
+        *,
+        from_day: str | None = None,
+        to_day: str | None = None,
+        group_by: UsageGroup | Sequence[UsageGroup] | None = None,
+    ) -> Iterator[UsageReportItem]:
+        """Every group, newest day first, page by page. The arguments are those of `get`."""
+        call = op.GET_USAGE.call(query={**usage_query(from_day, to_day, group_by), "limit": 1000})
+        return self._transport.pages(call, "items")
 
 
 class BudgetsApi:
     """What the caller's agents may cost."""
 
     def __init__(self, client: AgentLaunchpadClient) -> None:
+        self._transport = client.transport
         self._request = client.transport.request
 
     def list(self, **query: Unpack[PageQuery]) -> BudgetList:
         """The caller's budgets, each with what is spent and reserved."""
         return cast(BudgetList, self._request(op.LIST_BUDGETS.call(query=given(**query))))
+
+    def iterate(self) -> Iterator[Budget]:
+        """Every budget of the caller, oldest first, page by page."""
+        return self._transport.pages(op.LIST_BUDGETS.call(query={"limit": PAGE}), "budgets")
 
     def set(
         self,
