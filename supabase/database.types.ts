@@ -1502,12 +1502,14 @@ export type Database = {
         Returns: Json;
       };
       list_budgets: { Args: { after?: string; limit?: number; offset?: number }; Returns: Json };
+      list_models: { Args: { framework?: string; retired?: boolean }; Returns: Json };
       list_security_events: {
         Args: { after?: string; event_type?: string; limit?: number; severity?: string; since?: string };
         Returns: Json;
       };
       list_user_secrets: { Args: Record<PropertyKey, never>; Returns: Json };
       put_budget: { Args: { budget: Json }; Returns: Json };
+      put_model: { Args: { model: Json }; Returns: Json };
       record_advisories: { Args: { results: Json }; Returns: Json };
       record_auth_attempt: {
         Args: { email: string; ip?: string; ok: boolean; user_agent?: string };
@@ -1539,6 +1541,16 @@ export type Database = {
         Returns: Json;
       };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
+      retire_model: {
+        Args: {
+          framework: string;
+          name: string;
+          retires_at: string;
+          still_taken?: boolean;
+          successor?: string;
+        };
+        Returns: Json;
+      };
       retrieve_for_reply: { Args: { job_id: string; lease_token: string }; Returns: Json };
       revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/providers.ts";
 import type { TestDatabase } from "../helpers/database.ts";
-import { anon, createUnlimitedDatabase, createUser, rpc, user } from "../helpers/sql-api.ts";
+import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -283,6 +283,115 @@ describe("the catalogue's rows", () => {
           /permission denied/,
         );
       }
+    }
+  });
+});
+
+describe("operators", () => {
+  const put = (model: object) => rpc(db, service, "put_model", { model });
+  const retire = (args: object) => rpc(db, service, "retire_model", { framework: "openai", ...args });
+
+  test("add a model with its facts and price, and change the named parts of it", async () => {
+    const { body } = await put({
+      framework: "openai",
+      name: "added/model:1",
+      takes: ["temperature"],
+      max_output_tokens: 8000,
+      thinks: "never",
+      calls_tools: false,
+      price: { inputMicros: 100_000, outputMicros: 500_000 },
+    });
+    assert.deepEqual([body.takes, body.max_output_tokens, body.calls_tools], [["temperature"], 8000, false]);
+    assert.deepEqual(body.price, { inputMicros: 100_000, outputMicros: 500_000, cachedInputMicros: 100_000 });
+    const { body: changed } = await put({
+      framework: "openai",
+      name: "added/model:1",
+      max_output_tokens: 9000,
+    });
+    assert.deepEqual([changed.takes, changed.max_output_tokens], [["temperature"], 9000]);
+    const refused = await launch({ model: "added/model:1", settings: { stop: ["END"] } });
+    assert.equal(refused.code, "VALIDATION_ERROR");
+  });
+
+  test("make a model the default, which agents then get", async () => {
+    await put({ framework: "google", name: "gemini-new", default: true });
+    const { agentId } = await launch({ framework: "google" });
+    const { body } = await rpc(db, user(alice), "get_agent", { agent_id: agentId });
+    assert.equal(body.model, "gemini-new");
+    assert.equal(
+      (await put({ framework: "google", name: "gemini-3.5-flash", default: true })).body.default,
+      true,
+    );
+  });
+
+  test("are told each wrong field with what it must be", async () => {
+    const { status, body } = await put({
+      framework: "nobody",
+      name: " ",
+      takes: ["colour"],
+      max_output_tokens: 0,
+      max_temperature: 3,
+      max_stops: 99,
+      thinks: "sometimes",
+      api: "carrier pigeon",
+      price: { inputMicros: -1, outputMicros: 1 },
+    });
+    assert.equal(status, 400);
+    assert.deepEqual(Object.keys(JSON.parse(body.details)).sort(), [
+      "model.api",
+      "model.framework",
+      "model.max_output_tokens",
+      "model.max_stops",
+      "model.max_temperature",
+      "model.name",
+      "model.price",
+      "model.takes",
+      "model.thinks",
+    ]);
+    const typed = await put({ framework: 1, takes: "stop", colour: "red" });
+    assert.deepEqual(Object.keys(JSON.parse(typed.body.details)).sort(), [
+      "model.colour",
+      "model.framework",
+      "model.name",
+      "model.takes",
+    ]);
+  });
+
+  test("retire a model with a living successor, and take it back; never a default", async () => {
+    await put({ framework: "openai", name: "leaving" });
+    await launch({ model: "leaving" });
+    const { body } = await retire({ name: "leaving", retires_at: "2026-01-01", successor: "gpt-6-luna" });
+    assert.deepEqual([body.retires_at, body.successor, body.agents], ["2026-01-01", "gpt-6-luna", 1]);
+    assert.match(
+      (await launch({ model: "leaving" })).message,
+      /was retired by its provider on 2026-01-01; use gpt-6-luna/,
+    );
+    assert.equal(
+      (await retire({ name: "leaving", retires_at: "2026-01-01", still_taken: true })).status,
+      200,
+    );
+    assert.equal((await launch({ model: "leaving" })).status, "QUEUED");
+    assert.equal((await retire({ name: "leaving", retires_at: null })).body.retires_at, null);
+    for (const [args, code, field] of [
+      [{ name: "never-was", retires_at: "2027-01-01" }, "NOT_FOUND", "name"],
+      [{ name: "gpt-6-luna", retires_at: "2027-01-01" }, "VALIDATION_ERROR", "name"],
+      [{ name: "leaving", retires_at: "2027-01-01", successor: "gpt-4o" }, "VALIDATION_ERROR", "successor"],
+      [{ name: "leaving", retires_at: "2027-01-01", successor: "leaving" }, "VALIDATION_ERROR", "successor"],
+    ] as const) {
+      const refused = (await retire(args)).body;
+      assert.deepEqual([refused.code, Object.keys(JSON.parse(refused.details))], [code, [field]]);
+    }
+  });
+
+  test("are the only ones: everybody may list, nobody else may change", async () => {
+    for (const caller of [anon, user(alice)]) {
+      const { body } = await rpc(db, caller, "list_models", { framework: "anthropic", retired: false });
+      assert.ok(body.models.length > 5);
+      assert.ok(body.models.every((model: { framework: string }) => model.framework === "anthropic"));
+      assert.ok(!body.models.some(({ name }: { name: string }) => name === "claude-sonnet-4-20250514"));
+      assert.equal((await rpc(db, caller, "put_model", { model: {} })).status, 403);
+      const args = { framework: "openai", name: "gpt-4o", retires_at: "2026-01-01" };
+      assert.equal((await rpc(db, caller, "retire_model", args)).status, 403);
     }
   });
 });

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { addAccountCommands } from "./program/account.ts";
 import { addAgentCommands } from "./program/agents.ts";
 import { addFleetCommands } from "./program/fleet.ts";
+import { addModelCommands } from "./program/models.ts";
 import { addProjectCommands } from "./program/project.ts";
 import { addUsageCommands } from "./program/usage.ts";
 import { actions, type Surroundings } from "./run.ts";
@@ -42,6 +43,7 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   addAgentCommands(agents, action);
   program.commandsGroup("Keys and usage:");
   addUsageCommands(program, action);
+  addModelCommands(program, action);
   program.commandsGroup("Security:");
   addProjectCommands(program, action);
   addFleetCommands(program, action);

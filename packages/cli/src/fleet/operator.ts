@@ -97,7 +97,11 @@ function refusal(name: string, error: { code?: string; message: string; details?
     return new CliError("conflict", `${error.message}; \`launchpad fleet rollout status\` shows it.`, facts);
   }
   if (status === 404 && error.code === "NOT_FOUND") {
-    return new CliError("notFound", `${error.message}; \`launchpad fleet status\` lists them.`, facts);
+    return new CliError(
+      "notFound",
+      `${error.message}; \`launchpad ${name.includes("model") ? "models list --retired" : "fleet status"}\` lists them.`,
+      facts,
+    );
   }
   return Object.assign(new Error(error.message), { ...facts, status });
 }
