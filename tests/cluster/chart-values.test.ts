@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parse } from "yaml";
+import { OWN_PERMISSIONS } from "../../packages/controller/src/cluster/kubernetes/permissions.ts";
 import { readConfig } from "../../packages/controller/src/config.ts";
 import { CHART, LEAST, type Manifest, renderValues, runHelm, settings } from "../helpers/chart.ts";
 import { VARIANTS } from "../helpers/chart-variants.ts";
@@ -164,6 +165,54 @@ for (const major of [3, 4] as const) {
         podLabels: { "dns.operator.openshift.io/daemonset-dns": "default" },
         ports: [5353],
         cidrs: [],
+      });
+    });
+
+    test("of its own namespace the controller may get the named objects alone, and nothing where none is named", () => {
+      const rules = (values: object) => render(values).find(({ kind }) => kind === "Role")?.rules;
+      const given = {
+        agents: { imagePullSecrets: ["registry", { name: "other" }], ingressTlsSecret: "agents-tls" },
+        caBundle: { name: "company-ca" },
+      };
+      assert.deepEqual(rules(given), [
+        {
+          apiGroups: [""],
+          resources: ["secrets"],
+          verbs: ["get"],
+          resourceNames: ["registry", "other", "agents-tls"],
+        },
+        { apiGroups: [""], resources: ["configmaps"], verbs: ["get"], resourceNames: ["company-ca"] },
+      ]);
+      assert.deepEqual(
+        rules(given).map(({ apiGroups, resources, verbs }: Record<string, string[]>) => [
+          apiGroups?.[0],
+          resources?.[0],
+          verbs,
+        ]),
+        OWN_PERMISSIONS.map(({ group, resource, verbs }) => [group, resource, [...verbs]]),
+      );
+      assert.equal(rules({}), undefined);
+      assert.equal(rules({ agents: { ingressTlsSecret: "{agentId}-tls" } }), undefined);
+      assert.equal(rules({ ...given, agents: { ...given.agents, copySecrets: false } }), undefined);
+      const secret = { caBundle: { kind: "Secret", name: "company-ca" } };
+      assert.deepEqual(rules(secret)[0].resourceNames, ["company-ca"]);
+    });
+
+    test("caBundle is mounted and trusted by the controller, and known for agents", () => {
+      const manifests = render({ caBundle: { kind: "Secret", name: "company-ca", key: "bundle.pem" } });
+      const { containers, volumes } = pod(manifests);
+      assert.deepEqual(volumes.at(-1), { name: "ca", secret: { secretName: "company-ca" } });
+      assert.deepEqual(containers[0].volumeMounts.at(-1), {
+        name: "ca",
+        mountPath: "/etc/launchpad-ca",
+        readOnly: true,
+      });
+      const trusted = environment(manifests).find(({ name }) => name === "NODE_EXTRA_CA_CERTS");
+      assert.equal(trusted?.value, "/etc/launchpad-ca/bundle.pem");
+      assert.deepEqual(configOf(manifests).kubernetes?.caBundle, {
+        kind: "Secret",
+        name: "company-ca",
+        key: "bundle.pem",
       });
     });
 

@@ -77,7 +77,28 @@ export const VARIANTS: Record<string, Variant> = {
       extraVolumeMounts: [{ name: "token", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" }],
     },
   },
-  "a private certificate authority": { values: CA },
+  "a private certificate authority by volumes": { values: CA },
+  "a private certificate authority for all": {
+    values: { caBundle: { name: "company-ca" }, agents: { imagePullSecrets: ["registry"] } },
+  },
+  "a private certificate authority in a Secret": {
+    values: { caBundle: { kind: "Secret", name: "company-ca", key: "bundle.pem" } },
+  },
+  "a certificate for all agents": { values: { agents: { ingressTlsSecret: "agents-tls" } } },
+  "a certificate for each agent": {
+    values: {
+      agents: {
+        ingressTlsSecret: "{agentId}-tls",
+        ingressAnnotations: { "cert-manager.io/cluster-issuer": "letsencrypt" },
+      },
+    },
+  },
+  "nothing copied": {
+    values: {
+      agents: { copySecrets: false, imagePullSecrets: ["registry"], ingressTlsSecret: "agents-tls" },
+      caBundle: { name: "company-ca" },
+    },
+  },
   "an environment over ours": {
     values: {
       extraEnv: [

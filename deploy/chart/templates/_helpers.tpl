@@ -168,6 +168,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "LAUNCHPAD_EXPOSE" .Values.agents.expose
   "LAUNCHPAD_INGRESS_CLASS" .Values.agents.ingressClassName
   "LAUNCHPAD_INGRESS_TLS_SECRET" .Values.agents.ingressTlsSecret
+  "LAUNCHPAD_INGRESS_ANNOTATIONS" (.Values.agents.ingressAnnotations | empty | ternary "" (toJson .Values.agents.ingressAnnotations))
+  "LAUNCHPAD_COPY_NAMED" .Values.agents.copySecrets
+  "LAUNCHPAD_CA_BUNDLE" (.Values.caBundle.name | empty | ternary "" (toJson .Values.caBundle))
+  "NODE_EXTRA_CA_CERTS" (.Values.caBundle.name | empty | ternary "" (printf "/etc/launchpad-ca/%s" .Values.caBundle.key))
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
   "LAUNCHPAD_INGRESS_CIDRS" (join "," .Values.agents.ingressCidrs)
   "LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT" (toJson $podSecurity)
@@ -263,4 +267,22 @@ ipFamilyPolicy: {{ . }}
 {{- with .Values.service.ipFamilies }}
 ipFamilies: {{ toJson . }}
 {{- end }}
+{{- end -}}
+
+{{/* Names of the Secrets of the release's namespace that the controller copies to users' namespaces, as JSON. */}}
+{{- define "launchpad.copiedSecrets" -}}
+{{- $names := list -}}
+{{- if .Values.agents.copySecrets -}}
+{{- range include "launchpad.pullSecrets" .Values.agents.imagePullSecrets | fromYamlArray -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- $tls := .Values.agents.ingressTlsSecret -}}
+{{- if and $tls (eq .Values.agents.expose "ingress") (not (contains "{agentId}" $tls)) -}}
+{{- $names = append $names $tls -}}
+{{- end -}}
+{{- if and .Values.caBundle.name (eq .Values.caBundle.kind "Secret") -}}
+{{- $names = append $names .Values.caBundle.name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (uniq $names) -}}
 {{- end -}}

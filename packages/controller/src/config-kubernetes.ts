@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";
+import type { CaBundle, DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";
 import { VERSION } from "./version.ts";
 
 /** `a, b` or an empty text as a list. */
@@ -34,6 +34,11 @@ const dns = z.strictObject({
   ports: z.array(z.number().int().min(1).max(65535)).min(1),
   cidrs: z.array(cidr).default([]),
 });
+const caBundle = z.strictObject({
+  kind: z.enum(["Secret", "ConfigMap"]),
+  name: z.string().min(1),
+  key: z.string().min(1),
+});
 const podSecurityContext = z.strictObject({
   runAsUser: id.optional(),
   runAsGroup: id.optional(),
@@ -64,7 +69,17 @@ export const kubernetesEnvironment = z
       .default("localhost"),
     LAUNCHPAD_EXPOSE: z.enum(["ingress", "gateway", "none"]).default("ingress"),
     LAUNCHPAD_INGRESS_CLASS: z.string().min(1).optional(),
-    LAUNCHPAD_INGRESS_TLS_SECRET: z.string().regex(label, "must be the name of a Secret").optional(),
+    // One for all agents, or, with {agentId} in it, one for each.
+    LAUNCHPAD_INGRESS_TLS_SECRET: z
+      .string()
+      .refine((name) => label.test(name.replace("{agentId}", "a")), "must be the name of a Secret")
+      .optional(),
+    // Of each agent's Ingress, as JSON: what makes certificates, or routers of OpenShift, read them.
+    LAUNCHPAD_INGRESS_ANNOTATIONS: json(z.record(z.string(), z.string())).optional(),
+    // Pull secrets, the certificate for all agents and certificate authorities are copied from the controller's namespace.
+    LAUNCHPAD_COPY_NAMED: z.stringbool().default(true),
+    // Certificate authorities that agents trust beside public ones, as JSON.
+    LAUNCHPAD_CA_BUNDLE: json(caBundle).optional(),
     // Where the ingress controller's pods are: only they and the controller may reach agents.
     LAUNCHPAD_INGRESS_NAMESPACE: z.string().regex(label, "must be a namespace").default("ingress-nginx"),
     // Where requests come from that no pod sends: a load balancer of the cloud, or nodes (an ingress controller on their network).
@@ -114,6 +129,9 @@ export interface KubernetesSettings {
   expose: "ingress" | "gateway" | "none";
   ingressClassName: string | undefined;
   ingressTlsSecret: string | undefined;
+  ingressAnnotations: Record<string, string> | undefined;
+  caBundle: CaBundle | undefined;
+  copyNamed: boolean;
   ingressNamespace: string;
   ingressCidrs: string[];
   gateway: { namespace: string; name: string } | undefined;
@@ -150,6 +168,9 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
     expose: value.LAUNCHPAD_EXPOSE,
     ingressClassName: value.LAUNCHPAD_INGRESS_CLASS,
     ingressTlsSecret: value.LAUNCHPAD_INGRESS_TLS_SECRET,
+    ingressAnnotations: value.LAUNCHPAD_INGRESS_ANNOTATIONS,
+    caBundle: value.LAUNCHPAD_CA_BUNDLE,
+    copyNamed: value.LAUNCHPAD_COPY_NAMED,
     ingressNamespace: value.LAUNCHPAD_INGRESS_NAMESPACE,
     ingressCidrs: value.LAUNCHPAD_INGRESS_CIDRS,
     gateway:

@@ -7,6 +7,7 @@ import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
+import { startTlsFront, whyNoTlsFront } from "../../../tests/helpers/tls-front.ts";
 import { systemClock } from "./clock.ts";
 import { serveDatabase } from "./testing/http-database.ts";
 import { MemoryDatabase, specOf } from "./testing/memory-database.ts";
@@ -306,6 +307,25 @@ test("LAUNCHPAD_HOST=:: is reached by both protocols", async (context) => {
     assert.equal(answer.status, 200, host);
     await answer.body?.cancel();
   }
+});
+
+test("a project with a private certificate: ready with its authority, and a reason without", {
+  skip: whyNoTlsFront ?? false,
+}, async (context) => {
+  const { http, stateDir } = await world(context);
+  await using front = await startTlsFront(http.url);
+  const trusting = await startController(context, front.url, stateDir, { NODE_EXTRA_CA_CERTS: front.ca });
+  await until("the database has answered", async () => {
+    const answer = await fetch(`http://127.0.0.1:${trusting.port}/readyz`);
+    await answer.body?.cancel();
+    return answer.status === 200;
+  });
+  trusting.child.kill("SIGTERM");
+  await once(trusting.child, "exit");
+  const distrusting = await startController(context, front.url, stateDir, {});
+  await until("the log says why", () =>
+    distrusting.log.some((line) => /self-signed certificate|unable to verify/i.test(line)),
+  );
 });
 
 test("wrong settings are named, their values are not", async (context) => {

@@ -1,6 +1,7 @@
 import type { Quota } from "../../contract.ts";
 import type { Workload } from "../cluster.ts";
 import { type Kind, KubeError, type KubeObject, type ManagedFields } from "./api.ts";
+import type { Copies } from "./copies.ts";
 import { type Inventory, isForbidden } from "./inventory.ts";
 import type { Intent } from "./manifests/context.ts";
 import { BOUNDS, type NamespaceManifests, quotaOf } from "./manifests/namespace.ts";
@@ -15,6 +16,7 @@ export interface ApplierOptions extends Pick<WriterOptions, "api" | "clock"> {
   view: Pick<ClusterView, "absence" | "find" | "objects" | "ofUser">;
   writer: Writer;
   inventory: Inventory;
+  copies: Pick<Copies, "into">;
   manifests: ManifestOptions;
 }
 
@@ -138,6 +140,7 @@ export class Applier {
         await writer.reading(name, () => inventory.load(name));
       }
       await all(manifests.bounds.map((object) => writer.apply(object, may)));
+      await this.#options.copies.into(name, may);
     });
   }
 

@@ -18,7 +18,7 @@ const DEFAULTED: Record<string, readonly RegExp[]> = {
     /^spec\.template\.spec\.containers\[\]\.(startup|readiness|liveness)Probe\.successThreshold$/,
     /^spec\.template\.spec\.containers\[\]\.(startup|readiness|liveness)Probe\.httpGet\.scheme$/,
     /^spec\.template\.spec\.containers\[\]\.env\[\]\.valueFrom\.fieldRef\.apiVersion$/,
-    /^spec\.template\.spec\.volumes\[\]\.configMap\.defaultMode$/,
+    /^spec\.template\.spec\.volumes\[\]\.(configMap|secret)\.defaultMode$/,
     /^spec\.template\.spec\.topologySpreadConstraints\[\]\.(nodeAffinityPolicy|nodeTaintsPolicy)$/,
   ],
   Service: [/^spec\.(clusterIP|clusterIPs|internalTrafficPolicy|ipFamilies|ipFamilyPolicy|sessionAffinity)$/],

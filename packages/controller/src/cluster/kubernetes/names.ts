@@ -29,6 +29,10 @@ export const ANNOTATIONS = {
   database: `${PREFIX}/database`,
   /** Of a Deployment, or of a namespace for all in it, written by people: `true` keeps the controller's hands off. */
   paused: `${PREFIX}/paused`,
+  /** Of a copy of an object of the controller's namespace: which version of it. */
+  copyOf: `${PREFIX}/copy-of`,
+  /** Of an Ingress: the names of the operator's annotations on it, so that one taken out of the settings goes. */
+  annotations: `${PREFIX}/annotations`,
   /** Of what bounds a namespace: the quota it was made from. */
   quota: `${PREFIX}/quota`,
 } as const;

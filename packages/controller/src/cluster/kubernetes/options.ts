@@ -60,7 +60,10 @@ export interface ManifestOptions {
   domain: string;
   expose: "ingress" | "gateway" | "none";
   ingressClassName?: string | undefined;
+  /** With `{agentId}` in it each agent has a certificate of its own, which somebody else makes (cert-manager). */
   ingressTlsSecret?: string | undefined;
+  /** Of each agent's Ingress. */
+  ingressAnnotations?: Record<string, string> | undefined;
   /** Where the ingress controller's pods are: only they and the controller may reach agents. */
   ingressNamespace: string;
   /** And these addresses, which are no pods'. */
@@ -76,10 +79,21 @@ export interface ManifestOptions {
   project: ProjectOptions;
   readyMs: number;
   graceMs: number;
+  /** Certificate authorities that agents trust beside public ones. */
+  caBundle?: CaBundle | undefined;
+  /** Whether what all agents refer to by name is copied from the controller's namespace to users' namespaces. */
+  copyNamed?: boolean | undefined;
   /** Undefined: the DNS of most clusters. */
   dns?: DnsOptions | undefined;
   /** Undefined: the user and group of the images. */
   podSecurityContext?: PodSecurityContext | undefined;
+}
+
+/** Certificates of authorities (PEM) under a key of an object. */
+export interface CaBundle {
+  kind: "Secret" | "ConfigMap";
+  name: string;
+  key: string;
 }
 
 /** Where pods ask for names, as a network policy sees it. */

@@ -91,3 +91,12 @@ export const OWN_PERMISSIONS: readonly Permission[] = [
   // Of brakes, holds and rollouts, as Events about its own pod.
   { group: "events.k8s.io", resource: "events", verbs: APPLY },
 ];
+
+/**
+ * What the controller may do in its own namespace: read what it copies to users' namespaces. The chart grants it for the names in
+ * its values alone.
+ */
+export const OWN_PERMISSIONS: readonly Permission[] = [
+  { group: "", resource: "secrets", verbs: ["get"] },
+  { group: "", resource: "configmaps", verbs: ["get"] },
+];

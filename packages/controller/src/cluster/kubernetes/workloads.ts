@@ -5,10 +5,12 @@ import { isComplete } from "../rollout.ts";
 import { type Kind, type KubeApi, KubeError } from "./api.ts";
 import { Applier } from "./apply.ts";
 import { Calm } from "./calm.ts";
+import { Copies, namedObjects } from "./copies.ts";
 import type { EventRecorder } from "./events/recorder.ts";
 import type { Note } from "./events/series.ts";
 import { Inventory } from "./inventory.ts";
 import { configName, contextOf, type Intent, secretName } from "./manifests/context.ts";
+import { tlsSecretOf } from "./manifests/parts.ts";
 import { KeyedMutex } from "./mutex.ts";
 import { ANNOTATIONS, agentSelector, LABELS, namespaceOf } from "./names.ts";
 import { NamespaceRemover } from "./namespace-remover.ts";
@@ -48,6 +50,7 @@ export class Workloads {
   readonly #writer: Writer;
   readonly #inventory: Inventory;
   readonly #applier: Applier;
+  readonly #copies: Copies;
   readonly #remover: Remover;
   readonly #sweeper: Sweeper;
   readonly #namespaces: NamespaceRemover;
@@ -76,7 +79,17 @@ export class Workloads {
     this.#inventory = new Inventory(api, installation);
     this.#writer = new Writer({ api, view, inventory: this.#inventory, clock, log });
     const { writer, inventory } = { writer: this.#writer, inventory: this.#inventory };
-    this.#applier = new Applier({ api, view, clock, writer, inventory, manifests: options });
+    this.#copies = new Copies({
+      ...options,
+      api,
+      view,
+      inventory,
+      writer,
+      named: namedObjects(options),
+      manifests: options,
+    });
+    const copies = this.#copies;
+    this.#applier = new Applier({ api, view, clock, writer, inventory, copies, manifests: options });
     this.#remover = new Remover({ api, view, writer, installation });
     this.#namespaces = new NamespaceRemover({ api, writer, installation, log });
     this.#sweeper = new Sweeper({
@@ -99,11 +112,12 @@ export class Workloads {
   /** Begins to compare and to sweep now and then; the view is started by its owner. */
   start(): void {
     this.#sweeper.start();
+    this.#copies.start();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#sweeper.stop();
+    await Promise.all([this.#sweeper.stop(), this.#copies.stop()]);
   }
 
   watch(listener: (agentId: string) => void): void {
@@ -327,6 +341,8 @@ export class Workloads {
     const context = contextOf(intent, this.#options);
     const { namespace } = context;
     const wanted = new Set([configName(context), secretName(context)]);
+    // Made for the agent's Ingress by somebody else.
+    const certificate = tlsSecretOf(this.#options, agentId);
     const now = this.#options.clock.now();
     const old = this.#inventory
       .all(namespace)
@@ -335,6 +351,7 @@ export class Workloads {
           (kind === "Secret" || kind === "ConfigMap") &&
           metadata.labels?.[LABELS.agent] === agentId &&
           !wanted.has(metadata.name) &&
+          metadata.name !== certificate &&
           now - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS,
       );
     if (old.length === 0 || !isSettled(this.#view.objects(agentId), intent, now)) return [];

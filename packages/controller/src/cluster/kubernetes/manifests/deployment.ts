@@ -1,6 +1,7 @@
 import { heapMebibytes } from "../../processes/memory-limit.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
+import type { ManifestOptions } from "../options.ts";
 import { type AgentContext, configName, secretName } from "./context.ts";
 import { DISK, quantity } from "./namespace.ts";
 
@@ -8,6 +9,7 @@ import { DISK, quantity } from "./namespace.ts";
 const DRAIN_SECONDS = 5;
 const STATE = "/state";
 const CONFIG = "/config";
+const AUTHORITIES = "/etc/launchpad-ca";
 /** The user of the images. */
 const IMAGE_USER = { runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532 } as const;
 
@@ -76,6 +78,7 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
         { name: "config", configMap: { name: configName(context) } },
         { name: "state", emptyDir: { sizeLimit: "1Gi" } },
         { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+        ...caVolume(options),
       ],
     },
   };
@@ -105,6 +108,9 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "HOST", value: "::" },
       { name: "PORT", value: String(PORT) },
       { name: "NODE_ENV", value: "production" },
+      ...(options.caBundle === undefined
+        ? []
+        : [{ name: "NODE_EXTRA_CA_CERTS", value: `${AUTHORITIES}/${options.caBundle.key}` }]),
       { name: "NODE_OPTIONS", value: `--max-old-space-size=${heapMebibytes(memoryBytes)}` },
     ],
     envFrom: [{ secretRef: { name: secretName(context) } }],
@@ -137,6 +143,15 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "config", mountPath: CONFIG, readOnly: true },
       { name: "state", mountPath: STATE },
       { name: "tmp", mountPath: "/tmp" },
+      ...(options.caBundle === undefined ? [] : [{ name: "ca", mountPath: AUTHORITIES, readOnly: true }]),
     ],
   };
+}
+
+function caVolume({ caBundle }: ManifestOptions): Record<string, unknown>[] {
+  if (caBundle === undefined) return [];
+  const { kind, name } = caBundle;
+  return [
+    { name: "ca", ...(kind === "Secret" ? { secret: { secretName: name } } : { configMap: { name } }) },
+  ];
 }

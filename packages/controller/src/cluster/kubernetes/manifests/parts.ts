@@ -1,6 +1,7 @@
 import { agentConfig } from "../../agent-config.ts";
 import type { KubeObject } from "../api.ts";
-import { PORT_NAME, serviceName } from "../names.ts";
+import { ANNOTATIONS, PORT_NAME, serviceName } from "../names.ts";
+import type { ManifestOptions } from "../options.ts";
 import type { AgentContext } from "./context.ts";
 import { configName, secretName } from "./context.ts";
 
@@ -55,17 +56,16 @@ export function outside(context: AgentContext): KubeObject[] {
   const service = serviceName(workload.agentId);
   const host = `${workload.agentId}.agents.${options.domain.replace(/:\d+$/, "")}`;
   if (options.expose === "ingress") {
-    const { ingressClassName, ingressTlsSecret } = options;
+    const { ingressClassName } = options;
+    const certificate = tlsSecretOf(options, workload.agentId);
     return [
       {
         apiVersion: "networking.k8s.io/v1",
         kind: "Ingress",
-        metadata,
+        metadata: { ...metadata, annotations: annotationsOf(context) },
         spec: {
           ...(ingressClassName === undefined ? {} : { ingressClassName }),
-          ...(ingressTlsSecret === undefined
-            ? {}
-            : { tls: [{ hosts: [host], secretName: ingressTlsSecret }] }),
+          ...(certificate === undefined ? {} : { tls: [{ hosts: [host], secretName: certificate }] }),
           rules: [
             {
               host,
@@ -105,4 +105,27 @@ export function outside(context: AgentContext): KubeObject[] {
     ];
   }
   return [];
+}
+
+/** The Secret with the certificate of the agent's address: one for all agents, or one of its own. */
+export function tlsSecretOf(
+  { ingressTlsSecret }: Pick<ManifestOptions, "ingressTlsSecret">,
+  agentId: string,
+): string | undefined {
+  return ingressTlsSecret?.replaceAll("{agentId}", agentId);
+}
+
+const ISSUERS = ["cert-manager.io/issuer", "cert-manager.io/cluster-issuer"];
+const SECRET_TEMPLATE = "cert-manager.io/secret-template";
+
+/**
+ * The operator's, and their names. A certificate that cert-manager makes for this agent alone gets the agent's labels: so it
+ * goes with the agent, and keeps no namespace.
+ */
+function annotationsOf({ options, labels }: AgentContext): Record<string, string> {
+  const given = options.ingressAnnotations ?? {};
+  const own = options.ingressTlsSecret?.includes("{agentId}") === true;
+  const issued = own && ISSUERS.some((name) => name in given);
+  const all = { ...(issued && { [SECRET_TEMPLATE]: JSON.stringify({ labels }) }), ...given };
+  return { ...all, [ANNOTATIONS.annotations]: Object.keys(all).sort().join(",") };
 }
