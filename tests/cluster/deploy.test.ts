@@ -296,7 +296,9 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
     for (const [what, object, words] of refused) await assert.rejects(apply(object), words, what);
     await apply(binding("agents-2", "launchpad-tenant", self));
     // The API server reads roles from a cache.
-    await eventually("the right arrives", () => may("create", { group: "", resource: "secrets" }, "agents-2"));
+    await eventually("the right arrives", () =>
+      may("create", { group: "", resource: "secrets" }, "agents-2"),
+    );
     await api.delete("Namespace", "", "agents-2");
   });
 

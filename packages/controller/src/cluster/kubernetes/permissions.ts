@@ -93,10 +93,10 @@ export const OWN_PERMISSIONS: readonly Permission[] = [
 ];
 
 /**
- * What the controller may do in its own namespace: read what it copies to users' namespaces. The chart grants it for the names in
+ * And, in the namespace that it runs in, with the objects that it copies to users' namespaces: the chart grants it for the names in
  * its values alone.
  */
-export const OWN_PERMISSIONS: readonly Permission[] = [
+export const NAMED_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "secrets", verbs: ["get"] },
   { group: "", resource: "configmaps", verbs: ["get"] },
 ];
