@@ -211,6 +211,20 @@ describe("copies in users' namespaces", reason === undefined ? {} : { skip: reas
   test("copies stay when the original is gone, and go when they are named no longer", async () => {
     await admin.delete("Secret", release.namespace, "registry");
     await run({ ...NAMES, ingressTlsSecret: undefined });
+    // The Ingress of one agent refers to it while another agent is changed already: two looks later it is still there.
+    await apply("agent-3", ALICE);
+    for (const data of ["authority 2", "authority 3"]) {
+      const ca = { name: "company-ca", namespace: release.namespace };
+      await admin.apply({ apiVersion: "v1", kind: "ConfigMap", metadata: ca, data: { "ca.crt": data } });
+      await admin.until(
+        "ConfigMap",
+        spaceOf(ALICE),
+        "company-ca",
+        data,
+        (copy) => copy?.data["ca.crt"] === data,
+      );
+    }
+    assert.ok(await admin.get("Secret", spaceOf(ALICE), "agents-tls"));
     await apply("agent-1", ALICE);
     await admin.until("Secret", spaceOf(ALICE), "agents-tls", "removed", (copy) => copy === undefined);
     assert.ok(await admin.get("Secret", spaceOf(ALICE), "registry"));

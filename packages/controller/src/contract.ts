@@ -46,6 +46,10 @@ export const platformSchema = z.looseObject({
       supplementalGroups: z.array(z.number()).optional(),
     })
     .optional(),
+  /** Null: none. */
+  caBundle: z
+    .looseObject({ kind: z.enum(["Secret", "ConfigMap"]), name: z.string().min(1), key: z.string().min(1) })
+    .nullish(),
   readyMs: z.number().positive().optional(),
   graceMs: z.number().positive().optional(),
 });

@@ -21,7 +21,7 @@ export interface CopiesOptions {
   api: Pick<KubeApi, "get" | "list">;
   inventory: Pick<Inventory, "all" | "find" | "isLoaded">;
   writer: Pick<Writer, "apply" | "remove">;
-  view: Pick<ClusterView, "namespaces">;
+  view: Pick<ClusterView, "agents" | "namespaces" | "objects">;
   guard: Pick<FleetGuard, "isOurs" | "mayChange" | "mayRemove">;
   clock: Clock;
   random: () => number;
@@ -61,7 +61,7 @@ export function namedObjects({
 
 /**
  * Keeps the copies: made before an agent of the namespace is, made again with a namespace, current within a minute of a change,
- * removed when they are named no longer. An object of the same name that somebody else made is left alone, and so are copies
+ * removed when they are named no longer and no agent refers to them. An object of the same name that somebody else made is left alone, and so are copies
  * whose original is gone.
  */
 export class Copies {
@@ -228,6 +228,7 @@ export class Copies {
     for (const { kind, metadata } of inventory.all(namespace)) {
       const isCopy = metadata.annotations?.[ANNOTATIONS.copyOf] !== undefined;
       if (!isCopy || wanted.has(keyOf({ kind, name: metadata.name }))) continue;
+      if (this.#isUsed(namespace, metadata.name)) continue;
       if (this.#stopped || !guard.mayRemove) return;
       log.info("a copy is removed: nothing names it any more", { kind, namespace, name: metadata.name });
       await writer.remove(
@@ -238,6 +239,16 @@ export class Copies {
         metadata.uid,
       );
     }
+  }
+
+  /** Whether an agent there still refers to it: a change of the settings reaches agents one wave after the other. */
+  #isUsed(namespace: string, name: string): boolean {
+    const { view } = this.#options;
+    const refers = ({ kind, metadata, spec }: KubeObject) =>
+      (kind === "Deployment" || kind === "Ingress") &&
+      metadata.namespace === namespace &&
+      JSON.stringify(spec).includes(JSON.stringify(name));
+    return view.agents().some((agentId) => view.objects(agentId).all.some(refers));
   }
 
   /** Says it once, until it is forgotten. */

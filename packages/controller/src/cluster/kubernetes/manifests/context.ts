@@ -45,13 +45,15 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
 /** The options with what operators decided of this agent's pods, which is not yet, or no longer, what this controller is set to. */
 function withPlatform(options: ManifestOptions, platform: Platform | undefined): ManifestOptions {
   if (platform === undefined) return options;
-  const { graceMs, image, imagePullPolicy, imagePullSecrets, podSecurityContext, readyMs } = platform;
+  const { caBundle, graceMs, image, imagePullPolicy, imagePullSecrets, podSecurityContext, readyMs } =
+    platform;
   return {
     ...options,
     image,
     imagePullPolicy: imagePullPolicy ?? options.imagePullPolicy,
     imagePullSecrets: imagePullSecrets ?? options.imagePullSecrets,
     podSecurityContext: podSecurityContext ?? options.podSecurityContext,
+    caBundle: caBundle === undefined ? options.caBundle : (caBundle ?? undefined),
     readyMs: readyMs ?? options.readyMs,
     graceMs: graceMs ?? options.graceMs,
   };
@@ -59,6 +61,7 @@ function withPlatform(options: ManifestOptions, platform: Platform | undefined):
 
 /** Of the options, what operators change of all agents' pods in waves: nothing secret, and nothing that must reach all at once. */
 export function platformOf({
+  caBundle,
   graceMs,
   image,
   imagePullPolicy,
@@ -67,7 +70,15 @@ export function platformOf({
   readyMs,
 }: ManifestOptions): Omit<Platform, "id"> {
   const secrets = [...(imagePullSecrets ?? [])];
-  return { image, imagePullPolicy, imagePullSecrets: secrets, podSecurityContext, readyMs, graceMs };
+  return {
+    image,
+    imagePullPolicy,
+    imagePullSecrets: secrets,
+    podSecurityContext,
+    caBundle: caBundle ?? null,
+    readyMs,
+    graceMs,
+  };
 }
 
 /**
