@@ -211,6 +211,11 @@ describe("the life of an agent", () => {
     assert.doesNotMatch((await ok(["list"], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stdout, ESCAPE);
     const { json } = await ok(["list", "--status", "deployed", "--all", "--json"]);
     assert.ok(json.agents.every(({ status }: { status: string }) => status === "DEPLOYED"));
+    assert.deepEqual([json.total, json.nextCursor], [json.agents.length, null]);
+    const { json: events } = await ok(["security", "events", "--all", "--json"]);
+    assert.deepEqual([events.total, events.nextCursor], [events.events.length, null]);
+    const { json: revisions } = await ok(["revisions", agentId, "--all", "--json"]);
+    assert.equal(revisions.total, revisions.revisions.length);
     assert.equal((await ok(["status", name, "--json"])).json.agentId, agentId);
     assert.equal((await ok(["status", agentId, "--watch", "--json"])).json.status, "DEPLOYED");
     failed(await mine.run(["list", "--status", "sleeping"]), 6, /status: Must be one of/);

@@ -4,7 +4,7 @@ import { createClient } from "@supabase/supabase-js";
 import { AgentLaunchpadClient } from "./client.ts";
 import { AgentLaunchpadError } from "./errors.ts";
 import { cursorList, PageList, rowList } from "./page.ts";
-import { fixedTokenOf } from "./session.ts";
+import { fixedTokenOf, tokenFailure } from "./session.ts";
 
 const KEY = "sb_publishable_x";
 const auth = { persistSession: false, autoRefreshToken: false };
@@ -61,6 +61,23 @@ describe("the client's options", () => {
     assert.equal(given({ Authorization: `Bearer ${KEY}` }), undefined);
     assert.equal(given({}), undefined);
   });
+});
+
+describe("a session that is not renewed", () => {
+  for (const [name, status, code] of [
+    ["AuthRetryableFetchError", 0, "SUPABASE_CONNECTION_ERROR"],
+    ["AuthRetryableFetchError", 502, "SUPABASE_CONNECTION_ERROR"],
+    ["AuthUnknownError", undefined, "SUPABASE_CONNECTION_ERROR"],
+    ["AuthApiError", 500, "SUPABASE_CONNECTION_ERROR"],
+    ["AuthApiError", 429, "RATE_LIMIT_EXCEEDED"],
+    ["AuthApiError", 400, "INVALID_JWT_TOKEN"],
+    ["AuthSessionMissingError", 400, "INVALID_JWT_TOKEN"],
+  ] as const) {
+    test(`${name} with status ${status} is ${code}`, () => {
+      const error = Object.assign(new Error("x"), { name, ...(status === undefined ? {} : { status }) });
+      assert.equal(tokenFailure(error).code, code);
+    });
+  }
 });
 
 describe("an error", () => {

@@ -64,9 +64,22 @@ export async function tokenOf(client: SupabaseClientLike): Promise<string | unde
   }
 }
 
-function tokenFailure(cause: unknown): AgentLaunchpadError {
-  const { name, message } = cause instanceof Error ? cause : new Error(String(cause));
-  if (name === "AuthRetryableFetchError") {
+/** A session that was not renewed: because Auth is down or busy, or because the session has ended. */
+export function tokenFailure(cause: unknown): AgentLaunchpadError {
+  const { name, message, status } = (cause instanceof Error ? cause : new Error(String(cause))) as Error & {
+    status?: unknown;
+  };
+  if (status === 429) {
+    return new AgentLaunchpadError({
+      code: "RATE_LIMIT_EXCEEDED",
+      message: "Supabase Auth limits its requests: try again later",
+      status: 429,
+      cause,
+    });
+  }
+  // AuthUnknownError: what answered was not Auth, such as a proxy's page.
+  const down = name === "AuthRetryableFetchError" || name === "AuthUnknownError";
+  if (down || (typeof status === "number" && status >= 500)) {
     return new AgentLaunchpadError({
       code: "SUPABASE_CONNECTION_ERROR",
       message: "Cannot reach Supabase Auth to renew the session: check the network",

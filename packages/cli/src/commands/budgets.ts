@@ -6,11 +6,18 @@ import { CliError } from "../errors.ts";
 import { dollars } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
+import { readPages } from "../pages.ts";
 
 /** `launchpad budgets list` */
 export async function list(context: Context): Promise<void> {
   const { client } = await context.session();
-  const page = await client.budgets.list({ limit: 100 }, { signal: context.signal });
+  const { signal } = context;
+  const page = await readPages(
+    Number.POSITIVE_INFINITY,
+    100,
+    (query) => client.budgets.list(query, { signal }),
+    "budgets",
+  );
   context.out.result(page, (look) => budgetTable(page.budgets, look));
   if (page.budgets.length === 0)
     context.out.note(

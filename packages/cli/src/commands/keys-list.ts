@@ -6,21 +6,28 @@ import { ago } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
+import { readPages } from "../pages.ts";
 
 /** `launchpad keys list` */
 export async function run(
   context: Context,
   [agent]: readonly string[],
-  options: { limit: number },
+  options: { limit: number; all?: boolean },
 ): Promise<void> {
   const agentId = await agentIdOf(context, agent);
   const { client } = await context.session();
-  const page = await client.agents.keys.list(agentId, { limit: options.limit }, { signal: context.signal });
+  const { signal } = context;
+  const page = await readPages(
+    options.all ? Number.POSITIVE_INFINITY : options.limit,
+    100,
+    (query) => client.agents.keys.list(agentId, query, { signal }),
+    "keys",
+  );
   context.out.result(page, (look) => keyTable(page.keys, look, Date.now()));
   if (page.keys.length === 0)
     context.out.note(`No keys. \`launchpad keys create ${agent} <name>\` creates one.`);
-  else if (page.total > page.keys.length)
-    context.out.note(`${page.keys.length} of ${page.total}; --limit shows more.`);
+  else if (page.nextCursor !== null)
+    context.out.note(`${page.keys.length} of ${page.total}; --all shows more.`);
 }
 
 /** The table of keys, without the keys themselves. Pure. */

@@ -4,6 +4,7 @@ import { ago } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { table } from "../output/table.ts";
+import { readPages } from "../pages.ts";
 
 interface Options {
   status?: string;
@@ -23,22 +24,25 @@ export async function run(context: Context, _args: readonly string[], options: O
   const { client } = await context.session();
   const { signal } = context;
   const { status, platform, limit, offset, all } = options;
-  const query = {
+  const filters = {
     // The API says which ones there are.
     ...(status === undefined ? {} : { status: status.toUpperCase() as Status }),
     ...(platform === undefined ? {} : { platform }),
-    ...(offset === undefined ? {} : { offset }),
   };
-  if (all) {
-    const agents = await client.agents.list({ ...query, limit: 100 }, { signal }).all();
-    context.out.result({ agents, total: agents.length }, (look) => agentTable(agents, look, Date.now()));
-    return;
-  }
-  const page = await client.agents.list({ ...query, limit }, { signal });
+  const page = await readPages(
+    all ? Number.POSITIVE_INFINITY : limit,
+    100,
+    ({ limit, after }) =>
+      client.agents.list(
+        { ...filters, limit, after, offset: after === undefined ? offset : undefined },
+        { signal },
+      ),
+    "agents",
+  );
   context.out.result(page, (look) => agentTable(page.agents, look, Date.now()));
   const shown = page.offset + page.agents.length;
   if (page.total === 0) context.out.note("No agents. `launchpad create -f agent.yaml` launches one.");
-  else if (shown < page.total)
+  else if (page.nextCursor !== null)
     context.out.note(`${page.agents.length} of ${page.total}; --offset ${shown} or --all shows more.`);
 }
 

@@ -1,10 +1,11 @@
-import type { LogEntry } from "@agent-launchpad/sdk";
+import type { AgentLogs, LogEntry } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { printable } from "../output/text.ts";
+import { readPages } from "../pages.ts";
 
 interface Options {
   follow?: boolean;
@@ -37,12 +38,32 @@ export async function run(context: Context, [agent]: readonly string[], options:
     }
     return signal.aborted ? "interrupted" : "ok";
   }
-  const page = await client.agents.getLogs(agentId, query, { signal });
+  const read = (more: { lines?: number; after?: string | undefined }) =>
+    client.agents.getLogs(agentId, { ...query, ...more }, { signal });
+  // A search ends with what one request looks at: all lines may take long.
+  const page = text === undefined ? await newest(lines, read) : await read({});
   out.result(page, (look) => page.logs.map((line) => logLine(line, look)).join(""));
   if (page.logs.length === 0) out.note("No log lines.");
   else if (page.truncated)
     out.note(`The newest ${page.logs.length} of ${page.totalLines} lines; --lines shows more.`);
   return "ok";
+}
+
+/** The newest lines, however many. Pages go back in time, and each has its oldest line first. */
+async function newest(
+  lines: number,
+  read: (page: { lines: number; after: string | undefined }) => Promise<AgentLogs>,
+): Promise<AgentLogs> {
+  const reversed = await readPages(
+    lines,
+    1000,
+    async ({ limit, after }) => {
+      const page = await read({ lines: limit, after });
+      return { ...page, logs: page.logs.toReversed() };
+    },
+    "logs",
+  );
+  return { ...reversed, logs: reversed.logs.toReversed(), truncated: reversed.nextCursor !== null };
 }
 
 /** One log line for people: what was said, and why where that is known. Further lines of a message are indented. Pure. */

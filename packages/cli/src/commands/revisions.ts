@@ -4,19 +4,26 @@ import type { Context } from "../context.ts";
 import { ago } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
+import { readPages } from "../pages.ts";
 
 /** `launchpad revisions` */
 export async function run(
   context: Context,
   [agent]: readonly string[],
-  options: { limit: number },
+  options: { limit: number; all?: boolean },
 ): Promise<void> {
   const agentId = await agentIdOf(context, agent);
   const { client } = await context.session();
-  const page = await client.agents.revisions(agentId, { limit: options.limit }, { signal: context.signal });
+  const { signal } = context;
+  const page = await readPages(
+    options.all ? Number.POSITIVE_INFINITY : options.limit,
+    100,
+    (query) => client.agents.revisions(agentId, query, { signal }),
+    "revisions",
+  );
   context.out.result(page, (look) => revisionTable(page.revisions, look, Date.now()));
-  if (page.total > page.revisions.length)
-    context.out.note(`${page.revisions.length} of ${page.total}; --limit shows more.`);
+  if (page.nextCursor !== null)
+    context.out.note(`${page.revisions.length} of ${page.total}; --all shows more.`);
 }
 
 /** The table of revisions. Pure. */

@@ -1,14 +1,16 @@
-import type { KnownSeverity, SecurityEvent, SecurityEventsQuery } from "@agent-launchpad/sdk";
+import type { KnownSeverity, SecurityEvent, SecurityEvents, SecurityEventsQuery } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { table } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
+import { readPages } from "../pages.ts";
 
 interface Options {
   follow?: boolean;
   limit: number;
+  all?: boolean;
   severity?: string;
   type?: string;
   since?: string;
@@ -16,8 +18,7 @@ interface Options {
 
 /** `launchpad security events` */
 export async function run(context: Context, _args: readonly string[], options: Options): Promise<Outcome> {
-  const { client } = await context.session();
-  const { signal, out } = context;
+  const { out } = context;
   const severity = options.severity?.toUpperCase() as KnownSeverity | undefined;
   const query: SecurityEventsQuery = {
     limit: options.limit,
@@ -26,12 +27,22 @@ export async function run(context: Context, _args: readonly string[], options: O
     ...(options.since === undefined ? {} : { since: options.since }),
   };
   if (options.follow) return await follow(context, query, options.type?.toUpperCase());
-  const page = await client.security.events(query, { signal });
+  const page = await pageOf(context, query, options.all);
   out.result(page, (look) => eventTable(page.events, look));
   if (page.events.length === 0) out.note("No security events.");
-  else if (page.total > page.events.length)
-    out.note(`The newest ${page.events.length} of ${page.total}; --limit shows more.`);
+  else if (page.nextCursor !== null)
+    out.note(`The newest ${page.events.length} of ${page.total}; --all shows more.`);
   return "ok";
+}
+
+async function pageOf(context: Context, query: SecurityEventsQuery, all = false): Promise<SecurityEvents> {
+  const { client } = await context.session();
+  return await readPages(
+    all ? Number.POSITIVE_INFINITY : (query.limit ?? 50),
+    500,
+    (page) => client.security.events({ ...query, ...page }, { signal: context.signal }),
+    "events",
+  );
 }
 
 /** What was, oldest first, then what comes. An event whose count grows comes again. */
@@ -60,7 +71,7 @@ async function follow(
   );
   try {
     signal.addEventListener("abort", () => resolve("interrupted"), { once: true });
-    const { events } = await client.security.events(query, { signal });
+    const { events } = await pageOf(context, query);
     const shown = new Set(events.map(({ id }) => id));
     for (const event of events.toReversed()) show(event);
     for (const event of early) if (!shown.has(event.id)) show(event);

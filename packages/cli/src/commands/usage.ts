@@ -4,22 +4,30 @@ import type { Context } from "../context.ts";
 import { dollars } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
+import { readPages } from "../pages.ts";
 
 interface Options {
   by: UsageGroup[];
   from?: string;
   to?: string;
   limit: number;
+  all?: boolean;
 }
 
 /** `launchpad usage` */
 export async function run(context: Context, _args: readonly string[], options: Options): Promise<void> {
   const { client } = await context.session();
-  const { by, from, to, limit } = options;
-  const report = await client.usage.get({ groupBy: by, from, to, limit }, { signal: context.signal });
+  const { by, from, to, limit, all } = options;
+  const { signal } = context;
+  const report = await readPages(
+    all ? Number.POSITIVE_INFINITY : limit,
+    1000,
+    (query) => client.usage.get({ groupBy: by, from, to, ...query }, { signal }),
+    "items",
+  );
   context.out.result(report, (look) => usageTable(report, by, look));
-  if (report.count > report.items.length)
-    context.out.note(`${report.items.length} of ${report.count} groups; --limit shows more.`);
+  if (report.nextCursor !== null)
+    context.out.note(`${report.items.length} of ${report.count} groups; --all shows more.`);
 }
 
 type Group = UsageReport["items"][number];

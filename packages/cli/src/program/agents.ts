@@ -92,6 +92,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
     .description("list the configurations it ran with, newest first")
     .argument(...AGENT)
     .option("--limit <n>", "how many", positive, 20)
+    .option("--all", "all of them")
     .action(action(() => import("../commands/revisions.ts")));
 
   parent

@@ -46,6 +46,7 @@ export function addProjectCommands(program: Command, action: Action): void {
     .description("list security events")
     .option("-f, --follow", "go on with every new event until Ctrl-C")
     .option("--limit <n>", "how many", count, 50)
+    .option("--all", "all of them")
     .addOption(
       new Option("--severity <severity>", "only of this severity").choices([
         "low",

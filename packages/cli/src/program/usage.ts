@@ -28,6 +28,7 @@ export function addUsageCommands(program: Command, action: Action): void {
     .description("list an agent's keys; the keys themselves are never shown again")
     .argument(...AGENT)
     .option("--limit <n>", "how many", positive, 20)
+    .option("--all", "all of them")
     .action(action(() => import("../commands/keys-list.ts")));
   keys
     .command("revoke")
@@ -43,6 +44,7 @@ export function addUsageCommands(program: Command, action: Action): void {
     .option("--from <day>", "first day, UTC (default: the last 30 days)")
     .option("--to <day>", "last day, UTC")
     .option("--limit <n>", "how many groups", positive, 100)
+    .option("--all", "all of them")
     .action(action(() => import("../commands/usage.ts")));
 
   const budgets = program.command("budgets").description("what your agents may cost");

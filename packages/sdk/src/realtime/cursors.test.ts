@@ -94,6 +94,18 @@ describe("rows with an id and a time", () => {
     assert.equal(rows.judge({ id: "c", created_at: at(3) }), "new");
     assert.equal(rows.next().created_at, "gte.2026-01-01T00:04:00.000Z");
   });
+
+  test("go on after a full page, also where all of it was known", () => {
+    const rows = new RecentRows<{ id: string; created_at: string }>("messages", { or: "(x)" }, "created_at");
+    const last = { id: "c", created_at: at(5) };
+    rows.begin([last]);
+    assert.deepEqual(rows.next(last), {
+      or: "(x)",
+      order: "created_at,id",
+      limit: 1000,
+      and: `(created_at.gte."${at(5)}",or(created_at.gt."${at(5)}",id.gt."c"))`,
+    });
+  });
 });
 
 describe("the status of an agent", () => {

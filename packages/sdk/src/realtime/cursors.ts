@@ -9,8 +9,10 @@ export interface Cursor<Row> {
   /** What to read to know where the feed begins; the rows are given to `begin`. */
   beginning(): Query;
   begin(rows: readonly Row[]): void;
-  /** What to read next, at most `PAGE` rows. */
-  next(): Query;
+  /** What to read next, at most `PAGE` rows; `last`: the last row of a full page that was just read. */
+  next(last?: Row): Query;
+  /** Whether `next` goes on after `last`, also where all rows of a page were known. */
+  readonly walks?: boolean | undefined;
   /** Judges a row that was read (`live` false) or delivered, and remembers it. */
   judge(row: Row, live: boolean): Verdict;
   /** The order in which rows of one page are shown. */
@@ -153,6 +155,7 @@ const REMEMBERED = 5_000;
 /** Rows with an id and a time, few enough to read the last minute again: `security_events` and `messages`. */
 export class RecentRows<Row extends { id: string }> implements Cursor<Row> {
   readonly table: string;
+  readonly walks = true;
   readonly #filter: Query;
   readonly #time: keyof Row & string;
   readonly #seen = new Set<string>();
@@ -173,10 +176,15 @@ export class RecentRows<Row extends { id: string }> implements Cursor<Row> {
     for (const row of [...rows].reverse()) this.judge(row);
   }
 
-  next(): Query {
-    const page: Query = { ...this.#filter, order: `${this.#time},id`, limit: PAGE };
+  next(last?: Row): Query {
+    const time = this.#time;
+    const page: Query = { ...this.#filter, order: `${time},id`, limit: PAGE };
+    if (last !== undefined) {
+      const moment = quoted(String(last[time]));
+      return { ...page, and: `(${time}.gte.${moment},or(${time}.gt.${moment},id.gt.${quoted(last.id)}))` };
+    }
     if (this.#newest === undefined) return page;
-    return { ...page, [this.#time]: `gte.${new Date(this.#newest - OVERLAP).toISOString()}` };
+    return { ...page, [time]: `gte.${new Date(this.#newest - OVERLAP).toISOString()}` };
   }
 
   judge(row: Row): Verdict {

@@ -193,15 +193,16 @@ export class Feed {
   }
 
   async #read({ cursor, show }: Follow<unknown>): Promise<void> {
-    for (;;) {
-      const rows = await this.#rows(cursor.table, cursor.next());
+    for (let last: unknown; ; ) {
+      const rows = await this.#rows(cursor.table, cursor.next(last));
       const fresh = rows.filter((row) => cursor.judge(row, false) === "new");
       if (cursor.compare !== undefined) fresh.sort((a, b) => cursor.compare?.(a, b) ?? 0);
       for (const row of fresh) {
         if (this.#abort.signal.aborted) return;
         show(row);
       }
-      if (rows.length < PAGE || fresh.length === 0) return;
+      if (rows.length < PAGE || (fresh.length === 0 && cursor.walks !== true)) return;
+      last = rows.at(-1);
     }
   }
 
