@@ -23,15 +23,18 @@ export interface NewMessage {
 /** Where messages are. */
 export type Conversation = { swarmId: string } | { agentId: string } | { conversationId: string };
 
-/** An answer on its way. After `retried` what was streamed before is void. */
+/**
+ * An answer on its way. After `retried` what was streamed before is void. Events that this version does not know are passed on;
+ * they may lack `replyTo` and `attempt`.
+ */
 export interface ReplyProgress {
   event: Open<"started" | "delta" | "finished" | "failed" | "retried">;
   /** The id that the answer will have. */
   messageId: string;
   agentId: string;
   /** The message that is being answered. */
-  replyTo: string;
-  attempt: number;
+  replyTo?: string | undefined;
+  attempt?: number | undefined;
   text?: string | undefined;
   sequence?: number | undefined;
   code?: string | undefined;

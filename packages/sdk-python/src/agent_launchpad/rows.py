@@ -221,15 +221,18 @@ class Message(TypedDict):
 
 
 class ReplyProgress(TypedDict):
-    """An answer on its way. After `retried` what was streamed before is void."""
+    """An answer on its way. After `retried` what was streamed before is void.
+
+    Events that this version does not know are passed on; they may lack `replyTo` and `attempt`.
+    """
 
     event: Literal["started", "delta", "finished", "failed", "retried"] | str
     messageId: str
     """The id that the answer will have."""
     agentId: str
-    replyTo: str
+    replyTo: NotRequired[str]
     """The message that is being answered."""
-    attempt: int
+    attempt: NotRequired[int]
     text: NotRequired[str]
     sequence: NotRequired[int]
     code: NotRequired[str]

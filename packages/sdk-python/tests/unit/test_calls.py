@@ -529,6 +529,8 @@ async def test_the_pieces_of_an_answer_and_that_it_began_anew_are_passed_on(kind
         {**mine, "event": "started"},
         {**mine, "event": "delta", "text": "Goo"},
         {"replyTo": "another", "event": "delta", "text": "Not mine"},
+        {"event": "step", "messageId": "m", "kind": "model"},
+        {**mine, "event": "pondering"},
         {**mine, "event": "retried"},
         {**mine, "event": "started"},
         {**mine, "event": "delta", "text": "Good "},

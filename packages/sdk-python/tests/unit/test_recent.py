@@ -173,11 +173,14 @@ async def test_messages_of_an_agent_and_its_replies(tables: Tables, listen: List
     ):
         await tables.tell(event, payload)  # type: ignore[arg-type]
     await tables.deliver("messages", tables.row(0), tables.row(1, swarm_id="s"))
+    # An event of tomorrow, which need not say what it answers.
+    await tables.tell("reply.pondering", {"messageId": "m"})
     await tables.tell("reply.finished", reply)
-    await listener.until(lambda: len(listener.updates) >= 3)
+    await listener.until(lambda: len(listener.updates) >= 4)
     assert listener.updates == [
         {"type": "reply", "reply": {**reply, "event": "delta", "text": "Hi", "sequence": 1}},
         {"type": "message", "message": tables.rows[0]},
+        {"type": "reply", "reply": {"messageId": "m", "event": "pondering"}},
         {"type": "reply", "reply": {**reply, "event": "finished"}},
     ], "what an agent says in swarms is heard there"
     tables.row(2)

@@ -250,7 +250,7 @@ class AsyncHearing:
             reply = await self._replies.next(left)
             if reply is None:
                 return
-            if reply["replyTo"] != question_id:
+            if reply.get("replyTo") != question_id:
                 continue
             if reply["event"] in ("finished", "failed"):
                 return

@@ -252,7 +252,7 @@ class Hearing:
             reply = self._replies.next(left)
             if reply is None:
                 return
-            if reply["replyTo"] != question_id:
+            if reply.get("replyTo") != question_id:
                 continue
             if reply["event"] in ("finished", "failed"):
                 return
