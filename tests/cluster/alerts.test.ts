@@ -123,6 +123,18 @@ const CASES: Case[] = [
     at: 30,
     fire: [],
   },
+  {
+    name: "a controller at 90 % of its memory limit fires; one at half of it does not",
+    series: [
+      ...WELL,
+      gauge("process_resident_memory_bytes", 'pod="a"', "480000000x60"),
+      gauge("launchpad_memory_limit_bytes", 'pod="a"', "536870912x60"),
+      gauge("process_resident_memory_bytes", 'pod="b"', "260000000x60"),
+      gauge("launchpad_memory_limit_bytes", 'pod="b"', "536870912x60"),
+    ],
+    at: 20,
+    fire: ["LaunchpadMemoryNearLimit"],
+  },
   alone("LaunchpadDatabaseAway", ["launchpad_lease_lapsed", 'pod="a"', "1x60"], 10),
   {
     name: "passes that fail fire",

@@ -13,7 +13,7 @@ import { launch } from "../helpers/kube-agents.ts";
 import { mountServiceAccount } from "../helpers/service-account.ts";
 
 const AGENTS = Number(process.env.LAUNCHPAD_CLUSTER_AGENTS ?? 1000);
-const MEGABYTES = 200;
+const MEGABYTES = 250;
 const ACCOUNT = { name: "default", namespace: "default" };
 const why = await whyNoCluster();
 
@@ -60,10 +60,9 @@ describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () =
     });
     const { env } = await mountServiceAccount(cluster, admin, ACCOUNT, cluster.info.dataDir);
     admin.close();
-    // As in the image: compiled before, and a heap as Node sizes it in a container of 256 MiB. What lives of it is
-    // 60 MB; without a bound it grows lazily.
+    // As in the image: compiled before, and with the heap's bounds of a container of 512 MiB.
     const start = () => {
-      const flags = ["--max-semi-space-size=1", "--max-old-space-size=128"];
+      const flags = ["--max-semi-space-size=2", "--max-old-space-size=307"];
       const program = join(import.meta.dirname, "fixtures/observer.ts");
       return spawn(process.execPath, [...flags, program, cluster.info.dataDir], {
         stdio: ["pipe", "pipe", "inherit"],

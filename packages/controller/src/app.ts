@@ -17,6 +17,7 @@ import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
+import { MemoryWatch, memoryLimit } from "./memory-watch.ts";
 import { Peers } from "./peers.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
@@ -72,6 +73,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         apiCall: instruments.onApiCall,
         watch: instruments.onWatch,
         event: instruments.onEvent,
+        logOpening: instruments.onLogOpening,
       },
     });
     await cluster.start();
@@ -165,6 +167,13 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       log,
       periodSeconds: config.pollSeconds,
     });
+    const memory = new MemoryWatch({
+      clock,
+      log,
+      limit: memoryLimit(),
+      used: () => process.memoryUsage.rss(),
+    });
+    memory.start();
     controller.start();
     telemetry.start();
     advisories.start();
@@ -175,6 +184,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       log.info("stopping");
       void advisories.stop();
       void files.stop();
+      memory.stop();
       // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.
       stopping = true;
       // Together: passes under way see that they may not act any more, and nothing new is started.

@@ -1,5 +1,6 @@
 import type { Hindered } from "./cluster/cluster.ts";
 import type { Controller } from "./loop/controller.ts";
+import { memoryLimit } from "./memory-watch.ts";
 import { Registry } from "./prometheus.ts";
 import type { Held } from "./reconcile/held.ts";
 import type { WebhookOutcome } from "./server.ts";
@@ -45,6 +46,11 @@ export function createInstruments(installation?: string) {
     "Events about what the controller did, by what became of them: written, failed, dropped (too many at once).",
   );
 
+  const openings = registry.counter(
+    "launchpad_log_openings_total",
+    "Openings of replicas' logs through the API server: to follow them, or to read what is new.",
+  );
+
   return {
     onApiCall(verb: string, resource: string, code: number, milliseconds: number) {
       // 0 = no answer at all.
@@ -53,6 +59,7 @@ export function createInstruments(installation?: string) {
         apiSeconds.observe(milliseconds / 1000, { verb, resource });
     },
     onEvent: (outcome: "written" | "failed" | "dropped") => events.add({ outcome }),
+    onLogOpening: (how: "followed" | "read") => openings.add({ how }),
     onWatch: (resource: string, outcome: "started" | "relisted" | "failed") =>
       watches.add({ resource, outcome }),
     onClaim(outcome: "worked" | "failed", rows: number) {
@@ -131,6 +138,18 @@ export function createInstruments(installation?: string) {
         "Namespaces of users that are gone, kept for what somebody else put there.",
         () => cluster.leftAlone?.keptNamespaces ?? 0,
       );
+      registry.gauge(
+        "launchpad_log_streams",
+        "Replicas whose logs are read here: followed by a stream, or polled, where there are more than can be followed.",
+        () => {
+          if (cluster.logStreams === undefined) return [];
+          const { followed, readers } = cluster.logStreams;
+          return [
+            [{ how: "followed" }, followed],
+            [{ how: "polled" }, Math.max(0, readers - followed)],
+          ];
+        },
+      );
       registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>
         [...cluster.countStates()].map(([state, count]) => [{ state }, count]),
       );
@@ -182,6 +201,11 @@ export function createInstruments(installation?: string) {
       );
       registry.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
       registry.gauge(
+        "launchpad_memory_limit_bytes",
+        "What this container may use at most; absent where there is no limit.",
+        () => (limit === undefined ? [] : [[{}, limit]]),
+      );
+      registry.gauge(
         "process_cpu_seconds_total",
         "CPU time, user and system.",
         () => {
@@ -202,6 +226,7 @@ export function createInstruments(installation?: string) {
   };
 }
 
+const limit = memoryLimit();
 const startedAt = Math.round(Date.now() / 1000 - process.uptime());
 
 function isUnsettled({ desired }: Held): boolean {
@@ -213,6 +238,7 @@ interface Watched {
   cluster: {
     readonly kind: string;
     countStates(): ReadonlyMap<string, number>;
+    readonly logStreams?: { readers: number; followed: number };
     readonly leftAlone?: { strays: number; keptNamespaces: number };
     countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   };

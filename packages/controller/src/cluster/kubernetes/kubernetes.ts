@@ -102,6 +102,7 @@ export class KubernetesCluster implements Cluster {
       random,
       log,
       onLine: (line) => this.#onLine(line),
+      onOpen: (how) => options.observe?.logOpening?.(how),
     });
     const registry = new Registry({ view: this.#view, image: options.image, clock });
     this.#capacity = new Capacity({ api, view: this.#view, registry, clock });
@@ -186,6 +187,11 @@ export class KubernetesCluster implements Cluster {
   /** What of the cluster is not touched: others' copies of our labels, and namespaces that others use. */
   get leftAlone(): { strays: number; keptNamespaces: number } {
     return { strays: this.#view.strays, keptNamespaces: this.#workloads.keptNamespaces };
+  }
+
+  /** How many pods' logs are read here, and how many of them by a stream that stays open. */
+  get logStreams(): { readers: number; followed: number } {
+    return this.#logs.counts;
   }
 
   /** How many replicas of the agents held here are in which state. */

@@ -40,6 +40,7 @@ export interface KubernetesOptions extends ManifestOptions {
     apiCall(verb: string, resource: string, code: number, milliseconds: number): void;
     watch(resource: string, outcome: "started" | "relisted" | "failed"): void;
     event?(outcome: EventOutcome): void;
+    logOpening?(how: "followed" | "read"): void;
   };
 }
 

@@ -24,6 +24,39 @@ export class Gate {
   }
 }
 
+/** Lets so many through each second, first come first served: a burst at once, the others at their time. */
+export class Pace {
+  readonly #clock: Clock;
+  readonly #everyMs: number;
+  readonly #burst: number;
+  /** When the next one's turn is, if there were no burst. */
+  #next = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock, perSecond: number, burst: number) {
+    this.#clock = clock;
+    this.#everyMs = 1000 / perSecond;
+    this.#burst = burst;
+  }
+
+  /** Waits for its turn, or until the signal ends the wait: the turn is then not used. */
+  async turn(signal: AbortSignal): Promise<void> {
+    const now = this.#clock.now();
+    const turn = Math.max(this.#next, now);
+    this.#next = turn + this.#everyMs;
+    const wait = turn - now - (this.#burst - 1) * this.#everyMs;
+    if (wait <= 0 || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const cancel = this.#clock.after(wait, done);
+      signal.addEventListener("abort", done);
+    });
+  }
+}
+
 /** Does the work for each item, so many at once, and resolves when all is done. */
 export async function forEach<T>(
   items: Iterable<T>,

@@ -116,6 +116,9 @@ export function containerOf(pod: Pod, name: string): ContainerStatus | undefined
 
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
+/** Kinds that are compared with what was applied, and of which nothing else is read. */
+const SPECS = new Set<Kind>(["Service", "Ingress", "PodDisruptionBudget", "NetworkPolicy"]);
+
 /**
  * An object as it is kept: without which fields belong to whom (half of its size; who wrote when stays), and of pods and
  * replica sets, of which there are many, only what is read.
@@ -123,28 +126,51 @@ const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 export function trim(kind: Kind, object: KubeObject): KubeObject {
   // A list's items do not say what they are.
   const { apiVersion } = KINDS[kind];
-  const metadata = trimMetadata(object.metadata);
+  const isOurs = kind !== "Pod" && kind !== "ReplicaSet";
+  const metadata = trimMetadata(object.metadata, isOurs);
   if (kind === "Pod") return { apiVersion, kind, metadata, ...trimPod(object as Pod) };
-  if (kind === "ReplicaSet") {
-    const { spec, status } = object as ReplicaSet;
-    const labels = spec?.template?.metadata?.labels;
-    const template = { metadata: { labels } };
-    return { apiVersion, kind, metadata, spec: { replicas: spec?.replicas, template }, status };
-  }
-  return { ...object, apiVersion, kind, metadata };
+  if (kind === "ReplicaSet") return { apiVersion, kind, metadata, ...trimReplicaSet(object as ReplicaSet) };
+  const { status, ...rest } = object;
+  const kept = status === undefined || SPECS.has(kind) ? {} : { status };
+  return { ...rest, ...kept, apiVersion, kind, metadata };
 }
 
-function trimMetadata(metadata: ObjectMeta): ObjectMeta {
-  const { annotations, managedFields, ...rest } = metadata;
+/** @param isOurs it is written by us, so that who else writes it is told, and its labels are compared */
+function trimMetadata(metadata: ObjectMeta, isOurs: boolean): ObjectMeta {
+  const { annotations, labels, managedFields, ownerReferences, ...rest } = metadata;
   const kept: ObjectMeta = { ...rest };
-  if (managedFields !== undefined) {
-    kept.managedFields = managedFields.map(({ fieldsV1: _, ...owner }) => owner);
+  delete (kept as { generateName?: string }).generateName;
+  if (labels !== undefined) kept.labels = isOurs ? labels : only(labels, OWN);
+  if (ownerReferences !== undefined) {
+    kept.ownerReferences = ownerReferences.map((one) =>
+      pick(one, ["apiVersion", "kind", "name", "uid", "controller"]),
+    );
+  }
+  if (managedFields !== undefined && isOurs) {
+    kept.managedFields = managedFields.map((owner) =>
+      pick(owner, ["manager", "operation", "subresource", "time"]),
+    );
   }
   if (annotations !== undefined) {
     const { [LAST_APPLIED]: _, ...others } = annotations;
-    kept.annotations = others;
+    kept.annotations = isOurs ? others : only(others, OWN);
   }
   return kept;
+}
+
+/** Our labels and annotations, and the revision of a replica set. */
+const OWN = /^(agent-launchpad\.dev|app\.kubernetes\.io\/managed-by$|deployment\.kubernetes\.io\/revision$)/;
+
+function only(values: Record<string, string>, names: RegExp): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => names.test(name)));
+}
+
+function trimReplicaSet({ spec, status }: ReplicaSet): Pick<ReplicaSet, "spec" | "status"> {
+  const labels = only(spec?.template?.metadata?.labels ?? {}, OWN);
+  return {
+    spec: { ...pick(spec, ["replicas"]), template: { metadata: { labels } } },
+    ...(status === undefined ? {} : { status: pick(status, ["replicas", "readyReplicas", "conditions"]) }),
+  };
 }
 
 function trimPod({ spec, status }: Pod): Pick<Pod, "spec" | "status"> {
@@ -157,7 +183,9 @@ function trimPod({ spec, status }: Pod): Pick<Pod, "spec" | "status"> {
     },
     status: {
       ...pick(status, ["phase", "reason", "message", "podIP"]),
-      conditions: status?.conditions ?? [],
+      conditions: (status?.conditions ?? []).map((one) =>
+        pick(one, ["type", "status", "reason", "message", "lastTransitionTime"]),
+      ),
       containerStatuses: (status?.containerStatuses ?? []).map((one) =>
         pick(one, [
           "name",

@@ -6,6 +6,7 @@ import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.t
 import type { ReplicaLog } from "../../cluster.ts";
 import { LogBudgets } from "../../log-budget.ts";
 import { KubeError, type PodLogQuery } from "../api.ts";
+import { Pace } from "./concurrency.ts";
 import { LogBreaks, LogCursor } from "./log-cursor.ts";
 import type { Pod } from "./objects.ts";
 import { PodLogs, type PodLogsOptions } from "./pod-logs.ts";
@@ -464,7 +465,7 @@ test("1,000 pods: so many streams and no more, opened a few at once; the others 
     node.write(`p${n}`, `hello from ${n}`);
     pods.put(pod(`p${n}`, 0, "running"));
   }
-  await clock.advance(100);
+  await clock.advance(20_000);
   assert.equal(new Set(messages()).size, 1000);
   assert.deepEqual([node.open.size, node.most, logs.counts], [100, 100, { readers: 1000, followed: 100 }]);
   for (let n = 0; n < 1000; n += 1) node.write(`p${n}`, `again from ${n}`);
@@ -476,6 +477,59 @@ test("1,000 pods: so many streams and no more, opened a few at once; the others 
   assert.ok(node.queries.length - before < 900 * 4, `${node.queries.length - before} reads in a minute`);
   await logs.stop();
   assert.equal(node.open.size, 0);
+});
+
+test("1,000 logs whose streams end at once cost at most 100 openings a second, and a new pod does not wait for them", async () => {
+  const opened: string[] = [];
+  const { clock, node, pods, lines, logs } = setUp({ onOpen: (how) => opened.push(how) });
+  const original = node.podLog.bind(node);
+  node.podLog = (namespace, name, query) => original(namespace, name, { ...query, follow: false });
+  for (let n = 0; n < 1000; n += 1) pods.put(pod(`p${n}`, 0, "running"));
+  await clock.advance(30_000);
+  const before = opened.length;
+  for (let n = 0; n < 1000; n += 1) node.write(`p${n}`, "again");
+  node.write("new", "hello");
+  pods.put(pod("new", 0, "running"));
+  await clock.advance(500);
+  assert.deepEqual(
+    lines.filter(({ replica }) => replica === "new").map(({ message }) => message),
+    ["hello"],
+  );
+  await clock.advance(59_500);
+  const rate = (opened.length - before) / 60;
+  assert.ok(rate <= 52, `${rate} openings a second`);
+  assert.equal(opened.length, node.queries.length);
+  assert.equal(lines.length, 1001, "each is read at its turn");
+  await logs.stop();
+});
+
+test("a pace lets a burst through at once and the others at their time, in order", async () => {
+  const clock = new SimulatedClock();
+  const pace = new Pace(clock, 10, 3);
+  const began = clock.now();
+  const through: [number, number][] = [];
+  const never = new AbortController();
+  for (let index = 0; index < 6; index += 1) {
+    void pace.turn(never.signal).then(() => through.push([index, clock.now() - began]));
+  }
+  await clock.advance(1000);
+  assert.deepEqual(through, [
+    [0, 0],
+    [1, 0],
+    [2, 0],
+    [3, 100],
+    [4, 200],
+    [5, 300],
+  ]);
+  const ending = new AbortController();
+  let ended = false;
+  for (let index = 0; index < 50; index += 1) void pace.turn(never.signal);
+  void pace.turn(ending.signal).then(() => {
+    ended = true;
+  });
+  ending.abort();
+  await clock.advance(0);
+  assert.ok(ended, "who is stopped does not wait");
 });
 
 test("lines are numbered by their time, strictly rising", () => {

@@ -4,7 +4,7 @@ import type { ReplicaLog } from "../../cluster.ts";
 import { LogBudgets } from "../../log-budget.ts";
 import { type KubeApi, KubeError, type PodLogQuery } from "../api.ts";
 import { CONTAINER, LABELS } from "../names.ts";
-import { Gate } from "./concurrency.ts";
+import { Gate, Pace } from "./concurrency.ts";
 import { LogBreaks, LogCursor, secondsText } from "./log-cursor.ts";
 import { readLog } from "./log-reader.ts";
 import { containerOf, type Pod, timeOf } from "./objects.ts";
@@ -25,6 +25,8 @@ export interface PodLogsOptions {
   random: () => number;
   log: Log;
   onLine(line: ReplicaLog): void;
+  /** A log is being opened: to follow it, or to read what is new. */
+  onOpen?(how: "followed" | "read"): void;
   limits?: Partial<PodLogsLimits>;
 }
 
@@ -33,6 +35,10 @@ export interface PodLogsLimits {
   followed: number;
   /** Streams and reads that are being opened at once. */
   opening: number;
+  /** First reads of a container, and last words of one that ended: at most so many a second. */
+  firstPerSecond: number;
+  /** Reads again: at most so many a second. With more pods than can be followed, each waits longer for its turn. */
+  againPerSecond: number;
   /** How far back a pod is read that this controller meets for the first time. */
   backfillMs: number;
   backfillLines: number;
@@ -50,6 +56,8 @@ export interface PodLogsLimits {
 const LIMITS: PodLogsLimits = {
   followed: 1000,
   opening: 16,
+  firstPerSecond: 50,
+  againPerSecond: 50,
   backfillMs: 3_600_000,
   backfillLines: 5000,
   pollMs: 2000,
@@ -85,6 +93,8 @@ interface Reader {
   gone: boolean;
   /** Errors since a line was read. */
   failures: number;
+  /** The life whose reading was begun last. */
+  tried: Life | undefined;
   /** Something of the pod changed, or it need not be waited for any more. */
   wake: () => void;
   running: Promise<void>;
@@ -101,6 +111,8 @@ export class PodLogs {
   readonly #readers = new Map<string, Reader>();
   readonly #budgets: LogBudgets;
   readonly #opening: Gate;
+  readonly #first: Pace;
+  readonly #again: Pace;
   #followed = 0;
   #cancelReview: () => void = () => {};
   #stopped = false;
@@ -109,7 +121,10 @@ export class PodLogs {
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     this.#budgets = options.budgets ?? new LogBudgets({ clock: options.clock });
-    this.#opening = new Gate(this.#limits.opening);
+    const { againPerSecond, firstPerSecond, opening } = this.#limits;
+    this.#opening = new Gate(opening);
+    this.#first = new Pace(options.clock, firstPerSecond, 2 * firstPerSecond);
+    this.#again = new Pace(options.clock, againPerSecond, 2 * againPerSecond);
   }
 
   /** How many pods are read, and how many of them by a stream that stays open. */
@@ -167,6 +182,7 @@ export class PodLogs {
       ending: new AbortController(),
       gone: false,
       failures: 0,
+      tried: undefined,
       wake: () => {},
       running: Promise.resolve(),
     };
@@ -246,12 +262,20 @@ export class PodLogs {
 
   /** Reads what is new, once: what is left of the life before, then this one. */
   async #read(reader: Reader, life: Life): Promise<{ fresh: number; followed: boolean }> {
+    const isFirst = reader.tried?.number !== life.number || reader.tried.over !== life.over;
+    reader.tried = life;
+    await (isFirst ? this.#first : this.#again).turn(reader.ending.signal);
     const leave = await this.#opening.enter();
+    if (reader.ending.signal.aborted) {
+      leave();
+      return { fresh: 0, followed: false };
+    }
     const follow = !life.over && this.#followed < this.#limits.followed;
     if (follow) this.#followed += 1;
     const cancel = follow ? this.#options.clock.after(OPENING_MS, leave) : () => {};
     try {
       const redact = await this.#options.redactors.of(reader.pod);
+      this.#options.onOpen?.(follow ? "followed" : "read");
       let fresh = 0;
       const { breaks, cursor } = reader;
       if (life.number > (reader.life ?? 0) && !reader.complete) {

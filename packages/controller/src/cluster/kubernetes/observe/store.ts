@@ -1,6 +1,7 @@
 import type { Kind, KubeObject } from "../api.ts";
 import { LABELS, userOf } from "../names.ts";
 import { isLater, trim } from "./objects.ts";
+import { SharedParts } from "./shared.ts";
 
 /** What changed: the object before and after, of which one may be missing. */
 export type Change = (kind: Kind, before: KubeObject | undefined, after: KubeObject | undefined) => void;
@@ -11,9 +12,10 @@ export type Change = (kind: Kind, before: KubeObject | undefined, after: KubeObj
  */
 export class Store {
   readonly #kinds = new Map<Kind, Map<string, KubeObject>>();
-  readonly #agents = new Map<string, Map<string, Entry>>();
-  readonly #users = new Map<string, Map<string, Entry>>();
+  readonly #agents = new Map<string, Set<KubeObject>>();
+  readonly #users = new Map<string, Set<KubeObject>>();
   readonly #strays = new Set<string>();
+  readonly #shared = new SharedParts();
   readonly #changed: Change;
   readonly #prefix: string;
   readonly #stray: (kind: Kind, object: KubeObject) => void;
@@ -46,17 +48,22 @@ export class Store {
   }
 
   /** Everything with the agent's label. */
-  ofAgent(agentId: string): Iterable<Entry> {
+  ofAgent(agentId: string): Iterable<KubeObject> {
     return this.#agents.get(agentId)?.values() ?? [];
   }
 
   /** Everything in the user's namespace, and that itself. */
-  ofUser(userId: string): Iterable<Entry> {
+  ofUser(userId: string): Iterable<KubeObject> {
     return this.#users.get(userId)?.values() ?? [];
   }
 
   all(kind: Kind): Iterable<KubeObject> {
     return this.#kinds.get(kind)?.values() ?? [];
+  }
+
+  /** The object as it is kept: only what is read, and its common parts shared with others. */
+  slim(kind: Kind, object: KubeObject): KubeObject {
+    return this.#shared.of(trim(kind, object));
   }
 
   /** Takes an object unless a later version of it is known. */
@@ -72,9 +79,9 @@ export class Store {
     if (before !== undefined && !isLater(object.metadata.resourceVersion, before.metadata.resourceVersion)) {
       return;
     }
-    const after = trim(kind, object);
+    const after = this.slim(kind, object);
     objects.set(key, after);
-    this.#index(kind, key, before, after);
+    this.#index(before, after);
     this.#changed(kind, before, after);
   }
 
@@ -105,8 +112,8 @@ export class Store {
   /** Lets go of the agent's objects that a list of them as of `version` has not, except what came later. */
   keepOnly(kind: Kind, agentId: string, items: readonly KubeObject[], version: string): void {
     const present = new Set(items.map(keyOf));
-    for (const { kind: one, object } of [...this.ofAgent(agentId)]) {
-      if (one !== kind || present.has(keyOf(object))) continue;
+    for (const object of [...this.ofAgent(agentId)]) {
+      if (object.kind !== kind || present.has(keyOf(object))) continue;
       if (!isLater(object.metadata.resourceVersion, version)) this.#drop(kind, object);
     }
   }
@@ -120,7 +127,7 @@ export class Store {
   #drop(kind: Kind, object: KubeObject): void {
     const key = keyOf(object);
     this.#of(kind).delete(key);
-    this.#index(kind, key, object, undefined);
+    this.#index(object, undefined);
     this.#changed(kind, object, undefined);
   }
 
@@ -133,8 +140,7 @@ export class Store {
     return objects;
   }
 
-  #index(kind: Kind, key: string, before: KubeObject | undefined, after: KubeObject | undefined): void {
-    const entry = `${kind}/${key}`;
+  #index(before: KubeObject | undefined, after: KubeObject | undefined): void {
     const agentOf = (object: KubeObject) => object.metadata.labels?.[LABELS.agent];
     for (const [index, of] of [
       [this.#agents, agentOf],
@@ -142,23 +148,18 @@ export class Store {
     ] as const) {
       const was = before && of(before);
       const is = after && of(after);
-      if (was !== undefined && was !== is) {
-        const entries = index.get(was);
-        entries?.delete(entry);
-        if (entries?.size === 0) index.delete(was);
+      if (was !== undefined && before !== undefined) {
+        const objects = index.get(was);
+        objects?.delete(before);
+        if (objects?.size === 0 && was !== is) index.delete(was);
       }
       if (is !== undefined && after !== undefined) {
-        const entries = index.get(is) ?? new Map<string, Entry>();
-        index.set(is, entries);
-        entries.set(entry, { kind, object: after });
+        const objects = index.get(is) ?? new Set<KubeObject>();
+        index.set(is, objects);
+        objects.add(after);
       }
     }
   }
-}
-
-export interface Entry {
-  kind: Kind;
-  object: KubeObject;
 }
 
 function keyOf({ metadata }: KubeObject): string {

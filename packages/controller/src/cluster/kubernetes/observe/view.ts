@@ -21,10 +21,9 @@ import {
   type Namespace,
   type Pod,
   type ReplicaSet,
-  trim,
 } from "./objects.ts";
 import { Reflector, type ReflectorTimes } from "./reflector.ts";
-import { type Entry, Store } from "./store.ts";
+import { Store } from "./store.ts";
 import { Warnings } from "./warnings.ts";
 
 /** What is watched in all namespaces. Nothing that holds a secret or somebody's configuration is among it. */
@@ -181,8 +180,9 @@ export class ClusterView {
       warnings: [],
       stable: this.#crashes.stable,
     };
-    for (const { kind, object } of this.#store.ofAgent(agentId)) {
+    for (const object of this.#store.ofAgent(agentId)) {
       if (this.#isImpostor(object)) continue;
+      const { kind } = object;
       objects.all.push(object);
       objects.warnings.push(...this.#warnings.about(object.metadata.uid));
       if (kind === "Deployment") objects.deployment = object;
@@ -208,8 +208,8 @@ export class ClusterView {
 
   /** What carries the user's label and no agent's: the namespace and what belongs to it. */
   ofUser(userId: string): KubeObject[] {
-    const own = ({ object }: Entry) => object.metadata.labels?.[LABELS.agent] === undefined;
-    return [...this.#store.ofUser(userId)].filter(own).map(({ object }) => object);
+    const isUsers = ({ metadata }: KubeObject) => metadata.labels?.[LABELS.agent] === undefined;
+    return [...this.#store.ofUser(userId)].filter(isUsers);
   }
 
   /** The installation's namespaces. */
@@ -231,7 +231,7 @@ export class ClusterView {
   get strays(): number {
     let impostors = 0;
     for (const agentId of this.agents()) {
-      for (const { object } of this.#store.ofAgent(agentId)) if (this.#isImpostor(object)) impostors += 1;
+      for (const object of this.#store.ofAgent(agentId)) if (this.#isImpostor(object)) impostors += 1;
     }
     return this.#store.strays + impostors;
   }
@@ -295,7 +295,7 @@ export class ClusterView {
       random,
       log,
       listing: this.#listing,
-      keep: (item) => trim(kind, item),
+      keep: (item) => this.#store.slim(kind, item),
       times: { ...(isNeeded ? {} : { absentMs: ABSENT_MS }), ...times },
       ...(isEvent
         ? { fieldSelector: "type=Warning", fromNow: true }
@@ -364,7 +364,7 @@ export class ClusterView {
 
   #agentsOf(userId: string): Set<string> {
     const agents = new Set<string>();
-    for (const { object } of this.#store.ofUser(userId)) {
+    for (const object of this.#store.ofUser(userId)) {
       const agentId = object.metadata.labels?.[LABELS.agent];
       if (agentId !== undefined) agents.add(agentId);
     }
