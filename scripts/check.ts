@@ -13,6 +13,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["docs/errors.md is current", process.execPath, ["scripts/errors.ts", "--check"]],
   ["the SDK's types are current", process.execPath, ["scripts/sdk-types.ts", "--check"]],
   ["the chart's roles are current", process.execPath, ["scripts/chart-roles.ts", "--check"]],
+  ["the chart's dashboard is current", process.execPath, ["scripts/dashboard.ts", "--check"]],
   ["the chart's values are described", process.execPath, ["scripts/chart-values.ts", "--check"]],
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
 ];

@@ -26,7 +26,6 @@ const ROWS: Row[] = [
       {
         title: "Controllers",
         description: "Controllers that Prometheus reaches.",
-        thresholds: [-1, -1],
         queries: [["count(launchpad_build_info{})", ""]],
       },
       {
@@ -36,7 +35,8 @@ const ROWS: Row[] = [
       },
       {
         title: "Oldest wait",
-        description: "How long the oldest agent has waited for what its user asked for. Runbook: agents stay QUEUED.",
+        description:
+          "How long the oldest agent has waited for what its user asked for. Runbook: agents stay QUEUED.",
         unit: "s",
         thresholds: [300, 900],
         queries: [["max(launchpad_oldest_unsettled_seconds{}) or vector(0)", ""]],
@@ -209,7 +209,7 @@ const ROWS: Row[] = [
   ],
 ];
 
-const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
+const DATASOURCE = { type: "prometheus", uid: "$datasource" };
 const WIDTH = 24;
 
 function dashboard() {
@@ -217,7 +217,14 @@ function dashboard() {
   let y = 0;
   const panels = ROWS.flatMap(([title, row]) => {
     id += 1;
-    const head = { id, type: "row", title, collapsed: false, gridPos: { x: 0, y, w: WIDTH, h: 1 }, panels: [] };
+    const head = {
+      id,
+      type: "row",
+      title,
+      collapsed: false,
+      gridPos: { x: 0, y, w: WIDTH, h: 1 },
+      panels: [],
+    };
     const w = WIDTH / row.length;
     const h = title === "Overview" ? 4 : 8;
     const made = row.map((panel, index) => {
@@ -259,7 +266,7 @@ function panelOf(panel: Panel, id: number, gridPos: object, isFigure: boolean) {
   const steps = [
     { color: "green", value: null },
     ...(thresholds ?? []).map((value, index) => ({ color: index === 0 ? "orange" : "red", value })),
-  ].filter(({ value }) => value === null || value >= 0);
+  ];
   return {
     id,
     type: isFigure ? "stat" : "timeseries",
@@ -273,7 +280,10 @@ function panelOf(panel: Panel, id: number, gridPos: object, isFigure: boolean) {
     },
     options: isFigure
       ? { reduceOptions: { calcs: ["lastNotNull"], fields: "", values: false }, colorMode: "value" }
-      : { legend: { displayMode: "list", placement: "bottom", showLegend: true }, tooltip: { mode: "multi", sort: "desc" } },
+      : {
+          legend: { calcs: [], displayMode: "list", placement: "bottom", showLegend: true },
+          tooltip: { mode: "multi", sort: "desc" },
+        },
     targets: queries.map(([expression, legendFormat], index) => ({
       refId: String.fromCharCode(65 + index),
       datasource: DATASOURCE,

@@ -10,6 +10,7 @@ const cache = join(root, ".cache/tools");
 /** Each major that the chart is for. */
 const HELM = { 3: "v3.22.0", 4: "v4.3.1" } as const;
 const PROMTOOL = "v0.316.0";
+const GRAFANA = "13.2.3";
 const HADOLINT = "2.15.1";
 const BUN = "1.4.5";
 
@@ -97,6 +98,26 @@ export function bun(): { program: string } | { reason: string } {
     return { reason: `the registry gave no ${name} ${BUN}: ${code}` };
   }
   return works() ? { program } : { reason: `${name} ${BUN} does not run on this machine` };
+}
+
+/**
+ * Grafana's published types of a dashboard (@grafana/schema, Apache-2.0), for checking one by the compiler.
+ * @returns the folder in whose node_modules it is, or why it cannot be had
+ */
+export function grafanaTypes(): { folder: string } | { reason: string } {
+  const folder = join(cache, `grafana-schema-${GRAFANA}`);
+  if (existsSync(join(folder, "node_modules/@grafana/schema/package.json"))) return { folder };
+  if (installed("npm") === undefined) return { reason: "npm is not installed" };
+  mkdirSync(folder, { recursive: true });
+  const flags = ["--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  try {
+    run("npm", ["install", "--prefix", folder, ...flags, "--prefer-offline", `@grafana/schema@${GRAFANA}`]);
+  } catch (error) {
+    return {
+      reason: `the registry gave no @grafana/schema ${GRAFANA}: ${(error as Error).message.slice(-200)}`,
+    };
+  }
+  return { folder };
 }
 
 /** Linux with musl in the place of glibc: its programs are others. */

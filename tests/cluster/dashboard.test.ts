@@ -1,0 +1,122 @@
+// The chart's Grafana dashboard: Grafana's own types take it, promtool its queries, and the controller has every metric in it.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { stringify } from "yaml";
+import { createInstruments } from "../../packages/controller/src/instruments.ts";
+import { CHART, renderChart } from "../helpers/chart.ts";
+import { grafanaTypes, helm, promtool } from "../helpers/tools.ts";
+
+const FILE = join(CHART, "files/dashboard.json");
+interface Panel {
+  id: number;
+  type: string;
+  title: string;
+  options?: unknown;
+  gridPos: { x: number; y: number; w: number; h: number };
+  targets?: { expr: string; legendFormat: string }[];
+}
+const dashboard = JSON.parse(readFileSync(FILE, "utf8")) as {
+  uid: string;
+  templating: { list: { name: string }[] };
+  panels: Panel[];
+};
+const queries = dashboard.panels.flatMap(({ targets = [], title }) =>
+  targets.map(({ expr, legendFormat }) => ({ title, expr, legendFormat })),
+);
+let folder: string;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "dashboard-"));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const types = grafanaTypes();
+test("Grafana's published types take it", "reason" in types ? { skip: types.reason } : {}, () => {
+  assert.ok("folder" in types);
+  const schema = join(types.folder, "node_modules/@grafana/schema/dist/types");
+  const optionsOf = (type: string) =>
+    dashboard.panels.filter((panel) => panel.type === type).map(({ options }) => options);
+  const source = join(folder, "dashboard.ts");
+  writeFileSync(
+    source,
+    `import type { Dashboard } from ${JSON.stringify(join(schema, "veneer/dashboard.types"))};
+import type { Options as Graph } from ${JSON.stringify(join(schema, "raw/composable/timeseries/panelcfg/x/types.gen"))};
+import type { Options as Figure } from ${JSON.stringify(join(schema, "raw/composable/stat/panelcfg/x/types.gen"))};
+// In JSON an enumeration's value is a plain text.
+type Plain<T> = T extends string ? \`\${T}\` : T extends (infer U)[] ? Plain<U>[]
+  : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
+export const dashboard: Plain<Dashboard> = ${JSON.stringify(dashboard)};
+export const graphs: Plain<Partial<Graph>>[] = ${JSON.stringify(optionsOf("timeseries"))};
+export const figures: Plain<Partial<Figure>>[] = ${JSON.stringify(optionsOf("stat"))};
+`,
+  );
+  const compilerOptions = { noEmit: true, strict: true, skipLibCheck: true, module: "esnext", types: [] };
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: { ...compilerOptions, moduleResolution: "bundler" }, files: [source] }),
+  );
+  const compiler = resolve(import.meta.dirname, "../../node_modules/.bin/tsc");
+  const { status, stdout } = spawnSync(compiler, ["-p", folder], { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
+});
+
+const program = promtool();
+test("promtool takes every query", program === undefined ? { skip: "Go is not installed" } : {}, () => {
+  assert.ok(queries.length > 20);
+  const rules = queries.map(({ expr }, index) => ({
+    record: `panel:query:${index}`,
+    expr: expr.replaceAll("$__rate_interval", "5m").replaceAll("$installation", "launchpad"),
+  }));
+  const file = join(folder, "queries.yaml");
+  writeFileSync(file, stringify({ groups: [{ name: "dashboard", rules }] }));
+  const { status, stderr, stdout } = spawnSync(program as string, ["check", "rules", file], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stdout + stderr);
+});
+
+test("every query asks for metrics of the controller, of the chosen installation", () => {
+  const instruments = createInstruments();
+  instruments.watch({ controller: {}, cluster: {}, telemetry: {} } as never);
+  const known = new Set(instruments.names);
+  for (const { expr, title } of queries) {
+    const asked = [...expr.matchAll(/\b((?:launchpad|process)_[a-z_]+)(\{[^}]*\})?/g)];
+    assert.ok(asked.length > 0, title);
+    for (const [, name = "", labels = ""] of asked) {
+      assert.ok(known.has(name) || known.has(name.replace(/_(bucket|sum|count)$/, "")), `${title}: ${name}`);
+      assert.ok(labels.includes('installation="$installation"'), `${title}: ${name}`);
+    }
+  }
+});
+
+test("panels have numbers of their own, lie on the grid and do not overlap", () => {
+  const cells = new Set<string>();
+  for (const { gridPos, title } of dashboard.panels) {
+    assert.ok(Number.isInteger(gridPos.x) && gridPos.x + gridPos.w <= 24, title);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+        assert.ok(!cells.has(`${x}/${y}`), title);
+        cells.add(`${x}/${y}`);
+      }
+    }
+  }
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
+});
+
+const rendering = helm() === undefined ? { skip: "Go is not installed" } : {};
+test("the chart makes a ConfigMap of it that Grafana's sidecar finds", rendering, () => {
+  const isDashboard = ({ kind, metadata }: { kind: string; metadata: { name: string } }) =>
+    kind === "ConfigMap" && metadata.name === "launchpad-dashboard";
+  assert.equal(renderChart(helm() as string).find(isDashboard), undefined, "not unless it is asked for");
+  const made = renderChart(helm() as string, {
+    "dashboard.enabled": true,
+    "dashboard.namespace": "monitoring",
+    "dashboard.annotations.grafana_folder": "Agents",
+  }).find(isDashboard);
+  assert.equal(made?.metadata.namespace, "monitoring");
+  assert.equal(made?.metadata.labels?.grafana_dashboard, "1");
+  assert.deepEqual(JSON.parse(made?.data["launchpad.json"]), dashboard);
+});
