@@ -288,7 +288,8 @@ export class Workloads {
   }
 
   #may(agentId: string): () => boolean {
-    return () => !this.#stopped && this.#options.responsible(agentId);
+    const { guard, responsible } = this.#options;
+    return () => !this.#stopped && guard.mayChange && responsible(agentId);
   }
 
   /** @throws what may pass soon; a verdict is remembered as the generation's failure for a while */
@@ -318,7 +319,7 @@ export class Workloads {
   async #tidy(agentId: string): Promise<void> {
     const { clock, log } = this.#options;
     const old = this.#oldVersions(agentId);
-    if (old.length === 0 || isPaused(this.#view.objects(agentId))) return;
+    if (old.length === 0 || !this.#may(agentId)() || isPaused(this.#view.objects(agentId))) return;
     try {
       await this.#mutex.run(agentId, async () => {
         for (const { kind, namespace, metadata } of this.#oldVersions(agentId)) {
