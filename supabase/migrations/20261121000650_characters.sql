@@ -88,6 +88,11 @@ create function private.is_base_plugin(plugin text) returns boolean
 language sql immutable set search_path = ''
 return plugin ~ '^@elizaos/plugin-(bootstrap|sql|node|openai|anthropic|google-genai)(@.*)?$';
 
+-- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks into packages (engines/packages.ts).
+create function private.needs_eliza(plugins text[]) returns boolean
+language sql immutable set search_path = ''
+return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)');
+
 -- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
 -- definition says itself always wins. The framework also follows from a model that only one of them offers.
 create function private.with_character(definition jsonb) returns jsonb
@@ -160,6 +165,14 @@ begin
          else '{}' end
     || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
     || private.model_setting_problems(a.framework, a.model, a.settings)
+    || case when private.needs_eliza(a.plugins) then
+         private.problem_if(jsonb_typeof(a.settings -> 'stop') = 'array' and a.settings -> 'stop' <> '[]', 'settings.stop',
+           'Has no effect with elizaOS plugins: their answers have a form that a stop would cut')
+         || private.problem_if(a.framework = 'openai' and a.settings ->> 'presence_penalty' <> '0', 'settings.presence_penalty',
+           'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
+         || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0', 'settings.frequency_penalty',
+           'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
+       else '{}' end
     || coalesce((
       select jsonb_object_agg(regexp_replace(p.key, '^settings', 'character.settings'), p.value)
       from jsonb_each(private.model_setting_problems(a.framework, a.model, private.character_sampling(file))) p

@@ -159,6 +159,23 @@ describe("a setting that the model does not take", () => {
     assert.equal((await statusOf(agentId))[0].reason, "SETTING_IGNORED");
   });
 
+  test("of the elizaOS engine, which does not use it, is taken with a warning", async () => {
+    const { warnings } = await launch({
+      model: "gpt-4o",
+      plugins: ["@elizaos/plugin-bootstrap"],
+      settings: { stop: ["END"], presence_penalty: 0.5, frequency_penalty: 0 },
+    });
+    assert.deepEqual(
+      warnings.map(({ field }: { field: string }) => field),
+      ["model", "settings.presence_penalty", "settings.stop"],
+    );
+    const none = await launch({ model: "gpt-4o", settings: { stop: ["END"], presence_penalty: 0.5 } });
+    assert.deepEqual(
+      none.warnings.map(({ field }: { field: string }) => field),
+      ["model"],
+    );
+  });
+
   test("of a character file for another model is left out, with a warning", async () => {
     const { agentId, warnings } = await launch({
       ...thinking,

@@ -40,6 +40,7 @@ for (const { framework, plugin, model } of FRAMEWORKS) {
           system: "You speak of engines.",
         },
         systemPrompt: "Never lie.",
+        settings: { top_p: 0.3, max_tokens: 500, stop: ["END"] },
       },
       environment: { ...stub.environment, SOME_PASSWORD: "correct-horse-battery" },
     });
@@ -62,8 +63,23 @@ for (const { framework, plugin, model } of FRAMEWORKS) {
     }
     assert.match(prompt, /Ada: Hello Grace/, "its own replies are part of what it remembers");
 
+    // The same settings as in the model engine, none of the plugin's own; a stop would cut elizaOS's form.
+    for (const { path, body } of stub.requests.filter(({ messages }) => messages.length > 0)) {
+      const { generationConfig: google } = body as { generationConfig?: Record<string, unknown> };
+      const { temperature, presence_penalty, frequency_penalty, stop, stop_sequences } = body;
+      assert.equal(google?.topP ?? body.top_p, 0.3, path);
+      assert.equal(google?.maxOutputTokens ?? body.max_output_tokens ?? body.max_tokens, 500, path);
+      assert.deepEqual(
+        [google?.temperature ?? temperature, google?.topK, presence_penalty, frequency_penalty, stop],
+        [undefined, undefined, undefined, undefined, undefined],
+        path,
+      );
+      assert.ok([stop_sequences, google?.stopSequences].flat().every((given) => given === undefined));
+    }
+
     agent.process.kill("SIGTERM");
     assert.equal(await agent.exited, 0);
+    assert.ok(agent.lines.some(({ message }) => message.startsWith("elizaOS does not use stop")));
   });
 }
 

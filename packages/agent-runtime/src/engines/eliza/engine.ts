@@ -61,8 +61,14 @@ export async function startElizaEngine(config: Config, log: Log, meter: Meter): 
   const settings = toElizaSettings(config);
   const character = toElizaCharacter(config);
   const runtime = new core.AgentRuntime({ agentId, character, adapter, settings });
-  const { max_tokens } = config.settings;
-  const count = meterModels(runtime, meter, elizaModel(config), String(character.system ?? ""), max_tokens);
+  for (const message of unheeded(config)) log.warn(message, { framework: config.framework });
+  const count = meterModels(runtime, meter, {
+    name: elizaModel(config),
+    framework: config.framework,
+    system: String(character.system ?? ""),
+    settings: config.settings,
+    secrets: config.provider.apiKey === undefined ? [] : [config.provider.apiKey],
+  });
   await registerPlugins(runtime, new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], ...plugins]));
   await runtime.initialize();
 
@@ -83,6 +89,17 @@ export async function startElizaEngine(config: Config, log: Log, meter: Meter): 
       workspace.dispose();
     },
   };
+}
+
+/** Settings that mean nothing in this engine; the launch warns of the same (private.definition_warnings). */
+function unheeded({ framework, settings }: Config): string[] {
+  const penalties = framework === "openai" && (settings.presence_penalty || settings.frequency_penalty);
+  return [
+    ...(settings.stop?.length
+      ? ["elizaOS does not use stop: its answers have a form that a stop would cut."]
+      : []),
+    ...(penalties ? ["elizaOS does not use penalties with OpenAI: it calls the responses API."] : []),
+  ];
 }
 
 function unconfigured({ provider }: Config): string {

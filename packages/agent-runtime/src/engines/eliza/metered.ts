@@ -1,15 +1,17 @@
 // Puts the meter before every model that a plugin registers with elizaOS, whoever calls it: elizaOS itself, an action, a
 // plugin's own work. What a call used comes by elizaOS's event MODEL_USED; where none comes, its text is counted.
 import { AsyncLocalStorage } from "node:async_hooks";
-import { likelyTokens, type Meter, mostTokens } from "../../meter.ts";
+import type { ModelSettings } from "../../config.ts";
+import { LASTING, likelyTokens, type Meter, mostTokens, type Refusal } from "../../meter.ts";
+import { type Fitted, fitSettings } from "../model/facts.ts";
+import { mapSettings } from "../model/settings.ts";
 import type { ElizaHandler, ElizaRuntime, ElizaUsage } from "./types.ts";
+import { correctCalls } from "./wire.ts";
 
 /** Models that no provider is asked for. */
 const LOCAL = /^TEXT_TOKENIZER_/;
 /** Models that write nothing. */
 const SILENT = new Set(["TEXT_EMBEDDING"]);
-/** What elizaOS's provider plugins ask for where nothing says less. */
-const DEFAULT_OUTPUT = 8_192;
 /** What elizaOS and the provider add around a prompt. */
 const AROUND = 200;
 
@@ -17,23 +19,33 @@ interface Counted {
   input: number;
   output: number;
   heard: boolean;
+  /** The settings that the call goes out with. */
+  readonly fitted: Fitted | undefined;
+}
+
+export interface ElizaModels {
+  /** What the calls are counted as. */
+  readonly name: string;
+  readonly framework: string;
+  /** The instructions that the provider's plugin adds to each prompt. */
+  readonly system: string;
+  /** The agent's own. */
+  readonly settings: ModelSettings;
+  /** What no word of the provider may repeat. */
+  readonly secrets: readonly string[];
 }
 
 /**
- * Wraps the models that will be registered with a runtime.
- * @param name what the calls are counted as
- * @param system the instructions that the provider's plugin adds to each prompt
- * @param outputTokens the agent's own bound, if it has one
+ * Wraps the models that will be registered with a runtime, and gives their calls the agent's settings.
  * @returns takes each MODEL_USED of the runtime
  */
 export function meterModels(
   runtime: ElizaRuntime,
   meter: Meter,
-  name: string,
-  system: string,
-  outputTokens: number | undefined,
+  { name, framework, system, settings, secrets }: ElizaModels,
 ): (used: ElizaUsage) => void {
   const calls = new AsyncLocalStorage<Counted>();
+  correctCalls(() => calls.getStore()?.fitted);
   const register = runtime.registerModel.bind(runtime);
 
   const metered =
@@ -45,9 +57,10 @@ export function meterModels(
       const call = await meter.reserve({
         model: SILENT.has(kind) ? kind.toLowerCase() : name,
         inputTokens: AROUND + mostTokens(system) + mostTokens(JSON.stringify(params)),
-        outputTokens: SILENT.has(kind) ? 0 : (asked?.maxTokens ?? outputTokens ?? DEFAULT_OUTPUT),
+        outputTokens: SILENT.has(kind) ? 0 : (asked?.maxTokens ?? mapSettings(settings).maxOutputTokens),
       });
-      const counted: Counted = { input: 0, output: 0, heard: false };
+      const fitted = SILENT.has(kind) ? undefined : fitSettings(settings, call.facts, name);
+      const counted: Counted = { input: 0, output: 0, heard: false, fitted };
       const bounded =
         asked === undefined || SILENT.has(kind) ? params : { ...asked, maxTokens: call.outputTokens };
       const settle = (said: unknown) =>
@@ -62,7 +75,7 @@ export function meterModels(
         return result;
       } catch (error) {
         if (counted.heard) settle("");
-        else call.release();
+        else call.release(await refusalOf(error, framework, secrets));
         throw error;
       }
     };
@@ -77,6 +90,17 @@ export function meterModels(
     counted.input += tokens?.prompt ?? 0;
     counted.output += tokens?.completion ?? 0;
   };
+}
+
+/** What the owner is to know of a failure that repeats until somebody changes something. */
+async function refusalOf(
+  error: unknown,
+  framework: string,
+  secrets: readonly string[],
+): Promise<Refusal | undefined> {
+  const { mapModelError, withProviderWords } = await import("../model/errors.ts");
+  const { code, message } = withProviderWords(mapModelError(error, framework, false), secrets);
+  return LASTING.has(code) ? { code, message } : undefined;
 }
 
 const written = (result: unknown): string =>
