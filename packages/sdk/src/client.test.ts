@@ -88,6 +88,13 @@ describe("an error", () => {
     assert.ok(ofOtherCopy instanceof AgentLaunchpadError);
     assert.ok(!(new Error("x") instanceof AgentLaunchpadError));
   });
+
+  test("of another class is no instance of a subclass", () => {
+    class OwnError extends AgentLaunchpadError {}
+    const facts = { code: "TIMEOUT", message: "x" };
+    assert.ok(!(new AgentLaunchpadError(facts) instanceof OwnError));
+    assert.ok(new OwnError(facts) instanceof OwnError && new OwnError(facts) instanceof AgentLaunchpadError);
+  });
 });
 
 describe("a list", () => {

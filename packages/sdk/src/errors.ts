@@ -50,8 +50,10 @@ export class AgentLaunchpadError extends Error {
     Object.defineProperty(this, BRAND, { value: true });
   }
 
-  /** True across copies of the package: one program may load it as ESM and as CommonJS. */
+  /** True across copies of the package: one program may load it as ESM and as CommonJS. A subclass has its own instances. */
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: of a subclass, that is the subclass
+    if (this !== AgentLaunchpadError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === "object" && value !== null && BRAND in value;
   }
 

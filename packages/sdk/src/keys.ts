@@ -44,7 +44,8 @@ export class AgentKeys {
 
   /** Revokes a key: every replica refuses it within 5 seconds. Revoking it again changes nothing. */
   async revoke(agentId: string, keyId: string, options?: CallOptions): Promise<void> {
-    if (/^\.{0,2}$/.test(keyId)) throw invalid("keyId", "Must be the id of a key");
+    if (typeof keyId !== "string" || /^\.{0,2}$/.test(keyId))
+      throw invalid("keyId", "Must be the id of a key");
     const path = `${pathOf(agentId, "keys")}/${encodeURIComponent(keyId)}`;
     await this.#http.send({ method: "DELETE", path, options });
   }

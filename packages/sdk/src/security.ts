@@ -41,7 +41,8 @@ export class Security {
 
   /** Scans an agent: posture, known vulnerabilities, the database's controls. */
   async scan(agentId: string, options?: PostOptions): Promise<SecurityScan> {
-    if (/^\.{0,2}$/.test(agentId)) throw invalid("agentId", "Must be the id of an agent");
+    if (typeof agentId !== "string" || /^\.{0,2}$/.test(agentId))
+      throw invalid("agentId", "Must be the id of an agent");
     const path = `/api/security/scan/${encodeURIComponent(agentId)}`;
     return await this.#http.send({ method: "POST", path, options });
   }

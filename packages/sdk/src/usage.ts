@@ -83,7 +83,8 @@ export class Budgets {
 
   /** Deletes a budget: what it held back goes on. */
   async delete(budgetId: string, options?: CallOptions): Promise<BudgetDeleted> {
-    if (/^\.{0,2}$/.test(budgetId)) throw invalid("budgetId", "Must be the id of a budget");
+    if (typeof budgetId !== "string" || /^\.{0,2}$/.test(budgetId))
+      throw invalid("budgetId", "Must be the id of a budget");
     return await this.#http.send({
       method: "DELETE",
       path: `/api/budgets/${encodeURIComponent(budgetId)}`,
