@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
+import type { z } from "zod";
 import { routes } from "../api/routes/index.ts";
 import { openApi, openApiText } from "./openapi.ts";
 import { testApp } from "./testing/app.ts";
@@ -31,6 +32,15 @@ describe("the OpenAPI document", () => {
       if (body.required || body.example) assert.ok(body.schema.safeParse(body.example).success, operationId);
     }
     assert.match(openApiText(routes), /"example": \{\s+"agentName": "my-first-agent"/);
+  });
+
+  it("pages every list by cursor: what takes a number of items takes `after` and answers `nextCursor`", () => {
+    const lists = routes.filter(({ query }) => "limit" in query.shape || "lines" in query.shape);
+    assert.equal(lists.length, 7);
+    for (const { query, args, success, operationId } of lists) {
+      assert.ok("after" in query.shape && "after" in args, operationId);
+      assert.ok("nextCursor" in (success.schema as z.ZodObject).shape, operationId);
+    }
   });
 
   it("refers to nothing it lacks", () => {
