@@ -5,6 +5,7 @@
 //   deploy     create → DEPLOYED against the bare start of the runtime
 //   peer       GET and POST /api/agents against @elizaos/server
 //   metering   what reserving and settling add to a message
+//   knowledge  retrieval among 10,000 chunks
 //   before     this build beside an earlier checkout (LAUNCHPAD_BENCH_BEFORE)
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
@@ -22,6 +23,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
   metering: () => import("./benchmarks/metering.ts"),
+  knowledge: () => import("./benchmarks/knowledge.ts"),
   before: () => import("./benchmarks/before.ts"),
   cli: () => import("./benchmarks/cli.ts"),
   sdk: () => import("./benchmarks/sdk.ts"),

@@ -2,56 +2,48 @@
 
 -- The chunks of an agent that fit a question best, within the budget of an answer. `before`, what was said before it, counts for
 -- less, and only where the question is short ("And in Austria?"). A chunk's score is the sum of the weights of the words it
--- has in common with the question, each the higher the fewer chunks have it; words that are in a tenth of the chunks or more
--- are not looked for where rarer ones are known. So a search reads a few thousand entries of the index at most
--- (10,000 chunks: docs/knowledge.md has the figure; ranking all matches by ts_rank took six times as long).
+-- has in common with the question, each the higher the fewer chunks have it. At most `most` entries of the index are read for
+-- a word; one with more counts only where no other is known. So the time does not grow with the number of chunks (10,000
+-- chunks: docs/knowledge.md has the figure; ranking all matches by ts_rank took four times as long).
 create function private.find_knowledge(of_agent text, question text, before text default null)
 returns table (path text, place integer, heading text, content text)
 language plpgsql stable set search_path = '' set enable_seqscan = off as $$
 declare
   asked text[] := private.words_of(left(question, 8000));
   total bigint := (select sum(f.chunks) from public.knowledge_files f where f.agent_id = of_agent and f.status = 'indexed');
+  most bigint := greatest(100, least(400, total / 10));
 begin
   if coalesce(total, 0) = 0 then
     return;
   end if;
   return query
     with words as (
-      select k.key, 1.0 as weight from unnest(private.word_keys(of_agent, asked)) k (key)
-      union all
-      select k.key, 0.4 from unnest(private.word_keys(of_agent, private.words_of(left(before, 8000)))) k (key)
-      where cardinality(asked) < 6
+      select u.key, max(u.weight) as weight from (
+        select k.key, 1.0 as weight from unnest(private.word_keys(of_agent, asked)) k (key)
+        union all
+        select k.key, 0.4 from unnest(private.word_keys(of_agent, private.words_of(left(before, 8000)))) k (key)
+        where cardinality(asked) < 6) u
+      group by u.key order by 2 desc, 1 limit 48
+    ), hits as materialized (
+      select w.key, w.weight, h.file_id, h.place from words w cross join lateral (
+        select c.file_id, c.place from private.knowledge_chunks c where c.words @> array[w.key] limit most + 1) h
     ), known as (
-      select w.key, max(w.weight) as weight, n.chunks
-      from (select x.key, max(x.weight) as weight from words x group by x.key order by 2 desc limit 64) w
-      cross join lateral (
-        select count(*) as chunks from (
-          select from private.knowledge_chunks c where c.words @> array[w.key] limit greatest(20, least(1000, total / 10) + 1)) c) n
-      where n.chunks > 0 group by w.key, n.chunks
-    ), chosen as (
-      select y.key, y.weight * ln(1 + total::float8 / y.chunks) as weight
-      from (select z.*, row_number() over rarest as nth, sum(z.chunks) over rarest as sum from known z
-            window rarest as (order by z.chunks, z.weight desc, z.key)) y
-      where y.nth = 1 or (y.sum <= 3000 and y.chunks <= greatest(20, least(1000, total / 10)))
-    ), matches as (
-      select m.file_id, m.place, sum(s.weight) as score from chosen s
-      cross join lateral (
-        select c.file_id, c.place from private.knowledge_chunks c where c.words @> array[s.key] limit 1000) m
-      group by 1, 2
+      select h.key, h.weight * ln(1 + total::float8 / count(*)) as weight, count(*) <= most as rare
+      from hits h group by h.key, h.weight
     ), best as (
-      select m.file_id, m.place, m.score, max(m.score) over () as top from matches m
-      join public.knowledge_files f on f.id = m.file_id and f.status = 'indexed'
-      order by m.score desc, m.file_id, m.place limit private.answering_limit('knowledge_chunks')
+      select h.file_id, h.place, sum(k.weight) as score from hits h join known k on k.key = h.key
+      join public.knowledge_files f on f.id = h.file_id and f.status = 'indexed'
+      where k.rare or not exists (select from known r where r.rare)
+      group by 1, 2 order by 3 desc, 1, 2 limit private.answering_limit('knowledge_chunks')
     ), fitting as (
-      select f.path, c.place, c.heading, c.content, b.score,
-        sum(octet_length(c.content)) over (order by b.score desc, c.file_id, c.place) as so_far,
-        row_number() over (order by b.score desc, c.file_id, c.place) as nth
+      select f.path, c.place, c.heading, c.content, b.score, max(b.score) over () as top,
+        sum(octet_length(c.content)) over ranked as so_far, row_number() over ranked as nth
       from best b join private.knowledge_chunks c on c.file_id = b.file_id and c.place = b.place
       join public.knowledge_files f on f.id = b.file_id
-      where b.score >= 0.3 * b.top
+      window ranked as (order by b.score desc, c.file_id, c.place)
     )
     select t.path, t.place, t.heading, t.content from fitting t
-    where t.so_far <= private.answering_limit('knowledge_bytes') order by t.nth;
+    where t.so_far <= private.answering_limit('knowledge_bytes') and t.score >= 0.3 * t.top order by t.nth;
 end
 $$;
 comment on function private.find_knowledge(text, text, text) is 'The chunks of an agent''s knowledge that fit a question best.';
