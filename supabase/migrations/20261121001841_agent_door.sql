@@ -16,15 +16,6 @@ alter table private.public_callers enable row level security;
 create index public_callers_window_start_idx on private.public_callers (window_start);
 comment on table private.public_callers is 'Messages to public agents in the current window, by agent and keyed digest of the address.';
 
--- Who was let in. knowledge: whether the agent has any, so that its runtime asks for it only then.
-create function private.judged(caller text, a public.agents) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  return jsonb_build_object('caller', caller, 'visibility', a.visibility,
-    'knowledge', exists (select from public.knowledge_files f where f.agent_id = a.id and f.status <> 'refused'));
-end
-$$;
-
 -- A user's own token: the owner, or someone from whom the agent is hidden. A refusal is recorded as any other probe is.
 create function private.judge_user(caller uuid, a public.agents, of_agent text, need text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -39,7 +30,7 @@ begin
     return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || permission,
       jsonb_build_object('required', permission), '{}', 'judge_caller', args);
   end if;
-  return private.judged('user:' || caller, a);
+  return jsonb_build_object('caller', 'user:' || caller, 'visibility', a.visibility);
 end
 $$;
 
@@ -67,13 +58,13 @@ begin
     select y.id from public.agent_keys y
     where y.id = k.id and (y.last_used_at is null or y.last_used_at < now() - interval '1 minute')
     for no key update skip locked);
-  return private.judged('key:' || k.id, a);
+  return jsonb_build_object('caller', 'key:' || k.id, 'visibility', a.visibility);
 end
 $$;
 
 -- Who calls `of_agent`, and whether they may: the caller's own token, a key, or neither (a public agent's caller).
 -- need: invoke (send messages), read (health and the like), preflight (may a web page of this origin ask at all?).
--- → {caller: 'user:<id>' | 'key:<id>' | 'public', visibility, knowledge, allowed (preflight)}. Definer: keys and agents of others are
+-- → {caller: 'user:<id>' | 'key:<id>' | 'public', visibility, allowed (preflight)}. Definer: keys and agents of others are
 -- judged. It counts in no bucket. Raises INVALID_API_KEY, INSUFFICIENT_PERMISSIONS, AGENT_NOT_FOUND, VALIDATION_ERROR.
 create function private.judge_caller(of_agent text, key text, origin text, need text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -102,7 +93,7 @@ begin
     end if;
     return private.judge_user(caller, a, of_agent, need);
   elsif a.visibility = 'public' and need = 'invoke' and private.is_active_user(a.user_id) then
-    return private.judged('public', a);
+    return jsonb_build_object('caller', 'public', 'visibility', 'public');
   end if;
   perform private.raise_error('INVALID_API_KEY',
     'Send a key of this agent, or its owner''s token, as Authorization: Bearer <token>');

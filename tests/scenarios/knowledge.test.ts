@@ -3,21 +3,28 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { makePdf } from "../../supabase/functions/knowledge/testing/pdf.ts";
+import { api, reached } from "../helpers/agents.ts";
+import { type Asked, type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
+let stub: ProviderStub;
 let stack: TestStack;
 let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
 before(async () => {
-  stack = await startTestStack();
+  stub = await startProviderStub(() => "fine");
+  stack = await startTestStack({ env: { ...stub.environment } });
   await stack.raiseRateLimits();
   [alice, bob] = await Promise.all([stack.createUser(), stack.createUser()]);
   const { data } = await alice.client.from("agents").insert({ name: "Ada" }).select("id").single();
   agentId = data?.id;
 });
-after(() => stack.stop());
+after(async () => {
+  await stack.stop();
+  await stub.close();
+});
 
 const files = (user = alice) => user.client.storage.from("agent-assets");
 
@@ -112,5 +119,88 @@ describe("a file of the folder knowledge/", () => {
       .update({ status: "indexed" })
       .eq("agent_id", agentId);
     assert.equal(written.error?.code, "42501");
+  });
+});
+
+/** Waits for the answer to a message; returns its row and what the model was asked. */
+async function ask(content: string, of = agentId): Promise<{ row: Row; prompt: string }> {
+  const before = stub.requests.length;
+  const { data, error } = await alice.client
+    .from("messages")
+    .insert({ to_agent_id: of, content })
+    .select("id")
+    .single();
+  assert.equal(error, null);
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const [row] = await stack.sql<Row>("select * from public.messages where reply_to = $1", [data?.id]);
+    if (row !== undefined) return { row, prompt: stub.requests.slice(before).map(said).join("\n") };
+    assert.ok(Date.now() < deadline, "no answer");
+    await delay(20);
+  }
+}
+
+interface Row extends Record<string, unknown> {
+  id: string;
+  status: string;
+  sources: { path: string; chunk: number; heading?: string }[] | null;
+}
+const said = ({ system, messages }: Asked) => [system, ...messages.map(({ text }) => text)].join("\n");
+
+describe("an answer", () => {
+  test("that is asked for right after an upload, a replacement or a removal knows it, and its row names the file", async () => {
+    await upload("knowledge/hours.md", "# Opening hours\nThe library opens at nine.");
+    const first = await ask("When does the library open?");
+    assert.match(
+      first.prompt,
+      /<knowledge-[0-9a-f]+ file="knowledge\/hours\.md" section="Opening hours">\nThe library opens at nine\./,
+    );
+    assert.deepEqual(first.row.sources, [{ path: "knowledge/hours.md", chunk: 0, heading: "Opening hours" }]);
+
+    await upload("knowledge/hours.md", "# Opening hours\nThe library opens at ten.");
+    const second = await ask("When does the library open?");
+    assert.match(second.prompt, /opens at ten/);
+    assert.doesNotMatch(second.prompt, /opens at nine/);
+
+    await files().remove([`${agentId}/knowledge/hours.md`]);
+    const third = await ask("When does the library open?");
+    assert.doesNotMatch(third.prompt, /opens at/);
+    assert.deepEqual(third.row.sources, []);
+  });
+
+  test("leaves a step that says what was looked for and found", async () => {
+    const { row } = await ask("What does the chair cost?");
+    const { data } = await alice.client
+      .from("answer_steps")
+      .select("kind, name, status, result")
+      .eq("message_id", row.id)
+      .eq("kind", "retrieval");
+    assert.equal(data?.length, 1);
+    assert.match(data?.[0]?.result, /sub folder\/price list\.pdf/);
+  });
+
+  test("of a deployed agent knows its files too: by messages and at its address; so does a long character", async () => {
+    const knowledge = Array.from({ length: 300 }, (_, n) => `The colour of room ${n + 1000} is hue-${n}.`);
+    const launch = await api(stack, alice, "POST", "/agents", {
+      agentName: "deployed",
+      character: { name: "Deployed", knowledge },
+      resources: { memory: "256Mi", cpu: "250m" },
+    });
+    const id = String((launch.body as { agentId: string }).agentId);
+    await reached(stack, id, "DEPLOYED");
+    await settled();
+    const { prompt, row } = await ask("Which colour has room 1234?", id);
+    assert.match(prompt, /room 1234 is hue-234\./);
+    assert.doesNotMatch(prompt, /room 1001 is/, "not all of it");
+    assert.equal(row.sources?.[0]?.path, "character.knowledge");
+
+    stub.requests.length = 0;
+    const answer = await stack.agentFetch(id, "/message", {
+      method: "POST",
+      token: alice.token,
+      body: JSON.stringify({ text: "Which colour has room 1234?" }),
+    });
+    assert.equal(answer.status, 200, JSON.stringify(answer));
+    assert.match(stub.requests.map(said).join("\n"), /room 1234 is hue-234\./);
   });
 });

@@ -30,6 +30,7 @@ const taskOf = (framework: Provider, content: string, tools: Task["tools"] = [])
   agent: { id: "a", name: "Tester", framework, model: "m", settings: {} },
   messages: [{ id: "1", role: "user", content }],
   tools,
+  knowledge: false,
   reservation: { id: "r", inputTokens: 100_000, outputTokens: 4096 },
 });
 
@@ -54,6 +55,7 @@ function contextOf(url: string): AnswerContext {
   const database = { project: { call: async () => reserve, close: () => undefined } };
   return {
     settings,
+    knowledge: [],
     database: database as unknown as AnswerContext["database"],
     signal: new AbortController().signal,
     say: () => undefined,

@@ -1,5 +1,6 @@
 /** One answer by a model: streamed, with tools in a bounded loop, within time limits. */
 import { isStepCount, streamText } from "ai";
+import type { Piece } from "../../../packages/agent-runtime/src/abilities/knowledge.ts";
 import { randomWord } from "../../../packages/agent-runtime/src/abilities/marks.ts";
 import { type Step, traced } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { makeTools } from "../../../packages/agent-runtime/src/abilities/tools/index.ts";
@@ -33,6 +34,8 @@ export interface AnswerContext {
   readonly settings: Settings;
   readonly database: Database;
   readonly signal: AbortSignal;
+  /** What the agent's knowledge has for the message. */
+  readonly knowledge: readonly Piece[];
   /** Takes each piece of text as it comes. */
   say(text: string): void;
   /** Takes each step when it has ended. */
@@ -99,7 +102,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   });
   const metering = meter.open({ source: "message", reservation: task.reservation });
   const word = randomWord();
-  const { instructions, messages } = composePrompt(task, word);
+  const { instructions, messages } = composePrompt(task, word, context.knowledge);
   let hasActed = false;
   const acted = () => {
     hasActed = true;

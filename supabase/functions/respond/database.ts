@@ -1,6 +1,7 @@
 /** The database as the function sees it: its RPCs, called as service_role. */
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
+import { type Piece, piecesSchema } from "../../../packages/agent-runtime/src/abilities/knowledge.ts";
 import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
 import { type Project, ProjectRefusal } from "../../../packages/agent-runtime/src/project.ts";
@@ -33,6 +34,8 @@ export interface Database {
   /** What the meter reserves and settles by. */
   readonly project: Project;
   search(task: Task, query: string, limit: number): Promise<unknown>;
+  /** What the agent's knowledge has for the message; the answer's row names it as its sources. */
+  retrieve(task: Task): Promise<Piece[]>;
 }
 
 /** Makes the client; its calls throw when the database cannot be reached or refuses. */
@@ -101,6 +104,7 @@ export function createDatabase(settings: Settings, worker: string): Database {
       return typeof retryInSeconds === "number" ? retryInSeconds : undefined;
     },
     project,
+    retrieve: async (task) => piecesSchema.parse(await call("retrieve_for_reply", lease(task))),
     search: (task, query, limit) => call("search_conversation", { ...lease(task), query, limit }),
   };
 }

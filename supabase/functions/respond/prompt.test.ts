@@ -19,6 +19,7 @@ const task = (more: Partial<Task> = {}): Task => ({
   agent: { id: "a", name: "Ann", framework: "openai", model: "m", systemPrompt: "Be brief.", settings: {} },
   messages: [{ id: "1", role: "user", content: "hello" }],
   tools: [],
+  knowledge: false,
   reservation: { id: "r", inputTokens: 1000, outputTokens: 4096 },
   ...more,
 });
@@ -101,6 +102,29 @@ describe("the prompt", () => {
       { role: "user", content: "go" },
       { role: "assistant", content: "mine" },
     ]);
+  });
+});
+
+describe("knowledge", () => {
+  const piece = { path: "knowledge/faq.md", place: 0, content: "Refunds take thirty days." };
+
+  it("stands before the last message, marked, with the rule of its marks", () => {
+    const { instructions, messages } = composePrompt(task(), "w0rd", [piece]);
+    const last = String(messages.at(-1)?.content);
+    assert.match(
+      last,
+      /^<knowledge-w0rd file="knowledge\/faq\.md">\nRefunds take thirty days\.\n<\/knowledge-w0rd>\n\n/,
+    );
+    assert.match(instructions, /Text between <knowledge-w0rd> marks/);
+    const plain = composePrompt(task(), "w0rd");
+    assert.doesNotMatch(JSON.stringify(plain), /knowledge-w0rd/);
+    assert.ok(last.endsWith(String(plain.messages.at(-1)?.content)));
+  });
+
+  it("goes to a runtime apart from the text, with its rule", () => {
+    const { text, rules } = composeMessage(task(), "w0rd", [piece]);
+    assert.doesNotMatch(text, /thirty days/);
+    assert.match(rules ?? "", /Text between <knowledge-w0rd> marks/);
   });
 });
 

@@ -1,5 +1,10 @@
 /** What the model is given, whichever of the two ways its agent runs. Text of other agents and of tools stands between marks. */
 import type { ModelMessage } from "ai";
+import {
+  knowledgeRule,
+  type Piece,
+  withKnowledge,
+} from "../../../packages/agent-runtime/src/abilities/knowledge.ts";
 import { attribute, markMessage, markRule } from "../../../packages/agent-runtime/src/abilities/marks.ts";
 import type { Turn } from "../../../packages/agent-runtime/src/engines/engine.ts";
 import { composeInstructions } from "../../../packages/agent-runtime/src/engines/model/instructions.ts";
@@ -14,22 +19,27 @@ export interface Prompt {
  * Composes instructions and messages. Pure.
  * @param task the answer wanted; its messages are trimmed already, oldest first
  * @param word the random word of the marks
+ * @param found what the agent's knowledge has for the last message
  */
-export function composePrompt(task: Task, word: string): Prompt {
+export function composePrompt(task: Task, word: string, found: readonly Piece[] = []): Prompt {
   const { agent } = task;
+  const messages = conversation(task, word);
   const persona = {
     name: agent.name,
     character: agent.character,
     systemPrompt: agent.systemPrompt ?? undefined,
   };
   return {
-    instructions: [composeInstructions(persona), ...rulesOf(task, word)].join("\n\n"),
-    messages: conversation(task, word),
+    instructions: [composeInstructions(persona), ...rulesOf(task, word, found)].join("\n\n"),
+    messages: messages.with(-1, {
+      role: "user",
+      content: withKnowledge(messages.at(-1)?.content ?? "", found, word),
+    }),
   };
 }
 
 /** What the model is told besides its instructions: its company, and what the marks mean. */
-function rulesOf({ agent, swarm, tools }: Task, word: string): string[] {
+function rulesOf({ agent, swarm, tools }: Task, word: string, found: readonly Piece[]): string[] {
   const rules: string[] = [];
   if (swarm) {
     const others = swarm.members.filter((name) => name !== agent.name);
@@ -39,14 +49,19 @@ function rulesOf({ agent, swarm, tools }: Task, word: string): string[] {
     );
   }
   if (swarm || tools.length > 0) rules.push(markRule(word));
+  if (found.length > 0) rules.push(knowledgeRule(word));
   return rules;
 }
 
 /** The same for a runtime, which has the agent's instructions: what has been said since its own last words, and all before. */
-export function composeMessage(task: Task, word: string): { text: string; history: Turn[]; rules?: string } {
+export function composeMessage(
+  task: Task,
+  word: string,
+  found: readonly Piece[] = [],
+): { text: string; history: Turn[]; rules?: string } {
   const history = conversation(task, word);
   const text = history.pop()?.content ?? "";
-  const rules = rulesOf(task, word);
+  const rules = rulesOf(task, word, found);
   return { text, history, ...(rules.length > 0 && { rules: rules.join("\n\n") }) };
 }
 

@@ -32,6 +32,7 @@ const taskAt = (url: string, more: Partial<Task> = {}): Task => ({
   agent: { id: "a", name: "Tester", framework: "openai", model: "m", settings: {} },
   messages: [{ id: "1", role: "user", content: "Hello" }],
   tools: [],
+  knowledge: false,
   reservation: { id: "r", inputTokens: 1, outputTokens: 1 },
   url,
   ...more,
@@ -47,6 +48,7 @@ async function ask(
   const said: string[] = [];
   const context: AnswerContext = {
     settings: { answerMs: 5_000, silenceMs: 5_000, respondSecret: "x".repeat(40), ...settings } as Settings,
+    knowledge: [],
     database: {} as AnswerContext["database"],
     signal: new AbortController().signal,
     say: (text) => said.push(text),
@@ -85,6 +87,7 @@ for (const [way, host] of Object.entries(WAYS)) {
       };
       const said: string[] = [];
       const context = {
+        knowledge: [],
         settings: { answerMs: 5_000, silenceMs: 5_000 },
         signal: new AbortController().signal,
         say: (text: string) => {

@@ -66,13 +66,14 @@ type Take = (part: Uint8Array, contentType: string) => boolean;
 async function ask(task: Task, context: AnswerContext, signal: AbortSignal, take: Take): Promise<number> {
   const url = new URL(`${(task.url ?? "").replace(/\/+$/, "")}/message`);
   const word = randomWord();
-  const { text, history, rules } = composeMessage(task, word);
+  const { text, history, rules } = composeMessage(task, word, context.knowledge);
   const { reservation, conversationId, userId } = task;
   const answer = {
     id: task.jobId,
     word,
     tools: toolsDigest(task.tools),
     ...(rules !== undefined && { rules }),
+    ...(context.knowledge.length > 0 && { knowledge: context.knowledge }),
   };
   const body = Buffer.from(JSON.stringify({ text, conversationId, userId, reservation, history, answer }));
   const headers = {

@@ -34,6 +34,8 @@ const taskSchema = z.object({
     }),
   ),
   tools: z.array(toolSchema),
+  /** Whether the agent has knowledge to look in. */
+  knowledge: z.boolean(),
   /** The agent's or the user's own key for the provider. */
   apiKey: z.string().nullish(),
   /** What the claim reserved for the first call of a model. */

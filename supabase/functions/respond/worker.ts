@@ -1,7 +1,9 @@
 /** Takes waiting answers in batches and makes them, several at a time, until none waits. */
+import type { Piece } from "../../../packages/agent-runtime/src/abilities/knowledge.ts";
 import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
-import { type AnswerContext, AttemptError, answerByModel } from "./answer.ts";
+import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
+import { type AnswerContext, AttemptError, answerByModel, unused } from "./answer.ts";
 import type { Database, Failure } from "./database.ts";
 import { Progress } from "./progress.ts";
 import { answerByRuntime } from "./runtime.ts";
@@ -124,8 +126,10 @@ export class Worker {
     }
   }
 
-  #attempt(task: Task, progress: Progress, facts: Record<string, unknown>): Promise<Answer> {
+  async #attempt(task: Task, progress: Progress, facts: Record<string, unknown>): Promise<Answer> {
+    const knowledge = task.knowledge ? await this.#retrieve(task) : [];
     const context: AnswerContext = {
+      knowledge,
       settings: this.#settings,
       database: this.#database,
       signal: progress.lost,
@@ -134,6 +138,16 @@ export class Worker {
       warn: (message) => this.#log("WARN", message, facts),
     };
     return task.url ? answerByRuntime(task, context) : answerByModel(task, context);
+  }
+
+  /** An answer without its knowledge would be made up, so that it waits. */
+  async #retrieve(task: Task): Promise<readonly Piece[]> {
+    try {
+      return await this.#database.retrieve(task);
+    } catch (cause) {
+      const message = "The agent's knowledge cannot be read now.";
+      throw new AttemptError(new AgentError("SUPABASE_CONNECTION_ERROR", message, { cause }), unused(task));
+    }
   }
 
   async #fail(

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal } from "../project.ts";
+import { type Piece, piecesSchema } from "./knowledge.ts";
 import { createStepLog, type StepLog } from "./step-log.ts";
 import { type ToolDefinition, toolSchema, toolsDigest } from "./tools/definition.ts";
 import { ToolError } from "./tools/request.ts";
@@ -23,6 +24,11 @@ export interface Abilities {
   tools(digest?: string): Promise<readonly ToolDefinition[]>;
   /** The secret for one call. Throws ToolError. */
   secretOf(tool: ToolDefinition): Promise<string | null>;
+  /**
+   * What the agent's knowledge has for a message at its own address; `before` is what its caller said before.
+   * @throws AgentError SUPABASE_CONNECTION_ERROR: an answer without it would be made up
+   */
+  knowledge(answerId: string, question: string, before: string | undefined): Promise<readonly Piece[]>;
   /** Earlier messages of a stored conversation. */
   search(conversationId: string, query: string, limit: number): Promise<unknown>;
 }
@@ -35,20 +41,22 @@ export interface AbilitiesOptions {
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
-const listSchema = z.object({ tools: z.array(toolSchema) });
+const listSchema = z.object({ tools: z.array(toolSchema), knowledge: z.boolean().default(false) });
 const NONE: readonly ToolDefinition[] = [];
 
 /** Makes a runtime's abilities. */
 export function createAbilities({ agentId, project, credential, warn }: AbilitiesOptions): Abilities {
   const proof = { agent_id: agentId, credential };
   const connected = project !== undefined && credential !== undefined;
-  let known: { tools: readonly ToolDefinition[]; digest: string; until: number } | undefined;
+  let known:
+    | { tools: readonly ToolDefinition[]; knowledge: boolean; digest: string; until: number }
+    | undefined;
   let reading: Promise<readonly ToolDefinition[]> | undefined;
 
   async function read(from: Project): Promise<readonly ToolDefinition[]> {
     try {
-      const { tools } = listSchema.parse(await from.call("runtime_tools", proof));
-      known = { tools, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
+      const { tools, knowledge } = listSchema.parse(await from.call("runtime_tools", proof));
+      known = { tools, knowledge, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
       return tools;
     } catch (error) {
       warn("The agent's tools cannot be read", { cause: String(error) });
@@ -90,6 +98,21 @@ export function createAbilities({ agentId, project, credential, warn }: Abilitie
           throw new ToolError("This agent does not have this tool any more.", "TOOL_NOT_ALLOWED");
         }
         throw new ToolError("The secret of this tool cannot be read now.", "TOOL_FAILED");
+      }
+    },
+    async knowledge(message_id, question, before) {
+      await latest();
+      if (project === undefined || known?.knowledge !== true) return [];
+      try {
+        const args = { ...proof, message_id, question, ...(before !== undefined && { before }) };
+        return piecesSchema.parse(await project.call("runtime_knowledge", args));
+      } catch (error) {
+        warn("The agent's knowledge cannot be read", { cause: String(error) });
+        throw new AgentError(
+          "SUPABASE_CONNECTION_ERROR",
+          "The agent's knowledge cannot be read now; try again.",
+          { retryAfterSeconds: 5, cause: error },
+        );
       }
     },
     async search(conversation_id, query, limit) {

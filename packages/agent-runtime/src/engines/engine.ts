@@ -1,3 +1,4 @@
+import type { Piece } from "../abilities/knowledge.ts";
 import type { Abilities } from "../abilities/runtime-abilities.ts";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
@@ -35,6 +36,8 @@ export interface Wanted {
   readonly rules?: string | undefined;
   /** Which list of tools the platform's message was made with (toolsDigest). */
   readonly tools?: string | undefined;
+  /** What the platform found for it in the agent's knowledge. */
+  readonly knowledge?: readonly Piece[] | undefined;
 }
 
 /** Where a conversation is kept: another caller's id is another conversation. (No part has a space.) */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
+import { piecesSchema } from "../abilities/knowledge.ts";
 import { randomWord } from "../abilities/marks.ts";
 import type { Turn, Wanted } from "../engines/engine.ts";
 import { factsSchema } from "../engines/model/facts.ts";
@@ -45,6 +46,7 @@ const wantedSchema = z.object({
   word: z.string().regex(/^[0-9a-f]{8,32}$/),
   rules: z.string().max(20_000).optional(),
   tools: z.string().max(64).optional(),
+  knowledge: piecesSchema.optional(),
 });
 
 const messageSchema = z.strictObject({

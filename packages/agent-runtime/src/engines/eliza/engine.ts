@@ -1,6 +1,8 @@
 // The real elizaOS AgentRuntime, without elizaOS's server: one agent, its plugins, a PGlite database of its own.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
+import { knowledgeRule, withKnowledge } from "../../abilities/knowledge.ts";
+import type { Abilities } from "../../abilities/runtime-abilities.ts";
 import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
@@ -9,6 +11,7 @@ import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
+import { createKnowledgePart, type KnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
@@ -39,7 +42,12 @@ interface Usage {
 }
 
 /** Starts elizaOS with the agent's plugins. Throws ConfigurationError. */
-export async function startElizaEngine(config: Config, log: Log, meter: Meter): Promise<Engine> {
+export async function startElizaEngine(
+  config: Config,
+  log: Log,
+  meter: Meter,
+  abilities: Abilities,
+): Promise<Engine> {
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
   const hasKey = config.provider.apiKey !== undefined;
@@ -69,12 +77,17 @@ export async function startElizaEngine(config: Config, log: Log, meter: Meter): 
     settings: config.settings,
     secrets: config.provider.apiKey === undefined ? [] : [config.provider.apiKey],
   });
-  await registerPlugins(runtime, new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], ...plugins]));
+  const knowledge = createKnowledgePart();
+  const own = knowledge.plugin;
+  await registerPlugins(
+    runtime,
+    new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]),
+  );
   await runtime.initialize();
 
   const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });
-  const answer = createAnswer(config, core, runtime, count);
+  const answer = createAnswer(config, core, runtime, count, knowledge, abilities);
   return {
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
@@ -111,6 +124,8 @@ function createAnswer(
   core: ElizaCore,
   runtime: ElizaRuntime,
   count: (used: ElizaUsage) => void,
+  knowledge: KnowledgePart,
+  abilities: Abilities,
 ) {
   const turns = new Turns(); // elizaOS discards a reply when the same room gets a newer message meanwhile
   const usages = new AsyncLocalStorage<Usage>();
@@ -150,8 +165,9 @@ function createAnswer(
           messageServerId: id("server", "messages"),
         });
         if (history !== undefined) await recall(runtime, place, history);
+        const found = await findFor(message, abilities);
         const handled = usages.run(usage, () =>
-          handle(runtime, place, text, config.messageTimeoutMs, listener),
+          knowledge.run(found, () => handle(runtime, place, text, config.messageTimeoutMs, listener)),
         );
         const texts = await untilAborted(handled, signal);
         return { text: texts.join("\n\n"), model: elizaModel(config), usage };
@@ -161,6 +177,14 @@ function createAnswer(
       }
     });
   };
+}
+
+/** What is found for a message, marked: by the platform for its own, else by this replica. */
+async function findFor({ answer, text, history }: Message, abilities: Abilities): Promise<string> {
+  if (answer === undefined) return "";
+  const found =
+    history === undefined ? await abilities.knowledge(answer.id, text, undefined) : (answer.knowledge ?? []);
+  return found.length === 0 ? "" : withKnowledge(knowledgeRule(answer.word), found, answer.word);
 }
 
 /** Makes a room's messages what the platform says was said, whatever this replica remembered of it. */

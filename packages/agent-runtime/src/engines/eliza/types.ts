@@ -4,6 +4,7 @@ export interface ElizaPlugin {
   readonly name: string;
   readonly schema?: unknown;
   readonly dependencies?: readonly string[];
+  readonly providers?: readonly unknown[];
 }
 
 export interface ElizaContent {

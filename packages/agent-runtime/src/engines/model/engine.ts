@@ -1,5 +1,6 @@
 // The default engine: the character as instructions, the conversation as given or from memory, one call to the provider.
 import type { LanguageModel, ToolSet } from "ai";
+import { knowledgeRule, type Piece, withKnowledge } from "../../abilities/knowledge.ts";
 import { markRule } from "../../abilities/marks.ts";
 import type { Abilities } from "../../abilities/runtime-abilities.ts";
 import { tracedModel } from "../../abilities/traced-model.ts";
@@ -79,10 +80,14 @@ async function createAnswer(
   };
 
   /** The plugins' tools and the agent's own, and what the model is told besides its instructions. */
-  const equip = async (message: Message, signal: AbortSignal, acted: () => void) => {
+  const equip = async (message: Message, found: readonly Piece[], signal: AbortSignal, acted: () => void) => {
     const { answer } = message;
     const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
-    const rules = answer?.rules ?? (definitions.length > 0 && answer ? markRule(answer.word) : undefined);
+    const ownRules = answer && [
+      ...(definitions.length > 0 ? [markRule(answer.word)] : []),
+      ...(found.length > 0 ? [knowledgeRule(answer.word)] : []),
+    ];
+    const rules = answer?.rules ?? (ownRules?.join("\n\n") || undefined);
     const own =
       definitions.length > 0 && answer
         ? (await import("../../abilities/tools/index.ts")).makeTools(definitions, {
@@ -101,6 +106,13 @@ async function createAnswer(
       instructions: rules === undefined ? instructions : `${instructions}\n\n${rules}`,
       ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
     };
+  };
+
+  /** What is found for a message: by the platform for its own, else by this replica. */
+  const findFor = async ({ answer, text, history }: Message, messages: readonly Turn[]) => {
+    if (answer === undefined || history !== undefined) return answer?.knowledge ?? [];
+    const before = messages.slice(0, -1).findLast(({ role }) => role === "user")?.content;
+    return abilities.knowledge(answer.id, text, before);
   };
 
   /** Stored conversations are searched where they are stored, others in this replica's memory. */
@@ -126,7 +138,16 @@ async function createAnswer(
     };
     try {
       signal.throwIfAborted();
-      const asked = { ...call, ...(await equip(message, signal, acted)), messages, abortSignal: signal };
+      const found = await findFor(message, messages);
+      const asked = {
+        ...call,
+        ...(await equip(message, found, signal, acted)),
+        messages: messages.with(-1, {
+          role: "user",
+          content: withKnowledge(messages.at(-1)?.content ?? "", found, message.answer?.word ?? ""),
+        }),
+        abortSignal: signal,
+      };
       const streamed = nothingStreamed();
       if (listener === undefined) {
         const { text, finishReason, rawFinishReason, usage, warnings } = await generateText({
