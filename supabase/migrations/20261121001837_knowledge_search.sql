@@ -2,7 +2,7 @@
 
 -- The chunks of an agent that fit a question best, within the budget of an answer. `before`, what was said before it, counts for
 -- less, and only where the question is short ("And in Austria?"). A chunk's score is the sum of the weights of the words it
--- has in common with the question, each the higher the fewer chunks have it. At most `most` entries of the index are read for
+-- has in common with the question, each the higher the fewer chunks have it (BM25's weight). At most `most` entries of the index are read for
 -- a word; one with more counts only where no other is known. So the time does not grow with the number of chunks (10,000
 -- chunks: docs/knowledge.md has the figure; ranking all matches by ts_rank took four times as long).
 create function private.find_knowledge(of_agent text, question text, before text default null)
@@ -28,7 +28,8 @@ begin
       select w.key, w.weight, h.file_id, h.place from words w cross join lateral (
         select c.file_id, c.place from private.knowledge_chunks c where c.words @> array[w.key] limit most + 1) h
     ), known as (
-      select h.key, h.weight * ln(1 + total::float8 / count(*)) as weight, count(*) <= most as rare
+      select h.key, count(*) <= most as rare,
+        h.weight * ln(1 + (greatest(total, count(*)) - count(*) + 0.5) / (count(*) + 0.5)) as weight
       from hits h group by h.key, h.weight
     ), best as (
       select h.file_id, h.place, sum(k.weight) as score from hits h join known k on k.key = h.key
