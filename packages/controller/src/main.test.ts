@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { request } from "node:http";
+import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,6 +15,8 @@ import { MemoryDatabase, specOf } from "./testing/memory-database.ts";
 import { FAKE_RUNTIME, lives, temporaryFolder, until } from "./testing/temporary.ts";
 import { sign } from "./webhook.ts";
 
+const loopback = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+const hasIPv6 = loopback.some(({ address }) => address === "::1");
 const SECRET = "a-webhook-secret-of-some-length";
 
 interface Running {
@@ -76,7 +79,7 @@ async function startController(
   return await ready;
 }
 
-async function hint(port: number, body: unknown): Promise<number> {
+async function hint(port: number, body: unknown, host = "127.0.0.1"): Promise<number> {
   const text = JSON.stringify(body);
   const timestamp = String(Math.floor(Date.now() / 1000));
   const headers = {
@@ -84,9 +87,8 @@ async function hint(port: number, body: unknown): Promise<number> {
     "x-launchpad-timestamp": timestamp,
     "x-launchpad-signature": sign(SECRET, timestamp, text),
   };
-  return (
-    await fetch(`http://127.0.0.1:${port}/webhooks/deployments`, { method: "POST", headers, body: text })
-  ).status;
+  return (await fetch(`http://${host}:${port}/webhooks/deployments`, { method: "POST", headers, body: text }))
+    .status;
 }
 
 /** One request to an agent through the ingress. */
@@ -297,7 +299,6 @@ test("two controllers never share a state directory", async (context) => {
 test("LAUNCHPAD_HOST=:: is reached by both protocols", async (context) => {
   const { start } = await world(context);
   const { port } = await start({ LAUNCHPAD_HOST: "::" });
-  const loopback = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   for (const [family, host] of [
     ["IPv4", "127.0.0.1"],
     ["IPv6", "[::1]"],
@@ -307,6 +308,29 @@ test("LAUNCHPAD_HOST=:: is reached by both protocols", async (context) => {
     assert.equal(answer.status, 200, host);
     await answer.body?.cancel();
   }
+});
+
+test("IPv6 alone: the project, the controller's own port and a webhook at ::1", {
+  skip: hasIPv6 ? false : "this machine has no IPv6",
+}, async (context) => {
+  const { http, stateDir } = await world(context);
+  const { port } = new URL(http.url);
+  const front = createTcpServer((near) => {
+    const far = connect(Number(port), "127.0.0.1");
+    near.pipe(far).pipe(near);
+    near.on("error", () => far.destroy());
+    far.on("error", () => near.destroy());
+  }).listen(0, "::1");
+  context.after(() => front.close());
+  await once(front, "listening");
+  const project = `http://[::1]:${(front.address() as AddressInfo).port}`;
+  const running = await startController(context, project, stateDir, { LAUNCHPAD_HOST: "::1" });
+  await until("the database has answered", async () => {
+    const answer = await fetch(`http://[::1]:${running.port}/readyz`);
+    await answer.body?.cancel();
+    return answer.status === 200;
+  });
+  assert.equal(await hint(running.port, { agentId: "nobody" }, "[::1]"), 202);
 });
 
 test("a project with a private certificate: ready with its authority, and a reason without", {
