@@ -1502,7 +1502,6 @@ export type Database = {
         Returns: Json;
       };
       list_budgets: { Args: { after?: string; limit?: number; offset?: number }; Returns: Json };
-      list_models: { Args: { framework?: string; retired?: boolean }; Returns: Json };
       list_security_events: {
         Args: { after?: string; event_type?: string; limit?: number; severity?: string; since?: string };
         Returns: Json;

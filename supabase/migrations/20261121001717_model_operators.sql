@@ -1,24 +1,17 @@
--- How operators keep the catalogue: list, put and retire models, each in one call with a cure for what is wrong. The tables can be
--- changed by plain SQL as well (docs/models.md).
+-- How operators keep the catalogue: put and retire models, each in one call with a cure for what is wrong. The tables can be
+-- changed by plain SQL as well, and everybody can read them (docs/models.md).
 
--- All models with their price and whether they are a default, as a list by framework and name. Definer: in one shape for
--- everybody, whoever asks.
-create function private.list_models(of_framework text, retired boolean) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+-- One model as operators are answered: its row, its price, whether it is the default.
+create function private.told_model(of_framework text, of_model text) returns jsonb
+language plpgsql stable set search_path = '' as $$
 begin
-  return jsonb_build_object('models', (
-    select coalesce(jsonb_agg(jsonb_build_object('framework', m.framework, 'name', m.name, 'default', f.default_model = m.name,
-        'takes', m.takes, 'max_output_tokens', m.max_output_tokens, 'max_temperature', m.max_temperature, 'max_stops', m.max_stops,
-        'takes_blank_stops', m.takes_blank_stops, 'takes_temperature_with_top_p', m.takes_temperature_with_top_p,
-        'thinks', m.thinks, 'calls_tools', m.calls_tools, 'api', m.api, 'retires_at', m.retires_at, 'successor', m.successor,
-        'refused_when_retired', m.refused_when_retired, 'price', (
-          select jsonb_build_object('inputMicros', p.input_micros_per_million, 'outputMicros', p.output_micros_per_million,
-            'cachedInputMicros', p.cached_input_micros_per_million)
-          from private.model_price(m.framework, m.name) p where p.model is not null))
-      order by m.framework, m.name), '[]')
+  return (
+    select to_jsonb(m) - 'created_at' || jsonb_build_object('default', f.default_model = m.name, 'price', (
+      select jsonb_build_object('inputMicros', p.input_micros_per_million, 'outputMicros', p.output_micros_per_million,
+        'cachedInputMicros', p.cached_input_micros_per_million)
+      from private.model_price(m.framework, m.name) p where p.model is not null))
     from public.models m join public.frameworks f on f.name = m.framework
-    where (of_framework is null or m.framework = of_framework)
-      and (coalesce(retired, true) or m.retires_at is null or m.retires_at > current_date)));
+    where m.framework = of_framework and m.name = of_model);
 end
 $$;
 
@@ -75,7 +68,7 @@ begin
       format('Model %s is retired on %s; a default must stay', m.name, m.retires_at)));
     update public.frameworks f set default_model = m.name where f.name = m.framework;
   end if;
-  return (select x from jsonb_array_elements(private.list_models(m.framework, true) -> 'models') x where x ->> 'name' = m.name);
+  return private.told_model(m.framework, m.name);
 end
 $$;
 
@@ -86,7 +79,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 begin
   if not exists (select from public.models m where m.framework = of_framework and m.name = of_model) then
     perform private.raise_error('NOT_FOUND', format('No model %s of framework %s', left(of_model, 100), left(of_framework, 100)),
-      '{"name": "Must be a model that list_models names"}');
+      '{"name": "Must be a row of models"}');
   end if;
   perform private.raise_problems(
     private.problem_if(on_day is not null and exists (
@@ -98,28 +91,21 @@ begin
   update public.models m set retires_at = on_day, successor = case when on_day is null then null else new_successor end,
       refused_when_retired = not coalesce(still_taken, false)
     where m.framework = of_framework and m.name = of_model;
-  return (select x || jsonb_build_object('agents', (
-      select count(*) from public.agents a where a.framework = of_framework and a.model = of_model and a.deleted_at is null))
-    from jsonb_array_elements(private.list_models(of_framework, true) -> 'models') x where x ->> 'name' = of_model);
+  return private.told_model(of_framework, of_model) || jsonb_build_object('agents', (
+    select count(*) from public.agents a where a.framework = of_framework and a.model = of_model and a.deleted_at is null));
 end
 $$;
-grant execute on function private.list_models(text, boolean) to anon, authenticated, service_role;
 grant execute on function private.put_model(jsonb), private.retire_model(text, text, date, text, boolean) to service_role;
 
-create function public.list_models(framework text default null, retired boolean default true) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin return private.list_models(framework, retired); end $$;
 create function public.put_model(model jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.put_model(model); end $$;
 create function public.retire_model(framework text, name text, retires_at date, successor text default null, still_taken boolean default false)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.retire_model(framework, name, retires_at, successor, still_taken); end $$;
-revoke execute on function public.list_models(text, boolean), public.put_model(jsonb),
-  public.retire_model(text, text, date, text, boolean) from public, anon, authenticated;
-grant execute on function public.list_models(text, boolean) to anon, authenticated, service_role;
+revoke execute on function public.put_model(jsonb), public.retire_model(text, text, date, text, boolean)
+  from public, anon, authenticated;
 grant execute on function public.put_model(jsonb), public.retire_model(text, text, date, text, boolean) to service_role;
-comment on function public.list_models(text, boolean) is 'All models with what they take, their price and their retirement.';
 comment on function public.put_model(jsonb) is 'Operators: adds a model, or changes the named parts of one.';
 comment on function public.retire_model(text, text, date, text, boolean) is 'Operators: sets the day on which a model retires, and its successor.';
 

@@ -164,7 +164,11 @@ test("another user has neither the budget nor the usage, and cannot limit the ag
   assert.equal((await api(`/budgets/${body.id}`, "DELETE", undefined, bob)).status, 404);
   const theirs = { scope: "agent", agentId, period: "day", limitMicros: 0, action: "pause" };
   assert.equal((await api("/budgets", "PUT", theirs, bob)).status, 404);
-  assert.deepEqual((await api("/budgets", "GET", undefined, bob)).body, { budgets: [], total: 0 });
+  assert.deepEqual((await api("/budgets", "GET", undefined, bob)).body, {
+    budgets: [],
+    total: 0,
+    nextCursor: null,
+  });
   const rows = await bob.client.from("budgets").select();
   assert.deepEqual(rows.data, []);
   assert.ok((await alice.client.from("budgets").update({ limit_micros: 1e9 }).eq("id", body.id)).error);

@@ -400,12 +400,8 @@ describe("operators", () => {
     }
   });
 
-  test("are the only ones: everybody may list, nobody else may change", async () => {
+  test("are the only ones who may change it", async () => {
     for (const caller of [anon, user(alice)]) {
-      const { body } = await rpc(db, caller, "list_models", { framework: "anthropic", retired: false });
-      assert.ok(body.models.length > 5);
-      assert.ok(body.models.every((model: { framework: string }) => model.framework === "anthropic"));
-      assert.ok(!body.models.some(({ name }: { name: string }) => name === "claude-sonnet-4-20250514"));
       assert.equal((await rpc(db, caller, "put_model", { model: {} })).status, 403);
       const args = { framework: "openai", name: "gpt-4o", retires_at: "2026-01-01" };
       assert.equal((await rpc(db, caller, "retire_model", args)).status, 403);

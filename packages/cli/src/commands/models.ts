@@ -6,7 +6,7 @@ import { dollars } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
 
-/** A model of the catalogue, as `list_models` answers. */
+/** A model of the catalogue with its present price. */
 export interface CatalogueModel {
   readonly framework: string;
   readonly name: string;
@@ -20,6 +20,37 @@ export interface CatalogueModel {
   readonly price: { inputMicros: number; outputMicros: number; cachedInputMicros: number } | null;
 }
 
+const COLUMNS =
+  "framework, name, takes, max_output_tokens, max_temperature, max_stops, thinks, calls_tools, api, retires_at, successor";
+
+interface PriceRow {
+  readonly framework: string;
+  readonly model: string;
+  readonly input_micros_per_million: number;
+  readonly output_micros_per_million: number;
+  readonly cached_input_micros_per_million: number;
+  readonly valid_from: string;
+}
+
+/** The price that counts now: the newest that has begun. Pure. */
+function priceOf(
+  { framework, name }: { framework: string; name: string },
+  prices: readonly PriceRow[],
+  now: string,
+): CatalogueModel["price"] {
+  const [price] = prices
+    .filter((row) => row.framework === framework && row.model === name)
+    .filter(({ valid_from: from }) => Date.parse(from) <= Date.parse(now))
+    .sort((a, b) => Date.parse(b.valid_from) - Date.parse(a.valid_from));
+  return price === undefined
+    ? null
+    : {
+        inputMicros: price.input_micros_per_million,
+        outputMicros: price.output_micros_per_million,
+        cachedInputMicros: price.cached_input_micros_per_million,
+      };
+}
+
 /** `launchpad models list` */
 export async function list(
   context: Context,
@@ -29,12 +60,26 @@ export async function list(
   const { url, key } = await context.project();
   const { createClient } = await import("@supabase/supabase-js");
   const client = createClient(url, key, { auth: { persistSession: false, autoRefreshToken: false } });
-  const { data, error, status } = await client
-    .rpc("list_models", { framework: framework ?? null, retired: retired ?? false })
-    .abortSignal(context.signal);
-  if (error !== null)
+  const read = async <T>(name: string, columns: string): Promise<T[]> => {
+    const { data, error, status } = await client.from(name).select(columns).abortSignal(context.signal);
+    if (error === null) return data as T[];
     throw Object.assign(new Error(error.message), { code: error.code, cause: error, status });
-  const { models } = data as { models: CatalogueModel[] };
+  };
+  const [rows, frameworks, prices] = await Promise.all([
+    read<Omit<CatalogueModel, "default" | "price">>("models", COLUMNS),
+    read<{ name: string; default_model: string }>("frameworks", "name, default_model"),
+    read<PriceRow>("model_prices", "*"),
+  ]);
+  const today = new Date().toISOString();
+  const models = rows
+    .filter((row) => framework === undefined || row.framework === framework)
+    .filter(({ retires_at: day }) => retired || day === null || day > today.slice(0, 10))
+    .map((row) => ({
+      ...row,
+      default: frameworks.some((one) => one.name === row.framework && one.default_model === row.name),
+      price: priceOf(row, prices, today),
+    }))
+    .sort((a, b) => a.framework.localeCompare(b.framework) || a.name.localeCompare(b.name));
   context.out.result({ models }, (look) => modelTable(models, look));
 }
 
