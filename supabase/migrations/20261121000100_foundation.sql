@@ -129,7 +129,7 @@ declare
 begin
   return parts[1]::numeric * case
     when suffix = '' then 1
-    when suffix ~ '^[eE].' then power(10::numeric, substring(suffix from 2)::integer)
+    when suffix ~ '^[eE][-+0-9]' then power(10::numeric, substring(suffix from 2)::integer)
     when suffix ~ 'i$' then power(1024::numeric, position(left(suffix, 1) in 'KMGTPE'))
     when suffix in ('n', 'u', 'm') then power(1000::numeric, position(suffix in 'mun') * -1)
     else power(1000::numeric, position(suffix in 'kMGTPE'))

@@ -37,9 +37,13 @@ create table public.quotas (
   max_replicas integer not null default 50,
   max_cpu integer not null default 32000,
   max_memory bigint not null default 68719476736,
+  -- What operators give the agents of this user; its limits are copied into the columns above (…_agent_classes_api.sql).
+  agent_class text not null default 'default',
   updated_at timestamptz not null default now(),
+  constraint quotas_agent_class_fkey foreign key (agent_class) references private.agent_classes (name),
   constraint quotas_not_negative check (max_agents >= 0 and max_replicas >= 0 and max_cpu >= 0 and max_memory >= 0)
 );
+create index quotas_agent_class_idx on public.quotas (agent_class);
 alter table public.quotas enable row level security;
 grant select on public.quotas to authenticated;
 grant select, insert, update, delete on public.quotas to service_role;
@@ -125,7 +129,10 @@ create function private.provision_user(user_id uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   insert into public.profiles (user_id) values (provision_user.user_id) on conflict do nothing;
-  insert into public.quotas (user_id) values (provision_user.user_id) on conflict do nothing;
+  insert into public.quotas (user_id, max_agents, max_replicas, max_cpu, max_memory)
+    select provision_user.user_id, c.max_agents, c.max_replicas, c.max_cpu, c.max_memory
+    from private.agent_classes c where c.name = 'default'
+    on conflict do nothing;
   insert into public.user_permissions (user_id, permission)
     select provision_user.user_id, p from unnest(array['agents:read', 'agents:write', 'monitoring:read']) as p
     on conflict do nothing;

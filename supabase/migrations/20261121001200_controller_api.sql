@@ -83,6 +83,9 @@ return jsonb_build_object(
   'quota', (select jsonb_build_object('maxAgents', q.max_agents, 'maxReplicas', q.max_replicas,
       'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
     from public.quotas q where q.user_id = d.user_id),
+  'class', (select private.class_for_pods(c) from public.quotas q join private.agent_classes c on c.name = q.agent_class
+    where q.user_id = d.user_id),
+  'classesVersion', (select v.version from private.agent_classes_version v),
   'spec', case when d.desired <> 'absent' then (
     select r.spec || jsonb_build_object('character', private.instructed_character(r.spec -> 'character'),
       'scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
@@ -152,6 +155,7 @@ begin
     'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
     'pending', (select count(*) from private.claimable(of_worker)),
     'waiting', private.oldest_waits(),
+    'classesVersion', (select v.version from private.agent_classes_version v),
     'fleet', private.fleet_state());
 end
 $$;

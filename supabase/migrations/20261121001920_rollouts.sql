@@ -58,7 +58,13 @@ comment on table private.rollout_targets is 'What of pods a rollout leads to, an
 -- The class of a user whose targets count.
 create function private.rollout_class(of_user uuid) returns text
 language sql stable set search_path = ''
-return (select '' where of_user is not null);
+return coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user), '');
+
+-- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods.
+create function private.platform_of_class(content jsonb, c private.agent_classes) returns jsonb
+language sql immutable set search_path = ''
+return content || coalesce((select jsonb_build_object('class', p) from (select private.class_for_pods(c) - '{name,egress}'::text[] as p) x
+  where p <> '{}'), '{}');
 
 -- What an agent of the user gets that is new or changes its class: what is proven, while a rollout is not at its end.
 create function private.stable_platform(of_user uuid) returns text
@@ -88,7 +94,9 @@ begin
     return;
   end if;
   with wanted as (
-    select '' as class, private.keep_platform(r.content) as target
+    select case c.name when 'default' then '' else c.name end as class,
+      private.keep_platform(private.platform_of_class(r.content, c)) as target
+    from private.agent_classes c
   ), kept as (
     insert into private.rollout_targets as t (class, target) select w.class, w.target from wanted w
     on conflict (class) do update set target = excluded.target,
@@ -299,6 +307,56 @@ begin
   return private.fleet_state();
 end
 $$;
+
+-- Another class of pods reaches its users' agents as another image does: in waves. One that no user has concerns no agent.
+create function private.tg_agent_classes__roll_out() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  r private.rollout;
+  made text;
+begin
+  select * into r from private.rollout x for update;
+  if r.content is null then
+    return null;
+  end if;
+  if new.name = 'default' or exists (select from public.quotas q where q.agent_class = new.name) then
+    perform private.begin_rollout();
+  else
+    made := private.keep_platform(private.platform_of_class(r.content, new));
+    insert into private.rollout_targets as t (class, target) values (new.name, made)
+    on conflict (class) do update set target = excluded.target, previous = null;
+  end if;
+  return null;
+end
+$$;
+create trigger _800_roll_out_added after insert on private.agent_classes
+  for each row execute function private.tg_agent_classes__roll_out();
+create trigger _800_roll_out_changed after update on private.agent_classes
+  for each row when (private.platform_of_class('{}', old) is distinct from private.platform_of_class('{}', new))
+  execute function private.tg_agent_classes__roll_out();
+
+create function private.tg_agent_classes__forget_target() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from private.rollout_targets t where t.class = old.name;
+  return null;
+end
+$$;
+create trigger _800_forget_target after delete on private.agent_classes
+  for each row execute function private.tg_agent_classes__forget_target();
+
+-- A user with another class gets what is proven of it, at once: these few agents are what the operator means.
+create function private.tg_quotas__platform() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update private.agent_deployments d set platform = private.stable_platform(new.user_id)
+    where d.user_id = new.user_id and d.removed_at is null
+      and d.platform is distinct from private.stable_platform(new.user_id);
+  return null;
+end
+$$;
+create trigger _800_platform after update of agent_class on public.quotas
+  for each row when (new.agent_class is distinct from old.agent_class) execute function private.tg_quotas__platform();
 
 grant execute on function private.advance_rollout(uuid, integer, text, text), private.fleet_rollout(text, text),
   private.fleet_rollout_canary(jsonb, boolean) to service_role;

@@ -19,6 +19,8 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.fleet*",
     "private.platforms.*",
     "private.rollout*",
+    "private.agent_classes.*",
+    "public.quotas.agent_class",
     "private.verbs.*",
     "private.phase_transitions.*",
     "private.retention.*",

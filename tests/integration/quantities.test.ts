@@ -33,6 +33,8 @@ const quantities: [text: string, bytes: number | null, millicores: number | null
   ["2G", 2e9, null],
   ["3k", 3000, null],
   ["1Ti", 1024 ** 4, null],
+  ["1Ei", 1024 ** 6, null],
+  ["2E", 2e18, null],
   ["1P", 1e15, null],
   ["1KI", null, null],
   ["1GiB", null, null],

@@ -58,6 +58,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       onCall: instruments.onCall,
     });
     const guard = new FleetGuard({ clock, log, note: (note) => cluster?.note?.(note) });
+    const classOf = (agentId: string) => holder?.reconciler.held.get(agentId)?.claim.class;
     const ownerOf = (agentId: string) => holder?.reconciler.held.get(agentId)?.claim.userId ?? undefined;
     cluster = await createCluster({
       config,
@@ -69,6 +70,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       // Nothing is held before there is a controller.
       responsible: (agentId) => holder?.reconciler.held.has(agentId) ?? false,
       owner: ownerOf,
+      classOf,
       observe: {
         apiCall: instruments.onApiCall,
         watch: instruments.onWatch,

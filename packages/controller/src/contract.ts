@@ -31,6 +31,38 @@ export const quotaSchema = z.object({
   maxMemoryBytes: count,
 });
 
+/** What operators give agents' pods, as a pod names it. An empty text or list is as if there were none. */
+export const podFieldsSchema = z.object({
+  runtimeClassName: z.string().nullish(),
+  priorityClassName: z.string().nullish(),
+  nodeSelector: z.record(z.string(), z.string()).nullish(),
+  tolerations: z.array(z.record(z.string(), z.unknown())).nullish(),
+  affinity: z.record(z.string(), z.unknown()).nullish(),
+  labels: z.record(z.string(), z.string()).nullish(),
+  annotations: z.record(z.string(), z.string()).nullish(),
+  /** `false`: the pod has users of its own (user namespaces). */
+  hostUsers: z.boolean().nullish(),
+});
+
+/** What a class of users says of its pods; what is left out is the installation's. SQL judges each field. */
+const podClassSchema = podFieldsSchema.extend({
+  image: z.string().nullish(),
+  ephemeralStorageBytes: z.number().positive().nullish(),
+});
+
+/** What operators give the agents of some users. */
+export const agentClassSchema = podClassSchema.extend({
+  name: z.string(),
+  egress: z
+    .object({
+      allowCidrs: z.array(z.string()).nullish(),
+      exceptCidrs: z.array(z.string()).nullish(),
+      allowPrivate: z.boolean().nullish(),
+      ports: z.array(z.number()).nullish(),
+    })
+    .nullish(),
+});
+
 /** What operators decide of an agent's pods; it counts before what this controller is set to. */
 export const platformSchema = z.looseObject({
   /** Its digest. */
@@ -52,6 +84,17 @@ export const platformSchema = z.looseObject({
     .nullish(),
   readyMs: z.number().positive().optional(),
   graceMs: z.number().positive().optional(),
+  pods: podFieldsSchema.nullish(),
+  /** The class of its users, as far as it shapes pods. */
+  class: podClassSchema.nullish(),
+});
+
+/** All classes, and who has which, as of a version. */
+export const classesSchema = z.object({
+  version: count,
+  classes: z.record(z.string(), agentClassSchema),
+  /** Users of agents that have another class than `default`. */
+  users: z.record(z.string(), z.string()),
 });
 
 export const claimSchema = z.object({
@@ -73,6 +116,9 @@ export const claimSchema = z.object({
   timings: z.unknown(),
   quota: quotaSchema.nullish(),
   platform: platformSchema.nullish(),
+  /** The class of its user, as of this version of all classes. */
+  class: agentClassSchema.nullish(),
+  classesVersion: count.nullish(),
   spec: agentSpecSchema.nullable(),
 });
 
@@ -124,6 +170,8 @@ export const heartbeatSchema = z.object({
   pending: count,
   /** By phase, how many seconds the oldest agent of the whole project has waited for its newest change. */
   waiting: z.record(z.string(), z.number()),
+  /** Grows with each change of a class of users, or of who has which. */
+  classesVersion: count.nullish(),
   fleet: fleetSchema,
 });
 
@@ -155,6 +203,10 @@ export type Rollout = z.infer<typeof rolloutSchema>;
 export type FleetState = z.infer<typeof fleetSchema>;
 /** What of a cluster the database does not want any more, and which database says so. */
 export type Gone = z.infer<typeof goneSchema>;
+export type PodFields = z.infer<typeof podFieldsSchema>;
+export type PodClass = z.infer<typeof podClassSchema>;
+export type AgentClass = z.infer<typeof agentClassSchema>;
+export type Classes = z.infer<typeof classesSchema>;
 export type AgentSpec = z.infer<typeof agentSpecSchema>;
 export type Claim = z.infer<typeof claimSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
@@ -242,6 +294,7 @@ export interface Database {
   ): Promise<ReportResult>;
   releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void>;
   agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
+  classes(): Promise<Classes>;
   /** The database's own name, which marks everything made for it in a cluster, and what operators want. */
   installation(): Promise<FleetState>;
   /** Decides about the wave that was seen; another controller may have been faster. */

@@ -3,6 +3,7 @@ import {
   type ClaimBatch,
   claimKeySchema,
   claimSchema,
+  classesSchema,
   type Database,
   environmentSchema,
   fleetSchema,
@@ -115,6 +116,7 @@ export function createDatabase(options: DatabaseOptions): Database {
         JSON.stringify({ worker, lease_seconds: leaseSeconds, report }),
         heartbeatSchema,
       ),
+    classes: () => call("controller_classes", "{}", classesSchema),
     releaseWorker: async (worker) =>
       (await call("release_worker", JSON.stringify({ worker }), releasedSchema)).released,
     reportDeployment: (agentId, generation, leaseToken, report) =>

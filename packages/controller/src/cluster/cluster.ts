@@ -1,4 +1,4 @@
-import type { AgentSpec, Platform, Quota } from "../contract.ts";
+import type { AgentClass, AgentSpec, Platform, Quota } from "../contract.ts";
 
 /**
  * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
@@ -65,6 +65,8 @@ export interface Workload {
   userId: string | null;
   /** What this user may run at most; null = not known, then nothing is bounded. */
   quota: Quota | null;
+  /** What operators give the pods of this user's agents; null = what the installation gives all. */
+  class: AgentClass | null;
   generation: number;
   revision: number;
   /** Fingerprint of all that a replica is started with: same template, same replica. */

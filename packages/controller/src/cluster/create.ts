@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { KubernetesSettings } from "../config-kubernetes.ts";
-import type { Database, Platform, Tenants } from "../contract.ts";
+import type { AgentClass, Database, Platform, Tenants } from "../contract.ts";
 import type { FleetGuard } from "../fleet/guard.ts";
 import type { Endpoints } from "../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../log.ts";
@@ -34,6 +34,8 @@ export interface ClusterContext {
   responsible(agentId: string): boolean;
   /** Whose agent it is, where this controller holds it. */
   owner(agentId: string): string | undefined;
+  /** The class of its user, where this controller holds it. */
+  classOf(agentId: string): AgentClass | null | undefined;
   guard: FleetGuard;
   observe: NonNullable<KubernetesOptions["observe"]>;
 }
@@ -61,7 +63,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
 }
 
 async function createKubernetes(
-  { clock, config, database, guard, log, observe, owner, random, responsible }: ClusterContext,
+  { classOf, clock, config, database, guard, log, observe, owner, random, responsible }: ClusterContext,
   settings: KubernetesSettings,
 ): Promise<RunningCluster> {
   // Loaded here: a controller of processes need not hold the libraries of the other.
@@ -79,7 +81,7 @@ async function createKubernetes(
     providerEnvironment: config.providerEnvironment,
     project: {
       ...config.project,
-      places: await projectPlaces(config.project.url, projectCidrs, settings.egress),
+      places: await projectPlaces(config.project.url, projectCidrs),
     },
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,
@@ -97,6 +99,7 @@ async function createKubernetes(
       );
     },
     owner,
+    classOf,
     guard,
     databaseId: () => guard.databaseId,
     isOurs: (databaseId: string | undefined) => guard.isOurs(databaseId),

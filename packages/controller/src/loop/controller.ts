@@ -2,6 +2,7 @@ import { backoff, type Clock, jittered } from "../clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Database, FleetState } from "../contract.ts";
 import { DatabaseError, KEY_REFUSED } from "../database.ts";
+import { UserClasses } from "../fleet/classes.ts";
 import { FleetGuard } from "../fleet/guard.ts";
 import { oldestWaits, type Waits } from "../fleet/oldest-waits.ts";
 import { Pacer } from "../fleet/pacer.ts";
@@ -56,6 +57,7 @@ export class Controller {
   readonly reconciler: Reconciler;
   readonly guard: FleetGuard;
   readonly #pacer: Pacer;
+  readonly #classes: UserClasses;
   #stopped = false;
   #released = false;
   #claiming = false;
@@ -82,6 +84,14 @@ export class Controller {
     this.guard = options.guard ?? new FleetGuard(options);
     this.#pacer = new Pacer({ ...options, note: (note) => options.cluster.note?.(note) });
     this.#lease = new Lease(options.leaseSeconds);
+    this.#classes = new UserClasses({
+      load: () => options.database.classes(),
+      changed: () => {
+        for (const agentId of this.reconciler.reclass((claim) => this.#classes.of(claim)))
+          this.#queue.enqueue(agentId);
+      },
+      log: options.log,
+    });
     this.reconciler = new Reconciler({
       database: options.database,
       cluster: options.cluster,
@@ -185,7 +195,8 @@ export class Controller {
         let news = 0;
         for (const claim of batch.claims) {
           const known = this.reconciler.held.get(claim.agentId)?.claim.generation;
-          if (!this.reconciler.take(claim)) continue;
+          this.#classes.learn(claim.classesVersion);
+          if (!this.reconciler.take({ ...claim, class: this.#classes.of(claim) })) continue;
           news += 1;
           if (known === claim.generation) this.#queue.enqueue(claim.agentId);
           else this.#queue.bringForward(claim.agentId);
@@ -319,12 +330,14 @@ export class Controller {
     const { clock, database, describe, leaseSeconds, worker } = this.#options;
     const report = await describe();
     const sentAt = clock.now();
-    const { held, pending, waiting, fleet } = await database.heartbeat(worker, leaseSeconds, report);
+    const answer = await database.heartbeat(worker, leaseSeconds, report);
+    const { held, pending, waiting, fleet, classesVersion } = answer;
     this.#waiting = waiting;
     // Before the renewal, which brings passes forward.
     const resumes = this.#learn(fleet);
     this.#renewed(sentAt);
     if (resumes) this.#resume();
+    this.#classes.learn(classesVersion);
     if (pending > 0) this.hint();
     await this.#pace(fleet);
     return held;

@@ -2,13 +2,14 @@ import type { Clock } from "../clock.ts";
 import { backoff, jittered } from "../clock.ts";
 import type { Cluster, Workload } from "../cluster/cluster.ts";
 import { KubeError } from "../cluster/kubernetes/api.ts";
-import type { Claim, Database, DeploymentReport } from "../contract.ts";
+import type { AgentClass, Claim, Database, DeploymentReport } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { type Decision, decide } from "./decide.ts";
 import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
 import type { Limits } from "./hopeless.ts";
 import { type Observation, observe } from "./observe.ts";
+import { canonical } from "./template.ts";
 
 export interface ReconcilerOptions {
   database: Database;
@@ -76,6 +77,21 @@ export class Reconciler {
     this.#held.set(claim.agentId, hold(claim, before));
     this.#gone.delete(claim.agentId);
     return true;
+  }
+
+  /**
+   * Gives each held agent the class of its user.
+   * @returns the agents that have another one than before
+   */
+  reclass(classOf: (claim: Claim) => AgentClass | null): string[] {
+    const changed: string[] = [];
+    for (const [agentId, { claim }] of this.#held) {
+      const now = classOf(claim);
+      if (canonical(now) === canonical(claim.class ?? null)) continue;
+      claim.class = now;
+      changed.push(agentId);
+    }
+    return changed;
   }
 
   /** The leases may have gone to others: each agent must prove its own before anything is done with it. */
@@ -213,12 +229,23 @@ export class Reconciler {
   }
 
   #workload(held: Held, environment: Record<string, string>): Workload {
-    const { agentId, userId, quota, generation, platform, revision, targetReplicas, spec } = held.claim;
+    const {
+      agentId,
+      userId,
+      quota,
+      class: agentClass,
+      generation,
+      platform,
+      revision,
+      targetReplicas,
+      spec,
+    } = held.claim;
     if (spec === null) throw new Error("the claimed row wants an agent to run and has no spec");
     return {
       agentId,
       userId: userId ?? null,
       quota: quota ?? null,
+      class: agentClass ?? null,
       generation,
       revision: revision ?? 0,
       template: held.template,

@@ -78,6 +78,8 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
       return await model.releaseDeployment(body.agent_id, body.lease_token, body.error ?? undefined);
     case "agent_environment":
       return await model.agentEnvironment(body.agent_id, body.generation, body.lease_token);
+    case "controller_classes":
+      return await model.classes();
     case "controller_installation":
       return await model.installation();
     case "advance_rollout":

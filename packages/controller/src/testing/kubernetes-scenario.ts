@@ -7,6 +7,11 @@ import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";
 
 const MODELS = ["good", "better", "crash", "fatal"];
+const CLASSES = [
+  { runtimeClassName: "gvisor" },
+  { runtimeClassName: "kata", hostUsers: false },
+  { labels: { a: "b" } },
+];
 const POLICIES = [null, null, { min_replicas: 2, max_replicas: 4 }];
 
 const KINDS = [
@@ -65,6 +70,7 @@ export async function run(seed: number, { controllers }: { controllers: number }
   const { clock, database, random } = simulation;
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const agents: string[] = [];
+  database.setClass("sandboxed", pick(CLASSES));
   for (let step = 0; step < 30; step += 1) {
     const verb = random();
     if (agents.length < 3 && (verb < 0.3 || agents.length === 0)) {
@@ -83,6 +89,8 @@ export async function run(seed: number, { controllers }: { controllers: number }
       else if (verb < 0.73) database.stop(agentId);
       else if (verb < 0.81) database.startAgain(agentId);
       else if (verb < 0.83) database.delete(agentId);
+      else if (verb < 0.85) database.setClass("sandboxed", pick(CLASSES));
+      else if (verb < 0.86) database.assign("user", pick(["sandboxed", "default"]));
       else if (verb < 0.87) simulation.pause(Math.floor(random() * controllers), random() * 40_000);
       else if (verb < 0.89) {
         const [pod] = ofAgent(simulation, "Pod", agentId);
@@ -128,6 +136,15 @@ function check(simulation: KubernetesSimulation, agentId: string): void {
     `${agentId}: ${pods.length} of ${least}–${most} pods`,
   );
   assert.ok(pods.every(isReady) && labels.every((label) => label === template), `${agentId}: all ready`);
+  const { database } = simulation;
+  const { runtimeClassName } =
+    database.agentClasses.get(database.userClasses.get(row.userId) ?? "default") ?? {};
+  for (const { spec } of pods)
+    assert.equal(
+      (spec as { runtimeClassName?: string }).runtimeClassName,
+      runtimeClassName,
+      `${agentId}: class`,
+    );
   assert.equal(row.readyReplicas, pods.length, `${agentId}: reported`);
   for (const kind of ["Secret", "ConfigMap", "Deployment", "Service", "ServiceAccount", "Ingress"] as const) {
     assert.equal(ofAgent(simulation, kind, agentId).length, 1, `${agentId}: one ${kind}`);

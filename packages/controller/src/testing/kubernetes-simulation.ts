@@ -122,6 +122,7 @@ export class KubernetesSimulation {
     });
     const owner = (agentId: string) =>
       life.controller?.reconciler.held.get(agentId)?.claim.userId ?? undefined;
+    const classOf = (agentId: string) => life.controller?.reconciler.held.get(agentId)?.claim.class;
     const common = { clock, random: this.random, log: this.#log, resyncSeconds: 60 };
     life.view = new ClusterView({
       ...common,
@@ -138,6 +139,7 @@ export class KubernetesSimulation {
       ...manifests,
       responsible: (agentId) => life.controller.reconciler.held.has(agentId) && !life.controller.lapsed,
       owner,
+      classOf,
       guard,
       gone: (held) => database.goneWorkloads(held),
     });

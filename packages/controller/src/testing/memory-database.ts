@@ -1,8 +1,10 @@
 import type { Clock } from "../clock.ts";
 import type {
+  AgentClass,
   AgentSpec,
   Claim,
   ClaimBatch,
+  Classes,
   Condition,
   Database,
   DeploymentReport,
@@ -70,6 +72,10 @@ export class MemoryDatabase implements Database {
   readonly calls = new Map<string, number>();
   /** What was told of others' changes, as `agent: what`. */
   readonly corrections: string[] = [];
+  /** Classes of users by name, and who has which; see {@link setClass} and {@link assign}. */
+  readonly agentClasses = new Map<string, AgentClass>([["default", { name: "default" }]]);
+  readonly userClasses = new Map<string, string>();
+  #classesVersion = 1;
   /** Which database it is. */
   id: string;
   /** What operators want. */
@@ -95,9 +101,26 @@ export class MemoryDatabase implements Database {
   copy(id = this.id): MemoryDatabase {
     const copy = new MemoryDatabase(this.#clock, id);
     for (const [agentId, row] of this.rows) copy.rows.set(agentId, structuredClone(row));
+    for (const [name, one] of this.agentClasses) copy.agentClasses.set(name, structuredClone(one));
+    for (const [userId, name] of this.userClasses) copy.userClasses.set(userId, name);
+    copy.#classesVersion = this.#classesVersion;
     for (const [agentId, environment] of this.environments)
       copy.environments.set(agentId, { ...environment });
     return copy;
+  }
+
+  // What operators ask for.
+
+  /** Creates or replaces a class of users. */
+  setClass(name: string, value: Omit<AgentClass, "name">): void {
+    this.agentClasses.set(name, { ...value, name });
+    this.#classesVersion += 1;
+  }
+
+  /** Gives a user a class. */
+  assign(userId: string, name: string): void {
+    this.userClasses.set(userId, name);
+    this.#classesVersion += 1;
   }
 
   // What users ask for.
@@ -222,6 +245,7 @@ export class MemoryDatabase implements Database {
       held: rows.filter((row) => row.holder === worker).length,
       pending: rows.filter((row) => this.#claimable(row, worker) !== "no").length,
       waiting: {},
+      classesVersion: this.#classesVersion,
       fleet: this.#fleet(),
     };
   }
@@ -309,6 +333,15 @@ export class MemoryDatabase implements Database {
     const row = this.rows.get(agentId);
     if (row === undefined || !this.#holds(row, leaseToken)) throw new Error("42501 the lease is not yours");
     return { ...this.environments.get(agentId) };
+  }
+
+  async classes(): Promise<Classes> {
+    this.#count("controller_classes");
+    return structuredClone({
+      version: this.#classesVersion,
+      classes: Object.fromEntries(this.agentClasses),
+      users: Object.fromEntries([...this.userClasses].filter(([, name]) => name !== "default")),
+    });
   }
 
   async installation(): Promise<FleetState> {
@@ -403,6 +436,8 @@ export class MemoryDatabase implements Database {
       targetReplicas: row.targetReplicas,
       timings: {},
       platform: row.platform ?? null,
+      class: this.agentClasses.get(this.userClasses.get(row.userId) ?? "default") ?? null,
+      classesVersion: this.#classesVersion,
       spec: row.desired === "absent" ? null : row.spec,
     };
   }

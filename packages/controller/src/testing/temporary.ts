@@ -31,6 +31,7 @@ export function workloadOf(
     agentId: "agent-a",
     userId: null,
     quota: null,
+    class: null,
     generation,
     revision: generation,
     template: templateOf(spec, 0),

@@ -31,9 +31,9 @@ export const cpuMillicores = (value: string | number): number | undefined => {
   return roundUp(cores === undefined ? undefined : cores * 1000);
 };
 
-/** Fifteen digits first: 0.07 × 1000 is 70.00000000000001. */
+/** Of a fraction fifteen digits first: 0.07 × 1000 is 70.00000000000001. */
 const roundUp = (value: number | undefined) =>
-  value === undefined ? undefined : Math.ceil(Number(value.toPrecision(15)));
+  value === undefined || Number.isInteger(value) ? value : Math.ceil(Number(value.toPrecision(15)));
 
 const written = z.union([z.string(), z.number()], 'Must be a quantity such as "512Mi" or "500m"');
 

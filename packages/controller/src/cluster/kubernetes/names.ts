@@ -33,6 +33,8 @@ export const ANNOTATIONS = {
   copyOf: `${PREFIX}/copy-of`,
   /** Of an Ingress: the names of the operator's annotations on it, so that one taken out of the settings goes. */
   annotations: `${PREFIX}/annotations`,
+  /** Of a Deployment: the digest of what operators decide of its pods; see podSettings. */
+  pods: `${PREFIX}/pods`,
   /** Of what bounds a namespace: the quota it was made from. */
   quota: `${PREFIX}/quota`,
 } as const;

@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import type { ProjectAccess } from "../../config.ts";
-import type { Gone, Tenants } from "../../contract.ts";
+import type { AgentClass, Gone, PodFields, Tenants } from "../../contract.ts";
 import type { FleetGuard } from "../../fleet/guard.ts";
 import type { Log } from "../../log.ts";
 import type { EventOutcome } from "./events/recorder.ts";
@@ -28,6 +28,8 @@ export interface KubernetesOptions extends ManifestOptions {
   responsible(agentId: string, namespace?: string): boolean;
   /** Whose agent it is, where this controller holds it. */
   owner?(agentId: string): string | undefined;
+  /** The class of its user now, where this controller holds it. */
+  classOf?(agentId: string): AgentClass | null | undefined;
   /** Whether anything may be removed. */
   guard: FleetGuard;
   /**
@@ -57,6 +59,8 @@ export interface ManifestOptions {
   image: string;
   imagePullPolicy?: "Always" | "IfNotPresent" | "Never" | undefined;
   imagePullSecrets?: readonly string[] | undefined;
+  /** What agents' pods get; the class of a user may say otherwise. */
+  pods?: PodFields | undefined;
   /** Agents are served at `<agentId>.agents.<domain>`. */
   domain: string;
   expose: "ingress" | "gateway" | "none";
@@ -118,7 +122,7 @@ export interface PodSecurityContext {
 
 /** The project that agents ask who calls them. */
 export interface ProjectOptions extends ProjectAccess {
-  /** Where it lies, as peers of a network policy; empty = where agents may connect anyway. */
+  /** Where it lies, as peers of a network policy. */
   places: readonly ProjectPlace[];
 }
 

@@ -1,9 +1,7 @@
 // Where the project lies, as peers of the network policy that lets agents reach it.
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { projectPort } from "../../config.ts";
-import { isOpen } from "./manifests/network.ts";
-import type { EgressOptions, ProjectPlace } from "./options.ts";
+import type { ProjectPlace } from "./options.ts";
 
 /** `<service>.<namespace>.svc`, with or without the cluster's domain. */
 const SERVICE = /^[-a-z0-9]+\.([-a-z0-9]+)\.svc(\.|$)/;
@@ -13,15 +11,13 @@ const LOOPBACK = /^(127\.|::1$)/;
 export type Resolve = (host: string) => Promise<string[]>;
 
 /**
- * The peers that agents connect to when they ask the project, without those that they reach anyway: the addresses of a
- * public project change.
+ * The peers that agents connect to when they ask the project; the policy leaves out those that agents reach anyway.
  * @param cidrs the operator's word, where there is one
  * @throws {Error} when the project's name does not resolve: agents could not ask it either
  */
 export async function projectPlaces(
   url: string,
   cidrs: readonly string[] | undefined,
-  egress: EgressOptions,
   resolve: Resolve = resolveAll,
 ): Promise<ProjectPlace[]> {
   if (cidrs !== undefined) return cidrs.map((cidr) => ({ ipBlock: { cidr } }));
@@ -32,10 +28,7 @@ export async function projectPlaces(
   }
   const addresses = isIP(host) === 0 ? await resolve(host) : [host];
   // A pod's loopback is the pod itself.
-  const closed = addresses.filter(
-    (address) => !LOOPBACK.test(address) && !isOpen(egress, address, projectPort(url)),
-  );
-  return [...new Set(closed)]
+  return [...new Set(addresses.filter((address) => !LOOPBACK.test(address)))]
     .sort()
     .map((address) => ({ ipBlock: { cidr: `${address}/${isIP(address) === 6 ? 128 : 32}` } }));
 }

@@ -54,6 +54,7 @@ export function workloadOf(part: Partial<Workload> = {}): Workload {
   return {
     agentId: "agent-1",
     userId: "user-1",
+    class: null,
     quota: { maxAgents: 5, maxReplicas: 10, maxCpuMillicores: 8000, maxMemoryBytes: 8 * 1024 ** 3 },
     generation: 1,
     revision: 1,

@@ -1,5 +1,6 @@
 import { jittered } from "../../clock.ts";
 import { errorMessage } from "../../log.ts";
+import { canonical } from "../../reconcile/template.ts";
 import type { Failure, ObservedWorkload, Workload } from "../cluster.ts";
 import { isComplete } from "../rollout.ts";
 import { type Kind, type KubeApi, KubeError } from "./api.ts";
@@ -219,7 +220,9 @@ export class Workloads {
       return { ...nothing(agentId, clock.now()), generation, template, wanted, drift };
     }
     if (failureOf(objects.deployment, observed.generation) !== undefined) return observed;
-    if (intent?.generation !== observed.generation) return { ...observed, generation: UNPROVED };
+    if (intent?.generation !== observed.generation || !this.#isOfItsClass(intent)) {
+      return { ...observed, generation: UNPROVED };
+    }
     // Without its ServiceAccount a pod is not even made.
     const missing = observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration");
     if (missing || observed.blocked?.reason === "FailedCreate") {
@@ -285,6 +288,12 @@ export class Workloads {
     const namespace = namespaceOf(this.#options.namespacePrefix, userId);
     const regarding = { apiVersion: "apps/v1", kind: "Deployment", namespace, name: agentId };
     this.#options.events?.note(uid === undefined ? regarding : { ...regarding, uid }, note);
+  }
+
+  /** Operators may have changed the class since, or given the user another one. */
+  #isOfItsClass({ agentId, class: applied }: Intent): boolean {
+    const now = this.#options.classOf?.(agentId);
+    return now === undefined || canonical(now) === canonical(applied);
   }
 
   #may(agentId: string): () => boolean {

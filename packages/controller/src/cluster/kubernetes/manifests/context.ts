@@ -7,6 +7,7 @@ import { probeKeyOf } from "../../runtime.ts";
 import type { KubeObject } from "../api.ts";
 import { agentLabels, LABELS, namespaceOf } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
+import { type PodSettings, podSettings } from "./pod-settings.ts";
 
 /** A workload without its secrets: what is kept of it, and what all but the Secret is made of. */
 export type Intent = Omit<Workload, "environment">;
@@ -15,6 +16,8 @@ export type Intent = Omit<Workload, "environment">;
 export interface AgentContext {
   workload: Intent;
   options: ManifestOptions;
+  /** What operators decide of its pods. */
+  settings: PodSettings;
   namespace: string;
   labels: Record<string, string>;
   /** What selects the agent's pods; never changes. */
@@ -27,11 +30,14 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
   if (workload.userId === null) {
     throw new Error("The database does not say whose agent this is, so it has no namespace.");
   }
+  const { platform } = workload;
+  const current = withPlatform(options, platform);
   const namespace = namespaceOf(options.namespacePrefix, workload.userId);
   const labels = agentLabels(options.installation, workload.userId, workload.agentId);
   return {
     workload,
-    options: withPlatform(options, workload.platform),
+    options: current,
+    settings: podSettings(current, platform === undefined ? workload.class : platform.class),
     namespace,
     labels,
     selector: {
@@ -45,7 +51,7 @@ export function contextOf(workload: Intent, options: ManifestOptions): AgentCont
 /** The options with what operators decided of this agent's pods, which is not yet, or no longer, what this controller is set to. */
 function withPlatform(options: ManifestOptions, platform: Platform | undefined): ManifestOptions {
   if (platform === undefined) return options;
-  const { caBundle, graceMs, image, imagePullPolicy, imagePullSecrets, podSecurityContext, readyMs } =
+  const { caBundle, graceMs, image, imagePullPolicy, imagePullSecrets, podSecurityContext, pods, readyMs } =
     platform;
   return {
     ...options,
@@ -53,6 +59,7 @@ function withPlatform(options: ManifestOptions, platform: Platform | undefined):
     imagePullPolicy: imagePullPolicy ?? options.imagePullPolicy,
     imagePullSecrets: imagePullSecrets ?? options.imagePullSecrets,
     podSecurityContext: podSecurityContext ?? options.podSecurityContext,
+    pods: pods ?? options.pods,
     caBundle: caBundle === undefined ? options.caBundle : (caBundle ?? undefined),
     readyMs: readyMs ?? options.readyMs,
     graceMs: graceMs ?? options.graceMs,
@@ -67,6 +74,7 @@ export function platformOf({
   imagePullPolicy,
   imagePullSecrets,
   podSecurityContext,
+  pods,
   readyMs,
 }: ManifestOptions): Omit<Platform, "id"> {
   const secrets = [...(imagePullSecrets ?? [])];
@@ -75,6 +83,7 @@ export function platformOf({
     imagePullPolicy,
     imagePullSecrets: secrets,
     podSecurityContext,
+    pods,
     caBundle: caBundle ?? null,
     readyMs,
     graceMs,

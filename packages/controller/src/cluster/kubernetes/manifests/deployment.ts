@@ -4,6 +4,7 @@ import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { type AgentContext, configName, secretName } from "./context.ts";
 import { DISK, quantity } from "./namespace.ts";
+import { placement, podSettingsDigest } from "./pod-settings.ts";
 
 /** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
 const DRAIN_SECONDS = 5;
@@ -18,7 +19,7 @@ const IMAGE_USER = { runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532 } as co
  * @param replicas undefined = an autoscaler owns the number
  */
 export function deployment(context: AgentContext, replicas: number | undefined): KubeObject {
-  const { workload, options, selector, meta } = context;
+  const { workload, options, selector, meta, settings } = context;
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
@@ -28,6 +29,8 @@ export function deployment(context: AgentContext, replicas: number | undefined):
         [ANNOTATIONS.generation]: String(workload.generation),
         [ANNOTATIONS.revision]: String(workload.revision),
         [ANNOTATIONS.replicas]: String(workload.replicas),
+        // So that a change is seen that takes something away: fields that others may add are not compared.
+        [ANNOTATIONS.pods]: podSettingsDigest(settings),
       },
     },
     spec: {
@@ -43,7 +46,8 @@ export function deployment(context: AgentContext, replicas: number | undefined):
 }
 
 function podTemplate(context: AgentContext): Record<string, unknown> {
-  const { workload, options, labels, selector } = context;
+  const { workload, options, labels, selector, settings } = context;
+  const { annotations } = settings;
   const spread = (topologyKey: string) => ({
     maxSkew: 1,
     topologyKey,
@@ -56,10 +60,12 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
   return {
     metadata: {
       labels: {
+        ...settings.labels,
         ...labels,
         [LABELS.template]: workload.template,
         ...(workload.platform === undefined ? {} : { [LABELS.platform]: workload.platform.id }),
       },
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     },
     spec: {
       serviceAccountName: workload.agentId,
@@ -72,11 +78,12 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
         ...(options.podSecurityContext ?? IMAGE_USER),
         seccompProfile: { type: "RuntimeDefault" },
       },
+      ...placement(settings),
       topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
       containers: [container(context)],
       volumes: [
         { name: "config", configMap: { name: configName(context) } },
-        { name: "state", emptyDir: { sizeLimit: "1Gi" } },
+        { name: "state", emptyDir: { sizeLimit: stateLimit(settings.diskLimit) } },
         { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
         ...caVolume(options),
       ],
@@ -84,14 +91,20 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
   };
 }
 
+/** Half of the disk: the rest is for what is written to /tmp and to the log. */
+function stateLimit(diskLimit: number | undefined): string {
+  return diskLimit === undefined ? "1Gi" : String(Math.floor(diskLimit / 2));
+}
+
 function container(context: AgentContext): Record<string, unknown> {
-  const { workload, options } = context;
+  const { workload, options, settings } = context;
+  const disk = settings.diskLimit ?? DISK.limit;
   const { cpuMillicores, memoryBytes } = workload.spec.resources;
   const size = { cpu: quantity(`${Math.ceil(cpuMillicores)}m`), memory: String(Math.ceil(memoryBytes)) };
   const get = (path: string) => ({ httpGet: { path, port: PORT_NAME } });
   return {
     name: CONTAINER,
-    image: options.image,
+    image: settings.image,
     ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
     // Ahead of the Secret's names: what is said here, no secret can change.
     env: [
@@ -117,8 +130,8 @@ function container(context: AgentContext): Record<string, unknown> {
     ports: [{ name: PORT_NAME, containerPort: PORT, protocol: "TCP" }],
     // Both the same: what is asked for is there, and no more is taken from the neighbours.
     resources: {
-      requests: { ...size, "ephemeral-storage": String(DISK.request) },
-      limits: { ...size, "ephemeral-storage": String(DISK.limit) },
+      requests: { ...size, "ephemeral-storage": String(Math.min(DISK.request, disk)) },
+      limits: { ...size, "ephemeral-storage": String(disk) },
     },
     // A little longer than the controller's own judgement, which is about the whole rollout.
     startupProbe: {

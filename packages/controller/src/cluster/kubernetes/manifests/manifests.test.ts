@@ -155,6 +155,22 @@ test("agents reach the project at its own port where it lies in a private networ
   assert.deepEqual(rule("https://x.supabase.co", []), []);
 });
 
+test("a public project is opened only where the rule for the internet does not reach it", () => {
+  const places = [{ ipBlock: { cidr: "1.1.1.7/32" } }, { ipBlock: { cidr: "2606:4700::7/128" } }];
+  const rules = (url: string, egress: Partial<ManifestOptions["egress"]> = {}) => {
+    const options = manifestOptionsOf({ project: { url, key: "k", probeSecret: "s", proxyHops: 1, places } });
+    const narrow = { ...options, egress: { ...options.egress, ...egress } };
+    const policy = all(workloadManifests(workloadOf(), narrow)).find(
+      ({ metadata }) => metadata.name === "allow-egress",
+    );
+    return (policy?.spec as { egress: unknown[] } | undefined)?.egress.slice(1);
+  };
+  const opened = (port: number) => [{ to: places, ports: [{ protocol: "TCP", port }] }];
+  assert.deepEqual(rules("https://db.example"), []);
+  assert.deepEqual(rules("https://db.example:8443"), opened(8443));
+  assert.deepEqual(rules("https://db.example", { allowCidrs: ["198.51.100.0/24"] }), opened(443));
+});
+
 test("who is no pod may ask agents where its addresses are named", () => {
   const options = manifestOptionsOf({ ingressCidrs: ["10.1.0.0/16", "fd00::/64"] });
   const policy = all(workloadManifests(workloadOf(), options)).find(

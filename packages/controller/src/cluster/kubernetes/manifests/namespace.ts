@@ -1,9 +1,10 @@
-import { type Quota, quotaSchema } from "../../../contract.ts";
+import { type AgentClass, type Quota, quotaSchema } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, namespaceOf, userLabels } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { networkPolicies } from "./network.ts";
+import { egressOf } from "./pod-settings.ts";
 
 /** A user's namespace and what bounds it; `namespace` comes first, then `access`, then the rest. */
 export interface NamespaceManifests {
@@ -31,15 +32,19 @@ export function quotaOf(bound: KubeObject | undefined): Quota | undefined {
 /**
  * All that a user's namespace has before any agent is in it.
  * @param quota null = not known: then nothing is bounded
+ * @param agentClass what operators give the user's agents
  */
 export function namespaceManifests(
   userId: string,
   quota: Quota | null,
   options: ManifestOptions,
+  agentClass: AgentClass | null = null,
 ): NamespaceManifests {
   const name = namespaceOf(options.namespacePrefix, userId);
   const labels = userLabels(options.installation, userId);
   const meta = (object: string) => ({ name: object, namespace: name, labels });
+  // Never below the usual: pods of before the class, which a rollout replaces one by one, must be made again too.
+  const disk = Math.max(DISK.limit, agentClass?.ephemeralStorageBytes ?? 0);
   // Which quota it was made from is written down: the agents of a user may bring an older one and a newer one.
   const bounds = (from: Quota) => ({
     ...meta(BOUNDS),
@@ -78,8 +83,10 @@ export function namespaceManifests(
             },
           ],
     bounds: [
-      ...(quota === null ? [] : [resourceQuota(bounds(quota), quota), limitRange(bounds(quota), quota)]),
-      ...networkPolicies(meta, options),
+      ...(quota === null
+        ? []
+        : [resourceQuota(bounds(quota), quota, disk), limitRange(bounds(quota), quota, disk)]),
+      ...networkPolicies(meta, { ...options, egress: egressOf(options, agentClass) }),
     ],
   };
 }
@@ -97,7 +104,7 @@ function podSecurity(): Record<string, string> {
  * The user's quota as a second wall behind the database's own check. Twice as wide: during a rollout the old replicas
  * and the new ones, and those that are still ending, all count.
  */
-function resourceQuota(metadata: KubeObject["metadata"], quota: Quota): KubeObject {
+function resourceQuota(metadata: KubeObject["metadata"], quota: Quota, disk: number): KubeObject {
   const cpu = quantity(`${2 * quota.maxCpuMillicores}m`);
   const memory = String(2 * quota.maxMemoryBytes);
   const pods = 2 * Math.max(quota.maxReplicas, quota.maxAgents);
@@ -113,7 +120,7 @@ function resourceQuota(metadata: KubeObject["metadata"], quota: Quota): KubeObje
         "requests.memory": memory,
         "limits.memory": memory,
         "requests.ephemeral-storage": String(pods * DISK.request),
-        "limits.ephemeral-storage": String(pods * DISK.limit),
+        "limits.ephemeral-storage": String(pods * disk),
         persistentvolumeclaims: "0",
         "services.loadbalancers": "0",
         "services.nodeports": "0",
@@ -123,7 +130,7 @@ function resourceQuota(metadata: KubeObject["metadata"], quota: Quota): KubeObje
 }
 
 /** What a container gets that says nothing of its size, and the most that one may ask for. */
-function limitRange(metadata: KubeObject["metadata"], quota: Quota): KubeObject {
+function limitRange(metadata: KubeObject["metadata"], quota: Quota, mostDisk: number): KubeObject {
   const most = { cpu: quota.maxCpuMillicores, memory: quota.maxMemoryBytes };
   const disk = (bytes: number) => ({ "ephemeral-storage": String(bytes) });
   const given = {
@@ -138,7 +145,7 @@ function limitRange(metadata: KubeObject["metadata"], quota: Quota): KubeObject 
       limits: [
         {
           type: "Container",
-          max: { cpu: quantity(`${most.cpu}m`), memory: String(most.memory), ...disk(DISK.limit) },
+          max: { cpu: quantity(`${most.cpu}m`), memory: String(most.memory), ...disk(mostDisk) },
           default: { ...given, ...disk(DISK.limit) },
           defaultRequest: { ...given, ...disk(DISK.request) },
         },

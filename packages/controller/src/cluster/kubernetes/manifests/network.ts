@@ -3,7 +3,7 @@ import { BlockList, isIPv6 } from "node:net";
 import { projectPort } from "../../../config.ts";
 import type { KubeObject } from "../api.ts";
 import { PORT_NAME } from "../names.ts";
-import type { DnsOptions, EgressOptions, ManifestOptions, ProjectOptions } from "../options.ts";
+import type { DnsOptions, EgressOptions, ManifestOptions, ProjectOptions, ProjectPlace } from "../options.ts";
 
 /** Nothing in and nothing out, but for what agents need. */
 export function networkPolicies(
@@ -16,6 +16,7 @@ export function networkPolicies(
     metadata: meta(name),
     spec: { podSelector: {}, ...spec },
   });
+  const places = closedPlaces(options);
   return [
     policy("default-deny", { policyTypes: ["Ingress", "Egress"] }),
     policy("allow-dns", { policyTypes: ["Egress"], egress: [dnsRule(options.dns ?? USUAL_DNS)] }),
@@ -23,7 +24,7 @@ export function networkPolicies(
       policyTypes: ["Egress"],
       egress: [
         egressRule(options.egress),
-        ...(options.project.places.length === 0 ? [] : [projectRule(options.project)]),
+        ...(places.length === 0 ? [] : [projectRule({ ...options.project, places })]),
       ],
     }),
     policy("allow-ingress", {
@@ -61,6 +62,16 @@ function dnsRule({ cidrs, namespaces, podLabels, ports }: DnsOptions): Record<st
       { protocol: "TCP", port },
     ]),
   };
+}
+
+/** Where the project lies that agents do not reach anyway. */
+function closedPlaces({ egress, project: { places, url } }: ManifestOptions): readonly ProjectPlace[] {
+  return places.filter((place) => {
+    if (!("ipBlock" in place)) return true;
+    const [address = "", bits] = place.ipBlock.cidr.split("/");
+    const single = bits === (isIPv6(address) ? "128" : "32");
+    return !(single && isOpen(egress, address, projectPort(url)));
+  });
 }
 
 /** A Service of the cluster is judged by its pods' ports, which its address does not name; any other address by its own. */

@@ -43,7 +43,7 @@ export function workloadManifests(
     AGENT_PROBE_KEY: probeKeyOf(options.project.probeSecret, workload.agentId),
   };
   return {
-    user: namespaceManifests(workload.userId ?? "", quota, options),
+    user: namespaceManifests(workload.userId ?? "", quota, options, workload.class),
     before: startingParts(context, environment),
     anchor: service(context),
     beside: [...outside(context), disruptionBudget(context)],
