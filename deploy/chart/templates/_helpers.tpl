@@ -126,6 +126,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $podSecurity $field $value -}}
 {{- end -}}
 {{- end -}}
+{{- $pods := dict -}}
+{{- range $field := list "runtimeClassName" "priorityClassName" "nodeSelector" "tolerations" "affinity" "labels" "annotations" -}}
+{{- with index $.Values.agents $field -}}
+{{- $_ := set $pods $field . -}}
+{{- end -}}
+{{- end -}}
+{{- if not .Values.agents.hostUsers -}}
+{{- $_ := set $pods "hostUsers" false -}}
+{{- end -}}
 {{- range include "launchpad.pullSecrets" .Values.agents.imagePullSecrets | fromYamlArray -}}
 {{- $pullSecrets = append $pullSecrets .name -}}
 {{- end -}}
@@ -174,6 +183,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "NODE_EXTRA_CA_CERTS" (.Values.caBundle.name | empty | ternary "" (printf "/etc/launchpad-ca/%s" .Values.caBundle.key))
   "LAUNCHPAD_INGRESS_NAMESPACE" .Values.agents.ingressNamespace
   "LAUNCHPAD_INGRESS_CIDRS" (join "," .Values.agents.ingressCidrs)
+  "LAUNCHPAD_AGENT_PODS" (toJson $pods)
   "LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT" (toJson $podSecurity)
   "LAUNCHPAD_DNS" (toJson .Values.dns)
   "LAUNCHPAD_PROJECT_URL" .Values.supabase.agentsUrl

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { CaBundle, DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";
+import type { PodFields } from "./contract.ts";
 import { VERSION } from "./version.ts";
 
 /** `a, b` or an empty text as a list. */
@@ -9,6 +10,7 @@ const list = z.string().transform((text) =>
     .map((part) => part.trim())
     .filter((part) => part !== ""),
 );
+const labelKey = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
 const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
@@ -46,6 +48,25 @@ const podSecurityContext = z.strictObject({
   supplementalGroups: z.array(id).optional(),
 });
 
+const keyed = (value: z.ZodType<string>) =>
+  z.record(z.string().regex(labelKey, "must be a label key, such as team or example.com/team"), value);
+const labels = keyed(
+  z.string().regex(/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/, "must be a label value"),
+);
+const objectName = z
+  .string()
+  .regex(/^$|^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, "must be the name of an object");
+const pods = z.strictObject({
+  runtimeClassName: objectName.optional(),
+  priorityClassName: objectName.optional(),
+  nodeSelector: labels.optional(),
+  tolerations: z.array(z.record(z.string(), z.unknown())).optional(),
+  affinity: z.record(z.string(), z.unknown()).optional(),
+  labels: labels.optional(),
+  annotations: keyed(z.string()).optional(),
+  hostUsers: z.boolean().optional(),
+});
+
 /** Settings of the `kubernetes` cluster. They are read only when it is chosen, and only then must they make sense. */
 export const kubernetesEnvironment = z
   .object({
@@ -62,6 +83,9 @@ export const kubernetesEnvironment = z
     LAUNCHPAD_AGENT_IMAGE: z.string().min(1).default(`agent-launchpad/agent-runtime:${VERSION}`),
     LAUNCHPAD_AGENT_IMAGE_PULL_POLICY: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
     LAUNCHPAD_AGENT_IMAGE_PULL_SECRETS: list.default([]),
+    // What agents' pods get, unless the class of their user says otherwise: {runtimeClassName, priorityClassName, nodeSelector,
+    // tolerations, affinity, labels, annotations, hostUsers}.
+    LAUNCHPAD_AGENT_PODS: json(pods).optional(),
     // Agents are reached at <agentId>.agents.<domain>.
     LAUNCHPAD_AGENT_DOMAIN: z
       .string()
@@ -138,6 +162,7 @@ export interface KubernetesSettings {
   podAccess: "direct" | "proxy";
   egress: { allowCidrs: string[]; exceptCidrs: string[]; allowPrivate: boolean; ports: number[] };
   projectCidrs: string[] | undefined;
+  pods: PodFields | undefined;
   dns: DnsOptions | undefined;
   podSecurityContext: PodSecurityContext | undefined;
   controllerNamespace: string;
@@ -185,6 +210,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
       ports: value.LAUNCHPAD_EGRESS_PORTS,
     },
     projectCidrs: value.LAUNCHPAD_PROJECT_CIDRS,
+    pods: value.LAUNCHPAD_AGENT_PODS,
     dns: value.LAUNCHPAD_DNS,
     podSecurityContext: value.LAUNCHPAD_AGENT_POD_SECURITY_CONTEXT,
     controllerNamespace: value.LAUNCHPAD_NAMESPACE,

@@ -89,19 +89,18 @@ function refusal(name: string, error: { code?: string; message: string; details?
   if (error.code === "PGRST202") {
     return new CliError("conflict", `The project has no ${name}; run \`supabase db push\` first.`, facts);
   }
-  if (status === 400 && error.details) {
-    const details = JSON.parse(error.details) as Record<string, unknown>;
+  const details = error.details ? (JSON.parse(error.details) as Record<string, unknown>) : undefined;
+  if (status === 400 && details !== undefined) {
     return new CliError("invalid", "The request was rejected.", { ...facts, details });
   }
   if (error.code === "CONFLICT") {
-    return new CliError("conflict", `${error.message}; \`launchpad fleet rollout status\` shows it.`, facts);
+    const where = name.includes("rollout") ? "; `launchpad fleet rollout status` shows it" : "";
+    return new CliError("conflict", `${error.message}${where}.`, facts);
   }
   if (status === 404 && error.code === "NOT_FOUND") {
-    return new CliError(
-      "notFound",
-      `${error.message}; \`launchpad ${name.includes("model") ? "models list --retired" : "fleet status"}\` lists them.`,
-      facts,
-    );
+    const list = name.includes("model") ? "models list --retired" : "fleet status";
+    const where = name.includes("class") ? "" : `; \`launchpad ${list}\` lists them`;
+    return new CliError("notFound", `${error.message}${where}.`, { ...facts, details });
   }
   return Object.assign(new Error(error.message), { ...facts, status });
 }

@@ -30,6 +30,34 @@ export async function readDefinition(file: string): Promise<Definition> {
  * @param form `json` where nothing else is taken. Left out: as the name, or the text, tells
  */
 export async function parseDefinition(text: string, name: string, form?: "json"): Promise<Definition> {
+  const { locate, value: given } = await parseObject(text, name, AN_AGENT, form);
+  if (!isCharacterFile(given)) return { value: given, locate };
+  return {
+    value: { agentName: given.name, character: given },
+    locate: (field) => locate(field.replace(/^character\./, "")),
+  };
+}
+
+/**
+ * Reads any object as JSON or YAML.
+ * @param file a path, or `-` for stdin
+ * @param what it is, for errors: `a class`
+ * @throws CliError naming file and line when it cannot be read or understood
+ */
+export async function readObject(file: string, what: string): Promise<Definition> {
+  const name = file === "-" ? "stdin" : basename(file);
+  const text = file === "-" ? await readStdin() : await readText(file);
+  return await parseObject(text, name, `does not describe ${what}: it must be an object`);
+}
+
+const AN_AGENT = "does not describe an agent: it must be an object with fields such as agentName";
+
+async function parseObject(
+  text: string,
+  name: string,
+  otherwise: string,
+  form?: "json",
+): Promise<Definition> {
   const { LineCounter, parseDocument } = await import("yaml");
   const json = form === "json" || /\.json$/i.test(name) || /^\s*\{/.test(text);
   if (json) refuseJson(text, name); // its own words, and nothing that only YAML forgives
@@ -50,14 +78,11 @@ export async function parseDefinition(text: string, name: string, form?: "json")
   } catch (error) {
     throw wrong(name, `cannot be read: ${messageOf(error)}`); // aliases without end
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw wrong(name, "does not describe an agent: it must be an object with fields such as agentName");
-  const given = value as Record<string, unknown>;
-  const bare = isCharacterFile(given);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(name, otherwise);
   return {
-    value: bare ? { agentName: given.name, character: given } : given,
+    value: value as Record<string, unknown>,
     locate(field) {
-      const line = lineOf(document, lines, bare ? field.replace(/^character\./, "") : field);
+      const line = lineOf(document, lines, field);
       return line === undefined ? undefined : `${name}:${line}`;
     },
   };

@@ -75,6 +75,45 @@ export function addFleetCommands(program: Command, action: Action): void {
     .argument("<database>", "its id, as the controller's log names it")
     .option("-y, --yes", "do not ask")
     .action(action(() => import("../commands/fleet-adopt.ts")));
+  addClassCommands(fleet, action);
+}
+
+function addClassCommands(fleet: Command, action: Action): void {
+  const command = (name: "list" | "show" | "set" | "remove" | "assign") =>
+    action(async () => ({ run: (await import("../commands/fleet-classes.ts"))[name] }));
+  fleet
+    .command("class")
+    .description("give a user a class: a sandbox, nodes, an image, limits")
+    .argument("<user>", "its id or e-mail address")
+    .argument("<class>", "as `fleet classes list` shows it; `default` takes the class away")
+    .action(command("assign"));
+  const classes = fleet.command("classes").description("classes of users: what their agents' pods get");
+  classes
+    .command("list")
+    .alias("ls")
+    .description("list classes, what they set, and how many users have each")
+    .action(command("list"));
+  classes
+    .command("show")
+    .description("print a class as JSON, to change it and set it again")
+    .argument("<class>", "its name")
+    .action(command("show"));
+  classes
+    .command("set")
+    .description("create or replace a class from a file; options alone change only what they name")
+    .argument("<class>", "its name")
+    .option("-f, --file <path>", "the class as JSON or YAML, or - for stdin")
+    .option("--description <text>", "what it is for")
+    .option("--image <image>", "image of the agents")
+    .option("--runtime-class <name>", "RuntimeClass of the pods, such as gvisor or kata")
+    .option("--priority-class <name>", "PriorityClass of the pods")
+    .action(command("set"));
+  classes
+    .command("delete")
+    .alias("rm")
+    .description("delete a class that no user has")
+    .argument("<class>", "its name")
+    .action(command("remove"));
 }
 
 function count(text: string): number {

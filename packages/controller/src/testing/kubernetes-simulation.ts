@@ -98,7 +98,17 @@ export class KubernetesSimulation {
     await this.clock.advance(milliseconds);
   }
 
+  /** Time goes on meanwhile: a call that is under way takes its time. */
   async stop(): Promise<void> {
+    let stopped = false;
+    const stopping = this.#stop().finally(() => {
+      stopped = true;
+    });
+    while (!stopped) await this.clock.advance(100);
+    await stopping;
+  }
+
+  async #stop(): Promise<void> {
     for (const { life } of this.sites) {
       if (life === undefined) continue;
       await life.controller.stop();

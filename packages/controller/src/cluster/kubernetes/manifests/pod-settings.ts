@@ -17,10 +17,7 @@ export interface PodSettings extends PodFields {
  * The installation's settings with those of the class: a field that the class names replaces the installation's, but labels
  * and annotations are added one by one. Pure: with the workload it says what the pod template is, image included.
  */
-export function podSettings(
-  options: ManifestOptions,
-  podClass: PodClass | null | undefined,
-): PodSettings {
+export function podSettings(options: ManifestOptions, podClass: PodClass | null | undefined): PodSettings {
   const { image } = options;
   const pods = options.pods ?? {};
   const of = podClass ?? {};
