@@ -1,5 +1,7 @@
 // `launchpad fleet` as an operator runs it, against the whole stack.
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { failed, openTerminal, type Terminal } from "../helpers/cli.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -60,6 +62,72 @@ test("list shows agents of all users; retry answers how many it tries", async ()
   assert.match(shown.stdout, /^AGENT +USER +PHASE/);
   assert.deepEqual((await operate("retry", "--reason", "NO_SUCH_REASON")).json.retried, 0);
   await user.client.rpc("delete_agent", { agent_id: agentId });
+});
+
+test("classes are set from options and files, shown, given to users by e-mail address, and deleted", async () => {
+  const set = await operate(
+    "classes",
+    "set",
+    "sandboxed",
+    "--runtime-class",
+    "gvisor",
+    "--description",
+    "Not ours",
+  );
+  assert.equal(set.code, 0, set.stderr);
+  assert.deepEqual(set.json.class, { runtimeClassName: "gvisor", description: "Not ours" });
+  const changed = (await operate("classes", "set", "sandboxed", "--priority-class", "low")).json.class;
+  assert.deepEqual(changed, { ...set.json.class, priorityClassName: "low" });
+
+  await writeFile(
+    join(terminal.folder, "sandboxed.yaml"),
+    "runtimeClassName: kata\ntolerations:\n  - {key: a, operator: Exists}\n",
+  );
+  const file = ["classes", "set", "sandboxed", "--file", join(terminal.folder, "sandboxed.yaml")];
+  assert.deepEqual((await operate(...file)).json.class, {
+    runtimeClassName: "kata",
+    tolerations: [{ key: "a", operator: "Exists" }],
+  });
+  const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };
+  const shown = await terminal.run(["fleet", "classes", "show", "sandboxed"], { env });
+  assert.deepEqual(JSON.parse(shown.stdout).runtimeClassName, "kata");
+  await writeFile(join(terminal.folder, "wrong.yaml"), "image: x\nhostNetwork: true\n");
+  failed(
+    await terminal.run(["fleet", "classes", "set", "wrong", "--file", join(terminal.folder, "wrong.yaml")], {
+      env,
+    }),
+    6,
+    /wrong\.yaml:2.*hostNetwork/,
+  );
+  failed(await terminal.run(["fleet", "classes", "set", "wrong"], { env }), 2, /Nothing to set/);
+
+  assert.equal((await operate("class", user.email, "sandboxed")).json.userId, user.id);
+  const { data } = await user.client.from("quotas").select("agent_class").single();
+  assert.deepEqual(data, { agent_class: "sandboxed" });
+  const { error } = await user.client
+    .from("quotas")
+    .update({ agent_class: "default" })
+    .eq("user_id", user.id);
+  assert.equal(error?.code, "42501");
+  const table = await terminal.run(["fleet", "classes", "list"], { env });
+  assert.match(table.stdout, /^CLASS +USERS +SETS/);
+  assert.match(
+    table.stdout,
+    /^sandboxed +1 +tolerations, runtimeClassName|^sandboxed +1 +runtimeClassName, tolerations/m,
+  );
+  failed(
+    await terminal.run(["fleet", "classes", "delete", "sandboxed"], { env }),
+    7,
+    /1 users have the class/,
+  );
+  failed(
+    await terminal.run(["fleet", "class", "nobody@example.com", "sandboxed"], { env }),
+    5,
+    /No such user/,
+  );
+  assert.equal((await operate("class", user.id, "default")).json.former, "sandboxed");
+  assert.equal((await operate("classes", "delete", "sandboxed")).code, 0);
+  failed(await terminal.run(["fleet", "classes", "show", "sandboxed"], { env }), 5, /fleet classes list/);
 });
 
 test("adopt refuses this database and what is no id; it asks unless told --yes", async () => {

@@ -105,8 +105,8 @@ function addClassCommands(fleet: Command, action: Action): void {
     .option("-f, --file <path>", "the class as JSON or YAML, or - for stdin")
     .option("--description <text>", "what it is for")
     .option("--image <image>", "image of the agents")
-    .option("--runtime-class <name>", "RuntimeClass of the pods, such as gvisor or kata")
-    .option("--priority-class <name>", "PriorityClass of the pods")
+    .option("--runtime-class <name>", "runtime class of the pods, such as gvisor or kata")
+    .option("--priority-class <name>", "priority class of the pods")
     .action(command("set"));
   classes
     .command("delete")
