@@ -1002,6 +1002,7 @@ export type Database = {
       };
       quotas: {
         Row: {
+          agent_class: string;
           block_critical_findings: boolean;
           max_agents: number;
           max_cpu: number;
@@ -1017,6 +1018,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          agent_class?: string;
           block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
@@ -1031,6 +1033,7 @@ export type Database = {
           user_id: string;
         };
         Update: {
+          agent_class?: string;
           block_critical_findings?: boolean;
           max_agents?: number;
           max_cpu?: number;
@@ -1418,6 +1421,7 @@ export type Database = {
         Returns: Json;
       };
       claim_replies: { Args: { lease_seconds?: number; max_count?: number; worker: string }; Returns: Json };
+      controller_classes: { Args: Record<PropertyKey, never>; Returns: Json };
       controller_installation: { Args: Record<PropertyKey, never>; Returns: Json };
       count_auth_request: { Args: { email: string }; Returns: Json };
       count_public_message: {
@@ -1436,6 +1440,9 @@ export type Database = {
       finish_knowledge: { Args: { file_id: string; lease_token: string; outcome?: Json }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
       fleet_adopt: { Args: { installation: string }; Returns: Json };
+      fleet_assign_class: { Args: { account: string; class: string }; Returns: Json };
+      fleet_classes: { Args: Record<PropertyKey, never>; Returns: Json };
+      fleet_delete_class: { Args: { name: string }; Returns: Json };
       fleet_drain: { Args: { controller: string; undo?: boolean }; Returns: Json };
       fleet_hold: { Args: { reason?: string; scope?: string }; Returns: Json };
       fleet_list: {
@@ -1446,6 +1453,7 @@ export type Database = {
       fleet_retry: { Args: { max_count?: number; reason?: string }; Returns: Json };
       fleet_rollout: { Args: { action: string; reason?: string }; Returns: Json };
       fleet_rollout_canary: { Args: { pauses?: boolean; users?: Json }; Returns: Json };
+      fleet_set_class: { Args: { class: Json; name: string }; Returns: Json };
       fleet_status: { Args: Record<PropertyKey, never>; Returns: Json };
       get_agent: { Args: { agent_id: string }; Returns: Json };
       get_agent_logs: {

@@ -60,11 +60,12 @@ create function private.rollout_class(of_user uuid) returns text
 language sql stable set search_path = ''
 return coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user), '');
 
--- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods.
+-- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods; its image
+-- stands in the place of the other, so that a new one of all does not concern it.
 create function private.platform_of_class(content jsonb, c private.agent_classes) returns jsonb
 language sql immutable set search_path = ''
-return content || coalesce((select jsonb_build_object('class', p) from (select private.class_for_pods(c) - '{name,egress}'::text[] as p) x
-  where p <> '{}'), '{}');
+return content || jsonb_strip_nulls(jsonb_build_object('image', c.image,
+  'class', nullif(private.class_for_pods(c) - '{name,egress,image}'::text[], '{}')));
 
 -- What an agent of the user gets that is new or changes its class: what is proven, while a rollout is not at its end.
 create function private.stable_platform(of_user uuid) returns text

@@ -63,7 +63,7 @@ export async function set(
   context.out.result(made, () =>
     made.users === 0
       ? `Set ${name}. Give it to a user with \`launchpad fleet class <user> ${name}\`.\n`
-      : `Set ${name}. Agents of ${made.users} users get what changed within seconds; on Kubernetes their pods are replaced.\n`,
+      : `Set ${name}. It has ${made.users} users; \`launchpad fleet rollout status\` shows how their agents follow.\n`,
   );
 }
 
