@@ -168,7 +168,7 @@ for (const major of [3, 4] as const) {
       });
     });
 
-    test("of its own namespace the controller may get the named objects alone, and nothing where none is named", () => {
+    test("in the release namespace the controller may get named objects only, nothing without names", () => {
       const rules = (values: object) =>
         render(values).find(({ kind, metadata }) => kind === "Role" && metadata.name.endsWith("-copied"))
           ?.rules;

@@ -119,7 +119,7 @@ describe("copies in users' namespaces", reason === undefined ? {} : { skip: reas
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test("of its own namespace it may read what the values name, and list nothing", async () => {
+  test("in the release namespace it may read what the values name, and list nothing", async () => {
     const secrets = `/api/v1/namespaces/${release.namespace}/secrets`;
     assert.equal((await account.call("GET", `${secrets}/registry`)).status, 200);
     assert.equal((await account.call("GET", `${secrets}/launchpad`)).status, 403);

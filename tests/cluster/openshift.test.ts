@@ -1,4 +1,4 @@
-// A cluster that chooses users and groups itself, as OpenShift's SCC restricted-v2 does, told by an admission policy on a real API
+// A cluster that chooses users and groups itself, as OpenShift's SCC restricted-v2 does, played by an admission policy on a real API
 // server: pods that name a user of their own are refused. With the values of openshift-values.yaml everything runs.
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -127,7 +127,7 @@ describe("a cluster that chooses users", reason === undefined ? {} : { skip: rea
     held.add("agent-1");
     const fixed = await run(undefined);
     await fixed.apply(workloadOf({ agentId: "agent-1", userId: USER }));
-    await eventually("the refusal is told", async () => {
+    await eventually("the status has the refusal", async () => {
       const observed = await fixed.get("agent-1");
       return JSON.stringify(observed?.blocked ?? observed?.replicas ?? "").includes(WORDS);
     });

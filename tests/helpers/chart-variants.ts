@@ -195,6 +195,12 @@ export const VARIANTS: Record<string, Variant> = {
   "agents by a Gateway": {
     values: { agents: { expose: "gateway", gateway: { namespace: "gateways", name: "public" } } },
   },
+  "a dashboard in another namespace": {
+    values: {
+      dashboard: { enabled: true, namespace: "kube-public", annotations: { grafana_folder: "Agents" } },
+    },
+  },
+  "rollouts at once": { values: { agents: { rollout: { percent: 100, maxFailures: 5, soakSeconds: 0 } } } },
   "agents from inside alone": { values: { agents: { expose: "none" } } },
   "no network policy": { values: { networkPolicy: { enabled: false } } },
   "DNS by labels": { values: { dns: { podLabels: { "k8s-app": "kube-dns" }, cidrs: [] } } },
