@@ -157,6 +157,24 @@ test("the functions were deployed, and have their secret", () => {
   assert.equal(management.secrets.get("LAUNCHPAD_RESPOND_SECRET"), respondSecret(keys));
 });
 
+test("knowledge is deployed with all it loads, a PDF's reader included, and without tests", () => {
+  const names = [...(management.functions.get("knowledge")?.files.keys() ?? [])];
+  for (const part of [
+    "knowledge/indexer.ts",
+    "knowledge/pdf-text.ts",
+    "respond/settings.ts",
+    "src/character.ts",
+  ])
+    assert.ok(
+      names.some((name) => name.endsWith(part)),
+      `${part} in ${names.join("\n")}`,
+    );
+  assert.deepEqual(
+    names.filter((name) => /\.test\.ts$|testing/.test(name)),
+    [],
+  );
+});
+
 test("the database knows where its signed calls go", async () => {
   const client = new pg.Client({ connectionString: database.url("postgres") });
   await client.connect();

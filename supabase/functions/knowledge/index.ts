@@ -1,10 +1,10 @@
 /**
  * The edge function `knowledge`: the only file that knows Deno. The database calls it when files of agents wait to be indexed;
  * it says yes at once and works on afterwards. Apart from `respond`, because what it reads are strangers' files: a file that
- * exhausts it delays other files, never an answer (docs/adr/0191).
+ * exhausts it delays other files, never an answer (docs/adr/0191). What it needs is loaded with the first call: most of the time
+ * it is idle.
  */
 import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
-import { readSettings } from "./settings.ts";
 
 declare const Deno: {
   env: { toObject(): Record<string, string> };
@@ -13,7 +13,6 @@ declare const Deno: {
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined;
 
 const MAX_BODY_BYTES = 64 * 1024;
-const settings = readSettings(Deno.env.toObject());
 const worker = `knowledge-${crypto.randomUUID()}`;
 
 type Level = "INFO" | "WARN" | "ERROR";
@@ -24,11 +23,12 @@ const log = (level: Level, message: string, metadata: Record<string, unknown> = 
 };
 
 const load = async () => {
-  const [{ Indexer }, { createDatabase }] = await Promise.all([
+  const [{ Indexer }, { createDatabase }, { readSettings }] = await Promise.all([
     import("./indexer.ts"),
     import("./database.ts"),
+    import("./settings.ts"),
   ]);
-  return new Indexer(createDatabase(settings, worker), log);
+  return new Indexer(createDatabase(readSettings(Deno.env.toObject()), worker), log);
 };
 let loaded: ReturnType<typeof load> | undefined;
 
@@ -37,14 +37,15 @@ const refuse = (status: number, code: string, message: string) =>
 
 Deno.serve(async (request) => {
   if (request.method !== "POST") return refuse(405, "METHOD_NOT_ALLOWED", "Send a POST.");
-  if (settings.respondSecret === undefined) {
+  const secret = Deno.env.toObject().LAUNCHPAD_RESPOND_SECRET;
+  if (secret === undefined || secret === "") {
     return refuse(503, "INTERNAL_ERROR", "LAUNCHPAD_RESPOND_SECRET is not set.");
   }
   if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) {
     return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
   }
   const body = new Uint8Array(await request.arrayBuffer());
-  if (!isGenuine(settings.respondSecret, request.headers, body, Date.now())) {
+  if (!isGenuine(secret, request.headers, body, Date.now())) {
     return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
   }
   loaded ??= load().catch((error: unknown) => {

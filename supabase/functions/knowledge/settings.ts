@@ -1,4 +1,4 @@
-/** What the function reads from its environment; nothing else reads it. */
+/** What the function reads from its environment; index.ts alone reads the secret that signs its calls. */
 import { readSettings as readRespondSettings } from "../respond/settings.ts";
 
 export interface Settings {
@@ -6,8 +6,6 @@ export interface Settings {
   readonly url: string;
   /** The project's secret key: the function acts as service_role. */
   readonly secretKey: string;
-  /** Signs the calls of the database; without one every call is refused. */
-  readonly respondSecret: string | undefined;
 }
 
 /**
@@ -16,6 +14,6 @@ export interface Settings {
  * @throws Error naming every variable that is missing or wrong
  */
 export function readSettings(variables: Readonly<Record<string, string>>): Settings {
-  const { restUrl, secretKey, respondSecret } = readRespondSettings(variables);
-  return { url: restUrl.replace(/\/rest\/v1$/, ""), secretKey, respondSecret };
+  const { restUrl, secretKey } = readRespondSettings(variables);
+  return { url: restUrl.replace(/\/rest\/v1$/, ""), secretKey };
 }

@@ -158,8 +158,10 @@ describe("the settings", () => {
       dependencies: Record<string, string>;
     };
     const { devDependencies } = read("../../../package.json") as { devDependencies: Record<string, string> };
-    const { imports } = read("./deno.json") as { imports: Record<string, string> };
-    for (const [name, specifier] of Object.entries(imports))
-      assert.equal(specifier, `npm:${name}@${dependencies[name] ?? devDependencies[name]}`);
+    for (const config of ["./deno.json", "../knowledge/deno.json"]) {
+      const { imports } = read(config) as { imports: Record<string, string> };
+      for (const [name, specifier] of Object.entries(imports))
+        assert.equal(specifier, `npm:${name}@${dependencies[name] ?? devDependencies[name]}`);
+    }
   });
 });
