@@ -65,7 +65,7 @@ begin
   select * into d from private.agent_deployments x where x.agent_id = j.agent_id;
   return case
     -- Settling the files wakes it (private.settle_knowledge).
-    when private.awaits_knowledge(j.agent_id) then '{"code": "KNOWLEDGE_PENDING", "wait": true}'
+    when private.awaits_knowledge(j) then '{"code": "KNOWLEDGE_PENDING", "wait": true}'
     when d.agent_id is null or (d.desired = 'running' and d.ready_replicas > 0 and d.url is not null) then null
     when d.desired = 'stopped' then
       '{"code": "CONFLICT", "message": "This agent is stopped; start it to get an answer", "final": true}'

@@ -15,7 +15,7 @@ return case name
   -- A larger file is refused unread.
   when 'file_bytes' then 10485760
   when 'attempts' then 5
-  -- How long an answer waits for files that changed just before it.
+  -- How long after its question an answer waits for files that changed before.
   when 'wait_seconds' then 20
 end;
 

@@ -24,6 +24,16 @@ create function private.word_keys(of_agent text, words text[]) returns bigint[]
 language sql immutable parallel safe set search_path = ''
 return array(select distinct ('x' || left(md5(of_agent || ' ' || w), 16))::bit(64)::bigint from unnest(words) w);
 
+-- Whether an answer waits: for files that changed before it was asked for, and not for long, so that whoever goes on uploading
+-- gets answers.
+create function private.awaits_knowledge(j private.reply_jobs) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return j.created_at > now() - make_interval(secs => private.knowledge_limit('wait_seconds'))
+    and exists (select from public.knowledge_files f where f.agent_id = j.agent_id and f.status = 'pending' and f.updated_at <= j.created_at);
+end
+$$;
+
 -- Ends a file's indexing: indexed, or refused with a sentence. Answers that waited for it go on.
 create function private.settle_knowledge(of_file uuid, refusal text) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -38,24 +48,12 @@ begin
       error = left(refusal, 500), indexed_at = case when refusal is null then now() end,
       chunks = case when refusal is null then f.chunks else 0 end, bytes = case when refusal is null then f.bytes else 0 end
     where f.id = of_file returning f.agent_id into of_agent;
-  if private.awaits_knowledge(of_agent) then
-    return;
-  end if;
   update private.reply_jobs y set next_attempt_at = now() where y.id in (
     select x.id from private.reply_jobs x where x.agent_id = of_agent and x.state = 'waiting' and x.next_attempt_at > now()
-      and x.last_error = 'KNOWLEDGE_PENDING' for update skip locked);
+      and x.last_error = 'KNOWLEDGE_PENDING' and not private.awaits_knowledge(x) for update skip locked);
   if found then
     perform private.post_to_respond('{"reason": "knowledge indexed"}');
   end if;
-end
-$$;
-
--- Whether files of an agent that changed a moment ago are still to be read.
-create function private.awaits_knowledge(of_agent text) returns boolean
-language plpgsql stable set search_path = '' as $$
-begin
-  return exists (select from public.knowledge_files f where f.agent_id = of_agent and f.status = 'pending'
-    and f.updated_at > now() - make_interval(secs => private.knowledge_limit('wait_seconds')));
 end
 $$;
 

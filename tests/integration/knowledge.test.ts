@@ -342,10 +342,17 @@ describe("answers", () => {
     await put("knowledge/a.md", { etag: "2" });
     await say({ agent: agentId }, "beta?");
     assert.deepEqual(await worker.claim(), []);
-    await db.superuser.query("update public.knowledge_files set updated_at = now() - interval '21 s'");
-    await db.superuser.query("update private.reply_jobs set next_attempt_at = now() where state = 'waiting'");
+    await db.superuser.query(
+      "update private.reply_jobs set next_attempt_at = now(), created_at = now() - interval '21 s' where state = 'waiting'",
+    );
     const [job] = await worker.claim();
     assert.equal(job.attempt, 1, "waiting is no attempt");
+  });
+
+  test("an answer does not wait for files that come after its question", async () => {
+    await say({ agent: agentId }, "alpha?");
+    await put("knowledge/a.md");
+    assert.equal((await worker.claim()).length, 1);
   });
 
   test("an agent without knowledge is claimed without it, and its row names no sources", async () => {
