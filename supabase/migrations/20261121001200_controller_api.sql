@@ -57,7 +57,7 @@ language sql stable set search_path = '' as $$
     and not exists (select from private.controllers x where x.worker = of_worker and x.drained)
     and (d.generation > d.observed_generation
          or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
-           or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY'))))
+           or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'))))
     and ((d.lease_holder = of_worker and (d.generation > d.observed_generation
            or (d.desired = 'running' and d.platform is distinct from d.platform_seen)))
          or d.lease_holder is null or c.worker is null or c.expires_at < now())

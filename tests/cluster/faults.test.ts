@@ -308,6 +308,17 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
       });
     });
 
+    it("leaves the agent that ran there FAILED with that reason, and 0 replicas", async () => {
+      await eventually(
+        "the status says what is left",
+        async () => {
+          const { body } = await call("GET", `/agents/${first}/status`, undefined, owner);
+          return body.status === "FAILED" && /NamespaceTerminating/.test(JSON.stringify(body));
+        },
+        PATIENCE,
+      );
+    });
+
     it("does not hold up other users; when it goes at last, its agents are deployed", async () => {
       await settled(await launch(), 1);
       await system.kube.patch("ConfigMap", namespace(), "stuck", { metadata: { finalizers: [] } });

@@ -1,6 +1,7 @@
 // The brake's wishes in the database: only operators set them, and every controller is told with each heartbeat.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
+import { REFUSALS } from "../../packages/controller/src/cluster/cluster.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -147,18 +148,24 @@ test("what a rule of the cluster refused is claimed by the next controller with 
   await db.pool.query(
     "update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1e6, max_memory = 1e12",
   );
-  const refused = await failedAgent("FORBIDDEN_BY_POLICY");
+  const refused: [reason: string, agentId: string][] = [];
+  for (const reason of REFUSALS) refused.push([reason, await failedAgent(reason)]);
   const crashed = await failedAgent("CRASH_LOOP");
   const claimed: Claimed[] = await call("claim_deployments", { worker: "w2" });
   const of = (id: string) => claimed.find(({ agentId }) => agentId === id);
-  assert.deepEqual([of(refused)?.phase, of(refused)?.reason], ["FAILED", "FORBIDDEN_BY_POLICY"]);
+  for (const [reason, agentId] of refused)
+    assert.deepEqual([of(agentId)?.phase, of(agentId)?.reason], ["FAILED", reason]);
   assert.equal(of(crashed), undefined);
-  const c = of(refused);
-  const lease = { agent_id: refused, generation: c?.generation, lease_token: c?.leaseToken };
+  const [[, first = ""] = []] = refused;
+  const c = of(first);
+  const lease = { agent_id: first, generation: c?.generation, lease_token: c?.leaseToken };
   for (const phase of ["DEPLOYING", "DEPLOYED"]) {
     const { accepted } = await call("report_deployment", { ...lease, report: { phase } });
     assert.equal(accepted, true, phase);
   }
+  await db.pool.query(
+    "update private.agent_deployments set removed_at = now() where phase = 'FAILED' and reason <> 'CRASH_LOOP'",
+  );
 });
 
 test("an operator's retry makes a new generation of what FAILED, all or by reason, and hastens what waits", async () => {

@@ -83,6 +83,9 @@ export interface Failure {
   message: string;
 }
 
+/** The place where an agent lives is being deleted, and does not go. */
+export const TERMINATING = "NamespaceTerminating";
+
 /**
  * Reasons of a generation that was refused as it is: by a rule of the cluster that its operators may change, or a quota that
  * others use up. It is tried again now and then; what failed by itself is not.
@@ -91,6 +94,7 @@ export const REFUSALS: ReadonlySet<string> = new Set([
   "INVALID_OBJECT",
   "QUOTA_EXCEEDED",
   "FORBIDDEN_BY_POLICY",
+  TERMINATING,
 ]);
 
 /** What keeps something from coming up, in words a person can act on. */
@@ -169,6 +173,8 @@ export interface ObservedWorkload {
   drift?: readonly string[];
   /** Why replicas that are wanted are not even made: a quota, a namespace that is being deleted. */
   blocked?: Hindrance;
+  /** Nothing is left of it, and {@link blocked} says why it cannot be made again. */
+  gone?: boolean;
   exposure?: Exposure;
   /** A person keeps the controller's hands off it: it is watched, and nothing of it is changed. */
   paused?: boolean;

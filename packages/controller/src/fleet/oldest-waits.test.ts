@@ -30,6 +30,16 @@ test("a deployed agent without a ready replica counts from when the last one was
   assert.deepEqual(oldestWaits({}, agents, NOW), { DEPLOYED: 600 });
 });
 
+test("an agent that FAILED because its namespace is stuck counts; one that FAILED for itself does not", () => {
+  const conditions = [available("NO_REPLICA_READY", "2026-01-01T00:05:00Z")];
+  const failedFor = (reason: string) => {
+    const one = held("FAILED", conditions);
+    return { ...one, desired: { ...one.desired, reason } };
+  };
+  assert.deepEqual(oldestWaits({}, [failedFor("NamespaceTerminating")], NOW), { FAILED: 300 });
+  assert.deepEqual(oldestWaits({}, [failedFor("CRASH_LOOP")], NOW), {});
+});
+
 test("agents that are paused, FAILED, scaled to 0 or counted by the database add nothing", () => {
   const since = "2026-01-01T00:00:00Z";
   const down = available("NO_REPLICA_READY", since);

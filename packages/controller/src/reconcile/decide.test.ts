@@ -73,6 +73,13 @@ const misnamed = replica("starting", {
 const noRoom = {
   blocked: { reason: "QuotaExceeded", message: "The quota of pods is used up.", fatal: false },
 };
+const stuck = {
+  blocked: {
+    reason: "NamespaceTerminating",
+    message: "The user's namespace is being deleted.",
+    fatal: false,
+  },
+};
 const late = { progressedAt: NOW - 61_000 };
 
 const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
@@ -277,6 +284,60 @@ const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
   ["DELETING, runs → remove all", absent("DELETING", 1), workload(1, 1, [ready]), "remove all"],
   ["DELETING, only files are left → remove all", absent("DELETING", 1), workload(0, 0, []), "remove all"],
   ["DELETING, nothing left → DELETED", absent("DELETING", 1), undefined, "DELETED 0/0"],
+  [
+    "DEPLOYED, its namespace is being deleted, one serves → told as it is",
+    running("DEPLOYED", 2, 2),
+    workload(2, 2, [ready], { ...stuck, ...late }),
+    "1/1",
+  ],
+  [
+    "DEPLOYED, its namespace is being deleted, nothing left → told as it is, not applied",
+    running("DEPLOYED", 2, 2),
+    workload(0, 1, [], { ...stuck, gone: true }),
+    "0/0",
+  ],
+  [
+    "DEPLOYED, its namespace does not go in time → FAILED",
+    running("DEPLOYED", 2, 2),
+    workload(0, 1, [], { ...stuck, ...late, gone: true }),
+    "FAILED NamespaceTerminating 0/0",
+  ],
+  [
+    "FAILED for its namespace, which is still there → silence",
+    { ...running("FAILED", 2, 2), reason: "NamespaceTerminating" },
+    workload(0, 1, [], { ...stuck, ...late, gone: true }),
+    "",
+  ],
+  [
+    "FAILED for its namespace, which is gone → apply",
+    { ...running("FAILED", 2, 2), reason: "NamespaceTerminating" },
+    undefined,
+    "apply",
+  ],
+  [
+    "QUEUED, its namespace is being deleted → apply, which says so",
+    running("QUEUED", 1, 0),
+    workload(0, 1, [], { ...stuck, gone: true }),
+    "apply, DEPLOYING 0/0",
+  ],
+  [
+    "DELETING, nothing left but the namespace → DELETED",
+    absent("DELETING", 1),
+    workload(0, 1, [], { ...stuck, gone: true }),
+    "DELETED 0/0",
+  ],
+  [
+    "STOPPING, nothing left but the namespace → STOPPED",
+    stopped("STOPPING", 1),
+    workload(0, 1, [], { ...stuck, gone: true }),
+    "STOPPED 0/0",
+  ],
+  [
+    "STOPPING, only a Service is left in a namespace that is being deleted → STOPPED",
+    stopped("STOPPING", 1),
+    workload(0, 1, [], stuck),
+    "STOPPED 0/0",
+  ],
 ];
 
 for (const [what, desired, observed, expected] of TABLE) {

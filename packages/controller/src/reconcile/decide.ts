@@ -1,4 +1,4 @@
-import { type Failure, REFUSALS } from "../cluster/cluster.ts";
+import { type Failure, type ObservedWorkload, REFUSALS, TERMINATING } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
 import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
@@ -38,6 +38,9 @@ export interface Situation {
   limits: Limits;
 }
 
+/** How soon it is looked whether a place that is being deleted is gone. */
+const AGAIN_MS = 15_000;
+
 /** Phases in which the database already says that the generation is being worked on. */
 const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING"]);
 
@@ -60,7 +63,7 @@ export function decide(situation: Situation, now: number): Decision {
 }
 
 function decideAbsent({ desired, observed }: Situation): Decision {
-  if (observed.workload !== undefined) {
+  if (observed.workload !== undefined && !observed.workload.gone) {
     return { actions: [{ do: "remove", keep: false }], finished: false };
   }
   const settled = isSettled(desired, "DELETED");
@@ -77,7 +80,8 @@ function decideStopped(situation: Situation, now: number): Decision {
   // Also what was scaled to nothing, or given up: it is still there to be changed by others.
   if (
     workload !== undefined &&
-    (workload.replicas.length > 0 || workload.wanted > 0 || workload.generation !== 0)
+    !workload.gone &&
+    (workload.replicas.length > 0 || isWanted(workload) || workload.generation !== 0)
   ) {
     return { actions: [{ do: "remove", keep: true }], finished: false };
   }
@@ -103,6 +107,9 @@ function decideRunning(situation: Situation, now: number): Decision {
   const failedBefore = isSettled(desired, "FAILED");
   const refusedBefore = failedBefore && REFUSALS.has(desired.reason ?? "");
 
+  if (workload?.blocked?.reason === TERMINATING && !isRollingOut(desired)) {
+    return decideHomeless(situation, failedBefore, now);
+  }
   if (workload === undefined || workload.generation < desired.generation) {
     // Nothing is said before it works: a refusal that goes on would fill the history.
     if (refusedBefore) return { actions: [{ do: "apply" }], finished: false };
@@ -173,6 +180,26 @@ function decideRunning(situation: Situation, now: number): Decision {
     return { actions: [], ...wake, finished: false };
   }
   return { actions: [], report, ...wake, finished: false };
+}
+
+/** In a place that is being deleted nothing is wanted any more but by the agent's owner. */
+function isWanted({ blocked, wanted }: ObservedWorkload): boolean {
+  return wanted > 0 && blocked?.reason !== TERMINATING;
+}
+
+/**
+ * It worked, and its place is being deleted: nothing can be put back until that is gone. What is left of it is told; with
+ * nothing ready for as long as a rollout may take it is FAILED, until the place is gone and it is made again.
+ */
+function decideHomeless(situation: Situation, failedBefore: boolean, now: number): Decision {
+  const { observed, limits } = situation;
+  const { blocked, progressedAt = now } = observed.workload ?? {};
+  const failsAt = progressedAt + limits.readyMs;
+  const isOver = blocked !== undefined && observed.ready === 0 && now >= failsAt;
+  const report = isOver ? failed(situation, blocked, failedBefore, now) : status(situation, undefined, now);
+  // Nothing tells that the place is gone.
+  const wakeAt = Math.min(now + AGAIN_MS, now < failsAt ? failsAt : Number.POSITIVE_INFINITY);
+  return { actions: [], ...(failedBefore ? {} : { report }), wakeAt, finished: false };
 }
 
 /**

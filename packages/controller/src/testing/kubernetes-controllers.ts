@@ -312,7 +312,8 @@ export class KubernetesControllers {
     }
     const pods = this.#model.all("Pod").filter((pod) => pod.metadata.namespace === metadata.name);
     for (const pod of pods) this.#model.remove("Pod", metadata.name, pod.metadata.name);
-    if (pods.length === 0) this.#model.finish("Namespace", "", metadata.name);
+    if (pods.length === 0 && !this.#model.stuck.has(metadata.name))
+      this.#model.finish("Namespace", "", metadata.name);
   }
 
   /** What lost its owner goes. */

@@ -48,6 +48,8 @@ export class KubernetesModel {
   #uids = 0;
   /** Every write that was asked for, as `apply Deployment agents-u/a`. */
   readonly writes: string[] = [];
+  /** Namespaces that stay while they are being deleted: a finalizer of something in them is not worked off. */
+  readonly stuck = new Set<string>();
   /** Told after every change. */
   changed: () => void = () => {};
   /** What the server's policies say of an object that is applied. */

@@ -68,6 +68,46 @@ for (const [code, reason] of [
   });
 }
 
+test("a namespace that is deleted and stays: its agents are FAILED with the reason, and DEPLOYED once it is gone", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database, model } = simulation;
+  const rows = () => [...database.rows.values()];
+  model.stuck.add("agents-user");
+  model.remove("Namespace", "", "agents-user");
+  await clock.advance(30_000);
+  assert.deepEqual(phases(simulation), Array(AGENTS).fill("DEPLOYED"), "it may go any moment");
+  for (const { conditions, readyReplicas } of rows()) {
+    assert.equal(readyReplicas, 0);
+    assert.equal(conditions.find(({ type }) => type === "Available")?.status, "False");
+    assert.equal(conditions.find(({ type }) => type === "ReplicaFailure")?.reason, "NamespaceTerminating");
+  }
+  // One of them is deleted, one stopped meanwhile; the controller that saw all this may be gone.
+  database.delete("agent-0");
+  database.stop("agent-1");
+  simulation.restart();
+  const from = model.writes.length;
+  await clock.advance(900_000);
+  assert.deepEqual(phases(simulation), ["DELETED", "STOPPED", ...Array(AGENTS - 2).fill("FAILED")]);
+  assert.ok(
+    rows()
+      .slice(2)
+      .every(({ reason }) => reason === "NamespaceTerminating"),
+  );
+  assert.ok(model.writes.length - from <= 2 * AGENTS, `${model.writes.length - from} writes in vain`);
+  assert.equal(database.transitions.filter((one) => one.endsWith("FAILED")).length, AGENTS - 2, "told once");
+
+  model.stuck.clear();
+  model.changed();
+  await clock.advance(120_000);
+  assert.deepEqual(phases(simulation).slice(2), Array(AGENTS - 2).fill("DEPLOYED"));
+  assert.ok(
+    rows()
+      .slice(2)
+      .every(({ readyReplicas }) => readyReplicas === 1),
+  );
+});
+
 test("a paused agent, or all of a paused namespace: nothing is written until a person resumes it", async (context) => {
   const simulation = await fleet();
   context.after(() => simulation.stop());

@@ -15,6 +15,8 @@ import { tlsSecretOf } from "./manifests/parts.ts";
 import { KeyedMutex } from "./mutex.ts";
 import { ANNOTATIONS, agentSelector, LABELS, namespaceOf } from "./names.ts";
 import { NamespaceRemover } from "./namespace-remover.ts";
+import { type Namespace, timeOf } from "./observe/objects.ts";
+import { terminating } from "./observe/reasons.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
 import { isPaused, type ObserveOptions, observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
@@ -207,6 +209,8 @@ export class Workloads {
     if (!this.#view.synced) throw new Error("The cluster's state is still being read.");
     const objects = this.#view.objects(agentId);
     const observed = this.#observe(objects, more);
+    const ending = this.#endingHome(agentId);
+    if (ending !== undefined) return this.#homeless(agentId, observed, ending);
     const refused = this.#refused.get(agentId);
     const rests = refused !== undefined && clock.now() < refused.retryAt;
     if (rests && refused.generation >= (observed?.generation ?? 0)) {
@@ -233,6 +237,30 @@ export class Workloads {
     if (drift.length === 0 || !this.#calm.allows(agentId)) return { ...observed, platform };
     this.#drifts.set(agentId, drift);
     return { ...observed, platform, drift };
+  }
+
+  /** The agent's namespace, while it is being deleted. */
+  #endingHome(agentId: string): Namespace | undefined {
+    const userId = this.#intents.get(agentId)?.userId ?? this.#options.owner?.(agentId);
+    if (userId == null) return undefined;
+    const name = namespaceOf(this.#options.namespacePrefix, userId);
+    const namespace: Namespace | undefined = this.#view.find("Namespace", "", name);
+    return namespace?.metadata.deletionTimestamp === undefined ? undefined : namespace;
+  }
+
+  /** Nothing can be made or put back until the namespace is gone: what is left of the agent, and why. */
+  #homeless(agentId: string, observed: ObservedWorkload | undefined, home: Namespace): ObservedWorkload {
+    const { clock } = this.#options;
+    const { failure: _, ...left } = observed ?? nothing(agentId, clock.now());
+    const intent = this.#intents.get(agentId);
+    return {
+      ...left,
+      ...(observed === undefined ? { gone: true } : {}),
+      template: intent?.template ?? left.template,
+      wanted: Math.max(left.wanted, intent?.replicas ?? 1),
+      blocked: terminating(home),
+      progressedAt: timeOf(home.metadata.deletionTimestamp) ?? clock.now(),
+    };
   }
 
   /**

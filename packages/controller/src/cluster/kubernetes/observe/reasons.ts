@@ -1,4 +1,4 @@
-import type { Failure, Hindrance } from "../../cluster.ts";
+import { type Failure, type Hindrance, TERMINATING } from "../../cluster.ts";
 import { CONTAINER } from "../names.ts";
 import {
   type Condition,
@@ -243,7 +243,8 @@ function overQuota(why: string): string {
   return sentence("The user's quota is used up", parts.join("; ") || why);
 }
 
-function terminating(namespace: Namespace | undefined): Hindrance {
+/** What keeps agents from a namespace that is being deleted. */
+export function terminating(namespace: Namespace | undefined): Hindrance {
   const stuck = namespace?.status?.conditions?.find(
     ({ status, type }) =>
       status === "True" &&
@@ -252,7 +253,7 @@ function terminating(namespace: Namespace | undefined): Hindrance {
       ),
   );
   return {
-    reason: "NamespaceTerminating",
+    reason: TERMINATING,
     message: sentence(
       "The user's namespace is being deleted; until it is gone nothing can be started in it",
       stuck?.message ?? "",
