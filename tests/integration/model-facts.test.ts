@@ -13,6 +13,7 @@ import {
 import { metered } from "../../packages/agent-runtime/src/engines/model/metered.ts";
 import { createLanguageModel } from "../../packages/agent-runtime/src/engines/model/providers.ts";
 import type { Reserving } from "../../packages/agent-runtime/src/meter.ts";
+import { settings as contractSettings } from "../../supabase/functions/_shared/contract/definition.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { createUnlimitedDatabase } from "../helpers/sql-api.ts";
@@ -124,6 +125,21 @@ test("every model of the catalogue has all its facts, but those of local servers
     const known = ["takes", "maxOutputTokens", "maxTemperature", "thinks", "callsTools"] as const;
     for (const fact of known) assert.notEqual(facts[fact], undefined, `${framework}/${name}: ${fact}`);
     if (framework === "openai") assert.notEqual(facts.api, undefined, name);
+  }
+});
+
+test("the contract has exactly the settings that the catalogue judges, with bounds that no model's limits pass", async () => {
+  const { rows } = await db.pool.query(
+    "select pg_get_constraintdef(oid) as definition from pg_constraint where conname = 'models_takes_known'",
+  );
+  const judged = [...rows[0].definition.matchAll(/'([a-z_]+)'/g)].map(([, name]) => name);
+  assert.deepEqual([...judged, "max_tokens"].sort(), Object.keys(contractSettings.shape).sort());
+  for (const [title, settings] of Object.entries(CASES)) {
+    assert.ok(contractSettings.safeParse(settings).success, title);
+  }
+  for (const { name, facts } of models) {
+    const limits = { temperature: facts.maxTemperature, max_tokens: facts.maxOutputTokens };
+    assert.ok(contractSettings.safeParse(limits).success, name);
   }
 });
 
