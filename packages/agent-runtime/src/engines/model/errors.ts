@@ -93,7 +93,7 @@ export function withProviderWords(failure: AgentError, secrets: readonly string[
     words = words.replaceAll(secret, "[secret]");
   }
   words = words
-    .replaceAll(/\b(?:sk|AIza|key|Bearer)[-_ ]?[\w*.-]{12,}/g, "[secret]")
+    .replaceAll(/\bsk-[\w*.-]+|\b(?:sk|AIza|key|Bearer)[-_ ]?[\w*.-]{12,}/g, "[secret]")
     .replaceAll(/[\s\p{Cc}]+/gu, " ")
     .trim();
   if (words === "") return failure;
