@@ -1,5 +1,6 @@
 // From a person's message to the first token on the owner's channel, with a provider that answers at once; fifty messages at
 // once; and the claim of fifty answers in one call against fifty calls.
+import { launched } from "../../tests/helpers/agents.ts";
 import { startProviderStub } from "../../tests/helpers/providers.ts";
 import { Inbox, subscribed } from "../../tests/helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../../tests/helpers/stack.ts";
@@ -24,6 +25,7 @@ export const benchmark: Benchmark = {
       const agentId = await createAgent(user);
       return [
         ...(await measureTokens(stack, user, agentId, rounds(30), progress)),
+        await measureDeployed(stack, user, agentId, rounds(30)),
         await measureCrowd(stack, user, agentId),
         await measureClaims(stack, user, agentId, rounds(5)),
       ];
@@ -47,14 +49,8 @@ async function say(user: TestUser, agentId: string, count = 1): Promise<string> 
   return String(data[0]?.id);
 }
 
-/** Measured where a person is: in a client that listens on the agent's private channel. */
-async function measureTokens(
-  stack: TestStack,
-  user: TestUser,
-  agentId: string,
-  count: number,
-  progress: (line: string) => void,
-): Promise<Row[]> {
+/** Listens on the agent's private channel, where a person is. */
+async function listen(user: TestUser, agentId: string) {
   const told = new Inbox<Told & { at: number }>();
   const channel = user.client
     .channel(`agent:${agentId}`, { config: { private: true } })
@@ -63,6 +59,55 @@ async function measureTokens(
     );
   await user.client.realtime.setAuth();
   await subscribed(channel);
+  return { told, end: () => user.client.removeChannel(channel) };
+}
+
+/** A deployed agent's first token against that of one that is not, asked in turn. */
+async function measureDeployed(
+  stack: TestStack,
+  user: TestUser,
+  agentId: string,
+  count: number,
+): Promise<Row> {
+  const deployedId = await launched(stack, user, { agentName: "deployed-bench" });
+  const sides = await Promise.all([deployedId, agentId].map((id) => listen(user, id)));
+  const ratios: number[] = [];
+  const firsts: number[] = [];
+  for (let round = 0; round <= count; round++) {
+    const took: number[] = [];
+    for (const [side, id] of [deployedId, agentId].entries()) {
+      const started = performance.now();
+      const question = await say(user, id);
+      const first = await sides[side]?.told.first(
+        ({ event, payload }) => event === "reply.delta" && payload.replyTo === question,
+      );
+      took.push((first?.at ?? Number.NaN) - started);
+    }
+    const [deployed = Number.NaN, plain = Number.NaN] = took;
+    if (round === 0) continue; // cold
+    firsts.push(deployed);
+    ratios.push(deployed / plain);
+  }
+  for (const { end } of sides) await end();
+  const ratio = median(ratios);
+  return {
+    measure: "  of a deployed agent",
+    ours: ms(median(firsts)),
+    against: "one that is not deployed",
+    ratio,
+    goal: "≤ 1.2×",
+    met: ratio <= 1.2,
+  };
+}
+
+async function measureTokens(
+  stack: TestStack,
+  user: TestUser,
+  agentId: string,
+  count: number,
+  progress: (line: string) => void,
+): Promise<Row[]> {
+  const { told, end } = await listen(user, agentId);
   const firsts: number[] = [];
   const wholes: number[] = [];
   let cold = 0;
@@ -78,7 +123,7 @@ async function measureTokens(
       wholes.push(whole);
     }
   }
-  await user.client.removeChannel(channel);
+  await end();
   await stack.sql("select 1");
   progress(`first token after ${ms(median(firsts))}; the very first, with the function cold, ${ms(cold)}`);
   return [

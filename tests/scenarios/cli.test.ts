@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { forgedToken, launched, reached } from "../helpers/agents.ts";
 import { failed, openTerminal, shows, type Terminal } from "../helpers/cli.ts";
+import { eventually } from "../helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -224,6 +225,15 @@ describe("the life of an agent", () => {
   test("chat at its own address; the conversation goes on", async () => {
     const { json } = await ok(["chat", agentId, "good", "morning", "--json"]);
     assert.match(json.reply, /You said "good morning" \(message 1\)/);
+    await eventually("the trace is kept", async () => {
+      const { json: trace } = await ok(["trace", json.messageId, "--json"]);
+      return trace.steps.length > 0;
+    });
+    assert.match(
+      (await ok(["trace", json.messageId])).stdout,
+      /AT +STEP +NAME.*\n *\+0\.00s +model +\S+ +ok +[\d.]+s +\d+ in, \d+ out/,
+    );
+    failed(await mine.run(["trace", "my-bot"]), 2, /Pass the id of a message/);
     const second = await ok(["chat", name, "--conversation", json.conversationId], { input: "and again" });
     assert.match(second.stdout, /You said "and again" \(message 2\)\n/);
     failed(await mine.run(["chat", name], { input: "" }), 2, /Say something/);

@@ -382,6 +382,16 @@ describe("the other calls", () => {
     assert.equal(text, "Good day to you");
     await updates.first(({ message }) => message?.content === "Good day to you");
     stop();
+    const steps = await eventually("the trace is kept", async () => {
+      const found = await client.messages.steps(answer.id);
+      return found.length > 0 ? found : undefined;
+    });
+    assert.deepEqual(
+      steps.map(({ kind, status, message_id, error }) => [kind, status, message_id, error]),
+      [["model", "ok", answer.id, null]],
+    );
+    assert.deepEqual(await client.messages.steps(answer.reply_to ?? ""), steps, "by the question too");
+    assert.deepEqual(await others.messages.steps(answer.id), []);
     const again = await client.messages.ask(agentId, "And again", {
       conversationId: answer.conversation_id ?? "",
     });

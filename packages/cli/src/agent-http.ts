@@ -7,6 +7,7 @@ export interface AgentReply {
   reply: string;
   conversationId: string;
   model?: string | null;
+  messageId?: string | null;
 }
 
 export interface SaidToAgent {

@@ -6,7 +6,7 @@ import { defined, type Http } from "./http.ts";
 import type { CallOptions } from "./options.ts";
 import { type PageList, type Paging, rowList } from "./page.ts";
 import type { Broadcast } from "./realtime/topics.ts";
-import type { Message, Open } from "./rows.ts";
+import type { AnswerStep, Message, Open } from "./rows.ts";
 import { idOf } from "./swarms.ts";
 import { deferred } from "./wait.ts";
 import type { Unsubscribe, WatchFailure, Watching, WatchOptions } from "./watching.ts";
@@ -28,7 +28,7 @@ export type Conversation = { swarmId: string } | { agentId: string } | { convers
  * they may lack `replyTo` and `attempt`.
  */
 export interface ReplyProgress {
-  event: Open<"started" | "delta" | "finished" | "failed" | "retried">;
+  event: Open<"started" | "delta" | "step" | "finished" | "failed" | "retried" | "waiting">;
   /** The id that the answer will have. */
   messageId: string;
   agentId: string;
@@ -59,6 +59,9 @@ export interface AskOptions extends CallOptions {
 }
 
 const PATH = "/rest/v1/messages";
+const STEPS = "/rest/v1/answer_steps";
+/** The database keeps no more of one answer. */
+const MOST_STEPS = 200;
 const WRITTEN = { accept: "application/vnd.pgrst.object+json", prefer: "return=representation" };
 const DEFAULT_LIMIT = 50;
 const ANSWER_TIMEOUT = 180_000;
@@ -92,6 +95,22 @@ export class Messages {
       limit,
       offset,
     });
+  }
+
+  /**
+   * What an answer was made of: calls of models and tools with their times, tokens and errors, oldest first. Kept for 30 days.
+   * @param messageId the answer's id, or its question's (then the steps of all answers to it)
+   */
+  async steps(messageId: string, options?: CallOptions): Promise<AnswerStep[]> {
+    const read = (filter: string) => {
+      const query = { message_id: filter, order: "started_at,index", limit: MOST_STEPS };
+      return this.#http.send<AnswerStep[]>({ method: "GET", path: STEPS, query, options });
+    };
+    const own = await read(`eq.${idOf("messageId", messageId)}`);
+    if (own.length > 0) return own;
+    const query = { reply_to: `eq.${messageId}`, sender_kind: "eq.agent", select: "id", limit: 100 };
+    const answers = await this.#http.send<{ id: string }[]>({ method: "GET", path: PATH, query, options });
+    return answers.length === 0 ? [] : await read(`in.(${answers.map(({ id }) => id).join(",")})`);
   }
 
   /** Deletes a message. */

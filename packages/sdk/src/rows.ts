@@ -107,3 +107,28 @@ export interface Message {
   output_tokens: number | null;
   created_at: string;
 }
+
+/** A row of `answer_steps`: one call of a model or tool, retrieval or approval that an answer was made of. Kept for 30 days. */
+export interface AnswerStep {
+  id: string;
+  /** The answer's. */
+  message_id: string;
+  agent_id: string;
+  user_id: string;
+  /** 1, 2, 3 … in the order of their ends, over all attempts. */
+  index: number;
+  kind: Open<"model" | "tool" | "retrieval" | "approval">;
+  /** The model or the tool. */
+  name: string;
+  /** `refused`: the platform did not let it happen. */
+  status: Open<"ok" | "error" | "refused" | "pending">;
+  started_at: string;
+  milliseconds: number;
+  input_tokens: number | null;
+  output_tokens: number | null;
+  cached_input_tokens: number | null;
+  /** Secrets blanked, long texts cut. */
+  arguments: Record<string, unknown> | null;
+  result: string | null;
+  error: { code: string; message: string } | null;
+}

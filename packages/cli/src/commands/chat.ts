@@ -19,6 +19,8 @@ interface Answer {
   reply: string;
   conversationId: string | null;
   model: string | null;
+  /** What `launchpad trace` takes. */
+  messageId: string | null;
 }
 
 /** Says something to the agent; tells pieces of the answer as they come, where the way there can. */
@@ -61,9 +63,10 @@ function atUrl(context: Context, url: string, { timeout }: Options): Say {
     const {
       reply,
       conversationId: id,
+      messageId,
       model,
     } = await say(url, token, { text, conversationId }, { signal, timeout });
-    return { reply, conversationId: id, model: model ?? null };
+    return { reply, conversationId: id, model: model ?? null, messageId: messageId ?? null };
   };
 }
 
@@ -71,13 +74,13 @@ function atUrl(context: Context, url: string, { timeout }: Options): Say {
 function byMessages(context: Context, agentId: string, { timeout }: Options): Say {
   return async (text, conversationId, onText) => {
     const { client } = await context.session();
-    const { content, conversation_id, model } = await client.messages.ask(agentId, text, {
+    const { id, content, conversation_id, model } = await client.messages.ask(agentId, text, {
       signal: context.signal,
       answerTimeout: timeout * 1000,
       ...(conversationId === undefined ? {} : { conversationId }),
       onText: (piece, restarted) => onText(restarted ? `\n${piece}` : piece),
     });
-    return { reply: content, conversationId: conversation_id, model };
+    return { reply: content, conversationId: conversation_id, model, messageId: id };
   };
 }
 

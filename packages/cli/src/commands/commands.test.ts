@@ -7,6 +7,7 @@ import type {
   AgentMetrics,
   AgentStatusReport,
   AgentSummary,
+  AnswerStep,
   SecurityEvent,
   SecurityScan,
 } from "@agent-launchpad/sdk";
@@ -27,6 +28,7 @@ import { scalingPolicy } from "./scale.ts";
 import { scanText } from "./scan.ts";
 import { eventLine } from "./security-events.ts";
 import { statusText } from "./status.ts";
+import { traceTable } from "./trace.ts";
 import { usageTable } from "./usage.ts";
 
 const look = { paint: plain };
@@ -378,4 +380,52 @@ describe("budgets", () => {
       /b1 +all agents +month +\$25\.00 +\$25\.00 +\$0\.00 +pause \(reached\) +2026-12-01/,
     );
   });
+});
+
+test("trace: when each step began, what it took, and why one was refused", () => {
+  const step = (more: Partial<AnswerStep>): AnswerStep => ({
+    id: "1",
+    message_id: "m",
+    agent_id: "a",
+    user_id: "u",
+    index: 1,
+    kind: "model",
+    name: "gpt-6-luna",
+    status: "ok",
+    started_at: "2026-01-01T00:00:00.000Z",
+    milliseconds: 900,
+    input_tokens: 120,
+    output_tokens: 8,
+    cached_input_tokens: 100,
+    arguments: { messages: 1 },
+    result: "calls weather",
+    error: null,
+    ...more,
+  });
+  const unmeasured = { input_tokens: null, output_tokens: null, cached_input_tokens: null };
+  const text = traceTable(
+    [
+      step({}),
+      step({
+        index: 2,
+        kind: "tool",
+        name: "weather",
+        status: "refused",
+        started_at: "2026-01-01T00:00:00.950Z",
+        milliseconds: 3,
+        arguments: { city: "Ulm\nInjected" },
+        result: null,
+        error: { code: "TOOL_NOT_ALLOWED", message: "10.0.0.1 is not on the public Internet." },
+        ...unmeasured,
+      }),
+    ],
+    look,
+  );
+  assert.match(text, /\+0\.00s +model +gpt-6-luna +ok +0\.90s +120 \(100 cached\) in, 8 out\n/);
+  assert.match(text, /\+0\.95s +tool +weather +refused TOOL_NOT_ALLOWED +0\.00s\n/);
+  assert.match(
+    text,
+    /2 weather: \{"city":"Ulm\\nInjected"\} → 10\.0\.0\.1 is not on the public Internet\.\n$/,
+  );
+  assert.equal(traceTable([], look), "");
 });

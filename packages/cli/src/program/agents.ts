@@ -158,6 +158,12 @@ export function addAgentCommands(parent: Command, action: Action): void {
     .option("--conversation <id>", "go on with an earlier conversation")
     .option("--timeout <seconds>", "how long to wait for an answer", positive, 60)
     .action(action(() => import("../commands/chat.ts")));
+
+  parent
+    .command("trace")
+    .description("show what an answer was made of: calls of models and tools, times, tokens, errors")
+    .argument("<message>", "id of the answer, or of its question")
+    .action(action(() => import("../commands/trace.ts")));
 }
 
 /** A whole number from 0. */

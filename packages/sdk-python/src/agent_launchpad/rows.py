@@ -220,6 +220,32 @@ class Message(TypedDict):
     created_at: str
 
 
+class AnswerStep(TypedDict):
+    """A row of `answer_steps`: one call of a model or tool, retrieval or approval of an answer. Kept for 30 days."""
+
+    id: str
+    message_id: str
+    """The answer's."""
+    agent_id: str
+    user_id: str
+    index: int
+    """1, 2, 3 … in the order of their ends, over all attempts."""
+    kind: str
+    """`model`, `tool`, `retrieval` or `approval`."""
+    name: str
+    status: str
+    """`ok`, `error`, `pending`, or `refused`: the platform did not let it happen."""
+    started_at: str
+    milliseconds: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    arguments: dict[str, Any] | None
+    """Secrets blanked, long texts cut."""
+    result: str | None
+    error: MessageError | None
+
+
 class ReplyProgress(TypedDict):
     """An answer on its way. After `retried` what was streamed before is void.
 

@@ -131,6 +131,17 @@ async def test_what_is_said_with_an_agent_is_heard(
         fits(reply, rows.ReplyProgress)
     for message in heard.of("message"):
         fits(message, rows.Message)
+    steps: list[Any] = []
+
+    async def kept() -> bool:
+        steps[:] = await done(direct.messages.steps(answer["id"]))
+        return bool(steps)
+
+    while not await kept():
+        await asyncio.sleep(0.05)
+    assert [(step["kind"], step["status"], step["message_id"]) for step in steps] == [("model", "ok", answer["id"])]
+    fits(steps[0], rows.AnswerStep)
+    assert await done(direct.messages.steps(answer["reply_to"])) == steps
 
     wire.cut()
     await done(direct.messages.ask(agent_id, "While nobody listens", conversation_id=answer["conversation_id"]))

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from .._call import Call, callback_of, conversation_rows, given, id_filter, not_found, segment
 from ..errors import AnswerFailedError, LaunchpadTimeoutError
-from ..rows import Message, ReplyMode, Swarm, SwarmFields, SwarmMember
+from ..rows import AnswerStep, Message, ReplyMode, Swarm, SwarmFields, SwarmMember
 from ._platform import call_back, now, sleep
 from .subscribing import AsyncMessagesSubscribing
 
@@ -23,6 +23,8 @@ RETURNING = {"prefer": "return=representation"}
 PAGE = 100
 # Between looks at the table, for an answer whose broadcast was lost.
 LOOK = 2.0
+# The database keeps no more of one answer.
+MOST_STEPS = 200
 
 
 def insert(table: str, row: dict[str, Any]) -> Call:
@@ -219,6 +221,24 @@ class AsyncMessagesApi(AsyncMessagesSubscribing):
         query = {**rows, "order": "created_at.desc,id", "limit": limit, "offset": offset}
         call = Call("GET", "/messages", query=query, rest=True)
         return cast("builtins.list[Message]", await self._request(call))
+
+    async def steps(self, message_id: str) -> builtins.list[AnswerStep]:
+        """What an answer was made of: calls of models and tools with times, tokens and errors, oldest first.
+
+        Args:
+            message_id: the answer's id, or its question's (then the steps of all answers to it).
+        """
+        own = await self._steps(id_filter("message_id", message_id))
+        if own:
+            return own
+        query = {"reply_to": f"eq.{message_id}", "sender_kind": "eq.agent", "select": "id", "limit": 100}
+        answers = await self._request(Call("GET", "/messages", query=query, rest=True))
+        return await self._steps(f"in.({','.join(row['id'] for row in answers)})") if answers else []
+
+    async def _steps(self, message_filter: str) -> builtins.list[AnswerStep]:
+        query = {"message_id": message_filter, "order": "started_at,index", "limit": MOST_STEPS}
+        call = Call("GET", "/answer_steps", query=query, rest=True)
+        return cast("builtins.list[AnswerStep]", await self._request(call))
 
     def iterate(
         self, *, agent_id: str | None = None, swarm_id: str | None = None, conversation_id: str | None = None
