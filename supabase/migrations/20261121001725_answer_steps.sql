@@ -100,7 +100,9 @@ begin
   end if;
   insert into public.answer_steps select (s).*;
   select * into j from private.reply_jobs x where x.id = of_message;
-  perform realtime.send(private.step_answer(s) || jsonb_build_object('messageId', s.message_id, 'agentId', s.agent_id),
+  -- As the other events of an answer (private.tell); one at the agent's own address answers no message.
+  perform realtime.send(private.step_answer(s) || jsonb_build_object('messageId', s.message_id, 'agentId', s.agent_id,
+      'replyTo', j.message_id, 'attempt', coalesce(j.attempts, 1)),
     'reply.step', private.reply_topic(j.swarm_id, of_agent), true);
   if s.kind = 'tool' and s.status = 'refused' then
     perform private.note_refused_tool(s);

@@ -127,7 +127,7 @@ describe("steps of an answer", () => {
     for (const inSwarm of [false, true]) {
       const bot = await agent("Bot");
       const team = inSwarm ? await swarm([bot]) : undefined;
-      await say(team ? { swarm: team } : { agent: bot });
+      const question = await say(team ? { swarm: team } : { agent: bot });
       const [job] = await claim();
       await report(job, "", 0, [TOOL]);
       const [row] = await sql(
@@ -136,6 +136,7 @@ describe("steps of an answer", () => {
       );
       assert.deepEqual([row.topic, row.private], [team ? `swarm:${team}` : `agent:${bot}`, true]);
       const { index, kind, name, status, agentId } = row.payload;
+      assert.deepEqual([row.payload.replyTo, row.payload.attempt], [question.id, 1]);
       assert.deepEqual([index, kind, name, status, agentId], [1, "tool", "weather", "ok", bot]);
     }
   });

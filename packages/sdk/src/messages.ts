@@ -24,8 +24,8 @@ export interface NewMessage {
 export type Conversation = { swarmId: string } | { agentId: string } | { conversationId: string };
 
 /**
- * An answer on its way. After `retried` what was streamed before is void. Events that this version does not know are passed on;
- * they may lack `replyTo` and `attempt`.
+ * An answer on its way. After `retried` what was streamed before is void; a `step` may come after `finished`. Events that this
+ * version does not know are passed on; they may lack `replyTo` and `attempt`.
  */
 export interface ReplyProgress {
   event: Open<"started" | "delta" | "step" | "finished" | "failed" | "retried" | "waiting">;
@@ -40,6 +40,13 @@ export interface ReplyProgress {
   code?: string | undefined;
   message?: string | undefined;
   final?: boolean | undefined;
+  /** Of a step, as in `AnswerStep`; so are the next ones. */
+  index?: number | undefined;
+  kind?: AnswerStep["kind"] | undefined;
+  name?: string | undefined;
+  status?: AnswerStep["status"] | undefined;
+  milliseconds?: number | undefined;
+  error?: AnswerStep["error"] | undefined;
 }
 
 export type MessageUpdate =

@@ -247,12 +247,12 @@ class AnswerStep(TypedDict):
 
 
 class ReplyProgress(TypedDict):
-    """An answer on its way. After `retried` what was streamed before is void.
+    """An answer on its way. After `retried` what was streamed before is void. A `step` may come after `finished`.
 
     Events that this version does not know are passed on; they may lack `replyTo` and `attempt`.
     """
 
-    event: Literal["started", "delta", "finished", "failed", "retried"] | str
+    event: Literal["started", "delta", "step", "finished", "failed", "retried", "waiting"] | str
     messageId: str
     """The id that the answer will have."""
     agentId: str
@@ -264,6 +264,18 @@ class ReplyProgress(TypedDict):
     code: NotRequired[str]
     message: NotRequired[str]
     final: NotRequired[bool]
+    resumesAt: NotRequired[str]
+    index: NotRequired[int]
+    """Of a step, as in `AnswerStep`; so are the next ones."""
+    kind: NotRequired[str]
+    name: NotRequired[str]
+    status: NotRequired[str]
+    startedAt: NotRequired[str]
+    milliseconds: NotRequired[int]
+    inputTokens: NotRequired[int]
+    outputTokens: NotRequired[int]
+    cachedInputTokens: NotRequired[int]
+    error: NotRequired[MessageError]
 
 
 class MessageUpdate(TypedDict):

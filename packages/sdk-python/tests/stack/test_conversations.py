@@ -127,18 +127,13 @@ async def test_what_is_said_with_an_agent_is_heard(
     assert {(reply["messageId"], reply["replyTo"], reply["agentId"]) for reply in replies} == {
         (answer["id"], answer["reply_to"], agent_id)
     }
-    for reply in replies:
+    for reply in heard.of("reply"):
         fits(reply, rows.ReplyProgress)
     for message in heard.of("message"):
         fits(message, rows.Message)
-    steps: list[Any] = []
-
-    async def kept() -> bool:
-        steps[:] = await done(direct.messages.steps(answer["id"]))
-        return bool(steps)
-
-    while not await kept():
-        await asyncio.sleep(0.05)
+    # The runtime tells its steps behind the answer.
+    await heard.until(lambda: "step" in [reply["event"] for reply in heard.of("reply")])
+    steps = await done(direct.messages.steps(answer["id"]))
     assert [(step["kind"], step["status"], step["message_id"]) for step in steps] == [("model", "ok", answer["id"])]
     fits(steps[0], rows.AnswerStep)
     assert await done(direct.messages.steps(answer["reply_to"])) == steps

@@ -1,6 +1,10 @@
 // The real elizaOS AgentRuntime against a local stand-in of its provider. Needs the optional part: npm run install:eliza
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -217,5 +221,56 @@ test("without the optional part the launch says which command installs it, and w
     assert.match(last?.message ?? "", /does not bring @elizaos\/plugin-web3,/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("the agent's own tools are actions: chosen by name, called with arguments, answered from", {
+  skip,
+}, async () => {
+  const service = createServer((request, response) => {
+    response.end(`sunny at ${request.url} for ${request.headers.authorization}`);
+  });
+  await once(service.listen(0, "127.0.0.1"), "listening");
+  try {
+    const { port } = service.address() as AddressInfo;
+    await using stub = await startProviderStub(({ messages }) => {
+      const prompt = messages.at(-1)?.text ?? "";
+      if (prompt.includes("fit this JSON Schema")) return 'Sure: {"city": "Ulm"}';
+      const found = /<tool-result-\w+ tool="weather">\n([\s\S]*?)\n<\/tool-result/.exec(prompt)?.[1];
+      if (found !== undefined) return `It says ${found}`;
+      return "<response><thought>look</thought><actions>WEATHER</actions><text></text></response>";
+    });
+    await using agent = await startAgent({
+      config: { plugins: ["@elizaos/plugin-bootstrap"], character: { name: "Ada" } },
+      environment: { ...stub.environment, AGENT_TOOL_PRIVATE_HOSTS: `127.0.0.1:${port}` },
+    });
+    const tool = {
+      id: randomUUID(),
+      name: "weather",
+      description: "Tells the weather of a city.",
+      inputSchema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+      implementation: { type: "http", url: `http://127.0.0.1:${port}/{{city}}` },
+      configuration: { api_key_ref: "KEY" },
+    };
+    agent.project.answer = (called) => {
+      if (called.rpc === "runtime_tools") return { body: { tools: [tool] } };
+      if (called.rpc === "runtime_tool_secret") return { body: { secret: "s3cret-eliza" } };
+      return undefined;
+    };
+    const { body } = await agent.say({ text: "The weather in Ulm?", conversationId: "c1" });
+    assert.equal(body.reply, "It says HTTP 200\nsunny at /Ulm for Bearer [secret]", JSON.stringify(body));
+    agent.process.kill("SIGTERM");
+    await agent.exited;
+    const steps = agent.project.calls.flatMap(({ rpc, args }) =>
+      rpc === "add_answer_steps" ? (args.steps as { kind: string; status: string }[]) : [],
+    );
+    assert.deepEqual(
+      steps.map(({ kind, status }) => `${kind} ${status}`),
+      ["model ok", "model ok", "tool ok", "model ok"],
+    );
+    assert.ok(!JSON.stringify([steps, agent.lines, stub.requests]).includes("s3cret-eliza"));
+  } finally {
+    service.closeAllConnections();
+    service.close();
   }
 });

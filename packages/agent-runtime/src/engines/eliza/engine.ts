@@ -15,6 +15,7 @@ import { createKnowledgePart, type KnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
+import { createElizaTools, type ToolCalls } from "./tools.ts";
 import type {
   ElizaContent,
   ElizaCore,
@@ -29,6 +30,9 @@ import { openWorkspace } from "./workspace.ts";
 const TEXT_MODEL = "TEXT_LARGE";
 /** elizaOS's table of what was said. */
 const MESSAGES = "messages";
+
+/** Of an agent without tools: no action asks. */
+const NO_CALLS: ToolCalls = { call: async () => "error: this agent has no tools", word: "" };
 
 /** Who speaks, and in which conversation. */
 interface Place {
@@ -127,6 +131,7 @@ function createAnswer(
   knowledge: KnowledgePart,
   abilities: Abilities,
 ) {
+  const tools = createElizaTools(runtime);
   const turns = new Turns(); // elizaOS discards a reply when the same room gets a newer message meanwhile
   const usages = new AsyncLocalStorage<Usage>();
   runtime.registerEvent("MODEL_USED", async (used) => {
@@ -137,6 +142,25 @@ function createAnswer(
     usage.inputTokens += tokens?.prompt ?? 0;
     usage.outputTokens += tokens?.completion ?? 0;
   });
+
+  /** The agent's own tools for one answer. That they acted is told by the trace alone: elizaOS tries nothing again. */
+  const equip = async ({ answer, conversationId, history }: Message, signal: AbortSignal) => {
+    const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
+    if (answer === undefined || definitions.length === 0) return { definitions: [], calls: NO_CALLS };
+    const { limitedCalls } = await import("../../abilities/tools/index.ts");
+    const call = limitedCalls({
+      signal,
+      toolMs: config.toolTimeoutMs,
+      privateHosts: config.toolPrivateHosts,
+      word: answer.word,
+      // What is said at the agent's own address elizaOS remembers itself.
+      search: async (query, limit) =>
+        history === undefined ? [] : abilities.search(conversationId, query, limit),
+      secretOf: (tool) => abilities.secretOf(tool),
+      acted: () => undefined,
+    });
+    return { definitions, calls: { call, word: answer.word } };
+  };
 
   return (message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> => {
     const { text, conversationId, caller, userId, history } = message;
@@ -166,8 +190,13 @@ function createAnswer(
         });
         if (history !== undefined) await recall(runtime, place, history);
         const found = await findFor(message, abilities);
+        const { definitions, calls } = await equip(message, signal);
         const handled = usages.run(usage, () =>
-          knowledge.run(found, () => handle(runtime, place, text, config.messageTimeoutMs, listener)),
+          knowledge.run(found, () =>
+            tools.run(definitions, calls, () =>
+              handle(runtime, place, text, config.messageTimeoutMs, listener),
+            ),
+          ),
         );
         const texts = await untilAborted(handled, signal);
         return { text: texts.join("\n\n"), model: elizaModel(config), usage };

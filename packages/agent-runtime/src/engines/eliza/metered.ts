@@ -1,6 +1,8 @@
 // Puts the meter before every model that a plugin registers with elizaOS, whoever calls it: elizaOS itself, an action, a
 // plugin's own work. What a call used comes by elizaOS's event MODEL_USED; where none comes, its text is counted.
 import { AsyncLocalStorage } from "node:async_hooks";
+import { redactText } from "../../abilities/redact.ts";
+import { beginStep } from "../../abilities/steps.ts";
 import type { ModelSettings } from "../../config.ts";
 import { LASTING, likelyTokens, type Meter, mostTokens, type Refusal } from "../../meter.ts";
 import { type Fitted, fitSettings } from "../model/facts.ts";
@@ -14,6 +16,9 @@ const LOCAL = /^TEXT_TOKENIZER_/;
 const SILENT = new Set(["TEXT_EMBEDDING"]);
 /** What elizaOS and the provider add around a prompt. */
 const AROUND = 200;
+
+/** What a trace keeps of a model's words. */
+const MAX_SAID = 1_000;
 
 interface Counted {
   input: number;
@@ -63,19 +68,28 @@ export function meterModels(
       const counted: Counted = { input: 0, output: 0, heard: false, fitted };
       const bounded =
         asked === undefined || SILENT.has(kind) ? params : { ...asked, maxTokens: call.outputTokens };
-      const settle = (said: unknown) =>
-        call.settle({
+      const settle = (said: unknown) => {
+        const used = {
           inputTokens: counted.heard ? counted.input : likelyTokens(system + JSON.stringify(params)),
           cachedInputTokens: 0,
           outputTokens: counted.heard ? counted.output : SILENT.has(kind) ? 0 : likelyTokens(written(said)),
-        });
+        };
+        call.settle(used);
+        return used;
+      };
+      const end = SILENT.has(kind) ? undefined : beginStep("model", name);
       try {
         const result = await calls.run(counted, () => handler(of, bounded));
-        settle(result);
+        end?.({ status: "ok", ...settle(result), result: redactText(written(result).slice(0, MAX_SAID)) });
         return result;
       } catch (error) {
         if (counted.heard) settle("");
         else call.release(await refusalOf(error, framework, secrets));
+        // The provider's own words stay in the log: they may quote a key.
+        end?.({
+          status: "error",
+          error: { code: "MODEL_UNAVAILABLE", message: "The call of the model failed." },
+        });
         throw error;
       }
     };

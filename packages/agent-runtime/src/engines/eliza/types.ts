@@ -31,8 +31,26 @@ export interface ElizaDatabase {
 /** Makes one call of a model for a runtime. */
 export type ElizaHandler = (runtime: ElizaRuntime, params: unknown) => Promise<unknown>;
 
+/** What a model may choose to do in an answer. */
+export interface ElizaAction {
+  readonly name: string;
+  readonly description: string;
+  readonly similes: readonly string[];
+  readonly examples: readonly unknown[];
+  validate(): Promise<boolean>;
+  handler(
+    runtime: ElizaRuntime,
+    message: ElizaMemory,
+    state: { readonly text?: string } | undefined,
+    options: unknown,
+    callback: ((content: ElizaContent) => Promise<unknown>) | undefined,
+  ): Promise<{ success: boolean; text: string }>;
+}
+
 export interface ElizaRuntime {
   readonly agentId: string;
+  readonly actions: ElizaAction[];
+  useModel(kind: string, params: { prompt: string }): Promise<unknown>;
   readonly plugins: readonly ElizaPlugin[];
   readonly messageService: {
     handleMessage(
