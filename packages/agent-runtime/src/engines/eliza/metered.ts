@@ -80,7 +80,8 @@ export function meterModels(
       const end = SILENT.has(kind) ? undefined : beginStep("model", name);
       try {
         const result = await calls.run(counted, () => handler(of, bounded));
-        end?.({ status: "ok", ...settle(result), result: redactText(written(result).slice(0, MAX_SAID)) });
+        const used = settle(result);
+        end?.({ status: "ok", ...used, result: redactText(written(result).slice(0, MAX_SAID)) });
         return result;
       } catch (error) {
         if (counted.heard) settle("");
