@@ -200,6 +200,26 @@ export const VARIANTS: Record<string, Variant> = {
       dashboard: { enabled: true, namespace: "kube-public", annotations: { grafana_folder: "Agents" } },
     },
   },
+  "agents in a sandbox, on nodes of their own": {
+    values: {
+      agents: {
+        runtimeClassName: "gvisor",
+        priorityClassName: "low",
+        nodeSelector: { pool: "agents" },
+        tolerations: [{ key: "agents", operator: "Exists", effect: "NoSchedule" }],
+        affinity: {
+          podAntiAffinity: {
+            preferredDuringSchedulingIgnoredDuringExecution: [
+              { weight: 1, podAffinityTerm: { topologyKey: "kubernetes.io/hostname" } },
+            ],
+          },
+        },
+        labels: { team: "platform" },
+        annotations: { "cluster-autoscaler.kubernetes.io/safe-to-evict": "true" },
+        hostUsers: false,
+      },
+    },
+  },
   "rollouts at once": { values: { agents: { rollout: { percent: 100, maxFailures: 5, soakSeconds: 0 } } } },
   "agents from inside alone": { values: { agents: { expose: "none" } } },
   "no network policy": { values: { networkPolicy: { enabled: false } } },
