@@ -173,6 +173,18 @@ const CASES: Case[] = [
       gauge("launchpad_hold", 'pod="a"', "1x90"),
     ],
   },
+  alone("LaunchpadRolloutHalted", ["launchpad_rollout", 'state="halted"', "1x60"], 10),
+  {
+    name: "LaunchpadRolloutWaits fires after a day",
+    series: [
+      ...WELL.map(({ series }) => ({ series, values: "1x1500" })),
+      gauge("launchpad_rollout", 'state="paused"', "1x1500"),
+    ],
+    at: 1450,
+    fire: ["LaunchpadRolloutWaits"],
+  },
+  alone("LaunchpadReplicasBlocked", ["launchpad_blocked_replicas", 'reason="ImagePullBackOff"', "1x60"], 20),
+  alone("LaunchpadReplicasOutdated", ["launchpad_outdated_replicas", 'pod="a"', "1x60"], 40),
   alone("LaunchpadStrayObjects", ["launchpad_stray_objects", 'pod="a"', "3x60"], 30),
   {
     name: "LaunchpadNamespacesKept fires after a day",
