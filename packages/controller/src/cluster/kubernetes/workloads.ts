@@ -61,6 +61,8 @@ export class Workloads {
   readonly #mutex = new KeyedMutex();
   /** What this controller has applied, or found to be as it should: nothing secret. */
   readonly #intents = new Map<string, Intent>();
+  /** What it tried last: its Secret may be there though its Deployment is not taken. */
+  readonly #wished = new Map<string, Intent>();
   /** When this controller last applied the intent, also to put back what was missing: its time runs from then. */
   readonly #appliedAt = new Map<string, number>();
   /** Generations that the server does not take as they are, until they are tried again. */
@@ -138,6 +140,7 @@ export class Workloads {
       const { environment: _, ...intent } = workload;
       const before = this.#intents.get(agentId);
       this.#refused.delete(agentId);
+      this.#wished.set(agentId, intent);
       try {
         await this.#applier.apply(workload, this.#may(agentId), {
           isNews: before === undefined || before.generation < generation,
@@ -190,6 +193,7 @@ export class Workloads {
   async remove(agentId: string): Promise<void> {
     await this.#mutex.run(agentId, async () => {
       this.#intents.delete(agentId);
+      this.#wished.delete(agentId);
       this.#appliedAt.delete(agentId);
       this.#refused.delete(agentId);
       this.#outdated.delete(agentId);
@@ -378,7 +382,8 @@ export class Workloads {
     if (intent === undefined || intent.userId === null) return [];
     const context = contextOf(intent, this.#options);
     const { namespace } = context;
-    const wanted = new Set([configName(context), secretName(context)]);
+    const wished = contextOf(this.#wished.get(agentId) ?? intent, this.#options);
+    const wanted = new Set([context, wished].flatMap((one) => [configName(one), secretName(one)]));
     // Made for the agent's Ingress by somebody else.
     const certificate = tlsSecretOf(this.#options, agentId);
     const now = this.#options.clock.now();

@@ -1,0 +1,143 @@
+// What faulty agents cost a real API server in ten minutes, counted by a proxy before it, under a clock that is faster than ours.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Clock } from "../../packages/controller/src/clock.ts";
+import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
+import { KubernetesCluster } from "../../packages/controller/src/cluster/kubernetes/kubernetes.ts";
+import { manifestOptionsOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
+import { FleetGuard } from "../../packages/controller/src/fleet/guard.ts";
+import { silentLog } from "../../packages/controller/src/log.ts";
+import { Controller } from "../../packages/controller/src/loop/controller.ts";
+import { MemoryDatabase, specOf } from "../../packages/controller/src/testing/memory-database.ts";
+import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
+import { type KubeFaults, startKubeFaults } from "../helpers/kube-faults.ts";
+import { eventually } from "../helpers/processes.ts";
+
+/** A minute of the controller's takes three seconds. */
+const FACTOR = 20;
+const FAULTY = 20;
+const SOUND = 5;
+const TEN_MINUTES = 600_000;
+
+const began = Date.now();
+const fast: Clock = {
+  now: () => began + (Date.now() - began) * FACTOR,
+  after(milliseconds, callback) {
+    const timer = setTimeout(callback, milliseconds / FACTOR);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+const why = await whyNoCluster();
+describe("calls of faulty agents on a real API server", { skip: why ?? false }, () => {
+  let testCluster: TestCluster;
+  let faults: KubeFaults;
+  let cluster: KubernetesCluster;
+  let controller: Controller;
+  const database = new MemoryDatabase(fast);
+
+  before(async () => {
+    testCluster = await startCluster();
+    faults = await startKubeFaults(testCluster);
+    const guard = new FleetGuard({ clock: fast, log: silentLog });
+    const held = (agentId: string) => controller.reconciler.held.get(agentId);
+    cluster = new KubernetesCluster(await createClient({ kubeconfig: faults.kubeconfig }), {
+      ...manifestOptionsOf({
+        databaseId: () => guard.databaseId,
+        isOurs: (mark) => guard.isOurs(mark),
+        // Judged by this clock: not within the seconds of ours that a pod needs.
+        readyMs: 3_000_000,
+      }),
+      podAccess: "proxy",
+      // Beyond the ten minutes: what a resync reads is not the fault's.
+      resyncSeconds: 6000,
+      log: silentLog,
+      clock: fast,
+      random: Math.random,
+      responsible: (agentId) => held(agentId) !== undefined,
+      owner: (agentId) => held(agentId)?.claim.userId ?? undefined,
+      guard,
+      gone: (all) => database.goneWorkloads(all),
+    });
+    controller = new Controller({
+      worker: "w",
+      database,
+      cluster,
+      clock: fast,
+      random: Math.random,
+      log: silentLog,
+      guard,
+      limits: { readyMs: 3_000_000, crashLimit: 5 },
+      pollSeconds: 60,
+      leaseSeconds: 600,
+      concurrency: 16,
+      urlOf: (agentId) => `http://${agentId}.test`,
+      describe: async () => ({}),
+    });
+    await cluster.start();
+    controller.start();
+  });
+  after(async () => {
+    await controller?.stop();
+    await cluster?.stop();
+    await faults?.close();
+    await testCluster?.stop();
+  });
+
+  const names = Array.from({ length: FAULTY + SOUND }, (_, index) => `agent-${index}`);
+  const faulty = names.slice(0, FAULTY);
+  const deployed = (agents: readonly string[], generation: number) =>
+    eventually(
+      `generation ${generation} is deployed`,
+      () =>
+        agents.every((agentId) => {
+          const { observedGeneration, phase } = database.row(agentId);
+          return phase === "DEPLOYED" && observedGeneration === generation;
+        }),
+      60_000,
+    );
+  // Each agent is another user's: whatever is asked in its namespace is asked for it.
+  const namespaceOf = (agentId: string) => `agents-user-${agentId}`;
+
+  it("20 agents whose Deployments are not taken: at most 25 calls each in ten minutes; others are not held up", async () => {
+    for (const agentId of names) database.launch(agentId, specOf(), 1, `user-${agentId}`);
+    controller.hint();
+    await deployed(names, 1);
+    faulty.forEach((agentId, index) => {
+      const namespace = namespaceOf(agentId);
+      faults.add({
+        match: { verb: "apply", resource: "deployments", namespace },
+        effect: { kind: "status", status: index % 2 === 0 ? 500 : 429, message: "a webhook does not answer" },
+      });
+    });
+    faults.reset();
+    const from = fast.now();
+    for (const agentId of names) database.update(agentId, { model: "another" });
+    controller.hint();
+    await deployed(names.slice(FAULTY), 2);
+    assert.ok(fast.now() - from < TEN_MINUTES / 2, "the others are deployed meanwhile");
+    await eventually("ten minutes are over", () => fast.now() - from >= TEN_MINUTES, 60_000);
+    // Probes and logs of running pods are asked for whatever else happens.
+    const calls = faulty.map(
+      (agentId) =>
+        faults.requests.filter(
+          ({ namespace, resource }) => namespace === namespaceOf(agentId) && !resource.startsWith("pods"),
+        ).length,
+    );
+    assert.ok(Math.min(...calls) >= 6, `each was tried: ${calls.join(" ")}`);
+    assert.ok(Math.max(...calls) <= 25, `calls of each: ${calls.join(" ")}`);
+    for (const kind of ["secrets", "configmaps"]) {
+      assert.equal(
+        faults.count({ verb: "delete", resource: kind, namespace: namespaceOf("agent-0") }),
+        0,
+        kind,
+      );
+    }
+
+    faults.clear();
+    for (const agentId of faulty) database.restart(agentId);
+    controller.hint();
+    await deployed(faulty, 3);
+  });
+});
