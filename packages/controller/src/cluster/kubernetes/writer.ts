@@ -46,6 +46,8 @@ export class Writer {
   readonly #granted = new Map<string, number>();
   /** What differed in the server's own answer, by object. */
   readonly #accepted = new Map<string, string>();
+  /** Fenced objects whose last write was not taken: the next try reads nothing first, the fence holds all the same. */
+  readonly #untaken = new Set<string>();
   /** Another number whenever what was accepted changes. */
   version = 0;
 
@@ -114,17 +116,21 @@ export class Writer {
       }
     }
     // Its version changes with each report of its status: read anew, so that one write is enough.
-    let known = more.fenced && live !== undefined ? await this.#read(kind, namespace, name) : live;
+    const key = keyOf(wanted);
+    const reads = more.fenced && live !== undefined && !this.#untaken.has(key);
+    let known = reads ? await this.#read(kind, namespace, name) : live;
     for (let race = 1; ; race += 1) {
       if (more.fenced && !more.evenNewer) refuseNewer(wanted, known);
       const object = more.fenced && known !== undefined ? versioned(wanted, known) : wanted;
       try {
         const answer = await this.#retryGrant(namespace, may, () => this.#force(object));
+        this.#untaken.delete(key);
         view.absorb(answer);
         this.#accept(wanted, await this.#takeOut(wanted, answer, may, more.ignore), more.ignore);
         return;
       } catch (error) {
         const raced = error instanceof KubeError && error.code === "CONFLICT" && error.conflicts.length === 0;
+        if (!raced && more.fenced) this.#untaken.add(key);
         if (!raced || race >= RACES) throw error;
         await this.#pause(backoff(race, FIRST_RACE_MS, 500));
         const read = await this.#read(kind, namespace, name);
@@ -140,6 +146,7 @@ export class Writer {
     await this.#options.api.delete(kind, namespace, name, uid === undefined ? {} : { uid });
     if (isUnwatched(kind)) this.#options.inventory.drop(kind, namespace, name);
     this.#accepted.delete(`${kind}/${namespace}/${name}`);
+    this.#untaken.delete(`${kind}/${namespace}/${name}`);
   }
 
   /** Notes that the controller's role was bound in the namespace just now. */
