@@ -97,7 +97,11 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
   }
   const ask = ({ port }: Controller, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
   const metric = async (controller: Controller, name: string) =>
-    Number(new RegExp(`^${name} (\\S+)$`, "m").exec(await (await ask(controller, "/metrics")).text())?.[1]);
+    Number(
+      new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, "m").exec(
+        await (await ask(controller, "/metrics")).text(),
+      )?.[1],
+    );
   const deployed = (generation: number) =>
     eventually(
       `generation ${generation} is deployed`,
