@@ -296,7 +296,7 @@ describe("a runtime", () => {
     assert.deepEqual((await ask()).body, { secret: null });
     await query("update public.agent_tools set enabled = false where agent_id = $1", [bot]);
     assert.equal((await ask()).status, 404);
-    assert.deepEqual((await runtime("runtime_tools", bot)).body, { tools: [] });
+    assert.deepEqual((await runtime("runtime_tools", bot)).body, { tools: [], knowledge: false });
   });
 
   test("searches conversations of its own agent alone", async () => {

@@ -138,7 +138,7 @@ describe("the catalogue", () => {
 
 describe("too large a value", () => {
   for (const [field, definition] of [
-    ["settings.stop", { settings: { stop: ["x".repeat(201)] } }],
+    ["settings.stop.0", { settings: { stop: ["x".repeat(201)] } }],
     ["character", { character: { bio: "x".repeat(70_000) } }],
     ["supabase_config.project_ref", { supabase_config: { project_ref: "x".repeat(101) } }],
     ["description", { description: "x".repeat(2001) }],
