@@ -78,10 +78,10 @@ async function measureDeployed(
     for (const [side, id] of [deployedId, agentId].entries()) {
       const started = performance.now();
       const question = await say(user, id);
-      const first = await sides[side]?.told.first(
-        ({ event, payload }) => event === "reply.delta" && payload.replyTo === question,
-      );
+      const of = (event: string) => (one: Told) => one.event === event && one.payload.replyTo === question;
+      const first = await sides[side]?.told.first(of("reply.delta"));
       took.push((first?.at ?? Number.NaN) - started);
+      await sides[side]?.told.first(of("reply.finished")); // the next one is measured alone
     }
     const [deployed = Number.NaN, plain = Number.NaN] = took;
     if (round === 0) continue; // cold
