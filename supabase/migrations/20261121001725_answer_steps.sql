@@ -49,7 +49,7 @@ create function private.step_text(value text, bytes integer) returns text
 language sql immutable set search_path = ''
 return case when octet_length(value) <= bytes then value
   -- Half of it at worst: a character has up to four bytes.
-  else left(value, greatest(1, bytes * length(value) / octet_length(value) / 2)) || '…' end;
+  else left(value, greatest(1, bytes::bigint * length(value) / octet_length(value) / 2)::integer) || '…' end;
 
 -- Adds one step to an answer and tells its channel (reply.step). Never raises because of what a step says: a trace must not
 -- cost an answer. Returns whether it was kept. For definers; the caller has judged who reports.

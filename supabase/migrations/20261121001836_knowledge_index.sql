@@ -78,39 +78,46 @@ declare
   refusal text;
   token uuid;
   taken jsonb := '[]';
+  found_any boolean;
 begin
   perform private.check_worker(worker, lease_seconds);
   perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 20, true), 'max_count',
     'Must be between 1 and 20'));
-  for job in
-    select j.attempts, f.* from (
-        select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at, x.file_id) as place
-        from private.knowledge_jobs x join public.knowledge_files y on y.id = x.file_id
-        where x.next_attempt_at <= now() and coalesce(x.lease_expires_at < now(), true)
-        order by place, next_attempt_at limit max_count * 4) w
-      join private.knowledge_jobs j on j.file_id = w.file_id join public.knowledge_files f on f.id = w.file_id
-    where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)
-    order by w.place, w.next_attempt_at limit max_count for no key update of j, f skip locked
-  loop
-    object := case when job.path <> 'character.knowledge' then (
-      select o.metadata from storage.objects o where o.bucket_id = 'agent-assets' and o.name = job.agent_id || '/' || job.path) end;
-    if object is null and job.path <> 'character.knowledge' then
-      delete from public.knowledge_files f where f.id = job.id; -- its object went without a trigger
-      continue;
-    end if;
-    refusal := coalesce(private.knowledge_refusal(object), case when job.attempts >= private.knowledge_limit('attempts') then
-      'The file could not be read. Upload it again.' end);
-    if refusal is not null then
-      perform private.settle_knowledge(job.id, refusal);
-      continue;
-    end if;
-    update private.knowledge_jobs j set attempts = j.attempts + 1, lease_token = gen_random_uuid(),
-        lease_expires_at = now() + make_interval(secs => lease_seconds)
-      where j.file_id = job.id returning j.lease_token into token;
-    taken := taken || jsonb_strip_nulls(jsonb_build_object('fileId', job.id, 'leaseToken', token, 'agentId', job.agent_id,
-      'path', job.path, 'size', (object ->> 'size')::bigint, 'mimetype', object ->> 'mimetype',
-      'character', case when object is null then (select jsonb_build_object('name', coalesce(a."character" ->> 'name', a.name),
-        'knowledge', a."character" -> 'knowledge') from public.agents a where a.id = job.agent_id) end));
+  -- Files refused unread take no worker's place. The rest of a great many waits for the next sweep.
+  for round in 1 .. 100 loop
+    found_any := false;
+    for job in
+      select j.attempts, f.* from (
+          select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at, x.file_id) as place
+          from private.knowledge_jobs x join public.knowledge_files y on y.id = x.file_id
+          where x.next_attempt_at <= now() and coalesce(x.lease_expires_at < now(), true)
+          order by place, next_attempt_at limit max_count * 4) w
+        join private.knowledge_jobs j on j.file_id = w.file_id join public.knowledge_files f on f.id = w.file_id
+      where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)
+      order by w.place, w.next_attempt_at limit max_count for no key update of j, f skip locked
+    loop
+      found_any := true;
+      object := case when job.path <> 'character.knowledge' then (
+        select o.metadata from storage.objects o where o.bucket_id = 'agent-assets' and o.name = job.agent_id || '/' || job.path) end;
+      if object is null and job.path <> 'character.knowledge' then
+        delete from public.knowledge_files f where f.id = job.id; -- its object went without a trigger
+        continue;
+      end if;
+      refusal := coalesce(private.knowledge_refusal(object), case when job.attempts >= private.knowledge_limit('attempts') then
+        'The file could not be read. Upload it again.' end);
+      if refusal is not null then
+        perform private.settle_knowledge(job.id, refusal);
+        continue;
+      end if;
+      update private.knowledge_jobs j set attempts = j.attempts + 1, lease_token = gen_random_uuid(),
+          lease_expires_at = now() + make_interval(secs => lease_seconds)
+        where j.file_id = job.id returning j.lease_token into token;
+      taken := taken || jsonb_strip_nulls(jsonb_build_object('fileId', job.id, 'leaseToken', token, 'agentId', job.agent_id,
+        'path', job.path, 'size', (object ->> 'size')::bigint, 'mimetype', object ->> 'mimetype',
+        'character', case when object is null then (select jsonb_build_object('name', coalesce(a."character" ->> 'name', a.name),
+          'knowledge', a."character" -> 'knowledge') from public.agents a where a.id = job.agent_id) end));
+    end loop;
+    exit when taken <> '[]' or not found_any;
   end loop;
   return taken;
 end

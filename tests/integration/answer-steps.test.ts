@@ -168,6 +168,9 @@ describe("steps of an answer", () => {
       assert.ok(new Date(step.started_at).getTime() <= Date.now() + 1000);
     }
     assert.ok(Buffer.byteLength(steps[1].result) <= 4_100);
+    const { job: huge } = await asked();
+    await finish(huge, "ok", { steps: [{ ...TOOL, result: "x".repeat(1_000_000) }] });
+    assert.ok((await stepsOf(huge.jobId))[0].result.length <= 4_100);
     const { job: other } = await asked();
     assert.equal((await finish(other, "ok", { steps: { not: "a list" } })).accepted, true);
     const { job: third } = await asked();

@@ -232,6 +232,17 @@ describe("the queue", () => {
     assert.equal(taken.filter((job: { agentId: string }) => job.agentId === his).length, 1);
   });
 
+  test("files that are refused unread do not hold up those behind them", async () => {
+    for (let n = 10; n < 40; n++) await put(`knowledge/${n}.png`, { type: "image/png" });
+    await put("knowledge/faq.md");
+    const taken = await claim(3);
+    assert.deepEqual(
+      taken.map(({ path }: { path: string }) => path),
+      ["knowledge/faq.md"],
+    );
+    assert.equal((await files()).filter(({ status }) => status === "refused").length, 30);
+  });
+
   test("more than the quota of bytes or chunks is refused with the cure", async () => {
     await db.pool.query("update public.quotas set max_knowledge_chunks = 2 where user_id = $1", [alice]);
     await put("knowledge/a.md");

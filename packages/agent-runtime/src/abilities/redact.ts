@@ -14,15 +14,27 @@ export function redactText(text: string, secrets: readonly string[] = []): strin
   return cut(blanked(text, secrets), MAX_BYTES);
 }
 
+/** A text without the secrets, in any spelling. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  let clean = text;
+  for (const secret of secrets) {
+    if (secret.length < SHORTEST) continue;
+    for (const spelling of secretSpellings(secret)) clean = clean.replaceAll(spelling, "[secret]");
+  }
+  return clean;
+}
+
 /** Arguments without the secrets, and without the values of arguments that are named like one; cut. */
 export function redactArguments(given: unknown, secrets: readonly string[] = []): Record<string, unknown> {
   const named =
     typeof given === "object" && given !== null && !Array.isArray(given) ? given : { input: given };
+  let text = "";
   for (const longest of [1_000, 200, 40]) {
     const clean = clone(named, longest, secrets, 0) as Record<string, unknown>;
-    if (Buffer.byteLength(JSON.stringify(clean)) <= MAX_BYTES) return clean;
+    text = JSON.stringify(clean);
+    if (Buffer.byteLength(text) <= MAX_BYTES) return clean;
   }
-  return { cut: cut(blanked(JSON.stringify(named), secrets), MAX_BYTES / 4) };
+  return { cut: cut(text, MAX_BYTES / 4) };
 }
 
 function clone(value: unknown, longest: number, secrets: readonly string[], depth: number): unknown {
@@ -39,13 +51,8 @@ function clone(value: unknown, longest: number, secrets: readonly string[], dept
 }
 
 function blanked(text: string, secrets: readonly string[]): string {
-  let clean = text;
-  for (const secret of secrets) {
-    if (secret.length < SHORTEST) continue;
-    for (const spelling of secretSpellings(secret)) clean = clean.replaceAll(spelling, "[secret]");
-  }
-  return clean
-    .replaceAll(/\b(?:sk|AIza|key|Bearer)[-_ ][\w*.-]{16,}/g, "[secret]")
+  return withoutSecrets(text, secrets)
+    .replaceAll(/\b(?:AIza[\w-]{16,}|(?:sk|key|Bearer)[-_ ][\w*.-]{16,})/g, "[secret]")
     .replaceAll("\0", "")
     .toWellFormed();
 }

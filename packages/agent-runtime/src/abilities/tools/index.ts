@@ -1,7 +1,7 @@
 /** The tools of one answer, in the AI SDK's form: arguments checked, time and size limited, results marked as data, each call a step. */
 import { tool as defineTool, jsonSchema, type Tool, type ToolSet } from "ai";
 import { markResult } from "../marks.ts";
-import { redactArguments, redactText } from "../redact.ts";
+import { redactArguments, redactText, withoutSecrets } from "../redact.ts";
 import { beginStep, type StepStatus } from "../steps.ts";
 import { type Judgement, judgeArguments } from "./arguments.ts";
 import { BUILTINS } from "./builtin.ts";
@@ -117,7 +117,7 @@ export async function callTool(
     secrets = tool.secret ? [tool.secret] : [];
     const checked = checkArguments(tool, given);
     const { status, text } = await orAborted(run(tool, checked, context), signal);
-    const clean = shorten(hide(text, tool.secret));
+    const clean = shorten(withoutSecrets(text, secrets)); // some services repeat the key that they were called with
     if (status === undefined || status < 400) return { text: clean, status: "ok", secrets };
     const error = { code: "TOOL_HTTP_ERROR", message: `The other side answered HTTP ${status}.` };
     return { text: clean, status: "error", error, secrets };
@@ -130,7 +130,7 @@ export async function callTool(
     return {
       text: `error: ${message}`,
       status,
-      error: { code, message: hide(message, secrets[0]) },
+      error: { code, message: withoutSecrets(message, secrets) },
       secrets,
     };
   }
@@ -203,10 +203,6 @@ const shorten = (text: string) =>
   text.length > MAX_CHARACTERS
     ? `${text.slice(0, MAX_CHARACTERS)}\n… (${text.length} characters in all)`
     : text;
-
-/** Some services repeat the key that they were called with. */
-const hide = (text: string, secret: string | null | undefined) =>
-  secret && secret.length >= 4 ? text.replaceAll(secret, "[secret]") : text;
 
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -274,6 +274,19 @@ describe("requests to the outside", () => {
     );
   });
 
+  it("a secret that is repeated in another spelling does not come back", async () => {
+    const secret = "pass/word+of the weather";
+    const url = `http://api.test:${port}/v1/{{city}}?key={{api_key}}`;
+    listener = (request, response) =>
+      response.end(`${request.url} ${JSON.stringify(secret)} ${Buffer.from(secret).toString("base64")}`);
+    const text = await runTool(
+      http({ secret, implementation: { type: "http", url } }),
+      { city: "x" },
+      context(),
+    );
+    assert.match(text, /^HTTP 200\n\/v1\/x\?key=\[secret\]&units=metric "\[secret\]" \[secret\]/);
+  });
+
   it("arguments are judged by the schema before anything is sent", async () => {
     let requests = 0;
     listener = (_, response) => {
