@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { failed, openTerminal, type Terminal } from "../helpers/cli.ts";
+import { runMarked } from "../helpers/doc-blocks.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
@@ -23,6 +24,19 @@ after(async () => {
 
 const operate = (...args: string[]) =>
   terminal.run(["fleet", ...args, "--json"], { env: { LAUNCHPAD_SECRET_KEY: stack.info.secretKey } });
+
+/** What the blocks of an operator's page need: the commands on the path, this stack, and its secret key. */
+const shell = (replace: Record<string, string>) => ({
+  cwd: terminal.folder,
+  env: {
+    PATH: `${join(import.meta.dirname, "../../node_modules/.bin")}:${process.env.PATH}`,
+    HOME: terminal.folder,
+    LAUNCHPAD_URL: stack.info.apiUrl,
+    LAUNCHPAD_KEY: stack.info.publishableKey,
+  },
+  replace: { "sb_secret_…": stack.info.secretKey, ...replace },
+  timeoutMs: 60_000,
+});
 
 test("status names the database and the living controller; people get a table", async () => {
   const { code, json, stderr } = await operate("status");
@@ -130,6 +144,17 @@ test("classes are set from options and files, shown, given to users by e-mail ad
   failed(await terminal.run(["fleet", "classes", "show", "sandboxed"], { env }), 5, /fleet classes list/);
 });
 
+test("the page about classes: its commands set one, give it to a user and list it", async () => {
+  const [outcome] = await runMarked(
+    "docs/agent-classes.md",
+    import.meta.filename,
+    shell({ "ada@example.com": user.email }),
+  );
+  assert.match(outcome?.output ?? "", /^sandboxed +1 +/m);
+  assert.equal((await operate("class", user.id, "default")).json.former, "sandboxed");
+  assert.equal((await operate("classes", "delete", "sandboxed")).code, 0);
+});
+
 test("adopt refuses this database and what is no id; it asks unless told --yes", async () => {
   const { installation } = (await operate("status")).json;
   const env = { LAUNCHPAD_SECRET_KEY: stack.info.secretKey };
@@ -171,4 +196,32 @@ test("rollout: its state in words; what cannot be done is refused with what show
   assert.match((await run("canary", user.id, "--pause")).stdout, /agents of 1 user first, then wait for/);
   failed(await run("canary", "nobody"), 6, /users/);
   assert.equal((await run("canary")).stdout, "No user comes first any more.\n");
+});
+
+test("the page about rollouts: its commands show, pause, resume and undo one, and name who comes first", async () => {
+  const platform = (image: string) => ({ content: { image }, percent: 10, maxFailures: 0, soakSeconds: 0 });
+  const service = stack.client(stack.info.secretKey);
+  // A controller of a cluster, beside the stack's own, is all that a rollout needs to begin.
+  const beat = async (image: string) => {
+    const report = { platform: platform(image) };
+    const { error } = await service.rpc("heartbeat_controller", {
+      worker: "docs",
+      lease_seconds: 60,
+      report,
+    });
+    assert.equal(error, null);
+  };
+  const launched = await user.client.rpc("launch_agent", { definition: { agentName: "rolled" } });
+  await beat("runtime:1");
+  await beat("runtime:2");
+  const [outcome] = await runMarked(
+    "docs/rollouts.md",
+    import.meta.filename,
+    shell({ "0f8fad5b-d9cb-469f-a165-70867728950e": user.id }),
+  );
+  assert.match(outcome?.output ?? "", /runtime:2/);
+  assert.equal((await operate("rollout", "status")).json.state, "undone");
+  await operate("rollout", "canary");
+  await service.rpc("release_worker", { worker: "docs" });
+  await user.client.rpc("delete_agent", { agent_id: launched.data.agentId });
 });
