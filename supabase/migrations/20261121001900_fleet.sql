@@ -104,6 +104,8 @@ begin
   perform private.raise_problems(
     private.problem_if(coalesce(removals not between 0 and 1000000, false), 'removals', 'Must be between 0 and 1000000')
     || private.problem_if(coalesce(minutes not between 1 and 1440, true), 'minutes', 'Must be between 1 and 1440'));
+  -- While nothing was changed, no agent of a wave could get ready: it has its time from now on.
+  update private.rollout r set wave_at = now() from private.fleet f where f.hold = 'everything' and r.state = 'running';
   update private.fleet set hold = null, hold_reason = null, held_at = null, released_removals = coalesce(removals, 0),
     released_until = case when removals > 0 then now() + make_interval(mins => minutes) end
     where only_one;

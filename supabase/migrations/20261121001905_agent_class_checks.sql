@@ -30,6 +30,14 @@ begin
 end
 $$;
 
+-- Annotations by which Kubernetes takes a pod's security, origin or place: those are other fields', or no class's at all.
+create function private.read_annotation_problems(annotations jsonb) returns jsonb
+language sql immutable set search_path = ''
+return (select coalesce(jsonb_object_agg(left('annotations.' || k, 400), 'Kubernetes reads this one; choose another key'), '{}')
+  from jsonb_object_keys(annotations) k
+  where k ~ '^((container\.)?(apparmor|seccomp)\.security\.(alpha|beta)\.kubernetes\.io/|security\.alpha\.kubernetes\.io/|scheduler\.alpha\.kubernetes\.io/)'
+    or k ~ '^(kubernetes\.io/config\.|controller\.kubernetes\.io/pod-deletion-cost$)');
+
 create function private.toleration_problems(tolerations jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -53,7 +61,7 @@ begin
         || private.problem_if(t ->> 'operator' = 'Exists' and t ->> 'value' <> '', at || '.value', 'Must be left out where operator is Exists')
         || private.problem_if(coalesce(t ->> 'effect', '') not in ('', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'), at || '.effect',
           'Must be NoSchedule, PreferNoSchedule or NoExecute')
-        || private.problem_if(t ? 'tolerationSeconds' and t ->> 'effect' is distinct from 'NoExecute', at || '.tolerationSeconds',
+        || private.problem_if(t ->> 'tolerationSeconds' is not null and t ->> 'effect' is distinct from 'NoExecute', at || '.tolerationSeconds',
           'Needs effect NoExecute');
     end if;
     problems := problems || here;
@@ -81,10 +89,35 @@ begin
       here := private.problem_if(not private.is_label_key(e ->> 'key'), field || '.key', 'Must be a label key')
         || private.problem_if(e ->> 'operator' <> all (operators), field || '.operator', 'Must be one of: ' || array_to_string(operators, ', '))
         || private.problem_if(case when e ->> 'operator' in ('In', 'NotIn') then listed not between 1 and 100
-            when e ->> 'operator' in ('Gt', 'Lt') then listed <> 1 or e #>> '{values,0}' !~ '^-?[0-9]{1,18}$' else listed > 0 end,
-          field || '.values', 'Must be 1 to 100 values for In and NotIn, one whole number for Gt and Lt, none for Exists and DoesNotExist')
+            when e ->> 'operator' in ('Gt', 'Lt') then listed <> 1 or e #>> '{values,0}' !~ '^[0-9]{1,18}$' else listed > 0 end,
+          field || '.values', 'Must be 1 to 100 values for In and NotIn, one whole number from 0 for Gt and Lt, none for Exists and DoesNotExist')
         || private.problem_if(exists (select from jsonb_array_elements_text(nullif(e -> 'values', 'null')) v
             where not private.is_label_value(v)) and e ->> 'operator' not in ('Gt', 'Lt'), field || '.values', 'Must be label values');
+    end if;
+    problems := problems || here;
+  end loop;
+  return problems;
+end
+$$;
+
+-- Of match fields: Kubernetes knows a node by its name alone.
+create function private.node_field_problems(fields jsonb, at text) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  problems jsonb := '{}';
+  field text;
+  f jsonb;
+  here jsonb;
+begin
+  for field, f in select format('%s[%s]', at, n - 1), v
+    from jsonb_array_elements(coalesce(nullif(fields, 'null'), '[]')) with ordinality x (v, n)
+  loop
+    here := private.shape_problems(f, '{"key": "string!", "operator": "string!", "values": "strings!"}', field || '.');
+    if here = '{}' then
+      here := private.problem_if(f ->> 'key' <> 'metadata.name', field || '.key', 'Must be metadata.name')
+        || private.problem_if(f ->> 'operator' not in ('In', 'NotIn'), field || '.operator', 'Must be In or NotIn')
+        || private.problem_if(jsonb_array_length(f -> 'values') <> 1 or not private.is_dns_name(f #>> '{values,0}'), field || '.values',
+          'Must be the name of one node; add a term for each further node');
     end if;
     problems := problems || here;
   end loop;
@@ -121,7 +154,17 @@ begin
     if problems <> '{}' then
       return problems;
     end if;
-    return private.problem_if(not private.is_label_key(term ->> 'topologyKey'), at || '.topologyKey', 'Must be a label key')
+    select problems || coalesce(jsonb_object_agg(at || '.' || field, problem), '{}') into problems from (
+      select field, case when term ->> 'labelSelector' is null then 'Needs a labelSelector' else 'Must be label keys' end as problem
+      from unnest('{matchLabelKeys,mismatchLabelKeys}'::text[]) field
+      where jsonb_array_length(nullif(term -> field, 'null')) > 0 and (term ->> 'labelSelector' is null
+        or exists (select from jsonb_array_elements_text(term -> field) k where not private.is_label_key(k)))) wrong;
+    return problems
+      || private.problem_if(exists (select from jsonb_array_elements_text(nullif(term -> 'matchLabelKeys', 'null')) k
+        where term -> 'mismatchLabelKeys' ? k), at || '.matchLabelKeys', 'Must not be in mismatchLabelKeys too')
+      || private.problem_if(exists (select from jsonb_array_elements_text(nullif(term -> 'namespaces', 'null')) n
+        where n !~ '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'), at || '.namespaces', 'Must be names of namespaces')
+      || private.problem_if(not private.is_label_key(term ->> 'topologyKey'), at || '.topologyKey', 'Must be a label key')
       || private.selector_problems(term -> 'labelSelector', at || '.labelSelector')
       || private.selector_problems(term -> 'namespaceSelector', at || '.namespaceSelector');
   end if;
@@ -130,7 +173,7 @@ begin
     return problems;
   end if;
   return private.expression_problems(term -> 'matchExpressions', at || '.matchExpressions', '{In,NotIn,Exists,DoesNotExist,Gt,Lt}')
-    || private.expression_problems(term -> 'matchFields', at || '.matchFields', '{In,NotIn}');
+    || private.node_field_problems(term -> 'matchFields', at || '.matchFields');
 end
 $$;
 
@@ -186,12 +229,12 @@ begin
 end
 $$;
 
--- A network as Postgres understands it, written out in full: 10/8 is none.
+-- A network written as Kubernetes reads it: 10/8 is none, nor are leading zeros, nor IPv4 within IPv6.
 create function private.is_network(value text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
-  return (value ~ '^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$' or value ~ '^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]{1,3}$')
-    and value::cidr is not null;
+  return (value ~ '^((0|[1-9][0-9]{0,2})[./]){4}(0|[1-9][0-9]?)$' or value ~ '^[0-9a-fA-F]*:[0-9a-fA-F:]*/(0|[1-9][0-9]{0,2})$')
+    and not value::cidr <<= '::ffff:0:0/96'::cidr;
 exception when others then
   return false;
 end
@@ -229,6 +272,7 @@ begin
     || private.label_problems(coalesce(nullif(class -> 'nodeSelector', 'null'), '{}'), 'nodeSelector', false, '^$')
     || private.label_problems(coalesce(nullif(class -> 'labels', 'null'), '{}'), 'labels', false, taken)
     || private.label_problems(coalesce(nullif(class -> 'annotations', 'null'), '{}'), 'annotations', true, '^agent-launchpad\.dev/')
+    || private.read_annotation_problems(coalesce(nullif(class -> 'annotations', 'null'), '{}'))
     || private.toleration_problems(coalesce(nullif(class -> 'tolerations', 'null'), '[]'))
     || private.affinity_problems(coalesce(nullif(class -> 'affinity', 'null'), '{}'));
   foreach field in array '{allowCidrs,exceptCidrs}'::text[] loop

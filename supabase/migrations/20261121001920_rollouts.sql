@@ -39,7 +39,7 @@ insert into private.rollout default values;
 
 -- Whose agents come first.
 create table private.rollout_canaries (
-  user_id uuid primary key
+  user_id uuid primary key references auth.users (id) on delete cascade
 );
 alter table private.rollout_canaries enable row level security;
 comment on table private.rollout_canaries is 'Users whose agents get a rollout first.';
@@ -193,7 +193,8 @@ begin
       'wave', r.wave, 'waveSeconds', round(extract(epoch from now() - r.wave_at), 1),
       'quietSeconds', round(extract(epoch from now() - greatest(r.wave_at, max(j.platform_at) filter (where j.admitted))), 1),
       'soakSeconds', r.soak_seconds, 'maxFailures', r.max_failures + r.accepted_failures, 'percent', r.percent,
-      'canaryPauses', r.canary_pauses and not r.canary_passed and r.wave = 1 and exists (select from private.rollout_canaries),
+      'canaryPauses', r.canary_pauses and not r.canary_passed and r.wave = 1
+        and exists (select from judged w join private.rollout_canaries n using (user_id) where w.admitted),
       'total', count(*), 'waiting', count(*) filter (where j.stands = 'waiting'),
       'updating', count(*) filter (where j.stands = 'updating'), 'ready', count(*) filter (where j.stands = 'ready'),
       'idle', count(*) filter (where j.stands = 'idle'), 'failed', count(*) filter (where j.stands in ('stuck', 'broken')),

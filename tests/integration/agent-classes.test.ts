@@ -46,7 +46,10 @@ const GVISOR = {
     nodeAffinity: {
       requiredDuringSchedulingIgnoredDuringExecution: {
         nodeSelectorTerms: [
-          { matchExpressions: [{ key: "kubernetes.io/arch", operator: "In", values: ["amd64"] }] },
+          {
+            matchExpressions: [{ key: "kubernetes.io/arch", operator: "In", values: ["amd64"] }],
+            matchFields: [{ key: "metadata.name", operator: "NotIn", values: ["node-1"] }],
+          },
         ],
       },
       preferredDuringSchedulingIgnoredDuringExecution: [
@@ -60,6 +63,9 @@ const GVISOR = {
           podAffinityTerm: {
             topologyKey: "kubernetes.io/hostname",
             labelSelector: { matchLabels: { team: "a" } },
+            namespaces: ["agents-1"],
+            matchLabelKeys: ["tier"],
+            mismatchLabelKeys: ["example.com/zone"],
           },
         },
       ],
@@ -163,7 +169,72 @@ describe("a class", () => {
       "affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey",
       { affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{}] } } },
     ],
+    ["annotations.kubernetes.io/config.mirror", { annotations: { "kubernetes.io/config.mirror": "x" } }],
+    [
+      "annotations.container.apparmor.security.beta.kubernetes.io/agent",
+      { annotations: { "container.apparmor.security.beta.kubernetes.io/agent": "unconfined" } },
+    ],
+    [
+      "annotations.seccomp.security.alpha.kubernetes.io/pod",
+      { annotations: { "seccomp.security.alpha.kubernetes.io/pod": "unconfined" } },
+    ],
+    [
+      "annotations.scheduler.alpha.kubernetes.io/tolerations",
+      { annotations: { "scheduler.alpha.kubernetes.io/tolerations": "x" } },
+    ],
+    ...(
+      [
+        ["matchExpressions[0].values", { matchExpressions: [{ key: "a", operator: "Gt", values: ["-8"] }] }],
+        [
+          "matchFields[0].key",
+          { matchFields: [{ key: "metadata.namespace", operator: "In", values: ["x"] }] },
+        ],
+        [
+          "matchFields[0].operator",
+          { matchFields: [{ key: "metadata.name", operator: "Exists", values: ["x"] }] },
+        ],
+        [
+          "matchFields[0].values",
+          { matchFields: [{ key: "metadata.name", operator: "In", values: ["a", "b"] }] },
+        ],
+        ["matchFields[0].values", { matchFields: [{ key: "metadata.name", operator: "In", values: ["A"] }] }],
+      ] as const
+    ).map(
+      ([field, term]) =>
+        [
+          `affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].${field}`,
+          {
+            affinity: {
+              nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] } },
+            },
+          },
+        ] as const,
+    ),
+    ...(
+      [
+        ["namespaces", { namespaces: ["a.b"] }],
+        ["matchLabelKeys", { matchLabelKeys: ["a"] }],
+        ["mismatchLabelKeys", { labelSelector: {}, mismatchLabelKeys: ["a b"] }],
+        ["matchLabelKeys", { labelSelector: {}, matchLabelKeys: ["a"], mismatchLabelKeys: ["a"] }],
+      ] as const
+    ).map(
+      ([field, term]) =>
+        [
+          `affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].${field}`,
+          {
+            affinity: {
+              podAffinity: {
+                requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: "zone", ...term }],
+              },
+            },
+          },
+        ] as const,
+    ),
     ["hostUsers", { hostUsers: "no" }],
+    ["egress.allowCidrs", { egress: { allowCidrs: ["010.0.0.0/8"] } }],
+    ["egress.allowCidrs", { egress: { allowCidrs: ["10.0.0.0/08"] } }],
+    ["egress.exceptCidrs", { egress: { exceptCidrs: ["::ffff:0:0/96"] } }],
+    ["egress.exceptCidrs", { egress: { exceptCidrs: ["::ffff:10.0.0.0/104"] } }],
     ["egress.allowCidrs", { egress: { allowCidrs: ["10.0.0.1/8"] } }],
     ["egress.allowCidrs", { egress: { allowCidrs: ["10/8"] } }],
     ["egress.exceptCidrs", { egress: { exceptCidrs: ["example.com"] } }],
@@ -183,6 +254,12 @@ describe("a class", () => {
       assert.deepEqual(Object.keys(JSON.parse(body.details)), [field]);
     });
   }
+
+  test("may name each network in its usual spelling", async () => {
+    const allowCidrs = ["0.0.0.0/0", "::/0", "10.0.0.1/32", "2001:DB8::/32", "100.64.0.0/10", "::1/128"];
+    assert.deepEqual((await set("networks", { egress: { allowCidrs } })).class.egress.allowCidrs, allowCidrs);
+    await call("fleet_delete_class", { name: "networks" });
+  });
 
   test("needs a name that Kubernetes takes, and to be an object", async () => {
     for (const name of ["", "GVisor", "a".repeat(64), "-a", null]) {

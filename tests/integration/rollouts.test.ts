@@ -276,6 +276,27 @@ describe("operators", () => {
     assert.equal((await decide(resumed, "admit")).updating, 5, "a tenth of 13, beside the three");
   });
 
+  test("canary users without agents hold nothing up, and deleted ones are forgotten", async () => {
+    await fleet(10);
+    const { id: carol } = await db.createUser();
+    await call("fleet_rollout_canary", { users: [bob, carol], pauses: true });
+    const first = await decide(await beat("runtime:2"), "admit");
+    assert.deepEqual([first.updating, first.canaryPauses], [1, false]);
+    await db.superuser.query("delete from auth.users where id = $1", [carol]);
+    const { rows } = await db.pool.query("select user_id from private.rollout_canaries");
+    assert.deepEqual(rows, [{ user_id: bob }]);
+  });
+
+  test("a wave that was held read-only has its whole time after the release", async () => {
+    await fleet(10);
+    await decide(await beat("runtime:2"), "admit");
+    await db.pool.query("update private.rollout set wave_at = now() - interval '40 min'");
+    await call("fleet_hold", { scope: "removals" });
+    assert.ok((await call("fleet_release")).rollout.waveSeconds > 2000, "removals stop no wave");
+    await call("fleet_hold", { scope: "everything" });
+    assert.ok((await call("fleet_release")).rollout.waveSeconds < 60);
+  });
+
   test("what cannot be done is refused with its cure", async () => {
     for (const [name, args, code] of [
       ["fleet_rollout", { action: "pause" }, "CONFLICT"],
