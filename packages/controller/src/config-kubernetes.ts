@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isNetwork } from "./cluster/kubernetes/network-address.ts";
 import type { CaBundle, DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";
 import type { PodFields } from "./contract.ts";
 import { VERSION } from "./version.ts";
@@ -14,7 +15,12 @@ const labelKey = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A DNS name of lower-case labels; a port may follow (a cluster on a laptop listens where it can). */
 const domain = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?$/;
-const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+const cidr = z
+  .union([z.cidrv4(), z.cidrv6()])
+  .refine(
+    isNetwork,
+    "must be a network as Kubernetes takes it, such as 10.0.8.0/24: nothing set behind its prefix",
+  );
 const id = z.number().int().min(1);
 
 /** A setting of several fields, as JSON. */

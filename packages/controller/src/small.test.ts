@@ -92,6 +92,28 @@ test("settings of Kubernetes are read where it is chosen, and wrong ones are nam
   );
 });
 
+test("networks that Kubernetes refuses in a NetworkPolicy are wrong settings", () => {
+  const chosen = { ...SETTINGS, LAUNCHPAD_CLUSTER: "kubernetes" };
+  const read = (cidr: string) => readConfig({ ...chosen, LAUNCHPAD_EGRESS_EXCEPT_CIDRS: cidr });
+  for (const wrong of [
+    "10.0.0.1/8",
+    "1.2.3.4/0",
+    "2001:db8::1/32",
+    "::ffff:1.2.3.4/128",
+    "::ffff:102:304/128",
+  ])
+    assert.throws(() => read(wrong), /LAUNCHPAD_EGRESS_EXCEPT_CIDRS.*such as 10\.0\.8\.0\/24/, wrong);
+  for (const right of [
+    "0.0.0.0/0",
+    "::/0",
+    "10.0.0.1/32",
+    "2001:DB8::/32",
+    "fd00:ec2::254/128",
+    "1:2:3:4:5:6:7:8/128",
+  ])
+    assert.deepEqual(read(right).kubernetes?.egress.exceptCidrs, [right]);
+});
+
 test("the log is JSON, leveled, and masks what is named like a secret", () => {
   const lines: string[] = [];
   const log = createLog((line) => lines.push(line), "info");
