@@ -161,6 +161,8 @@ export interface ObservedWorkload {
   template: string;
   /** The id of the platform that was applied last, where the cluster knows of such. */
   platform?: string;
+  /** What was tried last of platforms and refused for good, while the generation itself is in place; and when it is tried again. */
+  refusedPlatform?: { id: string; failure: Failure; retryAt: number };
   /** How many replicas the cluster works towards. */
   wanted: number;
   failure?: Failure;

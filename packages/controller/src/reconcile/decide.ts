@@ -148,8 +148,14 @@ function decideRunning(situation: Situation, now: number): Decision {
     return { actions: [], report, wakeAt: now, finished: false };
   }
   // What operators decided of its replicas has changed: no generation, and no phase.
-  const { platform } = workload;
-  if (platform !== undefined && desired.platform !== undefined && platform !== desired.platform) {
+  const { platform, refusedPlatform } = workload;
+  const isRefused = refusedPlatform !== undefined && refusedPlatform.id === desired.platform;
+  if (
+    platform !== undefined &&
+    desired.platform !== undefined &&
+    platform !== desired.platform &&
+    !isRefused
+  ) {
     return { actions: [{ do: "apply" }], finished: false };
   }
   const failure = findFailure(situation, now);
@@ -164,7 +170,9 @@ function decideRunning(situation: Situation, now: number): Decision {
   const report = status(situation, undefined, now);
   if (!isRollingOut(desired)) {
     const judgedAt = workload.progressedAt + limits.readyMs;
-    const wake = report.platform?.state === "updating" && judgedAt > now ? { wakeAt: judgedAt } : {};
+    const judges = report.platform?.state === "updating" && judgedAt > now;
+    const wakeAt = isRefused ? refusedPlatform.retryAt : judges ? judgedAt : undefined;
+    const wake = wakeAt === undefined ? {} : { wakeAt };
     return { actions: [], report, ...wake, finished: false };
   }
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {

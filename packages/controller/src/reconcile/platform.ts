@@ -17,7 +17,12 @@ export function platformReport(
   if (id === undefined) return undefined;
   const rests = workload?.paused || workload?.failure !== undefined || workload?.wanted === 0;
   if (workload?.platform === undefined || rests) return { id, state: "idle" };
-  if (workload.platform !== id) return { id, state: "updating" };
+  if (workload.platform !== id) {
+    const { refusedPlatform, replicas } = workload;
+    if (refusedPlatform?.id !== id) return { id, state: "updating" };
+    if (!replicas.some(({ state }) => state === "ready")) return { id, state: "idle" };
+    return { id, state: "stuck", problem: refusedPlatform.failure.message };
+  }
 
   const active = workload.replicas.filter(({ state }) => state !== "ending");
   const members = active.filter(({ platform }) => platform === id);

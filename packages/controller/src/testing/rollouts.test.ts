@@ -1,6 +1,7 @@
 // A new image over a fleet, under a clock: in waves, stopped by failures, through crashes and with two controllers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { KubeError } from "../cluster/kubernetes/api.ts";
 import { LABELS } from "../cluster/kubernetes/names.ts";
 import { isReady } from "./kubernetes-controllers.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
@@ -94,6 +95,39 @@ test("a bad image reaches the first wave alone, all agents serve on, and a good 
   assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
   assert.deepEqual([agentsOn(simulation, BAD).size, agentsOn(simulation, GOOD).size], [0, 0]);
 });
+
+for (const code of ["INVALID", "FORBIDDEN"] as const) {
+  test(`pods that the API server refuses (${code}) stop in the first wave, no agent is FAILED; undo brings all back`, async (context) => {
+    const simulation = await fleet(1, 1);
+    context.after(() => simulation.stop());
+    simulation.model.judge = (wanted) =>
+      wanted.kind === "Deployment" && JSON.stringify(wanted).includes(BAD)
+        ? new KubeError(code, "images of this registry are not allowed")
+        : undefined;
+    simulation.image = BAD;
+    await watch(simulation, 300, () => {
+      assert.deepEqual(phases(simulation), new Set(["DEPLOYED"]));
+      assert.equal(serving(simulation), AGENTS);
+    });
+    const { rollouts } = simulation.database;
+    assert.deepEqual([rollouts.state?.state, rollouts.state?.wave, rollouts.state?.failed], ["halted", 1, 2]);
+    assert.match(rollouts.state?.problem ?? "", /images of this registry are not allowed/);
+    simulation.restart();
+    await simulation.clock.advance(400_000);
+    assert.deepEqual(phases(simulation), new Set(["DEPLOYED"]), "another controller fails none either");
+
+    rollouts.operate("undo");
+    await simulation.clock.advance(400_000);
+    assert.deepEqual(
+      [...simulation.database.rows.values()].map(({ platformSeen }) => platformSeen?.state),
+      Array(AGENTS).fill("ready"),
+    );
+    simulation.model.judge = () => undefined;
+    simulation.image = BETTER;
+    await simulation.clock.advance(600_000);
+    assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
+  });
+}
 
 test("owners' changes and launches go on during a halted rollout, with the proven image", async (context) => {
   const simulation = await fleet();

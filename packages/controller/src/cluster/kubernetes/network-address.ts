@@ -20,11 +20,10 @@ function bitsOf(address: string): string {
       .join("");
   // The URL's parser writes IPv6 in one way: lower case, no dots.
   const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [start = "", end] = canonical
-    .split("::")
-    .map((half) => half.split(":").filter((group) => group !== "")) as [string[], string[]?];
-  const groups =
-    end === undefined ? start : [...start, ...Array(8 - start.length - end.length).fill("0"), ...end];
+  const [start, end] = canonical.split("::").map((half) => half.split(":").filter((group) => group !== ""));
+  const given = [...(start ?? []), ...(end ?? [])];
+  const zeros = Array<string>(8 - given.length).fill("0");
+  const groups = [...(start ?? []), ...zeros, ...(end ?? [])];
   return groups.map((group) => binary(Number.parseInt(group, 16), 16)).join("");
 }
 

@@ -23,7 +23,7 @@ import type { KubernetesOptions } from "./options.ts";
 import { Remover } from "./remove.ts";
 import { failureOf, revert } from "./revert.ts";
 import { Sweeper } from "./sweep.ts";
-import { OutdatedError, Writer } from "./writer.ts";
+import { generationOf, OutdatedError, Writer } from "./writer.ts";
 
 /** What of the options the workloads need. */
 export interface WorkloadsOptions
@@ -67,6 +67,8 @@ export class Workloads {
   readonly #appliedAt = new Map<string, number>();
   /** Generations that the server does not take as they are, until they are tried again. */
   readonly #refused = new Map<string, { generation: number; failure: Failure; retryAt: number }>();
+  /** Platforms that the server does not take, of agents whose generation it has taken. */
+  readonly #refusedPlatforms = new Map<string, { id: string; failure: Failure; retryAt: number }>();
   /** How often in a row an apply found a newer generation. */
   readonly #outdated = new Map<string, number>();
   readonly #calm: Calm;
@@ -140,6 +142,7 @@ export class Workloads {
       const { environment: _, ...intent } = workload;
       const before = this.#intents.get(agentId);
       this.#refused.delete(agentId);
+      this.#refusedPlatforms.delete(agentId);
       this.#wished.set(agentId, intent);
       try {
         await this.#applier.apply(workload, this.#may(agentId), {
@@ -196,6 +199,7 @@ export class Workloads {
       this.#wished.delete(agentId);
       this.#appliedAt.delete(agentId);
       this.#refused.delete(agentId);
+      this.#refusedPlatforms.delete(agentId);
       this.#outdated.delete(agentId);
       this.#calm.forget(agentId);
       await this.#remover.remove(agentId, this.#may(agentId));
@@ -219,6 +223,10 @@ export class Workloads {
     const rests = refused !== undefined && clock.now() < refused.retryAt;
     if (rests && refused.generation >= (observed?.generation ?? 0)) {
       return { ...(observed ?? nothing(agentId, clock.now())), ...refused };
+    }
+    const refusedPlatform = this.#refusedPlatforms.get(agentId);
+    if (observed !== undefined && refusedPlatform !== undefined && clock.now() < refusedPlatform.retryAt) {
+      return { ...observed, platform: platformIn(objects) ?? "", refusedPlatform };
     }
     const intent = this.#intents.get(agentId);
     if (observed === undefined) {
@@ -349,11 +357,13 @@ export class Workloads {
     const failure = known ?? { reason, message: errorMessage(error) };
     this.#options.log.warn("the API server refuses a workload", { agentId, generation, ...failure });
     const { clock, random } = this.#options;
-    this.#refused.set(agentId, {
-      generation,
-      failure,
-      retryAt: clock.now() + jittered(RETRY_MS, 0.2, random),
-    });
+    const retryAt = clock.now() + jittered(RETRY_MS, 0.2, random);
+    const objects = this.#view.objects(agentId);
+    const id = workload.platform?.id;
+    // What its owner wants is in place: it is the operators' change that is refused, and no failure of the generation.
+    if (id !== undefined && generationOf(objects.deployment) === generation && platformIn(objects) !== id) {
+      this.#refusedPlatforms.set(agentId, { id, failure, retryAt });
+    } else this.#refused.set(agentId, { generation, failure, retryAt });
   }
 
   /** Old secrets and configurations go once the rollout is over and no pod is made of them any more. */
@@ -410,6 +420,11 @@ function isSettled(objects: AgentObjects, intent: Intent, now: number): boolean 
     ({ spec, status }) => (spec?.replicas ?? 0) > 0 || (status?.replicas ?? 0) > 0,
   );
   return alive.length <= 1 && isComplete(observed.wanted, intent.template, observed.replicas);
+}
+
+/** The platform that the Deployment's pods are made with. */
+function platformIn({ deployment }: AgentObjects): string | undefined {
+  return deployment?.spec?.template?.metadata?.labels?.[LABELS.platform];
 }
 
 /** Why the server does not take the object as it is; undefined where the same call may work soon. */
