@@ -44,6 +44,16 @@ test("a call sends the key, the caller's token and the arguments, on one connect
   assert.equal(connections, 1);
 });
 
+test("a text with U+0000 or half a character is sent as Postgres can keep it", async (context) => {
+  let body = "";
+  const { project } = await projectOf(context, async (request, response) => {
+    for await (const chunk of request) body += chunk;
+    response.end("{}");
+  });
+  await project.call("keep", { text: "a\0b \ud83d \\u0000", list: [{ inner: "\0" }], n: 1 });
+  assert.deepEqual(JSON.parse(body), { text: "ab \ufffd \\u0000", list: [{ inner: "" }], n: 1 });
+});
+
 test("a refusal carries the code and the fields of SQL's error", async (context) => {
   const error = { code: "VALIDATION_ERROR", message: "No.", details: '{"name":"must not be empty"}' };
   const { project } = await projectOf(context, answer(400, JSON.stringify(error)));

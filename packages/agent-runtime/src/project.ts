@@ -55,6 +55,15 @@ const TIMEOUT_MS = 3_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /**
+ * JSON that Postgres keeps: without U+0000 and halves of characters, which models and tools may send. One of them would cost the
+ * whole answer.
+ */
+export const storableJson = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === "string" ? inner.replaceAll("\0", "").toWellFormed() : inner,
+  );
+
+/**
  * Makes the client.
  * @param access the project's address, and its publishable key (or the older anon key)
  * @param timeoutMs how long one call may take
@@ -106,7 +115,7 @@ export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT
       args: Readonly<Record<string, unknown>>,
       options: CallOptions = {},
     ): Promise<T> {
-      const body = JSON.stringify(args);
+      const body = storableJson(args);
       const answer = await once<T>(rpc, body, options);
       if (answer !== undefined) return answer;
       const again = await once<T>(rpc, body, options);

@@ -171,3 +171,16 @@ it("a refused request is an error message with the provider's own words", async 
   assert.equal(failure.code, "MODEL_REQUEST_REJECTED");
   assert.match(failure.message, /\(400\)\. It says: .*Unsupported parameter: 'stop'/);
 });
+
+for (const status of [401, 500]) {
+  it(`a key in the words of a provider's ${status} is in no message and no log`, async () => {
+    const key = "Corp+key/with=77"; // not of OpenAI's form; OpenAI itself masks all but its ends
+    const message = `Incorrect key ${key}, ${encodeURIComponent(key)}: Corp+key********h=77. See our pages.`;
+    await using stub = await startProviderStub(() => ({ status, message }));
+    const failure = await failing({ ...taskOf("openai", "Hello"), apiKey: key }, stub.url);
+    assert.match(String(failure.cause), /Incorrect key \[secret\], \[secret\]: \[secret\] See our pages\./);
+    for (const text of [failure.message, String(failure.cause)]) {
+      assert.ok(!/Corp|h=77|h%3D77/.test(text), text);
+    }
+  });
+}

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Piece, piecesSchema } from "../../../packages/agent-runtime/src/abilities/knowledge.ts";
 import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
-import { type Project, ProjectRefusal } from "../../../packages/agent-runtime/src/project.ts";
+import { type Project, ProjectRefusal, storableJson } from "../../../packages/agent-runtime/src/project.ts";
 import type { Settings } from "./settings.ts";
 import { type Answer, readTasks, type Task } from "./task.ts";
 
@@ -54,7 +54,7 @@ export function createDatabase(settings: Settings, worker: string): Database {
       const response = await fetch(`${settings.restUrl}/rpc/${name}`, {
         method: "POST",
         headers,
-        body: Buffer.from(JSON.stringify(args)),
+        body: Buffer.from(storableJson(args)),
         redirect: "manual",
         signal: deadline.signal,
       });

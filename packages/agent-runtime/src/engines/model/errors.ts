@@ -83,27 +83,31 @@ const EXPLAINED = new Set([
 
 /**
  * The failure as the agent's owner is told of it: with the provider's own words, one line, without keys. Nobody else gets
- * them: they may quote the agent's instructions.
+ * them: they may quote the agent's instructions. The cause becomes a text without keys, for the log.
  */
 export function withProviderWords(failure: AgentError, secrets: readonly string[]): AgentError {
   const { cause } = failure;
-  let words = EXPLAINED.has(failure.code) ? wordsOf(cause) : "";
-  // What is shorter is no key, and would blot out ordinary words.
-  for (const secret of secrets.filter(({ length }) => length >= 8).flatMap(secretSpellings)) {
-    words = words.replaceAll(secret, "[secret]");
-  }
-  words = words
-    .replaceAll(/\bsk-[\w*.-]+|\b(?:sk|AIza|key|Bearer)[-_ ]?[\w*.-]{12,}/g, "[secret]")
-    .replaceAll(/[\s\p{Cc}]+/gu, " ")
-    .trim();
-  if (words === "") return failure;
+  let words = EXPLAINED.has(failure.code) ? withoutKeys(wordsOf(cause), secrets) : "";
+  words = words.replaceAll(/[\s\p{Cc}]+/gu, " ").trim();
   if (words.length > MAX_WORDS) words = `${words.slice(0, MAX_WORDS)} …`;
-  const { code, details, retryAfterSeconds } = failure;
-  return new AgentError(code, `${failure.message} It says: ${words}`, {
+  const { code, message, details, retryAfterSeconds } = failure;
+  return new AgentError(code, words === "" ? message : `${message} It says: ${words}`, {
     ...(details && { details }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
-    cause,
+    ...(cause !== undefined && { cause: withoutKeys(String(cause), secrets) }),
   });
+}
+
+/** A provider's words without keys: those called with, what looks like one, and what the provider itself masked (`abcd***wxyz`). */
+function withoutKeys(words: string, secrets: readonly string[]): string {
+  let clean = words;
+  // What is shorter is no key, and would blot out ordinary words.
+  for (const secret of secrets.filter(({ length }) => length >= 8).flatMap(secretSpellings)) {
+    clean = clean.replaceAll(secret, "[secret]");
+  }
+  return clean
+    .replaceAll(/\bsk-[\w*.-]+|\b(?:sk|AIza|key|Bearer)[-_ ]?[\w*.-]{12,}/g, "[secret]")
+    .replaceAll(/[^\s"'`*]*\*{3,}[^\s"'`]*/g, "[secret]");
 }
 
 /** What a provider said of a call it refused: by its own form of an error, or as whatever else its body is. */
