@@ -246,7 +246,9 @@ export class Workloads {
     }
     const platform = intent.platform?.id ?? "";
     const drift = this.#applier.differences(intent);
-    if (drift.length === 0 || !this.#calm.allows(agentId)) return { ...observed, platform };
+    if (drift.length === 0) return { ...observed, platform };
+    // What is missing is put back in a moment; until then nobody can say that its replicas took too long.
+    if (!this.#calm.allows(agentId)) return { ...observed, platform, progressedAt: clock.now() };
     this.#drifts.set(agentId, drift);
     return { ...observed, platform, drift };
   }
