@@ -104,18 +104,19 @@ export function startCronWorker(options: CronWorkerOptions): Worker {
     for (const id of jobs.keys()) if (!known.has(id)) jobs.delete(id);
     for (const row of rows) {
       const before = jobs.get(row.jobid);
-      if (before && before.schedule === row.schedule) {
+      const { plan } = row;
+      // What is to run when the database starts runs with the first reading of the jobs.
+      const starts = plan !== null && "reboot" in plan && !loaded;
+      if (before && before.schedule === row.schedule && !starts) {
         Object.assign(before, row); // keeps when it is due
         continue;
       }
-      const { plan } = row;
       if (plan === null) {
         jobs.delete(row.jobid);
         options.onLog?.(`pg_cron: job ${row.jobid} has no valid schedule: ${row.schedule}`);
         continue;
       }
-      // What is to run when the database starts runs with the first reading of the jobs.
-      const due = "reboot" in plan && !loaded ? now : dueAfter(plan, now);
+      const due = starts ? now : dueAfter(plan, now);
       if (before) Object.assign(before, row, { plan, due });
       else jobs.set(row.jobid, { ...row, plan, due, running: false, missed: false });
     }
