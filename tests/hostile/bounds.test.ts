@@ -102,6 +102,6 @@ describe("rows", () => {
       body: JSON.stringify({ agentName: "x", settings: { stop: ["x".repeat(500_000)] } }),
     });
     assert.equal(answer.status, 400);
-    assert.ok("settings.stop" in (await answer.json()).error.details);
+    assert.ok("settings.stop.0" in (await answer.json()).error.details);
   });
 });
