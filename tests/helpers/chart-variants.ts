@@ -103,7 +103,7 @@ export const VARIANTS: Record<string, Variant> = {
     values: {
       extraEnv: [
         { name: "LAUNCHPAD_LOG_LEVEL", value: "debug" },
-        { name: "HTTPS_PROXY", value: "http://proxy.example.com:3128" },
+        { name: "HTTPS_PROXY", value: "http://egress.example.com:3128" },
         {
           name: "LAUNCHPAD_SECRET_KEY",
           valueFrom: { secretKeyRef: { name: "vault", key: "supabase" } },
