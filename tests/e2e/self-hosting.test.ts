@@ -11,8 +11,8 @@ import { type Gateway, startGateway } from "../../packages/stack/src/gateway/ser
 import { generateKeys, respondSecret } from "../../packages/stack/src/keys.ts";
 import { createMailbox } from "../../packages/stack/src/mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "../../packages/stack/src/platform/platform.ts";
+import { freePort } from "../../packages/stack/src/ports.ts";
 import { bootstrap, bootstrapKey } from "../../packages/stack/src/postgres/bootstrap.ts";
-import { freePort } from "../../packages/stack/src/postgres/process.ts";
 import { type Postgres, startPostgres } from "../../packages/stack/src/postgres/server.ts";
 import { type Postgrest, startPostgrest } from "../../packages/stack/src/postgrest.ts";
 import { startFunction } from "../../packages/stack/src/services/functions.ts";

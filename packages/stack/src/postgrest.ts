@@ -4,8 +4,8 @@ import { arch } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { StackError } from "./errors.ts";
+import { freePort } from "./ports.ts";
 import { launchAs } from "./postgres/account.ts";
-import { freePort } from "./postgres/process.ts";
 
 export interface PostgrestOptions {
   /** A connection URL of the role authenticator. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
-import { codeOf, StackError } from "../errors.ts";
+import { StackError } from "../errors.ts";
+import { freePort, HOST } from "../ports.ts";
 import { type Account, launchAs } from "./account.ts";
 
 /** How a server ended. `expected`: somebody called stop() or kill(). */
@@ -37,8 +37,6 @@ export interface ServerOptions {
   onLog?: ((line: string) => void) | undefined;
 }
 
-const HOST = "127.0.0.1";
-
 /** Sized for one developer: an idle server stays near 40 MB. */
 function settings(durable: boolean): Record<string, string | number> {
   return {
@@ -73,26 +71,6 @@ function settings(durable: boolean): Record<string, string | number> {
     // Still survives a killed server; not a machine that loses power.
     ...(durable ? {} : { fsync: "off", full_page_writes: "off" }),
   };
-}
-
-/** @returns `port` when it is free on the loopback interface, or some free port for 0. Throws a StackError when it is taken. */
-export async function freePort(port: number, flag = "--db-port"): Promise<number> {
-  const probe = createServer();
-  try {
-    return await new Promise((resolve, reject) => {
-      probe.once("error", reject);
-      probe.listen({ host: HOST, port, exclusive: true }, () => {
-        const address = probe.address();
-        resolve(typeof address === "object" && address ? address.port : port);
-      });
-    });
-  } catch (error) {
-    const why =
-      codeOf(error) === "EADDRINUSE" ? "is already in use" : `cannot be opened (${codeOf(error) ?? error})`;
-    throw new StackError(`Port ${port} on ${HOST} ${why}; choose another with ${flag} (0 = any).`);
-  } finally {
-    await new Promise((resolve) => probe.close(resolve));
-  }
 }
 
 /**

@@ -1,12 +1,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { freePort } from "../ports.ts";
 import { serverAccount } from "./account.ts";
 import { createCluster, inspectCluster } from "./cluster.ts";
 import { type LoginRole, readCredentials } from "./credentials.ts";
 import { type Distribution, ensureDistribution } from "./distribution.ts";
 import { evictOccupant } from "./occupant.ts";
 import { CACHE_FOLDER, clusterPaths } from "./paths.ts";
-import { freePort, launchServer, type ServerExit, type ServerProcess } from "./process.ts";
+import { launchServer, type ServerExit, type ServerProcess } from "./process.ts";
 import { ensureTemplate } from "./template.ts";
 
 export type { LoginRole } from "./credentials.ts";
