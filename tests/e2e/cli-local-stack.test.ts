@@ -199,7 +199,7 @@ describe("doctor", () => {
       setSecret(name, "another-secret-of-16"),
       setSecret(name, webhookSecret),
       "webhook",
-      /does not believe the signature; its LAUNCHPAD_WEBHOOK_SECRET/,
+      /rejected the signature: LAUNCHPAD_WEBHOOK_SECRET/,
     );
   });
 
@@ -230,7 +230,7 @@ describe("doctor", () => {
     const secret = /LAUNCHPAD_WEBHOOK_SECRET=([0-9a-f]{64})/.exec(made.stderr)?.[1];
     assert.ok(secret, made.stderr);
     assert.ok(!made.stdout.includes(secret));
-    assert.match(found(made, "webhook").message, /does not believe the signature/);
+    assert.match(found(made, "webhook").message, /rejected the signature/);
     const again = await terminal.run(fix);
     assert.ok(!(again.stdout + again.stderr).includes(secret));
 

@@ -180,7 +180,7 @@ describe("the life of an agent", () => {
     );
     await put(".env", `OPENAI_API_KEY=sk-test\nOPENAI_BASE_URL=${provider.environment.OPENAI_BASE_URL}\n`);
     const { stdout, stderr } = await ok(["create", "-f", file, "--env-file", ".env", "--wait"]);
-    assert.match(stderr, /is on its way\.\nAgent created\n(.*\n)*.*DEPLOYED\n/);
+    assert.match(stderr, /Deploying agent-\w+\.\nAgent created\n(.*\n)*.*DEPLOYED\n/);
     assert.match(stdout, /Status +DEPLOYED\n[\s\S]*Replicas +1 of 1 ready/);
     agentId = /\((agent-[a-z0-9]+)\)/.exec(stdout)?.[1] ?? "";
     assert.ok(agentId);
@@ -584,8 +584,12 @@ describe("bad input", () => {
     ]) {
       const { code, stdout, stderr } = await mine.run(args);
       assert.deepEqual([code, stdout], [2, ""], `${args}: ${stderr}`);
-      assert.match(stderr, /^error: .*`--help` lists what there is\.\n$/);
+      assert.match(stderr, /^error: .* Add `--help` to see the usage\.\n$/);
     }
+    const { stderr: number } = await mine.run(["scale", "x", "two"]);
+    assert.match(number, /^error: replicas must be a whole number, got "two"\. /);
+    const { stderr: option } = await mine.run(["fleet", "list", "--limit", "many"]);
+    assert.match(option, /^error: --limit must be a whole number.*, got "many"\. /);
     assert.equal((await mine.run([])).code, 2);
     assert.equal((await mine.run(["completion", "tcsh"])).code, 2);
   });

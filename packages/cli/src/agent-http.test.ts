@@ -25,7 +25,7 @@ for (const [status, text, outcome, says] of [
     500,
     '{"error":{"code":"INTERNAL_ERROR","message":"The agent failed to answer."}}',
     "failed",
-    /answer\. `launchpad logs <agent>` tells more\.$/,
+    /answer\. Run `launchpad logs <agent>` for details\.$/,
   ],
   [429, '{"error":{"code":"MODEL_RATE_LIMITED","message":"Slow down."}}', "failed", /^Slow down\.$/],
   [

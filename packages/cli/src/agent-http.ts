@@ -74,7 +74,7 @@ export function replyOf(status: number, text: string, url: string): AgentReply {
     });
   const said = /[.!?]$/.test(message) ? message : `${message}.`;
   const advice =
-    keyAdvice(code) || (MORE_IN_LOGS.has(code ?? "") ? " `launchpad logs <agent>` tells more." : "");
+    keyAdvice(code) || (MORE_IN_LOGS.has(code ?? "") ? " Run `launchpad logs <agent>` for details." : "");
   throw new CliError(code === "VALIDATION_ERROR" ? "invalid" : "failed", said + advice, {
     ...(code ? { code } : {}),
   });

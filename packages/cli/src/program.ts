@@ -33,7 +33,7 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
     .configureOutput({
       writeOut: (text) => surroundings.stdout.write(text),
       writeErr: (text) => surroundings.stderr.write(text),
-      outputError: (text, write) => write(`${oneSentence(text)} \`--help\` lists what there is.\n`),
+      outputError: (text, write) => write(`${oneSentence(text)} Add \`--help\` to see the usage.\n`),
     })
     .exitOverride();
 
@@ -52,8 +52,18 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   return program;
 }
 
-/** commander puts what may have been meant on a line of its own. */
+/** commander's error in one sentence: it puts what may have been meant on another line, and a wrong value before its name. */
 function oneSentence(text: string): string {
-  const joined = text.trimEnd().replace(/\.?\n\(Did you mean (.+)\?\)$/s, "; did you mean $1?");
+  const joined = text
+    .trimEnd()
+    .replace(
+      /^error: command-argument value '(.*)' is invalid for argument '(.+?)'\. It must be (.*?)\.?$/s,
+      'error: $2 must be $3, got "$1"',
+    )
+    .replace(
+      /^error: option '.*?(--[\w-]+)[^']*' argument '(.*)' is invalid\. It must be (.*?)\.?$/s,
+      'error: $1 must be $3, got "$2"',
+    )
+    .replace(/\.?\n\(Did you mean (.+)\?\)$/s, "; did you mean $1?");
   return /[.?]$/.test(joined) ? joined : `${joined}.`;
 }

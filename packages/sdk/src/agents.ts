@@ -149,7 +149,7 @@ export class Agents {
     return await this.#get(pathOf(agentId, "export"), {}, options);
   }
 
-  /** Makes a new agent of an exported one: a definition, not deployed yet. Secrets and files are to be added. */
+  /** Creates an agent from an export: a definition, not deployed yet. Secrets and files are to be added. */
   async import(bundle: AgentBundle, options?: PostOptions): Promise<ImportedAgent> {
     return await this.#http.send({ method: "POST", path: "/api/agents/import", body: bundle, options });
   }

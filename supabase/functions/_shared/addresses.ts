@@ -8,6 +8,9 @@ import { isIP } from "node:net";
 /** A host that must not be reached, with a sentence that says why. */
 export class AddressError extends Error {}
 
+/** A host whose name has no address: misspelt, or this machine cannot resolve names now. No rule forbids it. */
+export class UnknownHostError extends AddressError {}
+
 export interface AddressRule {
   /** Hosts, or host:port, whose addresses need not be public: the operator's exceptions. */
   readonly privateHosts: readonly string[];
@@ -29,7 +32,7 @@ export async function allowedAddresses(
   if (port !== 80 && port !== 443 && port < 1024) throw new AddressError(`Port ${port} is not one for HTTP.`);
   const name = host.replace(/^\[|\]$/g, "").toLowerCase();
   const addresses = isIP(name) ? [name] : await resolve(name).catch(() => []);
-  if (addresses.length === 0) throw new AddressError("The host is not known.");
+  if (addresses.length === 0) throw new UnknownHostError("The host name was not found.");
   const excepted = privateHosts.includes(name) || privateHosts.includes(`${name}:${port}`);
   if (!excepted && !addresses.every(isPublicAddress))
     throw new AddressError("The host is not on the public Internet.");

@@ -79,7 +79,7 @@ test("a name is judged at each connection, and the connection goes to what was j
   assert.equal(await (await fetch(`http://second.invalid:${port}/`)).text(), `second.invalid:${port}`);
   assert.match((await refusal(`http://first.invalid:${port}/`)) ?? "", /not on the public/);
   assert.deepEqual(asked, ["first.invalid", "second.invalid", "first.invalid"]);
-  assert.match((await refusal(`http://unknown.invalid:${port}/`)) ?? "", /not known/);
+  assert.match((await refusal(`http://unknown.invalid:${port}/`)) ?? "", /not found/);
 });
 
 test("a redirect goes nowhere that its first address might not", async (t) => {

@@ -46,7 +46,7 @@ export async function run(context: Context, _args: readonly string[], options: O
     );
     return "ok";
   }
-  context.out.note(`${agentId} is on its way.`);
+  context.out.note(`Deploying ${agentId}.`);
   const { outcome, report } = await settle(context, agentId, SETTLED, options, 0);
   context.out.result(report, (look) => statusText(report, look, Date.now()));
   return outcome;

@@ -17,8 +17,7 @@ export async function run(
   await context.store.update(context.profile, (before) =>
     before ? { ...before, session: undefined } : before,
   );
-  if (!told)
-    context.out.warn("The project could not be told; the session ends by itself when its tokens expire.");
+  if (!told) context.out.warn("The project could not be reached; the session ends when its tokens expire.");
   context.out.note(`Signed out ${profile.session.user.email ?? profile.session.user.id}.`);
   context.out.result({ signedOut: true }, () => "");
 }

@@ -30,8 +30,7 @@ export async function run(context: Context, [agent]: readonly string[], options:
   };
   if (options.follow) {
     const onConnection = (state: string) => {
-      if (state === "interrupted")
-        out.note("The connection is away; what comes meanwhile is shown when it is back.");
+      if (state === "interrupted") out.note("Connection lost. Missed lines appear once it is restored.");
     };
     for await (const line of client.agents.tailLogs(agentId, { ...query, signal, onConnection })) {
       out.item(line, (look) => logLine(line, look));

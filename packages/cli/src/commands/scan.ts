@@ -16,11 +16,9 @@ export async function run(context: Context, [agent]: readonly string[]): Promise
   return scan.results.passed ? "ok" : "refuted";
 }
 
-/** Without a grave finding a scan fails where it could not look. Pure. */
+/** Without a critical finding a scan fails where it could not look. Pure. */
 function doubt({ passed, vulnerabilities: { critical, high } }: SecurityScan["results"]): string {
-  return passed || critical + high > 0
-    ? ""
-    : ": nothing grave was found, but not everything could be checked";
+  return passed || critical + high > 0 ? "" : ": nothing critical was found, but some checks could not run";
 }
 
 /** A scan for people: the verdict, what it rests on, the findings. Pure. */

@@ -26,7 +26,7 @@ export async function run(context: Context, [agent]: readonly string[], options:
   const report = await client.agents.getStatus(agentId, { signal: context.signal });
   context.out.result(report, (look) => statusText(report, look, Date.now()));
   if (context.out.interactive && !AT_REST.includes(report.status as never) && report.status !== "FAILED")
-    context.out.note(`It is on its way; \`launchpad status ${agentId} --watch\` follows it.`);
+    context.out.note(`Still in progress; \`launchpad status ${agentId} --watch\` follows it.`);
   return "ok";
 }
 

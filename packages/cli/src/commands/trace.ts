@@ -19,7 +19,7 @@ export async function run(context: Context, [message = ""]: readonly string[]): 
   const steps = await client.messages.steps(message, { signal: context.signal });
   context.out.result({ steps }, (look) => traceTable(steps, look));
   if (steps.length === 0)
-    context.out.note("No steps: none of yours has this id, or it is older than 30 days.");
+    context.out.note("No steps found: you have no answer with this id, or it is older than 30 days.");
 }
 
 /** The table of steps; what went in and came out stands below each. Pure. */

@@ -281,12 +281,12 @@ export function judgeAnswer(
     );
   const { status_code: status, timed_out: late, error_msg: error } = answer;
   if (status !== null && status >= 200 && status < 300)
-    return finding(check, "ok", `The database reaches ${what} at ${url}, and its signature is believed.`);
+    return finding(check, "ok", `The database reaches ${what} at ${url}, and the signature was accepted.`);
   if (status === 401 || status === 403)
     return finding(
       check,
       "problem",
-      `${url} does not believe the signature; its ${variable} and the secret in Vault must be the same.`,
+      `${url} rejected the signature: ${variable} there must match the secret in Vault.`,
     );
   if (status !== null)
     return finding(check, "problem", `${url} answers ${status}; is this the address of ${what}?`);

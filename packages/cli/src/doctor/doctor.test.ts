@@ -114,12 +114,12 @@ describe("a call of the database", () => {
   const way = { check: "webhook", what: "the controller", variable: "LAUNCHPAD_WEBHOOK_SECRET" };
   const none = { status_code: null, timed_out: null, error_msg: null };
   for (const [why, answer, state, says] of [
-    ["is believed", { ...none, status_code: 202 }, "ok", /its signature is believed/],
+    ["is accepted", { ...none, status_code: 202 }, "ok", /the signature was accepted/],
     [
-      "is not believed",
+      "is rejected",
       { ...none, status_code: 401 },
       "problem",
-      /LAUNCHPAD_WEBHOOK_SECRET and the secret in Vault/,
+      /LAUNCHPAD_WEBHOOK_SECRET there must match the secret in Vault/,
     ],
     ["reaches something else", { ...none, status_code: 404 }, "problem", /answers 404/],
     ["reaches nobody", { ...none, error_msg: "Couldn't connect" }, "problem", /Couldn't connect/],

@@ -17,7 +17,7 @@ export async function ask(
   options: { signal: AbortSignal; hidden?: boolean; instead: string },
 ): Promise<string> {
   if (!canAsk())
-    throw new CliError("usage", `There is nobody to ask here; ${options.instead}.`, {
+    throw new CliError("usage", `Cannot ask here: this is not a terminal; ${options.instead}.`, {
       code: "NOT_A_TERMINAL",
     });
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });

@@ -124,7 +124,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
 
   parent
     .command("import")
-    .description("make a new agent of an exported one")
+    .description("create an agent from an export")
     .argument("<file>", "what `export` wrote; - for stdin")
     .option("--name <name>", "another name")
     .action(action(() => import("../commands/import.ts")));
@@ -161,7 +161,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
 
   parent
     .command("trace")
-    .description("show what an answer was made of: calls of models and tools, times, tokens, errors")
+    .description("show the steps of an answer: calls of models and tools, times, tokens, errors")
     .argument("<message>", "id of the answer, or of its question")
     .action(action(() => import("../commands/trace.ts")));
 }

@@ -60,7 +60,7 @@ export function addFleetCommands(program: Command, action: Action): void {
   rollout
     .command("canary")
     .description("update these users' agents first in every rollout")
-    .argument("[users...]", "their ids; none: nobody is first")
+    .argument("[users...]", "their ids; leave them out to clear the list")
     .option("--pause", "wait for `resume` before the rest follows")
     .action(action(() => import("../commands/fleet-rollout-canary.ts")));
   fleet
@@ -85,7 +85,7 @@ function addClassCommands(fleet: Command, action: Action): void {
     .command("class")
     .description("give a user a class: a sandbox, nodes, an image, limits")
     .argument("<user>", "its id or e-mail address")
-    .argument("<class>", "as `fleet classes list` shows it; `default` takes the class away")
+    .argument("<class>", "as `fleet classes list` shows it; `default` removes the class")
     .action(command("assign"));
   const classes = fleet.command("classes").description("classes of users: what their agents' pods get");
   classes

@@ -12,7 +12,9 @@ const MODEL: [string, string][] = [
 /** Adds `models list`, `models add` and `models retire`. */
 export function addModelCommands(program: Command, action: Action): void {
   const load = () => import("../commands/models.ts");
-  const models = program.command("models").description("models that agents may use, and what each takes");
+  const models = program
+    .command("models")
+    .description("models that agents may use, and the settings each accepts");
   models
     .command("list")
     .alias("ls")
@@ -33,7 +35,7 @@ export function addModelCommands(program: Command, action: Action): void {
     )
     .option("--max-output <tokens>", "the most that max_tokens may be", number)
     .option("--max-temperature <number>", "the most that temperature may be", number)
-    .option("--max-stops <n>", "how many stop sequences it takes", number)
+    .option("--max-stops <n>", "how many stop sequences it accepts", number)
     .addOption(
       new Option("--thinks <when>", "whether it thinks before it answers").choices([
         "never",
@@ -64,6 +66,6 @@ export function addModelCommands(program: Command, action: Action): void {
 function number(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError("Must be a number.");
+    throw new InvalidArgumentError("It must be a number.");
   return value;
 }

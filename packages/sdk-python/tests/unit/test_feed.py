@@ -296,7 +296,7 @@ async def test_the_state_of_the_connection_and_each_trouble_are_told_once(backen
     await watcher.until(lambda: watcher.states == ["connecting", "live", "interrupted", "live"])
     told = [update["error"].message for update in watcher.updates if update["type"] == "error"]
     assert told == [
-        "The real-time connection is away: phx_close",
+        "The real-time connection was lost: phx_close",
         "Realtime refuses the subscription: TooManyChannels",
     ]
 

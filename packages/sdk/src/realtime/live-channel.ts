@@ -172,7 +172,7 @@ function asRealtimeError(error: unknown, status = "CHANNEL_ERROR"): AgentLaunchp
   const reason = error instanceof Error && error.message !== "" ? error.message : status;
   return new AgentLaunchpadError({
     code: "REAL_TIME_SUBSCRIPTION_FAILED",
-    message: `The real-time connection is away: ${reason}`,
+    message: `The real-time connection was lost: ${reason}`,
     cause: error,
   });
 }

@@ -38,7 +38,7 @@ export const errorCodes = {
   SUPABASE_CONNECTION_ERROR: {
     status: 503,
     description: "The Supabase backend cannot be reached.",
-    remedy: "Try again shortly; GET /api/health tells which part is away.",
+    remedy: "Try again shortly; GET /api/health shows which part is down.",
   },
   VALIDATION_ERROR: {
     status: 400,

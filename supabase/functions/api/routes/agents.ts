@@ -31,7 +31,7 @@ export const agentRoutes: readonly Route[] = [
     tag: "Agents",
     summary: "Create an agent and deploy it",
     description:
-      "Answers at once with QUEUED; `GET /api/agents/{agentId}/status` tells how the deployment goes.",
+      "Answers at once with QUEUED; `GET /api/agents/{agentId}/status` shows how the deployment goes.",
     rpc: "launch_agent",
     args: { definition: body },
     query: noQuery,
@@ -171,7 +171,7 @@ export const agentRoutes: readonly Route[] = [
     method: "POST",
     path: "/agents/import",
     tag: "Agents",
-    summary: "Make a new agent of an exported one",
+    summary: "Create an agent from an export",
     description:
       "It is a definition that was never deployed; its revisions are history. Secrets and files are to be added.",
     rpc: "import_agent",

@@ -15,7 +15,11 @@ export const monitoringRoutes: readonly Route[] = [
     rpc: "get_agent_metrics",
     args: { agent_id, range: query("range"), resolution: query("resolution") },
     query: metricsQuery,
-    success: { status: 200, schema: agentMetrics, description: "Figures; null where nobody could measure." },
+    success: {
+      status: 200,
+      schema: agentMetrics,
+      description: "Figures; null where it could not be measured.",
+    },
     errors: ["AGENT_NOT_FOUND"],
   },
   {

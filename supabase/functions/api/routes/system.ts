@@ -10,7 +10,7 @@ export const systemRoutes: readonly Route[] = [
     tag: "System",
     summary: "Read the health of every component",
     description:
-      "200 whatever the health is; `status` tells it. A component that is away shows within ten seconds.",
+      "200 whatever the health is; read `status`. A component that is down shows within ten seconds.",
     rpc: "get_health",
     args: {},
     query: noQuery,
@@ -26,7 +26,11 @@ export const systemRoutes: readonly Route[] = [
     rpc: "get_system_metrics",
     args: {},
     query: noQuery,
-    success: { status: 200, schema: systemMetrics, description: "Figures; null where nobody could measure." },
+    success: {
+      status: 200,
+      schema: systemMetrics,
+      description: "Figures; null where it could not be measured.",
+    },
     errors: [],
   },
 ];

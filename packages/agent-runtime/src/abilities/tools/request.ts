@@ -3,6 +3,7 @@ import {
   AddressError,
   type AddressRule,
   allowedAddresses,
+  UnknownHostError,
 } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
 
@@ -84,6 +85,7 @@ export async function checkedAddress(url: URL, rule: AddressRule): Promise<strin
     const [first] = await allowedAddresses(url.hostname, port, rule);
     return first as string;
   } catch (error) {
+    if (error instanceof UnknownHostError) throw new ToolError(error.message, "TOOL_FAILED");
     throw error instanceof AddressError ? new ToolError(error.message, "TOOL_NOT_ALLOWED") : error;
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AddressError, UnknownHostError } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { mapModelError } from "./errors.ts";
 
 /** What fetch throws for a key that cannot stand in a header. */
@@ -22,4 +23,13 @@ for (const key of ["sk-…", "sk-a\nb"]) {
 
 test("another TypeError stays a defect", () => {
   assert.equal(mapModelError(new TypeError("x is not a function"), "openai", false).code, "INTERNAL_ERROR");
+});
+
+test("a host name that is not found: the network is named, no permission of an operator", () => {
+  const failed = (cause: Error) => mapModelError(new TypeError("fetch failed", { cause }), "openai", false);
+  const unknown = failed(new UnknownHostError("The host name was not found."));
+  assert.equal(unknown.code, "MODEL_UNAVAILABLE");
+  assert.match(unknown.message, /host name was not found\. Check the network/);
+  const refused = failed(new AddressError("The host is not on the public Internet."));
+  assert.match(refused.message, /not allowed: .* LAUNCHPAD_AGENT_PRIVATE_HOSTS/);
 });

@@ -1,4 +1,5 @@
 import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
+import { UnknownHostError } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { AgentError } from "../../errors.ts";
 import { refusedAddress } from "../../outside/fetch.ts";
 import { secretSpellings } from "../../spellings.ts";
@@ -19,6 +20,11 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
     return new AgentError("MODEL_BAD_RESPONSE", `${framework} answered without a reply.`, { cause });
   }
   const refused = refusedAddress(cause);
+  if (refused instanceof UnknownHostError) {
+    const cure = "Check the network, and the address if you set one.";
+    const message = `${framework} cannot be reached: its host name was not found. ${cure}`;
+    return new AgentError("MODEL_UNAVAILABLE", message, { cause });
+  }
   if (refused !== undefined) {
     const cure = "An operator can allow it with LAUNCHPAD_AGENT_PRIVATE_HOSTS.";
     const message = `The address set for ${framework} is not allowed: ${refused.message} ${cure}`;

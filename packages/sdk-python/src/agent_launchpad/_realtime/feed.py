@@ -255,4 +255,4 @@ def refused(error: Refused) -> SubscriptionError:
 
 def away(loss: Lost) -> SubscriptionError:
     """What is told of a connection that was lost."""
-    return SubscriptionError(f"The real-time connection is away: {loss}", code="REAL_TIME_SUBSCRIPTION_FAILED")
+    return SubscriptionError(f"The real-time connection was lost: {loss}", code="REAL_TIME_SUBSCRIPTION_FAILED")
