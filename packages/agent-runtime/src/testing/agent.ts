@@ -83,11 +83,16 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
   );
 }
 
-/** Runs the program to its end. */
+/**
+ * Runs the program to its end.
+ * @param begun is given the process at once
+ */
 export async function runToEnd(
   options: AgentOptions = {},
+  begun?: (child: ChildProcess) => void,
 ): Promise<{ code: number | null; lines: LogLine[] }> {
   await using launched = launch(options);
+  begun?.(launched.process);
   const code = await launched.exited;
   return { code, lines: launched.lines };
 }

@@ -1,7 +1,7 @@
 // The real elizaOS AgentRuntime, without elizaOS's server: one agent, its plugins, a PGlite database of its own.
 import type { Abilities } from "../../abilities/runtime-abilities.ts";
 import type { Config } from "../../config.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
 import type { Engine } from "../engine.ts";
@@ -12,8 +12,8 @@ import { createKnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
-import type { ElizaCore, ElizaPlugin, ElizaSql } from "./types.ts";
-import { openWorkspace } from "./workspace.ts";
+import type { ElizaCore, ElizaDatabase, ElizaPlugin, ElizaSql } from "./types.ts";
+import { openWorkspace, type Workspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
 /** Starts elizaOS with the agent's plugins. Throws ConfigurationError. */
@@ -36,10 +36,7 @@ export async function startElizaEngine(
   const sql = (await part.load(SQL)) as unknown as ElizaSql;
   const bootstrap = (await part.load(BOOTSTRAP)).default as ElizaPlugin;
   const agentId = core.stringToUuid(config.agentId);
-  const adapter = sql.createDatabaseAdapter({ dataDir: workspace.databaseDir }, agentId);
-  await adapter.init();
-  // Before initialize(): it reads tables that only its own migrations make.
-  await adapter.runPluginMigrations([{ name: sql.default.name, schema: sql.default.schema }]);
+  const adapter = await openDatabase(sql, workspace, agentId);
 
   const settings = toElizaSettings(config);
   const character = toElizaCharacter(config);
@@ -77,6 +74,24 @@ export async function startElizaEngine(
       workspace.dispose();
     },
   };
+}
+
+async function openDatabase(sql: ElizaSql, workspace: Workspace, agentId: string): Promise<ElizaDatabase> {
+  try {
+    const adapter = sql.createDatabaseAdapter({ dataDir: workspace.databaseDir }, agentId);
+    await adapter.init();
+    // Before initialize(): it reads tables that only its own migrations make.
+    await adapter.runPluginMigrations([{ name: sql.default.name, schema: sql.default.schema }]);
+    workspace.databaseMade();
+    return adapter;
+  } catch (error) {
+    const cause = describe((error as Error).cause ?? error);
+    // A full disk is no fault of the database.
+    const aside = /ENOSPC|no space left/i.test(cause) ? undefined : workspace.setDatabaseAside();
+    const kept = aside === undefined ? "" : ` It is kept in ${aside}; the next start makes a new one.`;
+    const message = `elizaOS's database cannot be opened: ${cause}.${kept}`;
+    throw new Error(message, { cause: error });
+  }
 }
 
 /** Settings that mean nothing in this engine; the launch warns of the same (private.definition_warnings). */

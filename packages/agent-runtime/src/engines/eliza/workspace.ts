@@ -1,5 +1,16 @@
+// The folder that elizaOS works in: its database, its salt, its working directory. A replica may be killed at any moment, its
+// first start included, and starts again from what is whole.
 import { randomBytes } from "node:crypto";
-import { constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
@@ -7,6 +18,13 @@ import type { Config } from "../../config.ts";
 export interface Workspace {
   /** The folder of the agent's database. */
   readonly databaseDir: string;
+  /** The database has all that elizaOS needs: from now on it is kept. */
+  databaseMade(): void;
+  /**
+   * The database cannot be opened: it is put aside, so that the next start makes a new one.
+   * @returns where it is; undefined where it was new and nothing is kept
+   */
+  setDatabaseAside(): string | undefined;
   /** Removes the folder where it was only a temporary one. */
   dispose(): void;
 }
@@ -33,8 +51,22 @@ export function openWorkspace(config: Config, env: NodeJS.ProcessEnv): Workspace
   const google = config.environment.GOOGLE_GENERATIVE_AI_BASE_URL;
   if (google !== undefined)
     env.GOOGLE_GEMINI_BASE_URL ??= google.replace(/\/+$/, "").replace(/\/v1(beta)?$/, "");
+  const databaseDir = join(folder, "pglite");
+  const mark = join(folder, "pglite.made");
+  const aside = join(folder, "pglite.broken");
+  // Without its mark it is half of a database, from a first start that was killed.
+  const isNew = !existsSync(mark);
+  if (isNew) rmSync(databaseDir, { recursive: true, force: true });
   return {
-    databaseDir: join(folder, "pglite"),
+    databaseDir,
+    databaseMade: () => writeWhole(mark, ""),
+    setDatabaseAside: () => {
+      if (isNew) return undefined;
+      rmSync(mark, { force: true });
+      rmSync(aside, { recursive: true, force: true });
+      renameSync(databaseDir, aside);
+      return aside;
+    },
     dispose: () => {
       if (temporary) rmSync(folder, { recursive: true, force: true });
     },
@@ -57,6 +89,13 @@ function readSalt(folder: string): string {
   const file = join(folder, "secret-salt");
   if (existsSync(file)) return readFileSync(file, "utf8");
   const salt = randomBytes(24).toString("base64url");
-  writeFileSync(file, salt, { mode: 0o600 });
+  writeWhole(file, salt);
   return salt;
+}
+
+/** Writes a file that is there whole or not at all. */
+function writeWhole(file: string, text: string): void {
+  const made = `${file}.new`;
+  writeFileSync(made, text, { mode: 0o600 });
+  renameSync(made, file);
 }
