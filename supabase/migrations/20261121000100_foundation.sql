@@ -119,6 +119,37 @@ end
 $$;
 comment on function private.is_blank(text) is 'Whether a text is null, empty or has only white space and invisible characters.';
 
+-- A number with its noun: '1 agent', '2 agents'.
+create function private.counted(n bigint, noun text) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return n || ' ' || noun || case when n = 1 then '' else 's' end;
+end
+$$;
+
+-- The names most like `wanted`, best first: what a misspelt name probably meant. Compared by common trigrams (Dice), since
+-- pg_trgm and fuzzystrmatch are not installed everywhere.
+create function private.nearest(wanted text, names text[], most integer default 3) returns text[]
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return (
+    with words as (
+      select t.name, '  ' || lower(left(t.name, 100)) || ' ' as padded from unnest(names || wanted) as t (name) group by t.name
+    ), grams as (
+      select distinct w.name, substr(w.padded, g, 3) as gram from words w, generate_series(1, length(w.padded) - 2) g
+    ), counts as (
+      select g.name, count(*) as grams, count(*) filter (where g.gram in (select x.gram from grams x where x.name = wanted)) as common
+      from grams g group by g.name
+    ), ranked as (
+      select c.name, 2.0 * c.common / (c.grams + w.grams) as likeness
+      from counts c, counts w where w.name = wanted and c.name <> wanted
+    )
+    select coalesce(array_agg(r.name order by r.likeness desc, r.name), '{}')
+    from (select * from ranked where likeness >= 0.3 order by likeness desc, name limit most) r);
+end
+$$;
+comment on function private.nearest(text, text[], integer) is 'The names most like a misspelt one, best first.';
+
 -- A Kubernetes quantity ('512Mi', '1.5Gi', '.5', '1e9', '250m') as a number; null when it is not one.
 -- Source: the grammar of k8s.io/apimachinery's resource.Quantity, without a sign.
 create function private.quantity(value text) returns numeric

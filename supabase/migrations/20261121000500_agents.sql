@@ -229,7 +229,7 @@ begin
     problems := problems || jsonb_build_object('framework', 'Framework must be one of: ' || frameworks);
   elsif a.model is not null
     and not exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
-    problems := problems || jsonb_build_object('model', format('Model %s is not available for framework %s', a.model, a.framework));
+    problems := problems || jsonb_build_object('model', private.unknown_model(a.framework, a.model));
   end if;
   return problems;
 end
@@ -329,7 +329,7 @@ declare
 begin
   select q.max_agents into most from public.quotas q where q.user_id = new.user_id for update;
   if (select count(*) from public.agents a where a.user_id = new.user_id and a.deleted_at is null) >= most then
-    perform private.raise_error('AGENT_LIMIT_REACHED', format('Maximum of %s agents reached', most),
+    perform private.raise_error('AGENT_LIMIT_REACHED', format('Maximum of %s reached', private.counted(most, 'agent')),
       jsonb_build_object('max_agents', most));
   end if;
   return new;

@@ -69,6 +69,18 @@ $$;
 create trigger _500_forget after delete on public.agent_secrets
   for each row execute function private.tg_agent_secrets__forget();
 
+-- Why a value cannot be the secret: a key, token or password that was copied in its shortened form ('sk-…', 'sk-...'); null when
+-- nothing shows.
+create function private.secret_problem(secret_name text, value text) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  if upper(secret_name) ~ '(^|_)(KEY|TOKEN|SECRET)$' and value ~ '^\s*([^\s…]*…[^\s…]*|[A-Za-z]{0,6}[-_]?\.{3})\s*$' then
+    return 'Looks shortened: it has an ellipsis. Give the whole value';
+  end if;
+  return null;
+end
+$$;
+
 -- What is wrong with an `environment` object: field → problem. Values are never repeated in a problem.
 create function private.environment_problems(environment jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
@@ -92,6 +104,8 @@ begin
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be at most 32 KiB');
     elsif entry.key ~ '^(AGENT_|LAUNCHPAD_|NODE_|LD_|DYLD_)' or entry.key in ('PORT', 'HOST', 'PATH', 'HOME', 'TMPDIR') then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Name is reserved');
+    elsif private.secret_problem(entry.key, entry.value #>> '{}') is not null then
+      problems := problems || jsonb_build_object('environment.' || entry.key, private.secret_problem(entry.key, entry.value #>> '{}'));
     end if;
   end loop;
   return problems;

@@ -257,7 +257,7 @@ begin
     lateral (select private.most_replicas(d.target_replicas, a.scaling_policy) as replicas) m
     where d.user_id = of_user and d.desired = 'running' and d.removed_at is null;
   if used.replicas > quota.max_replicas then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s replicas exceeded', quota.max_replicas),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s exceeded', private.counted(quota.max_replicas, 'replica')),
       jsonb_build_object('quota', 'max_replicas', 'limit', quota.max_replicas, 'requested', used.replicas));
   elsif used.cpu > quota.max_cpu then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %sm CPU exceeded', quota.max_cpu),
@@ -391,7 +391,7 @@ begin
         from jsonb_object_keys((before -> 'secretVersions') || (after -> 'secretVersions')) k
         where before -> 'secretVersions' -> k is distinct from after -> 'secretVersions' -> k))));
   elsif (new.replicas, new.scaling_policy) is distinct from (old.replicas, old.scaling_policy) then
-    perform private.request_change(new.id, 'scale', actor, format('Scaling from %s to %s replicas', old.replicas, new.replicas),
+    perform private.request_change(new.id, 'scale', actor, format('Scaling from %s to %s', old.replicas, private.counted(new.replicas, 'replica')),
       false, jsonb_build_object('from', old.replicas, 'to', new.replicas, 'scaling_policy', new.scaling_policy));
   end if;
   return null;

@@ -162,7 +162,7 @@ begin
   end if;
   perform private.raise_problems(problems);
   if (a.replicas, a.scaling_policy) is not distinct from (wanted, policy) then
-    event_id := private.request_change(a.id, 'scale', 'user:' || caller, format('Scaling to %s replicas', wanted), false,
+    event_id := private.request_change(a.id, 'scale', 'user:' || caller, format('Scaling to %s', private.counted(wanted, 'replica')), false,
       jsonb_build_object('from', wanted, 'to', wanted, 'scaling_policy', policy));
   else
     update public.agents x set replicas = wanted, scaling_policy = policy where x.id = a.id;

@@ -318,7 +318,8 @@ begin
     private.problem_if(coalesce(wanted !~ '^[A-Za-z_][A-Za-z0-9_]{0,127}$', true), 'name',
       'Name must be letters, digits and underscores, not beginning with a digit')
     || private.problem_if(coalesce(value, '') = '', 'value', 'Value is required')
-    || private.problem_if(octet_length(value) > 32768, 'value', 'Must be at most 32 KiB'));
+    || private.problem_if(octet_length(value) > 32768, 'value', 'Must be at most 32 KiB')
+    || private.problem_if(private.secret_problem(wanted, value) is not null, 'value', private.secret_problem(wanted, value)));
   perform from public.quotas q where q.user_id = caller for update;
   select * into known from public.user_secrets s where s.user_id = caller and s.name = wanted;
   if not found then

@@ -127,7 +127,7 @@ begin
   end if;
   perform private.raise_problems(private.key_problems(body));
   if (select count(*) from public.agent_keys x where x.agent_id = a.id and x.revoked_at is null) >= most then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('This agent has %s keys; revoke one first', most),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('This agent has %s; revoke one first', private.counted(most, 'key')),
       jsonb_build_object('quota', 'agent_keys', 'limit', most));
   end if;
   -- Of revoked keys the newest are kept, to be looked up; the rest would grow without bound.

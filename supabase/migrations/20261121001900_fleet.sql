@@ -187,7 +187,8 @@ begin
       where d.removed_at is null and (of_phase is null or d.phase = upper(of_phase)) and (of_reason is null or d.reason = of_reason)
     )
     select jsonb_build_object('total', (select count(*) from wanted), 'agents', (
-      select coalesce(jsonb_agg(jsonb_build_object('agentId', w.agent_id, 'userId', w.user_id, 'name', a.name, 'phase', w.phase,
+      select coalesce(jsonb_agg(jsonb_build_object('agentId', w.agent_id, 'userId', w.user_id, 'name', a.name,
+        'class', coalesce(q.agent_class, 'default'), 'phase', w.phase,
         'reason', w.reason, 'message', coalesce(w.message, w.last_error, w.platform_problem), 'image', p.content ->> 'image', 'imageState', case
           when w.platform is distinct from w.platform_seen then 'updating' else w.platform_state end, 'replicas', w.target_replicas, 'ready', w.ready_replicas,
         'settled', w.generation <= w.observed_generation, 'attempts', w.attempts, 'controller', w.lease_holder,
@@ -195,7 +196,8 @@ begin
       from (select x.*, case when x.phase = 'FAILED' or x.platform_state = 'stuck' then 0 when x.generation > x.observed_generation
           or (x.phase = 'DEPLOYED' and x.ready_replicas = 0 and x.target_replicas > 0) then 1 else 2 end as rank
         from wanted x order by rank, x.updated_at, x.agent_id limit max_count offset skip) w
-      left join public.agents a on a.id = w.agent_id left join private.platforms p on p.id = w.platform)));
+      left join public.agents a on a.id = w.agent_id left join private.platforms p on p.id = w.platform
+      left join public.quotas q on q.user_id = w.user_id)));
 end
 $$;
 grant execute on function private.fleet_status(), private.fleet_adopt(text), private.fleet_hold(text, text),

@@ -143,7 +143,8 @@ begin
   end if;
   select count(*) into users from public.quotas q where q.agent_class = of_name;
   if users > 0 then
-    perform private.raise_error('CONFLICT', format('%s users have the class %s; give them another first', users, of_name),
+    perform private.raise_error('CONFLICT', case users when 1 then format('1 user has the class %s; assign another class first', of_name)
+      else format('%s users have the class %s; assign them another class first', users, of_name) end,
       jsonb_build_object('users', users));
   end if;
   delete from private.agent_classes c where c.name = of_name;

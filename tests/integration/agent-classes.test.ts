@@ -100,7 +100,7 @@ describe("a class", () => {
     await assign(bob, "small");
     const used = await rpc(db, service, "fleet_delete_class", { name: "small" });
     assert.equal(used.status, 409);
-    assert.match(used.body.message, /1 users have the class small/);
+    assert.match(used.body.message, /1 user has the class small/);
     await assign(bob, "default");
     assert.deepEqual(await call("fleet_delete_class", { name: "small" }), { deleted: "small" });
     assert.equal((await rpc(db, service, "fleet_delete_class", { name: "small" })).status, 404);

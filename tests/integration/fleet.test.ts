@@ -243,6 +243,14 @@ test("the list shows agents of all users, FAILED ones first, filtered and paged"
       [deployed, "QUEUED", alice],
     ],
   );
+  assert.deepEqual(
+    all.agents.map((agent: { class: string }) => agent.class),
+    ["default", "default"],
+  );
+  await call("fleet_set_class", { name: "small", class: { description: "Small" } });
+  await call("fleet_assign_class", { account: alice, class: "small" });
+  assert.equal((await call("fleet_list", { phase: "failed" })).agents[0].class, "small");
+  await call("fleet_assign_class", { account: alice, class: "default" });
   assert.equal((await call("fleet_list", { phase: "failed" })).agents.length, 1);
   assert.equal((await call("fleet_list", { reason: "OTHER" })).total, 0);
   assert.deepEqual((await call("fleet_list", { max_count: 1, skip: 1 })).agents[0].agentId, deployed);

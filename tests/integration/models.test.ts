@@ -43,6 +43,39 @@ describe("the catalogue", () => {
   });
 });
 
+describe("an unknown model", () => {
+  const wordsFor = async (framework: string, model: string) => {
+    const { code, message } = await launch({ framework, model });
+    assert.equal(code, "INVALID_MODEL");
+    return message;
+  };
+
+  test("misspelt: the refusal names the nearest that stay, and how an operator adds one", async () => {
+    assert.equal(
+      await wordsFor("openai", "gpt-6-lunar"),
+      "Model gpt-6-lunar is not available for framework openai. Nearest: gpt-6-luna, gpt-5.6-luna, gpt-6-sol. " +
+        "An operator can add it with `launchpad models add openai gpt-6-lunar`",
+    );
+    assert.doesNotMatch(await wordsFor("openai", "gpt-4-turbos"), /gpt-4-turbo,/);
+  });
+
+  test("like no other: the refusal names none, and repeats no odd text in the command", async () => {
+    const odd = "x`; rm *";
+    assert.equal(
+      await wordsFor("openai", odd),
+      `Model ${odd} is not available for framework openai. ` +
+        "An operator can add it with `launchpad models add openai <name>`",
+    );
+  });
+
+  test("of another framework: the refusal names that", async () => {
+    assert.equal(
+      await wordsFor("openai", "claude-sonnet-4-6"),
+      "Model claude-sonnet-4-6 is not available for framework openai. It is a model of framework anthropic",
+    );
+  });
+});
+
 describe("a retired model", () => {
   test("is refused at creation, by launch and by row, with its successor", async () => {
     const refusal = /claude-3-7-sonnet-20250219 was retired .+ use claude-sonnet-4-6/;

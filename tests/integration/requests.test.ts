@@ -297,6 +297,11 @@ describe("validation", () => {
       { "environment.1A": /letters/ },
     ],
     [
+      "a key copied in its shortened form",
+      { agentName: "x", environment: { OPENAI_API_KEY: "sk-…", BOT_TOKEN: "sk-...", GREETING: "Hm…" } },
+      { "environment.OPENAI_API_KEY": /shortened/, "environment.BOT_TOKEN": /shortened/ },
+    ],
+    [
       "a reserved environment name",
       { agentName: "x", environment: { AGENT_ID: "x" } },
       { "environment.AGENT_ID": /reserved/ },

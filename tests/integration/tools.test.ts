@@ -246,6 +246,8 @@ describe("secrets of users", () => {
   });
 
   test("are refused with bad names and values, without the permission, and to anybody else", async () => {
+    const short = await rpc(db, user(alice), "set_user_secret", { name: "weather_key", value: "k-…9f" });
+    assert.match(short.body.details, /"value" ?: ?"Looks shortened/);
     const bad = await rpc(db, user(alice), "set_user_secret", { name: "a b", value: "" });
     assert.equal(bad.status, 400);
     assert.deepEqual(Object.keys(JSON.parse(bad.body.details)).sort(), ["name", "value"]);

@@ -129,11 +129,7 @@ test("classes are set from options and files, shown, given to users by e-mail ad
     table.stdout,
     /^sandboxed +1 +tolerations, runtimeClassName|^sandboxed +1 +runtimeClassName, tolerations/m,
   );
-  failed(
-    await terminal.run(["fleet", "classes", "delete", "sandboxed"], { env }),
-    7,
-    /1 users have the class/,
-  );
+  failed(await terminal.run(["fleet", "classes", "delete", "sandboxed"], { env }), 7, /1 user has the class/);
   failed(
     await terminal.run(["fleet", "class", "nobody@example.com", "sandboxed"], { env }),
     5,

@@ -8,6 +8,7 @@ import type {
   AgentStatusReport,
   AgentSummary,
   AnswerStep,
+  Revision,
   SecurityEvent,
   SecurityScan,
 } from "@agent-launchpad/sdk";
@@ -18,12 +19,14 @@ import { sessionOfToken } from "../session.ts";
 import { budgetTable, microsOf } from "./budgets.ts";
 import { merged } from "./create.ts";
 import { unwritten } from "./export.ts";
+import { listText } from "./fleet-list.ts";
 import { expiry } from "./keys-create.ts";
 import { keyTable } from "./keys-list.ts";
 import { agentTable } from "./list.ts";
 import { verification } from "./login.ts";
 import { logLine } from "./logs.ts";
 import { metricsText } from "./metrics.ts";
+import { revisionTable } from "./revisions.ts";
 import { scalingPolicy } from "./scale.ts";
 import { scanText } from "./scan.ts";
 import { eventLine } from "./security-events.ts";
@@ -428,4 +431,49 @@ test("trace: when each step began, what it took, and why one was refused", () =>
     /2 weather: \{"city":"Ulm\\nInjected"\} → 10\.0\.0\.1 is not on the public Internet\.\n$/,
   );
   assert.equal(traceTable([], look), "");
+});
+
+test("revisions name you, and others by their id", () => {
+  const revision = {
+    revision: 2,
+    reason: "update",
+    createdBy: "user:me",
+    createdAt: "2026-01-01T00:00:00Z",
+    current: true,
+    spec: {},
+  };
+  const revisions = [revision, { ...revision, revision: 1, createdBy: "user:other", current: false }];
+  const text = revisionTable(
+    revisions as unknown as Revision[],
+    look,
+    Date.parse("2026-01-01T00:00:05Z"),
+    "me",
+  );
+  assert.match(text, /^2 \(current\) +update +you +5s ago$/m);
+  assert.match(text, /^1 +update +user:other +5s ago$/m);
+});
+
+test("fleet list shows each agent's class, and one attempt as one", () => {
+  const text = listText(
+    [
+      {
+        agentId: "agent-x",
+        userId: "u",
+        name: "x",
+        class: "sandboxed",
+        phase: "DEPLOYING",
+        reason: null,
+        message: null,
+        replicas: 1,
+        ready: 0,
+        settled: false,
+        attempts: 1,
+        controller: null,
+        updatedAt: "2026-01-01T00:00:00Z",
+      },
+    ],
+    look,
+  );
+  assert.match(text, /^AGENT +USER +CLASS +PHASE/);
+  assert.match(text, /^agent-x +u +sandboxed +DEPLOYING +0\/1 +1 attempt *$/m);
 });

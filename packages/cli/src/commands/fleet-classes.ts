@@ -3,6 +3,7 @@ import type { Context } from "../context.ts";
 import { CliError } from "../errors.ts";
 import { type Operator, openOperator } from "../fleet/operator.ts";
 import { readObject, withLocations } from "../input/definition.ts";
+import { counted } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { table } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
@@ -63,7 +64,7 @@ export async function set(
   context.out.result(made, () =>
     made.users === 0
       ? `Set ${name}. Give it to a user with \`launchpad fleet class <user> ${name}\`.\n`
-      : `Set ${name}. It has ${made.users} users; \`launchpad fleet rollout status\` shows how their agents follow.\n`,
+      : `Set ${name}. It has ${counted(made.users, "user")}; \`launchpad fleet rollout status\` shows how their agents follow.\n`,
   );
 }
 

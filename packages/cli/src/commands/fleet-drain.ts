@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
+import { counted } from "../output/figures.ts";
 
 /** `launchpad fleet drain` */
 export async function run(
@@ -13,6 +14,6 @@ export async function run(
   context.out.result(done, () =>
     undo
       ? `${controller} takes agents again.\n`
-      : `Took ${done.released} agents from ${controller}; it gets none until it restarts, or \`--undo\`.\n`,
+      : `Took ${counted(done.released, "agent")} from ${controller}; it gets none until it restarts, or \`--undo\`.\n`,
   );
 }

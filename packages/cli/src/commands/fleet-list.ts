@@ -1,14 +1,16 @@
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
+import { counted } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { table } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
 
-interface FleetAgent {
+export interface FleetAgent {
   agentId: string;
   userId: string;
   name: string | null;
+  class: string;
   phase: string;
   reason: string | null;
   message: string | null;
@@ -45,13 +47,14 @@ export async function run(
 }
 
 /** The table of all users' agents. Pure. */
-function listText(agents: readonly FleetAgent[], look: Look): string {
+export function listText(agents: readonly FleetAgent[], look: Look): string {
   if (agents.length === 0) return "";
   return table(
     agents,
     [
       { title: "AGENT", value: ({ agentId }) => agentId },
       { title: "USER", value: ({ userId }) => userId },
+      { title: "CLASS", value: (agent) => agent.class },
       {
         title: "PHASE",
         value: ({ phase }) => phase,
@@ -60,7 +63,7 @@ function listText(agents: readonly FleetAgent[], look: Look): string {
       { title: "READY", value: ({ ready, replicas }) => `${ready}/${replicas}` },
       {
         title: "REASON",
-        value: ({ reason, attempts }) => reason ?? (attempts > 0 ? `${attempts} attempts` : ""),
+        value: ({ reason, attempts }) => reason ?? (attempts > 0 ? counted(attempts, "attempt") : ""),
       },
       { title: "MESSAGE", value: ({ message }) => oneLine(message ?? ""), shrinks: true },
     ],

@@ -3,6 +3,7 @@ import type { Outcome } from "../exit-codes.ts";
 import { type FleetStatus, openOperator } from "../fleet/operator.ts";
 import { stoppedOf, stoppedText } from "../fleet/text.ts";
 import { ask } from "../input/prompt.ts";
+import { counted } from "../output/figures.ts";
 
 interface Options {
   removals?: number;
@@ -26,7 +27,7 @@ export async function run(
   const state = await operator.call<object>("fleet_release", { removals: confirmed ?? null, minutes });
   context.out.result(state, () =>
     confirmed
-      ? `Released: up to ${confirmed} of each kind may be removed at once in the next ${minutes} minutes.\n`
+      ? `Released: up to ${confirmed} of each kind may be removed at once in the next ${counted(minutes, "minute")}.\n`
       : "Released: controllers work as usual.\n",
   );
   return "ok";

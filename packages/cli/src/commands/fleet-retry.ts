@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
+import { counted } from "../output/figures.ts";
 
 /** `launchpad fleet retry` */
 export async function run(
@@ -14,7 +15,7 @@ export async function run(
   context.out.result(
     done,
     () =>
-      `Retrying ${done.retried} FAILED agents, and ${done.hastened} that waited after an error.${
+      `Retrying ${counted(done.retried, "FAILED agent")}, and ${done.hastened} that waited after an error.${
         done.skipped === 0 ? "" : ` ${done.skipped} skipped: over their user's quota.`
       }\n`,
   );

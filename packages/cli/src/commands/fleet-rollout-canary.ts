@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
+import { counted } from "../output/figures.ts";
 
 /** `launchpad fleet rollout canary` */
 export async function run(
@@ -12,6 +13,6 @@ export async function run(
   context.out.result(state, () =>
     users.length === 0
       ? "No user comes first any more.\n"
-      : `Rollouts update the agents of ${users.length} ${users.length === 1 ? "user" : "users"} first${pause ? ", then wait for `launchpad fleet rollout resume`" : ""}.\n`,
+      : `Rollouts update the agents of ${counted(users.length, "user")} first${pause ? ", then wait for `launchpad fleet rollout resume`" : ""}.\n`,
   );
 }

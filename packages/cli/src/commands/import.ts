@@ -7,6 +7,7 @@ import { CliError, codeOf } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { parseDefinition, withLocations } from "../input/definition.ts";
 import { readText } from "../input/env-file.ts";
+import { counted } from "../output/figures.ts";
 import { facts } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
 
@@ -130,7 +131,7 @@ function tell({ out }: Context, imported: ImportedAgent, uploaded: number): void
       [
         ["Agent", `${paint("bold", oneLine(name))} (${agentId})`],
         ["Revisions", String(revisions)],
-        ["Conversations", `${conversations}, ${messages} messages`],
+        ["Conversations", `${conversations}, ${counted(messages, "message")}`],
         ["Files", uploaded > 0 ? String(uploaded) : ""],
       ],
       paint,

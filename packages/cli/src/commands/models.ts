@@ -147,7 +147,7 @@ export async function retire(
   context.out.result(retired, () =>
     day === null
       ? `${name} is offered again.\n`
-      : `${name} retires on ${retired.retires_at}. ${retired.agents} agents use it; their status says so.\n`,
+      : `${name} retires on ${retired.retires_at}. ${retired.agents === 1 ? "1 agent uses it; its status says so" : `${retired.agents} agents use it; their status says so`}.\n`,
   );
 }
 

@@ -1,6 +1,7 @@
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
+import { counted } from "../output/figures.ts";
 import type { WaitOptions } from "../settle.ts";
 import { finish } from "./change.ts";
 
@@ -24,7 +25,7 @@ export async function run(
     { replicas: Number(replicas), ...(policy ? { scaling_policy: policy } : {}) },
     { signal: context.signal },
   );
-  const message = `${scaled.currentReplicas} → ${scaled.targetReplicas} replicas`;
+  const message = `${scaled.currentReplicas} → ${counted(scaled.targetReplicas, "replica")}`;
   const outcome = await finish(context, { ...scaled, message }, options);
   if (scaled.status === "STOPPED" || scaled.status === "STOPPING")
     context.out.note(

@@ -66,7 +66,7 @@ export async function connect(url: string): Promise<Client | Finding> {
       ENOTFOUND: "no such host",
     };
     const why = reasons[codeOf(error) ?? ""] ?? (error instanceof Error ? error.message : String(error));
-    return finding("database", "problem", `The database cannot be entered (${why}); check --db-url.`);
+    return finding("database", "problem", `Cannot connect to the database (${why}); check --db-url.`);
   }
 }
 

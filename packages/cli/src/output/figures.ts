@@ -50,6 +50,9 @@ export function cores(value: number | null): string {
   return value < 1 ? `${Math.round(value * 1000)}m` : String(Number(value.toFixed(2)));
 }
 
+/** 1, "agent" → `1 agent`; 2 → `2 agents`. */
+export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 /** 45.25 → `45 %`. */
 export const percent = (value: number | null): string => (value === null ? "–" : `${Math.round(value)} %`);
 
