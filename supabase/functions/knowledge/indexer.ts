@@ -1,5 +1,6 @@
 /** Takes waiting files in turn, reads and cuts them, and brings their chunks in parts, until none waits. */
 import { readCharacter } from "../../../packages/agent-runtime/src/character.ts";
+import { ClaimedWork } from "../_shared/claimed-work.ts";
 import { type Chunk, cut } from "./cut.ts";
 import type { Database, Job, Outcome } from "./database.ts";
 import { type Read, readFile } from "./read.ts";
@@ -20,9 +21,7 @@ export type Log = (
 export class Indexer {
   readonly #database: Database;
   readonly #log: Log;
-  readonly #running = new Set<Promise<void>>();
-  #claiming: Promise<void> | undefined;
-  #again = false;
+  readonly #work = new ClaimedWork(() => this.#claim());
 
   constructor(database: Database, log: Log) {
     this.#database = database;
@@ -31,35 +30,19 @@ export class Indexer {
 
   /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
   async wake(): Promise<void> {
-    this.#again = true;
-    this.#claiming ??= this.#claim().finally(() => {
-      this.#claiming = undefined;
-    });
-    await this.#claiming;
-    while (this.#running.size > 0) await Promise.race(this.#running);
+    await this.#work.wake();
   }
 
-  async #claim(): Promise<void> {
-    while (this.#again) {
-      const free = PLACES - this.#running.size;
-      if (free <= 0) {
-        await Promise.race(this.#running);
-        continue;
-      }
-      this.#again = false;
-      try {
-        const jobs = await this.#database.claim(free);
-        for (const job of jobs) this.#start(job);
-        if (jobs.length > 0) this.#again = true;
-      } catch (error) {
-        this.#log("ERROR", "Files cannot be claimed", { cause: String(error) });
-      }
+  async #claim(): Promise<boolean> {
+    while (this.#work.size >= PLACES) await this.#work.oneEnds();
+    try {
+      const jobs = await this.#database.claim(PLACES - this.#work.size);
+      for (const job of jobs) this.#work.start(this.#index(job));
+      return jobs.length > 0;
+    } catch (error) {
+      this.#log("ERROR", "Files cannot be claimed", { cause: String(error) });
+      return false;
     }
-  }
-
-  #start(job: Job): void {
-    const work = this.#index(job).finally(() => this.#running.delete(work));
-    this.#running.add(work);
   }
 
   async #index(job: Job): Promise<void> {

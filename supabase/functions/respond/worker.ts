@@ -3,6 +3,7 @@ import type { Piece } from "../../../packages/agent-runtime/src/abilities/knowle
 import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
+import { ClaimedWork } from "../_shared/claimed-work.ts";
 import { type AnswerContext, AttemptError, answerByModel, unused } from "./answer.ts";
 import type { Database, Failure } from "./database.ts";
 import { Progress } from "./progress.ts";
@@ -39,9 +40,7 @@ export class Worker {
   readonly #settings: Settings;
   readonly #database: Database;
   readonly #log: Log;
-  readonly #running = new Set<Promise<void>>();
-  #claiming: Promise<void> | undefined;
-  #again = false;
+  readonly #work = new ClaimedWork(() => this.#claim());
   /** Answers under way, by user. */
   readonly #places = new Map<string, number>();
   /** More may wait than there was room for. */
@@ -55,44 +54,34 @@ export class Worker {
 
   /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
   async wake(): Promise<void> {
-    this.#again = true;
-    this.#claiming ??= this.#claim().finally(() => {
-      this.#claiming = undefined;
-    });
-    await this.#claiming;
-    while (this.#running.size > 0) await Promise.race(this.#running);
+    await this.#work.wake();
   }
 
-  async #claim(): Promise<void> {
-    while (this.#again) {
-      this.#again = false;
-      const free = this.#settings.concurrency - this.#running.size;
-      if (free <= 0) {
-        this.#crowded = true; // whoever ends looks again
-        return;
-      }
-      try {
-        const tasks = await this.#database.claim(Math.min(free, 50));
-        for (const task of tasks) this.#start(task);
-        if (tasks.length > 0) this.#again = true;
-      } catch (error) {
-        this.#log("ERROR", "Answers cannot be claimed", { cause: String(error) });
-        return;
-      }
+  async #claim(): Promise<boolean> {
+    const free = this.#settings.concurrency - this.#work.size;
+    if (free <= 0) {
+      this.#crowded = true; // whoever ends looks again
+      return false;
+    }
+    try {
+      const tasks = await this.#database.claim(Math.min(free, 50));
+      for (const task of tasks) this.#start(task);
+      return tasks.length > 0;
+    } catch (error) {
+      this.#log("ERROR", "Answers cannot be claimed", { cause: String(error) });
+      return false;
     }
   }
 
   #start(task: Task): void {
     this.#places.set(task.userId, (this.#places.get(task.userId) ?? 0) + 1);
-    const work = this.#answer(task).finally(() => {
-      this.#running.delete(work);
+    this.#work.start(this.#answer(task), () => {
       const hadMany = this.#release(task.userId) >= SHARED_PLACES;
       // More of this user may wait, passed over by the last claim.
       if (!this.#crowded && !hadMany) return;
       this.#crowded = false;
       void this.wake();
     });
-    this.#running.add(work);
   }
 
   /** Gives back a place; returns how many the user had. */
