@@ -374,6 +374,7 @@ export type Database = {
           created_at: string;
           created_by: string;
           reason: string;
+          resolved_plugins: Json | null;
           revision: number;
           spec: NonNullable<Json>;
           user_id: string;
@@ -384,6 +385,7 @@ export type Database = {
           created_at?: string;
           created_by: string;
           reason: string;
+          resolved_plugins?: Json | null;
           revision: number;
           spec: NonNullable<Json>;
           user_id: string;
@@ -393,6 +395,7 @@ export type Database = {
           created_at?: string;
           created_by?: string;
           reason?: string;
+          resolved_plugins?: Json | null;
           revision?: number;
           spec?: NonNullable<Json>;
           user_id?: string;
@@ -1510,16 +1513,25 @@ export type Database = {
         Returns: Json;
       };
       list_budgets: { Args: { after?: string; limit?: number; offset?: number }; Returns: Json };
+      list_plugins: {
+        Args: { after?: string; limit?: number; offset?: number; query?: string };
+        Returns: Json;
+      };
       list_security_events: {
         Args: { after?: string; event_type?: string; limit?: number; severity?: string; since?: string };
         Returns: Json;
       };
       list_user_secrets: { Args: Record<PropertyKey, never>; Returns: Json };
+      plugin_tree: { Args: { id: string }; Returns: Json };
       put_budget: { Args: { budget: Json }; Returns: Json };
       put_model: { Args: { model: Json }; Returns: Json };
       record_advisories: { Args: { results: Json }; Returns: Json };
       record_auth_attempt: {
         Args: { email: string; ip?: string; ok: boolean; user_agent?: string };
+        Returns: Json;
+      };
+      record_plugins: {
+        Args: { agent_id: string; generation: number; lease_token: string; resolved: Json };
         Returns: Json;
       };
       record_security_reports: { Args: { reports: Json }; Returns: Json };
@@ -1590,6 +1602,7 @@ export type Database = {
       stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };
       update_agent: { Args: { agent_id: string; changes: Json }; Returns: Json };
       update_profile: { Args: { changes: Json }; Returns: Json };
+      wanted_plugin_trees: { Args: Record<PropertyKey, never>; Returns: Json };
     };
     Enums: {
       [_ in never]: never;

@@ -174,6 +174,22 @@ begin
 end
 $$;
 
+-- Plugins are names of packages, with or without an exact version, a range or a tag. `_shared/contract/plugins.ts` says the same.
+create function private.plugin_name_problems(plugins text[]) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return private.entry_problems(plugins,
+      '^(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?$',
+      214, 'plugins', 'Must be an npm package name, with or without @version')
+    || private.entry_problems(plugins, '^(?!\.|/|~|[a-z0-9+.-]+:|[^@/]+/|.*\.git$)', 2147483647, 'plugins',
+      'Must be the name of a package in the registry, not a path, a URL or a git address')
+    || private.entry_problems(plugins, '^(?!(assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|'
+      || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|'
+      || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'
+      || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself');
+end
+$$;
+
 -- What is wrong with an agent's row: column → problem, '{}' when nothing is.
 create function private.agent_problems(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -189,9 +205,7 @@ declare
     || private.problem_if(length(a.avatar) > 2048, 'avatar', 'Must have at most 2048 characters')
     || private.problem_if(length(a.system_prompt) > 65536, 'system_prompt', 'Must have at most 65536 characters')
     || private.problem_if(cardinality(a.plugins) > 50, 'plugins', 'Must have at most 50 items')
-    || private.entry_problems(a.plugins,
-         '^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*(@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]{0,48})?$', 214,
-         'plugins', 'Must be an npm package name, with or without @version')
+    || private.plugin_name_problems(a.plugins)
     || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 items')
     || private.entry_problems(a.platforms, '^[a-z0-9][a-z0-9_-]{0,31}$', 32,
          'platforms', 'Must be a short lower-case name such as "discord"')

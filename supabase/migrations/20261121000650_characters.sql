@@ -88,10 +88,16 @@ create function private.is_base_plugin(plugin text) returns boolean
 language sql immutable set search_path = ''
 return plugin ~ '^@elizaos/plugin-(bootstrap|sql|node|openai|anthropic|google-genai)(@.*)?$';
 
+-- Plugins that the runtime brings itself: packages/agent-runtime/src/plugins/built-in.ts holds the same list, a test compares them.
+create function private.built_in_plugins() returns text[]
+language sql immutable parallel safe set search_path = ''
+return array['@elizaos/plugin-supabase', '@elizaos/plugin-web3'];
+
 -- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks into packages (engines/packages.ts).
 create function private.needs_eliza(plugins text[]) returns boolean
 language sql immutable set search_path = ''
-return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)');
+return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)'
+  and not substring(p from '^@?[^@]+') = any (private.built_in_plugins()));
 
 -- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
 -- definition says itself always wins. The framework also follows from a model that only one of them offers.

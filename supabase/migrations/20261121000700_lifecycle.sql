@@ -111,6 +111,8 @@ create table public.agent_revisions (
   reason text not null,
   created_by text not null,
   created_at timestamptz not null default now(),
+  -- The exact packages of its plugins, once a controller resolved them: {tree, engine, plugins: [{name, version, integrity}]}.
+  resolved_plugins jsonb,
   constraint agent_revisions_pkey primary key (agent_id, revision)
 );
 alter table public.agent_revisions enable row level security;
@@ -118,7 +120,14 @@ create index agent_revisions_user_id_idx on public.agent_revisions (user_id);
 grant select on public.agent_revisions to authenticated, service_role;
 create policy "owners can read their revisions" on public.agent_revisions for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
+comment on column public.agent_revisions.resolved_plugins is 'The exact versions of its plugins, once they are resolved.';
 comment on table public.agent_revisions is 'Every configuration an agent ran with; secrets by name and version only.';
+
+-- Which lock file the present revision of an agent was resolved to; null: none.
+create function private.plugin_tree_of(of_agent text) returns text
+language sql stable set search_path = ''
+return (select r.resolved_plugins ->> 'tree' from private.agent_deployments d
+  join public.agent_revisions r using (agent_id, revision) where d.agent_id = of_agent);
 
 -- Append-only audit of every verb and transition. Outlives agents and users.
 create table public.agent_events (
@@ -283,14 +292,18 @@ begin
 end
 $$;
 
--- Freezes the agent's present configuration as its next revision; returns its number.
+-- Freezes the agent's present configuration as its next revision; returns its number. Plugins that are named as before keep
+-- their exact versions: those of the revision that is rolled back to (launchpad.rollback_to), else of the newest one.
 create function private.make_revision(a public.agents, reason text, actor text) returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
   made integer;
 begin
-  insert into public.agent_revisions (agent_id, revision, user_id, spec, reason, created_by)
-  select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor
+  insert into public.agent_revisions (agent_id, revision, user_id, spec, reason, created_by, resolved_plugins)
+  select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor,
+    (select x.resolved_plugins from public.agent_revisions x
+     where x.agent_id = a.id and x.spec -> 'plugins' = to_jsonb(a.plugins)
+     order by x.revision::text = current_setting('launchpad.rollback_to', true) desc nulls last, x.revision desc limit 1)
   from public.agent_revisions r where r.agent_id = a.id
   returning revision into made;
   perform private.prune_revisions(a.id);

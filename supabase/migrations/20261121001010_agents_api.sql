@@ -260,6 +260,7 @@ begin
       '{"revision": "Must be a revision of this agent"}');
   end if;
   perform set_config('launchpad.change_reason', format('Rollback to revision %s', wanted), true);
+  perform set_config('launchpad.rollback_to', wanted::text, true);
   update public.agents a set name = old_spec ->> 'name', "character" = nullif(old_spec -> 'character', 'null'),
       plugins = private.texts(old_spec -> 'plugins'), platforms = private.texts(old_spec -> 'platforms'),
       framework = old_spec ->> 'framework', model = old_spec ->> 'model', system_prompt = old_spec ->> 'systemPrompt',
@@ -273,6 +274,7 @@ begin
   else
     event_id := private.last_event(d.agent_id);
   end if;
+  perform set_config('launchpad.rollback_to', '', true);
   return private.verb_answer(d.agent_id, event_id, jsonb_build_object('rolledBackTo', wanted,
     'message', format('Rollback to revision %s initiated', wanted), 'timestamp', private.iso(now())));
 end

@@ -87,7 +87,7 @@ return jsonb_build_object(
     where q.user_id = d.user_id),
   'classesVersion', (select v.version from private.agent_classes_version v),
   'spec', case when d.desired <> 'absent' then (
-    select r.spec || jsonb_build_object('character', private.instructed_character(r.spec -> 'character'),
+    select r.spec || jsonb_build_object('resolvedPlugins', r.resolved_plugins, 'character', private.instructed_character(r.spec -> 'character'),
       'scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
     from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
 );
@@ -221,7 +221,8 @@ begin
     after.platform_problem := left(report -> 'platform' ->> 'problem', 2000);
   end if;
   after.application := coalesce(private.within(nullif(report -> 'application', 'null'), 16384), d.application);
-  if next_phase is not null then
+  -- A reason without a phase tells how far one is that goes on.
+  if next_phase is not null or report ? 'reason' then
     after.reason := left(report ->> 'reason', 100);
     after.message := left(report ->> 'message', 2000);
   end if;

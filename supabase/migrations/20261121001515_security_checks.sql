@@ -67,13 +67,19 @@ language sql immutable set search_path = '' as $$
     substring(plugin from '^@?[^@]+@([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)$')
 $$;
 
--- The exact packages an agent runs: the runtime's, and its plugins' where the version is pinned or shipped.
+-- The exact packages an agent runs: the runtime's, and those of the lock file that its plugins were resolved to; until then
+-- what the runtime ships of elizaOS, and the plugins with an exact version.
 create function private.agent_packages(a public.agents) returns table (package text, version text)
-language sql stable set search_path = '' as $$
-  with plugins as (select p.* from unnest(a.plugins) x, private.plugin_parts(x) p),
-  needs_eliza as (select exists (select from plugins p where p.package ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)') as yes)
-  select r.package, r.version from private.runtime_packages r, needs_eliza n where r.set_name = 'model' or n.yes
-  union select p.package, p.version from plugins p where p.version is not null
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    with plugins as (select p.* from unnest(a.plugins) x, private.plugin_parts(x) p),
+    resolved as (select t.package, t.version from private.plugin_tree_packages t where t.tree_id = private.plugin_tree_of(a.id))
+    select r.package, r.version from private.runtime_packages r
+      where r.set_name = 'model' or (private.needs_eliza(a.plugins) and not exists (select from resolved))
+    union select p.package, p.version from plugins p where p.version is not null and not exists (select from resolved)
+    union select r.package, r.version from resolved r;
+end
 $$;
 
 -- What is wrong with how an agent is defined and deployed.
@@ -84,6 +90,7 @@ declare
   d private.agent_deployments;
   p record;
   t record;
+  tree text := private.plugin_tree_of(a.id);
 begin
   select * into d from private.agent_deployments x where x.agent_id = a.id;
 
@@ -99,20 +106,29 @@ begin
   for p in
     select distinct on (x.package) x.*, r.version as shipped, r.install_script
     from unnest(a.plugins) n, private.plugin_parts(n) x
-    left join private.runtime_packages r on r.package = x.package order by x.package, r.version desc
+    left join private.runtime_packages r on r.package = x.package
+    where not x.package = any (private.built_in_plugins()) order by x.package, r.version desc
   loop
-    if p.version is null and p.wanted is not null then
+    if tree is not null then
+      null; -- The revision keeps the exact version.
+    elsif p.version is null and p.wanted is not null then
       found := found || private.finding('PLUGIN_RANGE', 'MEDIUM', format('%s is asked for as "%s"', p.package, left(p.wanted, 50)),
         format('Pin %s to an exact version', p.package), jsonb_build_object('package', p.package));
     elsif p.version is null then
       found := found || private.finding('PLUGIN_UNPINNED', 'LOW', format('%s has no version', p.package),
         format('Pin %s to an exact version', p.package), jsonb_build_object('package', p.package));
     end if;
-    if p.install_script then
+    if p.install_script or exists (select from private.plugin_tree_packages y
+        where y.tree_id = tree and y.package = p.package and y.install_script) then
       found := found || private.finding('PLUGIN_INSTALL_SCRIPT', 'LOW', format('%s runs a script when it is installed', p.package),
         format('Review the install script of %s', p.package), jsonb_build_object('package', p.package));
     end if;
   end loop;
+  found := found || coalesce((select jsonb_agg(private.finding('PLUGIN_LICENCE', 'LOW', format('%s has no licence', y.package),
+      format('Ask whoever publishes %s for a licence', y.package), jsonb_build_object('package', y.package, 'version', y.version))
+      order by y.package)
+    from private.plugin_tree_packages y where y.tree_id = tree and y.licence is null
+      and y.package in (select x.package from unnest(a.plugins) n, private.plugin_parts(n) x)), '[]');
   if d.phase = 'FAILED' and d.reason in ('PLUGIN_NOT_FOUND', 'ENGINE_NOT_INSTALLED') then
     found := found || private.finding('PLUGIN_MISSING', 'MEDIUM', left(coalesce(d.message, 'A plugin is missing'), 300),
       'Remove the missing plugin, or ask the operator to install it');
@@ -165,6 +181,7 @@ language sql stable set search_path = '' as $$
   ), unresolved as (
     select count(*) as n from unnest(a.plugins) x, private.plugin_parts(x) p
     where p.version is null and not exists (select from private.runtime_packages r where r.package = p.package)
+      and private.plugin_tree_of(a.id) is null and not p.package = any (private.built_in_plugins())
   )
   select jsonb_strip_nulls(jsonb_build_object(
     'status', case when s.packages > 0 and s.checked = s.packages and u.n = 0 then 'available' else 'unavailable' end,

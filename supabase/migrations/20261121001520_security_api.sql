@@ -117,6 +117,7 @@ begin
     with rule as (select s.value as v from private.security_settings s where s.name = 'advisories'),
     wanted as (
       select r.package, r.version from private.runtime_packages r
+      union select t.package, t.version from private.plugin_tree_packages t
       union select p.package, p.version from public.agents a, unnest(a.plugins) x, private.plugin_parts(x) p where p.version is not null
     )
     select coalesce(jsonb_agg(jsonb_build_object('package', w.package, 'version', w.version)), '[]')

@@ -23,6 +23,11 @@ export async function liftRateLimits(db: TestDatabase): Promise<void> {
   await db.pool.query("update public.rate_limits set max_requests = 1000000");
 }
 
+/** Lets agents name every package as a plugin. */
+export async function allowPlugins(db: TestDatabase): Promise<void> {
+  await db.pool.query("insert into private.plugin_rules (pattern) values ('*') on conflict do nothing");
+}
+
 /** Calls an RPC as PostgREST does; a missing privilege is a 403 as it is there. */
 export async function rpc(
   db: TestDatabase,

@@ -66,6 +66,7 @@ describe("a plugin under Node's permission model", () => {
   before(async () => {
     stack = await startTestStack();
     await stack.raiseRateLimits();
+    await stack.sql("insert into private.plugin_rules (pattern) values ($1)", [PLUGIN]);
   });
   after(() => stack.stop());
 

@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { people, responder } from "../helpers/answering.ts";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
-import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
+import { allowPlugins, createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
 import { columnsOfText, columnsWith } from "../helpers/words.ts";
 
 /** Columns of text in which no word of a user's choosing stands, by reason. `*` stands for any part of a name. */
@@ -17,6 +17,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "public.rate_limits.*",
     "public.row_quotas.*",
     "private.fleet*",
+    "private.plugin_rules.*",
     "private.platforms.*",
     "private.rollout*",
     "private.agent_classes.*",
@@ -37,6 +38,9 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.controllers.*",
     "private.package_checks.*",
     "private.platform_parts.*",
+    "private.plugin_tree*",
+    "public.agent_revisions.resolved_plugins",
+    "private.plugins.*",
     "private.runtime_packages.*",
     "*.lease_holder",
     "private.agent_deployments.platform",
@@ -144,6 +148,7 @@ const isClosed = (column: string) =>
 let db: TestDatabase;
 before(async () => {
   db = await createUnlimitedDatabase();
+  await allowPlugins(db);
 });
 after(() => db.destroy());
 

@@ -12,7 +12,7 @@ import {
 import pg from "pg";
 import { type Answered, Engine } from "../../packages/stack/src/graphql/engine.ts";
 import type { TestDatabase } from "../helpers/database.ts";
-import { createUnlimitedDatabase, createUser } from "../helpers/sql-api.ts";
+import { allowPlugins, createUnlimitedDatabase, createUser } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let pool: pg.Pool;
@@ -22,6 +22,7 @@ let bob: string;
 
 before(async () => {
   db = await createUnlimitedDatabase();
+  await allowPlugins(db);
   pool = new pg.Pool({ connectionString: db.url("authenticator"), max: 4 });
   engine = new Engine(pool);
   [alice, bob] = [await createUser(db), await createUser(db)];

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { createUser, liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
+import { allowPlugins, createUser, liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -10,6 +10,7 @@ let bob: string;
 
 before(async () => {
   db = await createTestDatabase();
+  await allowPlugins(db);
   await liftRateLimits(db);
   alice = await createUser(db);
   bob = await createUser(db);

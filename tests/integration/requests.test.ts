@@ -289,7 +289,7 @@ describe("validation", () => {
       { agentName: "x", resources: { replicas: 1.5 } },
       { "resources.replicas": /whole/ },
     ],
-    ["a wrong plugin", { agentName: "x", plugins: ["../x"] }, { "plugins.0": /npm/ }],
+    ["a wrong plugin", { agentName: "x", plugins: ["../x"] }, { "plugins.0": /not a path/ }],
     ["a wrong platform", { agentName: "x", platforms: ["Dis cord"] }, { "platforms.0": /lower-case/ }],
     [
       "a wrong environment name",

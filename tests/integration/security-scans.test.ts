@@ -3,13 +3,22 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type { TestDatabase } from "../helpers/database.ts";
-import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
+import {
+  allowPlugins,
+  createUnlimitedDatabase,
+  createUser,
+  rpc,
+  service,
+  settle,
+  user,
+} from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
 
 before(async () => {
   db = await createUnlimitedDatabase();
+  await allowPlugins(db);
 });
 beforeEach(async () => {
   alice = await createUser(db);
@@ -195,7 +204,7 @@ describe("secrets in a definition", () => {
 describe("posture", () => {
   const of = (found: Finding[]) => found.map((f) => [f.check, f.severity, f.package]);
 
-  test("plugins: unpinned, pinned, and a range from before ranges were refused", async () => {
+  test("plugins: unpinned, pinned, and a range", async () => {
     const { body } = await launch({ plugins: ["@x/loose", "exact@1.2.3"] });
     assert.deepEqual(of((await scan(body.agentId)).results.findings), [
       ["PLUGIN_UNPINNED", "LOW", "@x/loose"],

@@ -24,6 +24,7 @@ let provider: ProviderStub;
 before(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
+  await stack.sql("insert into private.plugin_rules (pattern) values ('no-such-plugin-of-anyone')");
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
   [mine, theirs, nobodys] = await Promise.all([
     openTerminal(stack.info),

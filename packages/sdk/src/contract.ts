@@ -475,6 +475,7 @@ export interface ErrorEnvelope {
       | "RESOURCE_LIMIT_EXCEEDED"
       | "SECURITY_SCAN_FAILED"
       | "MODEL_PRICE_MISSING"
+      | "PLUGIN_NOT_ALLOWED"
       | "REAL_TIME_SUBSCRIPTION_FAILED"
       | "RATE_LIMIT_EXCEEDED"
       | "AGENT_LIMIT_REACHED"
@@ -684,6 +685,26 @@ export interface ModelSettings {
   frequency_penalty?: number | null | undefined;
   top_p?: number | null | undefined;
   stop?: Array<string> | null | undefined;
+}
+
+export interface PluginList {
+  plugins: Array<{
+    name: string;
+    /** The newest that was installed; `built-in`: the runtime brings it. */
+    version: string;
+    description: string;
+    /** `elizaos` makes an agent one of elizaOS; `any` works with every agent. */
+    engine: "elizaos" | "model" | "any" | (string & {});
+    /** What it reads from the agent's `environment`. */
+    settings: Array<{
+      name: string;
+      required: boolean;
+      description: string;
+    }>;
+  }>;
+  total: number;
+  /** Pass it as `after` to read the next page; null on the last page. */
+  nextCursor: string | null;
 }
 
 export interface PutBudgetRequest {
@@ -1213,6 +1234,7 @@ export const API_ERROR_CODES = [
   "RESOURCE_LIMIT_EXCEEDED",
   "SECURITY_SCAN_FAILED",
   "MODEL_PRICE_MISSING",
+  "PLUGIN_NOT_ALLOWED",
   "REAL_TIME_SUBSCRIPTION_FAILED",
   "RATE_LIMIT_EXCEEDED",
   "AGENT_LIMIT_REACHED",

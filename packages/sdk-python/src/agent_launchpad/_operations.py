@@ -28,6 +28,7 @@ ROLLBACK_AGENT = Operation("POST", "/api/agents/{agentId}/rollback", idempotency
 STOP_ALL_AGENTS = Operation("POST", "/api/agents/stop-all", idempotency_key=True)
 GET_AGENT_METRICS = Operation("GET", "/api/agents/{agentId}/metrics", idempotency_key=False)
 GET_AGENT_LOGS = Operation("GET", "/api/agents/{agentId}/logs", idempotency_key=False)
+LIST_PLUGINS = Operation("GET", "/api/plugins", idempotency_key=False)
 LIST_SECURITY_EVENTS = Operation("GET", "/api/security/events", idempotency_key=False)
 SCAN_AGENT = Operation("POST", "/api/security/scan/{agentId}", idempotency_key=True)
 GET_HEALTH = Operation("GET", "/api/health", idempotency_key=False)
@@ -107,6 +108,7 @@ ERROR_STATUS = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "SECURITY_SCAN_FAILED": 422,
     "MODEL_PRICE_MISSING": 422,
+    "PLUGIN_NOT_ALLOWED": 422,
     "REAL_TIME_SUBSCRIPTION_FAILED": 422,
     "RESOURCE_LIMIT_EXCEEDED": 429,
     "RATE_LIMIT_EXCEEDED": 429,

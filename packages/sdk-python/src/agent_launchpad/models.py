@@ -609,6 +609,7 @@ class ErrorEnvelopeError(TypedDict):
             "RESOURCE_LIMIT_EXCEEDED",
             "SECURITY_SCAN_FAILED",
             "MODEL_PRICE_MISSING",
+            "PLUGIN_NOT_ALLOWED",
             "REAL_TIME_SUBSCRIPTION_FAILED",
             "RATE_LIMIT_EXCEEDED",
             "AGENT_LIMIT_REACHED",
@@ -815,6 +816,30 @@ class LaunchedAgent(TypedDict):
     supabase_integration: LaunchedAgentSupabaseIntegration
     warnings: list[LaunchedAgentWarning]
     """What the definition says without effect, and why."""
+
+
+class PluginListPluginSetting(TypedDict):
+    name: str
+    required: bool
+    description: str
+
+
+class PluginListPlugin(TypedDict):
+    name: str
+    version: str
+    """The newest that was installed; `built-in`: the runtime brings it."""
+    description: str
+    engine: Literal["elizaos", "model", "any"] | str
+    """`elizaos` makes an agent one of elizaOS; `any` works with every agent."""
+    settings: list[PluginListPluginSetting]
+    """What it reads from the agent's `environment`."""
+
+
+class PluginList(TypedDict):
+    plugins: list[PluginListPlugin]
+    total: int
+    nextCursor: str | None
+    """Pass it as `after` to read the next page; null on the last page."""
 
 
 class PutBudgetRequest(TypedDict):
@@ -1424,6 +1449,7 @@ ApiErrorCode: TypeAlias = Literal[
     "RESOURCE_LIMIT_EXCEEDED",
     "SECURITY_SCAN_FAILED",
     "MODEL_PRICE_MISSING",
+    "PLUGIN_NOT_ALLOWED",
     "REAL_TIME_SUBSCRIPTION_FAILED",
     "RATE_LIMIT_EXCEEDED",
     "AGENT_LIMIT_REACHED",

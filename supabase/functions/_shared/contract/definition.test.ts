@@ -42,7 +42,10 @@ describe("a launch", () => {
     ["a name of 100 emoji", { agentName: "🤖".repeat(100) }],
     ["bio as a list", { character: { bio: ["one", "two"] } }],
     ["further elizaOS keys", { character: { messageExamples: [[{ user: "a" }]], style: { all: ["x"] } } }],
-    ["plugins with versions", { plugins: ["a", "@s/b@1.2.3", "e_f.g@1.0.0-rc.1+b"] }],
+    [
+      "plugins with versions",
+      { plugins: ["a", "@s/b@1.2.3", "e_f.g@1.0.0-rc.1+b", "c@^2", "d@~1.2", "e@1.x", "f@latest"] },
+    ],
     ["the smallest size", { resources: { memory: "128Mi", cpu: "50m", replicas: 1 } }],
     ["the largest size", { resources: { memory: "64Gi", cpu: "64", replicas: 100 } }],
     ["other notations", { resources: { memory: "1.5Gi", cpu: "0.5" } }],
@@ -128,7 +131,22 @@ describe("a launch", () => {
     });
   }
 
-  for (const plugin of ["A", "a b", "@/x", "../x", "a@", "https://x", "x".repeat(215), "@scope", ""]) {
+  for (const plugin of [
+    "A",
+    "a b",
+    "@/x",
+    "../x",
+    "a@",
+    "https://x",
+    "fs",
+    "node:fs",
+    "x@>=1",
+    "owner/repo",
+    "~x",
+    "x".repeat(215),
+    "@scope",
+    "",
+  ]) {
     it(`refuses the plugin ${plugin.slice(0, 20)}`, () =>
       assert.ok("plugins.0" in launch({ plugins: [plugin] })));
   }

@@ -1,20 +1,16 @@
 /** What runs: the bodies that create and change an agent. A null field counts as left out at creation, and clears in a change. */
 import { z } from "zod";
 import { character } from "./character.ts";
+import { plugin } from "./plugins.ts";
 import { aBody, anObject, aText, flag, list, numeric, text, textBytes, whole } from "./primitives.ts";
 import { resourceChanges, resources, scalingPolicy } from "./quantities.ts";
 
 const KIBI = 1024;
 
-/** An npm package name, scoped or not, with an optional `@version`. */
-const PLUGIN = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(@\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,48})?$/;
 export const PLATFORM = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
-const aPackage = "Must be an npm package name, with or without @version";
-const plugins = list(z.string(aText).max(214, aPackage).regex(PLUGIN, aPackage), 50).meta({
-  example: ["@elizaos/plugin-discord"],
-});
+const plugins = list(plugin, 50).meta({ example: ["@elizaos/plugin-discord"] });
 
 const aPlatform = 'Must be a short lower-case name such as "discord"';
 const platforms = list(z.string(aText).regex(PLATFORM, aPlatform), 20).meta({ example: ["discord"] });

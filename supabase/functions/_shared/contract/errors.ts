@@ -65,6 +65,12 @@ export const errorCodes = {
     description: "A budget applies, but the model has no price; `details.statement` adds one.",
     remedy: "Ask an operator to run the statement with the model's prices (table `model_prices`).",
   },
+  PLUGIN_NOT_ALLOWED: {
+    status: 422,
+    description: "Operators do not allow a package as a plugin; `details` names each.",
+    remedy:
+      "Name a plugin of GET /api/plugins, or ask an operator to allow it (table `private.plugin_rules`).",
+  },
   REAL_TIME_SUBSCRIPTION_FAILED: {
     status: 422,
     description: "The real-time connection cannot be made.",

@@ -8,6 +8,7 @@ export * from "./fleet.ts";
 export * from "./health.ts";
 export * from "./keys.ts";
 export * from "./monitoring.ts";
+export * from "./plugins.ts";
 export * from "./primitives.ts";
 export * from "./quantities.ts";
 export * from "./queries.ts";

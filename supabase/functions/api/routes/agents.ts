@@ -51,6 +51,7 @@ export const agentRoutes: readonly Route[] = [
       "INVALID_FRAMEWORK",
       "INVALID_MODEL",
       "RESOURCE_LIMIT_EXCEEDED",
+      "PLUGIN_NOT_ALLOWED",
       "SECURITY_SCAN_FAILED",
     ],
   },
@@ -107,6 +108,7 @@ export const agentRoutes: readonly Route[] = [
       "INVALID_FRAMEWORK",
       "INVALID_MODEL",
       "RESOURCE_LIMIT_EXCEEDED",
+      "PLUGIN_NOT_ALLOWED",
       "SECURITY_SCAN_FAILED",
     ],
   },
@@ -188,6 +190,6 @@ export const agentRoutes: readonly Route[] = [
       },
     },
     success: { status: 201, schema: imported, description: "The new agent, and what it lacks." },
-    errors: ["AGENT_LIMIT_REACHED", "INVALID_FRAMEWORK", "INVALID_MODEL"],
+    errors: ["AGENT_LIMIT_REACHED", "INVALID_FRAMEWORK", "INVALID_MODEL", "PLUGIN_NOT_ALLOWED"],
   },
 ];

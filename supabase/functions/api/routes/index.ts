@@ -4,6 +4,7 @@ import { agentRoutes } from "./agents.ts";
 import { keyRoutes } from "./keys.ts";
 import { lifecycleRoutes } from "./lifecycle.ts";
 import { monitoringRoutes } from "./monitoring.ts";
+import { pluginRoutes } from "./plugins.ts";
 import { securityRoutes } from "./security.ts";
 import { systemRoutes } from "./system.ts";
 import { usageRoutes } from "./usage.ts";
@@ -14,6 +15,7 @@ export const routes: readonly Route[] = [
   ...keyRoutes,
   ...lifecycleRoutes,
   ...monitoringRoutes,
+  ...pluginRoutes,
   ...securityRoutes,
   ...systemRoutes,
   ...usageRoutes,

@@ -1,0 +1,67 @@
+/** Plugins: how they are named in a definition, and the list of what may be named. */
+import { z } from "zod";
+import { aText, cursor, nextCursor, text, whole } from "./primitives.ts";
+
+/** An npm package name, scoped or not, with an optional `@` and an exact version, a range or a tag. SQL says the same. */
+const NAME =
+  /^(@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*(@([~^]?\d+(\.(\d+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?$/;
+/** A path, a URL or a git address: what npm would install from elsewhere than the registry. */
+const ELSEWHERE = /^(\.|\/|~|[a-z0-9+.-]+:|[^@/]+\/|.*\.git$)/;
+const OF_NODE = new RegExp(
+  `^(?:${[
+    "assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|diagnostics_channel|dns|domain|events|fs",
+    "http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|querystring|readline|repl|stream",
+    "string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib",
+  ].join("|")})(?:@|$)`,
+);
+
+const aPackage = "Must be an npm package name, with or without @version";
+
+/** One entry of `plugins`. */
+export const plugin = z
+  .string(aText)
+  .max(214, aPackage)
+  .regex(NAME, {
+    error: ({ input }) =>
+      ELSEWHERE.test(String(input))
+        ? "Must be the name of a package in the registry, not a path, a URL or a git address"
+        : aPackage,
+  })
+  .refine((name) => !OF_NODE.test(name), { error: "Must be a package, not a module of Node itself" });
+
+/** GET /api/plugins */
+export const pluginsQuery = z.strictObject({
+  query: text(200).optional().meta({ description: "Words that the name or the description holds." }),
+  limit: whole(1, 100).default(20).meta({ description: "Number of plugins." }),
+  offset: whole(0, 1_000_000).default(0).meta({ description: "How many to skip." }),
+  after: cursor.optional(),
+});
+
+/** GET /api/plugins */
+export const pluginList = z
+  .object({
+    plugins: z.array(
+      z.object({
+        name: z.string().meta({ example: "@elizaos/plugin-discord" }),
+        version: z
+          .string()
+          .meta({ description: "The newest that was installed; `built-in`: the runtime brings it." }),
+        description: z.string(),
+        engine: z
+          .enum(["elizaos", "model", "any"])
+          .meta({ description: "`elizaos` makes an agent one of elizaOS; `any` works with every agent." }),
+        settings: z
+          .array(
+            z.object({
+              name: z.string().meta({ example: "DISCORD_API_TOKEN" }),
+              required: z.boolean(),
+              description: z.string(),
+            }),
+          )
+          .meta({ description: "What it reads from the agent's `environment`." }),
+      }),
+    ),
+    total: z.int().min(0),
+    nextCursor,
+  })
+  .meta({ id: "PluginList" });
