@@ -40,6 +40,25 @@ for (const [name, write] of Object.entries(writings)) {
   });
 }
 
+for (const key of [
+  "sk-proj-0123456789abcdefWXYZ",
+  "sk-proj-0123456789abcdefWXYZ0",
+  "sk-proj-0123456789abcdefWXYZ01",
+]) {
+  for (const before of ["", ":", "me:"]) {
+    for (const after of ["", "\n"]) {
+      for (const form of ["base64", "base64url"] as const) {
+        const rest = { before, after, form, length: key.length };
+        test(`nothing of a key's end stays behind in Base64: ${JSON.stringify(rest)}`, () => {
+          const clean = redact(Buffer.from(`${before}${key}${after}`).toString(form), [key]);
+          // A line's end has characters of its own; none is the key's.
+          assert.match(clean, after === "" ? /\[secret\]=*$/ : /\[secret\](o|K|Cg)?=*$/);
+        });
+      }
+    }
+  }
+}
+
 test("an ordinary key has few spellings, and none that ordinary words hold", () => {
   const spellings = secretSpellings("sk-1234567890abcdef");
   assert.ok(spellings.length < 12, String(spellings.length));

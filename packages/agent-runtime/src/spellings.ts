@@ -69,15 +69,18 @@ function htmlEscaped(text: string): string {
 
 /**
  * What stands in a Base64 text wherever the bytes begin in it (`user:secret` shifts them): for each of the three places the
- * characters that the bytes alone decide. In both alphabets.
+ * characters that the bytes alone decide, and these with the last one where nothing or a line's end follows. In both alphabets.
  */
 function base64Pieces(bytes: Buffer): string[] {
   return [0, 1, 2].flatMap((shift) => {
     const text = Buffer.concat([Buffer.alloc(shift), bytes])
       .toString("base64")
       .replaceAll("=", "");
-    const whole = text.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + bytes.length) * 8) / 6));
-    return [whole, whole.replaceAll("+", "-").replaceAll("/", "_")];
+    const from = Math.ceil((shift * 8) / 6);
+    const whole = text.slice(from, Math.floor(((shift + bytes.length) * 8) / 6));
+    const line = Buffer.concat([Buffer.alloc(shift), bytes, Buffer.from("\n")]).toString("base64");
+    const ends = [text.slice(from), line.slice(from, Math.ceil(((shift + bytes.length) * 8) / 6))];
+    return [...ends, whole].flatMap((form) => [form, form.replaceAll("+", "-").replaceAll("/", "_")]);
   });
 }
 

@@ -31,3 +31,58 @@ describe("redactText", () => {
     assert.equal(redactText(text), text);
   });
 });
+
+describe("secrets that a text names itself", () => {
+  const WORD = "hunter2";
+  const forms: Record<string, string> = {
+    "in a URL": `postgres://me:${WORD}@db.example:5432/x?sslmode=require`,
+    "in a URL alone, without a user": `see redis://:${WORD}@cache.example, please`,
+    "as a URL's user": `https://${WORD}@github.example/me/repo.git`,
+    "in a URL, with characters that a URL does not take": `postgres://me:${WORD}/#@x@db.example/x`,
+    "in a URL in JSON": JSON.stringify({ url: `https://me:${WORD}@x.example/` }),
+    "in a query": `https://x.example/?page=2&api_key=${WORD}&q=a`,
+    "in a fragment": `https://x.example/#access_token=${WORD}`,
+    "in a form": `user=me&password=${WORD}`,
+    "in an environment file": `A=1\nDB_PASSWORD="${WORD}"\n`,
+    "in a header": `HTTP/1.1 200 OK\nSet-Cookie: session=${WORD}; Path=/\n`,
+    "in YAML": `database:\n  password: ${WORD}\n`,
+    "in XML": `<login><user>me</user><password>${WORD}</password></login>`,
+    "in JSON": JSON.stringify({ user: "me", password: WORD }, null, 2),
+    "in JSON, deep": JSON.stringify({ a: [{ b: { clientSecret: WORD, n: 1 } }] }),
+    "in JSON, as an object": JSON.stringify({ credentials: { me: WORD } }),
+    "in JSON, as a number": '{"password": 4711}',
+    "in JSON in JSON in JSON": JSON.stringify({ a: JSON.stringify({ b: JSON.stringify({ token: WORD }) }) }),
+    "in lines of JSON": `{"n": 1}\n{"password": "${WORD}"}\n`,
+    "in JSON after a sentence": `The answer was {"password": "a\\"${WORD}", "n": 2}.`,
+    "in JSON that is quoted in a sentence": `It says: "{\\"password\\": \\"${WORD}\\"}".`,
+    "in JSON that is cut": `{"n": 1, "password": "${WORD}`,
+    "in a text of JSON": JSON.stringify(`password=${WORD}`),
+  };
+  for (const [form, text] of Object.entries(forms)) {
+    it(`are blanked ${form}, as a result and as an argument`, () => {
+      for (const kept of [redactText(text), JSON.stringify(redactArguments({ body: text }))]) {
+        assert.match(kept, /\[secret\]/);
+        assert.doesNotMatch(kept, new RegExp(`${WORD}|4711`), kept);
+      }
+    });
+  }
+
+  for (const text of [
+    "https://x.example/@me/post?page=2",
+    "mail me@x.example; see https://x.example/",
+    '{ "tokens": 30,  "max_tokens": "500", "password": null }',
+    "The password: it has eight characters",
+    "input_tokens=30&n=1",
+    "<token-count>3</token-count>".replaceAll("token-count", "count"),
+  ]) {
+    it(`leave ${text} as it is`, () => assert.equal(redactText(text), text));
+  }
+
+  it("cost a long text little", () => {
+    for (const part of ['{"a": "b"} ', 'x="', "https://a:", '\\"a\\": \\"', "a=b&", "name: "]) {
+      const began = performance.now();
+      redactText(part.repeat(100_000));
+      assert.ok(performance.now() - began < 1_000, `${part} ${performance.now() - began} ms`);
+    }
+  });
+});

@@ -1,11 +1,11 @@
 // Takes secrets out of what a trace keeps, and cuts it. Pure.
 import { secretSpellings } from "../spellings.ts";
+import { isSecret, withoutNamedSecrets } from "./named-secrets.ts";
 
 /** As many bytes as the database keeps of one text (private.step_limit). */
 const MAX_BYTES = 4_000;
-/** Names of arguments whose values are nobody's to read later. */
-const SECRET_NAME =
-  /pass(word|wd|phrase)?$|secret|token|api[-_ ]?key|^key$|authorization|credential|cookie|private[-_ ]?key/i;
+/** Longer texts are cut before they are looked through: what is kept is far shorter. */
+const MOST_READ = 100_000;
 /** Shorter ones are no secrets, and would blot out ordinary words. */
 const SHORTEST = 4;
 
@@ -45,13 +45,13 @@ function clone(value: unknown, longest: number, secrets: readonly string[], dept
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       cut(blanked(name, secrets), 100),
-      SECRET_NAME.test(name) && inner !== null ? "[secret]" : clone(inner, longest, secrets, depth + 1),
+      isSecret(name, inner) ? "[secret]" : clone(inner, longest, secrets, depth + 1),
     ]),
   );
 }
 
 function blanked(text: string, secrets: readonly string[]): string {
-  return withoutSecrets(text, secrets)
+  return withoutNamedSecrets(withoutSecrets(text.slice(0, MOST_READ), secrets))
     .replaceAll(/\b(?:AIza[\w-]{16,}|(?:sk|key|Bearer)[-_ ][\w*.-]{16,})/g, "[secret]")
     .replaceAll("\0", "")
     .toWellFormed();

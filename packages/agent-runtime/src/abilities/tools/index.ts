@@ -84,7 +84,9 @@ export function limitedCalls(
     end({
       status,
       arguments: redactArguments(given, secrets),
-      ...(error === undefined ? { result: redactText(text, secrets) } : { error }),
+      ...(error === undefined
+        ? { result: redactText(text, secrets) }
+        : { error: { ...error, message: redactText(error.message, secrets) } }),
       ...(error?.code === "TOOL_HTTP_ERROR" && { result: redactText(text, secrets) }),
     });
     return text;
