@@ -10,8 +10,8 @@ create table private.model_states (
   changed_at timestamptz not null default now(),
   -- When an event last told of a refusal.
   event_at timestamptz,
-  constraint model_states_code_known check (code in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_REQUEST_REJECTED',
-    'MODEL_UNCONFIGURED'))
+  constraint model_states_code_known check (code in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_QUOTA_EXHAUSTED',
+    'MODEL_REQUEST_REJECTED', 'MODEL_UNCONFIGURED'))
 );
 alter table private.model_states enable row level security;
 comment on table private.model_states is 'The last lasting refusal of each agent''s model.';
@@ -25,7 +25,8 @@ declare
   words text := left(coalesce(item -> 'refused' ->> 'message', ''), 600);
   known private.model_states;
 begin
-  if item ? 'refused' and refusal in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_REQUEST_REJECTED', 'MODEL_UNCONFIGURED') then
+  if item ? 'refused' and refusal in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_QUOTA_EXHAUSTED',
+      'MODEL_REQUEST_REJECTED', 'MODEL_UNCONFIGURED') then
     select * into known from private.model_states s where s.agent_id = r.agent_id for update;
     insert into private.model_states as s (agent_id, code, message)
       select a.id, refusal, words from public.agents a where a.id = r.agent_id

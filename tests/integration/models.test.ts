@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/providers.ts";
+import { LASTING } from "../../packages/agent-runtime/src/meter.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -293,6 +294,14 @@ describe("what becomes of calls", () => {
       await settle({ inputTokens: 5, outputTokens: 5 });
     }
     assert.equal((await events()).length, count);
+  });
+
+  test("every failure that a runtime calls lasting is a condition", async () => {
+    for (const code of LASTING) {
+      await settle({ unused: true, refused: { code, message: "no" } });
+      assert.deepEqual((await statusOf(agentId))[0].reason, code);
+    }
+    await settle({ inputTokens: 5, outputTokens: 5 });
   });
 
   test("a refusal of an unknown code, or of another shape, changes nothing", async () => {

@@ -28,6 +28,7 @@ export interface Refusal {
 export const LASTING: ReadonlySet<string> = new Set<AgentErrorCode>([
   "MODEL_AUTHENTICATION_FAILED",
   "MODEL_NOT_FOUND",
+  "MODEL_QUOTA_EXHAUSTED",
   "MODEL_REQUEST_REJECTED",
   "MODEL_UNCONFIGURED",
 ]);

@@ -167,7 +167,7 @@ describe("an answer that is none", () => {
   const forms: Record<string, [Sent, code: string, words: RegExp, lasting: boolean]> = {
     "an error first in a stream under the status 200": [
       stream(event({ error: { message: "Insufficient credits", code: 402 } }), DONE),
-      "MODEL_REQUEST_REJECTED",
+      "MODEL_QUOTA_EXHAUSTED",
       /\(402\)\. It says: Insufficient credits$/,
       true,
     ],
@@ -238,9 +238,21 @@ describe("an answer that is none", () => {
     ],
     "a quota that is used up": [
       json({ error: { message: "You exceeded your current quota.", code: "insufficient_quota" } }, 429),
+      "MODEL_QUOTA_EXHAUSTED",
+      /nothing left to spend \(429\)\. It says: You exceeded your current quota\.$/,
+      true,
+    ],
+    "too many requests for now": [
+      json({ error: { message: "Slow down.", code: "rate_limit_exceeded" } }, 429),
       "MODEL_RATE_LIMITED",
-      /It says: You exceeded your current quota\.$/,
+      /It says: Slow down\.$/,
       false,
+    ],
+    "a payment that is required": [
+      json({ error: { message: "Insufficient credits. Add more.", code: 402 } }, 402),
+      "MODEL_QUOTA_EXHAUSTED",
+      /nothing left to spend \(402\)\. It says: Insufficient credits\. Add more\.$/,
+      true,
     ],
   };
   for (const [form, [sends, code, words, lasting]] of Object.entries(forms)) {

@@ -46,6 +46,10 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   }
   if (status === undefined)
     return new AgentError("MODEL_UNAVAILABLE", `${framework} cannot be reached.`, { cause });
+  if (isSpent(cause, status)) {
+    const message = `${framework} refuses every request: the account of this key has nothing left to spend (${status}).`;
+    return new AgentError("MODEL_QUOTA_EXHAUSTED", message, { cause });
+  }
   if (status === 429) {
     const seconds = readRetryAfter(
       APICallError.isInstance(cause) ? cause.responseHeaders?.["retry-after"] : undefined,
@@ -83,6 +87,7 @@ const MAX_WORDS = 400;
 const EXPLAINED = new Set([
   "MODEL_REQUEST_REJECTED",
   "MODEL_NOT_FOUND",
+  "MODEL_QUOTA_EXHAUSTED",
   "MODEL_AUTHENTICATION_FAILED",
   "MODEL_RATE_LIMITED",
 ]);
@@ -149,6 +154,21 @@ function statusOf(cause: unknown): number | undefined | null {
   const { name, status, message } = (cause ?? {}) as { name?: unknown; status?: unknown; message?: unknown };
   if (name === "ApiError" && typeof status === "number") return status;
   return name === "TypeError" && message === "fetch failed" ? undefined : null;
+}
+
+/** How providers say that waiting does not help: a person has to pay, or to raise a limit. (OpenAI, Anthropic, Google.) */
+const SPENT =
+  /insufficient_quota|billing_(hard_limit_reached|not_active|error)|credit balance is too low|\blimit: 0\b/;
+
+function isSpent(cause: unknown, status: number): boolean {
+  if (status === 402) return true;
+  if (status !== 429 && status !== 400 && status !== 403) return false;
+  const { responseBody, data, message } = cause as {
+    responseBody?: string;
+    data?: unknown;
+    message?: string;
+  };
+  return SPENT.test(`${responseBody ?? JSON.stringify(data) ?? ""} ${message}`);
 }
 
 function readRetryAfter(value: string | undefined): number | undefined {
