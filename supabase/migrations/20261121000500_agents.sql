@@ -7,7 +7,8 @@ create table public.agents (
   description text,
   role text,
   avatar text,
-  framework text not null default 'openai' references public.frameworks (name),
+  -- Empty in a new row: it follows from the model and the character, as at a launch (see _100_normalise).
+  framework text not null default '' references public.frameworks (name),
   model text,
   system_prompt text,
   settings jsonb not null default '{}',
@@ -250,8 +251,8 @@ end
 $$;
 comment on function private.agent_problems(public.agents) is 'Column → problem of an agent''s row.';
 
--- Raises the one error for `problems`: INVALID_FRAMEWORK or INVALID_MODEL when that is all, else VALIDATION_ERROR.
-create function private.raise_problems(problems jsonb) returns void
+-- Raises the one error for `problems`: INVALID_FRAMEWORK or INVALID_MODEL when that is all, else VALIDATION_ERROR with this message.
+create function private.raise_problems(problems jsonb, message text default 'Invalid request body') returns void
 language plpgsql immutable set search_path = '' as $$
 begin
   if problems = '{}' then
@@ -261,7 +262,15 @@ begin
   elsif problems - 'model' = '{}' then
     perform private.raise_error('INVALID_MODEL', problems ->> 'model', problems);
   end if;
-  perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', problems);
+  perform private.raise_error('VALIDATION_ERROR', message, problems);
+end
+$$;
+
+-- The same for what a request asks in its query.
+create function private.raise_query_problems(problems jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  perform private.raise_problems(problems, 'Invalid query parameters');
 end
 $$;
 
@@ -271,7 +280,18 @@ create function private.tg_agents__normalise() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   old_resources jsonb := '{"memory": "512Mi", "cpu": "250m"}';
+  implied jsonb;
 begin
+  -- A row without a framework is a definition like that of a launch: what its model and character imply takes effect.
+  if tg_op = 'INSERT' and coalesce(new.framework, '') = '' then
+    implied := private.with_character(jsonb_build_object('model', new.model, 'character', new."character",
+      'settings', nullif(new.settings, '{}'), 'plugins', nullif(new.plugins, '{}'), 'platforms', nullif(new.platforms, '{}')));
+    new.framework := coalesce(implied ->> 'framework', 'openai');
+    new.model := implied ->> 'model';
+    new.settings := nullif(implied -> 'settings', 'null');
+    new.plugins := array(select jsonb_array_elements_text(coalesce(nullif(implied -> 'plugins', 'null'), '[]')));
+    new.platforms := array(select jsonb_array_elements_text(coalesce(nullif(implied -> 'platforms', 'null'), '[]')));
+  end if;
   new.settings := coalesce(new.settings, '{}');
   new.plugins := coalesce(new.plugins, '{}');
   new.platforms := coalesce(new.platforms, '{}');

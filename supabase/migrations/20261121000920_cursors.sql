@@ -39,7 +39,8 @@ begin
       return keys;
     end if;
   end if;
-  perform private.raise_problems('{"after": "Must be the nextCursor of this list, asked with the same filters"}');
+  perform private.raise_problems('{"after": "Must be the nextCursor of this list, asked with the same filters"}',
+    'The cursor in `after` is not one of this list; leave it out to begin with the first page');
 end
 $$;
 
@@ -47,7 +48,7 @@ $$;
 create function private.check_page("limit" integer, "offset" integer, "after" text, largest integer default 100) returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  perform private.raise_problems(
+  perform private.raise_query_problems(
     private.problem_if(coalesce("limit" not between 1 and largest, false), 'limit', format('Must be a whole number from 1 to %s', largest))
     || private.problem_if(coalesce("offset" not between 0 and 1000000, false), 'offset', 'Must be a whole number from 0 to 1000000')
     || private.problem_if("offset" > 0 and "after" is not null, 'offset', 'Must be left out where `after` is given'));

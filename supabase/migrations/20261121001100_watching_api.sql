@@ -131,7 +131,7 @@ begin
   perform private.check_page(most, skip, args ->> 'after');
   if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
       'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
-    perform private.raise_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
+    perform private.raise_query_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
   end if;
   last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,text}');
   newest := coalesce(last_seen[1]::timestamptz, newest);

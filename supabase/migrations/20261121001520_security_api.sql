@@ -18,7 +18,7 @@ declare
   oldest timestamptz := '-infinity';
   page jsonb;
 begin
-  perform private.raise_problems(
+  perform private.raise_query_problems(
     private.problem_if(most not between 1 and 500, 'limit', 'Must be a whole number from 1 to 500')
     || private.problem_if(wanted_severity not in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL'), 'severity', 'Must be LOW, MEDIUM, HIGH or CRITICAL')
     || private.problem_if(wanted_type !~ '^[A-Z][A-Z_]{0,63}$', 'event_type', 'Must be a name such as AUTH_FAILURE')

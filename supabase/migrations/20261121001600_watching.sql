@@ -241,7 +241,7 @@ declare
   total integer;
   logs jsonb;
 begin
-  perform private.raise_problems(
+  perform private.raise_query_problems(
     private.problem_if(most not between 1 and 1000, 'lines', 'Must be a whole number from 1 to 1000')
     || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
     || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR')
@@ -316,7 +316,7 @@ declare
   by_minute boolean := coalesce(resolution = 'minute', wanted_span <= interval '6 hours');
   points jsonb;
 begin
-  perform private.raise_problems(
+  perform private.raise_query_problems(
     private.problem_if(not sound, 'range', 'Must be a duration such as 30m, 6h or 30d')
     || private.problem_if(resolution not in ('minute', 'hour'), 'resolution', 'Must be minute or hour')
     || private.problem_if(sound and wanted_span not between interval '1 minute' and interval '400 days', 'range',

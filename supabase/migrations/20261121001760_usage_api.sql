@@ -30,7 +30,7 @@ declare
   last_seen text[];
   result jsonb;
 begin
-  perform private.raise_problems(
+  perform private.raise_query_problems(
     private.problem_if(last_day is null, 'to', 'Must be a day such as 2026-01-31')
     || private.problem_if(first_day is null and (args ->> 'from' is not null), 'from', 'Must be a day such as 2026-01-31')
     || private.problem_if(first_day > last_day, 'from', 'Must not be after `to`')

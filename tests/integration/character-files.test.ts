@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
-import { createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
+import { anon, createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
@@ -173,6 +173,91 @@ describe("a launch follows its character", () => {
     const { body } = await launch({ agentName: "a", framework: "openai", model: "claude-sonnet-4-5" });
     assert.equal(body.code, "INVALID_MODEL");
     assert.equal((await launch({ agentName: "a", model: "no-such-model" })).body.code, "INVALID_MODEL");
+  });
+});
+
+describe("a row without a framework follows its model and character, as a launch does", () => {
+  const inserted = async (row: Record<string, unknown>) => {
+    const columns = Object.keys({ name: "b", ...row });
+    const values = Object.values({ name: "b", ...row }).map((value) =>
+      typeof value === "object" && value !== null && !Array.isArray(value) ? JSON.stringify(value) : value,
+    );
+    const { rows } = await db.as(user(alice), (client) =>
+      client.query(
+        `insert into public.agents (${columns}) values (${columns.map((_, n) => `$${n + 1}`)})
+         returning framework, model, settings, plugins, platforms`,
+        values,
+      ),
+    );
+    return rows[0];
+  };
+  const file = {
+    name: "Ada",
+    modelProvider: "anthropic",
+    settings: { model: "claude-sonnet-4-5", modelConfig: { temperature: 0.2, top_k: 3 } },
+    plugins: ["@elizaos/plugin-bootstrap", "@elizaos/plugin-discord"],
+    clients: ["DISCORD"],
+  };
+  const nothing = { settings: {}, plugins: [], platforms: [] };
+  for (const [name, row, expected] of [
+    [
+      "a model",
+      { model: "claude-sonnet-4-5" },
+      { ...nothing, framework: "anthropic", model: "claude-sonnet-4-5" },
+    ],
+    ["nothing", {}, { ...nothing, framework: "openai", model: "gpt-6-luna" }],
+    [
+      "null",
+      { framework: null, model: "gemini-3.5-flash" },
+      { ...nothing, framework: "google", model: "gemini-3.5-flash" },
+    ],
+    [
+      "a character",
+      { character: file },
+      {
+        framework: "anthropic",
+        model: "claude-sonnet-4-5",
+        settings: { temperature: 0.2 },
+        plugins: ["@elizaos/plugin-discord"],
+        platforms: ["discord"],
+      },
+    ],
+    [
+      "a character, and a model of its own",
+      { character: file, model: "claude-opus-4-5", settings: { temperature: 1 }, platforms: ["web"] },
+      {
+        framework: "anthropic",
+        model: "claude-opus-4-5",
+        settings: { temperature: 1 },
+        plugins: ["@elizaos/plugin-discord"],
+        platforms: ["web"],
+      },
+    ],
+  ] as const) {
+    test(name, async () => {
+      const { framework, model, settings, plugins, platforms } = await inserted(row);
+      assert.deepEqual({ framework, model, settings, plugins, platforms }, expected);
+    });
+  }
+
+  test("a framework that is named wins, and its models alone are taken", async () => {
+    assert.equal((await inserted({ framework: "google", character: file })).framework, "google");
+    await assert.rejects(inserted({ framework: "openai", model: "claude-sonnet-4-5" }), /INVALID_MODEL/);
+    await assert.rejects(inserted({ model: "no-such-model" }), /INVALID_MODEL/);
+  });
+
+  test("nobody else can insert it", async () => {
+    for (const caller of [user(bob), anon]) {
+      await assert.rejects(
+        db.as(caller, (client) =>
+          client.query(
+            "insert into public.agents (user_id, name, model) values ($1, 'b', 'claude-sonnet-4-5')",
+            [alice],
+          ),
+        ),
+        /row-level security|permission denied/,
+      );
+    }
   });
 });
 

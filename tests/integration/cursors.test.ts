@@ -197,6 +197,7 @@ for (const list of lists) {
           [400, "VALIDATION_ERROR", ["after"]],
           after,
         );
+        assert.match(body.message, /`after`.*leave it out/);
       }
       if (list.other !== undefined) {
         const filtered = await rpc(db, user(alice), list.rpc, {
