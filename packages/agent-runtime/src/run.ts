@@ -17,10 +17,30 @@ import { createMetrics } from "./metrics.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createProject } from "./project.ts";
 
+/** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
+const CLOSE_MS = 5_000;
+
+/** Whether the agent was asked to stop, and what then begins. */
+interface StopRequest {
+  reason: string | undefined;
+  begin: ((reason: string) => void) | undefined;
+}
+
 /** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
 export async function run(): Promise<void> {
   let log = createLog();
-  const fail = (error: unknown) => process.exit(report(error, log));
+  // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
+  const request: StopRequest = { reason: undefined, begin: undefined };
+  onStopRequest((reason) => {
+    request.reason ??= reason;
+    request.begin?.(reason);
+  });
+  const fail = (error: unknown) => {
+    if (request.reason === undefined) process.exit(report(error, log));
+    // An agent that was asked to stop has not crashed by what breaks off on its way.
+    log.warn(`Broke off while stopping: ${describe(error)}`, stackOf(error));
+    if (request.begin === undefined) process.exit(EXIT.ok); // its start broke off: nothing is there to close
+  };
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   try {
@@ -28,21 +48,13 @@ export async function run(): Promise<void> {
     log = createLog({ level: config.logLevel, secrets: config.secrets });
     captureOutput(log);
     if (config.privateHosts !== undefined) guardFetch({ privateHosts: config.privateHosts });
-    await start(config, log);
+    await start(config, log, request);
   } catch (error) {
     fail(error);
   }
 }
 
-async function start(configured: Config, log: Log): Promise<void> {
-  let stop: ((reason: string) => void) | undefined;
-  let stopped: string | undefined;
-  // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
-  onStopRequest((reason) => {
-    stopped ??= reason;
-    stop?.(reason);
-  });
-
+async function start(configured: Config, log: Log, request: StopRequest): Promise<void> {
   const config = { ...configured, plugins: withoutPins(configured.plugins, pluginFolders(configured)) };
   const name = engineName(config);
   if (name === "model" && config.platforms.length > 0) {
@@ -83,20 +95,35 @@ async function start(configured: Config, log: Log): Promise<void> {
     milliseconds: Math.round(process.uptime() * 1000),
   });
 
-  stop = once(async (reason: string) => {
+  const stop = once(async (reason: string) => {
     log.info("Stopping", { reason });
     await agent.stop(); // /ready says 503 from here; the port stays open until the last message is answered
     const closed = new Promise((done) => server.close(done));
     server.closeIdleConnections();
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
-    await engine.close();
-    await Promise.all([meter.close(), abilities.steps.close()]);
+    await closeWithin(CLOSE_MS, engine.close, "The engine", log);
+    const reports = () => Promise.all([meter.close(), abilities.steps.close()]);
+    await closeWithin(CLOSE_MS, reports, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
     process.exit(EXIT.ok);
   });
-  if (stopped !== undefined) stop(stopped);
+  request.begin = stop;
+  if (request.reason !== undefined) stop(request.reason);
+}
+
+/** Closes one thing; whether it fails or never comes to an end, the stop goes on. */
+async function closeWithin(milliseconds: number, close: () => Promise<unknown>, what: string, log: Log) {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`not within ${milliseconds} ms`)), milliseconds);
+  try {
+    await Promise.race([close(), late.promise]);
+  } catch (error) {
+    log.warn(`${what} was not closed: ${describe(error)}`, stackOf(error));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function listen(server: Server, { host, port }: Config): Promise<number> {
@@ -145,6 +172,8 @@ function report(error: unknown, log: Log): number {
     return EXIT.configuration;
   }
   const reason = (error as NodeJS.ErrnoException)?.code === "EADDRINUSE" ? "PORT_IN_USE" : "CRASHED";
-  log.error(describe(error), { reason, stack: error instanceof Error ? error.stack : undefined });
+  log.error(describe(error), { reason, ...stackOf(error) });
   return EXIT.crash;
 }
+
+const stackOf = (error: unknown) => ({ stack: error instanceof Error ? error.stack : undefined });
