@@ -27,6 +27,8 @@ const RETRYABLE = new Set([
 const SOON_SECONDS = 60;
 /** A wait longer than this is left to the database's sweep. */
 const MAX_OWN_WAIT_SECONDS = 30;
+/** As many as one claim takes. */
+const MAX_CLAIM = 50;
 /** The database gives one user no more places than this while others wait (`answering_limit('places_shared')`). */
 const SHARED_PLACES = 4;
 
@@ -64,13 +66,24 @@ export class Worker {
       return false;
     }
     try {
-      const tasks = await this.#database.claim(Math.min(free, 50));
+      const most = Math.min(free, MAX_CLAIM);
+      const tasks = await this.#database.claim(most);
       for (const task of tasks) this.#start(task);
-      return tasks.length > 0;
+      return this.#mayWait(tasks.length, most);
     } catch (error) {
       this.#log("ERROR", "Answers cannot be claimed", { cause: String(error) });
       return false;
     }
+  }
+
+  /**
+   * Whether another claim may find more. Usually one message comes alone, and a claim in vain would stand in the way of its answer:
+   * more can wait behind a full claim, or where a user had as many places as there are while others waited, who may be served now.
+   */
+  #mayWait(claimed: number, most: number): boolean {
+    return (
+      claimed === most || (claimed > 0 && [...this.#places.values()].some((held) => held >= SHARED_PLACES))
+    );
   }
 
   #start(task: Task): void {
