@@ -23,6 +23,7 @@ export const wantsEvents = (accept: string | undefined): boolean =>
 /** Makes the stream; nothing goes out before the first event or a second has passed. */
 export function openEventStream(response: ServerResponse): EventStream {
   let begun = false;
+  let corked = false;
   const begin = () => {
     if (begun || response.destroyed) return;
     begun = true;
@@ -32,9 +33,12 @@ export function openEventStream(response: ServerResponse): EventStream {
       "x-accel-buffering": "no",
       "x-content-type-options": "nosniff",
     });
-    response.flushHeaders();
   };
-  const late = setTimeout(begin, BEGIN_MS);
+  const late = setTimeout(() => {
+    if (begun || response.destroyed) return;
+    begin();
+    response.flushHeaders();
+  }, BEGIN_MS);
   const alive = setInterval(() => {
     if (begun && !response.destroyed) response.write(":\n\n");
   }, KEEP_ALIVE_MS);
@@ -45,7 +49,17 @@ export function openEventStream(response: ServerResponse): EventStream {
   response.on("close", stop);
   const send = (event: string, data: unknown) => {
     begin();
-    if (!response.destroyed) response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    if (response.destroyed) return;
+    response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    if (corked) return;
+    // The first goes out at once, with the head; what follows in the same turn goes together: each packet wakes all on its way.
+    corked = true;
+    response.cork();
+    setImmediate(uncork);
+  };
+  const uncork = () => {
+    if (corked) response.uncork();
+    corked = false;
   };
   return {
     get begun() {
@@ -55,6 +69,7 @@ export function openEventStream(response: ServerResponse): EventStream {
     end(event, data) {
       stop();
       send(event, data);
+      uncork(); // Node ends a corked answer before what it holds back (findings/node-cork-before-end.sh)
       response.end();
     },
     abandon: stop,
