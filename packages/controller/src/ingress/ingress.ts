@@ -162,7 +162,8 @@ class Exchange {
       if (socket.connecting) socket.once("connect", flow);
       else flow();
     });
-    call.flushHeaders();
+    // A body that came with its head leaves with it; the head of one that comes later does not wait for it.
+    setImmediate(() => call.flushHeaders());
   }
 
   #refuse(status: number, code: string, message: string): void {
