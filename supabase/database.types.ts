@@ -1544,6 +1544,7 @@ export type Database = {
         Returns: Json;
       };
       report_file_removal: { Args: { agent_id: string; error?: string }; Returns: Json };
+      report_plugins: { Args: { agent_id: string; credential: string; plugins: Json }; Returns: Json };
       report_reply: {
         Args: {
           job_id: string;

@@ -53,7 +53,8 @@ begin
       order by (c.worker = d.lease_holder) desc nulls last, c.heartbeat_at desc limit 1) end),
     -- What hinders the controller before it has anything to report: it tries again by itself.
     'reason', coalesce(d.reason, case when hindered then 'RETRYING' end),
-    'message', coalesce(d.message, case when hindered then d.last_error end), 'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a),
+    'message', coalesce(d.message, case when hindered then d.last_error end),
+    'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a) || private.plugin_conditions(a),
     'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
     'health', jsonb_build_object(
       'overall', case

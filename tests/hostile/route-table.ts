@@ -306,6 +306,7 @@ export const FUNCTIONS = {
   proof: [
     "add_answer_steps",
     "count_public_message",
+    "report_plugins",
     "reserve_model_call",
     "runtime_knowledge",
     "runtime_search",

@@ -288,6 +288,11 @@ async function live(who: TestUser, word: string): Promise<string> {
     [word, who.id],
   );
 
+  await db.pool.query(
+    "select private.note_plugin(a, jsonb_build_object('name', $2::text, 'ready', false, 'reason', $2::text, 'message', $2::text)) from public.agents a where a.id = $1",
+    [agentId, word],
+  );
+
   // A runtime names its model as it likes.
   const reservation = randomUUID();
   await db.pool.query("select private.reserve($1, $2, 'address', $3, 10, 10, 60)", [

@@ -47,7 +47,8 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       (reason !== "STOPPED" && type === "Available" && status === "False") ||
       (type === "ReplicaFailure" && status === "True") ||
       (type === "Exposed" && status === "False") ||
-      type === "ModelReady",
+      type === "ModelReady" ||
+      (type.startsWith("PluginReady:") && status === "False"),
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");
   const told = new Set([report.message]);

@@ -1,0 +1,93 @@
+-- How the plugins of a deployed agent are: ready, or failed and in which words. Its runtime reports it (report_plugins); shown by
+-- the condition PluginReady:<name> and the events PLUGIN_FAILED and PLUGIN_READY.
+
+create table private.plugin_states (
+  agent_id text not null references public.agents (id) on delete cascade,
+  -- The package's name, without a version.
+  plugin text not null,
+  ready boolean not null,
+  reason text not null,
+  message text not null,
+  changed_at timestamptz not null default now(),
+  -- When an event last reported a failure.
+  event_at timestamptz,
+  primary key (agent_id, plugin)
+);
+alter table private.plugin_states enable row level security;
+comment on table private.plugin_states is 'What each agent''s runtime last reported of each of its plugins.';
+
+-- Keeps one plugin's state. A failure is an event when it begins, at most every ten minutes for one plugin.
+create function private.note_plugin(a public.agents, said jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  named constant text := said ->> 'name';
+  is_ready constant boolean := (said ->> 'ready')::boolean;
+  words constant text := left(coalesce(said ->> 'message', ''), 600);
+  known private.plugin_states;
+begin
+  select * into known from private.plugin_states s where s.agent_id = a.id and s.plugin = named for update;
+  insert into private.plugin_states as s (agent_id, plugin, ready, reason, message)
+    values (a.id, named, is_ready, said ->> 'reason', words)
+    on conflict (agent_id, plugin) do update set ready = excluded.ready, reason = excluded.reason, message = excluded.message,
+      changed_at = case when s.ready <> excluded.ready then now() else s.changed_at end;
+  if not is_ready and known.ready is distinct from false and coalesce(known.event_at < now() - interval '10 minutes', true) then
+    update private.plugin_states s set event_at = now() where s.agent_id = a.id and s.plugin = named;
+    perform private.record_event(a.id, a.user_id, 'PLUGIN_FAILED', 'system', left(format('%s: %s', named, words), 600),
+      details => jsonb_build_object('plugin', named, 'reason', said ->> 'reason'));
+  elsif is_ready and known.ready = false and known.event_at >= known.changed_at then
+    perform private.record_event(a.id, a.user_id, 'PLUGIN_READY', 'system', format('%s is ready again', named),
+      details => jsonb_build_object('plugin', named));
+  end if;
+end
+$$;
+comment on function private.note_plugin(public.agents, jsonb) is 'Keeps what a runtime says of one plugin.';
+
+-- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Keeps the states of all plugins of
+-- an agent, and forgets those of others → {kept}. Raises VALIDATION_ERROR.
+create function private.report_plugins(of_agent text, credential text, plugins jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  a public.agents;
+begin
+  perform private.check_runtime(of_agent, credential);
+  perform private.raise_problems(private.problem_if(jsonb_typeof(plugins) is distinct from 'array'
+      or jsonb_array_length(case when jsonb_typeof(plugins) = 'array' then plugins else '[]' end) > 100
+      or exists (select from jsonb_array_elements(case when jsonb_typeof(plugins) = 'array' then plugins else '[]' end) p
+        where jsonb_typeof(p) <> 'object' or jsonb_typeof(p -> 'ready') is distinct from 'boolean'
+          or coalesce(length(p ->> 'name'), 0) not between 1 and 214 or coalesce(p ->> 'reason', '') !~ '^[A-Z][A-Z0-9_]{0,62}$'),
+    'plugins', 'Must be a list of at most 100 objects {name, ready, reason, message}'));
+  select * into a from public.agents x where x.id = of_agent and x.deleted_at is null for no key update;
+  if not found or private.is_erased(a.user_id) then
+    return '{"kept": 0}';
+  end if;
+  delete from private.plugin_states s where s.agent_id = a.id
+    and not exists (select from jsonb_array_elements(plugins) p where p ->> 'name' = s.plugin);
+  perform private.note_plugin(a, p.value) from jsonb_array_elements(plugins) p;
+  return jsonb_build_object('kept', jsonb_array_length(plugins));
+end
+$$;
+grant execute on function private.report_plugins(text, text, jsonb) to anon;
+
+create function public.report_plugins(agent_id text, credential text, plugins jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin return private.report_plugins(agent_id, credential, plugins); end $$;
+revoke execute on function public.report_plugins(text, text, jsonb) from public, authenticated, service_role;
+grant execute on function public.report_plugins(text, text, jsonb) to anon;
+comment on function public.report_plugins(text, text, jsonb) is 'Runtime: keeps the states of its agent''s plugins.';
+
+-- The conditions PluginReady:<name> of an agent whose replicas serve, for its status: of the plugins that it names now.
+create function private.plugin_conditions(a public.agents) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(jsonb_build_object('type', 'PluginReady:' || s.plugin,
+      'status', case when s.ready then 'True' else 'False' end, 'reason', s.reason, 'message', s.message,
+      'lastTransitionTime', private.iso(s.changed_at)) order by s.plugin), '[]')
+    from private.plugin_states s
+    where s.agent_id = a.id
+      and exists (select from private.agent_deployments d where d.agent_id = a.id and d.desired = 'running' and d.ready_replicas > 0)
+      and exists (select from unnest(a.plugins) p where p = s.plugin or starts_with(p, s.plugin || '@')));
+end
+$$;
+comment on function private.plugin_conditions(public.agents) is 'The conditions of an agent''s plugins.';
+
+revoke execute on all functions in schema private from public;

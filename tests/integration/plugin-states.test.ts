@@ -1,0 +1,141 @@
+// What runtimes report of their agents' plugins, and what owners see of it.
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+import type { TestDatabase } from "../helpers/database.ts";
+import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
+
+const SECRET = "a secret of respond for these tests";
+const DISCORD = "@elizaos/plugin-discord";
+
+let db: TestDatabase;
+let alice: string;
+let bot: string;
+
+before(async () => {
+  db = await createUnlimitedDatabase();
+  await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
+});
+beforeEach(async () => {
+  alice = await createUser(db);
+  bot = await launch();
+});
+after(() => db?.destroy());
+
+const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
+async function launch(): Promise<string> {
+  const { body } = await rpc(db, user(alice), "launch_agent", {
+    definition: { agentName: "Bot", character: { bio: "A bot." }, plugins: [`${DISCORD}@1.3.8`, "clock"] },
+  });
+  await sql("update private.agent_deployments set ready_replicas = 1 where agent_id = $1", [body.agentId]);
+  return body.agentId;
+}
+const credentialOf = (agentId: string) => {
+  const key = createHmac("sha256", SECRET).update(`messages of ${agentId}`).digest("hex");
+  return createHmac("sha256", key).update("runtime").digest("hex");
+};
+const report = (plugins: unknown, { id = bot, credential = credentialOf(bot) } = {}) =>
+  rpc(db, anon, "report_plugins", { agent_id: id, credential, plugins });
+const refused = {
+  name: DISCORD,
+  ready: false,
+  reason: "PLUGIN_FAILED",
+  message: "An invalid token was provided.",
+};
+const started = { name: DISCORD, ready: true, reason: "STARTED", message: "Started" };
+const conditions = async () => {
+  const { body } = await rpc(db, user(alice), "get_agent_status", { agent_id: bot });
+  const all = body.conditions as {
+    type: string;
+    status: string;
+    message: string;
+    lastTransitionTime: string;
+  }[];
+  return all.filter(({ type }) => type.startsWith("PluginReady:"));
+};
+const events = async () =>
+  (
+    await sql(
+      "select event_type, message from public.agent_events where agent_id = $1 and event_type like 'PLUGIN_%' order by seq",
+      [bot],
+    )
+  ).map(({ event_type, message }) => `${event_type} ${message}`);
+
+describe("a plugin that fails", () => {
+  test("is a condition in its own words and one event; ready again is another", async () => {
+    assert.deepEqual((await report([refused])).body, { kept: 1 });
+    await report([{ ...refused, message: "An invalid token was provided. (again)" }]);
+    const [failed] = await conditions();
+    assert.deepEqual(
+      [failed?.type, failed?.status, failed?.message],
+      [`PluginReady:${DISCORD}`, "False", "An invalid token was provided. (again)"],
+    );
+    await report([started]);
+    const [ready] = await conditions();
+    assert.equal(ready?.status, "True");
+    assert.ok(String(ready?.lastTransitionTime) >= String(failed?.lastTransitionTime));
+    for (let turn = 0; turn < 5; turn++) {
+      await report([refused]);
+      await report([started]);
+    }
+    assert.deepEqual(await events(), [
+      `PLUGIN_FAILED ${DISCORD}: An invalid token was provided.`,
+      `PLUGIN_READY ${DISCORD} is ready again`,
+    ]);
+  });
+
+  test("is no condition once the agent names it no more, is stopped, or no replica serves", async () => {
+    await report([refused, { ...started, name: "clock" }, { ...started, name: "left-over" }]);
+    assert.deepEqual(
+      (await conditions()).map(({ type }) => type),
+      [`PluginReady:${DISCORD}`, "PluginReady:clock"],
+    );
+    await report([{ ...started, name: "clock" }]);
+    assert.equal((await conditions()).length, 1);
+    await sql("update private.agent_deployments set ready_replicas = 0 where agent_id = $1", [bot]);
+    assert.deepEqual(await conditions(), []);
+  });
+});
+
+describe("a report", () => {
+  test("needs the agent's own credential; users and a forged one are refused", async () => {
+    const other = await launch();
+    for (const credential of ["", "0".repeat(64), credentialOf(other)]) {
+      assert.equal(
+        (await report([refused], { credential })).body.code,
+        "INSUFFICIENT_PERMISSIONS",
+        credential,
+      );
+    }
+    for (const caller of [user(alice), service]) {
+      const args = { agent_id: bot, credential: credentialOf(bot), plugins: [refused] };
+      assert.equal((await rpc(db, caller, "report_plugins", args)).body.code, "42501");
+    }
+    assert.deepEqual(await conditions(), []);
+    await report([refused]);
+    const bob = await createUser(db);
+    const { body } = await rpc(db, user(bob), "get_agent_status", { agent_id: bot });
+    assert.ok(!JSON.stringify(body).includes("invalid token"));
+  });
+
+  test("of another shape is refused, and a long message is cut", async () => {
+    const table = [
+      null,
+      {},
+      ["x"],
+      [{ name: "a" }],
+      [{ ...refused, ready: "yes" }],
+      [{ ...refused, name: "" }],
+    ];
+    const shapes = [...table, [{ ...refused, reason: "not a reason" }], Array(101).fill(refused)];
+    for (const plugins of shapes) {
+      assert.equal(
+        (await report(plugins)).body.code,
+        "VALIDATION_ERROR",
+        JSON.stringify(plugins).slice(0, 80),
+      );
+    }
+    await report([{ ...refused, message: "x".repeat(5000) }]);
+    assert.equal((await conditions())[0]?.message.length, 600);
+  });
+});
