@@ -7,6 +7,7 @@ import { AgentError, describe } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
 import type { Metrics } from "./metrics.ts";
+import type { PluginStates } from "./plugin-states.ts";
 
 export interface Agent {
   /** A message comes: what answering it takes is read ahead. */
@@ -37,6 +38,7 @@ export function createAgent(
   meter: Meter,
   abilities: Abilities,
   log: Log,
+  states: PluginStates,
 ): Agent {
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
@@ -112,7 +114,7 @@ export function createAgent(
       return work;
     },
     health: () => ({
-      status: lastError ? "degraded" : "ok",
+      status: lastError || states.list().some(({ ready }) => !ready) ? "degraded" : "ok",
       engine: engine.name,
       model: engine.model ?? "unconfigured",
       framework: config.framework,
@@ -123,6 +125,7 @@ export function createAgent(
       replica: config.replica,
       name: config.name,
       plugins: engine.plugins,
+      pluginStates: states.list(),
       messagesInFlight: underway.size,
       stopping,
       ...(lastError && { lastError }),

@@ -66,6 +66,8 @@ const environmentSchema = z.object({
   AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
   AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
+  AGENT_PLUGIN_START_MS: milliseconds(20_000),
+  AGENT_PLUGIN_RETRY_MS: milliseconds(5_000),
   AGENT_MAX_CONCURRENT_MESSAGES: z.coerce.number().int().min(1).max(1_000).default(16),
   AGENT_MODEL_RETRIES: z.coerce.number().int().min(0).max(5).default(1),
   OPENAI_API: z.enum(["auto", "chat", "responses"]).default("auto"),
@@ -131,6 +133,10 @@ export interface Config {
   readonly logLevel: (typeof LEVELS)[number];
   readonly messageTimeoutMs: number;
   readonly stopTimeoutMs: number;
+  /** How long one plugin may take to load or to start; the services of all plugins are awaited as long. */
+  readonly pluginStartMs: number;
+  /** The wait before a plugin's service that failed is started again; it doubles each time. */
+  readonly pluginRetryMs: number;
   readonly maxConcurrentMessages: number;
   readonly host: string;
   readonly port: number;
@@ -190,6 +196,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     logLevel: own.AGENT_LOG_LEVEL,
     messageTimeoutMs: own.AGENT_MESSAGE_TIMEOUT_MS,
     stopTimeoutMs: own.AGENT_STOP_TIMEOUT_MS,
+    pluginStartMs: own.AGENT_PLUGIN_START_MS,
+    pluginRetryMs: own.AGENT_PLUGIN_RETRY_MS,
     maxConcurrentMessages: own.AGENT_MAX_CONCURRENT_MESSAGES,
     host: own.HOST,
     port: own.PORT,

@@ -9,6 +9,7 @@ export type ConfigurationReason =
   | "PLUGIN_NOT_FOUND"
   | "PLUGIN_INVALID"
   | "PLUGIN_FAILED"
+  | "PLUGIN_INCOMPATIBLE"
   | "ENGINE_NOT_INSTALLED";
 
 /** The configuration cannot work until a person changes it: the program exits with code 78. */

@@ -7,14 +7,17 @@ import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
 import { withoutPins } from "./engines/pins.ts";
+import { guardExit, takeFault } from "./engines/plugin-faults.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
 import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
-import { captureOutput, createLog, type Log } from "./log.ts";
+import { captureOutput, createLog, type Log, redact } from "./log.ts";
 import { createMeter, runtimeCredential } from "./meter.ts";
 import { createMetrics } from "./metrics.ts";
 import { guardFetch } from "./outside/fetch.ts";
+import { createPluginReport } from "./plugin-report.ts";
+import { createPluginStates } from "./plugin-states.ts";
 import { createProject } from "./project.ts";
 
 /** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
@@ -26,20 +29,27 @@ interface StopRequest {
   begin: ((reason: string) => void) | undefined;
 }
 
+/** Ends the process; plugins have no way to it. */
+let exit = process.exit;
+
 /** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
 export async function run(): Promise<void> {
   let log = createLog();
+  exit = guardExit();
   // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
   const request: StopRequest = { reason: undefined, begin: undefined };
   onStopRequest((reason) => {
     request.reason ??= reason;
     request.begin?.(reason);
   });
-  const fail = (error: unknown) => {
-    if (request.reason === undefined) process.exit(report(error, log));
+  const end = (error: unknown) => {
+    if (request.reason === undefined) exit(report(error, log));
     // An agent that was asked to stop has not crashed by what breaks off on its way.
     log.warn(`Broke off while stopping: ${describe(error)}`, stackOf(error));
-    if (request.begin === undefined) process.exit(EXIT.ok); // its start broke off: nothing is there to close
+    if (request.begin === undefined) exit(EXIT.ok); // its start broke off: nothing is there to close
+  };
+  const fail = (error: unknown) => {
+    if (request.reason !== undefined || !takeFault(error)) end(error);
   };
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
@@ -50,7 +60,7 @@ export async function run(): Promise<void> {
     if (config.privateHosts !== undefined) guardFetch({ privateHosts: config.privateHosts });
     await start(config, log, request);
   } catch (error) {
-    fail(error);
+    end(error);
   }
 }
 
@@ -70,9 +80,10 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const { warn } = log.named("meter");
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, warn });
   const abilities = createAbilities({ agentId, project, credential, warn: log.named("abilities").warn });
-  const engine = await startEngine(config, log.named(name), meter, abilities);
+  const states = createPluginStates();
+  const engine = await startEngine(config, log.named(name), meter, abilities, states);
   const metrics = createMetrics(config);
-  const agent = createAgent(config, engine, metrics, meter, abilities, log.named("agent"));
+  const agent = createAgent(config, engine, metrics, meter, abilities, log.named("agent"), states);
   const { probeKey, proxyHops } = config;
   const door = createDoor({ agentId, project, messageKey, proxyHops, log: log.named("door") });
   const ids = createConversationIds(messageKey);
@@ -95,6 +106,9 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     milliseconds: Math.round(process.uptime() * 1000),
   });
 
+  const masked = (text: string) => redact(text, config.secrets);
+  states.onChange(createPluginReport({ agentId, project, credential, redact: masked, warn }));
+
   const stop = once(async (reason: string) => {
     log.info("Stopping", { reason });
     await agent.stop(); // /ready says 503 from here; the port stays open until the last message is answered
@@ -107,7 +121,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     await closeWithin(CLOSE_MS, reports, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
-    process.exit(EXIT.ok);
+    exit(EXIT.ok);
   });
   request.begin = stop;
   if (request.reason !== undefined) stop(request.reason);

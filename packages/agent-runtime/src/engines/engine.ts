@@ -3,6 +3,7 @@ import type { Abilities } from "../abilities/runtime-abilities.ts";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { Meter, Occasion } from "../meter.ts";
+import type { PluginStates } from "../plugin-states.ts";
 import type { Warning } from "./model/facts.ts";
 
 /** Words of a conversation, by whom they were said. */
@@ -83,4 +84,10 @@ export interface Engine {
 }
 
 /** Makes an engine ready to answer. Throws ConfigurationError for what a person must change. */
-export type StartEngine = (config: Config, log: Log, meter: Meter, abilities: Abilities) => Promise<Engine>;
+export type StartEngine = (
+  config: Config,
+  log: Log,
+  meter: Meter,
+  abilities: Abilities,
+  states: PluginStates,
+) => Promise<Engine>;

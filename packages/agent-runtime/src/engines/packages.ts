@@ -33,7 +33,8 @@ export function installedVersion(name: string, from: string): string | undefined
   return typeof version === "string" ? version : undefined;
 }
 
-function readManifest(plugin: string, from: string): Record<string, unknown> | undefined {
+/** The package.json of an installed package, or undefined. */
+export function readManifest(plugin: string, from: string): Record<string, unknown> | undefined {
   try {
     const file = findPackageJSON(plugin, from);
     return file === undefined ? undefined : JSON.parse(readFileSync(file, "utf8"));

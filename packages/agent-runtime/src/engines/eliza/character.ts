@@ -9,6 +9,9 @@ export const PROVIDER_PLUGINS: Record<Framework, string> = {
   google: "@elizaos/plugin-google-genai",
 };
 
+/** elizaOS's names of settings that people know by another. */
+export const SETTING_NAMES: Readonly<Record<string, string>> = { DISCORD_API_TOKEN: "DISCORD_TOKEN" };
+
 const MODEL_PREFIX: Record<Framework, string> = {
   openai: "OPENAI",
   anthropic: "ANTHROPIC",
@@ -61,10 +64,11 @@ export function toElizaSettings(config: Config): Record<string, string> {
     [`${prefix}_LARGE_MODEL`]: model,
     [`${prefix}_SMALL_MODEL`]: model,
     ...Object.fromEntries(given.map(([name, value]) => [name, String(value)])),
-    // The name people know the bot's token by; the plugin knows it by another.
-    ...(config.environment.DISCORD_TOKEN !== undefined && {
-      DISCORD_API_TOKEN: config.environment.DISCORD_TOKEN,
-    }),
+    ...Object.fromEntries(
+      Object.entries(SETTING_NAMES).flatMap(([name, known]) =>
+        config.environment[known] === undefined ? [] : [[name, config.environment[known]]],
+      ),
+    ),
     ...config.environment,
   };
 }

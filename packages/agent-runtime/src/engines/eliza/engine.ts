@@ -4,24 +4,36 @@ import type { Config } from "../../config.ts";
 import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
+import type { PluginStates } from "../../plugin-states.ts";
 import type { Engine } from "../engine.ts";
+import { listenToFaults } from "../plugin-faults.ts";
+import { missingSecrets } from "../requirements.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { createAnswer } from "./answer.ts";
-import { elizaModel, PROVIDER_PLUGINS, toElizaCharacter, toElizaSettings } from "./character.ts";
+import {
+  elizaModel,
+  PROVIDER_PLUGINS,
+  SETTING_NAMES,
+  toElizaCharacter,
+  toElizaSettings,
+} from "./character.ts";
 import { createKnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
-import { BOOTSTRAP, CORE, openPart, SQL } from "./part.ts";
+import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
+import { superviseServices } from "./services.ts";
 import type { ElizaCore, ElizaDatabase, ElizaPlugin, ElizaSql } from "./types.ts";
 import { openWorkspace, type Workspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
+
 /** Starts elizaOS with the agent's plugins. Throws ConfigurationError. */
 export async function startElizaEngine(
   config: Config,
   log: Log,
   meter: Meter,
   abilities: Abilities,
+  states: PluginStates,
 ): Promise<Engine> {
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
@@ -29,7 +41,8 @@ export async function startElizaEngine(
   const provider = PROVIDER_PLUGINS[config.framework];
   const wanted =
     hasKey && !config.plugins.includes(provider) ? [...config.plugins, provider] : config.plugins;
-  const plugins = await loadElizaPlugins(part, wanted);
+  const limitMs = config.pluginStartMs;
+  const plugins = await loadElizaPlugins(part, wanted, { log, limitMs });
   logModelWarnings(log);
 
   const core = (await part.load(CORE)) as unknown as ElizaCore;
@@ -41,6 +54,20 @@ export async function startElizaEngine(
   const settings = toElizaSettings(config);
   const character = toElizaCharacter(config);
   const runtime = new core.AgentRuntime({ agentId, character, adapter, settings });
+  const ready = (name: string) => {
+    const missing = config.plugins.includes(name) ? missingSettings(name, part, settings) : [];
+    if (missing.length === 0) states.ready(name);
+    else states.failed(name, `Set ${missing.join(" and ")} in the agent's environment`);
+  };
+  const retryMs = config.pluginRetryMs;
+  const services = superviseServices({ runtime, states, ready, log, limitMs, retryMs });
+  listenToFaults({
+    plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
+    onFault(plugin, error) {
+      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: (error as Error)?.stack });
+      services.fault(plugin, error);
+    },
+  });
   for (const message of unheeded(config)) log.warn(message, { framework: config.framework });
   const count = meterModels(runtime, meter, {
     name: elizaModel(config),
@@ -54,8 +81,11 @@ export async function startElizaEngine(
   await registerPlugins(
     runtime,
     new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]),
+    limitMs,
   );
   await runtime.initialize();
+  for (const name of plugins.keys()) ready(name);
+  await services.start();
 
   const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });
@@ -69,11 +99,18 @@ export async function startElizaEngine(
       return answer(message, signal, listener);
     },
     async close() {
+      services.stop();
       await runtime.stop();
       await runtime.close();
       workspace.dispose();
     },
   };
+}
+
+/** The secrets that a plugin needs and the agent has not, by the names that people set them by; of models' keys the model tells. */
+function missingSettings(name: string, part: ElizaPart, settings: Record<string, string>): string[] {
+  if (Object.values(PROVIDER_PLUGINS).includes(name)) return [];
+  return missingSecrets(name, part.from, settings).map((key) => SETTING_NAMES[key] ?? key);
 }
 
 async function openDatabase(sql: ElizaSql, workspace: Workspace, agentId: string): Promise<ElizaDatabase> {

@@ -2,12 +2,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigurationError } from "../../errors.ts";
+import { installedVersion } from "../packages.ts";
 
 /** The optional part: a folder with its own node_modules, from which elizaOS and its plugins are loaded. */
 export interface ElizaPart {
   /** True where the package is installed. */
   has(name: string): boolean;
   load(name: string): Promise<Record<string, unknown>>;
+  /** File URL of the module that packages are looked up from. */
+  readonly from: string;
+  /** elizaOS's version. */
+  readonly version: string | undefined;
 }
 
 /** What the engine itself needs, whatever the plugins. */
@@ -36,7 +41,8 @@ export async function openPart(folder: string, plugins: readonly string[]): Prom
     }
   };
   if (![CORE, SQL, BOOTSTRAP].every(has)) throw notInstalled(folder, plugins);
-  return { has, load };
+  const from = pathToFileURL(loader).href;
+  return { has, load, from, version: installedVersion(CORE, from) };
 }
 
 function notInstalled(folder: string, plugins: readonly string[]): ConfigurationError {

@@ -1,51 +1,89 @@
+// The plugins of an elizaOS agent: found, loaded with what they depend on, registered. Whatever a plugin does wrong names it.
 import { ConfigurationError, describe } from "../../errors.ts";
+import type { Log } from "../../log.ts";
 import { pluginsNotFound } from "../model/plugins.ts";
 import { isPackageName } from "../packages.ts";
+import { startStep } from "../plugin-faults.ts";
+import { requireCompatible } from "../requirements.ts";
 import { BOOTSTRAP, type ElizaPart, SQL } from "./part.ts";
 import type { ElizaPlugin, ElizaRuntime } from "./types.ts";
 
+export interface LoadOptions {
+  readonly log: Log;
+  /** How long one plugin may take to load. */
+  readonly limitMs: number;
+}
+
 /**
- * Loads the plugins an agent names, and those that they depend on. elizaOS itself drops a missing package without a word.
- * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED
+ * Loads the plugins an agent names, each after those that it depends on. What it depends on may be named in short, as elizaOS does
+ * ("ngrok" for "@elizaos/plugin-ngrok"), and is left out with a warning where it is not installed or is no plugin.
+ * @returns by the packages' names
+ * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED, PLUGIN_INCOMPATIBLE
  */
 export async function loadElizaPlugins(
   part: ElizaPart,
   names: readonly string[],
+  { log, limitMs }: LoadOptions,
 ): Promise<Map<string, ElizaPlugin>> {
+  const wanted = names.filter((name) => !isBuiltIn(name));
+  const missing = wanted.filter((name) => !isInstalled(part, name));
+  if (missing.length > 0) throw pluginsNotFound(missing);
   const plugins = new Map<string, ElizaPlugin>();
-  let wanted = names.filter((name) => name !== SQL && name !== BOOTSTRAP);
-  while (wanted.length > 0) {
-    const missing = wanted.filter((name) => !isPackageName(name) || !part.has(name));
-    if (missing.length > 0) throw pluginsNotFound(missing);
-    const next = new Set<string>();
-    for (const name of wanted) {
-      const plugin = await load(part, name);
-      plugins.set(name, plugin);
-      for (const dependency of plugin.dependencies ?? []) next.add(dependency);
+  const underway = new Set<string>();
+
+  const add = async (name: string): Promise<void> => {
+    if (plugins.has(name) || underway.has(name)) return;
+    underway.add(name);
+    const plugin = await load(part, name, limitMs);
+    for (const dependency of plugin.dependencies ?? []) {
+      await addDependency(dependency, name).catch((error) => skip(dependency, name, describe(error)));
     }
-    wanted = [...next].filter((name) => !plugins.has(name) && name !== SQL && name !== BOOTSTRAP);
-  }
+    plugins.set(name, plugin);
+  };
+  const addDependency = async (dependency: string, of: string): Promise<void> => {
+    const spellings = [dependency, `@elizaos/plugin-${dependency}`];
+    if (spellings.some((name) => isBuiltIn(name) || wanted.includes(name) || plugins.has(name))) return;
+    const found = spellings.filter((name) => isInstalled(part, name));
+    if (found.length === 0) return skip(dependency, of, "it is not installed");
+    let problem: unknown;
+    for (const name of found) {
+      try {
+        return await add(name);
+      } catch (error) {
+        problem = error;
+      }
+    }
+    throw problem;
+  };
+  const skip = (dependency: string, of: string, why: string) =>
+    log.warn(`Plugin ${of} works without ${dependency}: ${why}`, { plugin: of, dependency });
+
+  for (const name of wanted) await add(name);
   return plugins;
 }
 
-async function load(part: ElizaPart, name: string): Promise<ElizaPlugin> {
-  let module: Record<string, unknown>;
-  try {
-    module = await part.load(name);
-  } catch (error) {
-    throw new ConfigurationError("PLUGIN_FAILED", `Plugin ${name} cannot be loaded: ${describe(error)}`, {
-      plugin: name,
-    });
-  }
-  const plugin = [module.default, module.plugin, ...Object.values(module)].find(isPlugin);
+const isBuiltIn = (name: string) => name === SQL || name === BOOTSTRAP;
+const isInstalled = (part: ElizaPart, name: string) => isPackageName(name) && part.has(name);
+
+async function load(part: ElizaPart, name: string, limitMs: number): Promise<ElizaPlugin> {
+  requireCompatible(name, part.from, { node: process.versions.node, core: part.version });
+  const module = await startStep(name, "cannot be loaded", limitMs, () => part.load(name));
+  const made = typeof module.default === "function" && module.default.length === 0 ? [module.default] : [];
+  const plugin =
+    [module.default, module.plugin, ...Object.values(module)].find(isPlugin) ??
+    made.flatMap(callIfPossible).find(isPlugin);
   if (plugin) return plugin;
-  throw new ConfigurationError(
-    "PLUGIN_INVALID",
-    `Package ${name} is installed but exports no elizaOS plugin.`,
-    {
-      plugin: name,
-    },
-  );
+  const message = `Package ${name} is installed but exports no elizaOS plugin. Check its name, or remove it.`;
+  throw new ConfigurationError("PLUGIN_INVALID", message, { plugin: name });
+}
+
+/** elizaOS takes a function without parameters that makes the plugin, too; a class is none. */
+function callIfPossible(make: unknown): unknown[] {
+  try {
+    return [(make as () => unknown)()];
+  } catch {
+    return [];
+  }
 }
 
 /** A plugin has a name and brings something; a service class or a constant of the same module does not. */
@@ -67,20 +105,16 @@ function isPlugin(value: unknown): value is ElizaPlugin {
 }
 
 /**
- * Registers the plugins one by one, so that one that fails is named.
+ * Registers the plugins one by one, so that one that fails, or does not come to an end, is named.
  * @throws ConfigurationError PLUGIN_FAILED, and PLUGIN_NOT_FOUND for one the runtime did not take
  */
 export async function registerPlugins(
   runtime: ElizaRuntime,
   plugins: Map<string, ElizaPlugin>,
+  limitMs: number,
 ): Promise<void> {
   for (const [name, plugin] of plugins) {
-    try {
-      await runtime.registerPlugin(plugin);
-    } catch (error) {
-      const message = `Plugin ${name} failed to start: ${describe(error)}`;
-      throw new ConfigurationError("PLUGIN_FAILED", message, { plugin: name });
-    }
+    await startStep(name, "failed to start", limitMs, () => runtime.registerPlugin(plugin));
   }
   const registered = new Set(runtime.plugins.map((plugin) => plugin.name));
   const dropped = [...plugins].filter(([, plugin]) => !registered.has(plugin.name)).map(([name]) => name);

@@ -5,6 +5,19 @@ export interface ElizaPlugin {
   readonly schema?: unknown;
   readonly dependencies?: readonly string[];
   readonly providers?: readonly unknown[];
+  readonly services?: readonly unknown[];
+}
+
+/** What a plugin keeps running beside messages: a bot of a platform, a connection. */
+export interface ElizaService {
+  stop(): Promise<void>;
+  /** Of plugin-discord: settles when it is logged in, or the login is refused. */
+  readonly clientReadyPromise?: Promise<unknown> | null;
+}
+
+export interface ElizaServiceClass {
+  readonly serviceType: string;
+  start(runtime: ElizaRuntime): Promise<ElizaService>;
 }
 
 export interface ElizaContent {
@@ -60,7 +73,12 @@ export interface ElizaRuntime {
       options: { timeoutDuration: number },
     ): Promise<{ didRespond: boolean; responseContent: ElizaContent | null }>;
   } | null;
+  readonly services: Map<string, ElizaService[]>;
+  readonly serviceTypes: Map<string, ElizaServiceClass[]>;
+  /** Routes that plugins want served. */
+  readonly routes: readonly { readonly path?: string; readonly type?: string }[];
   registerPlugin(plugin: ElizaPlugin): Promise<void>;
+  registerService(definition: ElizaServiceClass): Promise<void>;
   initialize(): Promise<void>;
   getModel(type: string): unknown;
   registerModel(kind: string, handler: ElizaHandler, provider: string, priority?: number): void;

@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import type { Config } from "../../config.ts";
 import { createLog } from "../../log.ts";
 import type { Meter, Refusal } from "../../meter.ts";
+import { createPluginStates } from "../../plugin-states.ts";
 import { noAbilities } from "../../testing/abilities.ts";
 import type { Listener } from "../engine.ts";
 import { startModelEngine } from "./engine.ts";
@@ -77,6 +78,7 @@ async function ask(form: Sent, listener: Listener | undefined = deaf) {
     log,
     meter as unknown as Meter,
     noAbilities,
+    createPluginStates(),
   );
   const message = { text: "x", conversationId: "c", caller: "platform", userId: undefined, history: [] };
   const reply = engine.reply(message, AbortSignal.timeout(10_000), listener);

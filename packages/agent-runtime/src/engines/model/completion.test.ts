@@ -13,6 +13,7 @@ import type { Config } from "../../config.ts";
 import { AgentError } from "../../errors.ts";
 import { createLog } from "../../log.ts";
 import type { Meter, Reserving } from "../../meter.ts";
+import { createPluginStates } from "../../plugin-states.ts";
 import { noAbilities } from "../../testing/abilities.ts";
 import type { Engine, Listener } from "../engine.ts";
 import { afterActing, isFinal, requireWhole } from "./completion.ts";
@@ -42,6 +43,7 @@ const engineFor = (framework: Provider, url: string, settings = {}): Promise<Eng
     createLog({ write: () => undefined }),
     unmetered as Meter,
     noAbilities,
+    createPluginStates(),
   );
 
 const deaf: Listener = { delta: () => undefined, tool: () => undefined };

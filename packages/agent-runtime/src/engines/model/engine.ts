@@ -6,10 +6,12 @@ import type { Abilities } from "../../abilities/runtime-abilities.ts";
 import { tracedModel } from "../../abilities/traced-model.ts";
 import { tracedTools } from "../../abilities/traced-tools.ts";
 import type { Config } from "../../config.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
+import type { PluginStates } from "../../plugin-states.ts";
 import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
+import { listenToFaults } from "../plugin-faults.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
 import { afterActing, MAX_STEPS, requireWhole } from "./completion.ts";
@@ -28,12 +30,17 @@ export async function startModelEngine(
   log: Log,
   meter: Meter,
   abilities: Abilities,
+  states: PluginStates,
 ): Promise<Engine> {
-  const plugins = await loadPlugins(config.plugins, {
-    agentId: config.agentId,
-    environment: config.environment,
-    log: log.named("plugin"),
+  listenToFaults({
+    plugins: config.plugins,
+    onFault(plugin, error) {
+      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: (error as Error)?.stack });
+    },
   });
+  const context = { agentId: config.agentId, environment: config.environment, log: log.named("plugin") };
+  const plugins = await loadPlugins(config.plugins, context, config.pluginStartMs);
+  for (const name of config.plugins) states.ready(name);
   const base = {
     name: "model",
     plugins: plugins.map(({ name }) => name),

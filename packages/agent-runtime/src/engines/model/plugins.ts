@@ -2,9 +2,11 @@
 //   { name: string, tools?: Record<string, Tool>, init?(context): void | Promise<void> }
 // Tool is the AI SDK's: { description, inputSchema, execute }.
 import type { ToolSet } from "ai";
-import { ConfigurationError, describe } from "../../errors.ts";
+import { ConfigurationError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { isMissing, isPackageName } from "../packages.ts";
+import { startStep } from "../plugin-faults.ts";
+import { requireCompatible } from "../requirements.ts";
 
 export interface PluginContext {
   readonly agentId: string;
@@ -20,14 +22,19 @@ export interface ModelPlugin {
 
 /**
  * Loads the plugins and runs their init, in order.
- * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED
+ * @param limitMs how long one may take for either
+ * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED, PLUGIN_INCOMPATIBLE
  */
-export async function loadPlugins(names: readonly string[], context: PluginContext): Promise<ModelPlugin[]> {
+export async function loadPlugins(
+  names: readonly string[],
+  context: PluginContext,
+  limitMs: number,
+): Promise<ModelPlugin[]> {
   const missing = names.filter((name) => !isInstalled(name));
   if (missing.length > 0) throw pluginsNotFound(missing);
   const plugins: ModelPlugin[] = [];
   for (const name of names) {
-    const plugin = await load(name);
+    const plugin = await load(name, limitMs);
     const clash = Object.keys(plugin.tools ?? {}).find((tool) =>
       plugins.some((other) => tool in (other.tools ?? {})),
     );
@@ -40,13 +47,7 @@ export async function loadPlugins(names: readonly string[], context: PluginConte
         },
       );
     }
-    try {
-      await plugin.init?.(context);
-    } catch (error) {
-      throw new ConfigurationError("PLUGIN_FAILED", `Plugin ${name} failed to start: ${describe(error)}`, {
-        plugin: name,
-      });
-    }
+    await startStep(name, "failed to start", limitMs, () => plugin.init?.(context));
     plugins.push(plugin);
   }
   return plugins;
@@ -72,15 +73,10 @@ function isInstalled(name: string): boolean {
   }
 }
 
-async function load(name: string): Promise<ModelPlugin> {
-  let plugin: unknown;
-  try {
-    plugin = ((await import(name)) as { default?: unknown }).default;
-  } catch (error) {
-    throw new ConfigurationError("PLUGIN_FAILED", `Plugin ${name} cannot be loaded: ${describe(error)}`, {
-      plugin: name,
-    });
-  }
+async function load(name: string, limitMs: number): Promise<ModelPlugin> {
+  requireCompatible(name, import.meta.url, { node: process.versions.node, core: undefined });
+  const module = await startStep(name, "cannot be loaded", limitMs, () => import(name));
+  const plugin = (module as { default?: unknown }).default;
   if (isPlugin(plugin)) return plugin;
   throw new ConfigurationError(
     "PLUGIN_INVALID",
