@@ -7,6 +7,7 @@ import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from ".
 
 const SECRET = "a secret of respond for these tests";
 const DISCORD = "@elizaos/plugin-discord";
+const TELEGRAM = "@elizaos/plugin-telegram";
 
 let db: TestDatabase;
 let alice: string;
@@ -25,7 +26,7 @@ after(() => db?.destroy());
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 async function launch(): Promise<string> {
   const { body } = await rpc(db, user(alice), "launch_agent", {
-    definition: { agentName: "Bot", character: { bio: "A bot." }, plugins: [`${DISCORD}@1.3.8`, "clock"] },
+    definition: { agentName: "Bot", character: { bio: "A bot." }, plugins: [`${DISCORD}@1.3.8`, TELEGRAM] },
   });
   await sql("update private.agent_deployments set ready_replicas = 1 where agent_id = $1", [body.agentId]);
   return body.agentId;
@@ -85,12 +86,12 @@ describe("a plugin that fails", () => {
   });
 
   test("is no condition once the agent names it no more, is stopped, or no replica serves", async () => {
-    await report([refused, { ...started, name: "clock" }, { ...started, name: "left-over" }]);
+    await report([refused, { ...started, name: TELEGRAM }, { ...started, name: "left-over" }]);
     assert.deepEqual(
       (await conditions()).map(({ type }) => type),
-      [`PluginReady:${DISCORD}`, "PluginReady:clock"],
+      [`PluginReady:${DISCORD}`, `PluginReady:${TELEGRAM}`],
     );
-    await report([{ ...started, name: "clock" }]);
+    await report([{ ...started, name: TELEGRAM }]);
     assert.equal((await conditions()).length, 1);
     await sql("update private.agent_deployments set ready_replicas = 0 where agent_id = $1", [bot]);
     assert.deepEqual(await conditions(), []);
