@@ -262,7 +262,7 @@ begin
   return jsonb_build_object('accepted', true, 'phase', after.phase);
 end
 $$;
-comment on function private.report_deployment(text, bigint, uuid, jsonb) is 'Takes what a controller saw, fenced by lease and generation.';
+comment on function private.report_deployment(text, bigint, uuid, jsonb) is 'Stores what a controller saw, fenced by lease and generation.';
 
 -- Definer: as above. Backoff after an error: 1 s, three times as long per attempt up to 5 minutes, with 25 % jitter.
 create function private.release_deployment(of_agent text, token uuid, error text) returns jsonb
@@ -440,12 +440,12 @@ grant execute on function public.claim_deployments(text, integer, integer), publ
   public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
   to service_role;
 comment on function public.claim_deployments(text, integer, integer) is 'Controller: leases deployments that need work.';
-comment on function public.heartbeat_controller(text, integer, jsonb) is 'Controller: keeps its leases; tells what waits.';
+comment on function public.heartbeat_controller(text, integer, jsonb) is 'Controller: keeps its leases; returns what waits.';
 comment on function public.release_worker(text) is 'Controller: gives back all leases of a worker.';
 comment on function public.report_deployment(text, bigint, uuid, jsonb) is 'Controller: reports what it saw of a deployment.';
 comment on function public.release_deployment(text, uuid, text) is 'Controller: gives back a lease; an error delays the next try.';
 comment on function public.agent_environment(text, bigint, uuid) is 'Controller: the secrets of an agent it holds a lease on.';
 comment on function public.controller_installation() is 'Controller: the name that marks this database''s objects in a cluster, and what operators want.';
-comment on function public.gone_workloads(jsonb) is 'Controller: which agents and users of a cluster nobody wants any more.';
+comment on function public.gone_workloads(jsonb) is 'Controller: which agents and users of a cluster are no longer wanted.';
 comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
 comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

@@ -372,7 +372,7 @@ revoke execute on function public.set_user_secret(text, text), public.list_user_
   from public, anon, service_role;
 grant execute on function public.set_user_secret(text, text), public.list_user_secrets(), public.remove_user_secret(text)
   to authenticated;
-comment on function public.set_user_secret(text, text) is 'Stores a secret of the caller; nobody can read its value back.';
+comment on function public.set_user_secret(text, text) is 'Stores a secret of the caller; its value cannot be read back.';
 comment on function public.list_user_secrets() is 'Names and versions of the caller''s secrets.';
 comment on function public.remove_user_secret(text) is 'Removes a secret of the caller.';
 

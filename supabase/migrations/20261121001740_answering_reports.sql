@@ -178,7 +178,7 @@ begin
       perform private.conclude_failure(j, '{"code": "INTERNAL_ERROR", "message": "The answer broke off too often."}');
     else
       update private.reply_jobs y set state = 'waiting', next_attempt_at = now(), lease_expires_at = null,
-        last_error = 'The worker went away', updated_at = now() where y.id = j.id;
+        last_error = 'The worker was lost', updated_at = now() where y.id = j.id;
       perform private.show_activity(j.agent_id);
     end if;
   end loop;

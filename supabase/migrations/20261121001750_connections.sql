@@ -50,7 +50,7 @@ comment on function private.connect(text, text, text, text, text) is 'Puts an ad
 create function private.connect_controller(url text, secret text default null) returns jsonb
 language sql volatile set search_path = ''
 return private.connect('launchpad_controller_url', 'launchpad_webhook_secret', url, secret, 'the controller');
-comment on function private.connect_controller(text, text) is 'For operators: where the controller takes webhooks, and what signs them.';
+comment on function private.connect_controller(text, text) is 'For operators: where the controller receives webhooks, and what signs them.';
 
 -- For operators: the address of the project's functions, and the LAUNCHPAD_RESPOND_SECRET of the function `respond`.
 create function private.connect_functions(url text, secret text default null) returns jsonb

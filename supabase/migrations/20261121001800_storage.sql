@@ -135,7 +135,7 @@ begin return private.report_file_removal(agent_id, error); end $$;
 revoke execute on function public.claim_file_removals(integer), public.report_file_removal(text, text)
   from public, anon, authenticated;
 grant execute on function public.claim_file_removals(integer), public.report_file_removal(text, text) to service_role;
-comment on function public.claim_file_removals(integer) is 'Controller: takes deleted agents whose files are to be removed.';
+comment on function public.claim_file_removals(integer) is 'Controller: claims deleted agents whose files are to be removed.';
 comment on function public.report_file_removal(text, text) is 'Controller: what became of a removal of files.';
 
 revoke execute on all functions in schema private from public;

@@ -125,7 +125,7 @@ begin
     join public.agents a on a.id = (c).agent_id group by 1, 2;
 end
 $$;
-comment on function private.recount_files() is 'Counts the files of every agent anew into storage_usage.';
+comment on function private.recount_files() is 'Counts the files of every agent again into storage_usage.';
 select private.recount_files();
 
 revoke execute on all functions in schema private from public;

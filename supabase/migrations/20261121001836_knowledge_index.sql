@@ -182,7 +182,7 @@ begin
   return '{"accepted": true}';
 end
 $$;
-comment on function private.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Takes chunks of a leased knowledge file.';
+comment on function private.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Stores chunks of a leased knowledge file.';
 
 -- Ends the work on a file. outcome: {} when it is indexed, {refused: why}, or {retry: true} when it could not be read now: tried
 -- again after 2, 8, 32 … s. Definer: as above.
@@ -233,7 +233,7 @@ revoke execute on function public.claim_knowledge(text, integer, integer), publi
 grant execute on function public.claim_knowledge(text, integer, integer), public.add_knowledge(uuid, uuid, integer, jsonb, integer),
   public.finish_knowledge(uuid, uuid, jsonb) to service_role;
 comment on function public.claim_knowledge(text, integer, integer) is 'Answering: leases knowledge files that are to be indexed.';
-comment on function public.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Answering: takes chunks of a leased knowledge file.';
+comment on function public.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Answering: stores chunks of a leased knowledge file.';
 comment on function public.finish_knowledge(uuid, uuid, jsonb) is 'Answering: a knowledge file is indexed, refused or tried again.';
 
 select private.resync_knowledge();

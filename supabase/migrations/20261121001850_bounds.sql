@@ -196,7 +196,7 @@ begin
   end loop;
 end
 $$;
-comment on function private.recount_rows() is 'Counts the rows of every user anew into row_counts.';
+comment on function private.recount_rows() is 'Counts the rows of every user again into row_counts.';
 
 do $$
 declare

@@ -179,7 +179,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
     const resources = { memory: "1Gi", cpu: "900", memoryBytes: 1024 ** 3, cpuMillicores: 900_000 };
     await launch(direct, { agentId: "big", userId: "reasons", spec: { ...specOf(), resources } });
     const message = blocked(await seen("big", (w) => blocked(w)?.reason === "Unschedulable"))?.message;
-    assert.match(message ?? "", /^None of 3 nodes takes it: 3 Insufficient cpu\. A smaller size \(cpu\)/);
+    assert.match(message ?? "", /^None of 3 nodes fits it: 3 Insufficient cpu\. A smaller size \(cpu\)/);
   });
 
   test("the quota: which, how much is used and how much more is asked for", async () => {

@@ -38,7 +38,7 @@ const doctor = (...args: string[]) => terminal.run(["doctor", "--json", ...args]
 
 describe("a folder with a running stack", () => {
   test("needs no configuration: sign up, and everything is there", async () => {
-    failed(await terminal.run(["list"]), 3, new RegExp(`Nobody is signed in at ${stack.info.apiUrl}`));
+    failed(await terminal.run(["list"]), 3, new RegExp(`Not signed in at ${stack.info.apiUrl}`));
     const signedUp = await signIn("--sign-up");
     assert.equal(signedUp.code, 0, signedUp.stderr);
     const { json } = await terminal.run(["whoami", "--json"]);

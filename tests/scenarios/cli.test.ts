@@ -76,7 +76,7 @@ describe("login", () => {
     assert.equal((await ok(["whoami", "--json"])).json.user.email, owner.email);
     failed(await mine.run([...args, "--sign-up"], { input: "a-long-password" }), 7, /has an account/);
     await ok(["--profile", "second", "logout"]);
-    failed(await mine.run(["--profile", "second", "whoami"]), 3, /Nobody is signed in .*launchpad login/);
+    failed(await mine.run(["--profile", "second", "whoami"]), 3, /Not signed in .*launchpad login/);
   });
 
   test("by magic link: code and link of the mailbox both sign in, once", async () => {
@@ -449,7 +449,7 @@ describe("whose agents", () => {
         3,
         /LAUNCHPAD_TOKEN is not valid/,
       );
-      failed(await nobodys.run(args), 3, /Nobody is signed in/);
+      failed(await nobodys.run(args), 3, /Not signed in/);
     }
     assert.equal((await ok(["status", agentId, "--json"])).json.status, "DEPLOYED");
   });

@@ -73,7 +73,7 @@ test("list shows agents of all users; retry answers how many it tries", async ()
   const shown = await terminal.run(["fleet", "list"], {
     env: { LAUNCHPAD_SECRET_KEY: stack.info.secretKey },
   });
-  assert.match(shown.stdout, /^AGENT +USER +PHASE/);
+  assert.match(shown.stdout, /^AGENT +USER +CLASS +PHASE/);
   assert.deepEqual((await operate("retry", "--reason", "NO_SUCH_REASON")).json.retried, 0);
   await user.client.rpc("delete_agent", { agent_id: agentId });
 });

@@ -70,7 +70,7 @@ export function createAgent(
       const known = signal.aborted
         ? signal.reason instanceof AgentError
           ? signal.reason // the door's: what the caller showed is no longer good
-          : new AgentError("REQUEST_TIMEOUT", "The caller went away.")
+          : new AgentError("REQUEST_TIMEOUT", "The caller disconnected.")
         : error instanceof AgentError
           ? error
           : new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause: error });

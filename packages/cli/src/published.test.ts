@@ -109,6 +109,6 @@ test("the README's command installs it for every folder", async () => {
     },
     encoding: "utf8",
   });
-  assert.match(installed.stderr, /^error: Nobody is signed in/);
+  assert.match(installed.stderr, /^error: Not signed in/);
   assert.equal(installed.status, 3);
 });

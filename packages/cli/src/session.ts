@@ -64,7 +64,7 @@ async function storedSession(sources: SessionSources): Promise<Session> {
       other?.session && !sameUrl(other.url, project.url) ? ` (the login is for ${other.url})` : "";
     throw new CliError(
       "unauthenticated",
-      `Nobody is signed in at ${project.url}${elsewhere}; sign in with \`launchpad login\`.`,
+      `Not signed in at ${project.url}${elsewhere}; sign in with \`launchpad login\`.`,
       {
         code: "NOT_SIGNED_IN",
       },
@@ -134,7 +134,7 @@ export function sessionOfToken(token: string): Session {
   if (typeof sub !== "string" || typeof exp !== "number") {
     throw new CliError(
       "unauthenticated",
-      "This is not a user's access token; take `access_token` of a sign-in.",
+      "This is not a user's access token; use `access_token` of a sign-in.",
       {
         code: "BAD_TOKEN",
       },

@@ -18,7 +18,7 @@ export function createInstruments(installation?: string) {
   const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.");
   const claimed = registry.counter(
     "launchpad_claimed_deployments_total",
-    "Deployments that a claim brought anew.",
+    "Deployments that a claim newly brought.",
   );
   const passes = registry.histogram("launchpad_reconcile_seconds", "Reconcile passes, by outcome.", SECONDS);
   const phases = registry.counter("launchpad_phases_total", "Phases reported, by phase.");

@@ -89,7 +89,10 @@ export class Peers {
         TIMEOUT_MS,
       );
     } catch (error) {
-      this.#log.debug("another controller was not told", { address, error: errorMessage(error) });
+      this.#log.debug("could not pass a webhook on to another controller", {
+        address,
+        error: errorMessage(error),
+      });
     }
   }
 

@@ -24,7 +24,7 @@ export async function run(): Promise<void> {
     process.exit(1);
   }
   process.on("unhandledRejection", (error) => {
-    log.error("an error that nobody handled", { error: errorMessage(error) });
+    log.error("unhandled error", { error: errorMessage(error) });
   });
   process.stdout.write(
     `${JSON.stringify({ event: "ready", port: app.port, ingressPort: app.ingressPort })}\n`,

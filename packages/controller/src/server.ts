@@ -77,7 +77,7 @@ async function takeWebhook(
     // The rest of the body is not read: the connection cannot be used again.
     response.setHeader("connection", "close");
     return answer(response, 413, {
-      error: { code: "PAYLOAD_TOO_LARGE", message: `At most ${MAX_BODY} bytes are taken.` },
+      error: { code: "PAYLOAD_TOO_LARGE", message: `Request bodies are limited to ${MAX_BODY} bytes.` },
     });
   }
   const headers = {

@@ -502,7 +502,7 @@ export interface ErrorEnvelope {
 }
 
 export interface Health {
-  /** DEGRADED when any component is degraded or away. */
+  /** DEGRADED when any component is degraded or down. */
   status: "HEALTHY" | "DEGRADED" | (string & {});
   timestamp: string;
   version: string;

@@ -97,7 +97,7 @@ export function tokenFailure(cause: unknown): AgentLaunchpadError {
 export const notSignedIn = (): AgentLaunchpadError =>
   new AgentLaunchpadError({
     code: "INVALID_JWT_TOKEN",
-    message: "Nobody is signed in: sign in first, such as with supabase.auth.signInWithPassword()",
+    message: "No user is signed in: sign in first, such as with supabase.auth.signInWithPassword()",
   });
 
 /**

@@ -65,7 +65,7 @@ export async function loadKeys(dataDir: string, { replaceLost = false } = {}): P
     return Keys.parse(JSON.parse(text));
   } catch {
     throw new StackError(
-      `The keys in ${file} are damaged; restore that file, or delete the data folder to start anew.`,
+      `The keys in ${file} are damaged; restore that file, or delete the data folder to start over.`,
     );
   }
 }

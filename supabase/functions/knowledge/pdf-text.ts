@@ -16,6 +16,6 @@ export async function extract(bytes: Uint8Array): Promise<Read> {
   } catch (error) {
     return (error as Error).name === "PasswordException"
       ? { refused: "The PDF is protected by a password. Upload it without one." }
-      : { refused: "The PDF cannot be read. Save it anew, or upload its text." };
+      : { refused: "The PDF cannot be read. Save it again, or upload its text." };
   }
 }

@@ -21,7 +21,7 @@ export async function readPdf(bytes: Uint8Array, limitMs: number = LIMIT_MS): Pr
   worker.onmessage = ({ data }: MessageEvent<Read>) => resolve(data);
   worker.onerror = (event) => {
     event.preventDefault(); // else it ends the process
-    resolve({ refused: "The PDF cannot be read. Save it anew, or upload its text." });
+    resolve({ refused: "The PDF cannot be read. Save it again, or upload its text." });
   };
   worker.postMessage(bytes);
   try {

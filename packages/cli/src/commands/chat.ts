@@ -112,7 +112,7 @@ async function converse(
   speak: Say,
 ): Promise<Outcome> {
   const { out, signal } = context;
-  out.note(`${name} listens. Ctrl-D ends.`);
+  out.note(`Chatting with ${name}. Press Ctrl-D to leave.`);
   const lines = createInterface({
     input: process.stdin,
     output: process.stderr,

@@ -13,7 +13,7 @@ export async function run(
   const done = await operator.call<{ released: number }>("fleet_drain", args);
   context.out.result(done, () =>
     undo
-      ? `${controller} takes agents again.\n`
+      ? `${controller} can claim agents again.\n`
       : `Took ${counted(done.released, "agent")} from ${controller}; it gets none until it restarts, or \`--undo\`.\n`,
   );
 }

@@ -8,7 +8,7 @@ export async function run(
 ): Promise<void> {
   const profile = await context.store.profile(context.profile);
   if (!profile?.session) {
-    context.out.note(`Nobody is signed in with the profile ${context.profile}.`);
+    context.out.note(`No user is signed in with the profile ${context.profile}.`);
     context.out.result({ signedOut: false }, () => "");
     return;
   }

@@ -157,7 +157,7 @@ def fixed_token(headers: Mapping[str, str], key: str) -> str | None:
 
 def not_signed_in() -> AgentLaunchpadError:
     """The error of a call that nobody signed in for."""
-    message = "Nobody is signed in: sign in first, such as with supabase.auth.sign_in_with_password()"
+    message = "No user is signed in: sign in first, such as with supabase.auth.sign_in_with_password()"
     return AuthenticationError(message, code="INVALID_JWT_TOKEN")
 
 

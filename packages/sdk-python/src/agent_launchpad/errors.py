@@ -57,7 +57,7 @@ class InvalidRequestError(AgentLaunchpadError):
 
 
 class AuthenticationError(AgentLaunchpadError):
-    """Nobody is signed in, or the token is not valid (401): sign in again."""
+    """No user is signed in, or the token is not valid (401): sign in again."""
 
 
 class AccessDeniedError(AgentLaunchpadError):

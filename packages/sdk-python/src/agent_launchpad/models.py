@@ -700,7 +700,7 @@ class HealthComponents(TypedDict):
 
 class Health(TypedDict):
     status: Literal["HEALTHY", "DEGRADED"] | str
-    """DEGRADED when any component is degraded or away."""
+    """DEGRADED when any component is degraded or down."""
     timestamp: str
     version: str
     user_id: str

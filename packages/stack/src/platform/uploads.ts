@@ -79,7 +79,7 @@ async function serveForm(
 ): Promise<Response> {
   const parts = await partsOf(path, boundary);
   const file = parts?.find(({ isFile }) => isFile);
-  if (!parts || !file) return invalid("The body is no form with a file in it");
+  if (!parts || !file) return invalid("The body must be a form with a file in it");
   const field = async (name: string) => {
     const part = parts.find((one: Part) => !one.isFile && one.name === name);
     return part === undefined ? undefined : await textOf(path, part);

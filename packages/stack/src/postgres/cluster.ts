@@ -31,12 +31,12 @@ export function inspectCluster(paths: ClusterPaths): boolean {
   try {
     entries = readdirSync(paths.data);
   } catch {
-    throw new StackError(`${paths.data} is not a folder; move it away or choose another --data-dir.`);
+    throw new StackError(`${paths.data} is not a folder; move it elsewhere or choose another --data-dir.`);
   }
   if (entries.length === 0) return false;
   if (!entries.includes("PG_VERSION")) {
     throw new StackError(
-      `${paths.data} holds something that is not a PostgreSQL database; move it away or choose another --data-dir.`,
+      `${paths.data} holds something that is not a PostgreSQL database; move it elsewhere or choose another --data-dir.`,
     );
   }
   const version = readFileSync(join(paths.data, "PG_VERSION"), "utf8").trim();

@@ -213,7 +213,7 @@ function tellGap(sockets: Iterable<RealtimeSocket>, log: (line: string) => void)
       channel.system(
         "postgres_changes",
         "error",
-        "Changes were lost while the database was away; read again",
+        "Changes were lost while the database was down; read again",
       );
       channel.system("postgres_changes", "ok", "Subscribed to PostgreSQL");
     }

@@ -15,7 +15,7 @@ const summary = z.enum(["HEALTHY", "DEGRADED"]);
 /** GET /api/health */
 export const health = z
   .object({
-    status: summary.meta({ description: "DEGRADED when any component is degraded or away." }),
+    status: summary.meta({ description: "DEGRADED when any component is degraded or down." }),
     timestamp,
     version: z.string(),
     user_id: userId,

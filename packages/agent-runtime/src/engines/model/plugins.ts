@@ -80,7 +80,7 @@ async function load(name: string, limitMs: number): Promise<ModelPlugin> {
   if (isPlugin(plugin)) return plugin;
   throw new ConfigurationError(
     "PLUGIN_INVALID",
-    `Package ${name} is installed but is no plugin: its default export must be { name, tools?, init? }.`,
+    `Package ${name} is installed but is not a plugin: its default export must be { name, tools?, init? }.`,
     { plugin: name },
   );
 }

@@ -80,7 +80,7 @@ export function connectBy(config: KubeConfig): Connection {
       try {
         await config.applyToHTTPSOptions(options);
       } catch (cause) {
-        throw new KubeError("UNAUTHORIZED", "The kubeconfig's credentials cannot be had.", { cause });
+        throw new KubeError("UNAUTHORIZED", "Could not obtain credentials from the kubeconfig.", { cause });
       }
       const headers: Record<string, string> = {};
       for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value);

@@ -213,7 +213,7 @@ export class Writer {
     } catch (error) {
       if (!(error instanceof KubeError) || error.code !== "CONFLICT" || error.conflicts.length === 0)
         throw error;
-      log.warn("somebody else had changed fields of ours; they are taken back", {
+      log.warn("fields of ours were changed by others; they are put back", {
         kind: object.kind,
         namespace: object.metadata.namespace,
         name: object.metadata.name,

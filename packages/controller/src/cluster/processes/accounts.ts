@@ -54,7 +54,7 @@ function whyNone(
   paths: readonly string[],
   { status, uidMap, gidMap, modeOf }: Surroundings,
 ): string | undefined {
-  if (status === undefined) return "accounts of their own are known on Linux alone";
+  if (status === undefined) return "separate accounts work on Linux alone";
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   const missing = Object.entries(CAPABILITIES).filter(([, bit]) => ((effective >> BigInt(bit)) & 1n) === 0n);
   if (missing.length > 0) return `this root lacks ${missing.map(([name]) => `CAP_${name}`).join(", ")}`;

@@ -66,7 +66,7 @@ function unscheduled(condition: Condition): Hindrance {
   const said = (condition.message ?? "").replace(/\s*(no new claims[^,]*,\s*)?preemption:.*$/s, "").trim();
   const [, nodes, why] = /^0\/(\d+) nodes are available:?\s*(.*?)\.?$/s.exec(said) ?? [];
   if (nodes === undefined) {
-    return { reason: "Unschedulable", message: sentence("No node takes it", said), fatal: false };
+    return { reason: "Unschedulable", message: sentence("No node fits it", said), fatal: false };
   }
   const missing = [
     ...new Set([...(why ?? "").matchAll(/Insufficient (\w[\w./-]*\w)/g)].map(([, what]) => what)),
@@ -76,7 +76,7 @@ function unscheduled(condition: Condition): Hindrance {
       ? ""
       : ` A smaller size (${missing.join(", ")}), fewer replicas or another node would help.`;
   const among =
-    nodes === "0" ? "There is no node" : `None of ${nodes} ${nodes === "1" ? "node" : "nodes"} takes it`;
+    nodes === "0" ? "There is no node" : `None of ${nodes} ${nodes === "1" ? "node" : "nodes"} fits it`;
   return { reason: "Unschedulable", message: `${sentence(among, why ?? "")}${advice}`, fatal: false };
 }
 

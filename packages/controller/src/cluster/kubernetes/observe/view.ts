@@ -275,7 +275,7 @@ export class ClusterView {
     const { clock, log } = this.#options;
     if (clock.now() - this.#strayedAt < STRAYS_MS) return;
     this.#strayedAt = clock.now();
-    log.warn("an object carries our labels in a namespace that is no user's; it is left alone", {
+    log.warn("an object carries our labels in a namespace that belongs to no user; it is left alone", {
       kind,
       namespace,
       name,

@@ -547,7 +547,7 @@ const HINDRANCES: [what: string, Pod, EventNote[], Hindrance | undefined][] = [
     {
       reason: "Unschedulable",
       message:
-        "None of 3 nodes takes it: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory. A smaller size (memory), fewer replicas or another node would help.",
+        "None of 3 nodes fits it: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 Insufficient memory. A smaller size (memory), fewer replicas or another node would help.",
       fatal: false,
     },
   ],
@@ -557,7 +557,7 @@ const HINDRANCES: [what: string, Pod, EventNote[], Hindrance | undefined][] = [
     [],
     {
       reason: "Unschedulable",
-      message: "No node takes it: no nodes available to schedule pods.",
+      message: "No node fits it: no nodes available to schedule pods.",
       fatal: false,
     },
   ],
