@@ -1,5 +1,6 @@
 // Writes what the comments of the chart's values.yaml say into values.schema.json (for editors, and Helm's errors stay beside it)
-// and into docs/chart-values.md; `--check` only compares. Where a value stands without a comment, it fails.
+// and into docs/chart-values.md, and the defaults themselves into files/defaults.yaml, where templates can read them; `--check`
+// only compares. Where a value stands without a comment, it fails.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -9,12 +10,17 @@ const root = resolve(import.meta.dirname, "..");
 const VALUES = "deploy/chart/values.yaml";
 const SCHEMA = "deploy/chart/values.schema.json";
 const PAGE = "docs/chart-values.md";
+const DEFAULTS = "deploy/chart/files/defaults.yaml";
+/** Without a value these are left out of the objects: OpenShift wants no security context, some no limit of memory. */
+const OPTIONAL = /(SecurityContext|^resources)$/;
 
 interface Schema {
   $ref?: string;
   description?: string;
   properties?: Record<string, Schema>;
 }
+
+type Values = Record<string, unknown>;
 
 interface Row {
   name: string;
@@ -33,6 +39,13 @@ if (problems.length > 0) fail(problems.join("\n"));
 
 write(SCHEMA, formatted(JSON.stringify(schema, null, 2)));
 write(PAGE, page(rows));
+write(
+  DEFAULTS,
+  `# Written by scripts/chart-values.ts from values.yaml: what a missing value means (templates/_defaults.tpl).
+${defaultsOf(document.toJSON() as Values, schema, [])
+  .map((one) => `- ${JSON.stringify(one)}\n`)
+  .join("")}`,
+);
 
 /** Walks values and schema together. A map of named values is described value by value, any other by its own comment. */
 function describe(values: YAMLMap, at: Schema, path: string): void {
@@ -59,6 +72,17 @@ function describe(values: YAMLMap, at: Schema, path: string): void {
     field.description = words ?? "";
     const value = (inner as { toJSON?: () => unknown } | null)?.toJSON?.() ?? null;
     rows.push({ name: `${path}${name}`, default: value, words: words ?? "" });
+  });
+}
+
+/** Each value that has a default, by its path. A map that takes any field is one value. */
+function defaultsOf(values: Values, at: Schema, path: string[]): { at: string[]; value: unknown }[] {
+  return Object.entries(values).flatMap(([name, value]) => {
+    const field = at.properties?.[name];
+    const isOpen = typeof value === "object" && value !== null && field?.properties !== undefined;
+    if (value === null || OPTIONAL.test(name)) return [];
+    if (isOpen) return defaultsOf(value as Values, field, [...path, name]);
+    return [{ at: [...path, name], value }];
   });
 }
 
@@ -94,6 +118,8 @@ function page(all: Row[]): string {
 # Values of the chart
 
 Install it as [operations](operations.md#install) says. A value that is misspelt or of the wrong form is refused with its place.
+A value that is missing or \`null\` has its default, also with \`helm upgrade --reuse-values\`, where values of a newer chart are missing.
+\`resources\` and the security contexts are the exception: \`null\` leaves them, or one field of them, out.
 [Variants of Kubernetes](kubernetes-variants.md): OpenShift, IPv6, private certificate authorities, registries with a login.
 
 | value | default | what it is |

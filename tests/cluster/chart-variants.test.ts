@@ -1,10 +1,11 @@
 // The variants of the chart's values on a real API server: every object is accepted under strict validation, pods under Pod
-// Security, and both majors of Helm install and upgrade a release whose environment replaces ours.
+// Security, and both majors of Helm install and upgrade a release whose environment replaces ours, also from an older chart.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { parse, stringify } from "yaml";
 import { CHART, LEAST, renderValues, runHelm, settings } from "../helpers/chart.ts";
 import { applyManifest } from "../helpers/chart-install.ts";
 import { VARIANTS } from "../helpers/chart-variants.ts";
@@ -111,6 +112,45 @@ describe("variants of the chart", reason === undefined ? {} : { skip: reason }, 
       const upgraded = run({ extraEnv: [], podSecurityContext: { runAsUser: null } });
       assert.equal(upgraded.status, 0, upgraded.err);
       assert.deepEqual(await level(), [{ name: "LAUNCHPAD_LOG_LEVEL", value: "info" }]);
+    });
+
+    test(`Helm ${major} upgrades an older chart with --reuse-values`, async () => {
+      const name = `older-by-helm-${major}`;
+      const chart = join(folder, name);
+      cpSync(CHART, chart, { recursive: true });
+      // As a chart that had not yet these values.
+      const values = parse(readFileSync(join(CHART, "values.yaml"), "utf8"));
+      for (const since of ["caBundle", "dns", "dashboard", "podDisruptionBudget", "revisionHistoryLimit"])
+        delete values[since];
+      delete values.agents.rollout;
+      delete values.agents.egress.allowPrivate;
+      delete values.settings.logs;
+      writeFileSync(join(chart, "values.yaml"), stringify(values));
+      const run = (...args: string[]) =>
+        runHelm(helm(major) as string, ["upgrade", "--install", name, "-n", `${name}-system`, ...args], {
+          env: {
+            ...process.env,
+            KUBECONFIG: cluster.info.kubeconfig,
+            HELM_CACHE_HOME: folder,
+            HELM_CONFIG_HOME: folder,
+            HELM_DATA_HOME: folder,
+          },
+        });
+      const own = settings({ ...LEAST, namespacePrefix: `${name}-`, "settings.concurrency": 7 });
+      const installed = run(chart, "--create-namespace", ...own);
+      assert.equal(installed.status, 0, installed.err);
+      const upgraded = run(CHART, "--reuse-values", "--set", "agents.image.tag=1.2.3");
+      assert.equal(upgraded.status, 0, upgraded.err);
+      const path = `/apis/apps/v1/namespaces/${name}-system/deployments/${name}`;
+      const { body } = await admin.call("GET", path);
+      const { env } = body.spec.template.spec.containers[0];
+      const of = (variable: string) => env.find((one: { name: string }) => one.name === variable)?.value;
+      assert.equal(of("LAUNCHPAD_AGENT_IMAGE"), "agent-launchpad/agent-runtime:1.2.3");
+      assert.equal(of("LAUNCHPAD_CONCURRENCY"), "7");
+      assert.equal(of("LAUNCHPAD_ROLLOUT_PERCENT"), "10");
+      assert.equal(of("LAUNCHPAD_EGRESS_ALLOW_PRIVATE"), "false");
+      assert.equal(of("LAUNCHPAD_AGENT_LOGS"), "store");
+      assert.deepEqual(JSON.parse(of("LAUNCHPAD_DNS")).ports, [53]);
     });
   }
 });

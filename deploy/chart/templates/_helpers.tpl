@@ -29,8 +29,8 @@
 {{- end -}}
 
 {{- define "launchpad.selector" -}}
-app.kubernetes.io/name: {{ .Values.nameOverride | default "agent-launchpad-controller" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default "agent-launchpad-controller" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of every object; commonLabels adds to them and replaces none. */}}
@@ -54,7 +54,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Pull secrets as Kubernetes writes them; takes names and objects. */}}
 {{- define "launchpad.pullSecrets" -}}
 {{- range . }}
-- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+- name: {{ if kindIs "string" . }}{{ quote . }}{{ else }}{{ quote .name }}{{ end }}
 {{- end -}}
 {{- end -}}
 
@@ -77,7 +77,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: {{ toJson .resources }}
   verbs: {{ toJson .verbs }}
   {{- if .resourceNames }}
-  resourceNames: [{{ include "launchpad.tenantRole" $root }}]
+  resourceNames: [{{ include "launchpad.tenantRole" $root | quote }}]
   {{- end }}
 {{- end -}}
 {{- end -}}
@@ -145,11 +145,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - name: LAUNCHPAD_PUBLISHABLE_KEY
   value: {{ required "supabase.publishableKey is needed: agents ask the project with it who calls them" .Values.supabase.publishableKey | quote }}
 {{- range tuple "LAUNCHPAD_SECRET_KEY" "LAUNCHPAD_WEBHOOK_SECRET" }}
-- name: {{ . }}
+- name: {{ . | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ required "secretName is needed: a Secret with LAUNCHPAD_SECRET_KEY and LAUNCHPAD_WEBHOOK_SECRET" $.Values.secretName }}
-      key: {{ . }}
+      name: {{ required "secretName is needed: a Secret with LAUNCHPAD_SECRET_KEY and LAUNCHPAD_WEBHOOK_SECRET" $.Values.secretName | quote }}
+      key: {{ . | quote }}
 {{- end }}
 - name: LAUNCHPAD_NAMESPACE
   valueFrom:
@@ -160,7 +160,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
     fieldRef:
       fieldPath: spec.serviceAccountName
 - name: LAUNCHPAD_PEERS
-  value: {{ printf "%s-peers.%s.svc:8080" (include "launchpad.name" .) .Release.Namespace }}
+  value: {{ printf "%s-peers.%s.svc:8080" (include "launchpad.name" .) .Release.Namespace | quote }}
 {{- $values := dict
   "LAUNCHPAD_TENANT_ROLE" (include "launchpad.tenantRole" .)
   "LAUNCHPAD_INSTALLATION" (include "launchpad.installation" .)
@@ -214,7 +214,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- range $name, $value := $values }}
 {{- if ne (toString $value) "" }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
@@ -223,7 +223,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* A probe; takes (list path timings). */}}
 {{- define "launchpad.probe" -}}
 httpGet:
-  path: {{ index . 0 }}
+  path: {{ index . 0 | quote }}
   port: http
 {{ toYaml (index . 1) }}
 {{- end -}}
@@ -258,7 +258,7 @@ httpGet:
       {{- end }}
     {{- range .Values.dns.cidrs }}
     - ipBlock:
-        cidr: {{ . }}
+        cidr: {{ . | quote }}
     {{- end }}
   ports:
     {{- range .Values.dns.ports }}
@@ -269,10 +269,25 @@ httpGet:
     {{- end }}
 {{- end -}}
 
+{{/* Ports of what the controller connects to: networkPolicy.egressPorts, and those of the addresses among the values. */}}
+{{- define "launchpad.egressPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.egressPorts -}}
+{{- $ports = append $ports (int .) -}}
+{{- end -}}
+{{- range list .Values.supabase.url .Values.settings.advisoryUrl -}}
+{{- if hasPrefix "http" . -}}
+{{- $named := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" -}}
+{{- $ports = append $ports ($named | default (hasPrefix "https:" . | ternary 443 80) | int) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (uniq $ports) -}}
+{{- end -}}
+
 {{/* IP families of a Service; nothing where the cluster's own choice stands. */}}
 {{- define "launchpad.families" -}}
 {{- with .Values.service.ipFamilyPolicy }}
-ipFamilyPolicy: {{ . }}
+ipFamilyPolicy: {{ . | quote }}
 {{- end }}
 {{- with .Values.service.ipFamilies }}
 ipFamilies: {{ toJson . }}
