@@ -570,7 +570,7 @@ async def test_options_of_some_calls(kind: str, waits: list[float]) -> None:
 async def test_nobody_signed_in_is_told_before_any_request(kind: str, waits: list[float]) -> None:
     api = Api()
     client = client_of(kind, api, token=None)
-    with pytest.raises(AuthenticationError, match=r"Nobody is signed in: .*sign_in_with_password\(\)") as caught:
+    with pytest.raises(AuthenticationError, match=r"No user is signed in: .*sign_in_with_password\(\)") as caught:
         await done(client.agents.list())
     assert (caught.value.code, caught.value.status) == ("INVALID_JWT_TOKEN", 0)
     assert api.requests == []
