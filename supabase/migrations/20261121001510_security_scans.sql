@@ -51,7 +51,12 @@ insert into private.secret_patterns (kind, pattern, severity) values
   ('JSON Web Token', '\meyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}', 'HIGH'),
   ('password in a URL', '\m[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@', 'HIGH'),
   ('Discord bot token', '\m[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}', 'HIGH'),
-  ('password or key in words', '\m(password|passwd|secret|api[_-]?key|access[_-]?token)\M["'']?\s*[:=]\s*["'']?[^\s"'']{8,}', 'MEDIUM');
+  -- What stands behind a name is judged by the name, which may be part of a longer one (DB_PASSWORD, botToken); not a placeholder.
+  ('password or key in words',
+    '(?i)\m\w*(password|passwd|secret|api[_-]?key|(access|auth|bot|refresh)[_-]?token)\M\s*[:=]\s*["'']?(?!\{\{)[^\s"'']{8,}', 'MEDIUM'),
+  ('password or key by its name',
+    '(?i)["''][\w .-]*(password|passwd|passphrase|secret|api[_ -]?key|private[_ -]?key|token|credentials?|authorization)\\*["'']\s*:\s*\\*["''](?!\{\{)[^"'']{4,}',
+    'MEDIUM');
 
 -- The packages that the runtime ships with, as a controller reads them from its lock files. set_name: model (every agent) or
 -- eliza (agents with plugins of elizaOS). Sole writer: advisory_targets.

@@ -83,6 +83,42 @@ describe("secrets in a definition", () => {
     });
   }
 
+  for (const [name, value, found] of [
+    ["DB_PASSWORD", "hunter2", true],
+    ["TELEGRAM_BOT_TOKEN", "a b c d", true],
+    ["botToken", "abcd", true],
+    ["x-api-key", "abcd", true],
+    ["private key", "abcd", true],
+    ["Authorization", "Basic abcd", true],
+    ["apiKey", "{{api_key}}", false],
+    ["token", "", false],
+    ["max_tokens", "4096", false],
+    ["tokenizer", "cl100k", false],
+    ["passwordHint", "the usual one", false],
+    ["secretary", "Grace", false],
+  ] as const) {
+    test(`${name}: ${JSON.stringify(value)} is ${found ? "a secret by its name" : "none"}`, async () => {
+      for (const settings of [
+        { [name]: value },
+        { deep: [{ [name]: value }] },
+        { text: JSON.stringify({ [name]: value }) },
+      ]) {
+        const all = await findings({ character: { name: "x", settings } });
+        assert.deepEqual(
+          all.map(({ check, severity, location }) => [check, severity, location]),
+          found ? [["SECRET_LITERAL", "MEDIUM", "character.settings"]] : [],
+          JSON.stringify(settings),
+        );
+        if (value !== "") assert.ok(!JSON.stringify(all).includes(value));
+      }
+    });
+  }
+
+  test("a name that is part of a longer one counts in words too", async () => {
+    const [finding, ...rest] = await findings({ system_prompt: joined("DB_PASSWORD", "=correct-horse") });
+    assert.deepEqual([finding?.check, finding?.location, rest], ["SECRET_LITERAL", "system_prompt", []]);
+  });
+
   test("it is found wherever text is written, and in environment it is at home", async () => {
     const found = await findings({
       description: AWS,
@@ -171,7 +207,8 @@ describe("secrets in a definition", () => {
     );
     assert.deepEqual(
       (await scan(body.agentId)).results.findings.map((f: Finding) => f.location),
-      ["tools.mine.configuration.default_key", "tools.mine.implementation"],
+      // The header is one by its form and one by its name.
+      ["tools.mine.configuration.default_key", "tools.mine.implementation", "tools.mine.implementation"],
     );
   });
 
