@@ -1,7 +1,7 @@
 // What counts as an empty text: SQL and the contract agree on every character, and every door refuses it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { isBlank } from "../../supabase/functions/_shared/contract/primitives.ts";
+import { isBlank } from "../../supabase/functions/_shared/contract/blank.ts";
 import { codeOf, people } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser } from "../helpers/sql-api.ts";

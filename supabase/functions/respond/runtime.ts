@@ -7,6 +7,7 @@ import { exchange } from "../../../packages/agent-runtime/src/abilities/tools/ex
 import type { Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "../../../packages/agent-runtime/src/errors.ts";
 import { messageKey, signed } from "../../../packages/agent-runtime/src/signature.ts";
+import { isBlank } from "../_shared/contract/blank.ts";
 import { type AnswerContext, AttemptError, MAX_CHARACTERS, unused } from "./answer.ts";
 import { composeMessage } from "./prompt.ts";
 import type { Answer, Task } from "./task.ts";
@@ -176,7 +177,7 @@ class AnswerReader {
       const details = isTexts(error?.details) ? { details: error.details } : {};
       throw new AgentError(code as AgentErrorCode, message, { ...more, ...details });
     }
-    if (typeof reply !== "string" || reply.trim() === "") {
+    if (typeof reply !== "string" || isBlank(reply)) {
       throw new AgentError("MODEL_BAD_RESPONSE", "The agent answered without a text.");
     }
     if (reply.length > MAX_CHARACTERS) throw endless();

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
+import { isBlank } from "../../../../supabase/functions/_shared/contract/blank.ts";
 import { piecesSchema } from "../abilities/knowledge.ts";
 import { randomWord } from "../abilities/marks.ts";
 import type { Turn, Wanted } from "../engines/engine.ts";
@@ -53,7 +54,7 @@ const messageSchema = z.strictObject({
   text: z
     .string()
     .max(MAX_TEXT, `must have at most ${MAX_TEXT} characters`)
-    .refine((text) => text.trim() !== "", "must not be empty"),
+    .refine((text) => !isBlank(text), "must not be empty"),
   conversationId: identifier.nullish(),
   userId: identifier.nullish(),
   history: historySchema.nullish(),

@@ -4,6 +4,9 @@ import { CliError } from "../errors.ts";
 import { readEnvFile } from "../input/env-file.ts";
 import { ownerOf, type SecretOptions, valuesOf } from "./secrets.ts";
 
+const assigned = (words: readonly string[]): string[] =>
+  words.flatMap((word) => (word.includes("=") ? [word.slice(0, word.indexOf("="))] : []));
+
 /** `launchpad secrets set` */
 export async function run(
   context: Context,
@@ -16,7 +19,9 @@ export async function run(
   const names = Object.keys(values);
   if (names.length === 0)
     throw new CliError("usage", "Name what to set: NAME=value, NAME, or --env-file.", { code: "USAGE" });
-  const empty = names.find((name) => values[name] === "");
+  // An agent's environment may hold an empty value that was written as one. What is asked for is a secret, and so is a user's.
+  const written = agentId === undefined ? [] : [...Object.keys(fromFile), ...assigned(rest)];
+  const empty = names.find((name) => values[name] === "" && !written.includes(name));
   if (empty !== undefined)
     throw new CliError("invalid", `${empty} has no value; \`launchpad secrets unset\` removes a secret.`, {
       code: "EMPTY_VALUE",

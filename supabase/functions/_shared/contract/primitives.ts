@@ -1,5 +1,6 @@
 /** Small shapes shared by requests and responses. Bounds repeat what SQL enforces. */
 import { z } from "zod";
+import { isBlank } from "./blank.ts";
 
 const KIBI = 1024;
 
@@ -24,12 +25,6 @@ export const text = (max: number, min = 0) =>
           : `Must have at most ${max} characters`,
     })
     .meta({ ...(min > 0 ? { minLength: min } : {}), maxLength: max });
-
-/** What shows nothing: white space, controls, zero-width characters. SQL's private.is_blank lists the same. */
-const BLANK = /^[\s\p{Cc}\p{Z}\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*$/u;
-
-/** Whether a text is empty or has only white space and invisible characters. */
-export const isBlank = (value: string): boolean => BLANK.test(value);
 
 function within(value: string, min: number, max: number): boolean {
   if (min > 0 && isBlank(value)) return false;

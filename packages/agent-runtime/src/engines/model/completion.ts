@@ -1,4 +1,5 @@
 // When a model's answer is whole, and what is said of one that is not. Both ways to run an agent ask here.
+import { isBlank } from "../../../../../supabase/functions/_shared/contract/blank.ts";
 import { AgentError } from "../../errors.ts";
 
 /** A model may call tools and look at their results this many times before it must answer. */
@@ -18,7 +19,7 @@ export interface Ending {
  */
 export function requireWhole(ending: Ending, framework: string, maxTokens: number): void {
   const { finishReason, rawFinishReason: raw } = ending;
-  const empty = ending.text.trim() === "";
+  const empty = isBlank(ending.text);
   if (finishReason === "content-filter") {
     const message = empty
       ? `${framework} refused to answer this message.`
