@@ -161,6 +161,18 @@ const CASES: Case[] = [
     ["launchpad_kubernetes_watches_total", 'resource="pods", outcome="failed"', "0+5x60"],
     40,
   ),
+  {
+    name: "a watch that fails for ten minutes fires, however seldom it is tried",
+    series: [...WELL, gauge("launchpad_watch_failing_seconds", 'resource="pods", pod="a"', "0+60x60")],
+    at: 10,
+    fire: ["LaunchpadWatchesFail"],
+  },
+  {
+    name: "a watch that is back within minutes does not fire",
+    series: [...WELL, gauge("launchpad_watch_failing_seconds", 'resource="pods"', "0+60x4 _x56")],
+    at: 10,
+    fire: [],
+  },
   alone("LaunchpadRowsLost", ["launchpad_lost_rows_total", 'kind="logs"', "0+1x60"], 40),
   alone("LaunchpadWebhooksRefused", ["launchpad_webhooks_total", 'outcome="refused"', "0+1x60"], 40),
   alone("LaunchpadAgentsFail", ["launchpad_phases_total", 'phase="FAILED"', "0+1x60"], 40),

@@ -7,6 +7,9 @@ import type { WebhookOutcome } from "./server.ts";
 import type { Telemetry } from "./shipping/telemetry.ts";
 import { VERSION } from "./version.ts";
 
+/** Phases that a controller reports. */
+const PHASES = ["DEPLOYING", "DEPLOYED", "FAILED", "STOPPED", "DELETED"];
+const PASSED = byEach("outcome", ["worked", "failed"]);
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
@@ -15,16 +18,29 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
  */
 export function createInstruments(installation?: string) {
   const registry = new Registry(installation === undefined ? {} : { installation });
-  const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.");
+  const claims = registry.counter("launchpad_claims_total", "Claims, by outcome.", PASSED);
   const claimed = registry.counter(
     "launchpad_claimed_deployments_total",
     "Deployments that a claim newly brought.",
   );
-  const passes = registry.histogram("launchpad_reconcile_seconds", "Reconcile passes, by outcome.", SECONDS);
-  const phases = registry.counter("launchpad_phases_total", "Phases reported, by phase.");
+  const passes = registry.histogram(
+    "launchpad_reconcile_seconds",
+    "Reconcile passes, by outcome.",
+    SECONDS,
+    PASSED,
+  );
+  const phases = registry.counter(
+    "launchpad_phases_total",
+    "Phases reported, by phase.",
+    byEach("phase", PHASES),
+  );
   const calls = registry.histogram("launchpad_database_call_seconds", "Calls to the database.", SECONDS);
   const failures = registry.counter("launchpad_database_call_failures_total", "Calls that did not work.");
-  const webhooks = registry.counter("launchpad_webhooks_total", "Webhooks, by outcome.");
+  const webhooks = registry.counter(
+    "launchpad_webhooks_total",
+    "Webhooks, by outcome.",
+    byEach("outcome", ["accepted", "relayed", "refused"] satisfies WebhookOutcome[]),
+  );
   const requests = registry.counter(
     "launchpad_ingress_requests_total",
     "Requests to agents, by status class.",
@@ -44,6 +60,7 @@ export function createInstruments(installation?: string) {
   const events = registry.counter(
     "launchpad_kubernetes_events_total",
     "Events about what the controller did, by what became of them: written, failed, dropped (too many at once).",
+    byEach("outcome", ["written", "failed", "dropped"]),
   );
 
   const openings = registry.counter(
@@ -139,6 +156,15 @@ export function createInstruments(installation?: string) {
         () => cluster.leftAlone?.keptNamespaces ?? 0,
       );
       registry.gauge(
+        "launchpad_watch_failing_seconds",
+        "For how long the watch of a resource has failed; absent while it works.",
+        () =>
+          [...(cluster.failingWatches ?? [])].map(([resource, milliseconds]) => [
+            { resource },
+            milliseconds / 1000,
+          ]),
+      );
+      registry.gauge(
         "launchpad_log_streams",
         "Replicas whose logs are read here: followed by a stream, or polled, where there are more than can be followed.",
         () => {
@@ -229,6 +255,10 @@ export function createInstruments(installation?: string) {
 const limit = memoryLimit();
 const startedAt = Math.round(Date.now() / 1000 - process.uptime());
 
+function byEach(label: string, values: readonly string[]): Record<string, string>[] {
+  return values.map((value) => ({ [label]: value }));
+}
+
 function isUnsettled({ desired }: Held): boolean {
   return desired.generation > desired.observedGeneration;
 }
@@ -240,6 +270,7 @@ interface Watched {
     countStates(): ReadonlyMap<string, number>;
     readonly logStreams?: { readers: number; followed: number };
     readonly leftAlone?: { strays: number; keptNamespaces: number };
+    readonly failingWatches?: ReadonlyMap<string, number>;
     countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   };
   telemetry: Telemetry;

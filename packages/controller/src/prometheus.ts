@@ -17,8 +17,15 @@ export class Registry {
     this.#common = common;
   }
 
-  counter(name: string, help: string): { add(labels?: Labels, by?: number): void } {
-    const values = new Map<string, number>();
+  /**
+   * @param known labels that are told as 0 from the start: Prometheus sees no increase in what begins with a number
+   */
+  counter(
+    name: string,
+    help: string,
+    known: readonly Labels[] = [],
+  ): { add(labels?: Labels, by?: number): void } {
+    const values = new Map(known.map((labels) => [this.#text(labels), 0]));
     this.#metrics.push({ name, type: "counter", help, lines: () => samples(name, values, this.#text({})) });
     return {
       add: (labels = {}, by = 1) => {
@@ -43,13 +50,18 @@ export class Registry {
     this.#metrics.push({ name, type, help, lines });
   }
 
-  /** @param bounds the buckets' upper bounds, ascending */
+  /**
+   * @param bounds the buckets' upper bounds, ascending
+   * @param known labels that are told as 0 from the start, as of {@link counter}
+   */
   histogram(
     name: string,
     help: string,
     bounds: readonly number[],
+    known: readonly Labels[] = [],
   ): { observe(value: number, labels?: Labels): void } {
-    const series = new Map<string, { labels: Labels; buckets: number[]; sum: number; count: number }>();
+    const empty = (labels: Labels) => ({ labels, buckets: bounds.map(() => 0), sum: 0, count: 0 });
+    const series = new Map(known.map((labels) => [labelText(labels), empty(labels)]));
     const lines = () =>
       [...series.values()].flatMap(({ labels, buckets, sum, count }) => [
         ...bounds.map(
@@ -63,7 +75,7 @@ export class Registry {
     return {
       observe: (value, labels = {}) => {
         const key = labelText(labels);
-        const one = series.get(key) ?? { labels, buckets: bounds.map(() => 0), sum: 0, count: 0 };
+        const one = series.get(key) ?? empty(labels);
         series.set(key, one);
         for (const [index, bound] of bounds.entries()) if (value <= bound) one.buckets[index]! += 1;
         one.sum += value;

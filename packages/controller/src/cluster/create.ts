@@ -18,6 +18,8 @@ export interface RunningCluster extends Cluster {
   countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   /** On Kubernetes: what is not touched because it is somebody else's. */
   readonly leftAlone?: { strays: number; keptNamespaces: number };
+  /** For how long watches of the cluster have failed, in milliseconds by resource. */
+  readonly failingWatches?: ReadonlyMap<string, number>;
   /** On Kubernetes: pods whose logs are read here, and how many of them by a stream that stays open. */
   readonly logStreams?: { readers: number; followed: number };
   /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */

@@ -256,6 +256,7 @@ export class KubernetesSimulation {
     try {
       if (this.faults.on && this.random() < 0.05) throw this.#failure("no watch");
       end = this.model.watch(kind, query.resourceVersion, query, tell);
+      query.onOpen?.();
     } catch (error) {
       return Promise.reject(error);
     }

@@ -99,6 +99,8 @@ export interface WatchQuery extends Omit<ListQuery, "metadataOnly" | "keep"> {
   resourceVersion: string;
   /** The server ends the watch after so long. */
   timeoutSeconds: number;
+  /** Called when the server has accepted it, before any event. */
+  onOpen?(): void;
 }
 
 export interface WatchEvent {

@@ -296,6 +296,7 @@ class HttpKubeApi implements KubeApi {
         },
         signal,
       );
+      query.onOpen?.();
       for await (const line of readLines(body)) {
         const event = JSON.parse(line) as WatchEvent | { type: "ERROR"; object: { code?: number } };
         if (event.type === "ERROR") {

@@ -185,6 +185,10 @@ export class KubernetesCluster implements Cluster {
   }
 
   /** What of the cluster is not touched: others' copies of our labels, and namespaces that others use. */
+  get failingWatches(): ReadonlyMap<string, number> {
+    return this.#view.failing;
+  }
+
   get leftAlone(): { strays: number; keptNamespaces: number } {
     return { strays: this.#view.strays, keptNamespaces: this.#workloads.keptNamespaces };
   }

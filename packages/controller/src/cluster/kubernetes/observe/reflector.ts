@@ -44,7 +44,7 @@ export interface ReflectorTimes {
   listMs: number;
   firstWaitMs: number;
   longestWaitMs: number;
-  /** A watch that holds for this long works. */
+  /** A watch that holds for this long after the server accepted it works. */
   settledMs: number;
   /** How often it is asked whether a kind that the server does not know has come. */
   absentMs: number;
@@ -193,9 +193,15 @@ export class Reflector {
     if (this.#stopped || resourceVersion === undefined) return;
     onOutcome?.("started");
     let open = true;
-    const cancelSettled = clock.after(settledMs, () => this.#works());
+    let accepted = false;
+    let cancelSettled = () => {};
+    // A server that hangs lets a watch wait as long as one that has nothing to tell.
+    const onOpen = () => {
+      accepted = true;
+      cancelSettled = clock.after(settledMs, () => this.#works());
+    };
     try {
-      await this.#bounded(silenceMs, "silence", (signal, alive) =>
+      await this.#bounded(silenceMs, "the server did not begin to answer", (signal, alive) =>
         api.watch(
           kind,
           {
@@ -204,6 +210,7 @@ export class Reflector {
             ...(fieldSelector === undefined ? {} : { fieldSelector }),
             timeoutSeconds: Math.round(lifeSeconds * (1 + random())),
             signal,
+            onOpen,
           },
           (event) => {
             // What a watch that was given up still says comes too late: another one tells it.
@@ -218,7 +225,7 @@ export class Reflector {
       );
     } catch (error) {
       // A quiet kind: the watch is opened again from where it was, and nothing was missed.
-      if (!(error instanceof Silence)) throw error;
+      if (!(error instanceof Silence) || !accepted) throw error;
     } finally {
       open = false;
       cancelSettled();

@@ -22,7 +22,9 @@ export type WatchFault =
   /** Ends in good order, as at the server's time limit. */
   | "end"
   /** Says nothing any more, and does not heed its signal. */
-  | "silence";
+  | "silence"
+  /** The same, and is not even accepted. */
+  | "hang";
 
 interface OpenWatch {
   kind: Kind;
@@ -118,12 +120,14 @@ export class FakeServer implements Pick<KubeApi, "list" | "watch"> {
     const fault = this.watchFaults.shift();
     const from = Number(query.resourceVersion);
     if (fault === "gone" || from < this.#oldest) return Promise.reject(errorOf("gone"));
-    if (fault !== undefined && fault !== "silence") return settle(errorOf(fault));
+    const isDead = fault === "silence" || fault === "hang";
+    if (fault !== undefined && !isDead) return settle(errorOf(fault));
+    if (fault !== "hang") query.onOpen?.();
     return new Promise((resolve, reject) => {
       const watch: OpenWatch = {
         kind,
         query,
-        deliver: fault === "silence" ? undefined : onEvent,
+        deliver: isDead ? undefined : onEvent,
         end: (error) => {
           this.watches.delete(watch);
           if (error === undefined) resolve();

@@ -121,7 +121,7 @@ test("a watch that says nothing is noticed and opened again", async () => {
 });
 
 test("200 faults of every kind: none stalls, and what is seen is what is there", async () => {
-  const faults: WatchFault[] = ["gone", "busy", "server error", "reset", "end", "silence"];
+  const faults: WatchFault[] = ["gone", "busy", "server error", "reset", "end", "silence", "hang"];
   for (const seed of [1, 2, 3]) {
     const random = seededRandom(seed);
     const { server, clock, view } = setUp({ random, kinds: ["Pod", "Deployment"] });
@@ -166,7 +166,7 @@ test("a server that stays away is a problem after a minute, until it is back", a
   server.break("reset");
   await clock.advance(50_000);
   assert.equal(view.problem, undefined);
-  assert.ok(view.failingSince !== undefined);
+  assert.deepEqual([...view.failing.keys()], ["pods"]);
   const before = server.watched;
   await clock.advance(120_000);
   assert.match(view.problem ?? "", /pods cannot be watched: the connection was reset/);
@@ -174,7 +174,27 @@ test("a server that stays away is a problem after a minute, until it is back", a
   assert.ok(server.watched - before <= 120 / 15 + 1, `${server.watched - before} tries in two minutes`);
   server.watchFaults.length = 0;
   await clock.advance(60_000);
-  assert.deepEqual([view.problem, view.failingSince], [undefined, undefined]);
+  assert.deepEqual([view.problem, view.failing.size], [undefined, 0]);
+  await view.stop();
+});
+
+test("a server that takes connections and never answers is a problem after a minute", async () => {
+  const { server, clock, view } = setUp({ kinds: ["Pod"] });
+  void view.start();
+  await clock.advance(0);
+  // As the client gives up: ten seconds after it asked.
+  const { watch } = server;
+  server.watch = () =>
+    new Promise((_, reject) => {
+      clock.after(10_000, () => reject(new KubeError("UNREACHABLE", "did not answer in time")));
+    });
+  server.break("reset");
+  await clock.advance(5 * 60_000);
+  assert.match(view.problem ?? "", /pods cannot be watched: did not answer in time/);
+  assert.ok((view.failing.get("pods") ?? 0) > 4 * 60_000);
+  server.watch = watch;
+  await clock.advance(60_000);
+  assert.deepEqual([view.problem, view.failing.size], [undefined, 0]);
   await view.stop();
 });
 
@@ -303,7 +323,7 @@ test("a kind of another project that the cluster lacks: nothing of it is there, 
   await started;
   assert.match(view.problem ?? "", /^The cluster has no httproutes: install the Gateway API/);
   assert.equal(view.absence("HTTPRoute"), view.problem);
-  assert.equal(view.failingSince, undefined);
+  assert.equal(view.failing.size, 0);
   await clock.advance(60_000);
   assert.equal(view.absence("HTTPRoute"), view.problem);
   missing = false;

@@ -164,10 +164,14 @@ export class ClusterView {
     return this.#reflectors.get(kind)?.absent === true ? missing(kind) : undefined;
   }
 
-  /** Since when some watch fails, in milliseconds; undefined while all work. */
-  get failingSince(): number | undefined {
-    const since = [...this.#reflectors.values()].flatMap(({ failing }) => failing?.since ?? []);
-    return since.length === 0 ? undefined : Math.min(...since);
+  /** For how long watches have failed, in milliseconds by resource. Those that work are not among them. */
+  get failing(): ReadonlyMap<string, number> {
+    const now = this.#options.clock.now();
+    return new Map(
+      [...this.#reflectors].flatMap(([kind, { failing }]): [string, number][] =>
+        failing === undefined ? [] : [[KINDS[kind].resource, Math.max(0, now - failing.since)]],
+      ),
+    );
   }
 
   /** Everything known of the agent. */
