@@ -1,7 +1,35 @@
 -- What a character file says beyond who the agent is: secrets, model, plugins, clients. Each part takes effect, or a warning
 -- names it. The forms are those of elizaOS 0.x and 1.x.
 
--- The secrets inside a character (settings.secrets, secrets) as name → text.
+-- Whether an entry of a character's settings is a secret by its name: DISCORD_API_TOKEN, but not publicKey.
+create function private.is_secret_setting(name text, value jsonb) returns boolean
+language sql immutable set search_path = ''
+return jsonb_typeof(value) = 'string' and value <> '""' and value #>> '{}' !~ '^\$\{[A-Za-z_][A-Za-z0-9_]*\}$'
+  and name ~* '(key|token|secret|password|passphrase|mnemonic|seed)$' and name !~* 'public_?key$';
+
+-- Whether a character's settings cannot set this: where models and databases are, and with which keys, environment alone says.
+-- The runtime leaves the same out (engines/eliza/character-settings.ts); a test compares them.
+create function private.is_platform_setting(name text) returns boolean
+language sql immutable set search_path = ''
+return name ~* '^(OPENAI|ANTHROPIC|GOOGLE|GEMINI|POSTGRES|PGLITE|ELIZA|DATABASE|AGENT|NODE)_' or name = 'SECRET_SALT';
+
+-- Entries deeper in a character's settings that hold a secret in plain text, as paths.
+create function private.plain_secrets(settings jsonb) returns text[]
+language sql immutable set search_path = ''
+return (
+  with recursive entries (path, name, value, depth) as (
+    select e.key, e.key, e.value, 1 from jsonb_each(case when jsonb_typeof(settings) = 'object' then settings - 'secrets' else '{}' end) e
+    union all
+    select x.path || '.' || c.key, c.key, c.value, x.depth + 1 from entries x cross join lateral (
+      select o.key, o.value from jsonb_each(case when jsonb_typeof(x.value) = 'object' then x.value else '{}' end) o
+      union all
+      select (l.n - 1)::text, l.value from jsonb_array_elements(case when jsonb_typeof(x.value) = 'array' then x.value else '[]' end)
+        with ordinality l (value, n)) c
+    where x.depth < 10)
+  select coalesce(array_agg(x.path order by x.path), '{}') from entries x
+  where x.depth > 1 and private.is_secret_setting(x.name, x.value));
+
+-- The secrets inside a character (settings.secrets, secrets, and settings that are secrets by their names) as name → text.
 create function private.character_secrets("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -9,7 +37,10 @@ begin
     select coalesce(jsonb_object_agg(s.key, case when jsonb_typeof(s.value) in ('number', 'boolean') then to_jsonb(s.value #>> '{}')
       else s.value end), '{}')
     from jsonb_each(
-      case when jsonb_typeof("character" -> 'settings' -> 'secrets') = 'object' then "character" -> 'settings' -> 'secrets' else '{}' end
+      (select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+        from jsonb_each(case when jsonb_typeof("character" -> 'settings') = 'object' then "character" -> 'settings' else '{}' end) e
+        where private.is_secret_setting(e.key, e.value))
+      || case when jsonb_typeof("character" -> 'settings' -> 'secrets') = 'object' then "character" -> 'settings' -> 'secrets' else '{}' end
       || case when jsonb_typeof("character" -> 'secrets') = 'object' then "character" -> 'secrets' else '{}' end) s
     where s.value not in ('null', '""'));
 end
@@ -20,7 +51,13 @@ comment on function private.character_secrets(jsonb) is 'The secrets inside a ch
 create function private.without_secrets("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
-  return case when jsonb_typeof("character") = 'object' then ("character" #- '{settings,secrets}') - 'secrets' else "character" end;
+  if jsonb_typeof("character") is distinct from 'object' then
+    return "character";
+  elsif jsonb_typeof("character" -> 'settings') = 'object' then
+    "character" := jsonb_set("character", '{settings}', ("character" -> 'settings') - 'secrets' - (
+      select coalesce(array_agg(e.key), '{}') from jsonb_each("character" -> 'settings') e where private.is_secret_setting(e.key, e.value)));
+  end if;
+  return "character" - 'secrets';
 end
 $$;
 comment on function private.without_secrets(jsonb) is 'A character without its secrets.';
@@ -29,7 +66,9 @@ comment on function private.without_secrets(jsonb) is 'A character without its s
 create function private.character_secret_problems("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
-  return (select coalesce(jsonb_object_agg(regexp_replace(p.key, '^environment', 'character.settings.secrets'), p.value), '{}')
+  return (select coalesce(jsonb_object_agg(case when "character" -> 'settings' ? split_part(p.key, '.', 2)
+      then regexp_replace(p.key, '^environment', 'character.settings')
+      else regexp_replace(p.key, '^environment', 'character.settings.secrets') end, p.value), '{}')
     from jsonb_each(private.environment_problems(private.character_secrets("character"))) p);
 end
 $$;
@@ -159,13 +198,25 @@ declare
 begin
   warnings := coalesce((
       select jsonb_object_agg('character.' || k, 'Has no effect here') from jsonb_object_keys(file) k
-      where k in ('templates', 'clientConfig', 'twitterProfile', 'twitterQuery', 'nft', 'extends', 'imageModelProvider',
+      where k in ('clientConfig', 'twitterProfile', 'twitterQuery', 'nft', 'extends', 'imageModelProvider',
         'imageVisionModelProvider', 'modelEndpointOverride', 'experience', 'processors')), '{}')
     || coalesce((
-      select jsonb_object_agg('character.settings.' || k, 'Has no effect here; to give it to a plugin, set it in environment')
+      select jsonb_object_agg('character.' || k, 'Has no effect without an elizaOS plugin') from jsonb_object_keys(file) k
+      where k in ('templates', 'postExamples') and file -> k not in ('null', '{}', '[]', '""') and not private.needs_eliza(a.plugins)), '{}')
+    || coalesce((
+      select jsonb_object_agg('character.settings.' || k, case
+        when private.is_platform_setting(k) then 'Not used from a character; set it in environment'
+        else 'Has no effect without an elizaOS plugin' end)
       from jsonb_object_keys(settings) k
-      where k not in ('secrets', 'model', 'modelConfig', 'temperature', 'maxTokens', 'maxOutputTokens', 'max_tokens',
-        'frequency_penalty', 'presence_penalty', 'top_p')), '{}')
+      where (private.is_platform_setting(k) or not private.needs_eliza(a.plugins))
+        and not private.is_secret_setting(k, settings -> k)
+        and k not in ('secrets', 'model', 'modelConfig', 'temperature', 'maxTokens', 'maxOutputTokens', 'max_tokens',
+          'frequency_penalty', 'presence_penalty', 'top_p')), '{}')
+    || coalesce((
+      select jsonb_object_agg('character.settings.' || left(path, 200), format(
+        'Stored in plain text; put the value in environment, for example as %1$s, and write ${%1$s} here',
+        upper(regexp_replace(split_part(path, '.', -1), '[^A-Za-z0-9]+', '_', 'g'))))
+      from unnest(private.plain_secrets(settings)) path where private.needs_eliza(a.plugins)), '{}')
     || case when private.framework_of_provider(file ->> 'modelProvider') is null and jsonb_typeof(file -> 'modelProvider') = 'string'
          then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end

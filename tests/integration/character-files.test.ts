@@ -1,6 +1,8 @@
 // What a character file says beyond who the agent is: each part takes effect, or a warning names it. Secrets go to Vault.
+
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { isPlatformSetting } from "../../packages/agent-runtime/src/engines/eliza/character-settings.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
 
@@ -284,6 +286,43 @@ describe("warnings", () => {
         "character.templates",
       ],
     );
+  });
+
+  test("of settings and templates depend on the plugins, and name secrets in plain text", async () => {
+    const token = `\${${"MCP_TOKEN"}}`;
+    const character = {
+      name: "Ada",
+      settings: {
+        mcp: { servers: [{ env: { API_KEY: "plain-key", OTHER_KEY: token, name: "x" } }] },
+        chains: { evm: ["base"] },
+        OPENAI_BASE_URL: "https://elsewhere.example",
+        DISCORD_API_TOKEN: "flat-token-of-a-file",
+        publicKey: "shown",
+      },
+      templates: { replyTemplate: "x" },
+      postExamples: ["p"],
+    };
+    const plain = ["OPENAI_BASE_URL", "chains", "mcp", "publicKey"].map(
+      (name) => `character.settings.${name}`,
+    );
+    assert.deepEqual(await fields(character), ["character.postExamples", ...plain, "character.templates"]);
+    const agent = await agentOf(character, { plugins: ["@elizaos/plugin-discord"] });
+    assert.deepEqual(
+      agent.warnings.map(({ field }: { field: string }) => field),
+      ["character.settings.OPENAI_BASE_URL", "character.settings.mcp.servers.0.env.API_KEY"],
+    );
+    assert.match(agent.warnings[1].message, /put the value in environment.*write \$\{API_KEY\} here/);
+    assert.equal((await secretsOf(agent.agentId)).DISCORD_API_TOKEN, "flat-token-of-a-file");
+    assert.equal(await mentions("flat-token-of-a-file"), "0");
+    assert.equal(agent.character.settings.publicKey, "shown");
+  });
+
+  test("of settings that a character cannot set are those that the runtime leaves out", async () => {
+    const names = ["OPENAI_BASE_URL", "google_x", "POSTGRES_URL", "PGLITE_DATA_DIR", "SECRET_SALT", "NODE_X"];
+    for (const name of [...names, "DISCORD_X", "mcp", "chains", "OPENAIX"]) {
+      const { rows } = await db.pool.query("select private.is_platform_setting($1) as it", [name]);
+      assert.equal(rows[0].it, isPlatformSetting(name), name);
+    }
   });
 
   test("name a platform that no plugin serves", async () => {

@@ -33,7 +33,7 @@ test("a character becomes elizaOS's, whichever of its forms it has", () => {
     }),
   );
   assert.equal(character.username, "ada_lovelace");
-  assert.deepEqual(character.bio, ["One line", "Old story"]);
+  assert.equal(character.bio, "One line\nOld story");
   assert.equal(character.system, "PROMPT\n\nSYSTEM\n\nPersonality: calm, exact");
   assert.deepEqual(character.messageExamples, [[{ name: "u", content: { text: "x" } }]]);
   assert.deepEqual(character.settings, {});
@@ -58,7 +58,89 @@ test("settings are the agent's own variables, with model and sampling in elizaOS
   });
 });
 
-test("a character brings elizaOS no settings and no secrets: addresses come from the environment alone", () => {
+test("settings and templates of a character reach its plugins; references are the environment's, which wins", () => {
+  const character = toElizaCharacter(
+    configure(
+      {
+        character: {
+          settings: {
+            mcp: {
+              servers: {
+                a: {
+                  url: "https://mcp.example",
+                  headers: ["MCP_TOKEN", "NOT_SET"].map((name) => `\${${name}}`),
+                },
+              },
+            },
+            chains: { evm: ["base"] },
+            CHANNEL_IDS: "from the file",
+            secrets: { X: "y" },
+          },
+          templates: { replyTemplate: "Say: {{text}}", odd: 1, blank: " " },
+          postExamples: ["A post"],
+        },
+      },
+      { MCP_TOKEN: "token-of-vault", CHANNEL_IDS: "from the environment" },
+    ),
+  );
+  assert.deepEqual(character.settings, {
+    mcp: { servers: { a: { url: "https://mcp.example", headers: ["token-of-vault", ""] } } },
+    chains: { evm: ["base"] },
+  });
+  assert.deepEqual(
+    [character.templates, character.postExamples],
+    [{ replyTemplate: "Say: {{text}}" }, ["A post"]],
+  );
+});
+
+test("example turns in odd forms are dropped or mended, and people have names", () => {
+  const turn = (content: unknown, name: unknown = "{{user1}}") => ({ name, content });
+  const { messageExamples } = toElizaCharacter(
+    configure({
+      character: {
+        messageExamples: [
+          [
+            turn({ text: "hi {{user2}}" }),
+            turn({ text: "hello", action: "WAVE" }, "Ada"),
+            turn("plain", "{{user7}}"),
+          ],
+          [
+            null,
+            5,
+            {},
+            turn({}),
+            turn({ text: 3 }),
+            turn(null),
+            { user: "{{user2}}", content: { text: "old" } },
+          ],
+          [
+            turn({ text: "x", actions: "A" }),
+            turn({ text: "y", actions: [null, "B", 3] }),
+            turn({ text: "z" }, null),
+          ],
+          "no group",
+          [],
+          [[]],
+        ],
+      },
+    }),
+  );
+  assert.deepEqual(messageExamples, [
+    [
+      { name: "{{name1}}", content: { text: "hi {{name2}}" } },
+      { name: "Ada", content: { text: "hello", actions: ["WAVE"] } },
+      { name: "User 7", content: { text: "plain" } },
+    ],
+    [{ name: "{{name2}}", content: { text: "old" } }],
+    [
+      { name: "{{name1}}", content: { text: "x", actions: ["A"] } },
+      { name: "{{name1}}", content: { text: "y", actions: ["B"] } },
+      { name: "{{name1}}", content: { text: "z" } },
+    ],
+  ]);
+});
+
+test("a character brings elizaOS no secrets, and no addresses of models: those come from the environment alone", () => {
   const address = { OPENAI_BASE_URL: "https://elsewhere.example" };
   const config = configure({
     character: { name: "Ada", settings: { ...address, secrets: address }, secrets: address, system: "S" },

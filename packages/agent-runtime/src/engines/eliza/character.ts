@@ -1,6 +1,7 @@
 import { type ExampleLine, readCharacter } from "../../character.ts";
 import type { Config, Framework } from "../../config.ts";
 import { DEFAULT_MODELS } from "../model/providers.ts";
+import { characterSettings, characterTemplates } from "./character-settings.ts";
 
 /** The elizaOS plugin that talks to each provider. */
 export const PROVIDER_PLUGINS: Record<Framework, string> = {
@@ -19,14 +20,20 @@ const MODEL_PREFIX: Record<Framework, string> = {
 };
 
 /**
- * Makes an elizaOS character. It holds no secret: elizaOS stores characters in its database.
- * The system prompt and the personality, which elizaOS does not know, stand at the head of its system text.
+ * Makes an elizaOS character. What elizaOS does not know stands in its system text: the system prompt at its head, the personality,
+ * and facts, which it would take for names of files. Of a list it shows ten entries by chance, so bio and lore are one text.
  */
 export function toElizaCharacter(config: Config): Record<string, unknown> {
   const { name, systemPrompt } = config;
   const character = readCharacter(config.character, name);
   const personality = character.personality.join(", ");
-  const system = [systemPrompt, character.system, personality && `Personality: ${personality}`]
+  const facts = character.knowledge.map((fact) => `- ${fact}`).join("\n");
+  const system = [
+    systemPrompt,
+    character.system,
+    personality && `Personality: ${personality}`,
+    facts && `Facts you know:\n${facts}`,
+  ]
     .map((text) => text?.trim())
     .filter((text) => text !== undefined && text !== "")
     .join("\n\n");
@@ -34,7 +41,7 @@ export function toElizaCharacter(config: Config): Record<string, unknown> {
   return {
     name: speaker,
     username: character.username ?? speaker.toLowerCase().replace(/[^a-z0-9_]+/g, "_"),
-    bio: [...character.bio, ...character.lore],
+    bio: [...character.bio, ...character.lore].join("\n"),
     ...(system !== "" && { system }),
     adjectives: character.adjectives,
     topics: character.topics,
@@ -42,11 +49,21 @@ export function toElizaCharacter(config: Config): Record<string, unknown> {
     messageExamples: character.messageExamples.map((lines) => lines.map(toElizaExample)),
     postExamples: character.postExamples,
     style: character.style,
-    settings: {},
+    templates: characterTemplates(config.character),
+    settings: characterSettings(config.character, config.environment).settings,
   };
 }
 
-const toElizaExample = ({ name, ...content }: ExampleLine) => ({ name, content });
+const toElizaExample = ({ name, text, ...content }: ExampleLine) => ({
+  name: withNames(name),
+  content: { ...content, text: withNames(text) },
+});
+
+/** elizaOS puts names in place of `{{name1}}` to `{{name5}}`; files of 0.x write `{{user1}}`. Further people are named here. */
+const withNames = (text: string): string =>
+  text.replaceAll(/\{\{\s*(?:user|name)(\d*)\s*\}\}/g, (_, number: string) =>
+    Number(number || 1) <= 5 ? `{{name${number || 1}}}` : `User ${number}`,
+  );
 
 /** The runtime's settings: the agent's own variables, and its model and sampling in elizaOS's names. */
 export function toElizaSettings(config: Config): Record<string, string> {

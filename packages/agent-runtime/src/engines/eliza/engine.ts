@@ -17,6 +17,7 @@ import {
   toElizaCharacter,
   toElizaSettings,
 } from "./character.ts";
+import { characterSettings } from "./character-settings.ts";
 import { createKnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./part.ts";
@@ -68,6 +69,12 @@ export async function startElizaEngine(
       services.fault(plugin, error);
     },
   });
+  const { unset } = characterSettings(config.character, config.environment);
+  if (unset.length > 0) {
+    log.warn(`The character's settings mention ${unset.join(", ")}: set it in the agent's environment`, {
+      unset,
+    });
+  }
   for (const message of unheeded(config)) log.warn(message, { framework: config.framework });
   const count = meterModels(runtime, meter, {
     name: elizaModel(config),
@@ -120,7 +127,7 @@ async function openDatabase(sql: ElizaSql, workspace: Workspace, agentId: string
     // Before initialize(): it reads tables that only its own migrations make.
     await adapter.runPluginMigrations([{ name: sql.default.name, schema: sql.default.schema }]);
     workspace.databaseMade();
-    return adapter;
+    return withoutSettings(adapter);
   } catch (error) {
     const cause = describe((error as Error).cause ?? error);
     // A full disk is no fault of the database.
@@ -129,6 +136,14 @@ async function openDatabase(sql: ElizaSql, workspace: Workspace, agentId: string
     const message = `elizaOS's database cannot be opened: ${cause}.${kept}`;
     throw new Error(message, { cause: error });
   }
+}
+
+/** elizaOS stores its character; of the settings, which may hold secrets of the environment, nothing is stored. */
+function withoutSettings(adapter: ElizaDatabase): ElizaDatabase {
+  const { createAgent, updateAgent } = adapter;
+  adapter.createAgent = (agent) => createAgent.call(adapter, { ...agent, settings: {} });
+  adapter.updateAgent = (id, agent) => updateAgent.call(adapter, id, { ...agent, settings: {} });
+  return adapter;
 }
 
 /** Settings that mean nothing in this engine; the launch warns of the same (private.definition_warnings). */

@@ -38,6 +38,8 @@ export interface ElizaMemory {
 export interface ElizaDatabase {
   init(): Promise<void>;
   runPluginMigrations(plugins: readonly { name: string; schema: unknown }[]): Promise<void>;
+  createAgent(agent: Record<string, unknown>): Promise<boolean>;
+  updateAgent(id: string, agent: Record<string, unknown>): Promise<boolean>;
   close(): Promise<void>;
 }
 
