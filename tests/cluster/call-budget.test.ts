@@ -1,4 +1,4 @@
-// What faulty agents cost a real API server in ten minutes, counted by a proxy before it, under a clock that is faster than ours.
+// What faulty agents and fleets at rest cost a real API server, counted by a proxy before it, under a clock that is faster than ours.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { Clock } from "../../packages/controller/src/clock.ts";
@@ -18,6 +18,7 @@ const FACTOR = 20;
 const FAULTY = 20;
 const SOUND = 5;
 const TEN_MINUTES = 600_000;
+const RESYNC_SECONDS = 600;
 
 const began = Date.now();
 const fast: Clock = {
@@ -30,28 +31,37 @@ const fast: Clock = {
 };
 
 const why = await whyNoCluster();
-describe("calls of faulty agents on a real API server", { skip: why ?? false }, () => {
+describe("calls to a real API server", { skip: why ?? false }, () => {
   let testCluster: TestCluster;
   let faults: KubeFaults;
-  let cluster: KubernetesCluster;
-  let controller: Controller;
-  const database = new MemoryDatabase(fast);
+  const stops: (() => Promise<void>)[] = [];
 
   before(async () => {
     testCluster = await startCluster();
     faults = await startKubeFaults(testCluster);
+  });
+  after(async () => {
+    for (const stop of stops.reverse()) await stop();
+    await faults?.close();
+    await testCluster?.stop();
+  });
+
+  /** A controller with a database of its own. */
+  async function fleet(installation: string, resyncSeconds: number) {
+    const database = new MemoryDatabase(fast, installation);
     const guard = new FleetGuard({ clock: fast, log: silentLog });
     const held = (agentId: string) => controller.reconciler.held.get(agentId);
-    cluster = new KubernetesCluster(await createClient({ kubeconfig: faults.kubeconfig }), {
+    const cluster = new KubernetesCluster(await createClient({ kubeconfig: faults.kubeconfig }), {
       ...manifestOptionsOf({
+        installation,
+        namespacePrefix: `${installation}-`,
         databaseId: () => guard.databaseId,
         isOurs: (mark) => guard.isOurs(mark),
         // Judged by this clock: not within the seconds of ours that a pod needs.
         readyMs: 3_000_000,
       }),
       podAccess: "proxy",
-      // Beyond the ten minutes: what a resync reads is not the fault's.
-      resyncSeconds: 6000,
+      resyncSeconds,
       log: silentLog,
       clock: fast,
       random: Math.random,
@@ -60,7 +70,7 @@ describe("calls of faulty agents on a real API server", { skip: why ?? false }, 
       guard,
       gone: (all) => database.goneWorkloads(all),
     });
-    controller = new Controller({
+    const controller = new Controller({
       worker: "w",
       database,
       cluster,
@@ -77,30 +87,31 @@ describe("calls of faulty agents on a real API server", { skip: why ?? false }, 
     });
     await cluster.start();
     controller.start();
-  });
-  after(async () => {
-    await controller?.stop();
-    await cluster?.stop();
-    await faults?.close();
-    await testCluster?.stop();
-  });
-
-  const names = Array.from({ length: FAULTY + SOUND }, (_, index) => `agent-${index}`);
-  const faulty = names.slice(0, FAULTY);
-  const deployed = (agents: readonly string[], generation: number) =>
-    eventually(
-      `generation ${generation} is deployed`,
-      () =>
-        agents.every((agentId) => {
-          const { observedGeneration, phase } = database.row(agentId);
-          return phase === "DEPLOYED" && observedGeneration === generation;
-        }),
-      60_000,
-    );
-  // Each agent is another user's: whatever is asked in its namespace is asked for it.
-  const namespaceOf = (agentId: string) => `agents-user-${agentId}`;
+    const stop = async () => {
+      await controller.stop();
+      await cluster.stop();
+    };
+    stops.push(stop);
+    const deployed = (agents: readonly string[], generation: number) =>
+      eventually(
+        `generation ${generation} is deployed`,
+        () =>
+          agents.every((agentId) => {
+            const { observedGeneration, phase } = database.row(agentId);
+            return phase === "DEPLOYED" && observedGeneration === generation;
+          }),
+        60_000,
+      );
+    return { database, controller, deployed, stop };
+  }
 
   it("20 agents whose Deployments are not taken: at most 25 calls each in ten minutes; others are not held up", async () => {
+    // Beyond the ten minutes: what a resync reads is not the fault's.
+    const { controller, database, deployed, stop } = await fleet("faulty", 6000);
+    const names = Array.from({ length: FAULTY + SOUND }, (_, index) => `agent-${index}`);
+    const faulty = names.slice(0, FAULTY);
+    // Each agent is another user's: whatever is asked in its namespace is asked for it.
+    const namespaceOf = (agentId: string) => `faulty-user-${agentId}`;
     for (const agentId of names) database.launch(agentId, specOf(), 1, `user-${agentId}`);
     controller.hint();
     await deployed(names, 1);
@@ -139,5 +150,30 @@ describe("calls of faulty agents on a real API server", { skip: why ?? false }, 
     for (const agentId of faulty) database.restart(agentId);
     controller.hint();
     await deployed(faulty, 3);
+    await stop();
+  });
+
+  it("a fleet at rest: a resync lists Secrets and ConfigMaps once for each of 25 namespaces, and no other kind", async () => {
+    const { controller, database, deployed } = await fleet("calm", RESYNC_SECONDS);
+    const names = Array.from({ length: 25 }, (_, index) => `calm-${index}`);
+    for (const agentId of names) database.launch(agentId, specOf(), 1, `user-${agentId}`);
+    controller.hint();
+    await deployed(names, 1);
+    // The first sweeps look at what is new.
+    const settled = fast.now() + RESYNC_SECONDS * 1000;
+    await eventually("all is seen", () => fast.now() >= settled, 60_000);
+    faults.reset();
+    const end = fast.now() + RESYNC_SECONDS * 1000;
+    await eventually("a resync is over", () => fast.now() >= end, 60_000);
+
+    const counts = new Map<string, number>();
+    for (const { path, resource, verb } of faults.requests) {
+      // Figures and probes of running pods are asked for whatever else happens.
+      if (verb !== "list" || path.startsWith("/apis/metrics") || resource === "nodes") continue;
+      counts.set(resource, (counts.get(resource) ?? 0) + 1);
+    }
+    assert.deepEqual([...counts.keys()].sort(), ["configmaps", "secrets"]);
+    for (const [resource, count] of counts)
+      assert.ok(count >= 20 && count <= 27, `${count} lists of ${resource}`);
   });
 });

@@ -227,6 +227,18 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     ["NetworkPolicy", "default-deny", { spec: { egress: [{}] } }, /: spec\.egress was added/],
     ["ResourceQuota", "agents", { spec: { hard: { pods: "1000" } } }, /: spec\.hard\.pods was changed/],
     [
+      "LimitRange",
+      "agents",
+      { spec: { limits: [{ type: "Container", max: { cpu: "999" } }] } },
+      /: spec\.limits\[0\]/,
+    ],
+    [
+      "ServiceAccount",
+      "",
+      { automountServiceAccountToken: true },
+      /automountServiceAccountToken was changed/,
+    ],
+    [
       "Namespace",
       "agents-edits",
       { metadata: { labels: { "pod-security.kubernetes.io/enforce": "privileged" } } },
@@ -248,6 +260,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       await workloads.apply(workload);
       const live = await kube.get(kind, namespace, name);
       assert.deepEqual(live?.spec, before?.spec);
+      assert.equal(live?.automountServiceAccountToken, before?.automountServiceAccountToken);
       assert.deepEqual(live?.metadata.labels, before?.metadata.labels);
       await eventually("nothing is left of it", () => workloads.get(agentId)?.drift === undefined);
     });
@@ -400,17 +413,25 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     await isUp("hands-1", workload);
   });
 
-  test("a ServiceAccount that somebody deleted is made anew as soon as a pod misses it", async () => {
+  test("a ServiceAccount and a LimitRange that somebody deleted are made again, though no pod misses them", async () => {
     const workload = workloadOf({ userId: "missed", agentId: "missed-1", template: TEMPLATES[0] });
     const patient = controller({}, 600);
     await patient.apply(workload);
     await isUp("missed-1", workload, patient);
-    await kube.delete("ServiceAccount", "agents-missed", "missed-1");
-    const next = { ...workload, generation: 2, template: TEMPLATES[1] };
-    await patient.apply(next);
-    await eventually("it is looked for", () => patient.get("missed-1")?.drift, 5000);
-    await patient.apply(next);
-    await isUp("missed-1", next, patient);
+    for (const [kind, name] of [
+      ["ServiceAccount", "missed-1"],
+      ["LimitRange", "agents"],
+    ] as const) {
+      await kube.delete(kind, "agents-missed", name);
+      await eventually(
+        "it is seen",
+        () => patient.get("missed-1")?.drift?.join().includes("was removed"),
+        5000,
+      );
+      await patient.apply(workload);
+      assert.ok((await kube.get(kind, "agents-missed", name)) !== undefined, kind);
+      await eventually("nothing is missing", () => patient.get("missed-1")?.drift === undefined);
+    }
   });
 
   test("a controller whose clock is ahead of the cluster's gives a rollout its whole time", async () => {

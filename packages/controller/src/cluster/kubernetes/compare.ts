@@ -28,6 +28,7 @@ const DEFAULTED: Record<string, readonly RegExp[]> = {
   NetworkPolicy: [],
   PodDisruptionBudget: [],
   ResourceQuota: [],
+  LimitRange: [],
 };
 
 /** Below these, texts are quantities: `1000m` is `1`. */

@@ -1,12 +1,13 @@
+import type { Clock } from "../../clock.ts";
 import { type Kind, type KubeApi, KubeError, type ObjectMeta } from "./api.ts";
 import { installationSelector, LABELS } from "./names.ts";
 
-/** Kinds that are not watched: Secrets and configurations are nobody's to read in the whole cluster. */
-export const UNWATCHED = ["Secret", "ConfigMap", "ServiceAccount", "LimitRange"] as const satisfies Kind[];
+/** Kinds that are not watched: the right to list them in all namespaces is the right to read them there. */
+export const UNWATCHED = ["Secret", "ConfigMap"] as const satisfies Kind[];
 
 /**
  * Which objects of the unwatched kinds there are, by namespace: names and labels, never what they hold. Read once per
- * namespace and at each resync; own writes are noted in between.
+ * namespace and again in turns (see Sweeper); own writes are noted in between.
  */
 export class Inventory {
   readonly #api: Pick<KubeApi, "list">;
@@ -14,9 +15,12 @@ export class Inventory {
   readonly #namespaces = new Map<string, Promise<Map<string, ObjectMeta>>>();
   readonly #versions = new Map<string, number>();
   readonly #known = new Map<string, Map<string, ObjectMeta>>();
+  readonly #askedAt = new Map<string, number>();
+  readonly #clock: Pick<Clock, "now">;
 
-  constructor(api: Pick<KubeApi, "list">, installation: string) {
+  constructor(api: Pick<KubeApi, "list">, installation: string, clock: Pick<Clock, "now">) {
     this.#api = api;
+    this.#clock = clock;
     this.#selector = installationSelector(installation);
   }
 
@@ -30,6 +34,7 @@ export class Inventory {
    * @throws {KubeError} when it cannot be read: then what was known stays
    */
   async refresh(namespace: string): Promise<void> {
+    this.#askedAt.set(namespace, this.#clock.now());
     const reading = this.#read(namespace);
     this.#namespaces.set(namespace, reading);
     try {
@@ -85,8 +90,14 @@ export class Inventory {
   /** The namespace is gone. */
   forget(namespace: string): void {
     this.#known.delete(namespace);
+    this.#askedAt.delete(namespace);
     this.#changed(namespace);
     this.#namespaces.delete(namespace);
+  }
+
+  /** When the namespace was last asked for, whatever the answer was. */
+  askedAt(namespace: string): number {
+    return this.#askedAt.get(namespace) ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Namespaces that were read. */

@@ -12,7 +12,7 @@ export interface RemoverOptions {
 }
 
 /** Not watched: they are looked for, by label. */
-const HIDDEN = ["Secret", "ConfigMap", "ServiceAccount"] as const satisfies Kind[];
+const HIDDEN = ["Secret", "ConfigMap"] as const satisfies Kind[];
 
 /**
  * Removes everything of an agent, in every namespace, found by label. What is seen by the watches goes last, the Service

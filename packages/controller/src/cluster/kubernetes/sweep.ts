@@ -46,24 +46,37 @@ const YOUNG_MS = 60_000;
 const CHUNK = 500;
 /** How soon after an unknown agent appears the database is asked about it. */
 const SOON_MS = 10_000;
-/** Between two readings of a namespace in which something is missing. */
-const SUSPECT_MS = 5000;
+/** Between two readings of a namespace in which something is missing; twice as long each time, where that does not help. */
+const SUSPECT_MS = { first: 5000, most: 300_000 } as const;
+/** So many namespaces are read again in the time of a resync, in turns: the cost does not grow with the fleet. */
+const TURNS = 60;
+
+/** What the last look into a namespace saw. */
+interface Look {
+  inhabitants: ReadonlySet<string>;
+  /** Something may come late: a call that was given up, or what is too young to be judged. */
+  again: boolean;
+}
 
 /**
- * Now and then: reads what no watch tells, and removes what belongs to agents and users that the database no longer
- * knows (a controller that had lost its lease may have made it, or the removal was never finished). An agent must be
- * gone in two sweeps; what the database does not answer is not gone; and the guard must let it go.
+ * Now and then: removes what belongs to agents and users that the database no longer knows (a controller that had lost
+ * its lease may have made it, or the removal was never finished). An agent must be gone in two sweeps; what the database
+ * does not answer is not gone; and the guard must let it go.
+ *
+ * What no watch tells is listed namespace by namespace, and only where something happened: at the first sight of a
+ * namespace, when an agent there is gone, when a pod misses something. Beside that, namespaces take turns.
  */
 export class Sweeper {
   readonly #options: SweeperOptions;
   readonly #seen = new Set<string>();
-  /** Namespaces in which an earlier life left nothing, with the agents that were seen there then. */
-  readonly #clean = new Map<string, string>();
-  readonly #suspected = new Map<string, number>();
+  readonly #looks = new Map<string, Look>();
+  readonly #suspected = new Map<string, { at: number; rest: number }>();
   #gone = new Set<string>();
   #running: Promise<void> | undefined;
   #stopped = false;
   #cancel: () => void = () => {};
+  #cancelTurn: () => void = () => {};
+  #turn: Promise<void> | undefined;
   #cancelSoon: (() => void) | undefined;
 
   constructor(options: SweeperOptions) {
@@ -72,13 +85,15 @@ export class Sweeper {
 
   start(): void {
     this.#schedule();
+    this.#scheduleTurn();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
+    this.#cancelTurn();
     this.#cancelSoon?.();
-    await this.#running;
+    await Promise.all([this.#running, this.#turn]);
   }
 
   /** Something of the agent is there: when it is new to us, it is asked for soon. */
@@ -90,16 +105,16 @@ export class Sweeper {
 
   /** Something in the namespace seems to be missing: it is read again. */
   suspect(namespace: string | undefined): void {
-    const { clock, log } = this.#options;
     if (namespace === undefined || this.#stopped) return;
-    if (clock.now() - (this.#suspected.get(namespace) ?? Number.NEGATIVE_INFINITY) < SUSPECT_MS) return;
-    this.#suspected.set(namespace, clock.now());
-    this.#read(namespace).catch((error: unknown) => {
-      log.warn("a namespace could not be read", { namespace, error: errorMessage(error) });
-    });
+    const now = this.#options.clock.now();
+    const { at = Number.NEGATIVE_INFINITY, rest = 0 } = this.#suspected.get(namespace) ?? {};
+    if (now - at < rest) return;
+    const { first, most } = SUSPECT_MS;
+    this.#suspected.set(namespace, { at: now, rest: now - at > most * 2 ? first : Math.min(most, rest * 2) });
+    void this.#read(namespace);
   }
 
-  /** Reads and sweeps once. Never throws. */
+  /** Sweeps once. Never throws. */
   sweep(): Promise<void> {
     this.#running ??= this.#sweep().finally(() => {
       this.#running = undefined;
@@ -115,6 +130,28 @@ export class Sweeper {
     });
   }
 
+  #scheduleTurn(): void {
+    const { clock, random, resyncSeconds } = this.#options;
+    if (this.#stopped) return;
+    this.#cancelTurn = clock.after(jittered((resyncSeconds * 1000) / TURNS, 0.2, random), () => {
+      this.#turn = this.#takeTurn().finally(() => this.#scheduleTurn());
+    });
+  }
+
+  /** Reads the namespace that was read longest ago, unless that was lately. */
+  async #takeTurn(): Promise<void> {
+    const { clock, inventory, resyncSeconds, view } = this.#options;
+    if (!view.synced || view.problem !== undefined) return;
+    const due = inventory
+      .namespaces()
+      .map((namespace) => ({ namespace, at: inventory.askedAt(namespace) }))
+      .filter(({ at }) => clock.now() - at >= resyncSeconds * 1000)
+      .reduce<{ namespace?: string; at: number }>((a, b) => (b.at < a.at ? b : a), {
+        at: Number.POSITIVE_INFINITY,
+      });
+    await this.#read(due.namespace);
+  }
+
   #soon(): void {
     if (this.#stopped || this.#cancelSoon !== undefined) return;
     this.#cancelSoon = this.#options.clock.after(SOON_MS, () => {
@@ -127,10 +164,7 @@ export class Sweeper {
     const { log, view } = this.#options;
     if (this.#stopped || !view.synced || view.problem !== undefined) return;
     try {
-      for (const { metadata } of view.namespaces()) {
-        if (this.#stopped) return;
-        await this.#read(metadata.name);
-      }
+      this.#forgetUnheld();
       await this.#removeUnwanted();
     } catch (error) {
       log.warn("a sweep failed; the next one goes on", { error: errorMessage(error) });
@@ -165,15 +199,30 @@ export class Sweeper {
     for (const namespace of gone.namespaces) await this.#removeNamespace(namespace);
   }
 
-  /** What is not watched; who misses something of it is told. */
-  async #read(namespace: string): Promise<void> {
-    const { inventory, changed, held, view } = this.#options;
+  /** What is not watched; who misses something of it is told. Never throws. */
+  async #read(namespace: string | undefined): Promise<void> {
+    const { inventory, changed, held, log, view } = this.#options;
     // Where nothing was written yet, and in a namespace that ends, there is nothing to compare.
-    if (!inventory.isLoaded(namespace)) return;
-    await inventory.refresh(namespace);
+    if (namespace === undefined || this.#stopped || !inventory.isLoaded(namespace)) return;
+    try {
+      await inventory.refresh(namespace);
+    } catch (error) {
+      log.warn("a namespace could not be read", { namespace, error: errorMessage(error) });
+      return;
+    }
     for (const agentId of held()) {
       if (view.objects(agentId).namespace?.metadata.name === namespace) changed(agentId);
     }
+  }
+
+  /** Where this controller has no agent any more, what it knew grows old. */
+  #forgetUnheld(): void {
+    const { held, inventory, view } = this.#options;
+    const homes = new Set(held().map((agentId) => view.objects(agentId).namespace?.metadata.name));
+    for (const namespace of inventory.namespaces()) if (!homes.has(namespace)) inventory.forget(namespace);
+    const there = new Set(view.namespaces().map(({ metadata }) => metadata.name));
+    for (const map of [this.#looks, this.#suspected])
+      for (const namespace of map.keys()) if (!there.has(namespace)) map.delete(namespace);
   }
 
   /**
@@ -181,35 +230,45 @@ export class Sweeper {
    * removal. The first object of an agent that is made, and the last that goes, is a watched one.
    */
   async #findLeftovers(gone: ReadonlySet<string>): Promise<Map<string, Hidden[]>> {
-    const found = this.#old(this.#hiddenAgents());
     const inhabitants = this.#inhabitants();
-    for (const namespace of this.#ours()) {
+    const looked: Hidden[] = [];
+    for (const { metadata } of this.#ours()) {
       if (this.#stopped) break;
-      const { name } = namespace.metadata;
-      for (const [agentId, objects] of await this.#lookOnce(name, inhabitants.get(name) ?? ""))
-        found.set(agentId, objects);
+      looked.push(...(await this.#look(metadata.name, inhabitants.get(metadata.name) ?? new Set())));
     }
+    const found = this.#old(new Map([...this.#hiddenAgents(), ...byAgent(looked)]));
     for (const agentId of gone) found.delete(agentId);
     return found;
   }
 
   /**
-   * The same in a namespace that nobody here reads: without agents, or with such as need nothing done. A controller that
-   * ended while it removed an agent may have left it so, where somebody had taken the labels off what is watched.
+   * Lists what is not watched where something may have been left: at first sight (a controller that ended while it removed
+   * an agent, where somebody had taken the labels off what is watched), and after an agent is gone.
    */
-  async #lookOnce(namespace: string, inhabitants: string): Promise<Map<string, Hidden[]>> {
+  async #look(namespace: string, inhabitants: ReadonlySet<string>): Promise<Hidden[]> {
     const { inventory, view } = this.#options;
-    if (inventory.isLoaded(namespace) || this.#clean.get(namespace) === inhabitants) return new Map();
+    const before = this.#looks.get(namespace);
+    const lost = before !== undefined && !before.inhabitants.isSubsetOf(inhabitants);
+    // What is loaded was read by this controller itself.
+    const first = before === undefined && !inventory.isLoaded(namespace);
+    const objects = lost || first || before?.again ? await this.#list(namespace) : [];
+    const left = [...byAgent(objects).keys()].some((agentId) => view.objects(agentId).all.length === 0);
+    this.#looks.set(namespace, { inhabitants, again: lost || left });
+    return objects;
+  }
+
+  async #list(namespace: string): Promise<Hidden[]> {
+    const { inventory } = this.#options;
     try {
-      const found = byAgent((await inventory.peek(namespace)).map((object) => ({ ...object, namespace })));
-      const left = [...found.keys()].some((agentId) => view.objects(agentId).all.length === 0);
-      if (!left) this.#clean.set(namespace, inhabitants);
-      return this.#old(found);
+      if (inventory.isLoaded(namespace)) await inventory.refresh(namespace);
+      const objects = inventory.isLoaded(namespace)
+        ? inventory.all(namespace)
+        : await inventory.peek(namespace);
+      return objects.map((object) => ({ ...object, namespace }));
     } catch (error) {
       // Without the controller's role nothing of an agent was made there.
       if (!isForbidden(error)) throw error;
-      this.#clean.set(namespace, inhabitants);
-      return new Map();
+      return [];
     }
   }
 
@@ -328,22 +387,16 @@ export class Sweeper {
   }
 
   /** By namespace, the agents of which something is seen there. */
-  #inhabitants(): Map<string, string> {
+  #inhabitants(): Map<string, Set<string>> {
     const { view } = this.#options;
-    const pairs = view.agents().flatMap((agentId) => {
-      const namespaces = new Set(view.objects(agentId).all.map(({ metadata }) => metadata.namespace ?? ""));
-      return [...namespaces].map((namespace) => ({ namespace, agentId }));
-    });
-    const groups = Map.groupBy(pairs, ({ namespace }) => namespace);
-    return new Map(
-      [...groups].map(([name, all]) => [
-        name,
-        all
-          .map(({ agentId }) => agentId)
-          .sort()
-          .join(),
-      ]),
-    );
+    const inhabitants = new Map<string, Set<string>>();
+    for (const agentId of view.agents()) {
+      for (const { metadata } of view.objects(agentId).all) {
+        const { namespace = "" } = metadata;
+        inhabitants.set(namespace, (inhabitants.get(namespace) ?? new Set()).add(agentId));
+      }
+    }
+    return inhabitants;
   }
 }
 

@@ -36,6 +36,8 @@ export interface WorkloadsOptions
 const YOUNG_MS = 60_000;
 /** How long a refused generation rests before it is tried again. */
 const RETRY_MS = 240_000;
+/** What blocks a pod without its Secret, its ConfigMap, or a copy of the authorities or pull secrets that it names. */
+const MISSING = new Set(["MissingConfiguration", "FailedMount", "ImagePullBackOff"]);
 /** What a rollout is judged by. */
 const JUDGED = ["Deployment", "ReplicaSet", "Pod", "HorizontalPodAutoscaler"] as const satisfies Kind[];
 /** The generation of what another controller, or another life of this one, has applied. */
@@ -83,7 +85,7 @@ export class Workloads {
     this.#api = api;
     this.#view = view;
     this.#calm = new Calm(clock, (agentId) => this.#listener(agentId));
-    this.#inventory = new Inventory(api, installation);
+    this.#inventory = new Inventory(api, installation, clock);
     this.#writer = new Writer({ api, view, inventory: this.#inventory, clock, log });
     const { writer, inventory } = { writer: this.#writer, inventory: this.#inventory };
     this.#copies = new Copies({
@@ -106,7 +108,7 @@ export class Workloads {
       writer,
       namespaces: this.#namespaces,
       remove: (agentId, within) => this.#remover.remove(agentId, () => !this.#stopped, within),
-      held: () => [...this.#intents.keys()],
+      held: () => [...new Set([...this.#intents.keys(), ...this.#wished.keys()])],
       changed: (agentId) => this.#listener(agentId),
     });
     view.onChange((agentId) => {
@@ -239,9 +241,7 @@ export class Workloads {
     if (intent?.generation !== observed.generation || !this.#isOfItsClass(intent)) {
       return { ...observed, generation: UNPROVED };
     }
-    // Without its ServiceAccount a pod is not even made.
-    const missing = observed.replicas.some(({ blocked }) => blocked?.reason === "MissingConfiguration");
-    if (missing || observed.blocked?.reason === "FailedCreate") {
+    if (observed.replicas.some(({ blocked }) => MISSING.has(blocked?.reason ?? ""))) {
       this.#sweeper.suspect(objects.namespace?.metadata.name);
     }
     const platform = intent.platform?.id ?? "";
@@ -398,6 +398,8 @@ export class Workloads {
     const wanted = new Set([context, wished].flatMap((one) => [configName(one), secretName(one)]));
     // Made for the agent's Ingress by somebody else.
     const certificate = tlsSecretOf(this.#options, agentId);
+    // Pods that another version of the controller made may have names that this one would not choose.
+    const live = JSON.stringify(this.#view.objects(agentId).deployment?.spec?.template ?? {});
     const now = this.#options.clock.now();
     const old = this.#inventory
       .all(namespace)
@@ -407,6 +409,7 @@ export class Workloads {
           metadata.labels?.[LABELS.agent] === agentId &&
           !wanted.has(metadata.name) &&
           metadata.name !== certificate &&
+          !live.includes(JSON.stringify(metadata.name)) &&
           now - Date.parse(metadata.creationTimestamp ?? "") >= YOUNG_MS,
       );
     if (old.length === 0 || !isSettled(this.#view.objects(agentId), intent, now)) return [];

@@ -130,6 +130,9 @@ export function trim(kind: Kind, object: KubeObject): KubeObject {
   const metadata = trimMetadata(object.metadata, isOurs);
   if (kind === "Pod") return { apiVersion, kind, metadata, ...trimPod(object as Pod) };
   if (kind === "ReplicaSet") return { apiVersion, kind, metadata, ...trimReplicaSet(object as ReplicaSet) };
+  // Other controllers put tokens and pull secrets into it, which are theirs.
+  if (kind === "ServiceAccount")
+    return { apiVersion, kind, metadata, ...pick(object, ["automountServiceAccountToken"]) };
   const { status, ...rest } = object;
   const kept = status === undefined || SPECS.has(kind) ? {} : { status };
   return { ...rest, ...kept, apiVersion, kind, metadata };

@@ -30,6 +30,7 @@ import { Warnings } from "./warnings.ts";
 export const OBSERVED_KINDS = [
   "Namespace",
   "ResourceQuota",
+  "LimitRange",
   "NetworkPolicy",
   "Deployment",
   "ReplicaSet",
@@ -37,6 +38,7 @@ export const OBSERVED_KINDS = [
   "HorizontalPodAutoscaler",
   "PodDisruptionBudget",
   "Service",
+  "ServiceAccount",
   "Ingress",
   "HTTPRoute",
   "Event",
