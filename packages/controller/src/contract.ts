@@ -68,6 +68,8 @@ export const platformSchema = z.looseObject({
   /** Its digest. */
   id: z.string().regex(/^[0-9a-f]{16}$/),
   image: z.string().min(1),
+  /** Which version's pods, where the controllers make others than before of the same settings. */
+  form: z.string().optional(),
   imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional(),
   imagePullSecrets: z.array(z.string()).optional(),
   podSecurityContext: z
@@ -172,6 +174,8 @@ export const heartbeatSchema = z.object({
   waiting: z.record(z.string(), z.number()),
   /** Grows with each change of a class of users, or of who has which. */
   classesVersion: count.nullish(),
+  /** By field, what is wrong with the settings that this controller says it makes pods of. */
+  settings: z.record(z.string(), z.string()).nullish(),
   fleet: fleetSchema,
 });
 

@@ -53,6 +53,8 @@ export class KubernetesSimulation {
   database = new MemoryDatabase(this.clock);
   /** What every controller is set to run agents with; undefined: nothing that a rollout changes. */
   image: string | undefined;
+  /** Which version's pods the controllers announce; see manifests/form.ts. */
+  form: string | undefined;
   rollout = { percent: 10, maxFailures: 0, soakSeconds: 30 };
   readonly model = new KubernetesModel(this.clock);
   readonly random: () => number;
@@ -168,7 +170,9 @@ export class KubernetesSimulation {
       urlOf: (agentId) => `http://${agentId}.test`,
       describe: async () => {
         const image = site.image ?? this.image;
-        return image === undefined ? {} : { platform: { content: { image }, ...this.rollout } };
+        return image === undefined
+          ? {}
+          : { platform: { content: { image, ...(this.form && { form: this.form }) }, ...this.rollout } };
       },
     });
     site.life = life;

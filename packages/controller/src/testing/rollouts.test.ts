@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KubeError } from "../cluster/kubernetes/api.ts";
-import { LABELS } from "../cluster/kubernetes/names.ts";
+import { FORM } from "../cluster/kubernetes/manifests/form.ts";
+import { ANNOTATIONS, LABELS } from "../cluster/kubernetes/names.ts";
 import { isReady } from "./kubernetes-controllers.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";
@@ -72,6 +73,60 @@ test("a new image comes a tenth at a time, each wave after the last is ready, an
   const written = simulation.model.writes.length;
   await simulation.clock.advance(200_000);
   assert.equal(simulation.model.writes.length, written, "nothing more is written");
+});
+
+test("pods that a new version of the controllers makes otherwise come in waves too, and new keys at once", async (context) => {
+  const simulation = await fleet();
+  context.after(() => simulation.stop());
+  const { clock, database, model } = simulation;
+  const legacy = () =>
+    new Set(
+      model
+        .all("Pod")
+        .filter(({ spec }) => JSON.stringify(spec).includes("LEGACY"))
+        .map(({ metadata }) => metadata.labels?.[LABELS.agent]),
+    ).size;
+  const remake = (name: string, change: (annotations: Record<string, string>) => void) => {
+    const [home] = model.all("Deployment").filter(({ metadata }) => metadata.name === name);
+    model.edit(
+      "Deployment",
+      home?.metadata.namespace ?? "",
+      name,
+      "agent-launchpad",
+      ({ metadata, spec }) => {
+        change(metadata.annotations ?? assert.fail());
+        const { template } = spec as { template: { spec: { containers: { env: object[] }[] } } };
+        template.spec.containers[0]?.env.push({ name: "LEGACY", value: "1" });
+      },
+    );
+  };
+  // The version before this one made them so.
+  simulation.restart();
+  const names = Array.from({ length: AGENTS }, (_, index) => `agent-${index}`);
+  for (const name of names)
+    remake(name, (annotations) => {
+      annotations[ANNOTATIONS.form] = "0000000000000000";
+      if (name === "agent-19") annotations[ANNOTATIONS.setup] = "with a key that is dead";
+    });
+  await clock.advance(120_000);
+  assert.equal(legacy(), AGENTS - 1, "only the one whose keys are others");
+  assert.deepEqual(phases(simulation), new Set(["DEPLOYED"]));
+  database.update("agent-0", { model: "better" });
+  simulation.hint();
+  await clock.advance(60_000);
+  assert.equal(legacy(), AGENTS - 2, "what its owner changes is made by the new version");
+
+  simulation.form = FORM;
+  const seen: number[] = [];
+  await watch(simulation, 600, () => {
+    assert.equal(serving(simulation), AGENTS);
+    if (legacy() !== seen.at(-1)) seen.push(legacy());
+  });
+  assert.equal(legacy(), 0);
+  assert.ok(seen.length >= 9, `in waves: ${seen.join(" ")}`);
+  const written = model.writes.length;
+  await clock.advance(200_000);
+  assert.equal(model.writes.length, written, "nothing more is written");
 });
 
 test("a bad image reaches the first wave alone, all agents serve on, and a good one then reaches all", async (context) => {

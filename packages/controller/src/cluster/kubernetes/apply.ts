@@ -4,6 +4,7 @@ import { type Kind, KubeError, type KubeObject, type ManagedFields } from "./api
 import type { Copies } from "./copies.ts";
 import { type Inventory, isForbidden } from "./inventory.ts";
 import type { Intent } from "./manifests/context.ts";
+import { inItsForm } from "./manifests/form.ts";
 import { BOUNDS, type NamespaceManifests, quotaOf } from "./manifests/namespace.ts";
 import { type WorkloadManifests, workloadManifests } from "./manifests/workload.ts";
 import { KeyedMutex } from "./mutex.ts";
@@ -56,9 +57,9 @@ export class Applier {
    * @throws {OutdatedError} when another controller has the agent
    */
   async apply(workload: Workload, may: May, more: ApplyWorkloadOptions = {}): Promise<void> {
-    const { inventory, view, writer, manifests: options } = this.#options;
+    const { inventory, view, writer } = this.#options;
     const { isNews = true, evenNewer = false, change = same } = more;
-    const manifests = workloadManifests(workload, options, isNews ? workload.quota : this.#quota(workload));
+    const manifests = this.#manifests(workload, isNews ? workload.quota : this.#quota(workload));
     for (const { kind } of manifests.beside) {
       const absence = view.absence(kind as Kind);
       if (absence !== undefined) throw new KubeError("NOT_FOUND", absence);
@@ -101,8 +102,8 @@ export class Applier {
   }
 
   #compare(intent: Intent): string[] {
-    const { writer, inventory, view, manifests: options } = this.#options;
-    const manifests = workloadManifests(intent, options, this.#quota(intent));
+    const { writer, inventory, view } = this.#options;
+    const manifests = this.#manifests(intent, this.#quota(intent));
     const { user, anchor, before, beside, deployment, after } = manifests;
     const read = inventory.isLoaded(user.namespace.metadata.name);
     return [
@@ -113,6 +114,13 @@ export class Applier {
         .flatMap((object) => writer.differences(object)),
       ...writer.differences(deployment, ignored(manifests)),
     ];
+  }
+
+  #manifests(workload: Intent & Partial<Workload>, quota: Quota | null): WorkloadManifests {
+    const made = workloadManifests(workload, this.#options.manifests, quota);
+    const { name, namespace = "" } = made.deployment.metadata;
+    const live = this.#options.view.find("Deployment", namespace, name);
+    return { ...made, deployment: inItsForm(made.deployment, live, workload.platform) };
   }
 
   /** What the namespace is bounded by now: the user's other agents may have brought a newer quota than this one's. */

@@ -18,6 +18,7 @@ import type { KubeApi } from "./api.ts";
 import { EventRecorder } from "./events/recorder.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
 import { platformOf } from "./manifests/context.ts";
+import { FORM } from "./manifests/form.ts";
 import { ANNOTATIONS } from "./names.ts";
 import { Capacity } from "./observe/capacity.ts";
 import { within } from "./observe/concurrency.ts";
@@ -212,7 +213,7 @@ export class KubernetesCluster implements Cluster {
 
   /** See {@link platformOf}. */
   get platform(): Omit<Platform, "id"> {
-    return platformOf(this.#options);
+    return { ...platformOf(this.#options), form: FORM };
   }
 
   /** Replicas of the agents held here that wait for their platform, or that something keeps from becoming ready. */

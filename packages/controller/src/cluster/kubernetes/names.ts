@@ -35,6 +35,9 @@ export const ANNOTATIONS = {
   annotations: `${PREFIX}/annotations`,
   /** Of a Deployment: the digest of what operators decide of its pods; see podSettings. */
   pods: `${PREFIX}/pods`,
+  /** Of a Deployment: which version's pods it has, and what else they were made with; see manifests/form.ts. */
+  form: `${PREFIX}/form`,
+  setup: `${PREFIX}/setup`,
   /** Of what bounds a namespace: the quota it was made from. */
   quota: `${PREFIX}/quota`,
 } as const;

@@ -76,7 +76,7 @@ export function platformOf({
   podSecurityContext,
   pods,
   readyMs,
-}: ManifestOptions): Omit<Platform, "id"> {
+}: ManifestOptions): Omit<Platform, "id" | "form"> {
   const secrets = [...(imagePullSecrets ?? [])];
   return {
     image,

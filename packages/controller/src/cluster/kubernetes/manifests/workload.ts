@@ -6,6 +6,7 @@ import type { KubeObject } from "../api.ts";
 import type { ManifestOptions } from "../options.ts";
 import { contextOf, type Intent } from "./context.ts";
 import { deployment } from "./deployment.ts";
+import { signed } from "./form.ts";
 import { type NamespaceManifests, namespaceManifests } from "./namespace.ts";
 import { outside, service, startingParts } from "./parts.ts";
 import { autoscaler, disruptionBudget, scalingOf } from "./scaling.ts";
@@ -38,6 +39,10 @@ export function workloadManifests(
 ): WorkloadManifests {
   const context = contextOf(workload, options);
   const scaling = scalingOf(workload);
+  const replicas =
+    scaling === undefined
+      ? workload.replicas
+      : Math.min(scaling.max, Math.max(scaling.min, workload.replicas));
   const environment = {
     ...handedOn(options.providerEnvironment, workload.environment ?? {}),
     AGENT_PROBE_KEY: probeKeyOf(options.project.probeSecret, workload.agentId),
@@ -47,12 +52,7 @@ export function workloadManifests(
     before: startingParts(context, environment),
     anchor: service(context),
     beside: [...outside(context), disruptionBudget(context)],
-    deployment: deployment(
-      context,
-      scaling === undefined
-        ? workload.replicas
-        : Math.min(scaling.max, Math.max(scaling.min, workload.replicas)),
-    ),
+    deployment: signed(deployment(context, replicas), context),
     after: scaling === undefined ? [] : [autoscaler(context, scaling)],
     autoscaled: scaling !== undefined,
   };
