@@ -156,6 +156,7 @@ begin
     'pending', (select count(*) from private.claimable(of_worker)),
     'waiting', private.oldest_waits(),
     'classesVersion', (select v.version from private.agent_classes_version v),
+    'settings', private.platform_problems(report -> 'platform' -> 'content'),
     'fleet', private.fleet_state());
 end
 $$;

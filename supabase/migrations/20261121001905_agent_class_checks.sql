@@ -240,6 +240,16 @@ exception when others then
 end
 $$;
 
+-- A reference to an image as registries and nodes read it (the grammar of distribution/reference): a name of at most 255 characters that is no
+-- bare digest, then a tag, a digest, both or neither.
+create function private.is_image(value text) returns boolean
+language sql immutable parallel safe set search_path = ''
+return value ~ ('^(([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/)?'
+    || '[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*'
+    || '(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[a-f0-9]{64})?$')
+  and length(regexp_replace(value, '(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?(@sha256:[a-f0-9]{64})?$', '')) <= 255
+  and value !~ '^[a-f0-9]{64}$';
+
 -- What is wrong with a class as a document: field → problem.
 create function private.class_problems(class jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
@@ -260,9 +270,7 @@ begin
   end if;
   problems := private.problem_if(octet_length(class::text) > 32768, 'class', 'Must be at most 32 KiB of JSON')
     || private.problem_if(length(class ->> 'description') > 500, 'description', 'Must be at most 500 characters')
-    || private.problem_if(length(class ->> 'image') > 500 or class ->> 'image' !~
-      '^([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[a-f0-9]{64})?$',
-      'image', 'Must be an image such as registry.example.com/agent-runtime:1.2.3');
+    || private.problem_if(length(class ->> 'image') > 500 or not private.is_image(class ->> 'image'), 'image', 'Must be an image such as registry.example.com/agent-runtime:1.2.3');
   foreach field in array '{runtimeClassName,priorityClassName}'::text[] loop
     problems := problems || private.problem_if(class ->> field <> '' and not private.is_dns_name(class ->> field), field,
       'Must be the name of one in the cluster, or "" for none');
@@ -304,6 +312,12 @@ begin
 end
 $$;
 comment on function private.class_problems(jsonb) is 'Field → problem of a class of users.';
+
+-- What is wrong with what a controller is set to make pods of, by the same rules: field → problem.
+create function private.platform_problems(content jsonb) returns jsonb
+language sql immutable set search_path = ''
+return private.class_problems(jsonb_strip_nulls(
+  case jsonb_typeof(content -> 'pods') when 'object' then content -> 'pods' else '{}' end || jsonb_build_object('image', content -> 'image')));
 
 -- Holds for every writer, also for a statement in the SQL editor.
 create function private.tg_agent_classes__check() returns trigger

@@ -146,7 +146,7 @@ begin
     select distinct c.report -> 'platform' as platform from private.controllers c
     where c.expires_at > now() and c.report -> 'platform' -> 'content' ->> 'image' is not null) x
   having count(*) = 1;
-  if said is null or octet_length((said -> 'content')::text) > 16384 then
+  if said is null or octet_length((said -> 'content')::text) > 16384 or private.platform_problems(said -> 'content') <> '{}' then
     return;
   end if;
   select * into r from private.rollout;

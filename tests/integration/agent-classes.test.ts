@@ -113,6 +113,21 @@ describe("a class", () => {
     ["image", { image: "Bad Image" }],
     ["image", { image: "x:tag with space" }],
     ["image", { image: "" }],
+    ...[
+      "registry.example.com/team/a..b:1",
+      "registry.example.com/a_.b",
+      "a___b",
+      "example..com/agent",
+      "registry-.example.com/agent:1",
+      "agent:a:b",
+      "agent:-1",
+      `agent:${"t".repeat(129)}`,
+      "agent@sha256:abc",
+      "f".repeat(64),
+      "registry.example.com/Team/agent",
+      `${"a".repeat(256)}:1`,
+      "agent:1\nx",
+    ].map((image) => ["image", { image }] as const),
     ["runtimeClassName", { runtimeClassName: "GVisor" }],
     ["priorityClassName", { priorityClassName: "system-node-critical" }],
     ["nodeSelector.a b", { nodeSelector: { "a b": "c" } }],
@@ -254,6 +269,21 @@ describe("a class", () => {
       assert.deepEqual(Object.keys(JSON.parse(body.details)), [field]);
     });
   }
+
+  test("may name an image in each spelling that nodes read", async () => {
+    for (const image of [
+      "agent",
+      "agent:a..b",
+      "a__b/c--d/e.f:1_2-3",
+      "localhost:5000/agent",
+      "[2001:db8::1]:5000/agent:1",
+      "REGISTRY.example.com/agent",
+      `agent@sha256:${"0".repeat(64)}`,
+    ]) {
+      assert.equal((await set("images", { image })).class.image, image);
+    }
+    await call("fleet_delete_class", { name: "images" });
+  });
 
   test("may name each network in its usual spelling", async () => {
     const allowCidrs = ["0.0.0.0/0", "::/0", "10.0.0.1/32", "2001:DB8::/32", "100.64.0.0/10", "::1/128"];

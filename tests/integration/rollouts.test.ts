@@ -221,6 +221,60 @@ describe("waves", () => {
   });
 });
 
+describe("settings that Kubernetes refuses", () => {
+  const said = async (content: Record<string, unknown>) =>
+    await call("heartbeat_controller", {
+      worker: "w",
+      lease_seconds: 15,
+      report: { platform: { content, percent: 10 } },
+    });
+
+  test("are named in the answer to the controller that has them, and begin no rollout", async () => {
+    await launch(3);
+    await beat("runtime:1");
+    const wrong = await said({
+      image: "runtime:2:3",
+      pods: {
+        tolerations: [{ key: "gpu", operator: "Exist" }],
+        affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: {} } },
+        labels: { "agent-launchpad.dev/agent": "x" },
+        annotations: { "a b": "" },
+      },
+    });
+    assert.deepEqual(Object.keys(wrong.settings).sort(), [
+      "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
+      "annotations.a b",
+      "image",
+      "labels.agent-launchpad.dev/agent",
+      "tolerations[0].operator",
+    ]);
+    assert.equal(wrong.settings["tolerations[0].operator"], "Must be Equal or Exists");
+    assert.equal(wrong.fleet.rollout, null, "what was before holds");
+    const { rows } = await db.pool.query("select announced ->> 'image' as image from private.rollout");
+    assert.deepEqual(rows, [{ image: "runtime:1" }]);
+  });
+
+  test("are corrected by the next word of the controller, and none are found where nothing is said", async () => {
+    await launch(1);
+    await beat("runtime:1");
+    const right = await said({
+      image: "runtime:2",
+      pods: { nodeSelector: { pool: "agents" }, hostUsers: false },
+    });
+    assert.deepEqual([right.settings, right.fleet.rollout.image], [{}, "runtime:2"]);
+    const silent = await call("heartbeat_controller", { worker: "v", lease_seconds: 15, report: {} });
+    assert.deepEqual(silent.settings, {});
+    for (const caller of [anon, user(alice)]) {
+      const { status } = await rpc(db, caller, "heartbeat_controller", {
+        worker: "w",
+        lease_seconds: 15,
+        report: {},
+      });
+      assert.ok(status === 401 || status === 403 || status === 404, String(status));
+    }
+  });
+});
+
 describe("operators", () => {
   test("pause holds, resume goes on with the failures accepted", async () => {
     await fleet(20);

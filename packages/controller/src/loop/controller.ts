@@ -6,6 +6,7 @@ import { UserClasses } from "../fleet/classes.ts";
 import { FleetGuard } from "../fleet/guard.ts";
 import { oldestWaits, type Waits } from "../fleet/oldest-waits.ts";
 import { Pacer } from "../fleet/pacer.ts";
+import { type SettingProblems, settingsTrouble } from "../fleet/settings.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/hopeless.ts";
@@ -76,6 +77,8 @@ export class Controller {
   #keyRefused = false;
   /** The database was compared with the installation. */
   #compared = false;
+  /** Why the settings of this controller make no pods; then nothing is claimed. */
+  #settings: string | undefined;
   /** What the last heartbeat said of agents that wait, by phase, in seconds. */
   #waiting: Waits = {};
 
@@ -132,6 +135,7 @@ export class Controller {
   get trouble(): string | undefined {
     if (this.#keyRefused) return KEY_REFUSED;
     if (this.guard.trouble !== undefined) return this.guard.trouble;
+    if (this.#settings !== undefined) return this.#settings;
     return this.lapsed ? "The database has not answered lately." : undefined;
   }
 
@@ -174,7 +178,7 @@ export class Controller {
       while (this.#owed && !this.#stopped) {
         this.#owed = false;
         if (!this.#compared || this.guard.trouble !== undefined) await this.#askWho();
-        if (this.guard.trouble !== undefined) {
+        if (this.guard.trouble !== undefined || this.#settings !== undefined) {
           this.#owed = true;
           this.#cancelRetry = clock.after(this.#options.pollSeconds * 1000, () => void this.#claim());
           return;
@@ -243,11 +247,16 @@ export class Controller {
     for (const agentId of this.reconciler.doubt()) this.#queue.enqueueAfter(agentId, SETTLE_MS);
   }
 
-  /** Before anything is claimed: whether the database is the installation's. What is found is told with it. */
+  /**
+   * Before anything is claimed: whether the database is the installation's, and whether it takes the settings that pods are
+   * made of. What is found is told with it.
+   */
   async #askWho(): Promise<void> {
     const { cluster, database, describe, leaseSeconds, worker } = this.#options;
-    const { fleet } = await database.heartbeat(worker, leaseSeconds, await describe());
+    const { fleet, settings } = await database.heartbeat(worker, leaseSeconds, await describe());
     if (this.#learn(fleet)) this.#resume();
+    this.#judge(settings);
+    if (this.guard.trouble === undefined && this.#settings !== undefined) return;
     if (this.guard.trouble === undefined) {
       await cluster.mark?.(fleet.installation);
       this.#compared = true;
@@ -257,6 +266,12 @@ export class Controller {
     if (this.#compared) await database.releaseWorker(worker);
     this.#compared = false;
     await database.heartbeat(worker, leaseSeconds, await describe());
+  }
+
+  #judge(problems: SettingProblems | null | undefined): void {
+    const trouble = settingsTrouble(problems);
+    if (trouble !== undefined && trouble !== this.#settings) this.#options.log.error(trouble);
+    this.#settings = trouble;
   }
 
   /** @returns whether work goes on that had to rest */
