@@ -236,6 +236,9 @@ for (const major of [3, 4] as const) {
       ["privileges for agents", { agents: { podSecurityContext: { sysctls: [] } } }, /sysctls/],
       ["a probe's path", { livenessProbe: { httpGet: {} } }, /httpGet/],
       ["an unknown IP family", { service: { ipFamilies: ["IPv5"] } }, /ipFamilies\/0/],
+      ["an image's tag in its repository", { agents: { image: { repository: "a/b:1" } } }, /repository/],
+      ["an image that no node reads", { agents: { image: { repository: "a/b..c" } } }, /repository/],
+      ["the controller's image in capitals", { image: { repository: "r.example.com/Team" } }, /repository/],
       ["DNS without a namespace", { dns: { namespaces: [] } }, /dns\/namespaces/],
     ];
     for (const [what, values, named] of TYPOS) {
