@@ -1395,10 +1395,6 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
-      add_answer_steps: {
-        Args: { agent_id: string; credential: string; message_id: string; steps: Json };
-        Returns: Json;
-      };
       add_knowledge: {
         Args: { chunks: Json; file_id: string; first: number; lease_seconds?: number; lease_token: string };
         Returns: Json;
@@ -1557,7 +1553,7 @@ export type Database = {
         Returns: Json;
       };
       reserve_model_call: {
-        Args: { agent_id: string; call: Json; credential: string; settled?: Json };
+        Args: { agent_id: string; call: Json; credential: string; settled?: Json; steps?: Json };
         Returns: Json;
       };
       restart_agent: { Args: { agent_id: string }; Returns: Json };
@@ -1597,7 +1593,10 @@ export type Database = {
         Returns: Json;
       };
       set_user_secret: { Args: { name: string; value: string }; Returns: Json };
-      settle_model_calls: { Args: { agent_id: string; credential: string; settled: Json }; Returns: Json };
+      settle_model_calls: {
+        Args: { agent_id: string; credential: string; settled: Json; steps?: Json };
+        Returns: Json;
+      };
       start_agent: { Args: { agent_id: string }; Returns: Json };
       stop_agent: { Args: { agent_id: string }; Returns: Json };
       stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };

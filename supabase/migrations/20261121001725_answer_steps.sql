@@ -157,6 +157,39 @@ end
 $$;
 comment on function private.add_answer_steps(uuid, text, uuid, jsonb) is 'Adds steps to an answer; returns how many were kept.';
 
+-- Adds what an agent's runtime reports of its answers: [{messageId, steps}], in the order of the ids, so that two reports wait for
+-- each other in one order. They come along with what calls used, which must not be refused for them: what is of another form or
+-- another agent's, and what is above the bound of one answer, is passed over. Returns how many steps were kept.
+create function private.add_runtime_steps(of_agent text, answers jsonb) returns integer
+language plpgsql volatile set search_path = '' as $$
+declare
+  owner uuid := (select a.user_id from public.agents a where a.id = of_agent and a.deleted_at is null);
+  message uuid;
+  steps jsonb;
+  kept integer := 0;
+begin
+  if owner is null or jsonb_typeof(answers) is distinct from 'array' then
+    return 0;
+  end if;
+  for message, steps in
+    select x.of_message::uuid, jsonb_agg(x.step order by x.answer_place, x.place) from (
+      select lower(a.answer ->> 'messageId') as of_message, s.step, a.place as answer_place, s.place
+      from jsonb_array_elements(answers) with ordinality as a (answer, place)
+      cross join lateral jsonb_array_elements(case when jsonb_typeof(a.answer -> 'steps') = 'array' then a.answer -> 'steps' else '[]' end)
+        with ordinality as s (step, place)
+      where a.answer ->> 'messageId' ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+      limit private.step_limit('of_answer')
+    ) x group by x.of_message order by x.of_message
+  loop
+    continue when exists (select from private.reply_jobs j where j.id = message and j.agent_id <> of_agent)
+      or exists (select from public.messages m where m.id = message and m.agent_id is distinct from of_agent);
+    kept := kept + private.add_answer_steps(message, of_agent, owner, steps);
+  end loop;
+  return kept;
+end
+$$;
+comment on function private.add_runtime_steps(text, jsonb) is 'Adds the steps that an agent''s runtime reports; returns how many were kept.';
+
 -- What a user has beyond the quota goes, oldest first: nobody can delete steps, so that a full quota must not end traces.
 create function private.trim_answer_steps(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$

@@ -234,7 +234,8 @@ return private.problem_if(jsonb_typeof(items) is distinct from 'array' or jsonb_
 -- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Settles what is over, then
 -- reserves `call`: {id, source, model?, inputTokens, outputTokens, leaseSeconds, parent?, spare?}. A refusal is answered with
 -- its status, not raised, so that what was settled stays. parent: the reservation that came with a message of `respond`.
-create function private.reserve_model_call(of_agent text, credential text, call jsonb, settled jsonb) returns jsonb
+-- steps: [{messageId, steps}] of answers, kept after that (private.add_runtime_steps): one call for what is known by then.
+create function private.reserve_model_call(of_agent text, credential text, call jsonb, settled jsonb, steps jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   result jsonb;
@@ -261,6 +262,7 @@ begin
     (call ->> 'outputTokens')::bigint, (call ->> 'leaseSeconds')::integer,
     (select r.job_id from private.reservations r where r.id = (call ->> 'parent')::uuid and r.agent_id = of_agent),
     coalesce((call ->> 'spare')::boolean, false));
+  perform private.add_runtime_steps(of_agent, steps);
   if not result ? 'id' then
     perform private.answer((private.error_codes() ->> (result ->> 'code'))::integer,
       jsonb_build_object('Retry-After', result ->> 'retryAfterSeconds'));
@@ -270,29 +272,31 @@ begin
 end
 $$;
 
--- Definer: as above. → {settled: how many}.
-create function private.settle_model_calls(of_agent text, credential text, settled jsonb) returns jsonb
+-- Definer: as above. → {settled, kept}: how many calls, how many steps.
+create function private.settle_model_calls(of_agent text, credential text, settled jsonb, steps jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform private.check_runtime(of_agent, credential);
   perform private.raise_problems(private.settled_problems(settled));
-  return jsonb_build_object('settled', private.settle(of_agent, settled));
+  return jsonb_build_object('settled', private.settle(of_agent, settled), 'kept', private.add_runtime_steps(of_agent, steps));
 end
 $$;
-grant execute on function private.reserve_model_call(text, text, jsonb, jsonb), private.settle_model_calls(text, text, jsonb)
+grant execute on function private.reserve_model_call(text, text, jsonb, jsonb, jsonb), private.settle_model_calls(text, text, jsonb, jsonb)
   to anon, service_role;
 
-create function public.reserve_model_call(agent_id text, credential text, call jsonb, settled jsonb default '[]') returns jsonb
+create function public.reserve_model_call(agent_id text, credential text, call jsonb, settled jsonb default '[]', steps jsonb default '[]')
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.reserve_model_call(agent_id, credential, call, settled, steps); end $$;
+create function public.settle_model_calls(agent_id text, credential text, settled jsonb, steps jsonb default '[]') returns jsonb
 language plpgsql volatile set search_path = '' as $$
-begin return private.reserve_model_call(agent_id, credential, call, settled); end $$;
-create function public.settle_model_calls(agent_id text, credential text, settled jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.settle_model_calls(agent_id, credential, settled); end $$;
-revoke execute on function public.reserve_model_call(text, text, jsonb, jsonb), public.settle_model_calls(text, text, jsonb)
+begin return private.settle_model_calls(agent_id, credential, settled, steps); end $$;
+revoke execute on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb), public.settle_model_calls(text, text, jsonb, jsonb)
   from public, authenticated;
-grant execute on function public.reserve_model_call(text, text, jsonb, jsonb), public.settle_model_calls(text, text, jsonb)
+grant execute on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb), public.settle_model_calls(text, text, jsonb, jsonb)
   to anon, service_role;
-comment on function public.reserve_model_call(text, text, jsonb, jsonb) is 'Runtime: reserves a call of a model, by the agent''s credential.';
-comment on function public.settle_model_calls(text, text, jsonb) is 'Runtime: counts what reserved calls used.';
+comment on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb) is
+  'Runtime: reserves a call of a model, by the agent''s credential; takes along what others used, and steps of answers.';
+comment on function public.settle_model_calls(text, text, jsonb, jsonb) is
+  'Runtime: counts what reserved calls used, and keeps steps of answers.';
 
 revoke execute on all functions in schema private from public;

@@ -1,5 +1,5 @@
 -- What the runtime of a deployed agent asks the project for, proven by the agent's credential: its tools, the secret of one call,
--- earlier messages, and where its steps go.
+-- earlier messages. Where its steps go: with what its calls used (reserve_model_call, settle_model_calls).
 
 -- The tools of an agent as a model is offered them, as the claim has them (private.reply_tasks); no secret is among them.
 create function private.offered_tools(of_agent text) returns jsonb
@@ -49,29 +49,8 @@ begin
 end
 $$;
 
--- Definer: as above. Keeps the steps of one answer → {kept}. An id that belongs to another agent's answer is refused.
--- Raises VALIDATION_ERROR, CONFLICT.
-create function private.runtime_steps(of_agent text, credential text, message uuid, steps jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  owner uuid;
-begin
-  perform private.check_runtime(of_agent, credential);
-  perform private.raise_problems(
-    private.problem_if(message is null, 'message_id', 'Must be the id of an answer')
-    || private.problem_if(jsonb_typeof(steps) is distinct from 'array'
-      or jsonb_array_length(case when jsonb_typeof(steps) = 'array' then steps else '[]' end) > private.step_limit('of_answer'),
-      'steps', format('Must be a list of at most %s steps', private.step_limit('of_answer'))));
-  if exists (select from private.reply_jobs j where j.id = message and j.agent_id <> of_agent)
-      or exists (select from public.messages m where m.id = message and m.agent_id is distinct from of_agent) then
-    perform private.raise_error('CONFLICT', 'This id belongs to another message');
-  end if;
-  select a.user_id into owner from public.agents a where a.id = of_agent and a.deleted_at is null;
-  return jsonb_build_object('kept', case when owner is null then 0 else private.add_answer_steps(message, of_agent, owner, steps) end);
-end
-$$;
 grant execute on function private.runtime_tools(text, text), private.runtime_tool_secret(text, text, uuid),
-  private.runtime_search(text, text, uuid, text, integer), private.runtime_steps(text, text, uuid, jsonb) to anon;
+  private.runtime_search(text, text, uuid, text, integer) to anon;
 
 create function public.runtime_tools(agent_id text, credential text) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -82,17 +61,13 @@ begin return private.runtime_tool_secret(agent_id, credential, tool_id); end $$;
 create function public.runtime_search(agent_id text, credential text, conversation_id uuid, query text, "limit" integer default 5) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin return private.runtime_search(agent_id, credential, conversation_id, query, "limit"); end $$;
-create function public.add_answer_steps(agent_id text, credential text, message_id uuid, steps jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.runtime_steps(agent_id, credential, message_id, steps); end $$;
 revoke execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
-  public.runtime_search(text, text, uuid, text, integer), public.add_answer_steps(text, text, uuid, jsonb)
+  public.runtime_search(text, text, uuid, text, integer)
   from public, authenticated, service_role;
 grant execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
-  public.runtime_search(text, text, uuid, text, integer), public.add_answer_steps(text, text, uuid, jsonb) to anon;
+  public.runtime_search(text, text, uuid, text, integer) to anon;
 comment on function public.runtime_tools(text, text) is 'Runtime: the tools of its agent, without secrets.';
 comment on function public.runtime_tool_secret(text, text, uuid) is 'Runtime: the secret for one call of a tool of its agent.';
 comment on function public.runtime_search(text, text, uuid, text, integer) is 'Runtime: earlier messages of a conversation of its agent.';
-comment on function public.add_answer_steps(text, text, uuid, jsonb) is 'Runtime: keeps the steps of an answer.';
 
 revoke execute on all functions in schema private from public;

@@ -102,7 +102,7 @@ $$;
 comment on function private.retrieve_for_reply(uuid, uuid) is 'The knowledge for an answer under way; its sources are noted.';
 
 -- The knowledge for a message at an agent's own address; `message` is the answer's id, for its step. Definer: anon, as which
--- runtimes call, has no rights here; the credential authorises first. Raises INSUFFICIENT_PERMISSIONS, VALIDATION_ERROR, CONFLICT.
+-- runtimes call, has no rights here; the credential authorises first. Raises INSUFFICIENT_PERMISSIONS, VALIDATION_ERROR.
 create function private.runtime_knowledge(of_agent text, credential text, message uuid, question text, before text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -113,8 +113,8 @@ begin
   perform private.raise_problems(private.problem_if(question is null, 'question', 'Must be a text'));
   chunks := private.knowledge_for(of_agent, question, before);
   if message is not null then
-    perform private.runtime_steps(of_agent, credential, message,
-      jsonb_build_array(private.knowledge_step(question, chunks, began)));
+    perform private.add_runtime_steps(of_agent, jsonb_build_array(jsonb_build_object('messageId', message,
+      'steps', jsonb_build_array(private.knowledge_step(question, chunks, began)))));
   end if;
   return chunks;
 end

@@ -304,7 +304,6 @@ export const FUNCTIONS = {
     "update_profile",
   ],
   proof: [
-    "add_answer_steps",
     "count_public_message",
     "report_plugins",
     "reserve_model_call",

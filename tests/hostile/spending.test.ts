@@ -276,7 +276,9 @@ test("a runtime killed while its provider answers loses nothing and doubles noth
 });
 
 test("where the project cannot reserve, no model is called", async () => {
-  await stack.sql("revoke execute on function public.reserve_model_call(text, text, jsonb, jsonb) from anon");
+  await stack.sql(
+    "revoke execute on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb) from anon",
+  );
   try {
     // What was reserved ahead may still be used: it is counted.
     await eventually("the door closes", async () => (await say("spend")).status === 503);
@@ -285,7 +287,9 @@ test("where the project cannot reserve, no model is called", async () => {
     assert.deepEqual([status, body.error.code], [503, "SUPABASE_CONNECTION_ERROR"]);
     assert.equal(stub.requests.length, before);
   } finally {
-    await stack.sql("grant execute on function public.reserve_model_call(text, text, jsonb, jsonb) to anon");
+    await stack.sql(
+      "grant execute on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb) to anon",
+    );
   }
   await eventually("and opens again", async () => (await say("spend")).status === 200);
 });

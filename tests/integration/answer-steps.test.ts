@@ -243,33 +243,71 @@ describe("steps of an answer", () => {
 });
 
 describe("a runtime", () => {
-  test("adds steps to its own agent's answers by its credential alone", async () => {
+  const tell = async (agentId: string, steps: unknown, settled: unknown = []) =>
+    (await runtime("settle_model_calls", agentId, { settled, steps })).body;
+
+  test("adds steps to its own agent's answers, of several in one call", async () => {
     const { bot, job } = await asked();
     const free = randomUUID();
+    const answers = [
+      { messageId: free, steps: [TOOL] },
+      { messageId: job.jobId, steps: [MODEL, TOOL] },
+    ];
+    assert.deepEqual(await tell(bot, answers), { settled: 0, kept: 3 });
     assert.deepEqual(
-      (await runtime("add_answer_steps", bot, { message_id: job.jobId, steps: [TOOL] })).body,
-      { kept: 1 },
+      (await stepsOf(job.jobId)).map(({ index, kind }) => [index, kind]),
+      [
+        [1, "model"],
+        [2, "tool"],
+      ],
     );
-    assert.deepEqual((await runtime("add_answer_steps", bot, { message_id: free, steps: [TOOL] })).body, {
-      kept: 1,
-    });
     assert.equal((await stepsOf(free)).length, 1, "at the agent's address no message is kept, the trace is");
+    assert.equal((await stepsOf(free, bob)).length, 0);
+  });
+
+  test("adds none to another agent's answers, and none of another form; what calls used counts all the same", async () => {
+    const { bot, job } = await asked();
+    const free = randomUUID();
+    await tell(bot, [{ messageId: free, steps: [TOOL] }]);
     const other = await agent("Other");
     const his = await agent("His", {}, bob);
     for (const liar of [other, his]) {
-      const { status, body } = await runtime("add_answer_steps", liar, {
-        message_id: job.jobId,
-        steps: [TOOL],
-      });
-      assert.deepEqual([status, body.code], [409, "CONFLICT"]);
+      assert.deepEqual(await tell(liar, [{ messageId: job.jobId, steps: [TOOL] }]), { settled: 0, kept: 0 });
     }
     // An id that only steps know is no way into somebody else's trace.
-    await runtime("add_answer_steps", his, { message_id: free, steps: [TOOL] });
+    await tell(his, [{ messageId: free, steps: [TOOL] }]);
     assert.equal((await stepsOf(free)).length, 1);
-    for (const steps of [null, {}, Array.from({ length: 201 }, () => TOOL)]) {
-      const { status, body } = await runtime("add_answer_steps", bot, { message_id: free, steps });
-      assert.deepEqual([status, body.code], [400, "VALIDATION_ERROR"]);
+    const settled = [{ id: job.reservation.id, inputTokens: 3, outputTokens: 2 }];
+    const odd = [null, {}, [null], [7], [{}], [{ messageId: "x", steps: [TOOL] }]];
+    for (const steps of [...odd, [{ messageId: free, steps: {} }], [{ messageId: free, steps: [7, null] }]]) {
+      assert.deepEqual(await tell(bot, steps), { settled: 0, kept: 0 }, JSON.stringify(steps));
     }
+    assert.deepEqual(await tell(bot, odd.at(-1), settled), { settled: 1, kept: 0 });
+  });
+
+  test("adds at most 200 steps in one call", async () => {
+    const { bot } = await asked();
+    const answers = Array.from({ length: 300 }, () => ({ messageId: randomUUID(), steps: [TOOL] }));
+    assert.deepEqual(await tell(bot, answers), { settled: 0, kept: 200 });
+  });
+
+  test("adds steps with a reservation, granted or refused", async () => {
+    const { bot, job } = await asked();
+    const steps = [{ messageId: job.jobId, steps: [TOOL] }];
+    const call = { source: "address", model: "gpt-4o", inputTokens: 1, outputTokens: 1, leaseSeconds: 60 };
+    const reserve = (outputTokens: number) =>
+      runtime("reserve_model_call", bot, {
+        call: { ...call, id: randomUUID(), outputTokens },
+        settled: [],
+        steps,
+      });
+    assert.equal((await reserve(1)).status, 200);
+    await rpc(db, user(alice), "put_budget", {
+      budget: { scope: "user", period: "day", limitMicros: 1, action: "pause" },
+    });
+    const refused = await reserve(1_000_000);
+    assert.deepEqual([refused.status, refused.body.code], [402, "BUDGET_EXHAUSTED"]);
+    assert.equal((await stepsOf(job.jobId)).length, 2);
   });
 
   test("reads its agent's tools without secrets, and one call's secret", async () => {
@@ -316,8 +354,13 @@ describe("a runtime", () => {
   test("is refused with a wrong credential, and so are users", async () => {
     const { bot, job } = await asked();
     const tool_id = randomUUID();
+    const steps = [{ messageId: job.jobId, steps: [TOOL] }];
+    for (const credential of ["", "0".repeat(64), credentialOf("agent-other")]) {
+      const { status, body } = await runtime("settle_model_calls", bot, { settled: [], steps }, credential);
+      assert.deepEqual([status, body.code], [403, "INSUFFICIENT_PERMISSIONS"]);
+    }
+    assert.equal((await stepsOf(job.jobId)).length, 0);
     for (const [name, args] of Object.entries({
-      add_answer_steps: { message_id: job.jobId, steps: [TOOL] },
       runtime_tools: {},
       runtime_tool_secret: { tool_id },
       runtime_search: { conversation_id: randomUUID(), query: "x" },

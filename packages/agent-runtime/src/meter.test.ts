@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { createStepLog } from "./abilities/step-log.ts";
 import type { AgentError } from "./errors.ts";
 import { createMeter, type Meter, type Reservation, type Wanted } from "./meter.ts";
 import { createProject, type Project } from "./project.ts";
@@ -239,6 +240,59 @@ describe("the platform's reservation", () => {
       { id: reservation.id, unused: true },
     ]);
     assert.equal(stub.calls.length, 0);
+  });
+});
+
+describe("steps of answers", () => {
+  const STEP = { kind: "model", name: "m", status: "ok", startedAt: 1, milliseconds: 1 } as const;
+  const warnings: string[] = [];
+  const makeWithSteps = () => {
+    const steps = createStepLog({ connected: true, warn: (message) => warnings.push(message) });
+    const meter = make({ ahead: true, steps });
+    const say = async (id: string) => {
+      const trace = steps.open(id);
+      await meter.run({ source: "address" }, async () => (await meter.reserve(WANTED)).settle(USED));
+      trace.trace(STEP);
+      trace.end();
+    };
+    return { meter, say };
+  };
+
+  it("go with the next message's reservation: one call of the project a message", async () => {
+    const { meter, say } = makeWithSteps();
+    await say("m0");
+    await until(() => reserves().length === 2);
+    for (let message = 1; message <= 5; message++) {
+      const before = stub.calls.length;
+      await say(`m${message}`);
+      await until(() => reserves().length === message + 2);
+      assert.ok(stub.calls.length - before <= 1, "the reserve alone");
+    }
+    await meter.close();
+    assert.deepEqual(
+      stub.steps().map(({ messageId }) => messageId),
+      ["m0", "m1", "m2", "m3", "m4", "m5"],
+    );
+  });
+
+  it("are told once more when the project was down, and dropped with a warning when it stays so", async () => {
+    const { meter, say } = makeWithSteps();
+    await say("first");
+    await until(() => stub.steps().length === 1);
+    stub.answer = () => ({ status: 503, body: {} });
+    await say("second");
+    await until(() => stub.calls.filter(({ args }) => args.steps?.[0]?.messageId === "second").length >= 2);
+    stub.answer = granting;
+    stub.calls.length = 0;
+    await until(() => stub.steps().length === 1);
+    assert.equal(warnings.filter((message) => message.startsWith("Steps")).length, 0);
+    stub.answer = (called) =>
+      called.args.steps === undefined
+        ? granting(called)
+        : { status: 403, body: { code: "X", message: "no" } };
+    await say("third");
+    await meter.close();
+    await until(() => warnings.some((message) => message === "Steps of an answer could not be kept"));
   });
 });
 

@@ -1,9 +1,12 @@
 // The meter: no call of a model without a reservation by the database, and each is settled with what it used. A message
-// may bring the reservation that the platform made for it. Without the database there is no call.
+// may bring the reservation that the platform made for it. Without the database there is no call. Each call of the database
+// takes along what is known by then: what earlier calls used, and the steps of answers.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHmac, randomUUID } from "node:crypto";
+import type { StepSource } from "./abilities/step-log.ts";
 import type { ModelFacts } from "./engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "./errors.ts";
+import { createOutbox } from "./outbox.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
 /** Through which door a message came; the database keeps the same list. */
@@ -95,15 +98,14 @@ export interface MeterOptions {
   /** How long one message may take: the lease outlasts it. */
   readonly messageTimeoutMs: number;
   warn(message: string, facts?: Record<string, unknown>): void;
+  /** The steps of answers: they go with what the calls used. */
+  readonly steps?: StepSource | undefined;
   /** Whether the next call is reserved while this one is made: saves the wait (bench: metering). */
   readonly ahead?: boolean;
 }
 
-/** A settlement waits this long for a reserve that takes it along. */
-const FLUSH_MS = 25;
 /** A spare that no call wants goes back. */
 const SPARE_IDLE_MS = 10_000;
-const CLOSE_MS = 3_000;
 /** As long as a signed message can be sent again (signature.ts: five minutes, either way). */
 const REPLAY_MS = 600_000;
 const REFUSALS = new Set<string>(["BUDGET_EXHAUSTED", "RESOURCE_LIMIT_EXCEEDED", "MODEL_PRICE_MISSING"]);
@@ -151,66 +153,18 @@ export function createMeter({
   messageKey,
   messageTimeoutMs,
   warn,
+  steps,
   ahead = true,
 }: MeterOptions): Meter {
   const scopes = new AsyncLocalStorage<Scope>();
   const credential = messageKey === undefined ? undefined : runtimeCredential(messageKey);
   const leaseSeconds = Math.min(3_600, Math.ceil(messageTimeoutMs / 1000) + 60);
-  /** What is to be told, with the moment until which the database still wants to know. */
-  const waiting = new Map<string, { item: Settlement; until: number }>();
-  let flushing: NodeJS.Timeout | undefined;
-  let backoffMs = FLUSH_MS;
+  const outbox = createOutbox({ agentId, credential, project, keepMs: leaseSeconds * 1000, steps, warn });
   let spare: Spare | undefined;
   /** The platform's reservations that messages brought, oldest first, with the moment from which none can come again. */
   const carried = new Map<string, number>();
   let closed = false;
   let idle: NodeJS.Timeout | undefined;
-
-  const tell = (item: Settlement) => {
-    waiting.set(item.id, { item, until: Date.now() + leaseSeconds * 1000 });
-    schedule();
-  };
-
-  function schedule(): void {
-    if (flushing !== undefined || waiting.size === 0) return;
-    flushing = setTimeout(() => void flush(), backoffMs);
-    flushing.unref();
-  }
-
-  /** Takes what is to be told; the returned function puts it back where it could not be told. */
-  function take(): { items: Settlement[]; putBack: () => void } {
-    const now = Date.now();
-    const taken = [...waiting.values()].slice(0, 100);
-    for (const { item } of taken) waiting.delete(item.id);
-    return {
-      items: taken.map(({ item }) => item),
-      putBack: () => {
-        for (const entry of taken) if (entry.until > now) waiting.set(entry.item.id, entry);
-      },
-    };
-  }
-
-  async function flush(): Promise<void> {
-    flushing = undefined;
-    const { items, putBack } = take();
-    if (items.length === 0 || project === undefined) return;
-    try {
-      await project.call("settle_model_calls", { agent_id: agentId, credential, settled: items });
-      backoffMs = FLUSH_MS;
-    } catch (error) {
-      // Too many calls are under way: that is no word about these.
-      if (error instanceof ProjectRefusal && error.status !== 429) {
-        warn("What calls used could not be settled; it counts in full", {
-          code: error.code,
-          calls: items.length,
-        });
-      } else {
-        putBack();
-        backoffMs = Math.min(10_000, Math.max(500, backoffMs * 2));
-      }
-    }
-    schedule();
-  }
 
   async function ask(
     wanted: Wanted,
@@ -220,7 +174,8 @@ export function createMeter({
   ): Promise<Reservation> {
     if (project === undefined || credential === undefined) throw unavailable();
     const id = randomUUID();
-    const { items, putBack } = take();
+    // Steps may be told once: not by a call that its caller may give up.
+    const { items, answers, putBack } = outbox.take(isSpare);
     if (!isSpare && scope.held !== undefined) {
       items.push(scope.held);
       scope.held = undefined;
@@ -241,14 +196,15 @@ export function createMeter({
             ...(isSpare ? { spare: true } : scope.parent !== undefined && { parent: scope.parent }),
           },
           settled: items,
+          ...(answers.length > 0 && { steps: answers }),
         },
         { signal },
       );
     } catch (error) {
       if (error instanceof ProjectRefusal && REFUSALS.has(error.code)) throw refusal(error);
       putBack();
-      for (const item of items) if (!waiting.has(item.id)) tell(item);
-      tell({ id, unused: true }); // it may have been reserved all the same
+      for (const item of items) outbox.tell(item);
+      outbox.tell({ id, unused: true }); // it may have been reserved all the same
       if (signal?.aborted) throw signal.reason;
       warn("No call of a model can be reserved", { cause: String(error) });
       throw unavailable(error);
@@ -290,7 +246,7 @@ export function createMeter({
     spare = undefined;
     clearTimeout(idle);
     const reservation = await unwanted?.reservation;
-    if (reservation !== undefined) tell({ id: reservation.id, unused: true });
+    if (reservation !== undefined) outbox.tell({ id: reservation.id, unused: true });
   }
 
   async function grant(wanted: Wanted, scope: Scope, signal?: AbortSignal): Promise<Reservation> {
@@ -306,7 +262,7 @@ export function createMeter({
       reservation !== undefined &&
       wanted.inputTokens <= reservation.inputTokens &&
       wanted.outputTokens <= reservation.outputTokens;
-    if (reservation !== undefined && !fits) tell({ id: reservation.id, unused: true });
+    if (reservation !== undefined && !fits) outbox.tell({ id: reservation.id, unused: true });
     const granted = fits ? reservation : await ask(wanted, scope, false, signal);
     setImmediate(refill, wanted, scope); // the call itself goes out first
     return granted;
@@ -318,8 +274,8 @@ export function createMeter({
     const end = (item: Settlement) => {
       if (ended) return;
       ended = true;
-      if (!scope.open) return tell(item);
-      if (scope.held !== undefined) tell(scope.held);
+      if (!scope.open) return outbox.tell(item);
+      if (scope.held !== undefined) outbox.tell(scope.held);
       scope.held = item;
     };
     return {
@@ -382,7 +338,7 @@ export function createMeter({
         answered = true;
         return result;
       } finally {
-        for (const item of finish(scope, answered)) tell(item);
+        for (const item of finish(scope, answered)) outbox.tell(item);
       }
     },
     // Without a scope: work that no message began, such as an elizaOS plugin's own.
@@ -391,14 +347,7 @@ export function createMeter({
     async close() {
       closed = true;
       await giveBack();
-      const deadline = Date.now() + CLOSE_MS;
-      clearTimeout(flushing);
-      while (waiting.size > 0 && Date.now() < deadline) {
-        const before = waiting.size;
-        await flush();
-        clearTimeout(flushing);
-        if (waiting.size >= before) break;
-      }
+      await outbox.close();
     },
   };
 }

@@ -78,8 +78,9 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const runtime = credential && `${agentId}.${credential}`;
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
-  const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, warn });
   const abilities = createAbilities({ agentId, project, credential, warn: log.named("abilities").warn });
+  const { steps } = abilities;
+  const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
   const states = createPluginStates();
   const engine = await startEngine(config, log.named(name), meter, abilities, states);
   const metrics = createMetrics(config);
@@ -117,8 +118,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
     await closeWithin(CLOSE_MS, engine.close, "The engine", log);
-    const reports = () => Promise.all([meter.close(), abilities.steps.close()]);
-    await closeWithin(CLOSE_MS, reports, "What is still to be reported", log);
+    await closeWithin(CLOSE_MS, meter.close, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
     exit(EXIT.ok);

@@ -1,5 +1,5 @@
 // What a deployed agent's runtime asks the project for while it answers: its tools, the secret of one call, earlier messages;
-// and where the steps of its answers go. Everything by the agent's own credential.
+// and where the steps of its answers wait. Everything by the agent's own credential.
 import { z } from "zod";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal } from "../project.ts";
@@ -12,7 +12,7 @@ import { ToolError } from "./tools/request.ts";
 const FRESH_MS = 5_000;
 
 export interface Abilities {
-  /** Where the steps of answers go. */
+  /** Opens the traces of answers. */
   readonly steps: StepLog;
   /** Reads the tools ahead where they are not fresh; whoever answers finds them on their way. */
   prepare(): void;
@@ -47,7 +47,6 @@ const NONE: readonly ToolDefinition[] = [];
 /** Makes a runtime's abilities. */
 export function createAbilities({ agentId, project, credential, warn }: AbilitiesOptions): Abilities {
   const proof = { agent_id: agentId, credential };
-  const connected = project !== undefined && credential !== undefined;
   let known:
     | { tools: readonly ToolDefinition[]; knowledge: boolean; digest: string; until: number }
     | undefined;
@@ -77,7 +76,7 @@ export function createAbilities({ agentId, project, credential, warn }: Abilitie
   };
 
   return {
-    steps: createStepLog({ agentId, project: connected ? project : undefined, credential, warn }),
+    steps: createStepLog({ connected: project !== undefined && credential !== undefined, warn }),
     prepare: () => void latest().catch(() => undefined),
     async tools(digest) {
       if (digest === undefined) return latest();

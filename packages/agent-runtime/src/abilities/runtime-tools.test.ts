@@ -91,9 +91,7 @@ async function ask(agent: RunningAgent, answer: object): Promise<Event[]> {
 async function stepsOf(project: ProjectStub, count: number): Promise<(Step & { messageId: string })[]> {
   const until = Date.now() + 5_000;
   for (;;) {
-    const steps = callsOf(project, "add_answer_steps").flatMap(({ args }) =>
-      args.steps.map((step: Step) => ({ ...step, messageId: args.message_id })),
-    );
+    const steps = project.steps();
     if (steps.length >= count || Date.now() > until) return steps;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -258,9 +256,17 @@ describe("a deployed agent's tools", () => {
     await using agent = await start(stub);
     let refuse = 1;
     agent.project.answer = (called) =>
-      called.rpc === "add_answer_steps" && refuse-- > 0 ? { status: 503, body: {} } : granting(called);
-    await ask(agent, { id: randomUUID(), word: "0123abcd", tools: "none" });
-    const [step] = await stepsOf(agent.project, 2);
-    assert.equal(step?.kind, "model");
+      called.args.steps !== undefined && refuse-- > 0 ? { status: 503, body: {} } : granting(called);
+    const id = randomUUID();
+    await ask(agent, { id, word: "0123abcd", tools: "none" });
+    const steps = await stepsOf(agent.project, 2);
+    assert.deepEqual(
+      steps.map(({ kind, messageId }) => [kind, messageId]),
+      [
+        ["model", id],
+        ["model", id],
+      ],
+      "the one that was refused, told again",
+    );
   });
 });

@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
+import type { AnswerSteps } from "../abilities/step-log.ts";
+import type { Step } from "../abilities/steps.ts";
 
 export interface Called {
   readonly rpc: string;
@@ -30,6 +32,8 @@ export interface ProjectStub extends AsyncDisposable {
   up(): Promise<void>;
   /** What was settled so far, by reservation. */
   settled(): Map<string, Record<string, unknown>>;
+  /** The steps it was told of so far, with their answer's id. */
+  steps(): (Step & { readonly messageId: string })[];
 }
 
 export const MESSAGE_KEY = "k".repeat(64);
@@ -57,7 +61,6 @@ export const granting = ({ rpc, args }: Pick<Called, "rpc" | "args">): ProjectAn
   if (rpc === "runtime_tools") return { body: { tools: [] } };
   if (rpc === "runtime_search") return { body: [] };
   if (rpc === "report_plugins") return { body: { kept: args.plugins.length } };
-  if (rpc === "add_answer_steps") return { body: { kept: args.steps.length } };
   if (rpc === "settle_model_calls") return { body: { settled: args.settled.length } };
   return { status: 404, body: { code: "PGRST202", message: `no function ${rpc}` } };
 };
@@ -107,6 +110,12 @@ export async function startProjectStub(port = 0): Promise<ProjectStub> {
       new Map(
         calls.flatMap(({ args }) =>
           (args.settled ?? []).map((item: { id: string }) => [item.id, item] as const),
+        ),
+      ),
+    steps: () =>
+      calls.flatMap(({ args }) =>
+        (args.steps ?? []).flatMap(({ messageId, steps }: AnswerSteps) =>
+          steps.map((step) => ({ ...step, messageId })),
         ),
       ),
     [Symbol.asyncDispose]: down,

@@ -261,9 +261,7 @@ test("the agent's own tools are actions: chosen by name, called with arguments, 
     assert.equal(body.reply, "It says HTTP 200\nsunny at /Ulm for Bearer [secret]", JSON.stringify(body));
     agent.process.kill("SIGTERM");
     await agent.exited;
-    const steps = agent.project.calls.flatMap(({ rpc, args }) =>
-      rpc === "add_answer_steps" ? (args.steps as { kind: string; status: string }[]) : [],
-    );
+    const steps = agent.project.steps();
     assert.deepEqual(
       steps.map(({ kind, status }) => `${kind} ${status}`),
       ["model ok", "model ok", "tool ok", "model ok"],
