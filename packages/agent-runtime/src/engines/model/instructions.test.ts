@@ -60,3 +60,28 @@ test("blank parts leave no empty heading", () => {
   };
   assert.equal(composeInstructions({ name: "bot", character, systemPrompt: "  " }), "You are bot.");
 });
+
+test("{{user1}} is a person wherever a character speaks of one; facts are kept as they are", () => {
+  const character = {
+    system: "Help {{user1}}.",
+    bio: "Met {{user}}",
+    lore: ["{{user2}} built you"],
+    topics: ["{{user1}}"],
+    style: { chat: ["Greet {{ user1 }}"] },
+    knowledge: ["Write {{user1}} in a template"],
+    messageExamples: [[{ user: "{{user1}}", content: { text: "I am {{user1}}, {{name}}" } }]],
+  };
+  assert.equal(
+    composeInstructions({ name: "Ada", character, systemPrompt: undefined }),
+    [
+      "Help User.",
+      "You are Ada.",
+      "About you: Met User",
+      "Background:\n- User 2 built you",
+      "Topics you know well: User",
+      "Facts you know:\n- Write {{user1}} in a template",
+      "How you write:\n- Greet User",
+      "Examples of how you talk: User: I am User, Ada",
+    ].join("\n\n"),
+  );
+});

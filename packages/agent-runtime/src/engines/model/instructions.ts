@@ -17,20 +17,20 @@ const MAX_EXAMPLES = 5;
  */
 export function composeInstructions({ name, character: raw, systemPrompt }: Persona): string {
   const character = readCharacter(raw, name);
-  const list = (items: readonly string[]) => items.join(", ");
+  const list = (items: readonly string[]) => withPeople(items.join(", "));
   const lines = (items: readonly string[]) => items.map((item) => `- ${item}`).join("\n");
   const sections: [heading: string, text: string][] = [
     ["", systemPrompt?.trim() ?? ""],
-    ["", character.system ?? ""],
+    ["", withPeople(character.system ?? "")],
     ["", `You are ${character.name ?? name}.`],
-    ["About you", character.bio.join("\n")],
-    ["Background", lines(character.lore)],
+    ["About you", withPeople(character.bio.join("\n"))],
+    ["Background", withPeople(lines(character.lore))],
     ["Personality", list(character.personality)],
     ["You are", list(character.adjectives)],
     ["Topics you know well", list(character.topics)],
-    ["Facts you know", lines(character.knowledge)],
-    ["How you write", lines([...character.style.all, ...character.style.chat])],
-    ["Examples of how you talk", formatExamples(character)],
+    ["Facts you know", lines(character.knowledge)], // as they are, placeholders too
+    ["How you write", withPeople(lines([...character.style.all, ...character.style.chat]))],
+    ["Examples of how you talk", withPeople(formatExamples(character))],
   ];
   return sections
     .filter(([, text]) => text !== "")
@@ -41,14 +41,14 @@ export function composeInstructions({ name, character: raw, systemPrompt }: Pers
     .join("\n\n");
 }
 
-/** At most five dialogues, with names in place of `{{user1}}` …: a model would repeat the placeholders. */
+/** At most five dialogues. */
 const formatExamples = ({ messageExamples }: Character): string =>
   messageExamples
     .slice(0, MAX_EXAMPLES)
-    .map((lines) => lines.map(({ name, text }) => `${withPeople(name)}: ${withPeople(text)}`).join("\n"))
+    .map((lines) => lines.map(({ name, text }) => `${name}: ${text}`).join("\n"))
     .join("\n\n");
 
-/** `{{user}}`, `{{user1}}` → "User", `{{user2}}` → "User 2", and so on. */
+/** `{{user}}`, `{{user1}}` → "User", `{{user2}}` → "User 2", and so on: a model would repeat the placeholders. */
 const withPeople = (text: string): string =>
   text.replaceAll(/\{\{\s*user(\d*)\s*\}\}/g, (_, number: string) =>
     number === "" || number === "1" ? "User" : `User ${number}`,
