@@ -27,6 +27,7 @@ export interface Told {
   readonly status: string;
   readonly content: string;
   readonly error: { readonly code: string; readonly message: string } | null;
+  readonly warnings: readonly { readonly field: string; readonly message: string }[];
 }
 
 export interface Stage {

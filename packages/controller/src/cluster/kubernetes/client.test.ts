@@ -304,7 +304,7 @@ test("what is wrong with a kubeconfig is said in a sentence", async (t) => {
   await (await createClient({ kubeconfig, context: "here" })).close();
 });
 
-test("several kubeconfigs are merged as kubectl does: the first that names a thing counts", (t) => {
+test("C7: several kubeconfigs are merged as kubectl does: the first that names a thing counts", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "kubeconfigs-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const file = (name: string, server: string, contexts: string[], current?: string) => {
