@@ -15,7 +15,8 @@ create table public.agents (
   "character" jsonb,
   plugins text[] not null default '{}',
   platforms text[] not null default '{}',
-  resources jsonb not null default '{"memory": "512Mi", "cpu": "250m"}',
+  -- What is left out is private.default_resources of the plugins.
+  resources jsonb not null default '{}',
   replicas integer not null default 1,
   scaling_policy jsonb,
   supabase_config jsonb,
@@ -279,7 +280,7 @@ $$;
 create function private.tg_agents__normalise() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  old_resources jsonb := '{"memory": "512Mi", "cpu": "250m"}';
+  old_resources jsonb;
   implied jsonb;
 begin
   -- A row without a framework is a definition like that of a launch: what its model and character imply takes effect.
@@ -296,8 +297,15 @@ begin
   new.plugins := coalesce(new.plugins, '{}');
   new.platforms := coalesce(new.platforms, '{}');
   new.visibility := coalesce(new.visibility, 'private');
-  if tg_op = 'UPDATE' then
+  if tg_op = 'INSERT' then
+    old_resources := private.default_resources(new.plugins);
+  else
     old_resources := old.resources;
+    -- A size that was left at the default follows the engine.
+    if new.plugins <> old.plugins and new.resources -> 'memory' = old.resources -> 'memory'
+        and old.resources -> 'memory' = private.default_resources(old.plugins) -> 'memory' then
+      new.resources := new.resources || jsonb_build_object('memory', private.default_resources(new.plugins) -> 'memory');
+    end if;
   end if;
   if jsonb_typeof(new.resources) = 'object' then
     -- The Launchpad spec writes replicas inside resources.

@@ -138,6 +138,11 @@ language sql immutable set search_path = ''
 return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)'
   and not substring(p from '^@?[^@]+') = any (private.built_in_plugins()));
 
+-- The size of an agent whose definition names none. elizaOS takes up to 1 GiB while it starts, and is killed with less.
+create function private.default_resources(plugins text[]) returns jsonb
+language sql immutable set search_path = ''
+return jsonb_build_object('memory', case when private.needs_eliza(plugins) then '1Gi' else '512Mi' end, 'cpu', '250m');
+
 -- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
 -- definition says itself always wins. The framework also follows from a model that only one of them offers.
 create function private.with_character(definition jsonb) returns jsonb
@@ -220,6 +225,11 @@ begin
     || case when private.framework_of_provider(file ->> 'modelProvider') is null and jsonb_typeof(file -> 'modelProvider') = 'string'
          then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end
+    || case when private.needs_eliza(a.plugins) then jsonb_strip_nulls(jsonb_build_object('resources.memory', case
+         when definition -> 'resources' ->> 'memory' is null then
+           format('Set to %s: agents with elizaOS plugins need more than other agents', a.resources ->> 'memory')
+         when private.memory_bytes(a.resources ->> 'memory') < 1073741824 then
+           'elizaOS needs up to 1Gi while it starts; with less the agent may be killed (OOMKilled)' end)) else '{}' end
     || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
     || private.model_setting_problems(a.framework, a.model, a.settings)
     || case when private.needs_eliza(a.plugins) then

@@ -21,6 +21,9 @@ begin
   a.status := 'idle';
   a.created_at := now(); a.updated_at := now();
   a := private.check_definition(a, definition, true);
+  if definition -> 'resources' ->> 'memory' is null then
+    a.resources := a.resources || jsonb_build_object('memory', private.default_resources(a.plugins) -> 'memory');
+  end if;
   if a.replicas = 0 then
     perform private.raise_problems('{"resources.replicas": "Must be at least 1 to launch"}');
   end if;

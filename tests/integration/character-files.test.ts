@@ -151,7 +151,10 @@ describe("a launch follows its character", () => {
       clients: ["DISCORD"],
     });
     assert.deepEqual([agent.plugins, agent.platforms], [["@elizaos/plugin-discord"], ["discord"]]);
-    assert.deepEqual(agent.warnings, []);
+    assert.deepEqual(
+      agent.warnings.map(({ field }: { field: string }) => field),
+      ["resources.memory"],
+    );
   });
 
   test("what the definition says itself wins", async () => {
@@ -309,7 +312,11 @@ describe("warnings", () => {
     const agent = await agentOf(character, { plugins: ["@elizaos/plugin-discord"] });
     assert.deepEqual(
       agent.warnings.map(({ field }: { field: string }) => field),
-      ["character.settings.OPENAI_BASE_URL", "character.settings.mcp.servers.0.env.API_KEY"],
+      [
+        "character.settings.OPENAI_BASE_URL",
+        "character.settings.mcp.servers.0.env.API_KEY",
+        "resources.memory",
+      ],
     );
     assert.match(agent.warnings[1].message, /put the value in environment.*write \$\{API_KEY\} here/);
     assert.equal((await secretsOf(agent.agentId)).DISCORD_API_TOKEN, "flat-token-of-a-file");
@@ -334,7 +341,11 @@ describe("warnings", () => {
     );
     assert.match(warnings[0].message, /No plugin of this agent serves discrod/);
     assert.deepEqual(
-      await fields(null, { platforms: ["discord"], plugins: ["@elizaos/plugin-discord"] }),
+      await fields(null, {
+        platforms: ["discord"],
+        plugins: ["@elizaos/plugin-discord"],
+        resources: { memory: "1Gi" },
+      }),
       [],
     );
   });
@@ -345,5 +356,52 @@ test("a bare character file is one sentence with the cure", async () => {
   assert.equal(status, 400);
   assert.deepEqual(JSON.parse(body.details), {
     body: 'This is a character file: send it as {"agentName": "…", "character": …}',
+  });
+});
+
+describe("memory that a definition does not name", () => {
+  const eliza = ["@elizaos/plugin-telegram"];
+  const memoryOf = async (id: string) =>
+    (await db.pool.query("select resources from public.agents where id = $1", [id])).rows[0].resources.memory;
+
+  test("follows the engine at a launch, and the answer says so", async () => {
+    const agent = await agentOf(null, { plugins: eliza, resources: { cpu: "500m" } });
+    assert.deepEqual(
+      [await memoryOf(agent.agentId), agent.warnings],
+      [
+        "1Gi",
+        [
+          {
+            field: "resources.memory",
+            message: "Set to 1Gi: agents with elizaOS plugins need more than other agents",
+          },
+        ],
+      ],
+    );
+    assert.equal(await memoryOf((await agentOf(null)).agentId), "512Mi");
+    const small = await agentOf(null, { plugins: eliza, resources: { memory: "512Mi" } });
+    assert.equal(await memoryOf(small.agentId), "512Mi");
+    assert.match(small.warnings[0].message, /may be killed/);
+  });
+
+  test("follows it at an insert and at a change, where it was left at the default", async () => {
+    const insert = (more: string) =>
+      db.as(user(alice), (client) =>
+        client.query(
+          `insert into public.agents (name, plugins, resources) values ('b', ${more}) returning id`,
+        ),
+      );
+    const { rows } = await insert(`'{"@elizaos/plugin-telegram"}', '{}'`);
+    assert.equal(await memoryOf(rows[0].id), "1Gi");
+    const change = (id: string, changes: object) =>
+      rpc(db, user(alice), "update_agent", { agent_id: id, changes });
+    const { agentId } = await agentOf(null);
+    await change(agentId, { plugins: eliza });
+    assert.equal(await memoryOf(agentId), "1Gi");
+    await change(agentId, { plugins: [] });
+    assert.equal(await memoryOf(agentId), "512Mi");
+    const own = await agentOf(null, { resources: { memory: "2Gi" } });
+    await change(own.agentId, { plugins: eliza });
+    assert.equal(await memoryOf(own.agentId), "2Gi");
   });
 });

@@ -201,7 +201,7 @@ describe("a setting that the model does not take", () => {
     });
     assert.deepEqual(
       warnings.map(({ field }: { field: string }) => field),
-      ["model", "settings.presence_penalty", "settings.stop"],
+      ["model", "resources.memory", "settings.presence_penalty", "settings.stop"],
     );
     const none = await launch({ model: "gpt-4o", settings: { stop: ["END"], presence_penalty: 0.5 } });
     assert.deepEqual(
