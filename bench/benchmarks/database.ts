@@ -152,9 +152,9 @@ async function ingestion(
   { progress, rounds }: Context,
 ): Promise<Row> {
   await client.query(
-    `insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, cpu_millicores, memory_bytes, phase,
-       generation, observed_generation)
-     values ($1, $2, 'stopped', 1, 0, 100, 134217728, 'STOPPED', 1, 1) on conflict do nothing`,
+    `insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, most_replicas, cpu_millicores, memory_bytes,
+       phase, generation, observed_generation)
+     values ($1, $2, 'stopped', 1, 0, 0, 100, 134217728, 'STOPPED', 1, 1) on conflict do nothing`,
     [data.agentId, data.owner],
   );
   const { apiUrl, secretKey } = bench.stack.info;

@@ -51,6 +51,8 @@ create table private.agent_deployments (
   revision integer not null,
   restarts integer not null default 0,
   target_replicas integer not null,
+  -- What its scaling policy lets it come to run by itself: quotas count these.
+  most_replicas integer not null,
   cpu_millicores integer not null,
   memory_bytes bigint not null,
   -- What operators want of its pods (private.platforms), and the rollout that said so: written by rollouts. Null: whatever its
@@ -249,29 +251,33 @@ create function private.most_replicas(wanted integer, policy jsonb) returns inte
 language sql immutable set search_path = ''
 return case when wanted > 0 then greatest(wanted, (policy ->> 'max_replicas')::integer) else 0 end;
 
--- Refuses a change that would take what a user's agents may come to run over the quota. The quota row is locked, so that two
--- changes are judged one after the other. Raises RESOURCE_LIMIT_EXCEEDED.
-create function private.enforce_quota(of_user uuid) returns void
+-- Refuses a change of a deployment that would take what its user's agents may come to run further over the quota. One that
+-- takes no more than before passes, also where operators lowered the quota since: whoever has too much may scale down, and
+-- change a leaked key. The quota row is locked, so that two changes are judged one after the other. `before`: null for a
+-- start. Raises RESOURCE_LIMIT_EXCEEDED.
+create function private.enforce_quota(before private.agent_deployments, after private.agent_deployments) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   quota public.quotas;
   used record;
+  -- Nothing, where it did not run.
+  had bigint := case when before.desired = 'running' then before.most_replicas else 0 end;
 begin
-  select * into quota from public.quotas q where q.user_id = of_user for update;
-  select coalesce(sum(m.replicas), 0) as replicas,
-         coalesce(sum(m.replicas * d.cpu_millicores::bigint), 0) as cpu,
-         coalesce(sum(m.replicas * d.memory_bytes), 0) as memory
+  select * into quota from public.quotas q where q.user_id = after.user_id for update;
+  select coalesce(sum(d.most_replicas), 0) as replicas,
+         coalesce(sum(d.most_replicas * d.cpu_millicores::bigint), 0) as cpu,
+         coalesce(sum(d.most_replicas * d.memory_bytes), 0) as memory
     into used from private.agent_deployments d
-    left join public.agents a on a.id = d.agent_id,
-    lateral (select private.most_replicas(d.target_replicas, a.scaling_policy) as replicas) m
-    where d.user_id = of_user and d.desired = 'running' and d.removed_at is null;
-  if used.replicas > quota.max_replicas then
+    where d.user_id = after.user_id and d.desired = 'running' and d.removed_at is null;
+  if used.replicas > quota.max_replicas and after.most_replicas > had then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s exceeded', private.counted(quota.max_replicas, 'replica')),
       jsonb_build_object('quota', 'max_replicas', 'limit', quota.max_replicas, 'requested', used.replicas));
-  elsif used.cpu > quota.max_cpu then
+  elsif used.cpu > quota.max_cpu
+    and after.most_replicas * after.cpu_millicores::bigint > had * coalesce(before.cpu_millicores, 0) then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %sm CPU exceeded', quota.max_cpu),
       jsonb_build_object('quota', 'max_cpu', 'limit', quota.max_cpu, 'requested', used.cpu));
-  elsif used.memory > quota.max_memory then
+  elsif used.memory > quota.max_memory
+    and after.most_replicas * after.memory_bytes > had * coalesce(before.memory_bytes, 0) then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s bytes of memory exceeded', quota.max_memory),
       jsonb_build_object('quota', 'max_memory', 'limit', quota.max_memory, 'requested', used.memory));
   end if;
@@ -317,13 +323,14 @@ language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments;
 begin
-  insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, cpu_millicores,
-      memory_bytes, platform, phase, timings)
+  insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, most_replicas,
+      cpu_millicores, memory_bytes, platform, phase, timings)
     values (a.id, a.user_id, 'running', private.make_revision(a, 'deploy', actor), a.replicas,
+      private.most_replicas(a.replicas, a.scaling_policy),
       private.cpu_millicores(a.resources ->> 'cpu'), private.memory_bytes(a.resources ->> 'memory'),
       private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
-  perform private.enforce_quota(a.user_id);
+  perform private.enforce_quota(null, d);
   perform private.show_phase(d);
   return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null, 'QUEUED', d.generation, d.revision);
 end
@@ -356,6 +363,7 @@ begin
     restarts = d.restarts + (verb = 'restart')::integer,
     -- The agent's row may be gone already (DELETE /rest/v1/agents).
     target_replicas = coalesce(a.replicas, d.target_replicas),
+    most_replicas = case when a.id is null then d.most_replicas else private.most_replicas(a.replicas, a.scaling_policy) end,
     cpu_millicores = coalesce(private.cpu_millicores(a.resources ->> 'cpu'), d.cpu_millicores),
     memory_bytes = coalesce(private.memory_bytes(a.resources ->> 'memory'), d.memory_bytes),
     phase = next_phase, reason = null, message = null,
@@ -366,7 +374,8 @@ begin
   where d.agent_id = of_agent
   returning * into after;
   if after.desired = 'running' then
-    perform private.enforce_quota(after.user_id);
+    -- To start again is to take anew, also what failed and was counted on.
+    perform private.enforce_quota(case when verb not in ('start', 'deploy', 'retry') then before end, after);
   end if;
   perform private.show_phase(after);
   return private.record_event(of_agent, after.user_id, case verb when 'scale' then 'SCALING' when 'update' then 'UPDATING'
