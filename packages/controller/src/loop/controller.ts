@@ -371,7 +371,7 @@ export class Controller {
     const first = !this.#contacted;
     // Judged by when the answer came: the database may have taken the renewal at any time before.
     const lapsed = this.#lease.lapsed(now);
-    this.#lease.renewed(sentAt);
+    this.#lease.renewed(sentAt, now);
     this.#contacted = true;
     this.#keyRefused = false;
     if (lapsed && !first) {

@@ -83,7 +83,8 @@ export class SeriesBook {
       this.#series.delete(key);
       this.#series.set(key, known);
       if (known.planned) return { do: "count" };
-      const until = known.writtenAt + writeMs;
+      // Not in the future, where the machine's clock was set back.
+      const until = Math.min(known.writtenAt, now) + writeMs;
       if (now >= until) {
         known.writtenAt = now;
         return { do: "write", series: known };
@@ -134,5 +135,5 @@ export class SeriesBook {
 }
 
 function refilled({ at, tokens }: Bucket, most: number, everyMs: number, now: number): Bucket {
-  return { tokens: Math.min(most, tokens + (now - at) / everyMs), at: now };
+  return { tokens: Math.min(most, tokens + Math.max(0, now - at) / everyMs), at: now };
 }

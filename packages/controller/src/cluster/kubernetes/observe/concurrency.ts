@@ -31,6 +31,7 @@ export class Pace {
   readonly #burst: number;
   /** When the next one's turn is, if there were no burst. */
   #next = Number.NEGATIVE_INFINITY;
+  #asked = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock, perSecond: number, burst: number) {
     this.#clock = clock;
@@ -41,6 +42,9 @@ export class Pace {
   /** Waits for its turn, or until the signal ends the wait: the turn is then not used. */
   async turn(signal: AbortSignal): Promise<void> {
     const now = this.#clock.now();
+    // The machine's clock was set back: so are the turns.
+    if (now < this.#asked) this.#next -= this.#asked - now;
+    this.#asked = now;
     const turn = Math.max(this.#next, now);
     this.#next = turn + this.#everyMs;
     const wait = turn - now - (this.#burst - 1) * this.#everyMs;
@@ -76,7 +80,8 @@ export function kept<T>(clock: Clock, milliseconds: number, work: () => Promise<
   let result: Promise<T> | undefined;
   let underWay = false;
   return () => {
-    if (result === undefined || (!underWay && clock.now() - at >= milliseconds)) {
+    // Counted both ways: the machine's clock may be set back.
+    if (result === undefined || (!underWay && Math.abs(clock.now() - at) >= milliseconds)) {
       at = clock.now();
       underWay = true;
       result = work().finally(() => {
