@@ -307,7 +307,7 @@ describe("the life of an agent", () => {
     assert.doesNotMatch((await ok(["secrets", "list", name])).stdout, /^(ONE|TWO) /m);
     failed(await mine.run(["secrets", "unset", name, "ONE"]), 5, /no secret ONE/);
     failed(await mine.run(["secrets", "set", name, "1BAD=x"]), 6, /1BAD/);
-    failed(await mine.run(["secrets", "set", name, "EMPTY="]), 6, /unset/);
+    failed(await mine.run(["secrets", "set", "--account", "EMPTY="]), 6, /unset/);
     await ok(["secrets", "set", "--account", `ACCOUNT_KEY=${value}`]);
     assert.match((await ok(["secrets", "list", "--account"])).stdout, /ACCOUNT_KEY +1/);
     await ok(["secrets", "unset", "--account", "ACCOUNT_KEY"]);
@@ -467,13 +467,21 @@ describe("whose agents", () => {
   });
 
   test("without a model key a chat says what is missing, deployed or not", async () => {
-    failed(await mine.run(["chat", agentId, "hello"]), 10, /No model key/);
+    failed(
+      await mine.run(["chat", agentId, "hello"]),
+      10,
+      /No model key.* Set one with `launchpad secrets set \S+ OPENAI_API_KEY`/,
+    );
     const { data } = await owner.client
       .from("agents")
       .insert({ name: "defined", framework: "openai" })
       .select()
       .single();
-    failed(await mine.run(["chat", data.id, "hello"]), 10, /key/);
+    failed(
+      await mine.run(["chat", data.id, "hello"]),
+      10,
+      /key.* Set one with `launchpad secrets set [0-9a-f-]{36} OPENAI_API_KEY`/,
+    );
     await ok(["delete", data.id, "-y"]);
   });
 });

@@ -14,18 +14,23 @@ test("a reply is taken as it is", () => {
 });
 
 for (const [status, text, outcome, says] of [
-  [503, '{"error":{"code":"MODEL_UNCONFIGURED","message":"No model key"}}', "failed", /^No model key\./],
+  [
+    503,
+    '{"error":{"code":"MODEL_UNCONFIGURED","message":"No model key: set ANTHROPIC_API_KEY"}}',
+    "failed",
+    /^No model key: set ANTHROPIC_API_KEY\. Set one with `launchpad secrets set ada ANTHROPIC_API_KEY`\.$/,
+  ],
   [
     502,
     '{"error":{"code":"MODEL_AUTHENTICATION_FAILED","message":"openai refused the key (401)."}}',
     "failed",
-    /\(401\)\. Set another with `launchpad secrets set <agent>`\.$/,
+    /\(401\)\. Set another with `launchpad secrets set ada`\.$/,
   ],
   [
     500,
     '{"error":{"code":"INTERNAL_ERROR","message":"The agent failed to answer."}}',
     "failed",
-    /answer\. Run `launchpad logs <agent>` for details\.$/,
+    /answer\. Run `launchpad logs ada` for details\.$/,
   ],
   [429, '{"error":{"code":"MODEL_RATE_LIMITED","message":"Slow down."}}', "failed", /^Slow down\.$/],
   [
@@ -40,7 +45,7 @@ for (const [status, text, outcome, says] of [
 ] as const) {
   test(`status ${status} with ${JSON.stringify(text)} is ${outcome}`, () => {
     assert.throws(
-      () => replyOf(status, text, url),
+      () => replyOf(status, text, url, "ada"),
       (error) => error instanceof CliError && error.outcome === outcome && says.test(error.message),
     );
   });

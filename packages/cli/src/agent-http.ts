@@ -20,14 +20,14 @@ export interface SaidToAgent {
  * @param url the agent's address
  * @param token a key of the agent, or its owner's access token
  * @param said what is said
- * @param options `timeout` in seconds
+ * @param options `timeout` in seconds; `agent`, as a command may name it
  * @throws CliError with the agent's own code when it cannot answer; the network's errors
  */
 export async function say(
   url: string,
   token: string,
   said: SaidToAgent,
-  options: { signal: AbortSignal; timeout: number },
+  options: { signal: AbortSignal; timeout: number; agent?: string },
 ): Promise<AgentReply> {
   const target = new URL("message", url.endsWith("/") ? url : `${url}/`);
   const { request } = target.protocol === "https:" ? await import("node:https") : await import("node:http");
@@ -47,7 +47,7 @@ export async function say(
   const answer = await promise;
   let text = "";
   for await (const chunk of answer.setEncoding("utf8")) text += chunk as string;
-  return replyOf(answer.statusCode ?? 0, text, url);
+  return replyOf(answer.statusCode ?? 0, text, url, options.agent);
 }
 
 /** Failures whose cause stands in the agent's log alone. */
@@ -59,7 +59,7 @@ const MORE_IN_LOGS: ReadonlySet<string> = new Set([
 ]);
 
 /** The reply in an agent's answer. Throws CliError for anything else. Pure. */
-export function replyOf(status: number, text: string, url: string): AgentReply {
+export function replyOf(status: number, text: string, url: string, agent = "<agent>"): AgentReply {
   let body: Partial<AgentReply> & { error?: { code?: string; message?: string } } = {};
   try {
     body = JSON.parse(text) as typeof body;
@@ -74,7 +74,8 @@ export function replyOf(status: number, text: string, url: string): AgentReply {
     });
   const said = /[.!?]$/.test(message) ? message : `${message}.`;
   const advice =
-    keyAdvice(code) || (MORE_IN_LOGS.has(code ?? "") ? " Run `launchpad logs <agent>` for details." : "");
+    keyAdvice(code, said, agent) ||
+    (MORE_IN_LOGS.has(code ?? "") ? ` Run \`launchpad logs ${agent}\` for details.` : "");
   throw new CliError(code === "VALIDATION_ERROR" ? "invalid" : "failed", said + advice, {
     ...(code ? { code } : {}),
   });

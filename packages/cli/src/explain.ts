@@ -19,6 +19,8 @@ export interface Place {
   local?: boolean | undefined;
   /** The login is LAUNCHPAD_TOKEN. */
   token?: boolean | undefined;
+  /** The agent, as a command may name it. */
+  agent?: string | undefined;
 }
 
 const SIGN_IN = "sign in with `launchpad login`";
@@ -93,16 +95,23 @@ function remoteSentence(outcome: Outcome, error: RemoteError, place: Place): str
         return `${place.url ?? "The address"} does not answer as Agent Launchpad does; check --url and that the function \`api\` is deployed.`;
       return `${said} Quote the request id when you report it.`;
     case "failed":
-      return said + keyAdvice(codeOf(error.details));
+      return said + keyAdvice(codeOf(error.details), said, place.agent);
     default:
       return said;
   }
 }
 
-/** What to do about an agent that has no model key, or a bad one; begins with a blank. Pure. */
-export function keyAdvice(code: string | undefined): string {
-  if (code === "MODEL_UNCONFIGURED") return " Set one with `launchpad secrets set <agent> OPENAI_API_KEY`.";
-  return code === "MODEL_AUTHENTICATION_FAILED" ? " Set another with `launchpad secrets set <agent>`." : "";
+/**
+ * What to do about an agent that has no model key, or a bad one; begins with a blank. Pure.
+ * @param said the failure in words, which may name the key that is missing
+ */
+export function keyAdvice(code: string | undefined, said: string, agent = "<agent>"): string {
+  const name = /\b[A-Z_]+_API_KEY\b/.exec(said)?.[0];
+  if (code === "MODEL_UNCONFIGURED")
+    return ` Set one with \`launchpad secrets set ${agent} ${name ?? "OPENAI_API_KEY"}\`.`;
+  return code === "MODEL_AUTHENTICATION_FAILED"
+    ? ` Set another with \`launchpad secrets set ${agent}${name ? ` ${name}` : ""}\`.`
+    : "";
 }
 
 function explainAuth(error: RemoteError, place: Place): CliError | undefined {

@@ -39,7 +39,9 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
 
   program.commandsGroup("Agents:");
   addAgentCommands(program, action);
-  const agents = program.command("agents").description("the same commands, as `launchpad agents <command>`");
+  const agents = program
+    .command("agents")
+    .description("commands for agents; `launchpad <command>` does the same");
   addAgentCommands(agents, action);
   program.commandsGroup("Keys and usage:");
   addUsageCommands(program, action);

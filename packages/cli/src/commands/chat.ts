@@ -39,10 +39,11 @@ export async function run(
   const agentId = await agentIdOf(context, agent);
   const { client } = await context.session();
   const { name, url, status } = await client.agents.getStatus(agentId, { signal: context.signal });
+  const named = agent !== undefined && /^[\w.-]+$/.test(agent) ? agent : agentId;
   const speak =
     url !== null && !["STOPPED", "STOPPING", "FAILED"].includes(status)
-      ? atUrl(context, url, options)
-      : byMessages(context, agentId, options);
+      ? atUrl(context, url, named, options)
+      : byMessages(context, agentId, named, options);
   if (words.length > 0 || !canAsk()) {
     const text = words.length > 0 ? words.join(" ") : await readStdin();
     if (text.trim() === "")
@@ -54,7 +55,7 @@ export async function run(
 }
 
 /** A deployed agent answers at its own address. */
-function atUrl(context: Context, url: string, { timeout }: Options): Say {
+function atUrl(context: Context, url: string, agent: string, { timeout }: Options): Say {
   const { signal } = context;
   return async (text, conversationId) => {
     const { supabase } = await context.session();
@@ -65,21 +66,25 @@ function atUrl(context: Context, url: string, { timeout }: Options): Say {
       conversationId: id,
       messageId,
       model,
-    } = await say(url, token, { text, conversationId }, { signal, timeout });
+    } = await say(url, token, { text, conversationId }, { signal, timeout, agent });
     return { reply, conversationId: id, model: model ?? null, messageId: messageId ?? null };
   };
 }
 
 /** A definition answers messages. */
-function byMessages(context: Context, agentId: string, { timeout }: Options): Say {
+function byMessages(context: Context, agentId: string, agent: string, { timeout }: Options): Say {
   return async (text, conversationId, onText) => {
     const { client } = await context.session();
-    const { id, content, conversation_id, model } = await client.messages.ask(agentId, text, {
-      signal: context.signal,
-      answerTimeout: timeout * 1000,
-      ...(conversationId === undefined ? {} : { conversationId }),
-      onText: (piece, restarted) => onText(restarted ? `\n${piece}` : piece),
-    });
+    const { id, content, conversation_id, model } = await client.messages
+      .ask(agentId, text, {
+        signal: context.signal,
+        answerTimeout: timeout * 1000,
+        ...(conversationId === undefined ? {} : { conversationId }),
+        onText: (piece, restarted) => onText(restarted ? `\n${piece}` : piece),
+      })
+      .catch((error: unknown) => {
+        throw explain(error, { ...context.place, agent });
+      });
     return { reply: content, conversationId: conversation_id, model, messageId: id };
   };
 }

@@ -90,6 +90,29 @@ describe("status", () => {
     assert.match(text, /Exposed +The Gateway infra\/public does not take the agent's address: no listener/);
   });
 
+  test("DEGRADED with every replica ready: where to look", () => {
+    const health = {
+      ...report.health,
+      overall: "DEGRADED" as const,
+      kubernetes: { status: "HEALTHY" as const, replicas: 2, readyReplicas: 2, targetReplicas: 2 },
+      application: { status: "DEGRADED" as const, uptime: "1s", responseTime: "9ms" },
+    };
+    const degraded = { ...report, status: "DEPLOYED" as const, reason: null, message: null, health };
+    const text = (conditions: AgentStatusReport["conditions"]) =>
+      statusText({ ...degraded, conditions }, look, Date.parse(report.lastUpdated));
+    assert.match(
+      text([]),
+      /Health +DEGRADED \(the last call of a model failed, .* `launchpad logs agent-x`\)/,
+    );
+    const refused = {
+      type: "ModelReady",
+      status: "False" as const,
+      reason: "MODEL_REFUSED",
+      message: "openai refused the key",
+    };
+    assert.match(text([refused]), /ModelReady +openai refused the key\nHealth +DEGRADED\n/);
+  });
+
   test("a definition was never deployed", () => {
     const text = statusText(
       { ...report, status: "IDLE", generation: null, conditions: [], reason: null, message: null },

@@ -60,7 +60,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       ...troubles
         .filter(({ message }) => message && !told.has(message))
         .map(({ type, message }) => [type, oneLine(message ?? "")] as const),
-      ["Health", tone(paint, report.health.overall)],
+      ["Health", tone(paint, report.health.overall) + (troubles.length === 0 ? hint(report) : "")],
       ["Replicas", replicas],
       ["Uptime", application.uptime],
       ["Response", application.responseTime],
@@ -72,4 +72,11 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
     ],
     paint,
   );
+}
+
+/** Why an agent whose replicas are all ready is DEGRADED; begins with a blank. Pure. */
+function hint({ agentId, status, health: { application, kubernetes } }: AgentStatusReport): string {
+  if (status !== "DEPLOYED" || kubernetes.status !== "HEALTHY" || application.status !== "DEGRADED")
+    return "";
+  return ` (the last call of a model failed, or a plugin is not ready; see \`launchpad logs ${agentId}\`)`;
 }
