@@ -34,6 +34,7 @@ func startControl(c *cluster) (*control, error) {
 		return nil
 	})
 	handle(mux, "PUT /rules", func(in struct{ Rules []node.Rule }) error { return c.fleet.SetRules(in.Rules) })
+	handle(mux, "PUT /away", func(in struct{ Nodes []string }) error { return c.fleet.SetAway(in.Nodes) })
 	handle(mux, "POST /crash", func(in struct {
 		Namespace, Pod, Container, Message string
 		ExitCode                           int32

@@ -110,6 +110,8 @@ export interface TestCluster {
   setEtcdDelay(ms: number): Promise<void>;
   /** Replaces all rules. */
   setRules(rules: BehaviourRule[]): Promise<void>;
+  /** Cuts these nodes off from the API server, and no others; their pods run on. */
+  setAway(nodes: string[]): Promise<void>;
   /** Ends a container as if it had failed by itself; a process is killed. */
   crash(pod: { namespace: string; pod: string; exitCode?: number; message?: string }): Promise<void>;
   /** Stops (SIGTERM), kills, starts, freezes or thaws one component. */
@@ -213,6 +215,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     },
     setEtcdDelay: async (ms) => void (await control("PUT", "/etcd-delay", { ms })),
     setRules: async (rules) => void (await control("PUT", "/rules", { rules })),
+    setAway: async (nodes) => void (await control("PUT", "/away", { nodes })),
     crash: async (pod) => void (await control("POST", "/crash", { exitCode: 1, ...pod })),
     component: async (name, action) => void (await control("POST", "/component", { name, action })),
     state: async () => JSON.parse(await control("GET", "/state")),

@@ -66,7 +66,10 @@ type Fleet struct {
 	metricsAddress  string
 	pretendedServer *pretendedServer
 
+	pods cache.Store // as the API server tells them
+
 	mutex   sync.Mutex
+	away    map[string]bool // nodes that neither hear the API server nor tell it anything
 	workers map[types.UID]*worker
 	byName  map[string]*worker
 }
@@ -80,7 +83,7 @@ func NewFleet(options Options) (*Fleet, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &Fleet{
 		options: options, rules: newRules(), network: network, ctx: ctx, cancel: cancel,
-		workers: map[types.UID]*worker{}, byName: map[string]*worker{}, pretendedServer: newPretendedServer(),
+		away: map[string]bool{}, workers: map[types.UID]*worker{}, byName: map[string]*worker{}, pretendedServer: newPretendedServer(),
 	}
 	for i := range f.options.Specs {
 		spec := &f.options.Specs[i]
@@ -132,6 +135,7 @@ func (f *Fleet) Start(ctx context.Context, client kubernetes.Interface) error {
 		o.FieldSelector = fields.OneTermNotEqualSelector("spec.nodeName", "").String()
 	}))
 	informer := factory.Core().V1().Pods().Informer()
+	f.pods = informer.GetStore()
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { f.seen(object.(*corev1.Pod)) },
 		UpdateFunc: func(_, object any) { f.seen(object.(*corev1.Pod)) },
@@ -186,7 +190,7 @@ func (f *Fleet) seen(pod *corev1.Pod) {
 	}
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	if f.ctx.Err() != nil {
+	if f.ctx.Err() != nil || f.away[spec.Name] {
 		return
 	}
 	if existing := f.workers[pod.UID]; existing != nil {
@@ -210,8 +214,53 @@ func (f *Fleet) seen(pod *corev1.Pod) {
 func (f *Fleet) removed(pod *corev1.Pod) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	if w := f.workers[pod.UID]; w != nil {
+	if w := f.workers[pod.UID]; w != nil && !f.away[w.node.Name] {
 		w.wasRemoved()
+	}
+}
+
+// SetAway cuts these nodes off, and no others: their pods run on, but their heartbeats and statuses do not arrive, and they learn of
+// no change. A node that is back tells at once what it has.
+func (f *Fleet) SetAway(names []string) error {
+	next := map[string]bool{}
+	for _, name := range names {
+		if f.spec(name) == nil {
+			return fmt.Errorf("no node %q", name)
+		}
+		next[name] = true
+	}
+	f.mutex.Lock()
+	before := f.away
+	f.away = next
+	f.mutex.Unlock()
+	for name := range before {
+		if !next[name] {
+			f.comeBack(f.spec(name))
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) isAway(name string) bool {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.away[name]
+}
+
+// comeBack lists what the node missed, as a kubelet does.
+func (f *Fleet) comeBack(spec *Spec) {
+	f.beat(spec)
+	there := map[types.UID]bool{}
+	for _, object := range f.pods.List() {
+		if pod := object.(*corev1.Pod); pod.Spec.NodeName == spec.Name {
+			there[pod.UID] = true
+			f.seen(pod)
+		}
+	}
+	for _, w := range f.all() {
+		if w.node == spec && !there[w.uid] {
+			w.wasRemoved()
+		}
 	}
 }
 

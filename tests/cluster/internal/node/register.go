@@ -36,6 +36,14 @@ func (f *Fleet) register(ctx context.Context, spec *Spec) error {
 	if err != nil {
 		return err
 	}
+	if err := f.report(ctx, spec, node); err != nil {
+		return err
+	}
+	return f.renew(ctx, spec, node.UID)
+}
+
+// report says what the node is and that it is ready.
+func (f *Fleet) report(ctx context.Context, spec *Spec, node *corev1.Node) error {
 	now := metav1.Now()
 	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason string) corev1.NodeCondition {
 		return corev1.NodeCondition{Type: kind, Status: status, Reason: reason, LastHeartbeatTime: now, LastTransitionTime: now}
@@ -62,10 +70,8 @@ func (f *Fleet) register(ctx context.Context, spec *Spec) error {
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: KubeletPort}},
 		NodeInfo:        corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "amd64", KubeletVersion: "v1.36.3-test", ContainerRuntimeVersion: "testnode://1"},
 	}
-	if _, err := nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
-		return err
-	}
-	return f.renew(ctx, spec, node.UID)
+	_, err := f.client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	return err
 }
 
 // heartbeat renews the leases; a node whose lease is old gets NotReady and loses its pods.
@@ -79,9 +85,28 @@ func (f *Fleet) heartbeat() {
 		case <-ticker.C:
 		}
 		for i := range f.options.Specs {
-			ctx, cancel := context.WithTimeout(f.ctx, heartbeatEvery/2)
-			_ = f.renew(ctx, &f.options.Specs[i], "")
-			cancel()
+			f.beat(&f.options.Specs[i])
+		}
+	}
+}
+
+// beat renews the lease of one node; where it was given up meanwhile, the node says that it is ready.
+func (f *Fleet) beat(spec *Spec) {
+	if f.isAway(spec.Name) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, heartbeatEvery/2)
+	defer cancel()
+	if f.renew(ctx, spec, "") != nil {
+		return
+	}
+	node, err := f.client.CoreV1().Nodes().Get(ctx, spec.Name, metav1.GetOptions{})
+	if err != nil {
+		return
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			_ = f.report(ctx, spec, node)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,8 +11,14 @@ import (
 	podutil "k8s.io/kubernetes/pkg/util/pod"
 )
 
+// errAway says that the node is cut off; the status is sent once it is back.
+var errAway = errors.New("the node is away")
+
 // sendStatus patches the status of the pod when it is not what the API server has.
 func (w *worker) sendStatus(ctx context.Context) error {
+	if w.fleet.isAway(w.node.Name) {
+		return errAway
+	}
 	next := w.status()
 	if equality.Semantic.DeepEqual(next, w.pod.Status) || w.removed {
 		return nil
