@@ -93,6 +93,10 @@ export async function startElizaEngine(
   await runtime.initialize();
   for (const name of plugins.keys()) ready(name);
   await services.start();
+  if (runtime.routes.length > 0) {
+    const paths = runtime.routes.map(({ path }) => path).slice(0, 20);
+    log.warn("Routes of plugins are not served: send messages to POST /message", { paths });
+  }
 
   const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });

@@ -172,6 +172,25 @@ test("a service that fails, is late or breaks later leaves the agent degraded, n
   assert.equal(await agent.exited, 0);
 });
 
+test("routes that a plugin wants served are warned of; its stack in the log is one line", {
+  skip,
+}, async () => {
+  const module = plugin(
+    "routed",
+    'init() { console.error(new Error("shown once")) }, routes: [{ path: "/hook", type: "POST", handler() {} }]',
+  );
+  using part = makeElizaPart({ "routed-plugin": { module } });
+  await using agent = await startAgent({
+    config: { plugins: ["routed-plugin"] },
+    environment: { AGENT_ELIZA_DIR: part.folder },
+  });
+  const warned = agent.lines.find(({ message }) => message.startsWith("Routes of plugins are not served"));
+  assert.deepEqual([warned?.level, warned?.metadata.paths], ["WARN", ["/routed/hook"]]);
+  const shown = agent.lines.filter(({ message }) => /shown once|^\s+at /.test(message));
+  assert.equal(shown.length, 1);
+  assert.match(shown[0]?.message ?? "", /shown once\n\s+at /);
+});
+
 const DEPENDENT = {
   "needs-others": { module: plugin("needs", 'dependencies: ["ngrok", "short", "not-there", "broken"]') },
   // What is meant is @elizaos/plugin-ngrok, which is not installed; the package of that name is another thing.
