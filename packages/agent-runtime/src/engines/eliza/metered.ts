@@ -81,7 +81,7 @@ export function meterModels(
       try {
         const result = await calls.run(counted, () => handler(of, bounded));
         const used = settle(result);
-        end?.({ status: "ok", ...used, result: redactText(written(result).slice(0, MAX_SAID)) });
+        end?.({ status: "ok", ...used, result: redactText(written(result).slice(0, MAX_SAID), secrets) });
         return result;
       } catch (error) {
         if (counted.heard) settle("");
