@@ -127,6 +127,26 @@ describe("a metered model", () => {
     });
   }
 
+  it("does not ask a spent account again, as it does one that asks too often", async () => {
+    for (const [code, calls] of [
+      ["insufficient_quota", 1],
+      ["rate_limit_exceeded", 2],
+    ] as const) {
+      const { reserving, told } = meter();
+      const model = new MockLanguageModelV4({
+        doGenerate: async () => {
+          const responseBody = JSON.stringify({ error: { code, message: "no" } });
+          const failure = { message: "no", url: "http://x", requestBodyValues: {}, statusCode: 429 };
+          throw new APICallError({ ...failure, responseBody, responseHeaders: { "retry-after-ms": "1" } });
+        },
+      });
+      const wrapped = await metered(model, reserving, OPTIONS);
+      await assert.rejects(generateText({ model: wrapped, prompt: "hello", maxRetries: 1 }));
+      assert.equal(model.doGenerateCalls.length, calls, code);
+      assert.deepEqual(told, Array(calls).fill("released"));
+    }
+  });
+
   it("reserves each step of a tool loop, and not without the meter's word", async () => {
     const { reserving, wanted } = meter();
     let step = 0;

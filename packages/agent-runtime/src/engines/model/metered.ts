@@ -78,8 +78,7 @@ export async function metered(
         call.settle(used(result.usage, params, result.content.map(saidIn).join("")));
         return { ...result, warnings: [...warnings, ...result.warnings.filter(isSet)] };
       } catch (error) {
-        await end(call, error, params, "", options);
-        throw error;
+        throw await end(call, error, params, "", options);
       }
     },
     async wrapStream({ params, model: inner }) {
@@ -112,8 +111,7 @@ export async function metered(
                 );
               } catch (error) {
                 if (begun) call.settle(used(undefined, params, said));
-                else await end(call, error, params, said, options);
-                controller.error(error);
+                controller.error(begun ? error : await end(call, error, params, said, options));
               }
             },
             // Whoever listened hung up: what was said by then is paid.
@@ -124,8 +122,7 @@ export async function metered(
           }),
         };
       } catch (error) {
-        await end(call, error, params, said, options);
-        throw error;
+        throw await end(call, error, params, said, options);
       }
     },
   };
@@ -155,18 +152,28 @@ function fit(params: Params, { outputTokens, facts }: MeteredCall, { name, setti
   return { fitted, warnings: all.map(toSdkWarning) };
 }
 
-/** A call that failed. The provider bills none that it refused or that never reached it; one that was given up it may bill. */
+/**
+ * A call that failed. The provider bills none that it refused or that never reached it; one that was given up it may bill.
+ * @returns what is thrown: of a spent account no 429, which the AI SDK would ask again
+ */
 async function end(
   call: MeteredCall,
   error: unknown,
   params: Params,
   said: string,
   options: MeteredOptions,
-): Promise<void> {
+): Promise<unknown> {
   const gaveUp = params.abortSignal?.aborted === true;
   const answeredBadly = (error as { statusCode?: number })?.statusCode === 200;
-  if (gaveUp || answeredBadly) call.settle(used(undefined, params, said));
-  else call.release(await refusalOf(error, options));
+  if (gaveUp || answeredBadly) {
+    call.settle(used(undefined, params, said));
+    return error;
+  }
+  const refused = await refusalOf(error, options);
+  call.release(refused);
+  if (refused?.code !== "MODEL_QUOTA_EXHAUSTED") return error;
+  const { mapModelError } = await import("./errors.ts");
+  return mapModelError(error, options.framework, false);
 }
 
 /** What the owner is to know of a failure that repeats until somebody changes something. */
