@@ -91,7 +91,7 @@ function tableSection(table: Table): string[] {
   return [
     `### ${table.name}`,
     "",
-    `${table.comment}${table.published ? " Changes are told over Realtime." : ""}`,
+    `${table.comment}${table.published ? " Changes are sent over Realtime." : ""}`,
     "",
     "| column | type | default | users |",
     "|---|---|---|---|",
@@ -108,7 +108,7 @@ function tableSection(table: Table): string[] {
 
 function rpcTable(rpcs: Rpc[]): string[] {
   return [
-    "| function | takes | returns | |",
+    "| function | arguments | returns | |",
     "|---|---|---|---|",
     ...rpcs.map(
       (rpc) =>

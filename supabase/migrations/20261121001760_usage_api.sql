@@ -295,7 +295,7 @@ revoke execute on function public.reserve_model_call(text, text, jsonb, jsonb, j
 grant execute on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb), public.settle_model_calls(text, text, jsonb, jsonb)
   to anon, service_role;
 comment on function public.reserve_model_call(text, text, jsonb, jsonb, jsonb) is
-  'Runtime: reserves a call of a model, by the agent''s credential; takes along what others used, and steps of answers.';
+  'Runtime: reserves a call of a model, by the agent''s credential; also settles what others used, and stores steps of answers.';
 comment on function public.settle_model_calls(text, text, jsonb, jsonb) is
   'Runtime: counts what reserved calls used, and keeps steps of answers.';
 
