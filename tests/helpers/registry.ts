@@ -14,16 +14,16 @@ interface Packed {
 }
 
 /**
- * Packs folders and serves them as the newest versions of their packages, on a free port of this machine.
+ * Packs folders and serves them, on a free port of this machine; of several with one name the last is the newest.
  * @param folder where the archives are put
  * @param packages folders with a package.json, as they are published
  */
 export async function startRegistry(
   folder: string,
   packages: readonly string[],
-): Promise<AsyncDisposable & { url: string }> {
+): Promise<AsyncDisposable & { url: string; asked: string[]; fault: "none" | "away" | "altered" }> {
   mkdirSync(folder, { recursive: true });
-  const documents = new Map<string, (url: string) => unknown>();
+  const documents = new Map<string, { latest: string; versions: Record<string, (url: string) => unknown> }>();
   for (const source of packages) {
     const args = ["pack", "--json", "--loglevel=error", "--pack-destination", folder];
     const [packed] = JSON.parse(execFileSync("npm", args, { cwd: source, encoding: "utf8" })) as [Packed];
@@ -32,28 +32,38 @@ export async function startRegistry(
       .update(readFileSync(join(folder, filename)))
       .digest("base64")}`;
     const manifest = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
-    documents.set(`/${name}`, (url) => ({
-      name,
-      "dist-tags": { latest: version },
-      versions: { [version]: { ...manifest, dist: { tarball: `${url}-/${filename}`, integrity } } },
-    }));
+    const versions = documents.get(`/${name}`)?.versions ?? {};
+    versions[version] = (url) => ({ ...manifest, dist: { tarball: `${url}-/${filename}`, integrity } });
+    documents.set(`/${name}`, { latest: version, versions });
   }
+  const asked: string[] = [];
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url ?? "");
+    asked.push(path);
     const archive = /^\/-\/([\w.-]+\.tgz)$/.exec(path)?.[1];
     const document = documents.get(path);
-    if (archive !== undefined) response.end(readFileSync(join(folder, archive)));
-    else if (document !== undefined) response.end(JSON.stringify(document(url)));
-    else response.writeHead(404).end("{}");
+    if (registry.fault === "away") request.socket.destroy();
+    else if (archive !== undefined) {
+      const content = readFileSync(join(folder, archive));
+      response.end(registry.fault === "altered" ? Buffer.concat([content, Buffer.alloc(1)]) : content);
+    } else if (document !== undefined) {
+      const { latest, versions } = document;
+      const told = Object.entries(versions).map(([version, of]) => [version, of(url)] as const);
+      const name = path.slice(1);
+      response.end(JSON.stringify({ name, "dist-tags": { latest }, versions: Object.fromEntries(told) }));
+    } else response.writeHead(404).end("{}");
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  return {
+  const registry = {
     url,
+    asked,
+    fault: "none" as "none" | "away" | "altered",
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();
       await once(server, "close");
     },
   };
+  return registry;
 }

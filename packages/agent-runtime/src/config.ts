@@ -102,6 +102,8 @@ export interface Config {
   /** As it is stored, in any form; character.ts reads it. */
   readonly character: unknown;
   readonly plugins: readonly string[];
+  /** Those of them that the runtime brings itself; run.ts takes them out of `plugins`. */
+  readonly builtInPlugins: readonly string[];
   readonly platforms: readonly string[];
   readonly framework: Framework;
   readonly model: string | undefined;
@@ -166,6 +168,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     name: agent.name,
     character: agent.character,
     plugins: agent.plugins,
+    builtInPlugins: [],
     platforms: agent.platforms,
     framework,
     model: readModel(agent.model),

@@ -1,7 +1,10 @@
 export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
+export { installedVersion, needsEliza } from "./engines/packages.ts";
+export { parsePlugin } from "./engines/pins.ts";
 export { EXIT } from "./errors.ts";
-export { compileCacheDir, runtimeProgram } from "./paths.ts";
+export { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
 export { codeFolders, permittedCommand, type ReplicaFiles } from "./permissions.ts";
 export { BUILT_IN_PLUGINS } from "./plugins/built-in.ts";
+export { installedEngine } from "./prefilled.ts";
 export { secretSpellings } from "./spellings.ts";
 export { warmCompileCache } from "./warm.ts";

@@ -19,6 +19,7 @@ import { captureOutput } from "./output.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createPluginReport } from "./plugin-report.ts";
 import { createPluginStates } from "./plugin-states.ts";
+import { BUILT_IN_PLUGINS } from "./plugins/built-in.ts";
 import { createProject } from "./project.ts";
 
 /** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
@@ -66,7 +67,14 @@ export async function run(): Promise<void> {
 }
 
 async function start(configured: Config, log: Log, request: StopRequest): Promise<void> {
-  const config = { ...configured, plugins: withoutPins(configured.plugins, pluginFolders(configured)) };
+  const names = withoutPins(configured.plugins, pluginFolders(configured));
+  // Those that the runtime brings are no packages to load.
+  const isOwn = (name: string) => BUILT_IN_PLUGINS.includes(name);
+  const config = {
+    ...configured,
+    plugins: names.filter((name) => !isOwn(name)),
+    builtInPlugins: names.filter(isOwn),
+  };
   const name = engineName(config);
   if (name === "model" && config.platforms.length > 0) {
     log.warn("The model engine serves no platform: messages come by POST /message", {

@@ -18,6 +18,7 @@ import { createInterface } from "node:readline";
 import { FRAMEWORKS } from "./config.ts";
 import { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
 import { codeFolders } from "./permissions.ts";
+import { installedEngine } from "./prefilled.ts";
 
 /**
  * Runs each engine and provider once, without an agent's code, so that all of the runtime is in the compile cache.
@@ -35,7 +36,7 @@ export async function warmCompileCache(
   if (existsSync(file) && readFileSync(file, "utf8") === stamp) return;
   const configs = [
     ...FRAMEWORKS.map((framework) => ({ framework, plugins: [] as string[] })),
-    ...(elizaInstalled() ? [{ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }] : []),
+    ...(installedEngine() ? [{ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }] : []),
   ];
   for (const config of configs) {
     if (signal.aborted) return;
@@ -82,10 +83,6 @@ async function runOnce(config: object, cache: string, state: string, signal: Abo
   } finally {
     rmSync(state, { recursive: true, force: true });
   }
-}
-
-function elizaInstalled(): boolean {
-  return existsSync(join(defaultElizaDir, "node_modules", "@elizaos", "core"));
 }
 
 /** Changes with Node and with the code: sizes and times of the sources, and of what npm installed. */

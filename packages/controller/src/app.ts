@@ -19,6 +19,8 @@ import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
 import { MemoryWatch, memoryLimit } from "./memory-watch.ts";
 import { Peers } from "./peers.ts";
+import { openPlugins, type Plugins } from "./plugins/create.ts";
+import { createPluginDatabase } from "./plugins/database.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
 import { takeStateDirectory } from "./state-directory.ts";
@@ -46,6 +48,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   let server: Server | undefined;
   let cluster: RunningCluster | undefined;
   let holder: Controller | undefined;
+  let plugins: Plugins | undefined;
   try {
     const clock = systemClock;
     const random = Math.random;
@@ -89,6 +92,19 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       spoolBytes: config.spoolBytes,
       metricsSeconds: config.metricsSeconds,
     });
+    const advisoryDatabase = createAdvisoryDatabase(config.supabaseUrl, config.secretKey);
+    // An image has its packages; an operator's own program brings its own.
+    if (cluster.kind === "processes" && config.runtimeCommand === undefined) {
+      plugins = await openPlugins({
+        ...config.plugins,
+        database: createPluginDatabase(config.supabaseUrl, config.secretKey),
+        advisories: advisoryDatabase,
+        source: () => advisoryUrl(config.advisoryUrl),
+        clock,
+        random,
+        log,
+      });
+    }
     const listening = { port: config.port };
     const runs = cluster;
     const controller = new Controller({
@@ -99,6 +115,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       random,
       log,
       guard,
+      plugins: plugins?.provisioner,
       limits: { readyMs: config.readySeconds * 1000, crashLimit: config.crashLimit },
       pollSeconds: config.pollSeconds,
       leaseSeconds: config.leaseSeconds,
@@ -153,7 +170,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     ]);
     listening.port = port;
     const advisories = new AdvisoryRefresh({
-      database: createAdvisoryDatabase(config.supabaseUrl, config.secretKey),
+      database: advisoryDatabase,
       clock,
       random,
       log,
@@ -186,6 +203,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       log.info("stopping");
       void advisories.stop();
       void files.stop();
+      void plugins?.stop();
       memory.stop();
       // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.
       stopping = true;
@@ -208,6 +226,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   } catch (error) {
     ingress?.close();
     server?.close();
+    await plugins?.stop();
     await cluster?.stop().catch(() => {});
     state.release();
     throw error;

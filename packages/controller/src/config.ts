@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { compileCacheDir } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";
 import {
@@ -77,6 +77,10 @@ const environment = z.object({
   LAUNCHPAD_ADVISORY_URL: z.union([z.url({ protocol: /^https?$/ }), z.literal("off")]).optional(),
   LAUNCHPAD_ADVISORY_SECONDS: z.coerce.number().min(1).max(86_400).default(3600),
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
+  // Where plugins and elizaOS are installed; unset: in the state directory.
+  LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
+  // Whether elizaOS is taken from packages/agent-runtime/eliza where `npm run install:eliza` put it.
+  LAUNCHPAD_PLUGIN_PREFILLED: z.enum(["auto", "off"]).default("auto"),
   // Hosts, or host:port, that agents on processes may reach though their addresses are not public.
   LAUNCHPAD_AGENT_PRIVATE_HOSTS: z
     .string()
@@ -164,6 +168,7 @@ export interface Config {
   advisorySeconds: number;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
+  plugins: { folder: string; prefilled: boolean };
   privateHosts: string[];
   logLines: number;
   logLevel: "debug" | "info" | "warn" | "error";
@@ -228,6 +233,10 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
     advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
+    plugins: {
+      folder: resolve(value.LAUNCHPAD_PLUGIN_STORE ?? join(value.LAUNCHPAD_STATE_DIR, "plugins")),
+      prefilled: value.LAUNCHPAD_PLUGIN_PREFILLED === "auto",
+    },
     logLines: value.LAUNCHPAD_AGENT_LOG_LINES,
     privateHosts: value.LAUNCHPAD_AGENT_PRIVATE_HOSTS.split(",")
       .map((host) => host.trim())

@@ -21,6 +21,14 @@ export const agentSpecSchema = z.object({
   }),
   scalingPolicy: z.unknown(),
   secretVersions: z.record(z.string(), z.unknown()).nullish(),
+  /** The exact packages of its plugins, once they were resolved. */
+  resolvedPlugins: z
+    .object({
+      tree: z.string(),
+      engine: z.string(),
+      plugins: z.array(z.object({ name: z.string(), version: z.string(), integrity: z.string().nullish() })),
+    })
+    .nullish(),
 });
 
 /** What a user may run at most. */
@@ -238,8 +246,9 @@ export interface DeploymentReport {
     startedAt: string | null;
     responseTimeMs: number | null;
   };
-  reason?: string;
-  message?: string;
+  /** Without a phase: how far the one that goes on is; null: there is nothing to tell any more. */
+  reason?: string | null;
+  message?: string | null;
   /** What was found changed by others and is put back: told in an event. */
   corrections?: readonly string[];
   /** The platform that was applied last, and how far its replicas are. */

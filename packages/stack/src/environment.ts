@@ -18,6 +18,9 @@ const NO_KEY = "none";
 /** How agents without a deployment answer: read by the function `respond`. */
 const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND)_\w+)$/;
 
+/** Where npm installs plugins from, and the tokens that an .npmrc names: read by the controller's npm. */
+const NPM_SETTINGS = /^(npm_config_.+|NPM_CONFIG_.+|NPM_TOKEN|NODE_AUTH_TOKEN)$/;
+
 /** What a program needs of a machine's environment to run at all and to reach the outside. */
 const MACHINE_SETTINGS = [
   "PATH",
@@ -39,7 +42,7 @@ export interface Environment {
   provider: Record<string, string>;
   /** For the functions: everything in `supabase/functions/.env`, and the settings of answering. */
   functions: Record<string, string>;
-  /** For the controller: its own settings (LAUNCHPAD_…), where someone tunes them. */
+  /** For the controller: its own settings (LAUNCHPAD_…) and npm's, where someone tunes them. */
   controller: Record<string, string>;
 }
 
@@ -63,7 +66,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
     },
     controller: pick(
       env,
-      Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_")),
+      Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_") || NPM_SETTINGS.test(name)),
     ),
   };
 }

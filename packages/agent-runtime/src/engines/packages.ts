@@ -1,6 +1,7 @@
 // Plugins are npm packages. Nothing but a package's name is accepted: no path, no URL, no module of Node itself.
 import { readFileSync } from "node:fs";
 import { builtinModules, findPackageJSON } from "node:module";
+import { BUILT_IN_PLUGINS } from "../plugins/built-in.ts";
 
 const NAME = /^(@[a-z0-9][a-z0-9._-]*\/)?[a-z0-9][a-z0-9._-]*$/;
 
@@ -17,6 +18,7 @@ const ELIZA_NAME = /^(@elizaos\/|@elizaos-plugins\/|elizaos-plugin-)/;
  * @param from file URL of the module the plugin is looked up from
  */
 export function needsEliza(plugin: string, from: string): boolean {
+  if (BUILT_IN_PLUGINS.includes(plugin)) return false;
   if (ELIZA_NAME.test(plugin)) return true;
   if (!isPackageName(plugin)) return false;
   const manifest = readManifest(plugin, from);

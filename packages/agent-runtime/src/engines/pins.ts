@@ -1,9 +1,10 @@
-// A plugin may be named with the version it must have: `name@1.2.3`. The operator installs packages, so a version asked for
-// is compared with the installed one, never fetched.
+// A plugin may be named with the version it must have: `name@1.2.3`. Whoever starts the runtime installed it, so an exact version is
+// compared with the installed one, never fetched; what a range or a tag means was decided before.
 import { ConfigurationError } from "../errors.ts";
 import { installedVersion } from "./packages.ts";
 
 const PINNED = /^(?<name>@?[^@]+)@(?<version>.+)$/;
+const EXACT = /^\d+\.\d+\.\d+([+-].*)?$/;
 
 /** The package's name and the version asked for, if any. */
 export function parsePlugin(text: string): { name: string; version: string | undefined } {
@@ -20,7 +21,7 @@ export function parsePlugin(text: string): { name: string; version: string | und
 export function withoutPins(plugins: readonly string[], from: readonly string[]): string[] {
   const parsed = plugins.map(parsePlugin);
   const wrong = parsed.flatMap(({ name, version }) => {
-    if (version === undefined) return [];
+    if (version === undefined || !EXACT.test(version)) return [];
     const installed = from
       .map((folder) => installedVersion(name, folder))
       .find((found) => found !== undefined);

@@ -73,6 +73,8 @@ export interface Workload {
   template: string;
   replicas: number;
   spec: AgentSpec;
+  /** Where its plugins, and elizaOS, are installed on this machine; left out: where the runtime looks by itself. */
+  pluginFolder?: string | undefined;
   /** What operators decide of its replicas; left out: what this controller is set to. */
   platform?: Platform | undefined;
   environment: Record<string, string>;

@@ -8,6 +8,7 @@ import { oldestWaits, type Waits } from "../fleet/oldest-waits.ts";
 import { Pacer } from "../fleet/pacer.ts";
 import { type SettingProblems, settingsTrouble } from "../fleet/settings.ts";
 import { errorMessage, type Log } from "../log.ts";
+import type { Provisioner } from "../plugins/provision.ts";
 import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/hopeless.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
@@ -23,6 +24,8 @@ export interface ControllerOptions {
   limits: Limits;
   /** Whether anything may be changed or removed; one of its own where none is given. */
   guard?: FleetGuard;
+  /** What agents' plugins need, where this controller installs them. */
+  plugins?: Pick<Provisioner, "begin"> | undefined;
   pollSeconds: number;
   leaseSeconds: number;
   concurrency: number;
@@ -106,6 +109,7 @@ export class Controller {
       lapsed: () => this.#stopped || this.#lease.lapsed(options.clock.now()) || !this.guard.mayChange,
       mayEnd: (gone) => this.#mayEnd(gone),
       claimNow: () => this.hint(),
+      ...(options.plugins ? { plugins: options.plugins } : {}),
       lookAgain: (agentId, milliseconds) => this.#queue.enqueueAfter(agentId, milliseconds),
       rest: (agentId, milliseconds) => this.#queue.rest(agentId, milliseconds),
       ...(options.onPass ? { onPass: options.onPass } : {}),

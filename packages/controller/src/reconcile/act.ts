@@ -5,11 +5,12 @@ import { KubeError } from "../cluster/kubernetes/api.ts";
 import type { AgentClass, Claim, Database, DeploymentReport } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
+import type { Provision, Provisioner } from "../plugins/provision.ts";
 import { type Decision, decide } from "./decide.ts";
 import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
 import type { Limits } from "./hopeless.ts";
 import { type Observation, observe } from "./observe.ts";
-import { canonical } from "./template.ts";
+import { canonical, templateOf } from "./template.ts";
 
 export interface ReconcilerOptions {
   database: Database;
@@ -25,6 +26,8 @@ export interface ReconcilerOptions {
   mayEnd(gone: readonly string[]): Promise<boolean>;
   /** The database knows something newer: claim. */
   claimNow(): void;
+  /** What agents' plugins need, where this controller installs them. */
+  plugins?: Pick<Provisioner, "begin"> | undefined;
   /** Look at the agent again after a while, or before, when something changes. */
   lookAgain(agentId: string, milliseconds: number): void;
   /** Let the agent rest for so long, whatever changes: its last pass failed. */
@@ -152,7 +155,27 @@ export class Reconciler {
   #judge(held: Held, observed: Observation): Decision {
     const { clock, limits, urlOf } = this.#options;
     const { claim, conditions, desired } = held;
-    return decide({ desired, observed, conditions, url: urlOf(claim.agentId), limits }, clock.now());
+    const provision = this.#provision(held, observed);
+    return decide(
+      { desired, observed, conditions, url: urlOf(claim.agentId), limits, provision },
+      clock.now(),
+    );
+  }
+
+  /** How far the plugins of a generation are that is not applied yet. Begins with them at the first look. */
+  #provision(held: Held, observed: Observation): Provision | undefined {
+    const { claim } = held;
+    const { lookAgain, plugins } = this.#options;
+    const applied = observed.workload?.generation ?? 0;
+    if (plugins === undefined || claim.desired !== "running" || claim.spec === null) return undefined;
+    if (observed.workload !== undefined && applied >= claim.generation) return undefined;
+    held.provisioning ??= plugins.begin(claim, () => lookAgain(claim.agentId, 1));
+    const provision = held.provisioning?.current;
+    if (provision?.state === "ready" && provision.resolved !== undefined) {
+      claim.spec.resolvedPlugins = provision.resolved;
+      held.template = templateOf(claim.spec, claim.restarts ?? 0);
+    }
+    return provision;
   }
 
   /** Does what was decided, then says it; false when the agent is no longer ours to act on. */
@@ -193,7 +216,7 @@ export class Reconciler {
       noteAccepted(held, report, result.phase);
       if (report.phase !== undefined) {
         this.#options.onPhase?.(report.phase);
-        log.info("phase", { agentId, generation, phase: report.phase, reason: report.reason });
+        log.info("phase", { agentId, generation, phase: report.phase, reason: report.reason ?? undefined });
       }
       return true;
     }
@@ -241,6 +264,8 @@ export class Reconciler {
       spec,
     } = held.claim;
     if (spec === null) throw new Error("the claimed row wants an agent to run and has no spec");
+    const provision = held.provisioning?.current;
+    const pluginFolder = provision?.state === "ready" ? provision.folder : undefined;
     return {
       agentId,
       userId: userId ?? null,
@@ -251,6 +276,7 @@ export class Reconciler {
       template: held.template,
       replicas: targetReplicas,
       spec,
+      ...(pluginFolder === undefined ? {} : { pluginFolder }),
       ...(platform == null ? {} : { platform }),
       environment,
     };

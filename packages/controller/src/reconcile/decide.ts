@@ -1,6 +1,7 @@
 import { type Failure, type ObservedWorkload, REFUSALS, TERMINATING } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
+import type { Provision } from "../plugins/provision.ts";
 import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
 import { explain, findDelay, isHopeless, type Limits } from "./hopeless.ts";
 import type { Observation } from "./observe.ts";
@@ -36,10 +37,15 @@ export interface Situation {
   conditions: readonly Condition[];
   url: string;
   limits: Limits;
+  /** How far its plugins are, where the generation is not applied yet; left out: nothing keeps it. */
+  provision?: Provision | undefined;
 }
 
 /** How soon it is looked whether a place that is being deleted is gone. */
 const AGAIN_MS = 15_000;
+
+/** How soon it is looked how far an install is. */
+const PROGRESS_MS = 2000;
 
 /** Phases in which the database already says that the generation is being worked on. */
 const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING"]);
@@ -122,11 +128,20 @@ function decideRunning(situation: Situation, now: number): Decision {
       return { actions: [{ do: "revert", failure }], finished: false };
     }
     const begins = desired.generation > desired.observedGeneration && !UNDER_WAY.has(desired.phase);
+    const { provision } = situation;
+    if (provision?.state === "failed") {
+      const { failure } = provision;
+      const report = failed(situation, failure, failedBefore, now);
+      return { actions: [{ do: "revert", failure }], report, finished: false };
+    }
+    if (provision?.state === "pending") return decideInstalling(situation, provision.message, begins, now);
     return {
       actions: [{ do: "apply" }],
       ...(begins
         ? { report: { phase: "DEPLOYING", url: situation.url, ...counts(observed) } as DeploymentReport }
-        : {}),
+        : provision?.state === "ready" && provision.told
+          ? { report: { ...counts(observed), reason: null, message: null } }
+          : {}),
       finished: false,
     };
   }
@@ -188,6 +203,25 @@ function decideRunning(situation: Situation, now: number): Decision {
     return { actions: [], ...wake, finished: false };
   }
   return { actions: [], report, ...wake, finished: false };
+}
+
+/** Its packages are on their way: what runs of it runs on, and how far they are is told. */
+function decideInstalling(
+  situation: Situation,
+  message: string | undefined,
+  begins: boolean,
+  now: number,
+): Decision {
+  const { desired, observed, url } = situation;
+  const told = message === undefined ? {} : { reason: "INSTALLING", message };
+  const phase = begins && desired.phase !== "STOPPING" ? { phase: "DEPLOYING" as const, url } : {};
+  const isNew = begins || message !== undefined;
+  return {
+    actions: [],
+    ...(isNew ? { report: { ...phase, ...counts(observed), ...told } } : {}),
+    wakeAt: now + PROGRESS_MS,
+    finished: false,
+  };
 }
 
 /** In a place that is being deleted nothing is wanted any more but by the agent's owner. */

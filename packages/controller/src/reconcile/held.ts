@@ -1,5 +1,6 @@
 import { isNewLatency } from "../cluster/latency.ts";
 import type { Claim, Condition, DeploymentReport, TerminalPhase } from "../contract.ts";
+import type { Provisioning } from "../plugins/provision.ts";
 import type { Desired } from "./decide.ts";
 import { templateOf } from "./template.ts";
 
@@ -23,6 +24,8 @@ export interface Held {
    */
   repeatAt: number | undefined;
   environment?: Record<string, string>;
+  /** What its plugins need before the generation can start; left out: not asked yet, or nothing. */
+  provisioning?: Provisioning | undefined;
 }
 
 const TERMINAL = new Set<string>(["DEPLOYED", "FAILED", "STOPPED", "DELETED"] satisfies TerminalPhase[]);
@@ -32,7 +35,10 @@ const TERMINAL = new Set<string>(["DEPLOYED", "FAILED", "STOPPED", "DELETED"] sa
  * @param before what was held of it until now: its conditions keep their times
  */
 export function hold(claim: Claim, before?: Held): Held {
+  const isSame = before?.claim.generation === claim.generation;
+  if (!isSame) before?.provisioning?.cancel();
   return {
+    provisioning: isSame ? before.provisioning : undefined,
     claim,
     template: claim.spec === null ? "" : templateOf(claim.spec, claim.restarts ?? 0),
     desired: {
@@ -48,7 +54,7 @@ export function hold(claim: Claim, before?: Held): Held {
     reportedLatencyMs: undefined,
     verify: false,
     // Another lease of the same generation is no reason to hurry.
-    faults: before?.claim.generation === claim.generation ? before.faults : 0,
+    faults: isSame ? before.faults : 0,
     awaitsDatabase: false,
     repeatAt: before?.repeatAt,
   };
@@ -67,7 +73,7 @@ export function noteAccepted(held: Held, report: DeploymentReport, phase: string
   held.reportedLatencyMs = report.application?.responseTimeMs;
   held.conditions = report.conditions ?? held.conditions;
   held.desired.phase = phase;
-  if (report.phase === "FAILED" && report.reason !== undefined) held.desired.reason = report.reason;
+  if (report.phase === "FAILED" && report.reason != null) held.desired.reason = report.reason;
   if (report.phase !== undefined && TERMINAL.has(report.phase)) {
     held.desired.observedGeneration = Math.max(held.desired.observedGeneration, held.desired.generation);
   }

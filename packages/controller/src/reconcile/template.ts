@@ -7,9 +7,10 @@ import type { AgentSpec } from "../contract.ts";
  * @param restarts counts the restarts asked for: each makes another template of the same spec
  */
 export function templateOf(spec: AgentSpec, restarts: number): string {
-  const { scalingPolicy: _, ...runs } = spec;
+  const { resolvedPlugins, scalingPolicy: _, ...runs } = spec;
+  const packages = resolvedPlugins == null ? {} : { tree: resolvedPlugins.tree };
   return createHash("sha256")
-    .update(canonical({ ...runs, restarts }))
+    .update(canonical({ ...runs, ...packages, restarts }))
     .digest("hex")
     .slice(0, 16);
 }

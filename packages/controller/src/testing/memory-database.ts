@@ -294,8 +294,8 @@ export class MemoryDatabase implements Database {
       row.leaseToken = undefined;
     }
     if (report.phase !== undefined) {
-      row.reason = report.reason;
-      row.message = report.message;
+      row.reason = report.reason ?? undefined;
+      row.message = report.message ?? undefined;
     }
     if (report.platform !== undefined) {
       if (report.platform.id !== row.platformSeen?.id) row.platformAt = Number.NEGATIVE_INFINITY;

@@ -39,7 +39,7 @@ export async function startModelEngine(
     },
   });
   const context = { agentId: config.agentId, environment: config.environment, log: log.named("plugin") };
-  const plugins = await loadPlugins(config.plugins, context, config.pluginStartMs);
+  const plugins = await loadPlugins(config.plugins, context, config.pluginStartMs, config.elizaDir);
   for (const name of config.plugins) states.ready(name);
   const base = {
     name: "model",

@@ -1,6 +1,9 @@
 // A plugin of the model engine is an npm package whose module exports, as its default,
 //   { name: string, tools?: Record<string, Tool>, init?(context): void | Promise<void> }
 // Tool is the AI SDK's: { description, inputSchema, execute }.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { ToolSet } from "ai";
 import { ConfigurationError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
@@ -23,18 +26,21 @@ export interface ModelPlugin {
 /**
  * Loads the plugins and runs their init, in order.
  * @param limitMs how long one may take for either
+ * @param folder where packages are installed that are not among the runtime's own
  * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED, PLUGIN_INCOMPATIBLE
  */
 export async function loadPlugins(
   names: readonly string[],
   context: PluginContext,
   limitMs: number,
+  folder?: string,
 ): Promise<ModelPlugin[]> {
-  const missing = names.filter((name) => !isInstalled(name));
+  const places = await openPlaces(folder);
+  const missing = names.filter((name) => !isInstalled(places, name));
   if (missing.length > 0) throw pluginsNotFound(missing);
   const plugins: ModelPlugin[] = [];
   for (const name of names) {
-    const plugin = await load(name, limitMs);
+    const plugin = await load(places, name, limitMs);
     const clash = Object.keys(plugin.tools ?? {}).find((tool) =>
       plugins.some((other) => tool in (other.tools ?? {})),
     );
@@ -63,19 +69,45 @@ export function pluginsNotFound(missing: readonly string[]): ConfigurationError 
   return new ConfigurationError("PLUGIN_NOT_FOUND", message, { plugins: missing });
 }
 
-function isInstalled(name: string): boolean {
-  if (!isPackageName(name)) return false;
+/** Where packages are looked up, each by its own resolution; the first that has one loads it. */
+interface Place {
+  /** File URL that packages are looked up from. */
+  readonly from: string;
+  resolve(name: string): string;
+  load(name: string): Promise<unknown>;
+}
+
+const OWN: Place = {
+  from: import.meta.url,
+  resolve: (name) => import.meta.resolve(name),
+  load: (name) => import(name),
+};
+
+/** The runtime's own packages, then those of the folder: its load.mjs resolves from there. */
+async function openPlaces(folder: string | undefined): Promise<Place[]> {
+  const loader = folder === undefined ? undefined : join(folder, "load.mjs");
+  if (loader === undefined || !existsSync(loader)) return [OWN];
+  const from = pathToFileURL(loader).href;
+  return [OWN, { ...((await import(from)) as Omit<Place, "from">), from }];
+}
+
+function isInstalled(places: readonly Place[], name: string): boolean {
+  return isPackageName(name) && places.some((place) => has(place, name));
+}
+
+function has(place: Place, name: string): boolean {
   try {
-    import.meta.resolve(name);
+    place.resolve(name);
     return true;
   } catch (error) {
     return !isMissing(error, name); // an installed package without a main entry is there, but no plugin
   }
 }
 
-async function load(name: string, limitMs: number): Promise<ModelPlugin> {
-  requireCompatible(name, import.meta.url, { node: process.versions.node, core: undefined });
-  const module = await startStep(name, "cannot be loaded", limitMs, () => import(name));
+async function load(places: readonly Place[], name: string, limitMs: number): Promise<ModelPlugin> {
+  const place = places.find((one) => has(one, name)) ?? OWN;
+  requireCompatible(name, place.from, { node: process.versions.node, core: undefined });
+  const module = await startStep(name, "cannot be loaded", limitMs, () => place.load(name));
   const plugin = (module as { default?: unknown }).default;
   if (isPlugin(plugin)) return plugin;
   throw new ConfigurationError(

@@ -29,6 +29,8 @@ export interface ReplicaPlace {
   configFile: string;
   dataDir: string;
   cacheDir: string;
+  /** What else it reads: the folder of its plugins. */
+  readable?: readonly string[];
 }
 
 /** Others may pass a folder, not list it: what they may read in it they know by name. */

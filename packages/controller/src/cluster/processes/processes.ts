@@ -270,6 +270,6 @@ function reachedBy(command: readonly string[] | undefined): string[] {
   return command === undefined ? own : command.filter((word) => isAbsolute(word) && existsSync(word));
 }
 
-function restrictedCommand({ cacheDir, configFile, dataDir }: ReplicaPlace): string[] {
-  return permittedCommand({ cacheDir, configFile, stateDir: dataDir });
+function restrictedCommand({ cacheDir, configFile, dataDir, readable = [] }: ReplicaPlace): string[] {
+  return permittedCommand({ cacheDir, configFile, stateDir: dataDir, readable });
 }

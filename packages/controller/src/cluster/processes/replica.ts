@@ -164,7 +164,7 @@ export class Replica implements ReplicaHandle {
       readyMs,
       sharedCache,
     } = this.#options;
-    const { agentId, environment, generation, spec } = this.workload;
+    const { agentId, environment, generation, pluginFolder, spec } = this.workload;
     try {
       const place = folders.makeReplica(this.name, this.workload, this.#account, sharedCache);
       const { cacheDir, configFile, dataDir } = place;
@@ -180,10 +180,11 @@ export class Replica implements ReplicaHandle {
         privateHosts,
       };
       this.#child = new Child({
-        command: command(place),
+        command: command({ ...place, readable: pluginFolder === undefined ? [] : [pluginFolder] }),
         environment: {
           ...replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
           ...(sharedCache !== undefined && { NODE_COMPILE_CACHE: cacheDir }),
+          ...(pluginFolder !== undefined && { AGENT_ELIZA_DIR: pluginFolder }),
         },
         directory: dataDir,
         account: this.#account,

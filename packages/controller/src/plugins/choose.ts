@@ -1,0 +1,87 @@
+// Which version of a plugin fits this platform, and what to say where none does. Pure.
+import { minVersion, prerelease, rcompare, satisfies, validRange } from "semver";
+import type { Failure } from "../cluster/cluster.ts";
+import type { Manifest } from "./npm.ts";
+
+export const CORE = "@elizaos/core";
+
+/** What a plugin must fit. */
+export interface Host {
+  /** The version of elizaOS that agents run on. */
+  core: string;
+  node: string;
+}
+
+/** Whether the package says that it is one of elizaOS. */
+export function usesEliza({ dependencies, peerDependencies }: Manifest): boolean {
+  return CORE in { ...dependencies, ...peerDependencies };
+}
+
+/** Why a version cannot run here, in words; undefined where it can. */
+export function misfit(manifest: Manifest, host: Host): string | undefined {
+  const { dependencies, engines, peerDependencies } = manifest;
+  const wanted = { ...dependencies, ...peerDependencies }[CORE];
+  if (wanted !== undefined && !fitsCore(wanted, host.core))
+    return `needs elizaOS ${wanted}, and agents run on ${host.core}`;
+  const node = engines?.node;
+  if (typeof node === "string" && validRange(node) !== null && !satisfies(host.node, node)) {
+    return `needs Node ${node}, and agents run on ${host.node}`;
+  }
+  return undefined;
+}
+
+/**
+ * elizaOS's plugins name the core that they were built with, often exactly; within one major version the core keeps its
+ * form, and the tree has one core alone. A tag or a workspace says nothing.
+ */
+function fitsCore(range: string, core: string): boolean {
+  if (validRange(range) === null) return true;
+  if (satisfies(core, range, { includePrerelease: true })) return true;
+  return minVersion(range)?.major === Number(core.split(".")[0]);
+}
+
+/** The newest version that fits: one that is no pre-release, where there is one. */
+export function newestFit(manifests: readonly Manifest[], host: Host): Manifest | undefined {
+  const fits = manifests
+    .filter((manifest) => misfit(manifest, host) === undefined)
+    .sort((a, b) => rcompare(a.version, b.version));
+  return fits.find(({ version }) => prerelease(version) === null) ?? fits[0];
+}
+
+/** The failure of a plugin of which no version fits. */
+export function incompatible(name: string, newest: Manifest, host: Host): Failure {
+  const why = misfit(newest, host) ?? "does not fit";
+  return {
+    reason: "PLUGIN_INCOMPATIBLE",
+    message: `Plugin ${name}@${newest.version} ${why}. Name a version that fits (${name}@<version>), or remove it from plugins.`,
+  };
+}
+
+/** Names that are near to one that does not exist: at most three. */
+export function nearest(name: string, known: readonly string[]): string[] {
+  const own = bare(name);
+  return known
+    .map((other) => ({ other, distance: distance(own, bare(other)) }))
+    .filter(({ distance: far }) => far <= Math.max(2, Math.floor(own.length / 4)))
+    .sort((a, b) => a.distance - b.distance || (a.other < b.other ? -1 : 1))
+    .slice(0, 3)
+    .map(({ other }) => other);
+}
+
+function bare(name: string): string {
+  return name.replace(/^@[^/]+\//, "").replace(/^(elizaos-)?(plugin|client|adapter)-/, "");
+}
+
+/** Edits between two words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + same));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

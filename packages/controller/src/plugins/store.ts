@@ -1,0 +1,174 @@
+// The store: installed trees by their digest, one copy each, read-only, checked before they are used.
+//   trees/<id>    a tree: package.json, package-lock.json, node_modules, load.mjs, the list of its files
+//   files/xx/<d>  one file of each content, under its digest: trees hold further names of it
+//   resolved/<d>  what names were resolved to before
+//   .…            what is being made: gone at the next start
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../log.ts";
+import { findChange, forgetUnshared, seal } from "./files.ts";
+import type { Npm } from "./npm.ts";
+import { describeProgress, ProgressMeter } from "./progress.ts";
+import { installedFolders, npmrc, type Tree } from "./tree.ts";
+
+export interface StoreOptions {
+  folder: string;
+  npm: Npm;
+  log: Log;
+  /** The file by which the runtime loads packages from a tree. */
+  loader: string;
+  /** A tree that was installed by a command, and where: it is used as it is. */
+  prefilled?: { id: string; folder: string } | undefined;
+}
+
+/** Between two looks at an install. */
+const LOOK_MS = 1000;
+/** A tree that nobody names yet may be about to be named. */
+const KEEP_MS = 3_600_000;
+
+/** Installed trees on this machine. */
+export class PluginStore {
+  readonly #options: StoreOptions;
+  readonly #trees: string;
+  readonly #files: string;
+  /** Installs and checks under way, by tree. */
+  readonly #busy = new Map<string, Promise<string>>();
+  readonly #progress = new Map<string, string>();
+  /** Trees that were read whole by this process. */
+  readonly #read = new Set<string>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.#trees = join(options.folder, "trees");
+    this.#files = join(options.folder, "files");
+  }
+
+  /** Makes the folders, and removes what an earlier process left half. */
+  async open(): Promise<void> {
+    const { folder } = this.#options;
+    for (const path of [folder, this.#trees, this.#files]) {
+      await mkdir(path, { recursive: true });
+      await chmod(path, 0o755);
+    }
+    for (const name of await readdir(folder)) {
+      if (name.startsWith(".")) await rm(join(folder, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Ends installs under way; nothing half is left. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.allSettled(this.#busy.values());
+  }
+
+  /** Where lock files are made. */
+  get scratch(): string {
+    return this.#options.folder;
+  }
+
+  /** How far the install of a tree is; undefined where none is under way. */
+  progress(id: string): string | undefined {
+    return this.#progress.get(id);
+  }
+
+  /**
+   * The folder of a tree, installed where it is not there, once however many ask. What was altered is installed anew.
+   * @param tree what to install, asked for only where it is not there
+   * @throws NpmError, or an error of the disk
+   */
+  provide(id: string, tree: () => Promise<Tree>): Promise<string> {
+    const under = this.#busy.get(id);
+    if (under !== undefined) return under;
+    const work = this.#provide(id, tree).finally(() => {
+      this.#busy.delete(id);
+      this.#progress.delete(id);
+    });
+    this.#busy.set(id, work);
+    return work;
+  }
+
+  async #provide(id: string, tree: () => Promise<Tree>): Promise<string> {
+    const { log, prefilled } = this.#options;
+    if (prefilled?.id === id) return prefilled.folder;
+    const folder = join(this.#trees, id);
+    if (await exists(folder)) {
+      const change = await findChange(folder, !this.#read.has(id));
+      if (change === undefined) {
+        this.#read.add(id);
+        const now = new Date();
+        await utimes(folder, now, now);
+        return folder;
+      }
+      log.warn("a tree of the plugin store was altered and is installed anew", { tree: id, file: change });
+      await rm(folder, { recursive: true, force: true });
+    }
+    await this.#install(id, await tree(), folder);
+    return folder;
+  }
+
+  async #install(id: string, tree: Tree, folder: string): Promise<void> {
+    const { loader, log, npm } = this.#options;
+    const started = performance.now();
+    const draft = await mkdtemp(join(this.#options.folder, ".install-"));
+    const meter = new ProgressMeter(draft, installedFolders(tree));
+    let timer: NodeJS.Timeout | undefined;
+    let installing = true;
+    const look = async () => {
+      const progress = await meter.look();
+      if (!installing) return;
+      this.#progress.set(id, describeProgress(progress));
+      timer = setTimeout(() => void look(), LOOK_MS);
+    };
+    try {
+      await chmod(draft, 0o755);
+      await writeFile(join(draft, "package.json"), JSON.stringify(tree.manifest));
+      await writeFile(join(draft, "package-lock.json"), JSON.stringify(tree.lock));
+      await writeFile(join(draft, ".npmrc"), npmrc(tree.manifest.legacyPeerDeps !== true));
+      await copyFile(loader, join(draft, "load.mjs"));
+      await look();
+      await npm.install(draft, this.#stopping.signal);
+      installing = false;
+      this.#progress.set(id, "Installing plugins: writing down what was installed");
+      await seal(draft, this.#files);
+      await rename(draft, folder);
+      this.#read.add(id);
+      log.info("plugins were installed", {
+        tree: id,
+        seconds: Math.round((performance.now() - started) / 100) / 10,
+      });
+    } finally {
+      installing = false;
+      clearTimeout(timer);
+      await rm(draft, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes trees that nobody names, and files that no tree names. Those that were used within the hour stay. */
+  async collect(wanted: ReadonlySet<string>, now: number): Promise<string[]> {
+    const gone: string[] = [];
+    for (const id of await readdir(this.#trees)) {
+      if (wanted.has(id) || this.#busy.has(id)) continue;
+      if ((await stat(join(this.#trees, id))).mtimeMs > now - KEEP_MS) continue;
+      await rm(join(this.#trees, id), { recursive: true, force: true });
+      gone.push(id);
+    }
+    if (gone.length > 0 && this.#busy.size === 0) await forgetUnshared(this.#files);
+    return gone;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
