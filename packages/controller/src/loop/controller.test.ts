@@ -188,3 +188,21 @@ test("a stopped agent goes back to everybody", async (context) => {
   assert.equal(model.row("agent-a").holder, undefined);
   assert.equal(controller.reconciler.held.size, 0);
 });
+
+test("settings that no pod can have: nothing is claimed, and the trouble names the value; corrected, work begins", async (context) => {
+  const { clock, controller, model, since } = rig(context);
+  model.settings = { "tolerations[0].operator": "Must be Equal or Exists" };
+  model.launch("agent-a", specOf());
+  const calls = since();
+  controller.start();
+  await clock.advance(60_000);
+  assert.equal(calls("claimDeployments"), 0);
+  assert.match(
+    controller.trouble ?? "",
+    /agents\.tolerations\[0\]\.operator: Must be Equal or Exists\. Correct the chart's values/,
+  );
+  model.settings = {};
+  await clock.advance(10_000);
+  assert.equal(controller.trouble, undefined);
+  assert.equal(model.row("agent-a").phase, "DEPLOYED");
+});

@@ -91,6 +91,9 @@ export class MemoryDatabase implements Database {
   readonly #announced = new Map<string, Announcement | undefined>();
   #tokens = 0;
 
+  /** What is wrong with the settings that controllers tell, by field. */
+  settings: Record<string, string> = {};
+
   constructor(clock: Clock, id = "simulated") {
     this.#clock = clock;
     this.id = id;
@@ -246,6 +249,7 @@ export class MemoryDatabase implements Database {
       pending: rows.filter((row) => this.#claimable(row, worker) !== "no").length,
       waiting: {},
       classesVersion: this.#classesVersion,
+      settings: this.settings,
       fleet: this.#fleet(),
     };
   }
