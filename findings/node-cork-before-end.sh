@@ -2,7 +2,7 @@
 # Node's ServerResponse.end() on a corked answer sends the last chunk ("0\r\n\r\n") before the chunks that cork() holds back, where
 # a part of the body has gone out before: the client takes the answer for complete without its end, and the rest for garbage. The
 # documentation of end() and cork() says nothing of it; without an earlier write the order is right. Seen with Node 24.21.0.
-# Ends with 0 while that is so. Consequence: packages/agent-runtime/src/http/event-stream.ts uncorks before it ends.
+# Ends with 0 while that is so. Consequence: packages/agent-runtime/src/http/event-stream.ts holds events back itself.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 cd "$dir"

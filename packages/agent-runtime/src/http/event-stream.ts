@@ -23,7 +23,8 @@ export const wantsEvents = (accept: string | undefined): boolean =>
 /** Makes the stream; nothing goes out before the first event or a second has passed. */
 export function openEventStream(response: ServerResponse): EventStream {
   let begun = false;
-  let corked = false;
+  /** Events of this turn behind the one that went out; undefined: none has gone out. */
+  let held: string[] | undefined;
   const begin = () => {
     if (begun || response.destroyed) return;
     begun = true;
@@ -47,19 +48,25 @@ export function openEventStream(response: ServerResponse): EventStream {
     clearInterval(alive);
   };
   response.on("close", stop);
+  /** Events of one turn: the first goes out at once, what follows goes together, since each packet wakes all on its way. */
   const send = (event: string, data: unknown) => {
     begin();
     if (response.destroyed) return;
-    response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-    if (corked) return;
-    // The first goes out at once, with the head; what follows in the same turn goes together: each packet wakes all on its way.
-    corked = true;
-    response.cork();
-    setImmediate(uncork);
+    const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    if (held !== undefined) {
+      held.push(text);
+      return;
+    }
+    response.write(text);
+    // Node would keep it until all is done that follows from the model's packet: the other words of it, the trace, the log.
+    response.socket?.uncork();
+    held = [];
+    setImmediate(release);
   };
-  const uncork = () => {
-    if (corked) response.uncork();
-    corked = false;
+  // Not by cork(): Node ends a corked answer before what it holds back (findings/node-cork-before-end.sh).
+  const release = () => {
+    if (held !== undefined && held.length > 0 && !response.destroyed) response.write(held.join(""));
+    held = undefined;
   };
   return {
     get begun() {
@@ -69,7 +76,7 @@ export function openEventStream(response: ServerResponse): EventStream {
     end(event, data) {
       stop();
       send(event, data);
-      uncork(); // Node ends a corked answer before what it holds back (findings/node-cork-before-end.sh)
+      release();
       response.end();
     },
     abandon: stop,
