@@ -19,6 +19,8 @@ interface Told {
 interface Side {
   readonly stack: TestStack;
   firstToken(): Promise<number>;
+  /** The same of a deployed agent. */
+  deployedToken(): Promise<number>;
   message(): Promise<number>;
 }
 
@@ -40,6 +42,7 @@ export const benchmark: Benchmark = {
       }
       const rows: Row[] = [];
       rows.push(await pair("message → first token", "firstToken", sides, rounds(60), 5));
+      rows.push(await pair("  of a deployed agent", "deployedToken", sides, rounds(60), 5));
       rows.push(await pair("POST /message, warm", "message", sides, rounds(60) * 3, 2));
       return rows;
     } finally {
@@ -51,7 +54,7 @@ export const benchmark: Benchmark = {
 
 async function pair(
   measure: string,
-  what: "firstToken" | "message",
+  what: "firstToken" | "deployedToken" | "message",
   sides: readonly Side[],
   count: number,
   more: number,
@@ -80,15 +83,15 @@ async function prepare(stack: TestStack): Promise<Side> {
   const user = await stack.createUser();
   const { data, error } = await user.client.from("agents").insert({ name: "Bench" }).select("id").single();
   if (error) throw error;
-  const channel = await listen(user, String(data.id));
   const deployed = await launch(stack, user);
-  return {
-    stack,
-    async firstToken() {
+  /** Asks an agent and waits for its first token, then for its end. */
+  const tokens = async (agentId: string) => {
+    const channel = await listen(user, agentId);
+    return async () => {
       const started = performance.now();
       const { data: said, error: refused } = await user.client
         .from("messages")
-        .insert({ to_agent_id: data.id, content: "hello" })
+        .insert({ to_agent_id: agentId, content: "hello" })
         .select("id")
         .single();
       if (refused) throw refused;
@@ -96,7 +99,12 @@ async function prepare(stack: TestStack): Promise<Side> {
       const first = (await channel.first(of("reply.delta"))).at - started;
       await channel.first(of("reply.finished"));
       return first;
-    },
+    };
+  };
+  return {
+    stack,
+    firstToken: await tokens(String(data.id)),
+    deployedToken: await tokens(deployed),
     async message() {
       const started = performance.now();
       const { status, body } = await stack.agentFetch(deployed, "/message", {
