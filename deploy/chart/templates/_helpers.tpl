@@ -192,6 +192,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
   "LAUNCHPAD_EGRESS_EXCEPT_CIDRS" (join "," .Values.agents.egress.exceptCidrs)
   "LAUNCHPAD_EGRESS_ALLOW_PRIVATE" .Values.agents.egress.allowPrivate
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)
+  "LAUNCHPAD_AGENT_PRIVATE_HOSTS" (join "," .Values.agents.egress.privateHosts)
+  "LAUNCHPAD_TOOL_PRIVATE_HOSTS" (join "," .Values.agents.egress.toolPrivateHosts)
   "LAUNCHPAD_ADVISORY_URL" $settings.advisoryUrl
   "LAUNCHPAD_LOG_LEVEL" $settings.logLevel
   "LAUNCHPAD_CONCURRENCY" $settings.concurrency

@@ -81,7 +81,7 @@ const environment = z.object({
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
   // Whether elizaOS is taken from packages/agent-runtime/eliza where `npm run install:eliza` put it.
   LAUNCHPAD_PLUGIN_PREFILLED: z.enum(["auto", "off"]).default("auto"),
-  // Hosts, or host:port, that agents on processes may reach though their addresses are not public.
+  // Hosts, or host:port, that agents may reach though their addresses are not public.
   LAUNCHPAD_AGENT_PRIVATE_HOSTS: z
     .string()
     .regex(/^[^/@]*$/, "must be hosts or host:port, separated by commas")
@@ -170,6 +170,7 @@ export interface Config {
   runtimeCommand: string[] | undefined;
   plugins: { folder: string; prefilled: boolean };
   privateHosts: string[];
+  tools: { privateHosts: string[]; timeoutMs: number };
   logLines: number;
   logLevel: "debug" | "info" | "warn" | "error";
   providerEnvironment: Record<string, string>;
@@ -238,9 +239,11 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
       prefilled: value.LAUNCHPAD_PLUGIN_PREFILLED === "auto",
     },
     logLines: value.LAUNCHPAD_AGENT_LOG_LINES,
-    privateHosts: value.LAUNCHPAD_AGENT_PRIVATE_HOSTS.split(",")
-      .map((host) => host.trim())
-      .filter((host) => host !== ""),
+    privateHosts: hostsIn(value.LAUNCHPAD_AGENT_PRIVATE_HOSTS),
+    tools: {
+      privateHosts: hostsIn(value.LAUNCHPAD_TOOL_PRIVATE_HOSTS),
+      timeoutMs: Math.round(value.LAUNCHPAD_TOOL_SECONDS * 1000),
+    },
     logLevel: value.LAUNCHPAD_LOG_LEVEL,
     providerEnvironment: pick(given, PROVIDER_NAMES),
     machineEnvironment: {
@@ -252,6 +255,12 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     },
   };
 }
+
+const hostsIn = (text: string): string[] =>
+  text
+    .split(",")
+    .map((host) => host.trim())
+    .filter((host) => host !== "");
 
 /** Agents' code can read what agents are told: a key that may do everything must never be given to them. */
 function isSecretKey(key: string): boolean {

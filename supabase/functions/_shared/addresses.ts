@@ -39,11 +39,16 @@ export async function allowedAddresses(
   return addresses;
 }
 
-/** A list such as `ollama.local:11434, 10.0.0.7` as a rule holds it. */
+/** A list such as `ollama.local:11434, 10.0.0.7, [fd00::7]:8000` as a rule holds it. */
 export function parseHosts(list: string | undefined): string[] {
   return (list ?? "")
     .split(",")
-    .map((host) => host.trim().toLowerCase())
+    .map((host) =>
+      host
+        .trim()
+        .toLowerCase()
+        .replace(/^\[([^\]]*)\]/, "$1"),
+    )
     .filter((host) => host !== "");
 }
 

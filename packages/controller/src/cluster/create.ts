@@ -69,10 +69,11 @@ async function createKubernetes(
   settings: KubernetesSettings,
 ): Promise<RunningCluster> {
   // Loaded here: a controller of processes need not hold the libraries of the other.
-  const [{ createClient }, { KubernetesCluster }, { projectPlaces }] = await Promise.all([
+  const [{ createClient }, { KubernetesCluster }, { projectPlaces }, { privatePlaces }] = await Promise.all([
     import("./kubernetes/client.ts"),
     import("./kubernetes/kubernetes.ts"),
     import("./kubernetes/project-places.ts"),
+    import("./kubernetes/private-places.ts"),
   ]);
   const { kubeconfig, context } = settings;
   const api = await createClient({ kubeconfig, context, observe });
@@ -85,6 +86,9 @@ async function createKubernetes(
       ...config.project,
       places: await projectPlaces(config.project.url, projectCidrs),
     },
+    // Tools run in the agents' pods: what they may reach, the pods' policy must let through.
+    privatePlaces: await privatePlaces([...config.privateHosts, ...config.tools.privateHosts], log),
+    tools: config.tools,
     readyMs: config.readySeconds * 1000,
     graceMs: config.graceSeconds * 1000,
     logLines: config.logLines,

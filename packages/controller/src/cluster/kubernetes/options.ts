@@ -75,6 +75,10 @@ export interface ManifestOptions {
   ingressCidrs: readonly string[];
   gateway?: { name: string; namespace: string } | undefined;
   egress: EgressOptions;
+  /** Hosts that agents and their tools may reach though their addresses are not public: where they lie. */
+  privatePlaces?: readonly PrivatePlace[] | undefined;
+  /** What the runtime's own guard of tools is told. */
+  tools: ToolOptions;
   /** Where the controller runs. */
   controllerNamespace: string;
   /** The role that the controller gives itself in each user's namespace; undefined = it needs none. */
@@ -129,6 +133,18 @@ export interface ProjectOptions extends ProjectAccess {
 export type ProjectPlace =
   | { ipBlock: { cidr: string } }
   | { namespaceSelector: { matchLabels: Record<string, string> } };
+
+/** A host that is open to agents; without a port on every one that HTTP has. */
+export interface PrivatePlace {
+  to: ProjectPlace;
+  port?: number;
+}
+
+export interface ToolOptions {
+  /** Hosts, or host:port, that tools may reach though their addresses are not public; they are among the private places. */
+  privateHosts: readonly string[];
+  timeoutMs: number;
+}
 
 /** Where agents may connect to, beside the cluster's DNS. */
 export interface EgressOptions {

@@ -35,6 +35,7 @@ export function manifestOptionsOf(part: Partial<ManifestOptions> = {}): Manifest
     ingressCidrs: [],
     egress: { allowCidrs: [], exceptCidrs: [], allowPrivate: false, ports: [] },
     controllerNamespace: "agent-launchpad",
+    tools: { privateHosts: [], timeoutMs: 10_000 },
     providerEnvironment: {},
     project: {
       url: "https://project.example.com",

@@ -116,6 +116,8 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "AGENT_PROJECT_URL", value: options.project.url },
       { name: "AGENT_PROJECT_KEY", value: options.project.key },
       { name: "AGENT_PROXY_HOPS", value: String(options.project.proxyHops) },
+      { name: "AGENT_TOOL_PRIVATE_HOSTS", value: options.tools.privateHosts.join(",") || "none" },
+      { name: "AGENT_TOOL_TIMEOUT_MS", value: String(options.tools.timeoutMs) },
       { name: "HOME", value: STATE },
       { name: "TMPDIR", value: "/tmp" },
       { name: "HOST", value: "::" },

@@ -53,6 +53,7 @@ const SAMPLE_OPTIONS: ManifestOptions = {
   ingressCidrs: [],
   egress: { allowCidrs: [], exceptCidrs: [], allowPrivate: false, ports: [] },
   controllerNamespace: "sample",
+  tools: { privateHosts: [], timeoutMs: 10_000 },
   providerEnvironment: { SAMPLE: "sample" },
   project: { url: "https://example.com", key: "sample", probeSecret: "sample", proxyHops: 1, places: [] },
   caBundle: { kind: "ConfigMap", name: "sample", key: "sample" },
@@ -69,8 +70,10 @@ export const FORM = digest(
 
 /** The Deployment with a note of the version that made its pods, and of the settings that come to all agents at once. */
 export function signed(made: KubeObject, context: AgentContext): KubeObject {
-  const { project } = context.options;
-  const setup = digest([secretName(context), project.url, project.key, project.proxyHops]);
+  const { project, tools } = context.options;
+  const { privateHosts, timeoutMs } = tools;
+  const ofProject = [project.url, project.key, project.proxyHops];
+  const setup = digest([secretName(context), ...ofProject, [...privateHosts], timeoutMs]);
   const notes = { [ANNOTATIONS.form]: FORM, [ANNOTATIONS.setup]: setup };
   return {
     ...made,

@@ -171,6 +171,38 @@ test("a public project is opened only where the rule for the internet does not r
   assert.deepEqual(rules("https://db.example", { allowCidrs: ["198.51.100.0/24"] }), opened(443));
 });
 
+test("private hosts are open to agents at their port, and their tools are told the same", () => {
+  const block = (cidr: string) => ({ ipBlock: { cidr } });
+  const service = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "crm" } } };
+  const options = manifestOptionsOf({
+    tools: { privateHosts: ["10.0.9.1:8080", "crm.crm.svc"], timeoutMs: 20_000 },
+    privatePlaces: [
+      { to: block("10.0.9.1/32"), port: 8080 },
+      { to: block("fd00::9/128"), port: 8080 },
+      { to: block("10.0.9.1/32"), port: 8080 },
+      { to: block("10.0.9.2/32") },
+      { to: block("1.1.1.7/32"), port: 443 },
+      { to: service },
+    ],
+  });
+  const manifests = workloadManifests(workloadOf(), options);
+  const policy = all(manifests).find(({ metadata }) => metadata.name === "allow-egress");
+  const tcp = (port: number, endPort?: number) => ({ protocol: "TCP", port, ...(endPort && { endPort }) });
+  assert.deepEqual((policy?.spec as { egress: unknown[] } | undefined)?.egress.slice(1), [
+    { to: [block("10.0.9.1/32"), block("fd00::9/128")], ports: [tcp(8080)] },
+    { to: [block("10.0.9.2/32")], ports: [tcp(80), tcp(443), tcp(1024, 65535)] },
+    { to: [service] },
+  ]);
+  const { containers } = (find(manifests, "Deployment").spec as never as PodHolder).template.spec;
+  const told = new Map(containers[0]?.env.map(({ name, value }) => [name, value]));
+  assert.equal(told.get("AGENT_TOOL_PRIVATE_HOSTS"), "10.0.9.1:8080,crm.crm.svc");
+  assert.equal(told.get("AGENT_TOOL_TIMEOUT_MS"), "20000");
+});
+
+interface PodHolder {
+  template: { spec: { containers: { env: { name: string; value?: string }[] }[] } };
+}
+
 test("who is no pod may ask agents where its addresses are named", () => {
   const options = manifestOptionsOf({ ingressCidrs: ["10.1.0.0/16", "fd00::/64"] });
   const policy = all(workloadManifests(workloadOf(), options)).find(

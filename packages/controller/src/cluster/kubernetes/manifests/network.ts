@@ -3,7 +3,14 @@ import { BlockList, isIPv6 } from "node:net";
 import { projectPort } from "../../../config.ts";
 import type { KubeObject } from "../api.ts";
 import { PORT_NAME } from "../names.ts";
-import type { DnsOptions, EgressOptions, ManifestOptions, ProjectOptions, ProjectPlace } from "../options.ts";
+import type {
+  DnsOptions,
+  EgressOptions,
+  ManifestOptions,
+  PrivatePlace,
+  ProjectOptions,
+  ProjectPlace,
+} from "../options.ts";
 
 /** Nothing in and nothing out, but for what agents need. */
 export function networkPolicies(
@@ -25,6 +32,7 @@ export function networkPolicies(
       egress: [
         egressRule(options.egress),
         ...(places.length === 0 ? [] : [projectRule({ ...options.project, places })]),
+        ...privateRules(options),
       ],
     }),
     policy("allow-ingress", {
@@ -80,6 +88,29 @@ function projectRule({ url, places }: ProjectOptions): Record<string, unknown> {
   return { to: places, ...(inside ? {} : { ports: [{ protocol: "TCP", port: projectPort(url) }] }) };
 }
 
+/** The ports on which the runtime's guard lets tools speak HTTP. */
+const HTTP_PORTS = [
+  { protocol: "TCP", port: 80 },
+  { protocol: "TCP", port: 443 },
+  { protocol: "TCP", port: 1024, endPort: 65535 },
+];
+
+/** One rule for each port, without what is open anyway. A Service is open by its pods' ports, whatever its own is. */
+function privateRules({ egress, privatePlaces = [] }: ManifestOptions): Record<string, unknown>[] {
+  const portsOf = ({ to, port }: PrivatePlace) =>
+    "namespaceSelector" in to ? undefined : port === undefined ? HTTP_PORTS : [{ protocol: "TCP", port }];
+  const closed = privatePlaces.filter(
+    ({ to, port }) =>
+      !("ipBlock" in to && port !== undefined && isOpen(egress, to.ipBlock.cidr.split("/")[0] ?? "", port)),
+  );
+  const byPorts = Map.groupBy(closed, (place) => JSON.stringify(portsOf(place) ?? null));
+  return [...byPorts.values()].map((places) => {
+    const ports = places[0] && portsOf(places[0]);
+    const to = [...new Map(places.map((place) => [JSON.stringify(place.to), place.to])).values()];
+    return { to, ...(ports && { ports }) };
+  });
+}
+
 function inNamespaces(names: readonly string[]): Record<string, unknown> {
   return {
     namespaceSelector: {
@@ -131,6 +162,10 @@ const SPECIAL = [
 
 /** Metadata services of clouds outside the networks above, or inside those that an operator may open. */
 const METADATA = ["100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128", "fd20:ce::254/128"];
+
+/** Whether an address is no host of a network that an operator could open. */
+export const isMetadataOrSpecial = (address: string): boolean =>
+  [...SPECIAL, ...METADATA].some((network) => holds(network, address));
 
 function openings({ allowCidrs, allowPrivate, exceptCidrs, ports }: EgressOptions) {
   const cidrs = allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : allowCidrs;
