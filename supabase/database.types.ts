@@ -1488,6 +1488,10 @@ export type Database = {
         Args: { lease_seconds?: number; report?: Json; worker: string };
         Returns: Json;
       };
+      hold_platforms: {
+        Args: { agent_id: string; credential: string; release?: boolean; replica: string };
+        Returns: Json;
+      };
       import_agent: { Args: { bundle: Json }; Returns: Json };
       ingest_agent_logs: { Args: { rows: Json }; Returns: Json };
       ingest_agent_metrics: { Args: { rows: Json }; Returns: Json };

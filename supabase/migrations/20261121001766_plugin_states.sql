@@ -43,7 +43,7 @@ $$;
 comment on function private.note_plugin(public.agents, jsonb) is 'Keeps what a runtime says of one plugin.';
 
 -- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Keeps the states of all plugins of
--- an agent, and forgets those of others → {kept}. Raises VALIDATION_ERROR.
+-- an agent, and forgets those that it names no more → {kept}. A plugin that another replica runs is in that one's report alone. Raises VALIDATION_ERROR.
 create function private.report_plugins(of_agent text, credential text, plugins jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -61,6 +61,7 @@ begin
     return '{"kept": 0}';
   end if;
   delete from private.plugin_states s where s.agent_id = a.id
+    and not exists (select from unnest(a.plugins) p where p = s.plugin or starts_with(p, s.plugin || '@'))
     and not exists (select from jsonb_array_elements(plugins) p where p ->> 'name' = s.plugin);
   perform private.note_plugin(a, p.value) from jsonb_array_elements(plugins) p;
   return jsonb_build_object('kept', jsonb_array_length(plugins));

@@ -53,6 +53,7 @@ select private.bound_columns(t.name::regclass, t.bounds::jsonb) from (values
     "message": 8000, "reason": 400, "timings": 4096, "url": 2048}'),
   ('private.idempotency_keys', '{"key": 1020, "request_hash": 64, "response": 1048576}'),
   ('private.model_states', '{"agent_id": 63, "code": 63, "message": 4000}'),
+  ('private.platform_leases', '{"agent_id": 63, "replica": 400}'),
   ('private.plugin_states', '{"agent_id": 63, "message": 4000, "plugin": 214, "reason": 63}'),
   ('private.rate_counters', '{"bucket": 63}'),
   ('private.reply_jobs', '{"last_error": 4000, "lease_holder": 400, "sources": 65536}'),

@@ -305,6 +305,7 @@ export const FUNCTIONS = {
   ],
   proof: [
     "count_public_message",
+    "hold_platforms",
     "report_plugins",
     "reserve_model_call",
     "runtime_knowledge",

@@ -293,6 +293,11 @@ async function live(who: TestUser, word: string): Promise<string> {
     [agentId, word],
   );
 
+  await db.pool.query(
+    "insert into private.platform_leases (agent_id, replica, expires_at) values ($1, $2, now())",
+    [agentId, word],
+  );
+
   // A runtime names its model as it likes.
   const reservation = randomUUID();
   await db.pool.query("select private.reserve($1, $2, 'address', $3, 10, 10, 60)", [

@@ -69,10 +69,12 @@ describe("the catalogue", () => {
       ),
       [
         "count_public_message(text,text,text)",
+        "hold_platforms(text,text,text,boolean)",
         "judge_caller(text,text,text,text)",
         "private.calm_like(text)",
         "private.calm_pattern(text)",
         "private.count_public_message(text,text,text)",
+        "private.hold_platforms(text,text,text,boolean)",
         "private.judge_caller(text,text,text,text)",
         "private.pre_request()",
         "private.report_plugins(text,text,jsonb)",

@@ -92,6 +92,8 @@ describe("a plugin that fails", () => {
       [`PluginReady:${DISCORD}`, `PluginReady:${TELEGRAM}`],
     );
     await report([{ ...started, name: TELEGRAM }]);
+    assert.equal((await conditions()).length, 2, "another replica runs the one that is not in the report");
+    await sql("update public.agents set plugins = array[$2] where id = $1", [bot, TELEGRAM]);
     assert.equal((await conditions()).length, 1);
     await sql("update private.agent_deployments set ready_replicas = 0 where agent_id = $1", [bot]);
     assert.deepEqual(await conditions(), []);
@@ -138,5 +140,30 @@ describe("a report", () => {
     }
     await report([{ ...refused, message: "x".repeat(5000) }]);
     assert.equal((await conditions())[0]?.message.length, 600);
+  });
+});
+
+describe("an agent's platforms", () => {
+  const hold = async (replica: string, release = false, credential = credentialOf(bot)) =>
+    (await rpc(db, anon, "hold_platforms", { agent_id: bot, credential, replica, release })).body;
+
+  test("are held by one replica, until it gives them back or is gone for 30 seconds", async () => {
+    assert.deepEqual(await hold("one"), { held: true });
+    assert.deepEqual([await hold("two"), await hold("one")], [{ held: false }, { held: true }]);
+    await hold("two", true);
+    assert.deepEqual(await hold("two"), { held: false }, "only who holds them gives them back");
+    await hold("one", true);
+    assert.deepEqual([await hold("two"), await hold("one")], [{ held: true }, { held: false }]);
+    await sql("update private.platform_leases set expires_at = now() where agent_id = $1", [bot]);
+    assert.deepEqual(await hold("one"), { held: true });
+    const all = await Promise.all(Array.from({ length: 20 }, (_, index) => hold(`replica-${index}`)));
+    assert.ok(all.every(({ held }) => held === false));
+  });
+
+  test("are nobody's with another agent's credential, nor a user's", async () => {
+    assert.equal((await hold("one", false, credentialOf(await launch()))).code, "INSUFFICIENT_PERMISSIONS");
+    const args = { agent_id: bot, credential: credentialOf(bot), replica: "one" };
+    assert.equal((await rpc(db, user(alice), "hold_platforms", args)).body.code, "42501");
+    assert.equal((await hold("")).code, "VALIDATION_ERROR");
   });
 });

@@ -24,7 +24,9 @@ export function createPluginReport({ agentId, project, credential, redact, warn 
     while (waiting !== undefined) {
       const states = waiting;
       waiting = undefined;
-      const plugins = states.map((state) => ({ ...state, message: redact(state.message) }));
+      // Of a plugin that another replica runs, that one tells.
+      const own = states.filter(({ reason }) => reason !== "STANDBY");
+      const plugins = own.map((state) => ({ ...state, message: redact(state.message) }));
       try {
         await connected.call("report_plugins", { agent_id: agentId, credential, plugins });
         wait = RETRY_MS.first;

@@ -5,12 +5,14 @@ export interface PluginState {
   /** The package's name. */
   readonly name: string;
   readonly ready: boolean;
-  readonly reason: "STARTED" | "STARTING" | "PLUGIN_FAILED";
+  readonly reason: "STARTED" | "STARTING" | "STANDBY" | "PLUGIN_FAILED";
   readonly message: string;
 }
 
 export interface PluginStates {
   ready(name: string): void;
+  /** Another replica runs it. */
+  standby(name: string): void;
   /** It takes longer than it may; the agent does not wait for it. */
   late(name: string, message: string): void;
   failed(name: string, message: string): void;
@@ -35,6 +37,8 @@ export function createPluginStates(): PluginStates {
   };
   return {
     ready: (name) => set({ name, ready: true, reason: "STARTED", message: "Started" }),
+    standby: (name) =>
+      set({ name, ready: true, reason: "STANDBY", message: "Another replica holds the connection" }),
     late: (name, message) =>
       set({ name, ready: false, reason: "STARTING", message: message.slice(0, MAX_MESSAGE) }),
     failed: (name, message) =>

@@ -87,7 +87,13 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const runtime = credential && `${agentId}.${credential}`;
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
-  const abilities = createAbilities({ agentId, project, credential, warn: log.named("abilities").warn });
+  const abilities = createAbilities({
+    agentId,
+    replica: config.replica,
+    project,
+    credential,
+    warn: log.named("abilities").warn,
+  });
   const { steps } = abilities;
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
   const states = createPluginStates();

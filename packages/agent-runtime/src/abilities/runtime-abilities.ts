@@ -4,6 +4,7 @@ import { z } from "zod";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal } from "../project.ts";
 import { type Piece, piecesSchema } from "./knowledge.ts";
+import { createPlatformLease, type PlatformLease } from "./platform-lease.ts";
 import { createStepLog, type StepLog } from "./step-log.ts";
 import { type ToolDefinition, toolSchema, toolsDigest } from "./tools/definition.ts";
 import { ToolError } from "./tools/request.ts";
@@ -14,6 +15,8 @@ const FRESH_MS = 5_000;
 export interface Abilities {
   /** Opens the traces of answers. */
   readonly steps: StepLog;
+  /** Which replica holds the agent's platforms. */
+  readonly platforms: PlatformLease;
   /** Reads the tools ahead where they are not fresh; whoever answers finds them on their way. */
   prepare(): void;
   /**
@@ -35,6 +38,7 @@ export interface Abilities {
 
 export interface AbilitiesOptions {
   readonly agentId: string;
+  readonly replica: string;
   /** Without it (or without a credential) there are no tools, and no trace. */
   readonly project: Project | undefined;
   readonly credential: string | undefined;
@@ -45,7 +49,13 @@ const listSchema = z.object({ tools: z.array(toolSchema), knowledge: z.boolean()
 const NONE: readonly ToolDefinition[] = [];
 
 /** Makes a runtime's abilities. */
-export function createAbilities({ agentId, project, credential, warn }: AbilitiesOptions): Abilities {
+export function createAbilities({
+  agentId,
+  replica,
+  project,
+  credential,
+  warn,
+}: AbilitiesOptions): Abilities {
   const proof = { agent_id: agentId, credential };
   let known:
     | { tools: readonly ToolDefinition[]; knowledge: boolean; digest: string; until: number }
@@ -77,6 +87,7 @@ export function createAbilities({ agentId, project, credential, warn }: Abilitie
 
   return {
     steps: createStepLog({ connected: project !== undefined && credential !== undefined, warn }),
+    platforms: createPlatformLease({ agentId, replica, project, credential, warn }),
     prepare: () => void latest().catch(() => undefined),
     async tools(digest) {
       if (digest === undefined) return latest();

@@ -3,6 +3,7 @@ import { createAbilities } from "../abilities/runtime-abilities.ts";
 
 export const noAbilities = createAbilities({
   agentId: "a",
+  replica: "a-1",
   project: undefined,
   credential: undefined,
   warn: () => undefined,

@@ -42,11 +42,14 @@ export interface RunningAgent extends AsyncDisposable {
 export interface AgentOptions {
   readonly config?: Record<string, unknown>;
   readonly environment?: Record<string, string>;
+  /** What the stand-in for the project answers from the first call on. */
+  readonly project?: ProjectStub["answer"];
 }
 
 /** Runs the program until it listens, or until it ends: then it throws with what it logged. */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
   const project = await startProjectStub();
+  if (options.project !== undefined) project.answer = options.project;
   const launched = launch({ ...options, environment: { ...project.environment, ...options.environment } });
   const listening = await launched.listening;
   const dispose = async () => {

@@ -60,6 +60,7 @@ export const granting = ({ rpc, args }: Pick<Called, "rpc" | "args">): ProjectAn
   }
   if (rpc === "runtime_tools") return { body: { tools: [] } };
   if (rpc === "runtime_search") return { body: [] };
+  if (rpc === "hold_platforms") return { body: { held: true } };
   if (rpc === "report_plugins") return { body: { kept: args.plugins.length } };
   if (rpc === "settle_model_calls") return { body: { settled: args.settled.length } };
   return { status: 404, body: { code: "PGRST202", message: `no function ${rpc}` } };

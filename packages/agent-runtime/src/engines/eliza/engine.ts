@@ -61,7 +61,15 @@ export async function startElizaEngine(
     else states.failed(name, `Set ${missing.join(" and ")} in the agent's environment`);
   };
   const retryMs = config.pluginRetryMs;
-  const services = superviseServices({ runtime, states, ready, log, limitMs, retryMs });
+  const services = superviseServices({
+    runtime,
+    states,
+    ready,
+    log,
+    lease: abilities.platforms,
+    limitMs,
+    retryMs,
+  });
   listenToFaults({
     plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
     onFault(plugin, error) {
@@ -111,7 +119,11 @@ export async function startElizaEngine(
     },
     async close() {
       services.stop();
-      await runtime.stop();
+      try {
+        await runtime.stop();
+      } finally {
+        await services.release();
+      }
       await runtime.close();
       workspace.dispose();
     },

@@ -172,6 +172,41 @@ test("a service that fails, is late or breaks later leaves the agent degraded, n
   assert.equal(await agent.exited, 0);
 });
 
+test("of several replicas one runs the services of platforms; another takes over when it may", {
+  skip,
+}, async () => {
+  const service = (name: string) =>
+    `services: [class { static serviceType = "${name}"; static async start() { console.log("begun ${name}"); return new this(); } async stop() { console.log("ended ${name}"); } }]`;
+  using part = makeElizaPart({
+    "bot-telegram": { module: plugin("telegram", service("telegram")) },
+    "own-wallet": { module: plugin("wallet", service("wallet")) },
+  });
+  let held = false;
+  await using agent = await startAgent({
+    config: { plugins: ["bot-telegram", "own-wallet"] },
+    environment: { AGENT_ELIZA_DIR: part.folder },
+    project: ({ rpc }) => (rpc === "hold_platforms" ? { body: { held } } : undefined),
+  });
+  const begun = (words: string) => agent.lines.some(({ message }) => message === words);
+  const reason = async (name: string) => (await stateOf(agent, name))?.reason;
+  assert.deepEqual([await reason("bot-telegram"), await reason("own-wallet")], ["STANDBY", "STARTED"]);
+  assert.deepEqual([begun("begun telegram"), begun("begun wallet")], [false, true]);
+  assert.equal((await agent.get("/health")).body.status, "ok");
+  held = true;
+  await until(async () => (await reason("bot-telegram")) === "STARTED", 20_000);
+  held = false;
+  await until(async () => (await reason("bot-telegram")) === "STANDBY" && begun("ended telegram"), 20_000);
+  held = true;
+  await until(async () => (await reason("bot-telegram")) === "STARTED", 20_000);
+  agent.process.kill("SIGTERM");
+  assert.equal(await agent.exited, 0);
+  const last = agent.project.calls.filter(({ rpc }) => rpc === "hold_platforms").at(-1);
+  assert.deepEqual([last?.args.release, last?.args.replica], [true, "agent-test-abc234"]);
+  const told = agent.project.calls.filter(({ rpc }) => rpc === "report_plugins")[0]?.args
+    .plugins as PluginState[];
+  assert.ok(!told.some(({ name }) => name === "bot-telegram"), "who stands by says nothing of it");
+});
+
 test("routes that a plugin wants served are warned of; its stack in the log is one line", {
   skip,
 }, async () => {

@@ -1,5 +1,6 @@
 // The services of an elizaOS agent's plugins: started after the runtime is, awaited within a limit, and tried again when they fail
 // or a fault of their plugin comes up later. elizaOS itself starts each once, and a failure there ends the process.
+import type { PlatformLease } from "../../abilities/platform-lease.ts";
 import { describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { PluginStates } from "../../plugin-states.ts";
@@ -9,12 +10,18 @@ import type { ElizaRuntime, ElizaService, ElizaServiceClass } from "./types.ts";
 /** The longest wait between two tries. */
 const MOST_MS = 300_000;
 
+/** Services of these hold a connection that a second replica with the same token would disturb. */
+const PLATFORM =
+  /discord|telegram|twitter|slack|farcaster|bluesky|matrix|whatsapp|nostr|reddit|instagram|twitch|xmtp|mastodon/i;
+
 export interface ServicesOptions {
   readonly runtime: ElizaRuntime;
   readonly states: PluginStates;
   /** Called when all services of a plugin have started. */
   readonly ready: (plugin: string) => void;
   readonly log: Log;
+  /** Which replica runs the services of platforms. */
+  readonly lease: PlatformLease;
   /** How long the agent's start waits for all of them. */
   readonly limitMs: number;
   /** The wait before the second try; it doubles with each further one. */
@@ -28,12 +35,14 @@ export interface Services {
   fault(plugin: string, error: unknown): boolean;
   /** Nothing is tried any more. */
   stop(): void;
+  /** Lets another replica have the platforms, once the services are stopped. */
+  release(): Promise<void>;
 }
 
 interface Entry {
   readonly plugin: string;
   readonly definition: ElizaServiceClass;
-  state: "waiting" | "starting" | "started" | "failed";
+  state: "waiting" | "standby" | "starting" | "started" | "failed";
   instance: ElizaService | undefined;
   error: string;
   tries: number;
@@ -42,11 +51,27 @@ interface Entry {
 
 /** Takes the starting of services over from a runtime on which no plugin is registered yet. */
 export function superviseServices(options: ServicesOptions): Services {
-  const { runtime, states, ready, log, limitMs, retryMs } = options;
+  const { runtime, states, ready, log, lease, limitMs, retryMs } = options;
   const begin = runtime.registerService.bind(runtime);
   const entries: Entry[] = [];
   let started = false;
   let stopped = false;
+  /** Whether this replica runs the platforms; undefined until it is asked. */
+  let holds: Promise<boolean> | undefined;
+  const isPlatform = ({ plugin, definition }: Entry) => PLATFORM.test(`${plugin} ${definition.serviceType}`);
+
+  function onLease(held: boolean): void {
+    holds = Promise.resolve(held);
+    for (const entry of entries.filter(isPlatform)) {
+      clearTimeout(entry.timer);
+      entry.timer = undefined;
+      if (held) void attempt(entry);
+      else {
+        entry.state = "standby";
+        void withdraw(entry).then(() => tell(entry.plugin));
+      }
+    }
+  }
 
   runtime.registerService = async (definition) => {
     const plugin = pluginUnderway() ?? "elizaOS";
@@ -66,6 +91,11 @@ export function superviseServices(options: ServicesOptions): Services {
   async function attempt(entry: Entry): Promise<void> {
     const { definition, plugin } = entry;
     const type = definition.serviceType;
+    if (isPlatform(entry)) holds ??= lease.start(onLease);
+    if (isPlatform(entry) && !(await holds)) {
+      entry.state = "standby";
+      return tell(plugin);
+    }
     entry.state = "starting";
     entry.tries += 1;
     try {
@@ -74,6 +104,10 @@ export function superviseServices(options: ServicesOptions): Services {
       entry.instance = runtime.services.get(type)?.find((instance) => !before.has(instance));
       // plugin-discord logs in behind its start, and tells of it here.
       await entry.instance?.clientReadyPromise;
+      if ((entry.state as string) === "standby") {
+        await withdraw(entry); // the lease went while it started
+        return tell(plugin);
+      }
       entry.state = "started";
       entry.tries = 0;
     } catch (error) {
@@ -103,8 +137,10 @@ export function superviseServices(options: ServicesOptions): Services {
   }
 
   /** Ends what an earlier try left, so that the next one is the only one. */
-  async function withdraw({ definition, instance, plugin }: Entry): Promise<void> {
+  async function withdraw(entry: Entry): Promise<void> {
+    const { definition, instance, plugin } = entry;
     if (instance === undefined) return;
+    entry.instance = undefined;
     const type = definition.serviceType;
     for (const list of [runtime.services.get(type), runtime.serviceTypes.get(type)] as unknown[][]) {
       const at = list?.findIndex((item) => item === instance || item === definition) ?? -1;
@@ -124,7 +160,8 @@ export function superviseServices(options: ServicesOptions): Services {
     if (failed !== undefined) states.failed(plugin, failed.error);
     else if (pending !== undefined) {
       states.late(plugin, `Its service ${pending.definition.serviceType} has not started yet`);
-    } else ready(plugin);
+    } else if (own.some(({ state }) => state === "standby")) states.standby(plugin);
+    else ready(plugin);
   }
 
   return {
@@ -152,5 +189,6 @@ export function superviseServices(options: ServicesOptions): Services {
       stopped = true;
       for (const { timer } of entries) clearTimeout(timer);
     },
+    release: () => lease.stop(),
   };
 }

@@ -1,0 +1,61 @@
+// Whether this replica holds the agent's platforms: of all replicas one does, by a lease in the project. Without a project it does.
+import type { Project } from "../project.ts";
+
+export interface PlatformLeaseOptions {
+  readonly agentId: string;
+  readonly replica: string;
+  readonly project: Project | undefined;
+  readonly credential: string | undefined;
+  /** Between two calls; a lease lasts 30 s. */
+  readonly everyMs?: number;
+  warn(message: string, facts?: Record<string, unknown>): void;
+}
+
+export interface PlatformLease {
+  /** Asks for the first time; from then on the listener is told of each change. */
+  start(onChange: (held: boolean) => void): Promise<boolean>;
+  /** Gives the platforms back; the caller has closed its connections. */
+  stop(): Promise<void>;
+}
+
+/** Makes the lease of one replica; nothing is asked before {@link PlatformLease.start}. */
+export function createPlatformLease(options: PlatformLeaseOptions): PlatformLease {
+  const { agentId, replica, project, credential, everyMs = 5_000, warn } = options;
+  let held = false;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const call = async (release: boolean): Promise<boolean> => {
+    const args = { agent_id: agentId, credential, replica, release };
+    return (await project?.call<{ held: boolean }>("hold_platforms", args))?.held ?? true;
+  };
+
+  /** While the project cannot be asked, no other replica can take them either: who holds them keeps them. */
+  async function ask(): Promise<void> {
+    try {
+      held = await call(false);
+    } catch (error) {
+      warn("Which replica holds the platforms cannot be asked", { cause: String(error) });
+    }
+  }
+
+  return {
+    async start(onChange) {
+      if (project === undefined || credential === undefined) return true;
+      await ask();
+      const again = async () => {
+        const before = held;
+        await ask();
+        if (stopped) return;
+        if (held !== before) onChange(held);
+        timer = setTimeout(again, everyMs).unref();
+      };
+      timer = setTimeout(again, everyMs).unref();
+      return held;
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      if (held) await call(true).catch(() => undefined);
+    },
+  };
+}
