@@ -15,21 +15,21 @@ interface Packed {
 
 /**
  * Packs folders and serves them, on a free port of this machine; of several with one name the last is the newest.
- * @param folder where the archives are put
+ * @param folder where the archives are put; null where there are none
  * @param packages folders with a package.json, as they are published
  */
 export async function startRegistry(
-  folder: string,
+  folder: string | null,
   packages: readonly string[],
 ): Promise<AsyncDisposable & { url: string; asked: string[]; fault: "none" | "away" | "altered" }> {
-  mkdirSync(folder, { recursive: true });
+  if (folder !== null) mkdirSync(folder, { recursive: true });
   const documents = new Map<string, { latest: string; versions: Record<string, (url: string) => unknown> }>();
   for (const source of packages) {
-    const args = ["pack", "--json", "--loglevel=error", "--pack-destination", folder];
+    const args = ["pack", "--json", "--loglevel=error", "--pack-destination", folder ?? "."];
     const [packed] = JSON.parse(execFileSync("npm", args, { cwd: source, encoding: "utf8" })) as [Packed];
     const { name, version, filename } = packed;
     const integrity = `sha512-${createHash("sha512")
-      .update(readFileSync(join(folder, filename)))
+      .update(readFileSync(join(folder ?? "", filename)))
       .digest("base64")}`;
     const manifest = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
     const versions = documents.get(`/${name}`)?.versions ?? {};
@@ -44,7 +44,7 @@ export async function startRegistry(
     const document = documents.get(path);
     if (registry.fault === "away") request.socket.destroy();
     else if (archive !== undefined) {
-      const content = readFileSync(join(folder, archive));
+      const content = readFileSync(join(folder ?? "", archive));
       response.end(registry.fault === "altered" ? Buffer.concat([content, Buffer.alloc(1)]) : content);
     } else if (document !== undefined) {
       const { latest, versions } = document;

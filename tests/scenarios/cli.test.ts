@@ -10,9 +10,12 @@ import { forgedToken, launched, reached } from "../helpers/agents.ts";
 import { failed, openTerminal, shows, type Terminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
+import { startRegistry } from "../helpers/registry.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
+/** An npm registry that has no package. */
+let registry: Awaited<ReturnType<typeof startRegistry>>;
 let owner: TestUser;
 let other: TestUser;
 /** The owner's, the other user's, and one that nobody is signed in at. */
@@ -22,7 +25,8 @@ let nobodys: Terminal;
 let provider: ProviderStub;
 
 before(async () => {
-  stack = await startTestStack();
+  registry = await startRegistry(null, []);
+  stack = await startTestStack({ env: { npm_config_registry: registry.url } });
   await stack.raiseRateLimits();
   await stack.sql("insert into private.plugin_rules (pattern) values ('no-such-plugin-of-anyone')");
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -38,6 +42,7 @@ after(async () => {
   await provider.close();
   await Promise.all([mine, theirs, nobodys].map((terminal) => terminal.remove()));
   await stack.stop();
+  await registry[Symbol.asyncDispose]();
 });
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for

@@ -25,7 +25,7 @@ const call = (method: string, path: string, body?: unknown, caller: TestUser | s
   api(stack, caller, method, path, body);
 
 describe("Create Agent", () => {
-  test("POST /api/agents with the specification's body; its missing plugins fail the launch by name", async () => {
+  test("POST /api/agents with the specification's body; its plugins are installed and it runs", async () => {
     const { status, body } = await call("POST", "/agents", {
       agentName: "my-trading-bot",
       description: "AI trading assistant",
@@ -58,11 +58,18 @@ describe("Create Agent", () => {
       rls_policies_applied: true,
       real_time_enabled: true,
     });
-    await reached(stack, body.agentId, "FAILED");
-    const { body: failed } = await call("GET", `/agents/${body.agentId}/status`);
-    assert.equal(failed.status, "FAILED");
-    assert.match(failed.reason, /^(PLUGIN_NOT_FOUND|ENGINE_NOT_INSTALLED)$/);
-    assert.match(failed.message, failed.reason === "PLUGIN_NOT_FOUND" ? /plugin-web3/ : /install:eliza/);
+    await reached(stack, body.agentId, "DEPLOYED");
+    const { body: deployed } = await call("GET", `/agents/${body.agentId}/status`);
+    assert.equal(deployed.status, "DEPLOYED");
+    const [row] = await stack.sql<{ resolved: { engine: string; plugins: { name: string }[] } }>(
+      "select resolved_plugins as resolved from public.agent_revisions where agent_id = $1",
+      [body.agentId],
+    );
+    assert.match(row?.resolved.engine ?? "", /^elizaos@1\./);
+    assert.deepEqual(
+      row?.resolved.plugins.map(({ name }) => name),
+      ["@elizaos/plugin-discord"],
+    );
     const stored = JSON.stringify(
       await stack.sql("select * from public.agents where id = $1", [body.agentId]),
     );

@@ -37,6 +37,8 @@ export interface ProcessesOptions {
   command?: readonly string[] | undefined;
   stateDir: string;
   log: Log;
+  /** Further folders that replicas read: the plugin store. */
+  readable?: readonly string[];
   /** Compares the database with the one that the state folder was made for. */
   guard?: FleetGuard;
   machineEnvironment: Record<string, string>;
@@ -87,7 +89,7 @@ export class ProcessesCluster implements Cluster {
     this.#budgets = new LogBudgets({ clock: systemClock, maxLines: options.logLines });
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
-      account: replicaAccounts([...reachedBy(command), dirname(stateDir)], log),
+      account: replicaAccounts([...reachedBy(command), dirname(stateDir), ...(options.readable ?? [])], log),
       sharedCache: command === undefined ? compileCacheDir : undefined,
       folders: this.#folders,
       endpoints: this.endpoints,
