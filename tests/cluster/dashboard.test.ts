@@ -92,6 +92,85 @@ test("every query asks for metrics of the controller, of the chosen installation
   }
 });
 
+test("every query finds something in what a busy controller says, with the labels of its legend", {
+  ...(program === undefined ? { skip: "Go is not installed" } : {}),
+}, () => {
+  const series = busyController()
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => {
+      const [name = ""] = /^\w+(\{[^}]*\})?/.exec(line) ?? [];
+      // Everything grows: rates are numbers, and gauges are above nothing.
+      return {
+        series: name.replace(/\{|$/, (at) => (at === "{" ? '{pod="a",' : '{pod="a"}')),
+        values: "1+3x60",
+      };
+    });
+  const tests = queries.map(({ expr }) => ({
+    expr: expr.replaceAll("$__rate_interval", "5m").replaceAll("$installation", "launchpad"),
+    eval_time: "30m",
+    exp_samples: [],
+  }));
+  const file = join(folder, "values.yaml");
+  writeFileSync(
+    file,
+    stringify({ rule_files: [], tests: [{ interval: "1m", input_series: series, promql_expr_test: tests }] }),
+  );
+  const { stderr, stdout } = spawnSync(program as string, ["test", "rules", file], { encoding: "utf8" });
+  const said = stdout + stderr;
+  assert.ok(!/parse error|could not/.test(said), said.slice(0, 2000));
+  for (const [index, { legendFormat, title }] of queries.entries()) {
+    const { expr = "" } = tests[index] ?? {};
+    // promtool tells only of queries whose answer is another than the empty one that is expected.
+    const found = said.split(`expr: ${JSON.stringify(expr)}, time:`)[1]?.split("expr: ")[0];
+    assert.ok(found !== undefined, `${title}: ${expr} finds nothing`);
+    assert.ok(!found.includes("NaN"), `${title}: ${found}`);
+    for (const [, label] of legendFormat.matchAll(/\{\{\s*(\w+)\s*\}\}/g))
+      assert.match(found, new RegExp(`\\b${label}=`), `${title}: ${legendFormat}`);
+  }
+});
+
+/** The metrics of a controller that has met everything that it counts. */
+function busyController(): string {
+  const instruments = createInstruments("launchpad");
+  instruments.onApiCall("list", "pods", 200, 5);
+  instruments.onApiCall("patch", "deployments", 503, 5);
+  instruments.onLogOpening("followed");
+  for (const outcome of ["started", "relisted", "failed"] as const) instruments.onWatch("pods", outcome);
+  instruments.onClaim("worked", 3);
+  instruments.onCall("claim_deployments", true, 5);
+  instruments.onCall("heartbeat", false, 5);
+  instruments.onIngressRequest("a", 200);
+  const states = { waiting: 1, updating: 1, ready: 1, idle: 1, failed: 1 };
+  const spool = { waiting: 1, shipped: 1, refused: 1, dropped: 1, bytes: 1 };
+  instruments.watch({
+    controller: {
+      reconciler: { held: new Map() },
+      waits: { QUEUED: 5, DEPLOYED: 3 },
+      queued: 1,
+      lapsed: false,
+      guard: {
+        hold: null,
+        stopped: new Map([["agents", { count: 1 }]]),
+        foreign: new Map([["another", 1]]),
+        rollout: { state: "running", ...states },
+      },
+    },
+    cluster: {
+      kind: "kubernetes",
+      countStates: () => new Map([["ready", 1]]),
+      leftAlone: { strays: 1, keptNamespaces: 1 },
+      logStreams: { readers: 2, followed: 1 },
+      failingWatches: new Map([["pods", 1000]]),
+      countHindered: () => ({ outdated: 1, blocked: new Map([["ImagePullBackOff", 1]]) }),
+    },
+    telemetry: { logs: spool, metrics: spool, logSpool: spool, metricSpool: spool },
+  } as never);
+  // Told where a container has a limit alone.
+  const limit = 'launchpad_memory_limit_bytes{installation="launchpad"} 1\n';
+  return instruments.text() + (instruments.text().includes(limit.split(" ")[0] ?? "") ? "" : limit);
+}
+
 test("panels have numbers of their own, lie on the grid and do not overlap", () => {
   const cells = new Set<string>();
   for (const { gridPos, title } of dashboard.panels) {
