@@ -14,6 +14,8 @@ export class Inventory {
   readonly #selector: string;
   readonly #namespaces = new Map<string, Promise<Map<string, ObjectMeta>>>();
   readonly #versions = new Map<string, number>();
+  /** Counts for all namespaces: one that was forgotten has no number again that it had before. */
+  #changes = 0;
   readonly #known = new Map<string, Map<string, ObjectMeta>>();
   readonly #askedAt = new Map<string, number>();
   readonly #clock: Pick<Clock, "now">;
@@ -91,7 +93,7 @@ export class Inventory {
   forget(namespace: string): void {
     this.#known.delete(namespace);
     this.#askedAt.delete(namespace);
-    this.#changed(namespace);
+    this.#versions.delete(namespace);
     this.#namespaces.delete(namespace);
   }
 
@@ -106,7 +108,8 @@ export class Inventory {
   }
 
   #changed(namespace: string): void {
-    this.#versions.set(namespace, this.version(namespace) + 1);
+    this.#changes += 1;
+    this.#versions.set(namespace, this.#changes);
   }
 
   async #read(namespace: string): Promise<Map<string, ObjectMeta>> {

@@ -223,6 +223,8 @@ export class Sweeper {
     const there = new Set(view.namespaces().map(({ metadata }) => metadata.name));
     for (const map of [this.#looks, this.#suspected])
       for (const namespace of map.keys()) if (!there.has(namespace)) map.delete(namespace);
+    const agents = new Set(view.agents());
+    for (const agentId of this.#seen) if (!agents.has(agentId)) this.#seen.delete(agentId);
   }
 
   /**

@@ -151,7 +151,9 @@ export class Writer {
 
   /** Notes that the controller's role was bound in the namespace just now. */
   granted(namespace: string): void {
-    this.#granted.set(namespace, this.#options.clock.now());
+    const now = this.#options.clock.now();
+    for (const [one, at] of this.#granted) if (now - at > GRANT_MS) this.#granted.delete(one);
+    this.#granted.set(namespace, now);
   }
 
   /** Does the work; while the controller's new role may not be known everywhere, a refusal is tried again. */
