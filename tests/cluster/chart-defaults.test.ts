@@ -110,6 +110,20 @@ for (const major of [3, 4] as const) {
       }
     });
 
+    test("a release's name with dots, or of 53 characters, makes names that every object may have", () => {
+      for (const name of ["launchpad.eu-1", "x".repeat(53), `${"x".repeat(49)}-yyy`]) {
+        const manifests = render(
+          { nameOverride: "n".repeat(63), commonLabels: { team: "t".repeat(63) } },
+          { name, namespace: "n".repeat(63) },
+        );
+        for (const { kind, metadata } of manifests)
+          assert.match(metadata.name, /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/, `${kind} of ${name}`);
+        const { env } = deploymentOf(manifests).spec.template.spec.containers[0];
+        const installation = env.find((one: { name: string }) => one.name === "LAUNCHPAD_INSTALLATION");
+        assert.match(installation.value, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
+      }
+    });
+
     test("a label that is given twice stands once", () => {
       const manifests = render({
         ...ALL,

@@ -1,4 +1,7 @@
-{{/* The name of everything of this release: its own name, unless fullnameOverride or nameOverride says another. */}}
+{{/*
+The name of everything of this release: its own name, unless fullnameOverride or nameOverride says another. Helm takes dots in a
+release's name, a Service does not.
+*/}}
 {{- define "launchpad.name" -}}
 {{- $name := .Release.Name -}}
 {{- if .Values.fullnameOverride -}}
@@ -6,7 +9,7 @@
 {{- else if and .Values.nameOverride (not (contains .Values.nameOverride .Release.Name)) -}}
 {{- $name = printf "%s-%s" .Release.Name .Values.nameOverride -}}
 {{- end -}}
-{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- $name | replace "." "-" | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* The account that the controller runs as. Its rights are given to this name alone. */}}
@@ -25,7 +28,7 @@
 
 {{/* What marks the objects of this installation. */}}
 {{- define "launchpad.installation" -}}
-{{- .Values.installation | default (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- .Values.installation | default (.Release.Name | replace "." "-" | trunc 50 | trimSuffix "-") -}}
 {{- end -}}
 
 {{- define "launchpad.selector" -}}
