@@ -793,6 +793,7 @@ export type Database = {
           sender_deleted: boolean;
           sender_kind: string;
           sender_name: string | null;
+          silence: string | null;
           sources: Json | null;
           status: string;
           swarm_id: string | null;
@@ -817,6 +818,7 @@ export type Database = {
           sender_deleted?: boolean;
           sender_kind?: string;
           sender_name?: string | null;
+          silence?: string | null;
           sources?: Json | null;
           status?: string;
           swarm_id?: string | null;
@@ -840,6 +842,7 @@ export type Database = {
           sender_deleted?: boolean;
           sender_kind?: string;
           sender_name?: string | null;
+          silence?: string | null;
           sources?: Json | null;
           status?: string;
           swarm_id?: string | null;

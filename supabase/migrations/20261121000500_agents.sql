@@ -76,7 +76,7 @@ create function private.settings_problems(settings jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return private.shape_problems(settings, '{"temperature": "number 0 2", "max_tokens": "integer 1 1000000",
-    "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1", "stop": "strings 16 200"}', 'settings.');
+    "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1", "stop": "strings 16 200", "reflection": "one on off"}', 'settings.');
 end
 $$;
 

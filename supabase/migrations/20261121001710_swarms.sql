@@ -134,6 +134,9 @@ create table public.messages (
   model text,
   -- Settings that had no effect as they are: [{field, message}].
   warnings jsonb not null default '[]',
+  -- Of an answer without a text: why the agent is silent.
+  silence text,
+  -- Null where no provider told them.
   input_tokens integer,
   output_tokens integer,
   -- Of an answer: the knowledge it was given, [{path, chunk, heading?}], best first; null where the agent has none.

@@ -427,6 +427,11 @@ create function private.token_count(item jsonb, field text) returns bigint
 language sql immutable set search_path = ''
 return case when jsonb_typeof(item -> field) = 'number' then greatest(0, least(1000000000, (item ->> field)::numeric))::bigint else 0 end;
 
+-- The same, null where the report does not tell it.
+create function private.told_tokens(item jsonb, field text) returns bigint
+language sql immutable set search_path = ''
+return case when jsonb_typeof(item -> field) = 'number' then private.token_count(item, field) end;
+
 -- At the end of an answer that an agent's runtime made: what the platform saw of question and answer is the least that its
 -- calls may count, and a call that is never settled counts in full within a minute. Takes lock_spending.
 create function private.bound_job(of_user uuid, of_job uuid, least_input bigint, least_output bigint) returns void

@@ -17,7 +17,7 @@ create table public.answer_steps (
   status text not null,
   started_at timestamptz not null,
   milliseconds integer not null,
-  -- Of a model's call alone.
+  -- Of a model's call alone; null where its provider told nothing.
   input_tokens integer,
   output_tokens integer,
   cached_input_tokens integer,
@@ -86,9 +86,9 @@ begin
     else s.milliseconds / 1000.0 end;
   s.started_at := clock_timestamp() - make_interval(secs => least(3600, greatest(0, past))::double precision);
   if s.kind = 'model' then
-    s.input_tokens := private.token_count(step, 'inputTokens');
-    s.output_tokens := private.token_count(step, 'outputTokens');
-    s.cached_input_tokens := private.token_count(step, 'cachedInputTokens');
+    s.input_tokens := private.told_tokens(step, 'inputTokens');
+    s.output_tokens := private.told_tokens(step, 'outputTokens');
+    s.cached_input_tokens := private.told_tokens(step, 'cachedInputTokens');
   end if;
   s.arguments := case when jsonb_typeof(step -> 'arguments') <> 'object' then null
     when octet_length((step -> 'arguments')::text) <= most then step -> 'arguments'

@@ -33,7 +33,8 @@ begin
 end
 $$;
 
--- Ends a job for good: the failure becomes an answer of status error, the agent shows it and its log keeps it.
+-- Ends a job for good: the failure becomes an answer of status error, with what was said before, the agent shows it and its log
+-- keeps it.
 -- The caller holds the locks of the agent and the job.
 create function private.conclude_failure(j private.reply_jobs, failure jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -45,7 +46,8 @@ begin
       updated_at = now() where x.id = j.id;
   insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name, content, status,
       error, reply_to, root_id, turn)
-    select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name, '', 'error',
+    select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name, left(coalesce(failure ->> 'content', ''), 200000),
+      'error',
       jsonb_build_object('code', code, 'message', reason), m.id, j.root_id, j.turn
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
   perform private.show_activity(j.agent_id, true);
@@ -106,6 +108,13 @@ begin
 end
 $$;
 
+-- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address of
+-- mail is no name: it goes to no model.
+create function private.name_of_user(of_user uuid) returns text
+language sql stable set search_path = ''
+return (select nullif(left(btrim(regexp_replace(coalesce(u.raw_user_meta_data ->> 'name', u.raw_user_meta_data ->> 'full_name'),
+    '[[:cntrl:]]+', ' ', 'g')), 100), '') from auth.users u where u.id = of_user);
+
 -- Everything that `respond` needs for these answers. The context is what was said up to the message being answered, oldest
 -- first; the oldest goes first when it is too much. One statement for the whole batch: it is planned once
 -- (a claim of 50: 14 ms; with a function per answer 46 ms).
@@ -114,7 +123,7 @@ language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id,
+      'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id, 'userName', private.name_of_user(j.user_id), 'question', j.message_id,
       'conversationId', coalesce(question.swarm_id, question.conversation_id),
       'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
         'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', private.instructed_character(a."character")),
@@ -132,11 +141,11 @@ begin
           select m.*, sum(length(m.content)) over newest_first as so_far, row_number() over newest_first as place
           from (
             (select * from public.messages x where x.swarm_id = question.swarm_id and x.user_id = j.user_id
-               and x.status <> 'error' and x.created_at <= question.created_at
+               and x.status <> 'error' and x.silence is null and x.created_at <= question.created_at
              order by x.created_at desc limit private.answering_limit('context_messages'))
             union all
             (select * from public.messages x where x.conversation_id = question.conversation_id and x.user_id = j.user_id
-               and x.status <> 'error' and x.created_at <= question.created_at
+               and x.status <> 'error' and x.silence is null and x.created_at <= question.created_at
              order by x.created_at desc limit private.answering_limit('context_messages'))
           ) m
           window newest_first as (order by m.created_at desc, m.id desc)

@@ -66,13 +66,13 @@ end
 $$;
 
 -- Definer: as above. Stores the answer, once: a repeated report of the same lease changes nothing.
--- answer: {content, model, inputTokens, outputTokens, warnings?: [{field, message}], settled?: as private.settle takes it, steps?}.
+-- answer: {content, silence?: why content is empty, model, inputTokens?, outputTokens?, warnings?: [{field, message}], settled?: as private.settle takes it, steps?}.
 create function private.finish_reply(job_id uuid, token uuid, answer jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   j private.reply_jobs := private.own_reply(job_id, token);
-  tokens_in bigint := private.token_count(answer, 'inputTokens');
-  tokens_out bigint := private.token_count(answer, 'outputTokens');
+  tokens_in bigint := private.told_tokens(answer, 'inputTokens');
+  tokens_out bigint := private.told_tokens(answer, 'outputTokens');
 begin
   if j.id is null or j.state = 'waiting' or j.state = 'failed' then
     return '{"accepted": false}';
@@ -81,10 +81,12 @@ begin
   end if;
   update private.reply_jobs x set state = 'done', lease_expires_at = null, last_error = null, updated_at = now() where x.id = j.id;
   insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name, content, status,
-      reply_to, root_id, turn, model, warnings, input_tokens, output_tokens, sources)
+      reply_to, root_id, turn, model, warnings, silence, input_tokens, output_tokens, sources)
     select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name,
       left(coalesce(answer ->> 'content', ''), 200000), 'complete', m.id, j.root_id, j.turn, left(answer ->> 'model', 200),
-      private.setting_warnings(answer -> 'warnings'), tokens_in, tokens_out, j.sources
+      private.setting_warnings(answer -> 'warnings'),
+      case when coalesce(answer ->> 'content', '') = '' then left(answer ->> 'silence', 500) end,
+      tokens_in, tokens_out, j.sources
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
   perform private.settle_reply(j, answer);
   perform private.add_answer_steps(j.id, j.agent_id, j.user_id, answer -> 'steps');

@@ -41,7 +41,7 @@ select private.bound_columns(t.name::regclass, t.bounds::jsonb) from (values
   ('public.tools', '{"name": 256, "description": 4000, "category": 400, "icon": 8192, "input_schema": 32768, "implementation": 65536}'),
   ('public.swarms', '{"name": 400, "description": 8000, "reply_mode": 63}'),
   ('public.answer_steps', '{"name": 800, "arguments": 16384, "result": 8192, "error": 8192}'),
-  ('public.messages', '{"sender_name": 400, "error": 16384, "model": 800, "warnings": 16384, "sources": 65536}'),
+  ('public.messages', '{"sender_name": 400, "error": 16384, "model": 800, "warnings": 16384, "silence": 2000, "sources": 65536}'),
   ('public.knowledge_files', '{"agent_id": 63, "path": 4096, "error": 2000, "version": 63}'),
   ('public.profiles', '{"notification_preferences": 1024}'),
   ('public.security_events', '{"id": 63, "event_type": 63, "agent_id": 400, "message": 2000, "user_agent": 2000, "details": 16384,

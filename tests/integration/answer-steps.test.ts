@@ -79,7 +79,7 @@ describe("steps of an answer", () => {
         s.cached_input_tokens,
       ]),
       [
-        [1, "model", "gpt-4o", "ok", 900, 10, 0],
+        [1, "model", "gpt-4o", "ok", 900, 10, null],
         [2, "tool", "weather", "ok", 30, null, null],
         [3, "model", "gpt-4o", "ok", 900, 10, 3],
       ],

@@ -281,6 +281,8 @@ async function live(who: TestUser, word: string): Promise<string> {
     await respond.finish(job, `${word} says`, { steps: [step], warnings });
   }
   await say({ agent: agentId }, word);
+  for (const job of await respond.claim()) await respond.finish(job, "", { silence: word });
+  await say({ agent: agentId }, word);
   for (const job of await respond.claim())
     await respond.fail(job, { code: "X", message: word, retry: true, permanent: false });
   await db.pool.query(

@@ -3,10 +3,12 @@ import type { Abilities } from "./abilities/runtime-abilities.ts";
 import { traced } from "./abilities/steps.ts";
 import type { Config } from "./config.ts";
 import type { Engine, Listener, Message, Reply } from "./engines/engine.ts";
+import { isFinal } from "./engines/model/completion.ts";
 import { AgentError, describe } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
 import type { Metrics } from "./metrics.ts";
+import { Outcomes } from "./outcomes.ts";
 import type { PluginStates } from "./plugin-states.ts";
 
 export interface Agent {
@@ -43,6 +45,7 @@ export function createAgent(
   let stopping = false;
   let lastError: { code: string; message: string; at: string } | undefined;
   const underway = new Set<Promise<unknown>>();
+  const outcomes = new Outcomes<Reply>();
   let strangers = 0;
   const giveUp = new AbortController();
 
@@ -67,13 +70,7 @@ export function createAgent(
       });
       return reply;
     } catch (error) {
-      const known = signal.aborted
-        ? signal.reason instanceof AgentError
-          ? signal.reason // the door's: what the caller showed is no longer good
-          : new AgentError("REQUEST_TIMEOUT", "The caller disconnected.")
-        : error instanceof AgentError
-          ? error
-          : new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause: error });
+      const known = knownFailure(error, signal);
       metrics.failure(known.code);
       if (PROVIDER_FAULT.test(known.code)) {
         lastError = { code: known.code, message: known.message, at: new Date().toISOString() };
@@ -84,6 +81,19 @@ export function createAgent(
     } finally {
       steps?.end();
     }
+  }
+
+  /** The platform may deliver a message again whose outcome it did not get. */
+  function begin(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply> {
+    const { answer, caller, occasion } = message;
+    if (answer === undefined || caller !== "platform") return run(message, signal, listener);
+    let isNew = false;
+    const outcome = outcomes.once(answer.id, () => {
+      isNew = true;
+      return run(message, signal, listener);
+    });
+    // What it brought to pay with is given back.
+    return isNew ? outcome : meter.run(occasion ?? { source: "message" }, () => outcome);
   }
 
   return {
@@ -104,7 +114,7 @@ export function createAgent(
         throw new AgentError("AGENT_BUSY", message, { retryAfterSeconds: 1 });
       }
       strangers += Number(isStranger);
-      const work = run(message, signal, listener).finally(() => {
+      const work = begin(message, signal, listener).finally(() => {
         underway.delete(work);
         strangers -= Number(isStranger);
         metrics.inFlight = underway.size;
@@ -140,6 +150,19 @@ export function createAgent(
       clearTimeout(timer);
     },
   };
+}
+
+/** What the caller is told of a failure. */
+function knownFailure(error: unknown, signal: AbortSignal): AgentError {
+  const failure =
+    error instanceof AgentError
+      ? error
+      : new AgentError("INTERNAL_ERROR", "The agent failed to answer.", { cause: error });
+  // Also for a caller who is gone: what has acted is not done again when the message comes again.
+  if (!signal.aborted || isFinal(failure)) return failure;
+  return signal.reason instanceof AgentError
+    ? signal.reason // the door's: what the caller showed is no longer good
+    : new AgentError("REQUEST_TIMEOUT", "The caller disconnected.");
 }
 
 function elapsed(since: number): number {

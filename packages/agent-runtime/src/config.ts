@@ -21,6 +21,8 @@ const settingsSchema = z.looseObject({
   max_tokens: optional(z.int().min(1).max(1_000_000)),
   top_p: optional(z.number().min(0).max(1)),
   presence_penalty: optional(z.number().min(-2).max(2)),
+  /** Of elizaOS: whether it looks back on conversations with a second call of the model. */
+  reflection: optional(z.enum(["on", "off"])),
   frequency_penalty: optional(z.number().min(-2).max(2)),
   stop: optional(z.union([z.string(), z.array(z.string())])),
 });

@@ -55,6 +55,8 @@ const STATUS = {
   MODEL_BAD_RESPONSE: 502,
   MODEL_UNAVAILABLE: 502,
   MODEL_TIMEOUT: 504,
+  ACTION_FAILED: 502,
+  ACTION_TIMEOUT: 504,
 } as const;
 
 export type AgentErrorCode = keyof typeof STATUS;

@@ -8,6 +8,8 @@ export interface AgentReply {
   conversationId: string;
   model?: string | null;
   messageId?: string | null;
+  /** Why there is no text. */
+  silence?: string | null;
 }
 
 export interface SaidToAgent {

@@ -685,6 +685,8 @@ export interface ModelSettings {
   frequency_penalty?: number | null | undefined;
   top_p?: number | null | undefined;
   stop?: Array<string> | null | undefined;
+  /** Of elizaOS: whether it looks back on a conversation now and then, with a second call of the model. */
+  reflection?: "on" | "off" | null | undefined;
 }
 
 export interface PluginList {

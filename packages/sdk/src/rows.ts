@@ -103,6 +103,9 @@ export interface Message {
   model: string | null;
   /** Settings that had no effect as they are. */
   warnings: { field: string; message: string }[];
+  /** Of an answer without a text: why the agent is silent. */
+  silence: string | null;
+  /** Null where the provider did not tell them. */
   input_tokens: number | null;
   output_tokens: number | null;
   created_at: string;

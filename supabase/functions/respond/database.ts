@@ -15,6 +15,8 @@ export const LEASE_SECONDS = 15;
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /** What the agent said before it failed. */
+  readonly content?: string;
   readonly retryable: boolean;
   readonly retryAfterSeconds?: number;
   readonly inputTokens?: number;

@@ -75,8 +75,8 @@ describe("the prompt", () => {
     assert.deepEqual(message, {
       text: 'new\n\n<message-k from="Bo">\nnewer\n</message-k>',
       history: [
-        { role: "user", content: "old" },
-        { role: "assistant", content: "mine" },
+        { id: "1", role: "user", content: "old" },
+        { id: "2", role: "assistant", content: "mine" },
       ],
     });
     assert.deepEqual(composeMessage(task(), "k"), { text: "hello", history: [] });
@@ -99,8 +99,8 @@ describe("the prompt", () => {
     const { text, history } = composeMessage(again, "k");
     assert.match(text, /your turn again/);
     assert.deepEqual(history, [
-      { role: "user", content: "go" },
-      { role: "assistant", content: "mine" },
+      { id: "1", role: "user", content: "go" },
+      { id: "2", role: "assistant", content: "mine" },
     ]);
   });
 });

@@ -23,7 +23,7 @@ export interface Prompt {
  */
 export function composePrompt(task: Task, word: string, found: readonly Piece[] = []): Prompt {
   const { agent } = task;
-  const messages = conversation(task, word);
+  const messages = conversation(task, word).map(({ role, content }) => ({ role, content }));
   const persona = {
     name: agent.name,
     character: agent.character,
@@ -70,10 +70,11 @@ const GO_ON = "It is your turn again. Continue from what you said last.";
 
 function conversation(task: Task, word: string): Turn[] {
   const turns = alternate(
-    task.messages.map(({ role, name, content }) =>
+    task.messages.map(({ id, role, name, content }) =>
       role === "self"
-        ? { role: "assistant", content }
+        ? { id, role: "assistant", content }
         : {
+            id,
             role: "user",
             content: role === "agent" ? markMessage(content, name ?? "a deleted agent", word) : content,
           },
@@ -86,12 +87,12 @@ function conversation(task: Task, word: string): Turn[] {
 
 /** Providers want a conversation that a user begins and in which the roles alternate. */
 function alternate(all: readonly Turn[]): Turn[] {
-  const result: { role: "user" | "assistant"; content: string }[] = [];
-  for (const { role, content } of all) {
+  const result: { id?: string | undefined; role: "user" | "assistant"; content: string }[] = [];
+  for (const { id, role, content } of all) {
     const last = result.at(-1);
     if (last === undefined && role === "assistant") continue;
-    if (last?.role === role) last.content += `\n\n${content}`;
-    else result.push({ role, content });
+    if (last?.role === role) Object.assign(last, { id, content: `${last.content}\n\n${content}` });
+    else result.push({ id, role, content });
   }
   return result;
 }

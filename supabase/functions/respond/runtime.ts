@@ -4,6 +4,7 @@ import { createParser } from "eventsource-parser";
 import { randomWord } from "../../../packages/agent-runtime/src/abilities/marks.ts";
 import { toolsDigest } from "../../../packages/agent-runtime/src/abilities/tools/definition.ts";
 import { exchange } from "../../../packages/agent-runtime/src/abilities/tools/exchange.ts";
+import { afterActing } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import type { Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "../../../packages/agent-runtime/src/errors.ts";
 import { messageKey, signed } from "../../../packages/agent-runtime/src/signature.ts";
@@ -17,6 +18,8 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** There are not more settings. */
 const MAX_WARNINGS = 20;
 const BROKE_OFF = "The agent broke off its answer.";
+/** Of the sentence that stands for a text. */
+const MAX_SILENCE = 500;
 /** With these the runtime says that it has not begun with a message. */
 const UNTOUCHED = new Set(["AGENT_BUSY", "AGENT_STOPPING"]);
 
@@ -45,7 +48,8 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
     return reader.answer(status, task.agent.model);
   } catch (error) {
     if (error instanceof AgentError) {
-      throw new AttemptError(error, UNTOUCHED.has(error.code) ? unused(task) : []);
+      const untouched = UNTOUCHED.has(error.code);
+      throw new AttemptError(reader.hasActed ? afterActing(error) : error, untouched ? unused(task) : []);
     }
     const [code, message] =
       limit.aborted || silence.signal.aborted
@@ -54,7 +58,10 @@ export async function answerByRuntime(task: Task, context: AnswerContext): Promi
           ? (["MODEL_BAD_RESPONSE", BROKE_OFF] as const)
           : (["MODEL_UNAVAILABLE", "The agent cannot be reached."] as const);
     const failure = new AgentError(code, message, { cause: error });
-    throw new AttemptError(failure, unreached(error) ? unused(task) : []);
+    throw new AttemptError(
+      reader.hasActed ? afterActing(failure) : failure,
+      unreached(error) ? unused(task) : [],
+    );
   } finally {
     clearTimeout(timer);
   }
@@ -68,15 +75,18 @@ async function ask(task: Task, context: AnswerContext, signal: AbortSignal, take
   const url = new URL(`${(task.url ?? "").replace(/\/+$/, "")}/message`);
   const word = randomWord();
   const { text, history, rules } = composeMessage(task, word, context.knowledge);
-  const { reservation, conversationId, userId } = task;
+  const { reservation, conversationId, userId, userName, question } = task;
   const answer = {
     id: task.jobId,
     word,
+    ...(question && { question }),
     tools: toolsDigest(task.tools),
     ...(rules !== undefined && { rules }),
     ...(context.knowledge.length > 0 && { knowledge: context.knowledge }),
   };
-  const body = Buffer.from(JSON.stringify({ text, conversationId, userId, reservation, history, answer }));
+  const body = Buffer.from(
+    JSON.stringify({ text, conversationId, userId, userName, reservation, history, answer }),
+  );
   const headers = {
     "content-type": "application/json",
     accept: "text/event-stream",
@@ -120,6 +130,8 @@ class AnswerReader {
   });
   /** Whether anything of an answer has come. */
   begun = false;
+  /** Whether a tool or an action has begun: what it does outside is done, however the answer ends. */
+  hasActed = false;
   #isStream = false;
   #json = "";
   #said = "";
@@ -143,6 +155,7 @@ class AnswerReader {
     if (this.#last !== undefined) return;
     const data = parse(text);
     if (event === "done" || event === "error") this.#last = { event, data };
+    else if (event === "tool" && data.status === "started") this.hasActed = true;
     else if (event === "delta" && typeof data.text === "string") this.#tell(data.text);
   }
 
@@ -162,6 +175,7 @@ class AnswerReader {
 
   #whole(status: number, answered: Answered, model: string): Answer {
     const { error, reply, usage } = answered;
+    const silence = typeof answered.silence === "string" ? answered.silence.trim() : "";
     if (error?.code === "INVALID_API_KEY") {
       // A replica that started before the key was there, or before it changed: it cannot reserve either.
       throw new AgentError(
@@ -177,7 +191,7 @@ class AnswerReader {
       const details = isTexts(error?.details) ? { details: error.details } : {};
       throw new AgentError(code as AgentErrorCode, message, { ...more, ...details });
     }
-    if (typeof reply !== "string" || isBlank(reply)) {
+    if (typeof reply !== "string" || (isBlank(reply) && silence === "")) {
       throw new AgentError("MODEL_BAD_RESPONSE", "The agent answered without a text.");
     }
     if (reply.length > MAX_CHARACTERS) throw endless();
@@ -185,10 +199,13 @@ class AnswerReader {
     if (reply.startsWith(this.#said) && reply.length > this.#said.length)
       this.#say(reply.slice(this.#said.length));
     return {
-      content: reply,
+      content: isBlank(reply) ? "" : reply,
+      ...(isBlank(reply) && { silence: silence.slice(0, MAX_SILENCE) }),
       model: typeof answered.model === "string" ? answered.model : model,
-      inputTokens: Number(usage?.inputTokens) || 0,
-      outputTokens: Number(usage?.outputTokens) || 0,
+      ...(usage && {
+        inputTokens: Number(usage.inputTokens) || 0,
+        outputTokens: Number(usage.outputTokens) || 0,
+      }),
       warnings: Array.isArray(answered.warnings)
         ? answered.warnings.filter(isWarning).slice(0, MAX_WARNINGS)
         : [],
@@ -200,6 +217,8 @@ class AnswerReader {
 interface Answered {
   text?: unknown;
   reply?: unknown;
+  silence?: unknown;
+  status?: unknown;
   model?: unknown;
   usage?: { inputTokens?: unknown; outputTokens?: unknown };
   warnings?: unknown;

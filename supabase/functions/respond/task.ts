@@ -12,6 +12,10 @@ const taskSchema = z.object({
   attempt: z.number(),
   turn: z.number(),
   userId: z.string(),
+  /** What the person calls himself. */
+  userName: z.string().nullish(),
+  /** The message that is answered. */
+  question: z.string().nullish(),
   conversationId: z.string(),
   agent: z.object({
     id: z.string(),
@@ -57,9 +61,12 @@ export const readTasks = (body: unknown): Task[] => z.array(taskSchema).parse(bo
 /** What answering came to. */
 export interface Answer {
   readonly content: string;
+  /** Why content is empty: the agent chose to be silent. */
+  readonly silence?: string | undefined;
   readonly model: string;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
+  /** Left out where the agent's runtime does not know. */
+  readonly inputTokens?: number | undefined;
+  readonly outputTokens?: number | undefined;
   /** Settings that had no effect as they are. */
   readonly warnings: readonly Warning[];
   /** What is left to settle of its calls; empty where the agent's runtime settles them. */

@@ -182,10 +182,11 @@ function describeFailure(error: unknown, settled: Answer["settled"]): Failure {
   if (!(error instanceof AttemptError)) {
     return { code: "INTERNAL_ERROR", message: "The agent failed to answer.", retryable: true, settled };
   }
-  const { code, message, retryAfterSeconds } = error.failure;
+  const { code, message, retryAfterSeconds, details } = error.failure;
   return {
     code,
     message,
+    ...(details?.said !== undefined && { content: details.said }),
     retryable:
       !isFinal(error.failure) &&
       (RETRYABLE.has(code) ||

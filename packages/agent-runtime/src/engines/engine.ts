@@ -8,6 +8,8 @@ import type { Warning } from "./model/facts.ts";
 
 /** Words of a conversation, by whom they were said. */
 export interface Turn {
+  /** Of the stored message. */
+  readonly id?: string | undefined;
   readonly role: "user" | "assistant";
   readonly content: string;
 }
@@ -19,6 +21,8 @@ export interface Message {
   /** Who says it, as the door names them: `user:<id>`, `key:<id>`, `public`, or `platform` for stored conversations. */
   readonly caller: string;
   readonly userId: string | undefined;
+  /** What the agent may call who says it. */
+  readonly userName?: string | undefined;
   /** What was said before, by the platform's word; then the engine's own memory is neither read nor written. */
   readonly history: readonly Turn[] | undefined;
   /** The answer that is wanted; left out: one without a trace, of an agent without tools. */
@@ -33,6 +37,8 @@ export interface Wanted {
   readonly id: string;
   /** The random word of the marks around what is data. */
   readonly word: string;
+  /** The stored message that is answered. */
+  readonly question?: string | undefined;
   /** What the platform adds to the agent's instructions: its company in a swarm, what the marks mean. */
   readonly rules?: string | undefined;
   /** Which list of tools the platform's message was made with (toolsDigest). */
@@ -47,7 +53,8 @@ export const roomOf = ({ caller, conversationId }: Message): string => `${caller
 /** A call of a tool that the model made while it answered. */
 export interface ToolCall {
   readonly name: string;
-  readonly status: "completed" | "failed";
+  /** started: from here on the message may have taken effect outside. */
+  readonly status: "started" | "completed" | "failed";
   readonly milliseconds: number;
 }
 
@@ -59,8 +66,11 @@ export interface Listener {
 
 export interface Reply {
   readonly text: string;
+  /** Why there is no text: the agent chose to be silent. */
+  readonly silence?: string;
   /** The model that answered. */
   readonly model: string;
+  /** Left out where no provider told it. */
   readonly usage?: { readonly inputTokens: number; readonly outputTokens: number };
   /** Settings that had no effect as they are. */
   readonly warnings?: readonly Warning[];

@@ -26,7 +26,13 @@ const identifier = z
   .regex(/^[\x21-\x7e]+$/, "must be printable ASCII without spaces");
 
 const historySchema = z
-  .array(z.strictObject({ role: z.enum(["user", "assistant"]), content: z.string().min(1) }))
+  .array(
+    z.strictObject({
+      id: z.string().max(100).optional(),
+      role: z.enum(["user", "assistant"]),
+      content: z.string().min(1),
+    }),
+  )
   .max(MAX_HISTORY_TURNS, `must have at most ${MAX_HISTORY_TURNS} turns`)
   .refine(
     (turns) => turns.reduce((sum, { content }) => sum + content.length, 0) <= MAX_HISTORY,
@@ -45,6 +51,7 @@ const reservationSchema = z.object({
 const wantedSchema = z.object({
   id: z.uuid(),
   word: z.string().regex(/^[0-9a-f]{8,32}$/),
+  question: z.uuid().optional(),
   rules: z.string().max(20_000).optional(),
   tools: z.string().max(64).optional(),
   knowledge: piecesSchema.optional(),
@@ -57,6 +64,7 @@ const messageSchema = z.strictObject({
     .refine((text) => !isBlank(text), "must not be empty"),
   conversationId: identifier.nullish(),
   userId: identifier.nullish(),
+  userName: z.string().trim().min(1).max(100).nullish(),
   history: historySchema.nullish(),
   reservation: reservationSchema.nullish(),
   answer: wantedSchema.nullish(),
@@ -67,6 +75,7 @@ export interface Said {
   readonly text: string;
   readonly conversationId: string | undefined;
   readonly userId: string | undefined;
+  readonly userName: string | undefined;
   readonly history: readonly Turn[] | undefined;
   readonly answer: Wanted;
   readonly occasion: Occasion;
@@ -103,7 +112,7 @@ export function parseMessage(bytes: Buffer, ofPlatform: boolean): Said {
     const details = Object.fromEntries(result.error.issues.flatMap(toProblems));
     throw new AgentError("VALIDATION_ERROR", "The message is not valid.", { details });
   }
-  const { text, conversationId, userId, history, reservation, answer } = result.data;
+  const { text, conversationId, userId, userName, history, reservation, answer } = result.data;
   for (const [field, value] of Object.entries({ reservation, history, answer })) {
     if (value && !ofPlatform) {
       const message = `${NAMED[field]} is taken from the platform alone, in a call it signed.`;
@@ -116,6 +125,7 @@ export function parseMessage(bytes: Buffer, ofPlatform: boolean): Said {
     text,
     conversationId: conversationId ?? undefined,
     userId: userId ?? undefined,
+    userName: userName ?? undefined,
     history: history ?? undefined,
     // An answer that no message keeps has an id all the same: its steps are found under it.
     answer: answer ?? { id: randomUUID(), word: randomWord() },

@@ -121,6 +121,7 @@ async function answer(
     conversationId,
     messageId: said.answer.id,
     model: reply.model,
+    ...(reply.silence !== undefined && { silence: reply.silence }),
     ...(reply.usage && { usage: reply.usage }),
     // The owner's settings are no matter of callers.
     ...(message.caller === "platform" && reply.warnings && { warnings: reply.warnings }),

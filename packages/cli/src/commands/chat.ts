@@ -17,6 +17,8 @@ interface Options {
 
 interface Answer {
   reply: string;
+  /** Why there is no text. */
+  silence: string | null;
   conversationId: string | null;
   model: string | null;
   /** What `launchpad trace` takes. */
@@ -66,8 +68,15 @@ function atUrl(context: Context, url: string, agent: string, { timeout }: Option
       conversationId: id,
       messageId,
       model,
+      silence,
     } = await say(url, token, { text, conversationId }, { signal, timeout, agent });
-    return { reply, conversationId: id, model: model ?? null, messageId: messageId ?? null };
+    return {
+      reply,
+      conversationId: id,
+      model: model ?? null,
+      messageId: messageId ?? null,
+      silence: silence ?? null,
+    };
   };
 }
 
@@ -75,7 +84,7 @@ function atUrl(context: Context, url: string, agent: string, { timeout }: Option
 function byMessages(context: Context, agentId: string, agent: string, { timeout }: Options): Say {
   return async (text, conversationId, onText) => {
     const { client } = await context.session();
-    const { id, content, conversation_id, model } = await client.messages
+    const { id, content, conversation_id, model, silence } = await client.messages
       .ask(agentId, text, {
         signal: context.signal,
         answerTimeout: timeout * 1000,
@@ -85,7 +94,13 @@ function byMessages(context: Context, agentId: string, agent: string, { timeout 
       .catch((error: unknown) => {
         throw explain(error, { ...context.place, agent });
       });
-    return { reply: content, conversationId: conversation_id, model, messageId: id };
+    return {
+      reply: content,
+      conversationId: conversation_id,
+      model,
+      messageId: id,
+      silence: silence ?? null,
+    };
   };
 }
 
@@ -105,7 +120,9 @@ async function tellAnswer(
     out.item(undefined, () => (streamed ? "" : prefix) + printable(piece));
     streamed = true;
   });
-  out.item(answer, () => (streamed ? "\n" : `${prefix}${printable(answer.reply)}\n`));
+  const said =
+    answer.silence === null ? printable(answer.reply) : out.look.paint("dim", `(${oneLine(answer.silence)})`);
+  out.item(answer, () => (streamed ? "\n" : `${prefix}${said}\n`));
   return answer.conversationId ?? conversation;
 }
 

@@ -142,6 +142,8 @@ class ModelSettings(TypedDict):
     frequency_penalty: NotRequired[float | None]
     top_p: NotRequired[float | None]
     stop: NotRequired[list[str] | None]
+    reflection: NotRequired[Literal["on", "off"] | None]
+    """Of elizaOS: whether it looks back on a conversation now and then, with a second call of the model."""
 
 
 class ResourceChanges(TypedDict):

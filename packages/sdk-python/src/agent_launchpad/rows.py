@@ -215,6 +215,8 @@ class Message(TypedDict):
     turn: int
     model: str | None
     warnings: list[SettingWarning]
+    silence: str | None
+    """Of an answer without a text: why the agent is silent."""
     input_tokens: int | None
     output_tokens: int | None
     created_at: str

@@ -39,7 +39,7 @@ export interface AnswerTools {
   search: ToolContext["search"];
   secretOf?: ToolContext["secretOf"];
   /** Is told before a call that may change something outside. */
-  acted(): void;
+  acted(name: string): void;
 }
 
 /** Makes the tools that an agent may use in one answer. */
@@ -76,7 +76,7 @@ export function limitedCalls(
       end({ status: "refused", error: { code: "TOOL_LIMIT_REACHED", message } });
       return `error: ${message}`;
     }
-    if (mayAct(definition, given)) answer.acted();
+    if (mayAct(definition, given)) answer.acted(definition.name);
     const signal = AbortSignal.any([AbortSignal.timeout(answer.toolMs), answer.signal]);
     const limits = { privateHosts: answer.privateHosts, signal };
     const context = { limits, search: answer.search, ...(answer.secretOf && { secretOf: answer.secretOf }) };

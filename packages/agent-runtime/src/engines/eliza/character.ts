@@ -95,3 +95,21 @@ export function elizaModel(config: Config): string {
   const own = config.environment[`${MODEL_PREFIX[config.framework]}_LARGE_MODEL`];
   return config.model ?? own ?? DEFAULT_MODELS[config.framework];
 }
+
+/** The names that providers' plugins register their models under, where they differ from ours. */
+const OWN_PROVIDER: Record<Framework, RegExp> = {
+  openai: /^openai$/i,
+  anthropic: /^anthropic$/i,
+  google: /^google/i,
+};
+
+/**
+ * What calls of a provider's models are counted as: the agent's model where it is the agent's provider, else the provider's
+ * own setting for it, in elizaOS's way of naming it.
+ * @param provider as its plugin registers them, such as "openrouter"
+ */
+export function modelOfProvider(config: Config, provider: string): string {
+  if (OWN_PROVIDER[config.framework].test(provider)) return elizaModel(config);
+  const set = config.environment[`${provider.toUpperCase().replaceAll(/[^A-Z0-9]+/g, "_")}_LARGE_MODEL`];
+  return set === undefined ? provider : `${provider}/${set}`;
+}

@@ -9,19 +9,23 @@ import type { Engine } from "../engine.ts";
 import { listenToFaults } from "../plugin-faults.ts";
 import { missingSecrets } from "../requirements.ts";
 import { logModelWarnings } from "../warnings.ts";
-import { createAnswer } from "./answer.ts";
+import { watchActions } from "./actions.ts";
+import { createAnswers } from "./answer.ts";
 import {
   elizaModel,
+  modelOfProvider,
   PROVIDER_PLUGINS,
   SETTING_NAMES,
   toElizaCharacter,
   toElizaSettings,
 } from "./character.ts";
 import { characterSettings } from "./character-settings.ts";
+import { boundGrowth } from "./growth.ts";
 import { createKnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
+import { paceReflection } from "./reflection.ts";
 import { superviseServices } from "./services.ts";
 import type { ElizaCore, ElizaDatabase, ElizaPlugin, ElizaSql } from "./types.ts";
 import { openWorkspace, type Workspace } from "./workspace.ts";
@@ -85,7 +89,7 @@ export async function startElizaEngine(
   }
   for (const message of unheeded(config)) log.warn(message, { framework: config.framework });
   const count = meterModels(runtime, meter, {
-    name: elizaModel(config),
+    nameOf: (provider) => modelOfProvider(config, provider),
     framework: config.framework,
     system: String(character.system ?? ""),
     settings: config.settings,
@@ -93,11 +97,11 @@ export async function startElizaEngine(
   });
   const knowledge = createKnowledgePart();
   const own = knowledge.plugin;
-  await registerPlugins(
-    runtime,
-    new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]),
-    limitMs,
-  );
+  const all = new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]);
+  boundGrowth(runtime, adapter);
+  watchActions(runtime, all, config.secrets);
+  paceReflection(runtime, config.settings.reflection === "off");
+  await registerPlugins(runtime, all, limitMs);
   await runtime.initialize();
   for (const name of plugins.keys()) ready(name);
   await services.start();
@@ -108,17 +112,19 @@ export async function startElizaEngine(
 
   const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });
-  const answer = createAnswer(config, core, runtime, count, knowledge, abilities);
+  runtime.registerEvent("MODEL_USED", async (used) => count(used));
+  const answers = createAnswers({ config, core, runtime, knowledge, abilities, meter, log });
   return {
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
     plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
     reply: async (message, signal, listener) => {
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
-      return answer(message, signal, listener);
+      return answers.reply(message, signal, listener);
     },
     async close() {
       services.stop();
+      await answers.end();
       try {
         await runtime.stop();
       } finally {

@@ -8,6 +8,7 @@ import { LASTING, likelyTokens, type Meter, mostTokens, type Refusal } from "../
 import { type Fitted, fitSettings } from "../model/facts.ts";
 import { mapSettings } from "../model/settings.ts";
 import type { ElizaHandler, ElizaRuntime, ElizaUsage } from "./types.ts";
+import { Underway } from "./underway.ts";
 import { correctCalls } from "./wire.ts";
 
 /** Models that no provider is asked for. */
@@ -29,8 +30,11 @@ interface Counted {
 }
 
 export interface ElizaModels {
-  /** What the calls are counted as. */
-  readonly name: string;
+  /**
+   * What the calls of a provider's models are counted as.
+   * @param provider as its plugin registers them
+   */
+  nameOf(provider: string): string;
   readonly framework: string;
   /** The instructions that the provider's plugin adds to each prompt. */
   readonly system: string;
@@ -47,17 +51,19 @@ export interface ElizaModels {
 export function meterModels(
   runtime: ElizaRuntime,
   meter: Meter,
-  { name, framework, system, settings, secrets }: ElizaModels,
+  { nameOf, framework, system, settings, secrets }: ElizaModels,
 ): (used: ElizaUsage) => void {
   const calls = new AsyncLocalStorage<Counted>();
   correctCalls(() => calls.getStore()?.fitted);
   const register = runtime.registerModel.bind(runtime);
 
   const metered =
-    (kind: string, handler: ElizaHandler): ElizaHandler =>
+    (kind: string, handler: ElizaHandler, name: string): ElizaHandler =>
     async (of, params) => {
       // null: elizaOS asks for the size of an embedding, and plugins answer by themselves.
       if (params === null || params === undefined) return handler(of, params);
+      const message = Underway.current;
+      message?.requireWaiting();
       const asked = typeof params === "object" ? (params as { maxTokens?: number }) : undefined;
       const call = await meter.reserve({
         model: SILENT.has(kind) ? kind.toLowerCase() : name,
@@ -81,7 +87,13 @@ export function meterModels(
       try {
         const result = await calls.run(counted, () => handler(of, bounded));
         const used = settle(result);
-        end?.({ status: "ok", ...used, result: redactText(written(result).slice(0, MAX_SAID), secrets) });
+        if (message && !SILENT.has(kind)) message.model = name;
+        // What nobody told is unknown in the trace; a budget counts an estimate.
+        end?.({
+          status: "ok",
+          ...(counted.heard && used),
+          result: redactText(written(result).slice(0, MAX_SAID), secrets),
+        });
         return result;
       } catch (error) {
         if (counted.heard) settle("");
@@ -96,14 +108,22 @@ export function meterModels(
     };
 
   runtime.registerModel = (kind, handler, provider, priority) =>
-    register(kind, LOCAL.test(kind) ? handler : metered(kind, handler), provider, priority);
+    register(kind, LOCAL.test(kind) ? handler : metered(kind, handler, nameOf(provider)), provider, priority);
 
   return ({ tokens }) => {
     const counted = calls.getStore();
     if (counted === undefined) return;
+    // Some plugins tell zeros where their provider told nothing.
+    if (!tokens?.prompt && !tokens?.completion) return;
     counted.heard = true;
-    counted.input += tokens?.prompt ?? 0;
-    counted.output += tokens?.completion ?? 0;
+    const message = Underway.current;
+    if (message && !message.isAnswered) {
+      message.isCounted = true;
+      message.usage.inputTokens += tokens.prompt ?? 0;
+      message.usage.outputTokens += tokens.completion ?? 0;
+    }
+    counted.input += tokens.prompt ?? 0;
+    counted.output += tokens.completion ?? 0;
   };
 }
 

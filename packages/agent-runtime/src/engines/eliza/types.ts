@@ -5,6 +5,7 @@ export interface ElizaPlugin {
   readonly schema?: unknown;
   readonly dependencies?: readonly string[];
   readonly providers?: readonly unknown[];
+  readonly actions?: readonly ElizaAction[];
   readonly services?: readonly unknown[];
 }
 
@@ -40,6 +41,11 @@ export interface ElizaDatabase {
   runPluginMigrations(plugins: readonly { name: string; schema: unknown }[]): Promise<void>;
   createAgent(agent: Record<string, unknown>): Promise<boolean>;
   updateAgent(id: string, agent: Record<string, unknown>): Promise<boolean>;
+  deleteManyMemories(ids: readonly string[]): Promise<void>;
+  /** Writes a row of its own log. */
+  log(entry: unknown): Promise<void>;
+  /** Of PGlite. */
+  getConnection(): Promise<{ exec(sql: string): Promise<unknown> }>;
   close(): Promise<void>;
 }
 
@@ -59,12 +65,34 @@ export interface ElizaAction {
     state: { readonly text?: string } | undefined,
     options: unknown,
     callback: ((content: ElizaContent) => Promise<unknown>) | undefined,
-  ): Promise<{ success: boolean; text: string }>;
+    ...rest: unknown[]
+  ): Promise<unknown>;
+}
+
+/** What looks back on a message when the answer is out. */
+export interface ElizaEvaluator {
+  readonly name: string;
+  validate(runtime: ElizaRuntime, message: ElizaMemory, state?: unknown): Promise<boolean>;
+  handler(runtime: ElizaRuntime, message: ElizaMemory, ...rest: unknown[]): Promise<unknown>;
 }
 
 export interface ElizaRuntime {
   readonly agentId: string;
+  readonly adapter: ElizaDatabase;
+  readonly character: { readonly name: string };
   readonly actions: ElizaAction[];
+  stateCache: Map<string, unknown>;
+  getSetting(name: string): unknown;
+  registerAction(action: ElizaAction): void;
+  registerEvaluator(evaluator: ElizaEvaluator): void;
+  /** Lets the evaluators look at a message; called when what the agent says to it is said. */
+  evaluate(
+    message: ElizaMemory,
+    state: unknown,
+    didRespond: boolean,
+    callback: unknown,
+    responses: readonly ElizaMemory[],
+  ): Promise<unknown>;
   useModel(kind: string, params: { prompt: string }): Promise<unknown>;
   readonly plugins: readonly ElizaPlugin[];
   readonly messageService: {
@@ -87,7 +115,11 @@ export interface ElizaRuntime {
   registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
   ensureConnection(connection: Record<string, unknown>): Promise<void>;
   createMemory(memory: ElizaMemory, table: string): Promise<string>;
-  deleteAllMemories(roomId: string, table: string): Promise<void>;
+  getMemories(of: { tableName: string; roomId: string; count: number }): Promise<ElizaMemory[]>;
+  countMemories(roomId: string, unique: boolean, table: string): Promise<number>;
+  getCache<T>(key: string): Promise<T | undefined>;
+  setCache(key: string, value: unknown): Promise<unknown>;
+  getParticipantUserState(roomId: string, entityId: string): Promise<string | null>;
   /** How many messages of a room it looks back on. */
   getConversationLength(): number;
   stop(): Promise<void>;

@@ -1,6 +1,6 @@
 // When a model's answer is whole, and what is said of one that is not. Both ways to run an agent ask here.
 import { isBlank } from "../../../../../supabase/functions/_shared/contract/blank.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError, type AgentErrorCode } from "../../errors.ts";
 
 /** A model may call tools and look at their results this many times before it must answer. */
 export const MAX_STEPS = 8;
@@ -51,6 +51,14 @@ const FINAL = { final: "true" } as const;
 /** Whether the same message must not be tried again without a person. */
 export const isFinal = ({ details }: { readonly details?: Record<string, string> | undefined }): boolean =>
   details?.final === FINAL.final;
+
+/** A failure that nobody tries again without a person. */
+export const finalFailure = (
+  code: AgentErrorCode,
+  message: string,
+  facts: Record<string, string>,
+  cause: unknown,
+): AgentError => new AgentError(code, message, { details: { ...facts, ...FINAL }, cause });
 
 /** The failure of an answer whose tools have acted already: another attempt would act a second time. */
 export function afterActing(failure: AgentError): AgentError {

@@ -87,7 +87,12 @@ async function createAnswer(
   };
 
   /** The plugins' tools and the agent's own, and what the model is told besides its instructions. */
-  const equip = async (message: Message, found: readonly Piece[], signal: AbortSignal, acted: () => void) => {
+  const equip = async (
+    message: Message,
+    found: readonly Piece[],
+    signal: AbortSignal,
+    acted: (name: string) => void,
+  ) => {
     const { answer } = message;
     const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
     const ownRules = answer && [
@@ -136,12 +141,13 @@ async function createAnswer(
     listener: Listener | undefined,
   ): Promise<Reply> => {
     let hasActed = false;
-    const acted = () => {
+    const acted = (name: string) => {
       hasActed = true;
+      listener?.tool({ name, status: "started", milliseconds: 0 });
     };
     // A plugin's tool may do anything; the agent's own say themselves when they act.
-    const ended = ({ toolCall }: { readonly toolCall: { readonly toolName: string } }) => {
-      if (toolCall.toolName in pluginTools) acted();
+    const begins = ({ toolCall }: { readonly toolCall: { readonly toolName: string } }) => {
+      if (toolCall.toolName in pluginTools) acted(toolCall.toolName);
     };
     try {
       signal.throwIfAborted();
@@ -159,7 +165,7 @@ async function createAnswer(
       if (listener === undefined) {
         const { text, finishReason, rawFinishReason, usage, warnings } = await generateText({
           ...asked,
-          onToolExecutionEnd: ended,
+          onToolExecutionStart: begins,
         });
         Object.assign(streamed, { text, finishReason, rawFinishReason, warnings: warnings ?? [] });
         streamed.usage.inputTokens = usage.inputTokens ?? 0;
@@ -168,8 +174,8 @@ async function createAnswer(
         const { stream } = streamText({
           ...asked,
           onError: () => undefined, // comes as a part
+          onToolExecutionStart: begins,
           onToolExecutionEnd: (event) => {
-            ended(event);
             listener.tool({
               name: event.toolCall.toolName,
               status: event.toolOutput.type === "tool-error" ? "failed" : "completed",

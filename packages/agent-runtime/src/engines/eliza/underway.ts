@@ -1,0 +1,104 @@
+// The message that elizaOS is at work on: what it said, which action began, whether anybody still waits for it.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { redactText } from "../../abilities/redact.ts";
+import { AgentError, describe } from "../../errors.ts";
+import type { Listener } from "../engine.ts";
+import { finalFailure } from "../model/completion.ts";
+
+/** An action that began: what it did outside cannot be taken back. */
+export interface Begun {
+  readonly name: string;
+  /** The package that brings it; undefined for the agent's own tools, and where no package says that it does. */
+  readonly plugin: string | undefined;
+  status: "running" | "done" | "failed";
+}
+
+/** What of a plugin's words a caller is told. */
+const MAX_CAUSE = 300;
+
+const messages = new AsyncLocalStorage<Underway>();
+
+/** One message, from its beginning until the work on it ends. */
+export class Underway {
+  readonly texts: string[] = [];
+  readonly usage = { inputTokens: 0, outputTokens: 0 };
+  /** Whether a provider told what its calls used: else that is unknown. */
+  isCounted = false;
+  /** Providers' models that answered, the last one last. */
+  model: string | undefined;
+  /** Nobody waits any longer: no further action and no further call of a model begins. */
+  isGivenUp = false;
+  /** The answer is out: what follows is elizaOS's own work on it. */
+  isAnswered = false;
+  readonly #actions: Begun[] = [];
+  readonly #listener: Listener | undefined;
+
+  constructor(listener: Listener | undefined) {
+    this.#listener = listener;
+  }
+
+  /** The message whose work this is; undefined for what elizaOS or a plugin begins itself. */
+  static get current(): Underway | undefined {
+    return messages.getStore();
+  }
+
+  run<T>(work: () => Promise<T>): Promise<T> {
+    return messages.run(this, work);
+  }
+
+  /** @throws AgentError once nobody waits any longer */
+  requireWaiting(): void {
+    if (this.isGivenUp && !this.isAnswered) throw new AgentError("REQUEST_TIMEOUT", "The message is over.");
+  }
+
+  /** Notes that an action begins. The returned function ends it. */
+  begin(name: string, plugin: string | undefined): (status: "done" | "failed", hasThrown?: boolean) => void {
+    const begun: Begun = { name, plugin, status: "running" };
+    const started = performance.now();
+    this.#actions.push(begun);
+    this.#listener?.tool({ name, status: "started", milliseconds: 0 });
+    return (status, hasThrown = status === "failed") => {
+      begun.status = hasThrown ? "failed" : "done";
+      const milliseconds = Math.round(performance.now() - started);
+      if (!this.isGivenUp)
+        this.#listener?.tool({ name, status: status === "done" ? "completed" : "failed", milliseconds });
+    };
+  }
+
+  say(text: string): void {
+    // elizaOS says whole texts, each when it is ready.
+    this.#listener?.delta(this.texts.length === 0 ? text : `\n\n${text}`);
+    this.texts.push(text);
+  }
+
+  /** Whether an action began. */
+  get hasActed(): boolean {
+    return this.#actions.length > 0;
+  }
+
+  /**
+   * What is told of a failure: final as soon as an action began, since another attempt would do it again.
+   * @param isOwner whether the owner reads it: a plugin's own words may be meant for nobody else
+   */
+  explain(failure: AgentError, cause: unknown, isOwner: boolean, secrets: readonly string[]): AgentError {
+    const last = this.#actions.find(({ status }) => status !== "done") ?? this.#actions.at(-1);
+    if (last === undefined) return failure;
+    const name = `The action ${last.name}${last.plugin === undefined ? "" : ` of ${last.plugin}`}`;
+    const facts = {
+      action: last.name,
+      ...(last.plugin !== undefined && { plugin: last.plugin }),
+      ...(this.texts.length > 0 && { said: this.texts.join("\n\n") }),
+    };
+    const end = "It may have taken effect, so the message is not tried again.";
+    if (last.status === "running") {
+      return finalFailure("ACTION_TIMEOUT", `${name} did not finish in time. ${end}`, facts, cause);
+    }
+    if (last.status === "failed") {
+      const words = redactText(describe(cause), secrets).slice(0, MAX_CAUSE).trim();
+      const why = isOwner && words !== "" ? `: ${words.replace(/\.$/, "")}` : "";
+      return finalFailure("ACTION_FAILED", `${name} failed${why}. ${end}`, facts, cause);
+    }
+    const message = `${failure.message} ${name} ran before, so the message is not tried again.`;
+    return finalFailure(failure.code, message, { ...failure.details, ...facts }, failure.cause);
+  }
+}
