@@ -1,11 +1,12 @@
 -- What a character file says beyond who the agent is: secrets, model, plugins, clients. Each part takes effect, or a warning
 -- names it. The forms are those of elizaOS 0.x and 1.x.
 
--- Whether an entry of a character's settings is a secret by its name: DISCORD_API_TOKEN, but not publicKey.
+-- Whether an entry of a character's settings is a secret by its name: DISCORD_API_TOKEN, but not publicKey. A name that no
+-- environment variable can have stays where it is; scans find it there.
 create function private.is_secret_setting(name text, value jsonb) returns boolean
 language sql immutable set search_path = ''
 return jsonb_typeof(value) = 'string' and value <> '""' and value #>> '{}' !~ '^\$\{[A-Za-z_][A-Za-z0-9_]*\}$'
-  and name ~* '(key|token|secret|password|passphrase|mnemonic|seed)$' and name !~* 'public_?key$';
+  and name ~* '^([a-z_][a-z0-9_]*)?(key|token|secret|password|passphrase|mnemonic|seed)$' and name !~* 'public_?key$';
 
 -- Whether a character's settings cannot set this: where models and databases are, and with which keys, environment alone says.
 -- The runtime leaves the same out (engines/eliza/character-settings.ts); a test compares them.

@@ -99,7 +99,8 @@ describe("secrets in a definition", () => {
   ] as const) {
     test(`${name}: ${JSON.stringify(value)} is ${found ? "a secret by its name" : "none"}`, async () => {
       for (const settings of [
-        { [name]: value },
+        // As an entry of its own it goes to Vault, where an environment variable can have its name.
+        ...(found && /^\w+$/.test(name) && name !== "Authorization" ? [] : [{ [name]: value }]),
         { deep: [{ [name]: value }] },
         { text: JSON.stringify({ [name]: value }) },
       ]) {
