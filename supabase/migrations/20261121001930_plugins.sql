@@ -42,9 +42,13 @@ insert into private.plugins (name, version, description, engine, settings) value
   ('@elizaos/plugin-discord', '1.3.8', 'Discord: the agent answers in channels and direct messages', 'elizaos',
     '[{"name": "DISCORD_API_TOKEN", "required": true, "description": "The bot''s token"},
       {"name": "DISCORD_APPLICATION_ID", "required": false, "description": "The application''s id"}]'),
-  ('@elizaos/plugin-supabase', 'built-in', 'Reads and writes tables of a Supabase project', 'any', '[]'),
+  ('@elizaos/plugin-supabase', 'built-in', 'Reads and writes tables of a Supabase project', 'any',
+    '[{"name": "SUPABASE_ANON_KEY", "required": true, "description": "The project''s publishable (anon) key"},
+      {"name": "SUPABASE_URL", "required": false, "description": "The project''s address, where supabase_config names no project_ref"},
+      {"name": "SUPABASE_ACCESS_TOKEN", "required": false, "description": "A user''s token, whose rows the agent works with"}]'),
   ('@elizaos/plugin-web3', 'built-in', 'Prices of coins and public data of chains', 'any',
-    '[{"name": "COINGECKO_API_KEY", "required": false, "description": "A key of CoinGecko''s API"}]');
+    '[{"name": "COINGECKO_API_KEY", "required": false, "description": "A key of CoinGecko''s API"},
+      {"name": "WEB3_RPC_URL", "required": false, "description": "A node''s JSON-RPC address, for balances and gas prices"}]');
 
 -- The exact packages of a set of plugins: npm's lock file, by its digest. A revision names one, and can be installed from it again.
 create table private.plugin_trees (

@@ -42,6 +42,7 @@ const agentSchema = z.looseObject({
   framework: optional(z.string()),
   model: optional(z.string()),
   systemPrompt: optional(z.string()),
+  supabaseProject: optional(z.string()),
   settings: optional(settingsSchema),
   revision: optional(z.union([z.int(), z.string()])),
 });
@@ -110,6 +111,8 @@ export interface Config {
   readonly framework: Framework;
   readonly model: string | undefined;
   readonly systemPrompt: string | undefined;
+  /** The project that supabase_config names, for the plugin that works with its tables. */
+  readonly supabaseProject: string | undefined;
   readonly settings: ModelSettings;
   readonly provider: ProviderAccess;
   readonly openaiApi: "auto" | "chat" | "responses";
@@ -175,6 +178,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     framework,
     model: readModel(agent.model),
     systemPrompt: agent.systemPrompt,
+    supabaseProject: agent.supabaseProject,
     settings: agent.settings ?? {},
     provider: {
       apiKey: environment[variables.key],

@@ -18,8 +18,9 @@ import { createMetrics } from "./metrics.ts";
 import { captureOutput } from "./output.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createPluginReport } from "./plugin-report.ts";
-import { createPluginStates } from "./plugin-states.ts";
+import { createPluginStates, type PluginStates } from "./plugin-states.ts";
 import { BUILT_IN_PLUGINS } from "./plugins/built-in.ts";
+import { type OwnTool, openOwnPlugin, withOwnTools } from "./plugins/own.ts";
 import { createProject } from "./project.ts";
 
 /** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
@@ -87,16 +88,19 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const runtime = credential && `${agentId}.${credential}`;
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
-  const abilities = createAbilities({
-    agentId,
-    replica: config.replica,
-    project,
-    credential,
-    warn: log.named("abilities").warn,
-  });
+  const states = createPluginStates();
+  const abilities = withOwnTools(
+    createAbilities({
+      agentId,
+      replica: config.replica,
+      project,
+      credential,
+      warn: log.named("abilities").warn,
+    }),
+    openOwnPlugins(config, log, states),
+  );
   const { steps } = abilities;
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
-  const states = createPluginStates();
   const engine = await startEngine(config, log.named(name), meter, abilities, states);
   const metrics = createMetrics(config);
   const agent = createAgent(config, engine, metrics, meter, abilities, log.named("agent"), states);
@@ -140,6 +144,18 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   });
   request.begin = stop;
   if (request.reason !== undefined) stop(request.reason);
+}
+
+/** Opens the plugins that the runtime brings. One that lacks a setting is told of, and the agent goes on without it. */
+function openOwnPlugins(config: Config, log: Log, states: PluginStates): OwnTool[] {
+  return config.builtInPlugins.flatMap((name) => {
+    const { tools, problem, advice } = openOwnPlugin(name, config) ?? { tools: [] };
+    if (problem === undefined) states.ready(name);
+    else states.failed(name, problem);
+    const told = problem ?? advice;
+    if (told !== undefined) log.named("plugin").warn(`Plugin ${name}: ${told}`, { plugin: name });
+    return tools;
+  });
 }
 
 /** Closes one thing; whether it fails or never comes to an end, the stop goes on. */

@@ -12,6 +12,7 @@ export const agentSpecSchema = z.object({
   framework: z.string().nullish(),
   model: z.string().nullish(),
   systemPrompt: z.string().nullish(),
+  supabaseConfig: z.looseObject({ project_ref: z.string().nullish() }).nullish(),
   settings: z.unknown(),
   resources: z.object({
     memory: z.string(),

@@ -9,6 +9,7 @@ export function agentConfig({
 }: Omit<Workload, "environment">): Record<string, unknown> {
   const { name, character, plugins, platforms, framework, model, systemPrompt, settings, resources } = spec;
   const { memory, cpu } = resources;
+  const project = spec.supabaseConfig?.project_ref;
   // What was resolved, not what a range may mean meanwhile.
   const exact = new Map(spec.resolvedPlugins?.plugins.map((plugin) => [plugin.name, plugin.version]));
   const named = (plugins ?? []).map((text) => {
@@ -25,6 +26,7 @@ export function agentConfig({
     framework,
     model,
     systemPrompt,
+    ...(project && { supabaseProject: project }),
     settings,
     resources: { memory, cpu },
     revision,

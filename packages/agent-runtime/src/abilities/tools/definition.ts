@@ -1,6 +1,7 @@
 // A tool as the database offers it to a model: what the function `respond` is given and what runtimes ask for.
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import type { ToolContext } from "./index.ts";
 
 export const toolSchema = z.object({
   id: z.string(),
@@ -19,7 +20,13 @@ export const toolSchema = z.object({
   secret: z.string().nullish(),
 });
 
-export type ToolDefinition = z.infer<typeof toolSchema>;
+export type ToolDefinition = z.infer<typeof toolSchema> & {
+  /** What runs it, of a tool that the runtime brings; `status` is that of an HTTP response. No stored tool has one. */
+  readonly run?: (
+    given: Readonly<Record<string, unknown>>,
+    context: ToolContext,
+  ) => Promise<{ text: string; status?: number }>;
+};
 
 /** What names one list of tools: whoever has a list of the same digest has the same tools, set up the same. */
 export const toolsDigest = (tools: readonly ToolDefinition[]): string =>

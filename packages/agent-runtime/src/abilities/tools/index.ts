@@ -147,6 +147,7 @@ async function run(
   checked: Arguments,
   context: ToolContext,
 ): Promise<{ text: string; status?: number }> {
+  if (tool.run !== undefined) return tool.run(checked, context);
   if (tool.implementation.type === "builtin") {
     const builtin = BUILTINS[tool.implementation.name ?? ""];
     if (!builtin) throw new ToolError("This tool does not exist any more.", "TOOL_FAILED");

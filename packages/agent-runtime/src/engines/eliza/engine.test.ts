@@ -163,12 +163,12 @@ test("a failing provider, and an answer not in elizaOS's form, become clear erro
 });
 
 test("every plugin that does not exist is named at once", { skip }, async () => {
-  const plugins = ["@elizaos/plugin-discord", "@elizaos/plugin-web3", "@elizaos/plugin-supabase"];
+  const plugins = ["@elizaos/plugin-discord", "@elizaos/plugin-no-such", "@elizaos/plugin-neither"];
   const { code, lines } = await runToEnd({ config: { plugins } });
   const last = lines.at(-1);
   assert.deepEqual([code, last?.level, last?.metadata.reason], [78, "ERROR", "PLUGIN_NOT_FOUND"]);
-  assert.deepEqual(last?.metadata.plugins, ["@elizaos/plugin-web3", "@elizaos/plugin-supabase"]);
-  assert.match(last?.message ?? "", /@elizaos\/plugin-web3, @elizaos\/plugin-supabase/);
+  assert.deepEqual(last?.metadata.plugins, ["@elizaos/plugin-no-such", "@elizaos/plugin-neither"]);
+  assert.match(last?.message ?? "", /@elizaos\/plugin-no-such, @elizaos\/plugin-neither/);
 });
 
 test("no model of elizaOS is called without a reservation, and each call is settled with what it used", {
@@ -212,13 +212,13 @@ test("without the optional part the launch says which command installs it, and w
   try {
     for (const file of ["package.json", "load.mjs"]) cpSync(join(defaultElizaDir, file), join(folder, file));
     const { code, lines } = await runToEnd({
-      config: { plugins: ["@elizaos/plugin-discord", "@elizaos/plugin-web3"] },
+      config: { plugins: ["@elizaos/plugin-discord", "@elizaos/plugin-no-such"] },
       environment: { AGENT_ELIZA_DIR: folder },
     });
     const last = lines.at(-1);
     assert.deepEqual([code, last?.metadata.reason], [78, "ENGINE_NOT_INSTALLED"]);
     assert.match(last?.message ?? "", /npm run install:eliza/);
-    assert.match(last?.message ?? "", /does not bring @elizaos\/plugin-web3,/);
+    assert.match(last?.message ?? "", /does not bring @elizaos\/plugin-no-such,/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -117,7 +117,7 @@ export async function startElizaEngine(
   return {
     name: "eliza",
     model: configured ? elizaModel(config) : undefined,
-    plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
+    plugins: [SQL, BOOTSTRAP, ...plugins.keys(), ...config.builtInPlugins],
     reply: async (message, signal, listener) => {
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
       return answers.reply(message, signal, listener);

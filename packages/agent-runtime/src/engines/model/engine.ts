@@ -43,7 +43,7 @@ export async function startModelEngine(
   for (const name of config.plugins) states.ready(name);
   const base = {
     name: "model",
-    plugins: plugins.map(({ name }) => name),
+    plugins: [...plugins.map(({ name }) => name), ...config.builtInPlugins],
     close: async () => undefined,
   } as const;
   if (config.provider.apiKey === undefined) {
@@ -99,7 +99,10 @@ async function createAnswer(
       ...(definitions.length > 0 ? [markRule(answer.word)] : []),
       ...(found.length > 0 ? [knowledgeRule(answer.word)] : []),
     ];
-    const rules = answer?.rules ?? (ownRules?.join("\n\n") || undefined);
+    const told = answer?.rules ?? (ownRules?.join("\n\n") || undefined);
+    // The platform does not know of the tools that plugins bring.
+    const unmarked = answer && definitions.length > 0 && !told?.includes(markRule(answer.word));
+    const rules = unmarked ? [told, markRule(answer.word)].filter(Boolean).join("\n\n") : told;
     const own =
       definitions.length > 0 && answer
         ? (await import("../../abilities/tools/index.ts")).makeTools(definitions, {
