@@ -135,10 +135,21 @@ export function openSupabase({ environment, supabaseProject }: OwnSettings): Own
     ),
     async run(arguments_, context) {
       const given = arguments_ as unknown as Given;
-      const prefer = `return=minimal, count=exact, handling=strict, max-affected=${MAX_ROWS}`;
-      const more = { prefer, body: given.values };
-      const response = await send(context, given, "PATCH", filtered(given.filters), more);
-      const count = /\/(\d+)$/.exec(response.headers["content-range"] ?? "")?.[1];
+      const change = (prefer: string) =>
+        send(context, given, "PATCH", filtered(given.filters), { prefer, body: given.values });
+      const plain = "return=minimal, count=exact";
+      let response = await change(`${plain}, handling=strict, max-affected=${MAX_ROWS}`);
+      if (response.status === 400 && response.body.includes('"PGRST122"')) {
+        // PostgREST before 12.2 does not know max-affected: it is counted first.
+        const query = filtered(given.filters);
+        query.set("limit", "1");
+        const met = countIn(await send(context, given, "HEAD", query, { prefer: "count=exact" }));
+        if (met !== undefined && met > MAX_ROWS) {
+          throw new ToolError(`These filters meet ${met} rows; at most ${MAX_ROWS} may be changed at once.`);
+        }
+        response = await change(plain);
+      }
+      const count = countIn(response);
       return asResult(response, () => `Changed ${count ?? "an unknown number"}.`);
     },
   };
@@ -167,6 +178,12 @@ const asResult = ({ status, body }: ExchangeResponse, words: (body: string) => s
   text: status < 300 ? words(body) : `HTTP ${status}\n${body}`,
   status,
 });
+
+/** How many rows a call met, where the project says it. */
+function countIn({ headers }: ExchangeResponse): number | undefined {
+  const count = /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1];
+  return count === undefined ? undefined : Number(count);
+}
 
 /** Names that mean something else in PostgREST's query; a filter of that name would filter nothing. */
 const NO_COLUMNS = new Set([
