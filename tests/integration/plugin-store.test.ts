@@ -1,5 +1,7 @@
 // The plugin store with the real npm and a registry of this machine: names to versions, installs, and what goes wrong with them.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   appendFile,
   chmod,
@@ -10,6 +12,7 @@ import {
   readFile,
   rm,
   stat,
+  symlink,
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -46,6 +49,8 @@ const PACKAGES: [name: string, version: string, manifest?: object][] = [
   ],
   ["my-tool", "1.2.0", { dependencies: { shared: "^1.0.0" } }],
   ["other-tool", "1.0.0", { dependencies: { shared: "^1.0.0" } }],
+  ["renaming-tool", "1.0.0", { dependencies: { harmless: "npm:shared@1.0.0" } }],
+  ["path-tool", "1.0.0", { dependencies: { elsewhere: "file:./elsewhere" } }],
 ];
 
 let folder: string;
@@ -181,6 +186,30 @@ describe("names to versions", () => {
     }
   });
 
+  test("launches at once look names up once", async () => {
+    const kept = join(folder, "kept-at-once");
+    let looked = 0;
+    const look = () => {
+      looked += 1;
+      return resolve(["my-tool"]);
+    };
+    const found = await Promise.all([1, 2, 3].map(() => remembered(kept, ["my-tool"], look)));
+    assert.equal(new Set(found.map((one) => one?.id)).size, 1);
+    assert.equal(looked, 1);
+    assert.equal((await readdir(kept)).length, 1);
+  });
+
+  test("a package under another folder's name is scanned under its own", async () => {
+    const found = await resolve(["renaming-tool"]);
+    assert.deepEqual(found?.packages.map((one) => one.package).sort(), ["renaming-tool", "shared"]);
+  });
+
+  test("a package that comes from a path is refused", async () => {
+    const { message, reason } = await failureOf(resolve(["path-tool"]));
+    assert.equal(reason, "PLUGIN_NOT_ALLOWED");
+    assert.match(message, /elsewhere from a git address or a path/);
+  });
+
   test("a full disk is told with the cure", () => {
     const { reason, message } = explainNpm(
       new NpmError("ENOSPC", "no space left on device, write"),
@@ -254,6 +283,7 @@ describe("the store", () => {
     ],
     ["a file more", (file: string) => writeFile(`${file}.more.js`, "")],
     ["a file less", (file: string) => rm(file)],
+    ["a link more", (file: string) => symlink(tmpdir(), `${file}.link`)],
   ] as [string, (file: string) => Promise<void>][]) {
     test(`altered by hand (${what}): never used, installed anew`, async () => {
       const name = `altered-${what.replaceAll(" ", "-")}`;
@@ -335,6 +365,40 @@ describe("the store", () => {
     );
     // The list of files itself is no shared file.
     assert.ok(left.length > 0 && left.length <= files.length - 1);
+  });
+
+  test("two controllers with one store: neither removes what the other makes or uses; both may install the same", async () => {
+    const found = await treeOf("my-tool");
+    const store = await openStore("two");
+    const other = spawn(process.execPath, ["-e", "process.stdin.resume()"], {
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    try {
+      const at = join(folder, "two");
+      const draft = join(at, `.install-${other.pid}-x`);
+      await mkdir(draft);
+      await openStore("two");
+      await stat(draft);
+      // The other one is faster.
+      const slow: Npm = {
+        ...npm,
+        install: async (place, signal) => {
+          await npm.install(place, signal);
+          await provide(store, found);
+        },
+      };
+      await provide(await openStore("two", slow), found);
+      await writeFile(join(at, `.uses-${other.pid}-trees`), JSON.stringify([found.id]));
+      const later = Date.now() + 7_200_000;
+      assert.deepEqual(await store.collect(new Set(), later), []);
+      other.kill();
+      await once(other, "exit");
+      assert.deepEqual(await store.collect(new Set(), later), [found.id]);
+      await openStore("two");
+      await assert.rejects(stat(draft));
+    } finally {
+      other.kill();
+    }
   });
 
   test("a tree has the same id in whatever order its fields come", () => {

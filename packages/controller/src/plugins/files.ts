@@ -1,6 +1,17 @@
 // The files of an installed tree: written down with their digests when it is installed, shared between trees, looked at later.
 import { createHash } from "node:crypto";
-import { chmod, link, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { join, relative } from "node:path";
 import { z } from "zod";
 
@@ -15,12 +26,12 @@ const AT_ONCE = 16;
 const READ_ONLY = 0o444;
 const PROGRAM = 0o555;
 
-/** Every file below a folder; links and what is no file are left out. */
+/** Every file and link below a folder. */
 async function* walk(folder: string): AsyncGenerator<string> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* walk(path);
-    else if (entry.isFile()) yield path;
+    else yield path;
   }
 }
 
@@ -33,10 +44,15 @@ async function eachOf(files: AsyncIterable<string>, work: (file: string) => Prom
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
+/** Of a file's content, or of where a link leads to; nothing else is ever in a package. */
 async function digest(file: string): Promise<string> {
-  return createHash("sha256")
-    .update(await readFile(file))
-    .digest("hex");
+  const entry = await lstat(file);
+  const content = entry.isSymbolicLink()
+    ? `link ${await readlink(file)}`
+    : entry.isFile()
+      ? await readFile(file)
+      : "";
+  return createHash("sha256").update(content).digest("hex");
 }
 
 /**
@@ -50,9 +66,11 @@ export async function seal(tree: string, shared: string): Promise<void> {
   }
   await eachOf(walk(tree), async (file) => {
     const sum = await digest(file);
-    const { mode } = await lstat(file);
-    await chmod(file, (mode & 0o111) === 0 ? READ_ONLY : PROGRAM);
-    await share(file, join(shared, sum.slice(0, 2), sum));
+    const entry = await lstat(file);
+    if (entry.isFile()) {
+      await chmod(file, (entry.mode & 0o111) === 0 ? READ_ONLY : PROGRAM);
+      await share(file, join(shared, sum.slice(0, 2), sum));
+    }
     const { mtimeMs, size } = await lstat(file);
     list.push([relative(tree, file), size, mtimeMs, sum]);
   });

@@ -1,12 +1,22 @@
 // From the names in a definition to exact packages: what the runtime has, what the engine's own lock file has, else the registry.
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BUILT_IN_PLUGINS, installedVersion, needsEliza, parsePlugin } from "@agent-launchpad/agent-runtime";
 import { satisfies, validRange } from "semver";
 import type { Failure } from "../cluster/cluster.ts";
 import { CORE, type Host, incompatible, nearest, newestFit, usesEliza } from "./choose.ts";
+import { makeDraft } from "./drafts.ts";
 import { type Manifest, type Npm, NpmError } from "./npm.ts";
-import { locked, npmrc, type Tree, type TreePackage, treeId, treePackages, treeSchema } from "./tree.ts";
+import {
+  locked,
+  npmrc,
+  type Tree,
+  type TreePackage,
+  treeId,
+  treePackages,
+  treeSchema,
+  unpromised,
+} from "./tree.ts";
 
 /** Why plugins cannot be had, for the agent's owner. */
 export class PluginError extends Error {
@@ -197,6 +207,15 @@ export function explainNpm(error: unknown, what: string, name?: string): Failure
   };
 }
 
+/** The failure of plugins of which a part comes from outside the registry. */
+function notPromised(what: string, folder: string): Failure {
+  const name = folder.replace(/^.*node_modules\//, "");
+  return {
+    reason: "PLUGIN_NOT_ALLOWED",
+    message: `${what} needs ${name} from a git address or a path, whose content may change. Name a version whose packages all come from a registry.`,
+  };
+}
+
 /** A lock file with the plugins at exactly these versions, on top of the engine's own where they need it. */
 async function lockOf(
   npm: Npm,
@@ -205,7 +224,7 @@ async function lockOf(
   base: Tree | undefined,
   core: string,
 ): Promise<Tree> {
-  const folder = await mkdtemp(join(scratch, ".lock-"));
+  const folder = await makeDraft(scratch, "lock");
   const what = extra.map(({ name, version }) => `${name}@${version}`).join(", ");
   try {
     const versions = Object.fromEntries(extra.map(({ name, version }) => [name, version]));
@@ -227,14 +246,17 @@ async function lockOf(
         throw error;
       }
       const lock: unknown = JSON.parse(await readFile(join(folder, "package-lock.json"), "utf8"));
-      return treeSchema.parse({
+      const tree = treeSchema.parse({
         manifest: { ...manifest, ...(!looksAtPeers && { legacyPeerDeps: true }) },
         lock,
       });
+      const [loose] = unpromised(tree);
+      if (loose !== undefined) throw new PluginError(notPromised(what, loose));
+      return tree;
     }
     throw new NpmError("ERESOLVE", "npm found no set of versions");
   } catch (error) {
-    throw new PluginError(explainNpm(error, what));
+    throw error instanceof PluginError ? error : new PluginError(explainNpm(error, what));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -2,21 +2,11 @@
 //   trees/<id>    a tree: package.json, package-lock.json, node_modules, load.mjs, the list of its files
 //   files/xx/<d>  one file of each content, under its digest: trees hold further names of it
 //   resolved/<d>  what names were resolved to before
-//   .…            what is being made: gone at the next start
-import {
-  chmod,
-  copyFile,
-  mkdir,
-  mkdtemp,
-  readdir,
-  rename,
-  rm,
-  stat,
-  utimes,
-  writeFile,
-} from "node:fs/promises";
+//   .…            what a process makes and uses: gone at the next start once that process has ended
+import { chmod, copyFile, mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
+import { makeDraft, othersUses, removeLeftovers, writeUses } from "./drafts.ts";
 import { findChange, forgetUnshared, seal } from "./files.ts";
 import type { Npm } from "./npm.ts";
 import { describeProgress, ProgressMeter } from "./progress.ts";
@@ -47,6 +37,8 @@ export class PluginStore {
   readonly #progress = new Map<string, string>();
   /** Trees that were read whole by this process. */
   readonly #read = new Set<string>();
+  /** Trees that agents of this process use. */
+  readonly #used = new Set<string>();
   readonly #stopping = new AbortController();
 
   constructor(options: StoreOptions) {
@@ -62,9 +54,9 @@ export class PluginStore {
       await mkdir(path, { recursive: true });
       await chmod(path, 0o755);
     }
-    for (const name of await readdir(folder)) {
-      if (name.startsWith(".")) await rm(join(folder, name), { recursive: true, force: true });
-    }
+    const left = await removeLeftovers(folder);
+    if (left.length > 0)
+      this.#options.log.warn("parts of the plugin store could not be removed yet", { left });
   }
 
   /** Ends installs under way; nothing half is left. */
@@ -91,12 +83,19 @@ export class PluginStore {
   provide(id: string, tree: () => Promise<Tree>): Promise<string> {
     const under = this.#busy.get(id);
     if (under !== undefined) return under;
-    const work = this.#provide(id, tree).finally(() => {
+    const work = this.#use(id, tree).finally(() => {
       this.#busy.delete(id);
       this.#progress.delete(id);
     });
     this.#busy.set(id, work);
     return work;
+  }
+
+  async #use(id: string, tree: () => Promise<Tree>): Promise<string> {
+    const folder = await this.#provide(id, tree);
+    this.#used.add(id);
+    await writeUses(this.#options.folder, this.#used);
+    return folder;
   }
 
   async #provide(id: string, tree: () => Promise<Tree>): Promise<string> {
@@ -121,7 +120,7 @@ export class PluginStore {
   async #install(id: string, tree: Tree, folder: string): Promise<void> {
     const { loader, log, npm } = this.#options;
     const started = performance.now();
-    const draft = await mkdtemp(join(this.#options.folder, ".install-"));
+    const draft = await makeDraft(this.#options.folder, "install");
     const meter = new ProgressMeter(draft, installedFolders(tree));
     let timer: NodeJS.Timeout | undefined;
     let installing = true;
@@ -142,7 +141,10 @@ export class PluginStore {
       installing = false;
       this.#progress.set(id, "Installing plugins: writing down what was installed");
       await seal(draft, this.#files);
-      await rename(draft, folder);
+      await rename(draft, folder).catch((error: NodeJS.ErrnoException) => {
+        // Another controller with the same store was faster; what it installed is the same.
+        if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      });
       this.#read.add(id);
       log.info("plugins were installed", {
         tree: id,
@@ -158,8 +160,11 @@ export class PluginStore {
   /** Removes trees that nobody names, and files that no tree names. Those that were used within the hour stay. */
   async collect(wanted: ReadonlySet<string>, now: number): Promise<string[]> {
     const gone: string[] = [];
+    for (const id of this.#used) if (!wanted.has(id)) this.#used.delete(id);
+    await writeUses(this.#options.folder, [...this.#used, ...wanted]);
+    const others = await othersUses(this.#options.folder);
     for (const id of await readdir(this.#trees)) {
-      if (wanted.has(id) || this.#busy.has(id)) continue;
+      if (wanted.has(id) || others.has(id) || this.#busy.has(id)) continue;
       if ((await stat(join(this.#trees, id))).mtimeMs > now - KEEP_MS) continue;
       await rm(join(this.#trees, id), { recursive: true, force: true });
       gone.push(id);

@@ -8,8 +8,11 @@ const lockFile = z.looseObject({
   packages: z.record(
     z.string(),
     z.looseObject({
+      /** What the registry calls it, where its folder has another name. */
+      name: z.string().optional(),
       version: z.string().optional(),
       integrity: z.string().optional(),
+      inBundle: z.boolean().optional(),
       hasInstallScript: z.boolean().optional(),
       license: z.unknown().optional(),
       optional: z.boolean().optional(),
@@ -49,13 +52,22 @@ export function installedFolders({ lock }: Tree): string[] {
 export function treePackages(tree: Tree): TreePackage[] {
   const found = new Map<string, TreePackage>();
   for (const folder of installedFolders(tree)) {
-    const name = /.*node_modules\/(.+)$/.exec(folder)?.[1];
-    const { version, hasInstallScript = false, license } = tree.lock.packages[folder] ?? {};
+    const entry = tree.lock.packages[folder] ?? {};
+    const name = entry.name ?? /.*node_modules\/(.+)$/.exec(folder)?.[1];
+    const { version, hasInstallScript = false, license } = entry;
     if (name === undefined || version === undefined) continue;
     const licence = typeof license === "string" && license !== "" ? license : null;
     found.set(`${name}@${version}`, { package: name, version, install_script: hasInstallScript, licence });
   }
   return [...found.values()];
+}
+
+/** The folders of packages whose content nothing promises: git addresses and paths. What a package has in itself has its integrity. */
+export function unpromised(tree: Tree): string[] {
+  return installedFolders(tree).filter((folder) => {
+    const { inBundle, integrity } = tree.lock.packages[folder] ?? {};
+    return integrity === undefined && inBundle !== true;
+  });
 }
 
 /** The version and integrity of a package at the top of a tree. */
