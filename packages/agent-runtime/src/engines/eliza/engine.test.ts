@@ -272,3 +272,38 @@ test("the agent's own tools are actions: chosen by name, called with arguments, 
     service.close();
   }
 });
+
+test("the tools of the runtime's own plugins are actions too", { skip }, async () => {
+  const node = createServer(async (request, response) => {
+    const { id, method } = JSON.parse((await request.toArray()).join(""));
+    const result = { eth_gasPrice: "0x3b9aca00", eth_blockNumber: "0x10", eth_chainId: "0x1" }[
+      String(method)
+    ];
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
+  });
+  await once(node.listen(0, "127.0.0.1"), "listening");
+  try {
+    const { port } = node.address() as AddressInfo;
+    await using stub = await startProviderStub(({ messages }) => {
+      const prompt = messages.at(-1)?.text ?? "";
+      if (prompt.includes("fit this JSON Schema")) return "{}";
+      const found = /<tool-result-\w+ tool="gas_price">\n([\s\S]*?)\n<\/tool-result/.exec(prompt)?.[1];
+      if (found !== undefined) return `It says ${found}`;
+      return "<response><thought>look</thought><actions>GAS_PRICE</actions><text></text></response>";
+    });
+    await using agent = await startAgent({
+      config: { plugins: ["@elizaos/plugin-bootstrap", "@elizaos/plugin-web3"], character: { name: "Ada" } },
+      environment: {
+        ...stub.environment,
+        WEB3_RPC_URL: `http://127.0.0.1:${port}`,
+        AGENT_TOOL_PRIVATE_HOSTS: `127.0.0.1:${port}`,
+      },
+    });
+    const { body } = await agent.say({ text: "What does gas cost?", conversationId: "c1" });
+    assert.equal(body.reply, 'It says {"chainId":"1","block":"16","gwei":"1"}', JSON.stringify(body));
+    assert.equal(((await agent.get("/health")).body.plugins as string[]).at(-1), "@elizaos/plugin-web3");
+  } finally {
+    node.closeAllConnections();
+    node.close();
+  }
+});
