@@ -240,7 +240,7 @@ begin
            'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
          || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0', 'settings.frequency_penalty',
            'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
-       else '{}' end
+       else private.problem_if(a.settings ? 'reflection', 'settings.reflection', 'Has no effect without an elizaOS plugin') end
     || coalesce((
       select jsonb_object_agg(regexp_replace(p.key, '^settings', 'character.settings'), p.value)
       from jsonb_each(private.model_setting_problems(a.framework, a.model, private.character_sampling(file))) p

@@ -291,6 +291,17 @@ describe("warnings", () => {
     );
   });
 
+  test("name elizaOS's own setting where nobody looks back", async () => {
+    const more = { settings: { reflection: "off" } };
+    assert.deepEqual(await fields({ name: "Ada" }, more), ["settings.reflection"]);
+    const eliza = {
+      ...more,
+      plugins: ["@elizaos/plugin-bootstrap"],
+      resources: { memory: "1Gi", cpu: "250m" },
+    };
+    assert.deepEqual(await fields({ name: "Ada" }, eliza), []);
+  });
+
   test("of settings and templates depend on the plugins, and name secrets in plain text", async () => {
     const token = `\${${"MCP_TOKEN"}}`;
     const character = {

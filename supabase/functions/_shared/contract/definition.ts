@@ -65,7 +65,7 @@ export const settings = z
       frequency_penalty: numeric(-2, 2).nullish(),
       top_p: numeric(0, 1).nullish(),
       stop: list(text(200), 16).nullish(),
-      reflection: z.enum(["on", "off"]).nullish().meta({
+      reflection: z.enum(["on", "off"], "Must be on or off").nullish().meta({
         description:
           "Of elizaOS: whether it looks back on a conversation now and then, with a second call of the model.",
       }),
