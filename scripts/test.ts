@@ -61,7 +61,14 @@ async function filesOf(patterns: string[]): Promise<string[]> {
 /** Runs `files`, prints them as they go and adds to `total`. Leaf tests count; suites do not. */
 async function runFiles(files: string[], concurrency: number): Promise<void> {
   // forceExit: a `before` that failed half way leaves a server open, and a process with one would keep the run from its end.
-  const stream = run({ files, concurrency, cwd: root, timeout: FILE_LIMIT_MS, forceExit: true });
+  const stream = run({
+    files,
+    concurrency,
+    cwd: root,
+    timeout: FILE_LIMIT_MS,
+    forceExit: true,
+    execArgv: ["--import", join(root, "scripts/whole-output.ts")],
+  });
   stream.on("test:pass", (event) => {
     if (event.details.type === "suite") return;
     if (event.skip !== undefined || event.todo !== undefined) total.skipped += 1;
