@@ -8,11 +8,16 @@ const BLANK = "[secret]";
 /** JSON within JSON within JSON …: deeper it is looked through as a text. */
 const DEEPEST = 8;
 
-/** Whether a value of this name is a secret. Numbers of tokens are counts. */
+/** Names in which these words mean something else. */
+const HARMLESS_NAME = /^secretar(y|ies)$|tokeni[sz](e|ers?|ed|ation)$|token[-_ ]?(type|count)s?$/i;
+
+/** Whether a value of this name is a secret. Numbers of tokens are counts, and what is true or false is none. */
 export const isSecret = (name: string, value: unknown): boolean =>
   value !== null &&
   value !== "" &&
+  typeof value !== "boolean" &&
   SECRET_NAME.test(name) &&
+  !HARMLESS_NAME.test(name) &&
   !(/tokens/i.test(name) && (typeof value === "number" || /^\d+$/.test(String(value))));
 
 /**
@@ -21,7 +26,7 @@ export const isSecret = (name: string, value: unknown): boolean =>
  */
 export function withoutNamedSecrets(text: string, depth = 0): string {
   const parsed = depth < DEEPEST ? asJson(text) : undefined;
-  if (parsed === undefined) return inLines(inPairs(inQuoted(inUrls(text))));
+  if (parsed === undefined) return inLines(inPairs(inObjects(inQuoted(inUrls(text)))));
   const clean = JSON.stringify(cleaned(parsed.value, depth + 1));
   // What named no secret stays as it was written.
   return clean === JSON.stringify(parsed.value) ? text : clean;
@@ -71,11 +76,13 @@ const authorityEnd = (rest: string): number => rest.slice(0, rest.search(/[/?#]/
 
 /** Pairs of JSON in a text that is no JSON as a whole, also where it is quoted in another text, or cut. */
 function inQuoted(text: string): string {
-  const name = /(\\*)"([^"\\\n]{1,100})\1"\s*:\s*/g;
+  // Backslashes are read from their first one on, and values only of secrets: a page of either costs no more than its length.
+  const name = /(?<!\\)(\\{0,300})"([^"\\\n]{1,100})\1"\s{0,100}:\s{0,100}/g;
   const value = /(\\*)"[\s\S]*?(?:(?<!\\)\1"|$)|[^\s,}\]]+/y;
   let clean = "";
   let done = 0;
   for (let found = name.exec(text); found !== null; found = name.exec(text)) {
+    if (!isSecret(found[2] ?? "", undefined)) continue;
     value.lastIndex = name.lastIndex;
     const said = value.exec(text);
     const bare = said?.[0].replaceAll(/^\\*"|\\*"$/g, "");
@@ -102,7 +109,26 @@ function inPairs(text: string): string {
 /** Headers and YAML: `name: value` with a line to itself. */
 function inLines(text: string): string {
   return text.replaceAll(
-    /^([ \t]*(?:- )?)([\w.-]{1,100}):[ \t]+(\S.*)$/gm,
-    (line, before, name: string, value) => (isSecret(name, value) ? `${before}${name}: ${BLANK}` : line),
+    /^([ \t]*(?:- )?)([\w.-]{1,100})([ \t]?:[ \t]*|[ \t]+=[ \t]*)(\S.*)$/gm,
+    (line, before, name: string, mark: string, value: string) =>
+      isSecret(name, value) && !isProse(name, value) ? `${before}${name}${mark}${BLANK}` : line,
+  );
+}
+
+/** Whether this is a sentence on a token or a key, such as "Key: C major": some short words, none of them like a key. */
+const isProse = (name: string, value: string): boolean =>
+  /^(token|key)$/i.test(name) &&
+  /^\S+( \S+){1,10}$/.test(value) &&
+  value.split(" ").every((word) => /^([a-z'(),.;!?-]{1,15}|\d{1,4}[.,]?)$/i.test(word));
+
+/** `'name': 'value'` and `name: 'value'`, as Python and JavaScript print objects. */
+function inObjects(text: string): string {
+  return text.replaceAll(
+    /(?<![\w.-])((['"]?)([\w.-]{1,100})\2[ \t]{0,20}:[ \t]{0,20})(?:'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)")/g,
+    (pair, before: string, _quote, name: string, single?: string, double?: string) => {
+      if (!isSecret(name, single ?? double)) return pair;
+      const quote = single === undefined ? '"' : "'";
+      return `${before}${quote}${BLANK}${quote}`;
+    },
   );
 }

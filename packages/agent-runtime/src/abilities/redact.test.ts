@@ -20,6 +20,11 @@ describe("redactText", () => {
     `sk-proj-${"a1B2".repeat(10)}`,
     `sk-ant-api03-${"a1B2".repeat(10)}`,
     `Bearer ${"a1B2".repeat(8)}`,
+    `ghp_${"a1B2".repeat(9)}`,
+    `xoxb-${"1234-".repeat(4)}a1B2`,
+    `AKIA${"A1B2".repeat(4)}`,
+    `eyJ${"a1B2".repeat(5)}.eyJ${"a1B2".repeat(5)}.${"a1-B".repeat(8)}`,
+    `-----BEGIN RSA PRIVATE KEY-----\n${"a1B2".repeat(16)}\n-----END RSA PRIVATE KEY-----`,
   ]) {
     it(`blanks ${key.slice(0, 8)}… though the agent does not have it`, () => {
       assert.equal(redactText(`It is ${key}, and wrong.`), "It is [secret], and wrong.");
@@ -56,6 +61,11 @@ describe("secrets that a text names itself", () => {
     "in JSON after a sentence": `The answer was {"password": "a\\"${WORD}", "n": 2}.`,
     "in JSON that is quoted in a sentence": `It says: "{\\"password\\": \\"${WORD}\\"}".`,
     "in JSON that is cut": `{"n": 1, "password": "${WORD}`,
+    "in an object as Python prints it": `{'user': 'me', 'password': 'a\\'${WORD}'}`,
+    "in an object as JavaScript prints it": `[ { user: 'me', password: '${WORD}', apiKey: "${WORD}" } ]`,
+    "in an ini file": `[db]\nuser = me\nPASSWORD = ${WORD}\n`,
+    "in a header without a space": `x-api-key:${WORD}\n`,
+    "where a name speaks of tokenizers": `tokenizer_api_key=${WORD}`,
     "in a text of JSON": JSON.stringify(`password=${WORD}`),
   };
   for (const [form, text] of Object.entries(forms)) {
@@ -72,6 +82,12 @@ describe("secrets that a text names itself", () => {
     "mail me@x.example; see https://x.example/",
     '{ "tokens": 30,  "max_tokens": "500", "password": null }',
     "The password: it has eight characters",
+    "token: see page 3",
+    "Key: C major\nTempo: 120",
+    "Token: a unit of text.\nBuy one.",
+    "secretary: Anna\ntokenizer: cl100k",
+    '{"token_type":"bearer","tokenCount":3,"secretary":"Anna","secret_santa":true}',
+    "user=me&page=2\nname: me",
     "input_tokens=30&n=1",
     "<token-count>3</token-count>".replaceAll("token-count", "count"),
   ]) {
@@ -79,7 +95,19 @@ describe("secrets that a text names itself", () => {
   }
 
   it("cost a long text little", () => {
-    for (const part of ['{"a": "b"} ', 'x="', "https://a:", '\\"a\\": \\"', "a=b&", "name: "]) {
+    const parts = [
+      '{"a": "b"} ',
+      'x="',
+      "https://a:",
+      '\\"a\\": \\"',
+      "a=b&",
+      "name: ",
+      "\\",
+      '{"a":',
+      '"token":',
+      "a:'",
+    ];
+    for (const part of [...parts, '"a" ', "eyJ-", "-----BEGIN PRIVATE KEY-----", "[", "- ", " "]) {
       const began = performance.now();
       redactText(part.repeat(100_000));
       assert.ok(performance.now() - began < 1_000, `${part} ${performance.now() - began} ms`);

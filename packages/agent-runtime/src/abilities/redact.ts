@@ -8,6 +8,9 @@ const MAX_BYTES = 4_000;
 const MOST_READ = 100_000;
 /** Shorter ones are no secrets, and would blot out ordinary words. */
 const SHORTEST = 4;
+/** What is a key by its form: those of models, GitHub, Slack and AWS, tokens of JSON (JWT), private keys in PEM. */
+const KEYS =
+  /\b(?:AIza[\w-]{16,}|(?:sk|key|Bearer)[-_ ][\w*.-]{16,}|(?:gh[opsur]|github_pat)_\w{20,}|xox[abeprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[\w-]{10,500}\.[\w-]{2,4000}\.[\w-]*)|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g;
 
 /** A text without the secrets, in any spelling, and without what no database takes; cut. */
 export function redactText(text: string, secrets: readonly string[] = []): string {
@@ -52,7 +55,7 @@ function clone(value: unknown, longest: number, secrets: readonly string[], dept
 
 function blanked(text: string, secrets: readonly string[]): string {
   return withoutNamedSecrets(withoutSecrets(text.slice(0, MOST_READ), secrets))
-    .replaceAll(/\b(?:AIza[\w-]{16,}|(?:sk|key|Bearer)[-_ ][\w*.-]{16,})/g, "[secret]")
+    .replaceAll(KEYS, "[secret]")
     .replaceAll("\0", "")
     .toWellFormed();
 }
