@@ -144,8 +144,8 @@ describe("List Agents", () => {
   test("limit, offset, status and platform", async () => {
     assert.equal((await call("GET", "/agents?limit=1")).body.agents.length, 1);
     assert.equal((await call("GET", "/agents?limit=1&offset=5")).body.agents.length, 0);
-    assert.equal((await call("GET", "/agents?status=DEPLOYED")).body.total, 1);
-    assert.equal((await call("GET", "/agents?status=failed")).body.total, 1);
+    assert.equal((await call("GET", "/agents?status=DEPLOYED")).body.total, 2);
+    assert.equal((await call("GET", "/agents?status=failed")).body.total, 0);
     assert.equal((await call("GET", "/agents?platform=telegram")).body.total, 0);
     for (const [query, field] of [
       ["limit=0", "limit"],

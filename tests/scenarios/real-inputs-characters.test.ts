@@ -117,7 +117,9 @@ describe("C4: secrets of a character are secrets", () => {
   });
 
   test("a scan finds one by its key's name where it stands elsewhere", async () => {
-    const { body } = await launch({ character: { ...FILE, settings: { DB_PASSWORD: "word-three" } } });
+    const { body } = await launch({
+      character: { ...FILE, settings: { database: { DB_PASSWORD: "word-three" } } },
+    });
     const scan = await api(stage.stack, stage.user, "POST", `/security/scan/${body.agentId}`);
     const found = scan.body.results.findings.filter(
       ({ check }: { check: string }) => check === "SECRET_LITERAL",
