@@ -115,7 +115,9 @@ $$;
 create function private.is_blank(value text) returns boolean
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return coalesce(value ~ '^[\u0001-\u0020\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*$', true);
+  return coalesce(value ~ '^[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f'
+    '\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8'
+    '\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*$', true);
 end
 $$;
 comment on function private.is_blank(text) is 'Whether a text is null, empty or has only white space and invisible characters.';

@@ -301,8 +301,9 @@ begin
     old_resources := private.default_resources(new.plugins);
   else
     old_resources := old.resources;
-    -- A size that was left at the default follows the engine.
-    if new.plugins <> old.plugins and new.resources -> 'memory' = old.resources -> 'memory'
+    -- A size that was left at the default follows the engine; one that this change names does not.
+    if new.plugins <> old.plugins and current_setting('launchpad.memory_named', true) is distinct from 'on'
+        and new.resources -> 'memory' = old.resources -> 'memory'
         and old.resources -> 'memory' = private.default_resources(old.plugins) -> 'memory' then
       new.resources := new.resources || jsonb_build_object('memory', private.default_resources(new.plugins) -> 'memory');
     end if;

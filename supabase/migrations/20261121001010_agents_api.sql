@@ -112,12 +112,14 @@ begin
     changed_database_url := private.store_secret(before.id, caller, 'SUPABASE_DB_URL', after.supabase_config ->> 'database_url');
     after.supabase_config := after.supabase_config - 'database_url';
   end if;
+  perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then '' else 'on' end, true);
   update public.agents a set name = after.name, description = after.description, role = after.role, avatar = after.avatar,
       framework = after.framework, model = after.model, system_prompt = after.system_prompt, settings = after.settings,
       "character" = after."character", plugins = after.plugins, platforms = after.platforms, resources = after.resources,
       replicas = after.replicas, scaling_policy = after.scaling_policy, supabase_config = after.supabase_config,
       visibility = after.visibility, max_tokens_per_day = after.max_tokens_per_day
     where a.id = before.id returning * into after;
+  perform set_config('launchpad.memory_named', '', true);
   -- The triggers on agents tell of a new revision, if anything that runs changed, and of a new visibility.
   if private.last_event(before.id) is not distinct from event_before then
     event_id := private.record_event(before.id, caller, 'UPDATED', 'user:' || caller,
@@ -264,12 +266,14 @@ begin
   end if;
   perform set_config('launchpad.change_reason', format('Rollback to revision %s', wanted), true);
   perform set_config('launchpad.rollback_to', wanted::text, true);
+  perform set_config('launchpad.memory_named', 'on', true);
   update public.agents a set name = old_spec ->> 'name', "character" = nullif(old_spec -> 'character', 'null'),
       plugins = private.texts(old_spec -> 'plugins'), platforms = private.texts(old_spec -> 'platforms'),
       framework = old_spec ->> 'framework', model = old_spec ->> 'model', system_prompt = old_spec ->> 'systemPrompt',
       settings = old_spec -> 'settings', supabase_config = nullif(old_spec -> 'supabaseConfig', 'null'),
       resources = (old_spec -> 'resources') - '{memoryBytes,cpuMillicores}'::text[]
     where a.id = d.agent_id;
+  perform set_config('launchpad.memory_named', '', true);
   perform set_config('launchpad.change_reason', '', true);
   if (select x.generation from private.agent_deployments x where x.agent_id = d.agent_id) = d.generation then
     -- The old configuration equals the present one: still a new revision, because the user asked for a rollout.

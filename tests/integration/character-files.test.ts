@@ -415,4 +415,19 @@ describe("memory that a definition does not name", () => {
     await change(own.agentId, { plugins: eliza });
     assert.equal(await memoryOf(own.agentId), "2Gi");
   });
+
+  test("a size that a change names, or that a revision ran with, is kept", async () => {
+    const change = (id: string, changes: object) =>
+      rpc(db, user(alice), "update_agent", { agent_id: id, changes });
+    const { agentId } = await agentOf(null);
+    await change(agentId, { plugins: eliza, resources: { memory: "512Mi" } });
+    assert.equal(await memoryOf(agentId), "512Mi");
+    await change(agentId, { plugins: [] });
+    const { status } = await rpc(db, user(alice), "rollback_agent", { agent_id: agentId, revision: 2 });
+    assert.equal(status, 202);
+    assert.equal(await memoryOf(agentId), "512Mi");
+    await change(agentId, { plugins: [] });
+    await change(agentId, { plugins: eliza });
+    assert.equal(await memoryOf(agentId), "1Gi", "the next change follows again");
+  });
 });
