@@ -6,8 +6,10 @@ export interface PlatformLeaseOptions {
   readonly replica: string;
   readonly project: Project | undefined;
   readonly credential: string | undefined;
-  /** Between two calls; a lease lasts 30 s. */
+  /** Between two calls. */
   readonly everyMs?: number;
+  /** How long the project keeps a lease that is not asked for again. */
+  readonly leaseMs?: number;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
@@ -20,8 +22,10 @@ export interface PlatformLease {
 
 /** Makes the lease of one replica; nothing is asked before {@link PlatformLease.start}. */
 export function createPlatformLease(options: PlatformLeaseOptions): PlatformLease {
-  const { agentId, replica, project, credential, everyMs = 5_000, warn } = options;
+  const { agentId, replica, project, credential, everyMs = 5_000, leaseMs = 30_000, warn } = options;
   let held = false;
+  /** When the call was sent that last gave the lease: it lasts from then on at least. */
+  let heldSince = 0;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const call = async (release: boolean): Promise<boolean> => {
@@ -29,12 +33,16 @@ export function createPlatformLease(options: PlatformLeaseOptions): PlatformLeas
     return (await project?.call<{ held: boolean }>("hold_platforms", args))?.held ?? true;
   };
 
-  /** While the project cannot be asked, no other replica can take them either: who holds them keeps them. */
+  /** Who cannot ask gives them up before another replica may have them: this one alone may be cut off. */
   async function ask(): Promise<void> {
+    const asked = performance.now();
     try {
       held = await call(false);
+      if (held) heldSince = asked;
     } catch (error) {
       warn("Which replica holds the platforms cannot be asked", { cause: String(error) });
+      // The next call, and the time until it fails, would be too late.
+      if (held && performance.now() - heldSince + 2 * everyMs >= leaseMs) held = false;
     }
   }
 
