@@ -144,6 +144,12 @@ create function private.default_resources(plugins text[]) returns jsonb
 language sql immutable set search_path = ''
 return jsonb_build_object('memory', case when private.needs_eliza(plugins) then '1Gi' else '512Mi' end, 'cpu', '250m');
 
+-- The bytes of memory that an agent runs with: what it asks for, and 1 GiB at least where elizaOS starts.
+create function private.run_memory_bytes(resources jsonb, plugins text[]) returns bigint
+language sql immutable set search_path = ''
+return case when private.needs_eliza(plugins) then greatest(private.memory_bytes(resources ->> 'memory'), 1073741824)
+  else private.memory_bytes(resources ->> 'memory') end;
+
 -- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
 -- definition says itself always wins. The framework also follows from a model that only one of them offers.
 create function private.with_character(definition jsonb) returns jsonb
@@ -230,7 +236,7 @@ begin
          when definition -> 'resources' ->> 'memory' is null then
            format('Set to %s: agents with elizaOS plugins need more than other agents', a.resources ->> 'memory')
          when private.memory_bytes(a.resources ->> 'memory') < 1073741824 then
-           'elizaOS needs up to 1Gi while it starts; with less the agent may be killed (OOMKilled)' end)) else '{}' end
+           'Runs with 1Gi, which elizaOS needs while it starts' end)) else '{}' end
     || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
     || private.model_setting_problems(a.framework, a.model, a.settings)
     || case when private.needs_eliza(a.plugins) then

@@ -213,7 +213,7 @@ begin
   'framework', a.framework, 'model', a.model, 'systemPrompt', a.system_prompt, 'settings', a.settings,
   'supabaseConfig', a.supabase_config,
   'resources', a.resources || jsonb_build_object(
-    'memoryBytes', private.memory_bytes(a.resources ->> 'memory'),
+    'memoryBytes', private.run_memory_bytes(a.resources, a.plugins),
     'cpuMillicores', private.cpu_millicores(a.resources ->> 'cpu')),
   'secretVersions', (select coalesce(jsonb_object_agg(s.name, s.version), '{}')
                      from public.agent_secrets s where s.agent_id = a.id)
@@ -327,7 +327,7 @@ begin
       cpu_millicores, memory_bytes, platform, phase, timings)
     values (a.id, a.user_id, 'running', private.make_revision(a, 'deploy', actor), a.replicas,
       private.most_replicas(a.replicas, a.scaling_policy),
-      private.cpu_millicores(a.resources ->> 'cpu'), private.memory_bytes(a.resources ->> 'memory'),
+      private.cpu_millicores(a.resources ->> 'cpu'), private.run_memory_bytes(a.resources, a.plugins),
       private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
   perform private.enforce_quota(null, d);
@@ -365,7 +365,7 @@ begin
     target_replicas = coalesce(a.replicas, d.target_replicas),
     most_replicas = case when a.id is null then d.most_replicas else private.most_replicas(a.replicas, a.scaling_policy) end,
     cpu_millicores = coalesce(private.cpu_millicores(a.resources ->> 'cpu'), d.cpu_millicores),
-    memory_bytes = coalesce(private.memory_bytes(a.resources ->> 'memory'), d.memory_bytes),
+    memory_bytes = coalesce(private.run_memory_bytes(a.resources, a.plugins), d.memory_bytes),
     phase = next_phase, reason = null, message = null,
     attempts = 0, next_attempt_at = now(), last_error = null,
     timings = jsonb_strip_nulls(jsonb_build_object('requestedAt', private.iso(clock_timestamp()),

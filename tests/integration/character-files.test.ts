@@ -392,7 +392,19 @@ describe("memory that a definition does not name", () => {
     assert.equal(await memoryOf((await agentOf(null)).agentId), "512Mi");
     const small = await agentOf(null, { plugins: eliza, resources: { memory: "512Mi" } });
     assert.equal(await memoryOf(small.agentId), "512Mi");
-    assert.match(small.warnings[0].message, /may be killed/);
+    assert.equal(small.warnings[0].message, "Runs with 1Gi, which elizaOS needs while it starts");
+    const bytes = async (id: string) =>
+      (
+        await db.pool.query(
+          `select d.memory_bytes::float8 as counted, (r.spec -> 'resources' -> 'memoryBytes')::float8 as given
+           from private.agent_deployments d join public.agent_revisions r using (agent_id, revision) where agent_id = $1`,
+          [id],
+        )
+      ).rows[0];
+    assert.deepEqual(await bytes(small.agentId), { counted: 2 ** 30, given: 2 ** 30 });
+    const change = { agent_id: small.agentId, changes: { plugins: [], resources: { memory: "512Mi" } } };
+    assert.equal((await rpc(db, user(alice), "update_agent", change)).status, 202);
+    assert.deepEqual(await bytes(small.agentId), { counted: 2 ** 29, given: 2 ** 29 });
   });
 
   test("follows it at an insert and at a change, where it was left at the default", async () => {

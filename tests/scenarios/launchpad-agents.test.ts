@@ -501,3 +501,28 @@ describe("The kill switch", () => {
     await call("DELETE", `/agents/${theirs}`, undefined, other);
   });
 });
+
+describe("the complete example of the specification", () => {
+  test("its second request, with Discord in 512Mi, becomes DEPLOYED too", async () => {
+    const { status, body } = await call("POST", "/agents", {
+      agentName: "discord-bot",
+      description: "Community Discord bot",
+      character: {
+        name: "DiscordBot",
+        bio: "Helpful community moderator",
+        personality: "helpful, friendly, professional",
+      },
+      plugins: ["@elizaos/plugin-discord", "@elizaos/plugin-supabase"],
+      platforms: ["discord"],
+      resources: { memory: "512Mi", cpu: "250m" },
+      environment: { DISCORD_TOKEN: "your-discord-token" },
+      supabase_config: {
+        project_ref: "your-project-ref",
+        real_time: { enabled: true, channels: ["agent_status", "discord_events"] },
+      },
+    });
+    assert.equal(status, 201);
+    assert.ok(body.warnings.some(({ field }: { field: string }) => field === "resources.memory"));
+    await reached(stack, body.agentId, "DEPLOYED");
+  });
+});
