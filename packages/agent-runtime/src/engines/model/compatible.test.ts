@@ -67,6 +67,7 @@ async function ask(form: Sent, listener: Listener | undefined = deaf) {
     provider: { apiKey: SECRET, baseUrl: url, keyVariable: "OPENAI_API_KEY" },
     openaiApi: "auto",
     plugins: [],
+    builtInPlugins: [],
     environment: {},
     settings: {},
     secrets: [],

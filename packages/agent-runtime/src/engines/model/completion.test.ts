@@ -35,6 +35,7 @@ const engineFor = (framework: Provider, url: string, settings = {}): Promise<Eng
       provider: { apiKey: "k", baseUrl: `${url}${PATHS[framework]}`, keyVariable: "KEY" },
       openaiApi: "chat",
       plugins: [],
+      builtInPlugins: [],
       environment: {},
       settings,
       secrets: [],
