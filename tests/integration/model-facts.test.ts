@@ -133,7 +133,11 @@ test("the contract has exactly the settings that the catalogue judges, with boun
     "select pg_get_constraintdef(oid) as definition from pg_constraint where conname = 'models_takes_known'",
   );
   const judged = [...rows[0].definition.matchAll(/'([a-z_]+)'/g)].map(([, name]) => name);
-  assert.deepEqual([...judged, "max_tokens"].sort(), Object.keys(contractSettings.shape).sort());
+  // Whether elizaOS reflects is no parameter of a model.
+  assert.deepEqual(
+    [...judged, "max_tokens", "reflection"].sort(),
+    Object.keys(contractSettings.shape).sort(),
+  );
   for (const [title, settings] of Object.entries(CASES)) {
     assert.ok(contractSettings.safeParse(settings).success, title);
   }
