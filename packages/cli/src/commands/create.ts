@@ -28,7 +28,8 @@ export async function run(context: Context, _args: readonly string[], options: O
     });
   const { agentId } = launched;
   for (const { field, message } of launched.warnings ?? []) {
-    context.out.note(`Warning: ${definition.locate(field) ?? field}: ${field}: ${message}.`);
+    const place = definition.locate(field);
+    context.out.note(`Warning: ${place === undefined ? "" : `${place}: `}${field}: ${message}.`);
   }
   if (!options.wait) {
     context.out.result(launched, ({ paint }) =>

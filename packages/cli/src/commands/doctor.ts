@@ -48,7 +48,7 @@ async function checkInside(
   options: Options,
 ): Promise<Finding[]> {
   if (dbUrl === undefined) {
-    const why = "It takes --db-url, the connection string of the role postgres.";
+    const why = "Needs --db-url, the connection string of the role postgres.";
     return ["migrations", "extensions", "jobs", "files", "webhook", "answers"].map((check) =>
       finding(check, "skipped", why),
     );

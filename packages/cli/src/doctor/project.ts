@@ -66,7 +66,7 @@ async function checkApi(context: Context, project: Project): Promise<Finding> {
 }
 
 async function checkAsUser(context: Context): Promise<Finding[]> {
-  const skipped = () => AS_USER.map((check) => finding(check, "skipped", "It takes a login."));
+  const skipped = () => AS_USER.map((check) => finding(check, "skipped", "Sign in first: launchpad login."));
   try {
     const { client, user } = await context.session();
     const health = await client.health.get({ signal: context.signal });

@@ -155,7 +155,7 @@ export const agentRoutes: readonly Route[] = [
     method: "GET",
     path: "/agents/{agentId}/export",
     tag: "Agents",
-    summary: "Take an agent along as one document",
+    summary: "Export an agent as one JSON document",
     description:
       "Definition, revisions, conversations, names of secrets, list of files. At most 8 MiB: the newest are in it.",
     rpc: "export_agent",
