@@ -356,6 +356,13 @@ export class Reconciler {
         this.#forget(held);
         return;
       }
+      // What serves would hide that the change waits: its status says why, until the generation settles.
+      if (error instanceof KubeError && held.desired.generation > held.desired.observedGeneration) {
+        const why = { reason: "RETRYING", message: errorMessage(error).slice(0, 500) };
+        const counts = { currentReplicas: observed.current, readyReplicas: observed.ready };
+        if (!(await this.#report(held, { ...counts, ...why }))) return;
+        held.reported = undefined;
+      }
     } catch (second) {
       log.debug("the lease could not be given back", { agentId, error: errorMessage(second) });
     }

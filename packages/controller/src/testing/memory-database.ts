@@ -297,7 +297,7 @@ export class MemoryDatabase implements Database {
       row.holder = undefined;
       row.leaseToken = undefined;
     }
-    if (report.phase !== undefined) {
+    if (report.phase !== undefined || report.reason !== undefined) {
       row.reason = report.reason ?? undefined;
       row.message = report.message ?? undefined;
     }

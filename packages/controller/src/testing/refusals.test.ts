@@ -27,9 +27,14 @@ test("an update of all agents while a policy engine errs for a minute: none FAIL
   for (const agentId of database.rows.keys()) database.update(agentId, { model: "better" });
   simulation.hint();
   await clock.advance(60_000);
+  for (const { reason, message } of database.rows.values()) {
+    assert.equal(reason, "RETRYING");
+    assert.match(message ?? "", /not yet ready to handle request/);
+  }
   model.judge = () => undefined;
   await clock.advance(120_000);
   assert.deepEqual(phases(simulation), Array(AGENTS).fill("DEPLOYED"));
+  assert.ok([...database.rows.values()].every(({ reason }) => reason === undefined));
   assert.ok(!database.transitions.some((one) => one.endsWith("FAILED")), database.transitions.join());
 });
 
