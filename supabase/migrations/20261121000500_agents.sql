@@ -322,9 +322,14 @@ begin
   if new.model is null then
     select f.default_model into new.model from public.frameworks f where f.name = new.framework;
   end if;
-  if jsonb_typeof(new.supabase_config -> 'database_url') = 'string' then
+  -- Null removes it, as null does in an environment.
+  if jsonb_typeof(new.supabase_config) = 'object' and new.supabase_config ? 'database_url' then
     perform private.raise_problems(private.supabase_config_problems(new.supabase_config));
-    perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
+    if jsonb_typeof(new.supabase_config -> 'database_url') = 'string' then
+      perform private.store_secret(new.id, new.user_id, 'SUPABASE_DB_URL', new.supabase_config ->> 'database_url');
+    else
+      perform private.remove_secret(new.id, 'SUPABASE_DB_URL');
+    end if;
     new.supabase_config := new.supabase_config - 'database_url';
   end if;
   if private.character_secrets(new."character") <> '{}' then

@@ -108,8 +108,10 @@ begin
   changed_secrets := private.apply_environment(before.id, caller,
     private.character_secrets(changes -> 'character') || coalesce(nullif(changes -> 'environment', 'null'), '{}'));
   after."character" := private.without_secrets(after."character");
-  if jsonb_typeof(after.supabase_config -> 'database_url') = 'string' then
-    changed_database_url := private.store_secret(before.id, caller, 'SUPABASE_DB_URL', after.supabase_config ->> 'database_url');
+  if after.supabase_config ? 'database_url' then
+    changed_database_url := case when jsonb_typeof(after.supabase_config -> 'database_url') = 'string'
+      then private.store_secret(before.id, caller, 'SUPABASE_DB_URL', after.supabase_config ->> 'database_url')
+      else private.remove_secret(before.id, 'SUPABASE_DB_URL') end;
     after.supabase_config := after.supabase_config - 'database_url';
   end if;
   perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then '' else 'on' end, true);

@@ -145,6 +145,27 @@ describe("update", () => {
     });
   });
 
+  test("of the database URL to null removes it, here and through /api, and stays in no row", async () => {
+    const config = { project_ref: "p", database_url: "postgresql://u:sekrit@h/d" };
+    const names = async (id: string) =>
+      (await db.pool.query("select name from public.agent_secrets where agent_id = $1", [id])).rows;
+    const change = (id: string, supabase_config: object) =>
+      rpc(db, user(alice), "update_agent", { agent_id: id, changes: { supabase_config } });
+    const row = (id: string, supabase_config: object) =>
+      query("update public.agents set supabase_config = $2 where id = $1", [id, supabase_config]);
+    const none = { agentName: "bot", supabase_config: { ...config, database_url: null } };
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: none });
+    const id = body.agentId;
+    for (const write of [row, change]) {
+      await write(id, config);
+      assert.deepEqual(await names(id), [{ name: "SUPABASE_DB_URL" }]);
+      await write(id, { project_ref: "p", database_url: null });
+      assert.deepEqual(await names(id), []);
+      const [kept] = await query("select supabase_config from public.agents where id = $1", [id]);
+      assert.deepEqual(kept.supabase_config, { project_ref: "p" });
+    }
+  });
+
   test("of replicas scales", async () => {
     const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
     await settle(db, body.agentId);
