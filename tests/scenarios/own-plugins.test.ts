@@ -23,7 +23,10 @@ before(async () => {
     await setTimeout(50); // PostgREST reads the new table's schema on its own time
   }
 });
-after(() => stack?.stop());
+after(async () => {
+  await stack?.sql("drop table if exists public.own_plugin_notes"); // others read the shared stack's schema
+  await stack?.stop();
+});
 
 /** Calls a tool of an agent that has this token. */
 const as =
