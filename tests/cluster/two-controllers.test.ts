@@ -186,6 +186,7 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
 
   test("readiness tells when the API server is away, and when it is back", async () => {
     const fourth = await start();
+    await eventually("it is ready", async () => (await ask(fourth, "/readyz")).status === 200);
     await cluster.component("kube-apiserver", "kill");
     const problems = await unready(fourth);
     assert.match(problems, /API server/);

@@ -7,6 +7,7 @@ import {
 } from "node:http";
 import { hasBody, lengthOf } from "./bodies/arrival.ts";
 import { type HeaderList, requestHeaders, responseHeaders } from "./headers.ts";
+import { OnceAgent } from "./once-agent.ts";
 import { lingerOver } from "./replies.ts";
 
 /** Where a service listens on this machine. */
@@ -32,12 +33,6 @@ export function createUpstream(address: () => Address | undefined): Upstream {
 /** Bytes that an HTTP server reads on after an early answer, to keep the connection (Warp's default). */
 const MOST_LEFT_UNREAD = 8192;
 
-/** Connections that serve one request. They are not told to close: an early answer would be lost in the reset. */
-class OnceAgent extends Agent {
-  override keepSocketAlive(): boolean {
-    return false;
-  }
-}
 const once = new OnceAgent({ keepAlive: true });
 
 /** PostgREST repeats a read's address in the header Content-Location: as long as what Node takes of a request, and more. */
