@@ -37,6 +37,12 @@ language sql immutable set search_path = ''
 return format('insert into public.model_prices (framework, model, input_micros_per_million, output_micros_per_million, '
   'cached_input_micros_per_million) values (%L, %L, 2500000, 10000000, 1250000)', of_framework, of_model);
 
+-- What to do about a model without a price, for people.
+create function private.price_missing(of_framework text, of_model text) returns text
+language sql immutable set search_path = ''
+return format('The model %s has no price, which a budget needs. An operator adds one with `launchpad models add %s %s --price 2.5/10` '
+  '(dollars per million tokens, input/output; 0/0 for a local model)', of_model, of_framework, of_model);
+
 -- The providers' list prices as the package genai-prices 0.2.3 (MIT, 2026-11) has them, for the catalogue's models; the
 -- price of prompts below any "long context" step. gemini-4-carbon and gemini-4-hydrogen have no published price yet.
 insert into public.model_prices (framework, model, input_micros_per_million, output_micros_per_million,

@@ -341,7 +341,7 @@ begin
         and x.action = 'pause' order by x.id loop
       if r.input_price is null then
         refusal := private.reserve_refusal('MODEL_PRICE_MISSING',
-          format('The model %s has no price, which a budget needs; ask an operator to add one, or delete the budget', a.model),
+          private.price_missing(a.framework, a.model) || ', or delete the budget',
           now() + interval '1 hour', jsonb_build_object('model', a.model, 'statement', private.price_statement(a.framework, a.model)));
         exit;
       end if;

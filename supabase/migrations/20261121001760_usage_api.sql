@@ -148,7 +148,7 @@ begin
       where a.user_id = caller and a.deleted_at is null and (of_agent is null or a.id = of_agent)) x
     where (private.model_price(x.framework, x.model)).model is null order by 1, 2 limit 1;
   if found then
-    perform private.raise_error('MODEL_PRICE_MISSING', format('The model %s has no price, which a budget needs; ask an operator to add one', unpriced.model),
+    perform private.raise_error('MODEL_PRICE_MISSING', private.price_missing(unpriced.framework, unpriced.model),
       jsonb_build_object('model', unpriced.model, 'statement', private.price_statement(unpriced.framework, unpriced.model)));
   end if;
   perform private.lock_spending(array[caller]);

@@ -24,7 +24,7 @@ for (const [status, text, outcome, says] of [
     502,
     '{"error":{"code":"MODEL_AUTHENTICATION_FAILED","message":"openai refused the key (401)."}}',
     "failed",
-    /\(401\)\. Set another with `launchpad secrets set ada`\.$/,
+    /\(401\)\. Set another with `launchpad secrets set ada OPENAI_API_KEY`\.$/,
   ],
   [
     500,

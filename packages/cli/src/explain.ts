@@ -101,12 +101,20 @@ function remoteSentence(outcome: Outcome, error: RemoteError, place: Place): str
   }
 }
 
+/** The secret that holds each provider's key. */
+const keyNames: Record<string, string> = {
+  openai: "OPENAI_API_KEY",
+  anthropic: "ANTHROPIC_API_KEY",
+  google: "GOOGLE_GENERATIVE_AI_API_KEY",
+};
+
 /**
  * What to do about an agent that has no model key, or a bad one; begins with a blank. Pure.
  * @param said the failure in words, which may name the key that is missing
  */
 export function keyAdvice(code: string | undefined, said: string, agent = "<agent>"): string {
-  const name = /\b[A-Z_]+_API_KEY\b/.exec(said)?.[0];
+  const name =
+    /\b[A-Z_]+_API_KEY\b/.exec(said)?.[0] ?? keyNames[/\b(openai|anthropic|google)\b/.exec(said)?.[1] ?? ""];
   if (code === "MODEL_UNCONFIGURED")
     return ` Set one with \`launchpad secrets set ${agent} ${name ?? "OPENAI_API_KEY"}\`.`;
   return code === "MODEL_AUTHENTICATION_FAILED"

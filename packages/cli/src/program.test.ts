@@ -48,6 +48,31 @@ describe("the command line", () => {
         assert.ok(!global.includes(long) && !global.includes(short), `${command.name()} ${long}`);
   });
 
+  for (const [typed, meant] of [
+    ["get ada", "status"],
+    ["rm ada", "delete"],
+    ["new", "create"],
+    ["agents describe ada", "status"],
+    ["secrets delete ada KEY", "unset"],
+    ["keys rm", "revoke"],
+    ["creat", "create"],
+  ] as const)
+    test(`suggests ${meant} for \`${typed}\``, async () => {
+      let said = "";
+      const streams = {
+        stdout,
+        stderr: { write: (text: string) => (said += text) } as unknown as typeof stderr,
+      };
+      const { signal } = new AbortController();
+      const mistyped = createProgram({ env: {}, ...streams, signal }, () => {});
+      await assert.rejects(mistyped.parseAsync(typed.split(" "), { from: "user" }));
+      const word = typed.split(" ").find((each) => said.includes(`'${each}'`));
+      assert.equal(
+        said,
+        `error: unknown command '${word}'; did you mean ${meant}? Add \`--help\` to see the usage.\n`,
+      );
+    });
+
   test("its version is the package's", () => {
     const { version } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as { version: string };
     assert.equal(VERSION, version);

@@ -4,6 +4,7 @@ import { addAgentCommands } from "./program/agents.ts";
 import { addFleetCommands } from "./program/fleet.ts";
 import { addModelCommands } from "./program/models.ts";
 import { addProjectCommands } from "./program/project.ts";
+import { synonymOf } from "./program/synonyms.ts";
 import { addUsageCommands } from "./program/usage.ts";
 import { actions, type Surroundings } from "./run.ts";
 import { VERSION } from "./version.ts";
@@ -33,7 +34,6 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
     .configureOutput({
       writeOut: (text) => surroundings.stdout.write(text),
       writeErr: (text) => surroundings.stderr.write(text),
-      outputError: (text, write) => write(`${oneSentence(text)} Add \`--help\` to see the usage.\n`),
     })
     .exitOverride();
 
@@ -51,7 +51,24 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   addFleetCommands(program, action);
   program.commandsGroup("Account:");
   addAccountCommands(program, action);
+  explainErrors(program);
   return program;
+}
+
+/** Lets a command and all below it say a wrong command line in one sentence. */
+function explainErrors(command: Command): void {
+  command.configureOutput({
+    outputError: (text, write) =>
+      write(`${oneSentence(withSynonym(text, command))} Add \`--help\` to see the usage.\n`),
+  });
+  for (const each of command.commands) explainErrors(each);
+}
+
+/** commander suggests names that are spelt alike; a word of another command line comes first. */
+function withSynonym(text: string, command: Command): string {
+  const word = /^error: unknown command '(.+?)'/.exec(text)?.[1];
+  const meant = word === undefined ? undefined : synonymOf(command, word);
+  return meant === undefined ? text : `error: unknown command '${word}'\n(Did you mean ${meant}?)`;
 }
 
 /** commander's error in one sentence: it puts what may have been meant on another line, and a wrong value before its name. */

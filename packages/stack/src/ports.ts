@@ -5,6 +5,9 @@ import { codeOf, StackError } from "./errors.ts";
 
 export const HOST = "127.0.0.1";
 
+/** How a second stack is started beside one that runs. */
+export const BESIDE = "To run a second stack, use `npm start -- --port 0 --db-port 0`.";
+
 /**
  * Where "any port" is looked for: below what Linux (32768–60999) and macOS (49152–65535) give to outgoing connections.
  * A port out of their range could be one's client socket by the time that the program binds it, seconds later.
@@ -26,7 +29,9 @@ export async function freePort(port: number, flag = "--db-port"): Promise<number
     if (code === undefined) return candidate;
     if (port === 0 && attempt < TRIES) continue;
     const why = code === "EADDRINUSE" ? "is already in use" : `cannot be opened (${code})`;
-    throw new StackError(`Port ${candidate} on ${HOST} ${why}; choose another with ${flag} (0 = any).`);
+    throw new StackError(
+      `Port ${candidate} on ${HOST} ${why}; choose another with ${flag} (0 = any). ${BESIDE}`,
+    );
   }
 }
 

@@ -33,6 +33,7 @@ export async function main(args: readonly string[]): Promise<void> {
   const askedToEnd = () => {
     if (ending.signal.aborted) process.exit(1); // asked twice: at once
     ending.abort(new StackError("Stopped."));
+    process.stderr.write("Stopping; press Ctrl-C again to stop at once.\n");
     setTimeout(() => process.exit(1), STOP_MS).unref();
     if (stack) void end(stack);
   };

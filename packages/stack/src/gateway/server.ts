@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { codeOf, StackError } from "../errors.ts";
 import type { StackKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
+import { BESIDE, HOST } from "../ports.ts";
 import type { RealtimeProcess } from "../services/realtime.ts";
 import { createRoleTokens } from "../tokens.ts";
 import { ARRIVAL, createArrivals, hasBody, lengthOf } from "./bodies/arrival.ts";
@@ -450,11 +451,13 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   } catch (error) {
     if (codeOf(error) === "EADDRINUSE") {
       throw new StackError(
-        `Port ${port} is taken by another program; stop it, or choose another one with --port.`,
+        `Port ${port} on ${HOST} is already in use; choose another with --port (0 = any). ${BESIDE}`,
       );
     }
     if (codeOf(error) === "EACCES") {
-      throw new StackError(`Port ${port} may not be used by this user; choose another one with --port.`);
+      throw new StackError(
+        `Port ${port} cannot be opened by this user; choose another with --port (0 = any).`,
+      );
     }
     throw error;
   }

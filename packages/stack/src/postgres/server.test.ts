@@ -8,6 +8,7 @@ import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { StackError } from "../errors.ts";
+import { BESIDE } from "../ports.ts";
 import { startTimeOf } from "../supervise/process-table.ts";
 import { clusterPaths } from "./paths.ts";
 import type { ServerExit } from "./process.ts";
@@ -118,7 +119,7 @@ describe("the database server", () => {
     const { port } = holder.address() as AddressInfo;
     assert.equal(
       await refusal(startPostgres({ dataDir: newFolder(), port })),
-      `Port ${port} on 127.0.0.1 is already in use; choose another with --db-port (0 = any).`,
+      `Port ${port} on 127.0.0.1 is already in use; choose another with --db-port (0 = any). ${BESIDE}`,
     );
     await new Promise((resolve) => holder.close(resolve));
   });
