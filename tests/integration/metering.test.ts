@@ -496,7 +496,7 @@ describe("a budget", () => {
 
 describe("usage", () => {
   test("is grouped as asked, with totals of all; another user sees nothing of it", async () => {
-    const [one, two] = [await agent("One"), await agent("Two", { model: "gpt-4o-mini" })];
+    const [one, two] = [await agent("One"), await agent("Two", { model: "gpt-6-luna" })];
     for (const [bot, source] of [
       [one, "address"],
       [one, "a2a"],
@@ -519,12 +519,12 @@ describe("usage", () => {
       [
         ["gpt-4o", "a2a", 1, 10, undefined],
         ["gpt-4o", "address", 1, 10, undefined],
-        ["gpt-4o-mini", "address", 1, 10, undefined],
+        ["gpt-6-luna", "address", 1, 10, undefined],
       ],
     );
     assert.deepEqual(
       [byModel.count, byModel.total.answers, byModel.total.costMicros, byModel.currency],
-      [3, 3, 258, "USD"],
+      [3, 3, 256, "USD"],
     );
     const page = await get({ group_by: "day,agent", limit: 1, offset: 1 });
     assert.deepEqual([page.items.length, page.count, page.total.inputTokens], [1, 2, 30]);

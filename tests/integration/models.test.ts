@@ -155,7 +155,7 @@ describe("a setting that the model does not take", () => {
   });
 
   test("stays when the model is changed later, and is told in the status; other settings can be changed", async () => {
-    const { agentId } = await launch({ model: "gpt-4.1", settings: { stop: ["END"] } });
+    const { agentId } = await launch({ model: "gpt-4o", settings: { stop: ["END"] } });
     const change = async (changes: object) =>
       (await rpc(db, user(alice), "update_agent", { agent_id: agentId, changes })).status;
     assert.equal(await change({ model: "gpt-6.1-sol" }), 202);
