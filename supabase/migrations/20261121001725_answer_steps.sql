@@ -4,6 +4,7 @@
 -- beginning (reply_jobs.id); of an answer at the agent's address, which no message keeps, the id that its caller was given.
 -- Written by private.add_answer_step alone.
 create table public.answer_steps (
+  -- private.step_id of what its reporter calls it.
   id uuid primary key default gen_random_uuid(),
   message_id uuid not null,
   agent_id text not null references public.agents (id) on delete cascade,
@@ -51,9 +52,17 @@ return case when octet_length(value) <= bytes then value
   -- Half of it at worst: a character has up to four bytes.
   else left(value, greatest(1, bytes::bigint * length(value) / octet_length(value) / 2)::integer) || '…' end;
 
--- Adds one step to an answer and tells its channel (reply.step). Never raises because of what a step says: a trace must not
--- cost an answer. Returns whether it was kept. For definers; the caller has judged who reports.
--- step: {kind, name, status, startedAt (milliseconds since 1970), milliseconds, inputTokens?, outputTokens?, cachedInputTokens?,
+-- The id of a step: whoever reports it names it, so that a report may come again. The same name in another answer, or from
+-- another agent, is another step. One without a name (a uuid) is new each time.
+create function private.step_id(of_message uuid, of_agent text, named text) returns uuid
+language sql volatile set search_path = ''
+return case when named ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+  then left(encode(sha256(convert_to(format('%s %s %s', of_message, lower(named), of_agent), 'UTF8')), 'hex'), 32)::uuid
+  else gen_random_uuid() end;
+
+-- Adds one step to an answer, once, and tells its channel (reply.step). Never raises because of what a step says: a trace must
+-- not cost an answer. Returns whether it was added. For definers; the caller has judged who reports.
+-- step: {id?, kind, name, status, startedAt (milliseconds since 1970), milliseconds, inputTokens?, outputTokens?, cachedInputTokens?,
 -- arguments? (an object), result?, error? {code, message}}. A tool that was refused by a rule of the platform leaves an event too.
 create function private.add_answer_step(of_message uuid, of_agent text, of_user uuid, step jsonb) returns boolean
 language plpgsql volatile set search_path = '' as $$
@@ -68,12 +77,15 @@ begin
   end if;
   -- Two reporters of one answer (the platform and a runtime) take turns.
   perform pg_advisory_xact_lock(hashtextextended('steps ' || of_message, 0));
+  s.id := private.step_id(of_message, of_agent, step ->> 'id');
+  if exists (select from public.answer_steps x where x.id = s.id) then
+    return false;
+  end if;
   select coalesce(max(x.index), 0) + 1 into s.index from public.answer_steps x
     where x.message_id = of_message and x.agent_id = of_agent;
   if s.index > private.step_limit('of_answer') then
     return false;
   end if;
-  s.id := gen_random_uuid();
   s.message_id := of_message;
   s.agent_id := of_agent;
   s.user_id := of_user;
@@ -110,7 +122,7 @@ begin
   return true;
 end
 $$;
-comment on function private.add_answer_step(uuid, text, uuid, jsonb) is 'Adds one step to an answer; false where it was not kept.';
+comment on function private.add_answer_step(uuid, text, uuid, jsonb) is 'Adds one step to an answer, once; false where it was not added.';
 
 -- A step as the channel tells it.
 create function private.step_answer(s public.answer_steps) returns jsonb

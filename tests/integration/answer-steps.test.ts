@@ -101,6 +101,52 @@ describe("steps of an answer", () => {
       await assert.rejects(query(text), { code: "42501" });
   });
 
+  test("that are reported again, by whomever, are there once", async () => {
+    const { bot, job } = await asked();
+    const [tool, model] = [
+      { ...TOOL, id: randomUUID() },
+      { ...MODEL, id: randomUUID() },
+    ];
+    await report(job, "", 0, [tool]);
+    await report(job, "", 0, [tool, model]);
+    const answers = [{ messageId: job.jobId, steps: [{ ...tool, id: tool.id.toUpperCase() }, model] }];
+    assert.equal((await runtime("settle_model_calls", bot, { settled: [], steps: answers })).body.kept, 0);
+    await finish(job, "ok", { steps: [model, tool, { ...MODEL, name: "last", id: randomUUID() }] });
+    assert.deepEqual(
+      (await stepsOf(job.jobId)).map(({ index, name }) => [index, name]),
+      [
+        [1, "weather"],
+        [2, "gpt-4o"],
+        [3, "last"],
+      ],
+    );
+    const told = await sql(
+      "select from realtime.messages where event = 'reply.step' and payload ->> 'messageId' = $1",
+      [job.jobId],
+    );
+    assert.equal(told.length, 3, "the channel hears of each once");
+    const { job: next } = await asked();
+    await finish(next, "ok", { steps: [tool, tool, { ...TOOL, id: "7" }, { ...TOOL, id: {} }, TOOL, TOOL] });
+    assert.equal(
+      (await stepsOf(next.jobId)).length,
+      5,
+      "another answer's; without an id each is another one",
+    );
+  });
+
+  test("cannot be kept out by another user who reports their id first", async () => {
+    const { job } = await asked();
+    const his = await agent("His", {}, bob);
+    const step = { ...TOOL, id: randomUUID() };
+    const free = randomUUID();
+    const first = { settled: [], steps: [{ messageId: free, steps: [step] }] };
+    assert.equal((await runtime("settle_model_calls", his, first)).body.kept, 1);
+    assert.equal((await runtime("settle_model_calls", job.agent.id, first)).body.kept, 1);
+    const forged = await runtime("settle_model_calls", job.agent.id, first, credentialOf(his));
+    assert.ok(forged.status >= 400, `${forged.status}`);
+    assert.equal((await stepsOf(free)).length, 1);
+  });
+
   test("of a failed attempt stay beside those of the next", async () => {
     const { job } = await asked();
     const error = { code: "MODEL_UNAVAILABLE", message: "openai is failing (503)." };

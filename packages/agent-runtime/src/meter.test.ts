@@ -244,7 +244,7 @@ describe("the platform's reservation", () => {
 });
 
 describe("steps of answers", () => {
-  const STEP = { kind: "model", name: "m", status: "ok", startedAt: 1, milliseconds: 1 } as const;
+  const STEP = { id: "s", kind: "model", name: "m", status: "ok", startedAt: 1, milliseconds: 1 } as const;
   const warnings: string[] = [];
   const makeWithSteps = () => {
     const steps = createStepLog({ connected: true, warn: (message) => warnings.push(message) });

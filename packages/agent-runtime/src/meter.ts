@@ -174,14 +174,14 @@ export function createMeter({
   ): Promise<Reservation> {
     if (project === undefined || credential === undefined) throw unavailable();
     const id = randomUUID();
-    // Steps may be told once: not by a call that its caller may give up.
-    const { items, answers, putBack } = outbox.take(isSpare);
+    // Not steps where an answer waits for this call.
+    const { items, answers, kept, putBack } = outbox.take(isSpare);
     if (!isSpare && scope.held !== undefined) {
       items.push(scope.held);
       scope.held = undefined;
     }
     try {
-      return await project.call<Reservation>(
+      const reservation = await project.call<Reservation>(
         "reserve_model_call",
         {
           agent_id: agentId,
@@ -200,8 +200,14 @@ export function createMeter({
         },
         { signal },
       );
+      kept();
+      return reservation;
     } catch (error) {
-      if (error instanceof ProjectRefusal && REFUSALS.has(error.code)) throw refusal(error);
+      // What came along is kept all the same.
+      if (error instanceof ProjectRefusal && REFUSALS.has(error.code)) {
+        kept();
+        throw refusal(error);
+      }
       putBack();
       for (const item of items) outbox.tell(item);
       outbox.tell({ id, unused: true }); // it may have been reserved all the same

@@ -14,6 +14,8 @@ const BATCH = 100;
 export interface Taken {
   readonly items: Settlement[];
   readonly answers: readonly AnswerSteps[];
+  /** The project has it. */
+  kept(): void;
   /** It could not be told. */
   putBack(): void;
   /** The database refuses to keep the steps. */
@@ -23,7 +25,7 @@ export interface Taken {
 export interface Outbox {
   /** Takes what is to be told; of one reservation once. */
   tell(item: Settlement): void;
-  /** What a call takes along: settlements, which may be told twice, and steps, which may not, only on demand. */
+  /** What a call takes along: settlements, and steps where no answer waits for it. Either may be told twice. */
   take(withSteps: boolean): Taken;
   /** Sends what waits, for at most some seconds. */
   close(): Promise<void>;
@@ -68,6 +70,7 @@ export function createOutbox({ agentId, credential, project, keepMs, steps, warn
     return {
       items: taken.map(({ item }) => item),
       answers: traced?.answers ?? [],
+      kept: () => traced?.kept(),
       putBack() {
         for (const entry of taken) if (entry.until > now) waiting.set(entry.item.id, entry);
         traced?.putBack();
@@ -86,11 +89,12 @@ export function createOutbox({ agentId, credential, project, keepMs, steps, warn
 
   async function send(): Promise<void> {
     if (project === undefined) return;
-    const { items, answers, putBack, drop } = take(true);
+    const { items, answers, kept, putBack, drop } = take(true);
     if (items.length === 0 && answers.length === 0) return;
     try {
       const args = { agent_id: agentId, credential, settled: items };
       await project.call("settle_model_calls", { ...args, ...(answers.length > 0 && { steps: answers }) });
+      kept();
       backoffMs = FLUSH_MS;
     } catch (error) {
       // Too many calls are under way: that is no word about these.
@@ -109,6 +113,7 @@ export function createOutbox({ agentId, credential, project, keepMs, steps, warn
   }
 
   if (steps !== undefined) steps.onWaiting = schedule;
+  schedule(); // what an earlier life left
   return {
     tell(item) {
       if (!waiting.has(item.id)) waiting.set(item.id, { item, until: Date.now() + keepMs });

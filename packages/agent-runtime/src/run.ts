@@ -93,6 +93,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     createAbilities({
       agentId,
       replica: config.replica,
+      stateDir: config.stateDir,
       project,
       credential,
       warn: log.named("abilities").warn,

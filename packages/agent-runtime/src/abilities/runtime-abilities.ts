@@ -5,6 +5,7 @@ import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal } from "../project.ts";
 import { type Piece, piecesSchema } from "./knowledge.ts";
 import { createPlatformLease, type PlatformLease } from "./platform-lease.ts";
+import { openStepJournal } from "./step-journal.ts";
 import { createStepLog, type StepLog } from "./step-log.ts";
 import { type ToolDefinition, toolSchema, toolsDigest } from "./tools/definition.ts";
 import { ToolError } from "./tools/request.ts";
@@ -42,6 +43,8 @@ export interface AbilitiesOptions {
   /** Without it (or without a credential) there are no tools, and no trace. */
   readonly project: Project | undefined;
   readonly credential: string | undefined;
+  /** Where steps of answers outlast a crash. */
+  readonly stateDir?: string | undefined;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
@@ -54,9 +57,12 @@ export function createAbilities({
   replica,
   project,
   credential,
+  stateDir,
   warn,
 }: AbilitiesOptions): Abilities {
   const proof = { agent_id: agentId, credential };
+  const connected = project !== undefined && credential !== undefined;
+  const journal = openStepJournal(connected ? stateDir : undefined, warn);
   let known:
     | { tools: readonly ToolDefinition[]; knowledge: boolean; digest: string; until: number }
     | undefined;
@@ -86,7 +92,7 @@ export function createAbilities({
   };
 
   return {
-    steps: createStepLog({ connected: project !== undefined && credential !== undefined, warn }),
+    steps: createStepLog({ connected, journal, warn }),
     platforms: createPlatformLease({ agentId, replica, project, credential, warn }),
     prepare: () => void latest().catch(() => undefined),
     async tools(digest) {

@@ -1,5 +1,6 @@
 // The steps of a runtime's answers on their way to the project: kept until the meter's next call takes them along, behind the
 // answer, which never waits for them. What cannot be sent is tried again a few times, then dropped and counted.
+import { noJournal, type StepJournal, type TracedStep } from "./step-journal.ts";
 import type { Step, Trace } from "./steps.ts";
 
 /** Steps of an answer that takes long are shown meanwhile. */
@@ -16,15 +17,23 @@ export interface AnswerSteps {
   readonly steps: readonly Step[];
 }
 
+/** Steps under way; exactly one of the ends is called. */
+export interface TakenSteps {
+  readonly answers: readonly AnswerSteps[];
+  kept(): void;
+  putBack(): void;
+  drop(cause: string): void;
+}
+
 /** Where the meter finds what it takes along. */
 export interface StepSource {
   /** How many steps wait. */
   readonly size: number;
   /**
    * Takes what waits, at most so much as goes at once.
-   * @returns `putBack`, for what could not be sent, and `drop`, for what the database refused
+   * @returns `kept`, for what the project has, `putBack`, for what could not be sent, and `drop`, for what the database refused
    */
-  take(): { readonly answers: AnswerSteps[]; putBack(): void; drop(cause: string): void };
+  take(): TakenSteps;
   /** Is called when steps wait that should be sent within so many milliseconds. */
   onWaiting: (withinMs: number) => void;
 }
@@ -34,21 +43,22 @@ export interface StepLog extends StepSource {
   open(messageId: string): { readonly trace: Trace; end(): void };
 }
 
-interface Waiting {
-  readonly messageId: string;
-  readonly step: Step;
+interface Waiting extends TracedStep {
   tries: number;
 }
 
 export interface StepLogOptions {
   /** Whether there is a project that keeps steps; without one they are let go. */
   readonly connected: boolean;
+  /** Where steps are written down until they are reported. */
+  readonly journal?: StepJournal;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
 /** Makes the log of one runtime. */
-export function createStepLog({ connected, warn }: StepLogOptions): StepLog {
-  let waiting: Waiting[] = [];
+export function createStepLog({ connected, journal = noJournal, warn }: StepLogOptions): StepLog {
+  let waiting: Waiting[] = connected ? journal.left.map((traced) => ({ ...traced, tries: 0 })) : [];
+  const sent = new Set<Waiting>();
   let dropped = 0;
 
   const drop = (entries: readonly Waiting[], cause: string) => {
@@ -71,6 +81,7 @@ export function createStepLog({ connected, warn }: StepLogOptions): StepLog {
           return;
         }
         waiting.push({ messageId, step, tries: 0 });
+        journal.add({ messageId, step });
         log.onWaiting(SHOW_MS);
       },
       end() {
@@ -80,12 +91,18 @@ export function createStepLog({ connected, warn }: StepLogOptions): StepLog {
     take() {
       const taken = waiting.slice(0, BATCH);
       waiting = waiting.slice(BATCH);
+      for (const entry of taken) sent.add(entry);
       const answers = Map.groupBy(taken, ({ messageId }) => messageId);
+      const settle = () => {
+        for (const entry of taken) sent.delete(entry);
+        journal.keep([...sent, ...waiting]);
+      };
       return {
         answers: [...answers].map(([messageId, entries]) => ({
           messageId,
           steps: entries.map(({ step }) => step),
         })),
+        kept: settle,
         putBack() {
           for (const entry of taken) entry.tries += 1;
           drop(
@@ -93,8 +110,12 @@ export function createStepLog({ connected, warn }: StepLogOptions): StepLog {
             "the project cannot be reached",
           );
           waiting = [...taken.filter(({ tries }) => tries < MAX_TRIES), ...waiting];
+          settle();
         },
-        drop: (cause) => drop(taken, cause),
+        drop(cause) {
+          drop(taken, cause);
+          settle();
+        },
       };
     },
   };

@@ -1,6 +1,7 @@
 // Steps of an answer, for its trace: what was called, with what, what came back, how long it took. Whoever answers opens a
 // trace; models and tools that run inside it add to it.
 import { AsyncLocalStorage } from "node:async_hooks";
+import { randomUUID } from "node:crypto";
 
 /** The kinds that the database knows (answer_steps_kind_known). */
 export type StepKind = "model" | "tool" | "retrieval" | "approval";
@@ -9,6 +10,8 @@ export type StepStatus = "ok" | "error" | "refused" | "pending";
 
 /** One step, as private.add_answer_step takes it. */
 export interface Step {
+  /** Made where the step was taken: the database keeps each step of an answer once, however often it is told. */
+  readonly id: string;
   readonly kind: StepKind;
   readonly name: string;
   readonly status: StepStatus;
@@ -32,7 +35,7 @@ const traces = new AsyncLocalStorage<Trace>();
 export const traced = <T>(trace: Trace, work: () => Promise<T>): Promise<T> => traces.run(trace, work);
 
 /** What a step came to. */
-export type Ended = Omit<Step, "kind" | "name" | "startedAt" | "milliseconds">;
+export type Ended = Omit<Step, "id" | "kind" | "name" | "startedAt" | "milliseconds">;
 
 /**
  * Begins a step. The returned function ends it, once; outside of a trace it does nothing.
@@ -49,6 +52,7 @@ export function beginStep(kind: StepKind, name: string): (ended: Ended) => void 
   return (ended) => {
     if (!open) return;
     open = false;
-    trace({ kind, name, startedAt, milliseconds: Math.round(performance.now() - started), ...ended });
+    const milliseconds = Math.round(performance.now() - started);
+    trace({ id: randomUUID(), kind, name, startedAt, milliseconds, ...ended });
   };
 }
