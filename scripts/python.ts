@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { glob, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -47,28 +47,66 @@ async function ask(command: string): Promise<Python | undefined> {
 }
 
 /**
- * A virtual environment with the packages that a file pins; made once for each interpreter and content of the file.
+ * A virtual environment with the packages that a file pins; made once for each interpreter and content of the file. It is made
+ * aside and renamed, so that runs at the same time neither wait for nor disturb each other. Call its programs by `-m`.
  * @param python the interpreter
  * @param requirements the file, below packages/sdk-python
+ * @param cache where environments are kept
  * @returns its interpreter
  */
-export async function environment(python: Python, requirements: string): Promise<string> {
+export async function environment(
+  python: Python,
+  requirements: string,
+  cache = join(root, ".cache/python"),
+): Promise<string> {
   const file = join(SDK, requirements);
   const hash = createHash("sha256")
     .update(python.version)
     .update(await readFile(file))
     .digest("hex")
     .slice(0, 16);
-  const folder = join(root, ".cache/python", hash);
-  const interpreter = join(folder, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
-  if (existsSync(join(folder, "complete"))) return interpreter;
-  await mkdir(join(root, ".cache/python"), { recursive: true });
-  await rm(folder, { recursive: true, force: true }); // an attempt that was broken off
-  await run(python.command, ["-m", "venv", folder]);
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r", file];
-  await run(interpreter, pip, { maxBuffer: 16 * 1024 * 1024 });
-  await writeFile(join(folder, "complete"), "");
-  return interpreter;
+  const folder = join(cache, hash);
+  const inside = process.platform === "win32" ? "Scripts/python.exe" : "bin/python";
+  const isComplete = () => existsSync(join(folder, "complete"));
+  if (isComplete()) return join(folder, inside);
+  await mkdir(cache, { recursive: true });
+  await removeAbandoned(cache);
+  drafts += 1;
+  const draft = join(cache, `${hash}.${process.pid}.${drafts}`);
+  try {
+    await run(python.command, ["-m", "venv", draft]);
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r", file];
+    await run(join(draft, inside), pip, { maxBuffer: 16 * 1024 * 1024 });
+    await writeFile(join(draft, "complete"), "");
+    await rename(draft, folder).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      if (isComplete()) return; // another run was faster
+      await rm(folder, { recursive: true, force: true });
+      await rename(draft, folder);
+    });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+  return join(folder, inside);
+}
+
+let drafts = 0;
+
+/** Removes what ended processes left half made. */
+async function removeAbandoned(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    const pid = Number(/^[0-9a-f]{16}\.(\d+)\./.exec(name)?.[1] ?? Number.NaN);
+    if (!Number.isNaN(pid) && !isRunning(pid)) await rm(join(cache, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 if (import.meta.main) {
