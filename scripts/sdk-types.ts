@@ -33,6 +33,7 @@ const queries: Record<string, string> = {
   getAgentLogs: "AgentLogsQuery",
   getAgentMetrics: "AgentMetricsQuery",
   listSecurityEvents: "SecurityEventsQuery",
+  listPlugins: "PluginsQuery",
 };
 
 const literals = (values: readonly unknown[]) => values.map((value) => JSON.stringify(value)).join(" | ");

@@ -1516,6 +1516,7 @@ export type Database = {
         Returns: Json;
       };
       list_budgets: { Args: { after?: string; limit?: number; offset?: number }; Returns: Json };
+      list_plugin_rules: { Args: Record<PropertyKey, never>; Returns: Json };
       list_plugins: {
         Args: { after?: string; limit?: number; offset?: number; query?: string };
         Returns: Json;
@@ -1528,6 +1529,7 @@ export type Database = {
       plugin_tree: { Args: { id: string }; Returns: Json };
       put_budget: { Args: { budget: Json }; Returns: Json };
       put_model: { Args: { model: Json }; Returns: Json };
+      put_plugin_rule: { Args: { rule: Json }; Returns: Json };
       record_advisories: { Args: { results: Json }; Returns: Json };
       record_auth_attempt: {
         Args: { email: string; ip?: string; ok: boolean; user_agent?: string };
@@ -1541,6 +1543,7 @@ export type Database = {
       refuse_request: { Args: { code: string; details?: Json; message: string }; Returns: Json };
       release_deployment: { Args: { agent_id: string; error?: string; lease_token: string }; Returns: Json };
       release_worker: { Args: { worker: string }; Returns: Json };
+      remove_plugin_rule: { Args: { action?: string; pattern: string; versions?: string }; Returns: Json };
       remove_user_secret: { Args: { name: string }; Returns: Json };
       report_deployment: {
         Args: { agent_id: string; generation: number; lease_token: string; report: Json };

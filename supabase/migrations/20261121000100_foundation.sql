@@ -201,6 +201,16 @@ end
 $$;
 comment on function private.memory_text(bigint) is 'Bytes as a quantity in canonical form, such as 512Mi.';
 
+-- Bytes in words for people: the largest binary unit, at most two decimals.
+create function private.size_text(bytes numeric) returns text
+language sql immutable parallel safe set search_path = ''
+return (
+  select trim_scale(round(bytes / u.size, 2)) || case bytes when 1 then ' byte' else ' ' || u.name end
+  from (values (1::numeric, 'bytes'), (1024, 'KiB'), (1048576, 'MiB'), (1073741824, 'GiB'), (1099511627776, 'TiB')) as u (size, name)
+  where u.size = 1 or bytes >= u.size order by u.size desc limit 1
+);
+comment on function private.size_text(numeric) is 'Bytes in words, such as 2 GiB.';
+
 -- Sizes in their one written form (memory 1536Mi, cpu 500m), whatever quantity was written, a JSON number too.
 -- What is not a quantity stays as it is, for the checks to name.
 create function private.canonical_resources(resources jsonb) returns jsonb

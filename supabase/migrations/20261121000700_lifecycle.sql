@@ -278,7 +278,7 @@ begin
       jsonb_build_object('quota', 'max_cpu', 'limit', quota.max_cpu, 'requested', used.cpu));
   elsif used.memory > quota.max_memory
     and after.most_replicas * after.memory_bytes > had * coalesce(before.memory_bytes, 0) then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s bytes of memory exceeded', quota.max_memory),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s of memory exceeded', private.size_text(quota.max_memory)),
       jsonb_build_object('quota', 'max_memory', 'limit', quota.max_memory, 'requested', used.memory));
   end if;
 end
@@ -331,13 +331,14 @@ begin
       private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
   perform private.enforce_quota(null, d);
+  perform private.refuse_denied_plugins(a, d.revision);
   perform private.show_phase(d);
   return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null, 'QUEUED', d.generation, d.revision);
 end
 $$;
 
 -- A verb on a deployed agent: moves the phase along phase_transitions and makes a new generation. Returns the event's id.
--- new_revision: what runs changed. Locks the deployment. Raises CONFLICT, RESOURCE_LIMIT_EXCEEDED.
+-- new_revision: what runs changed. Locks the deployment. Raises CONFLICT, RESOURCE_LIMIT_EXCEEDED, PLUGIN_NOT_ALLOWED.
 create function private.request_change(
   of_agent text, verb text, actor text, message text, new_revision boolean default false, details jsonb default '{}'
 ) returns text
@@ -376,6 +377,11 @@ begin
   if after.desired = 'running' then
     -- To start again is to take anew, also what failed and was counted on.
     perform private.enforce_quota(case when verb not in ('start', 'deploy', 'retry') then before end, after);
+  end if;
+  -- Whatever launches anew is judged by the present rules; a change of what runs is not kept back by a plugin that it leaves alone.
+  if verb in ('start', 'deploy') or (verb = 'restart' and before.phase = 'FAILED')
+    or (verb = 'update' and current_setting('launchpad.rollback_to', true) <> '') then
+    perform private.refuse_denied_plugins(a, after.revision);
   end if;
   perform private.show_phase(after);
   return private.record_event(of_agent, after.user_id, case verb when 'scale' then 'SCALING' when 'update' then 'UPDATING'

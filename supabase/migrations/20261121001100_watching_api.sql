@@ -54,7 +54,8 @@ begin
     -- What hinders the controller before it has anything to report: it tries again by itself.
     'reason', coalesce(d.reason, case when hindered then 'RETRYING' end),
     'message', coalesce(d.message, case when hindered then d.last_error end),
-    'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a) || private.plugin_conditions(a),
+    'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a) || private.plugin_conditions(a)
+      || private.plugin_rule_conditions(a, d.revision),
     'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
     'health', jsonb_build_object(
       'overall', case

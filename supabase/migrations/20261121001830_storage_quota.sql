@@ -77,8 +77,9 @@ begin
         detail = jsonb_build_object('quota', 'max_files', 'limit', after.max_files, 'requested', after.files);
     elsif after.more_bytes > 0 and after.bytes > after.max_storage then
       raise insufficient_privilege using
-        message = format('RESOURCE_LIMIT_EXCEEDED: Quota of %s bytes of files exceeded (max_storage): this would make %s. '
-          || 'Delete files, or ask an operator for a larger quota', after.max_storage, after.bytes),
+        message = format('RESOURCE_LIMIT_EXCEEDED: Quota of %s of files (max_storage) exceeded by %s. '
+          || 'Delete files, or ask an operator for a larger quota', private.size_text(after.max_storage),
+          private.size_text(after.bytes - after.max_storage)),
         detail = jsonb_build_object('quota', 'max_storage', 'limit', after.max_storage, 'requested', after.bytes);
     end if;
   end loop;

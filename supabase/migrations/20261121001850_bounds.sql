@@ -143,8 +143,9 @@ begin
         || 'Delete some, or ask an operator for a larger quota', quota.max_rows, of_relation, after.rows),
       jsonb_build_object('quota', of_relation || '.max_rows', 'limit', quota.max_rows, 'requested', after.rows));
   elsif more_bytes > 0 and after.bytes > quota.max_bytes then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s bytes of %s exceeded: this would make %s. '
-        || 'Delete some, or ask an operator for a larger quota', quota.max_bytes, of_relation, after.bytes),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s of %s exceeded by %s. '
+        || 'Delete some, or ask an operator for a larger quota', private.size_text(quota.max_bytes), of_relation,
+        private.size_text(after.bytes - quota.max_bytes)),
       jsonb_build_object('quota', of_relation || '.max_bytes', 'limit', quota.max_bytes, 'requested', after.bytes));
   end if;
 end

@@ -83,6 +83,18 @@ return (
      from regexp_matches(comparisons, '(>=|<=|>|<|=)([0-9]+\.[0-9]+\.[0-9]+)', 'g') m (parts)) x
 );
 
+-- A version as a list that sorts as versions do: numbers by their value, a pre-release before its release, then its parts.
+create function private.version_order(version text) returns text[]
+language sql immutable set search_path = ''
+return (
+  select array_agg(lpad(n.part, 20, '0') collate "C" order by n.place) || case when m.parts[2] is null then array['2' collate "C"]
+    else (select array_agg(case when i.part ~ '^[0-9]+$' then '0' || lpad(i.part, 50, '0') else '1' || i.part end collate "C" order by i.place)
+      from unnest(string_to_array(m.parts[2], '.')) with ordinality i (part, place)) end
+  from regexp_match(version, '^([0-9]+\.[0-9]+\.[0-9]+)(?:-([0-9A-Za-z.-]+))?') m (parts),
+    unnest(string_to_array(m.parts[1], '.')) with ordinality n (part, place)
+  group by m.parts
+);
+
 -- The rule that decides about a package. Without a version (not resolved yet) only a rule that no version could escape denies.
 create function private.plugin_rule(package text, version text) returns private.plugin_rules
 language sql stable set search_path = ''
@@ -107,7 +119,7 @@ begin
   elsif rule.action = 'deny' then
     return format('Operators do not allow %s%s', package || coalesce('@' || version, ''), coalesce(': ' || rule.reason, ''));
   end if;
-  return format('Operators do not allow %s; they allow it by an INSERT into private.plugin_rules', package || coalesce('@' || version, ''));
+  return format('Operators do not allow %s; they can with `launchpad plugins rules allow %s`', package || coalesce('@' || version, ''), package);
 end
 $$;
 comment on function private.plugin_refusal(text, text) is 'Why operators do not allow a package as a plugin.';
@@ -184,8 +196,10 @@ begin
       case when octet_length(k.settings::text) <= 16384 then k.settings else '[]' end
     from jsonb_to_recordset(resolved -> 'known') k (name text, version text, description text, engine text, settings jsonb)
     where length(k.name) <= 214 and length(k.version) <= 100
+    -- An agent with an older version does not lower what is listed.
     on conflict (name) do update set version = excluded.version, description = excluded.description, engine = excluded.engine,
-      settings = excluded.settings, seen_at = now();
+      settings = excluded.settings, seen_at = now()
+      where coalesce(private.version_order(excluded.version) >= private.version_order(p.version), true);
   update public.agent_revisions r
     set resolved_plugins = jsonb_build_object('tree', resolved -> 'tree', 'engine', resolved -> 'engine', 'plugins', resolved -> 'plugins')
     where r.agent_id = of_agent and r.revision = d.revision and r.resolved_plugins is null;

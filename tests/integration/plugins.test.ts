@@ -102,7 +102,7 @@ describe("rules", () => {
     assert.equal(status, 422);
     assert.equal(body.code, "PLUGIN_NOT_ALLOWED");
     assert.deepEqual(Object.keys(JSON.parse(body.details)), ["plugins.1"]);
-    assert.match(body.message, /left-pad.*private\.plugin_rules/);
+    assert.match(body.message, /left-pad; they can with `launchpad plugins rules allow left-pad`/);
   });
 
   test("the most exact pattern decides, and a denial of two", async () => {
@@ -342,6 +342,23 @@ describe("GET /api/plugins", () => {
     await rules(["@elizaos/plugin-web3", "deny"]);
     assert.equal((await list({ query: "web3" })).total, 0);
     await db.pool.query("delete from private.plugin_rules where pattern = '@elizaos/plugin-web3'");
+  });
+
+  test("shows the newest version, also after a launch with an older one", async () => {
+    const name = "@elizaos/plugin-versions";
+    const use = async (version: string) => {
+      const { body } = await launch([`${name}@${version}`]);
+      const kept = await record(
+        await claim(body.agentId),
+        resolution(digest(version.slice(2, 3)), [{ name, version }]),
+      );
+      assert.equal(kept.body.accepted, true, JSON.stringify(kept.body));
+      return (await list({ query: name })).plugins[0].version;
+    };
+    assert.equal(await use("1.3.9"), "1.3.9");
+    assert.equal(await use("1.2.0"), "1.3.9");
+    assert.equal(await use("1.4.0-beta.1"), "1.4.0-beta.1");
+    assert.equal(await use("1.4.0"), "1.4.0");
   });
 
   test("pages, and names a wrong limit", async () => {

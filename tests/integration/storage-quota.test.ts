@@ -55,7 +55,7 @@ const used = async (owner: string) =>
 
 const BYTES = {
   code: "42501",
-  message: /^RESOURCE_LIMIT_EXCEEDED: Quota of 100 bytes .*max_storage.*make \d+\./,
+  message: /^RESOURCE_LIMIT_EXCEEDED: Quota of 100 bytes .*max_storage.*exceeded by \d+ bytes?\./,
 };
 const FILES = { code: "42501", message: /^RESOURCE_LIMIT_EXCEEDED: Quota of 2 files .*max_files.*make 3\./ };
 

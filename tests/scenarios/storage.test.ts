@@ -190,7 +190,10 @@ describe("the quota", () => {
     const files = assets(carol.client);
     assert.equal((await files.upload(`${own}/a`, octets(600), TEXT)).error, null);
     const refused = await files.upload(`${own}/b`, octets(401), TEXT);
-    assert.match(refused.error?.message ?? "", /^RESOURCE_LIMIT_EXCEEDED: Quota of 1000 bytes .*make 1001\./);
+    assert.match(
+      refused.error?.message ?? "",
+      /^RESOURCE_LIMIT_EXCEEDED: Quota of 1000 bytes .*exceeded by 1 byte\./,
+    );
     assert.equal((refused.error as { statusCode?: string } | null)?.statusCode, "403");
     assert.deepEqual(await used(carol), [1, 600]);
     assert.equal((await files.list(own)).data?.length, 1);

@@ -3,6 +3,7 @@ import { addAccountCommands } from "./program/account.ts";
 import { addAgentCommands } from "./program/agents.ts";
 import { addFleetCommands } from "./program/fleet.ts";
 import { addModelCommands } from "./program/models.ts";
+import { addPluginCommands } from "./program/plugins.ts";
 import { addProjectCommands } from "./program/project.ts";
 import { synonymOf } from "./program/synonyms.ts";
 import { addUsageCommands } from "./program/usage.ts";
@@ -46,6 +47,7 @@ export function createProgram(surroundings: Surroundings, end: (code: number) =>
   program.commandsGroup("Keys and usage:");
   addUsageCommands(program, action);
   addModelCommands(program, action);
+  addPluginCommands(program, action);
   program.commandsGroup("Security:");
   addProjectCommands(program, action);
   addFleetCommands(program, action);

@@ -31,6 +31,7 @@ QUERIES = {
     "getAgentMetrics": "AgentMetricsQuery",
     "getAgentLogs": "AgentLogsQuery",
     "listSecurityEvents": "SecurityEventsQuery",
+    "listPlugins": "PluginsQuery",
 }
 
 # Bodies whose fields are keyword arguments.

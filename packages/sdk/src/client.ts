@@ -4,6 +4,7 @@ import { invalid } from "./errors.ts";
 import { Http } from "./http.ts";
 import { Messages } from "./messages.ts";
 import type { ClientOptions, RateLimit } from "./options.ts";
+import { Plugins } from "./plugins.ts";
 import { RealtimeWatching } from "./realtime/index.ts";
 import { Security } from "./security.ts";
 import { addressOf, apiKeyOf, projectUrlOf, tokenOf } from "./session.ts";
@@ -29,6 +30,7 @@ export class AgentLaunchpadClient {
   readonly users: Users;
   readonly swarms: Swarms;
   readonly messages: Messages;
+  readonly plugins: Plugins;
   readonly usage: Usage;
   readonly budgets: Budgets;
   readonly #http: Http;
@@ -66,6 +68,7 @@ export class AgentLaunchpadClient {
     this.users = new Users(this.#http);
     this.swarms = new Swarms(this.#http);
     this.messages = new Messages(this.#http, this.#watching);
+    this.plugins = new Plugins(this.#http);
     this.usage = new Usage(this.#http);
     this.budgets = new Budgets(this.#http);
   }

@@ -689,21 +689,23 @@ export interface ModelSettings {
   reflection?: "on" | "off" | null | undefined;
 }
 
-export interface PluginList {
-  plugins: Array<{
+export interface Plugin {
+  name: string;
+  /** The newest that was installed; `built-in`: the runtime brings it. */
+  version: string;
+  description: string;
+  /** `elizaos` makes an agent one of elizaOS; `any` works with every agent. */
+  engine: "elizaos" | "model" | "any" | (string & {});
+  /** What it reads from the agent's `environment`. */
+  settings: Array<{
     name: string;
-    /** The newest that was installed; `built-in`: the runtime brings it. */
-    version: string;
+    required: boolean;
     description: string;
-    /** `elizaos` makes an agent one of elizaOS; `any` works with every agent. */
-    engine: "elizaos" | "model" | "any" | (string & {});
-    /** What it reads from the agent's `environment`. */
-    settings: Array<{
-      name: string;
-      required: boolean;
-      description: string;
-    }>;
   }>;
+}
+
+export interface PluginList {
+  plugins: Array<Plugin>;
   total: number;
   /** Pass it as `after` to read the next page; null on the last page. */
   nextCursor: string | null;
@@ -1218,6 +1220,17 @@ export interface SecurityEventsQuery {
   event_type?: string | undefined;
   /** Only events since this time. */
   since?: string | undefined;
+  /** `nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes. */
+  after?: string | undefined;
+}
+
+export interface PluginsQuery {
+  /** Words that the name or the description holds. */
+  query?: string | undefined;
+  /** Number of plugins. */
+  limit?: number | undefined;
+  /** How many to skip. */
+  offset?: number | undefined;
   /** `nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes. */
   after?: string | undefined;
 }

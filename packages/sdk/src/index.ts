@@ -15,6 +15,7 @@ export type {
 } from "./messages.ts";
 export type { CallOptions, ClientOptions, PostOptions, RateLimit, Retry } from "./options.ts";
 export type { PageList, Paging } from "./page.ts";
+export type { Plugins } from "./plugins.ts";
 export type * from "./rows.ts";
 export type { RlsPolicies, Security } from "./security.ts";
 export type { SupabaseClientLike } from "./supabase.ts";

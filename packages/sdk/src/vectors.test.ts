@@ -162,6 +162,7 @@ const lists: Record<
   revisions: (client) => client.agents.revisions("a"),
   keys: (client) => client.agents.keys.list("a"),
   budgets: (client) => client.budgets.list(),
+  plugins: (client, filters) => client.plugins.search(filters.query!),
   usage: (client, filters) => client.usage.get(filters as never),
   securityEvents: (client, filters) => client.security.events(filters as never),
   swarms: (client) => client.swarms.list(),
@@ -174,8 +175,8 @@ describe("a walk", () => {
       const rest = structuredClone(exchanges);
       const shown: unknown[] = [];
       for await (const item of lists[list]!(clientOf(rest), filters)) {
-        const { agentId, revision, day, id } = item as Record<string, unknown>;
-        shown.push(agentId ?? revision ?? day ?? id);
+        const { agentId, revision, day, id, name } = item as Record<string, unknown>;
+        shown.push(agentId ?? revision ?? day ?? id ?? name);
       }
       assert.deepEqual(shown, ids);
       assert.deepEqual(rest, []);

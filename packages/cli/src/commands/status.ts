@@ -48,6 +48,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       (type === "ReplicaFailure" && status === "True") ||
       (type === "Exposed" && status === "False") ||
       type === "ModelReady" ||
+      type === "PluginsAllowed" ||
       (type.startsWith("PluginReady:") && status === "False"),
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");

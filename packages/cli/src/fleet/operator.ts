@@ -98,7 +98,11 @@ function refusal(name: string, error: { code?: string; message: string; details?
     return new CliError("conflict", `${error.message}${where}.`, facts);
   }
   if (status === 404 && error.code === "NOT_FOUND") {
-    const list = name.includes("model") ? "models list --retired" : "fleet status";
+    const list = name.includes("model")
+      ? "models list --retired"
+      : name.includes("plugin")
+        ? "plugins rules list"
+        : "fleet status";
     const where = name.includes("class") ? "" : `; \`launchpad ${list}\` lists them`;
     return new CliError("notFound", `${error.message}${where}.`, { ...facts, details });
   }

@@ -820,25 +820,25 @@ class LaunchedAgent(TypedDict):
     """What the definition says without effect, and why."""
 
 
-class PluginListPluginSetting(TypedDict):
+class PluginSetting(TypedDict):
     name: str
     required: bool
     description: str
 
 
-class PluginListPlugin(TypedDict):
+class Plugin(TypedDict):
     name: str
     version: str
     """The newest that was installed; `built-in`: the runtime brings it."""
     description: str
     engine: Literal["elizaos", "model", "any"] | str
     """`elizaos` makes an agent one of elizaOS; `any` works with every agent."""
-    settings: list[PluginListPluginSetting]
+    settings: list[PluginSetting]
     """What it reads from the agent's `environment`."""
 
 
 class PluginList(TypedDict):
-    plugins: list[PluginListPlugin]
+    plugins: list[Plugin]
     total: int
     nextCursor: str | None
     """Pass it as `after` to read the next page; null on the last page."""
@@ -1421,6 +1421,19 @@ class AgentLogsQuery(TypedDict):
     """Only lines whose message has this text, in any case; of the newest 50000 lines."""
     after: NotRequired[str]
     """`nextCursor` of the page before: the newest lines older than it."""
+
+
+class PluginsQuery(TypedDict):
+    """What may be asked of listPlugins."""
+
+    query: NotRequired[str]
+    """Words that the name or the description holds."""
+    limit: NotRequired[int]
+    """Number of plugins."""
+    offset: NotRequired[int]
+    """How many to skip."""
+    after: NotRequired[str]
+    """`nextCursor` of the page before, asked with the same filters. Pages by cursor skip and repeat nothing while the list changes."""
 
 
 class SecurityEventsQuery(TypedDict):

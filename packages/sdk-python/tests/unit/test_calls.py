@@ -159,6 +159,7 @@ CALLS: list[tuple[str, list[Any], dict[str, Any], str, str, Any]] = [
         {"scope": "agent", "agentId": "a", "period": "day", "limitMicros": 5, "action": "pause", "warnAt": 0.5},
     ),
     ("budgets.delete", ["b"], {}, "DELETE", "/api/budgets/b", None),
+    ("plugins.list", [], {"query": "a b", "limit": 5}, "GET", "/api/plugins?query=a+b&limit=5", None),
     ("users.delete_account", ["a@b.c"], {}, "DELETE", "/api/users/profile?confirm=a%40b.c", None),
 ]
 

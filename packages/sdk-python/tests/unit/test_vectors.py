@@ -102,6 +102,7 @@ WALKS: dict[str, Callable[[AnyClient, dict[str, str]], Any]] = {
     "revisions": lambda client, _: client.agents.iterate_revisions("a"),
     "keys": lambda client, _: client.agents.keys.iterate("a"),
     "budgets": lambda client, _: client.budgets.iterate(),
+    "plugins": lambda client, filters: client.plugins.search(filters["query"]),
     "usage": lambda client, filters: client.usage.iterate(group_by=filters["groupBy"]),
     "securityEvents": lambda client, filters: client.security.iterate_events(**filters),
     "swarms": lambda client, _: client.swarms.iterate(),
@@ -123,7 +124,7 @@ async def test_a_walk(kind: str, case: Case) -> None:
         return httpx.Response(200, json=exchange["response"])
 
     found = await some(WALKS[case["list"]](client_of(kind, Api(answer)), case["arguments"]))
-    ids = [next(item[key] for key in ("agentId", "revision", "day", "id") if key in item) for item in found]
+    ids = [next(item[key] for key in ("agentId", "revision", "day", "id", "name") if key in item) for item in found]
     assert ids == case["ids"]
     assert exchanges == []
 

@@ -69,7 +69,7 @@ export const errorCodes = {
     status: 422,
     description: "Operators do not allow a package as a plugin; `details` names each.",
     remedy:
-      "Name a plugin of GET /api/plugins, or ask an operator to allow it (table `private.plugin_rules`).",
+      "Name a plugin of GET /api/plugins, or ask an operator to allow it (`launchpad plugins rules allow`).",
   },
   REAL_TIME_SUBSCRIPTION_FAILED: {
     status: 422,

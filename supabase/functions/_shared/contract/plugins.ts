@@ -37,31 +37,29 @@ export const pluginsQuery = z.strictObject({
   after: cursor.optional(),
 });
 
+const listedPlugin = z
+  .object({
+    name: z.string().meta({ example: "@elizaos/plugin-discord" }),
+    version: z
+      .string()
+      .meta({ description: "The newest that was installed; `built-in`: the runtime brings it." }),
+    description: z.string(),
+    engine: z
+      .enum(["elizaos", "model", "any"])
+      .meta({ description: "`elizaos` makes an agent one of elizaOS; `any` works with every agent." }),
+    settings: z
+      .array(
+        z.object({
+          name: z.string().meta({ example: "DISCORD_API_TOKEN" }),
+          required: z.boolean(),
+          description: z.string(),
+        }),
+      )
+      .meta({ description: "What it reads from the agent's `environment`." }),
+  })
+  .meta({ id: "Plugin" });
+
 /** GET /api/plugins */
 export const pluginList = z
-  .object({
-    plugins: z.array(
-      z.object({
-        name: z.string().meta({ example: "@elizaos/plugin-discord" }),
-        version: z
-          .string()
-          .meta({ description: "The newest that was installed; `built-in`: the runtime brings it." }),
-        description: z.string(),
-        engine: z
-          .enum(["elizaos", "model", "any"])
-          .meta({ description: "`elizaos` makes an agent one of elizaOS; `any` works with every agent." }),
-        settings: z
-          .array(
-            z.object({
-              name: z.string().meta({ example: "DISCORD_API_TOKEN" }),
-              required: z.boolean(),
-              description: z.string(),
-            }),
-          )
-          .meta({ description: "What it reads from the agent's `environment`." }),
-      }),
-    ),
-    total: z.int().min(0),
-    nextCursor,
-  })
+  .object({ plugins: z.array(listedPlugin), total: z.int().min(0), nextCursor })
   .meta({ id: "PluginList" });

@@ -14,6 +14,7 @@ from ._platform import SupabaseClient, check_client
 from .account import AsyncHealthApi, AsyncSecurityApi, AsyncSystemApi, AsyncUsersApi
 from .agents import AsyncAgentsApi
 from .conversations import AsyncMessagesApi, AsyncSwarmsApi
+from .plugins import AsyncPluginsApi
 from .subscribing import AsyncAgentSubscribing
 from .subscriptions import AsyncSubscriptions
 from .transport import AsyncTransport
@@ -78,6 +79,7 @@ class AsyncAgentLaunchpadClient(AsyncAgentSubscribing):
         self.users = AsyncUsersApi(self)
         self.swarms = AsyncSwarmsApi(self)
         self.messages = AsyncMessagesApi(self)
+        self.plugins = AsyncPluginsApi(self)
         self.usage = AsyncUsageApi(self)
         self.budgets = AsyncBudgetsApi(self)
 

@@ -16,6 +16,7 @@ from ._platform import SupabaseClient, check_client
 from .account import HealthApi, SecurityApi, SystemApi, UsersApi
 from .agents import AgentsApi
 from .conversations import MessagesApi, SwarmsApi
+from .plugins import PluginsApi
 from .subscribing import AgentSubscribing
 from .subscriptions import Subscriptions
 from .transport import Transport
@@ -80,6 +81,7 @@ class AgentLaunchpadClient(AgentSubscribing):
         self.users = UsersApi(self)
         self.swarms = SwarmsApi(self)
         self.messages = MessagesApi(self)
+        self.plugins = PluginsApi(self)
         self.usage = UsageApi(self)
         self.budgets = BudgetsApi(self)
 
