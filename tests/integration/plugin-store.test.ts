@@ -367,6 +367,37 @@ describe("the store", () => {
     assert.ok(left.length > 0 && left.length <= files.length - 1);
   });
 
+  test("a rollback after collecting installs the same bytes again, and no others", async () => {
+    const store = await openStore("rolled-back", npmOf("cache-rolled-back"));
+    const found = await treeOf("my-tool@1.0.0");
+    const list = async (at: string) =>
+      (
+        JSON.parse(await readFile(join(at, ".launchpad-files.json"), "utf8")) as [
+          string,
+          number,
+          number,
+          string,
+        ][]
+      )
+        // npm's note of what is installed has the time in it.
+        .filter(([path]) => path !== "node_modules/.package-lock.json")
+        .map(([path, size, , sum]) => [path, size, sum])
+        .sort();
+    const before = await list(await provide(store, found));
+    assert.deepEqual(await store.collect(new Set(), Date.now() + 7_200_000), [found.id]);
+    assert.deepEqual(await readdir(join(folder, "rolled-back/trees")), []);
+
+    registry.fault = "altered";
+    const other = await openStore("rolled-back", npmOf("cache-rolled-back-2"));
+    await assert.rejects(provide(other, found), (error: unknown) => {
+      assert.ok(error instanceof NpmError);
+      assert.equal(error.code, "EINTEGRITY");
+      return true;
+    });
+    registry.fault = "none";
+    assert.deepEqual(await list(await provide(other, found)), before);
+  });
+
   test("two controllers with one store: neither removes what the other makes or uses; both may install the same", async () => {
     const found = await treeOf("my-tool");
     const store = await openStore("two");

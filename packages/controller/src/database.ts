@@ -13,42 +13,10 @@ import {
   releasedSchema,
   reportResultSchema,
 } from "./contract.ts";
-import { createPost, type Post } from "./http-post.ts";
+import type { Post } from "./http-post.ts";
+import { createRpc, DatabaseError } from "./rpc.ts";
 
-export type DatabaseErrorKind =
-  /** No answer: refused, reset, timed out. */
-  | "unreachable"
-  /** The key is no key of the project, or not its secret one. Keys may be rotated: it may work later. */
-  | "key"
-  /** 5xx, or 408/429: it may work later. */
-  | "unavailable"
-  /** Any other 4xx: the same call will be refused again. */
-  | "refused"
-  /** An answer that does not fit the contract. */
-  | "contract";
-
-/** What a person is told of a key that does not work. */
-export const KEY_REFUSED =
-  "The project refuses the controller's key: set LAUNCHPAD_SECRET_KEY to a secret key (sb_secret_…) of the project at LAUNCHPAD_SUPABASE_URL.";
-
-/** A call to the database that did not work. The message never holds a key, a row or a secret. */
-export class DatabaseError extends Error {
-  readonly kind: DatabaseErrorKind;
-  readonly code: string | undefined;
-  readonly status: number | undefined;
-
-  constructor(
-    kind: DatabaseErrorKind,
-    message: string,
-    facts: { code?: string; status?: number; cause?: unknown } = {},
-  ) {
-    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
-    this.name = "DatabaseError";
-    this.kind = kind;
-    this.code = facts.code;
-    this.status = facts.status;
-  }
-}
+export { DatabaseError, type DatabaseErrorKind, KEY_REFUSED } from "./rpc.ts";
 
 export interface DatabaseOptions {
   url: string;
@@ -61,21 +29,16 @@ export interface DatabaseOptions {
   onCall?: (name: string, worked: boolean, milliseconds: number) => void;
 }
 
-/**
- * The SQL interface over PostgREST. No client library: eleven calls need no query builder, and spooled rows go out as
- * the texts they are, without a parse.
- */
+/** The SQL interface over PostgREST. Spooled rows go out as the texts they are, without a parse. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, key, timeoutMs = 10_000, ingestTimeoutMs = 30_000, onCall } = options;
-  const post = options.post ?? createPost();
-  const headers = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const rpc = createRpc(url, key, options.post);
 
   async function call<T>(name: string, body: string, schema: z.ZodType<T>, limit = timeoutMs): Promise<T> {
     const started = performance.now();
     let worked = false;
     try {
-      const text = await send(name, body, limit);
-      const parsed = schema.safeParse(parseJson(name, text));
+      const parsed = schema.safeParse(await rpc(name, body, limit));
       if (!parsed.success) {
         const problem = parsed.error.issues[0];
         throw new DatabaseError(
@@ -87,17 +50,6 @@ export function createDatabase(options: DatabaseOptions): Database {
       return parsed.data;
     } finally {
       onCall?.(name, worked, performance.now() - started);
-    }
-  }
-
-  async function send(name: string, body: string, limit: number): Promise<string> {
-    try {
-      const { status, text } = await post(`${url}/rest/v1/rpc/${name}`, headers, body, limit);
-      if (status >= 200 && status < 300) return text;
-      throw refusal(name, status, text);
-    } catch (cause) {
-      if (cause instanceof DatabaseError) throw cause;
-      throw new DatabaseError("unreachable", `${name}: the database does not answer`, { cause });
     }
   }
 
@@ -166,31 +118,4 @@ export function readClaims(rows: readonly unknown[]): ClaimBatch {
     batch.unreadable.push({ ...key.data, problem });
   }
   return batch;
-}
-
-function parseJson(name: string, text: string): unknown {
-  try {
-    return text === "" ? null : JSON.parse(text);
-  } catch {
-    throw new DatabaseError("contract", `${name} did not answer JSON`);
-  }
-}
-
-function refusal(name: string, status: number, text: string): DatabaseError {
-  let code: string | undefined;
-  let message = "";
-  try {
-    const body = JSON.parse(text) as { code?: unknown; message?: unknown };
-    if (typeof body.code === "string") code = body.code;
-    if (typeof body.message === "string") message = body.message.slice(0, 300);
-  } catch {
-    // A proxy's error page: its status says enough.
-  }
-  const facts = code === undefined ? { status } : { status, code };
-  const said = [`${name}:`, status, code, message].filter(Boolean).join(" ");
-  // The functions are the secret key's alone: under another role PostgREST says 42501.
-  if (status === 401 || (status === 403 && code === "42501"))
-    return new DatabaseError("key", `${KEY_REFUSED} (${said})`, facts);
-  const later = status >= 500 || status === 408 || status === 429;
-  return new DatabaseError(later ? "unavailable" : "refused", said, facts);
 }

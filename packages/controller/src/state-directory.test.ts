@@ -21,6 +21,18 @@ test("the name of the worker stays, the lock goes", (context) => {
   assert.deepEqual(readdirSync(directory), ["worker-id"]);
 });
 
+test("a directory that cannot be made is named with the setting that helps", (context) => {
+  const file = join(temporaryFolder(context), "file");
+  writeFileSync(file, "");
+  for (const directory of [file, ...(process.platform === "linux" ? ["/proc/x"] : [])]) {
+    assert.throws(() => takeStateDirectory(directory), {
+      message: new RegExp(
+        `^The state directory ${directory} cannot be used \\(E\\w+\\): set LAUNCHPAD_STATE_DIR`,
+      ),
+    });
+  }
+});
+
 test("a dead owner's lock is taken over, whatever became of its process id", async (context) => {
   const directory = temporaryFolder(context);
   const lock = join(directory, "controller.lock");

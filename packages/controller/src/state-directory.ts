@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { processMark } from "./cluster/processes/system.ts";
+import { makeFolder } from "./make-folder.ts";
 
 export interface StateDirectory {
   /** This controller's name towards the database; the same for every life in this directory. */
@@ -20,7 +21,14 @@ interface Owner {
  * @throws {Error} when a living controller has it, or it cannot be written
  */
 export function takeStateDirectory(directory: string): StateDirectory {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    makeFolder(directory, 0o700);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `The state directory ${directory} cannot be used (${code}): set LAUNCHPAD_STATE_DIR to a folder that this account may write.`,
+    );
+  }
   const lock = join(directory, "controller.lock");
   const own = JSON.stringify({ pid: process.pid, mark: processMark(process.pid) ?? "" });
   const draft = join(directory, `controller.lock.${process.pid}`);

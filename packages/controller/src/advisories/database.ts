@@ -1,4 +1,6 @@
+// What the refresh of advisories asks of the database.
 import { z } from "zod";
+import { createRpc } from "../rpc.ts";
 import type { LookedUp, Target } from "./npm.ts";
 import type { RuntimePackage } from "./packages.ts";
 
@@ -11,26 +13,17 @@ export interface AdvisoryDatabase {
 
 const due = z.array(z.object({ package: z.string(), version: z.string() }));
 
+const TIMEOUT_MS = 15_000;
+
 /** The same over PostgREST. Its functions throw when the database does not answer as agreed. */
 export function createAdvisoryDatabase(
   url: string,
   key: string,
-  send: typeof fetch = fetch,
+  rpc = createRpc(url, key),
 ): AdvisoryDatabase {
-  async function call(name: string, args: object): Promise<unknown> {
-    const response = await send(`${url}/rest/v1/rpc/${name}`, {
-      method: "POST",
-      headers: { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" },
-      body: JSON.stringify(args),
-      redirect: "error",
-      signal: AbortSignal.timeout(15_000),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${name}: ${response.status}`);
-    return JSON.parse(text);
-  }
   return {
-    targets: async (runtime, max_count) => due.parse(await call("advisory_targets", { runtime, max_count })),
-    record: async (results) => void (await call("record_advisories", { results })),
+    targets: async (runtime, max_count) =>
+      due.parse(await rpc("advisory_targets", { runtime, max_count }, TIMEOUT_MS)),
+    record: async (results) => void (await rpc("record_advisories", { results }, TIMEOUT_MS)),
   };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { createPost, type Post } from "../http-post.ts";
+import { createRpc } from "../rpc.ts";
 
 /** The files of one deleted agent that are still there. */
 export interface Removal {
@@ -24,6 +25,8 @@ const removals = z.array(
   }),
 );
 
+const TIMEOUT_MS = 10_000;
+
 /** The same over PostgREST and Storage, with the project's secret key. */
 export function createFileStore(
   url: string,
@@ -32,17 +35,12 @@ export function createFileStore(
   post: Post = createPost(),
 ): FileStore {
   const headers = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
-
-  async function call(name: string, args: object): Promise<unknown> {
-    const { status, text } = await post(`${url}/rest/v1/rpc/${name}`, headers, JSON.stringify(args), 10_000);
-    if (status >= 300) throw new Error(`${name}: ${status}`);
-    return JSON.parse(text);
-  }
+  const rpc = createRpc(url, key, post);
 
   return {
-    claim: async (max_count) => removals.parse(await call("claim_file_removals", { max_count })),
+    claim: async (max_count) => removals.parse(await rpc("claim_file_removals", { max_count }, TIMEOUT_MS)),
     report: async (agent_id, error) =>
-      void (await call("report_file_removal", { agent_id, error: error ?? null })),
+      void (await rpc("report_file_removal", { agent_id, error: error ?? null }, TIMEOUT_MS)),
     async remove(bucket, prefixes) {
       const response = await send(`${url}/storage/v1/object/${encodeURIComponent(bucket)}`, {
         method: "DELETE",

@@ -1,6 +1,7 @@
 // What the plugin store asks of the database.
 import { z } from "zod";
 import { agentSpecSchema } from "../contract.ts";
+import { createRpc } from "../rpc.ts";
 import type { Resolution } from "./resolve.ts";
 import { type Tree, treeId, treeSchema } from "./tree.ts";
 
@@ -30,20 +31,11 @@ export interface PluginDatabase {
   wanted(): Promise<string[]>;
 }
 
+/** A lock file has up to 4 MiB. */
+const TIMEOUT_MS = 30_000;
+
 /** The same over PostgREST. */
-export function createPluginDatabase(url: string, key: string, send: typeof fetch = fetch): PluginDatabase {
-  async function call(name: string, args: object): Promise<unknown> {
-    const response = await send(`${url}/rest/v1/rpc/${name}`, {
-      method: "POST",
-      headers: { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" },
-      body: JSON.stringify(args),
-      redirect: "error",
-      signal: AbortSignal.timeout(30_000),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${name}: ${response.status}`);
-    return JSON.parse(text);
-  }
+export function createPluginDatabase(url: string, key: string, rpc = createRpc(url, key)): PluginDatabase {
   return {
     async record({ agentId, generation, leaseToken }, { engine, id, known, packages, plugins, tree }) {
       const args = {
@@ -52,13 +44,13 @@ export function createPluginDatabase(url: string, key: string, send: typeof fetc
         lease_token: leaseToken,
         resolved: { tree: id, engine, plugins, known, lock: tree, packages },
       };
-      return answer.parse(await call("record_plugins", args));
+      return answer.parse(await rpc("record_plugins", args, TIMEOUT_MS));
     },
     async tree(id) {
-      const tree = treeSchema.parse(await call("plugin_tree", { id }));
+      const tree = treeSchema.parse(await rpc("plugin_tree", { id }, TIMEOUT_MS));
       if (treeId(tree) !== id) throw new Error(`the database has another lock file under ${id}`);
       return tree;
     },
-    wanted: async () => z.array(z.string()).parse(await call("wanted_plugin_trees", {})),
+    wanted: async () => z.array(z.string()).parse(await rpc("wanted_plugin_trees", {}, TIMEOUT_MS)),
   };
 }

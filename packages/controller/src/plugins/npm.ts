@@ -65,7 +65,7 @@ export function machineNpm(environment: NodeJS.ProcessEnv = process.env): Npm {
     async view(spec) {
       const fields = Object.keys(manifest.shape);
       const text = await run(["view", spec, "--json", ...fields, ...QUIET, ...PATIENCE], env);
-      const answer: unknown = text.trim() === "" ? [] : JSON.parse(text);
+      const answer = text.trim() === "" ? [] : readNpmJson(text);
       const list = z.array(manifest).safeParse(Array.isArray(answer) ? answer : [answer]);
       if (!list.success) throw new NpmError("EANSWER", "the registry answered something else than a package");
       return list.data;
@@ -87,6 +87,13 @@ export function machineNpm(environment: NodeJS.ProcessEnv = process.env): Npm {
       await run(["ci", "--prefix", folder, ...SAFE, ...QUIET, ...PATIENCE, "--json"], env, folder, signal);
     },
   };
+}
+
+/** JSON of npm without U+0000 and halves of characters, which Postgres does not keep and a package may have in its words. */
+export function readNpmJson(text: string): unknown {
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === "string" ? value.replaceAll("\0", "").toWellFormed() : value,
+  );
 }
 
 async function run(

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { BUILT_IN_PLUGINS, installedVersion, needsEliza, parsePlugin } from "@agent-launchpad/agent-runtime";
 import { satisfies, validRange } from "semver";
 import type { Failure } from "../cluster/cluster.ts";
+import { errorMessage } from "../log.ts";
 import { CORE, type Host, incompatible, nearest, newestFit, usesEliza } from "./choose.ts";
 import { makeDraft } from "./drafts.ts";
-import { type Manifest, type Npm, NpmError } from "./npm.ts";
+import { type Manifest, type Npm, NpmError, readNpmJson } from "./npm.ts";
 import {
   locked,
   npmrc,
@@ -177,7 +178,9 @@ async function find(npm: Npm, name: string, wanted: string | undefined, host: Ho
 
 /** npm's refusal as the reason of a failed generation. */
 export function explainNpm(error: unknown, what: string, name?: string): Failure {
-  const { code, message } = error instanceof NpmError ? error : { code: "EUNKNOWN", message: String(error) };
+  const ofNpm = error instanceof NpmError;
+  const message = errorMessage(error);
+  const code = (error as { code?: string }).code;
   if ((code === "E404" || code === "ETARGET") && name !== undefined) {
     const near = nearest(
       name,
@@ -198,12 +201,16 @@ export function explainNpm(error: unknown, what: string, name?: string): Failure
   const cure =
     code === "ENOSPC"
       ? "The disk of the plugin store is full: make room, then restart the agent."
-      : code === "EINTEGRITY"
-        ? "The registry served other content than it promised: check the registry, then restart the agent."
-        : "Check the registry that npm is configured with, then restart the agent.";
+      : code === "EACCES" || code === "EPERM" || code === "EROFS"
+        ? "Let the controller's account write to the plugin store and to npm's cache, then restart the agent."
+        : code === "EINTEGRITY"
+          ? "The registry served other content than it promised: check the registry, then restart the agent."
+          : ofNpm
+            ? "Check the registry that npm is configured with, then restart the agent."
+            : "Restart the agent once that is mended.";
   return {
     reason: "PLUGIN_INSTALL_FAILED",
-    message: `${what} cannot be installed (${code}: ${message}). ${cure}`,
+    message: `${what} cannot be installed (${ofNpm ? `${code}: ` : ""}${message}). ${cure}`,
   };
 }
 
@@ -245,7 +252,7 @@ async function lockOf(
         if (looksAtPeers && error instanceof NpmError && error.code === "ERESOLVE") continue;
         throw error;
       }
-      const lock: unknown = JSON.parse(await readFile(join(folder, "package-lock.json"), "utf8"));
+      const lock = readNpmJson(await readFile(join(folder, "package-lock.json"), "utf8"));
       const tree = treeSchema.parse({
         manifest: { ...manifest, ...(!looksAtPeers && { legacyPeerDeps: true }) },
         lock,

@@ -3,9 +3,10 @@
 //   files/xx/<d>  one file of each content, under its digest: trees hold further names of it
 //   resolved/<d>  what names were resolved to before
 //   .…            what a process makes and uses: gone at the next start once that process has ended
-import { chmod, copyFile, mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, copyFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Log } from "../log.ts";
+import { errorMessage, type Log } from "../log.ts";
+import { makeFolder } from "../make-folder.ts";
 import { makeDraft, othersUses, removeLeftovers, writeUses } from "./drafts.ts";
 import { findChange, forgetUnshared, seal } from "./files.ts";
 import type { Npm } from "./npm.ts";
@@ -47,12 +48,24 @@ export class PluginStore {
     this.#files = join(options.folder, "files");
   }
 
-  /** Makes the folders, and removes what an earlier process left half. */
+  /**
+   * Makes the folders, and removes what an earlier process left half.
+   * @throws Error, one sentence with the cure, where the folder cannot be used
+   */
   async open(): Promise<void> {
     const { folder } = this.#options;
-    for (const path of [folder, this.#trees, this.#files]) {
-      await mkdir(path, { recursive: true });
-      await chmod(path, 0o755);
+    try {
+      for (const path of [folder, this.#trees, this.#files]) {
+        makeFolder(path, 0o755);
+        await refuseForeign(path);
+        await chmod(path, 0o755);
+      }
+      await rm(await makeDraft(folder, "install"), { recursive: true });
+    } catch (error) {
+      throw new Error(
+        `The plugin store ${folder} cannot be used (${(error as NodeJS.ErrnoException).code ?? errorMessage(error)}): ` +
+          "set LAUNCHPAD_PLUGIN_STORE to a folder that this account may write, on a disk with room.",
+      );
     }
     const left = await removeLeftovers(folder);
     if (left.length > 0)
@@ -172,6 +185,14 @@ export class PluginStore {
     if (gone.length > 0 && this.#busy.size === 0) await forgetUnshared(this.#files);
     return gone;
   }
+}
+
+/** Whoever owns a folder may put other code into it, which agents would run. */
+async function refuseForeign(path: string): Promise<void> {
+  const own = process.geteuid?.();
+  const { uid } = await stat(path);
+  if (own !== undefined && uid !== own && uid !== 0)
+    throw new Error(`${path} belongs to the account ${uid}, and this is ${own}`);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -53,10 +53,24 @@ export async function startReadyChild<T>(
   throw new Error(`${spec.name} did not start: ${failure}${words ? ` (${words})` : ""}`);
 }
 
-/** The lines of a dying program's output that say why, not where in its code. */
-function reasonIn(lines: readonly string[]): string {
+/** The lines of a dying program's output that say why, not where in its code. Pure. */
+export function reasonIn(lines: readonly string[]): string {
+  for (const line of lines.toReversed()) {
+    const error = /^\{.*"level":"error"/.test(line) && errorOf(line);
+    if (error) return error;
+  }
   const errors = lines.filter((line) => /error|cannot|failed/i.test(line) && !/^at /.test(line));
   return (errors.length > 0 ? errors : lines).slice(-3).join(" | ");
+}
+
+/** What a log line of the controller gives as the error. */
+function errorOf(line: string): string | undefined {
+  try {
+    const { error } = JSON.parse(line) as { error?: unknown };
+    return typeof error === "string" ? error : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads `{"event":"ready", …}`; undefined for any other line. */

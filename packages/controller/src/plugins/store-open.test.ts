@@ -1,0 +1,58 @@
+// Opening a plugin store that cannot be used: one sentence at once, with the setting that helps.
+import assert from "node:assert/strict";
+import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { createLog } from "../log.ts";
+import { temporaryFolder } from "../testing/temporary.ts";
+import type { Npm } from "./npm.ts";
+import { PluginStore } from "./store.ts";
+
+const open = (folder: string) =>
+  new PluginStore({ folder, npm: {} as Npm, log: createLog(() => {}, "error"), loader: "" }).open();
+
+/** As if the folder, and all that is made, were another account's. */
+function foreign(context: TestContext, folder: string): void {
+  const own = process.geteuid?.() ?? 0;
+  if (own === 0) chownSync(folder, 65_534, 65_534);
+  else context.mock.method(process as { geteuid(): number }, "geteuid", () => own + 1);
+}
+
+describe("a store that cannot be used", () => {
+  const named = (folder: string, why: RegExp) => (error: Error) => {
+    assert.match(error.message, why);
+    assert.ok(error.message.startsWith(`The plugin store ${folder} cannot be used (`), error.message);
+    assert.match(error.message, /set LAUNCHPAD_PLUGIN_STORE to a folder that this account may write/);
+    return true;
+  };
+
+  test("a place where nothing can be made", { skip: process.platform !== "linux" }, async () => {
+    await assert.rejects(open("/proc/x"), named("/proc/x", /ENOENT/));
+  });
+
+  test("a file in the way", async (context) => {
+    const folder = join(temporaryFolder(context), "store");
+    writeFileSync(folder, "");
+    await assert.rejects(open(folder), named(folder, /EEXIST/));
+  });
+
+  test("another account's folder: it could change what agents run", async (context) => {
+    const folder = join(temporaryFolder(context), "store");
+    mkdirSync(folder);
+    foreign(context, folder);
+    await assert.rejects(open(folder), named(folder, /belongs to the account \d+, and this is \d+/));
+  });
+
+  test("another account's folder within it", async (context) => {
+    const folder = join(temporaryFolder(context), "store");
+    mkdirSync(join(folder, "trees"), { recursive: true });
+    foreign(context, join(folder, "trees"));
+    await assert.rejects(open(folder), named(folder, /belongs to the account/));
+  });
+});
+
+test("one that can is open and empty", async (context) => {
+  const folder = join(temporaryFolder(context), "deep", "store");
+  await open(folder);
+  assert.deepEqual(readdirSync(folder).sort(), ["files", "trees"]);
+});
