@@ -1,6 +1,6 @@
 // Takes secrets out of what a trace keeps, and cuts it. Pure.
 import { secretSpellings } from "../spellings.ts";
-import { isSecret, withoutNamedSecrets } from "./named-secrets.ts";
+import { withoutNamedSecrets, withoutSecretParts } from "./secrets/named-secrets.ts";
 
 /** As many bytes as the database keeps of one text (private.step_limit). */
 const MAX_BYTES = 4_000;
@@ -44,18 +44,16 @@ function clone(value: unknown, longest: number, secrets: readonly string[], dept
   if (typeof value === "string") return cut(blanked(value, secrets), longest);
   if (typeof value !== "object" || value === null) return value;
   if (depth > 8) return "…";
-  if (Array.isArray(value)) return value.map((item) => clone(item, longest, secrets, depth + 1));
-  return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [
-      cut(blanked(name, secrets), 100),
-      isSecret(name, inner) ? "[secret]" : clone(inner, longest, secrets, depth + 1),
-    ]),
+  return withoutSecretParts(
+    value,
+    (part) => clone(part, longest, secrets, depth + 1),
+    (name) => cut(blanked(name, secrets), 100),
   );
 }
 
 function blanked(text: string, secrets: readonly string[]): string {
-  return withoutNamedSecrets(withoutSecrets(text.slice(0, MOST_READ), secrets))
-    .replaceAll(KEYS, "[secret]")
+  // Keys first: a name would blank the first line of a private key alone.
+  return withoutNamedSecrets(withoutSecrets(text.slice(0, MOST_READ), secrets).replaceAll(KEYS, "[secret]"))
     .replaceAll("\0", "")
     .toWellFormed();
 }
