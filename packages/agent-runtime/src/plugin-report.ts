@@ -9,13 +9,11 @@ export interface PluginReportOptions {
   /** Without it (or without a credential) nothing is told. */
   readonly project: Project | undefined;
   readonly credential: string | undefined;
-  /** Values that must not leave the process: a plugin's error may quote its token. */
-  readonly redact: (text: string) => string;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
 /** Makes the function that tells the states; it never throws, and never holds the process up. */
-export function createPluginReport({ agentId, project, credential, redact, warn }: PluginReportOptions) {
+export function createPluginReport({ agentId, project, credential, warn }: PluginReportOptions) {
   let waiting: readonly PluginState[] | undefined;
   let sending = false;
 
@@ -25,8 +23,7 @@ export function createPluginReport({ agentId, project, credential, redact, warn 
       const states = waiting;
       waiting = undefined;
       // Of a plugin that another replica runs, that one tells.
-      const own = states.filter(({ reason }) => reason !== "STANDBY");
-      const plugins = own.map((state) => ({ ...state, message: redact(state.message) }));
+      const plugins = states.filter(({ reason }) => reason !== "STANDBY");
       try {
         await connected.call("report_plugins", { agent_id: agentId, credential, plugins });
         wait = RETRY_MS.first;

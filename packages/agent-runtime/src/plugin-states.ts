@@ -1,5 +1,16 @@
 // How an agent's plugins are: each is ready, or has failed in its own words. What is degraded here is no reason to end the agent.
 
+/** The connection of a plugin to its platform, such as a bot on Discord. */
+export interface PlatformState {
+  /** As `platforms` of a definition names it. */
+  readonly name: string;
+  readonly status: "CONNECTED" | "CONNECTING" | "DISCONNECTED" | "UNKNOWN";
+  /** The platform's name of the account; null where it is not known. */
+  readonly account: string | null;
+  /** The platform's own words; null where all is said. */
+  readonly message: string | null;
+}
+
 /** The state of one plugin. */
 export interface PluginState {
   /** The package's name. */
@@ -7,6 +18,8 @@ export interface PluginState {
   readonly ready: boolean;
   readonly reason: "STARTED" | "STARTING" | "STANDBY" | "PLUGIN_FAILED";
   readonly message: string;
+  /** Where it serves a platform. */
+  readonly platform?: PlatformState;
 }
 
 export interface PluginStates {
@@ -16,6 +29,8 @@ export interface PluginStates {
   /** It takes longer than it may; the agent does not wait for it. */
   late(name: string, message: string): void;
   failed(name: string, message: string): void;
+  /** How its connection is; undefined: another replica holds it. */
+  platform(name: string, state: PlatformState | undefined): void;
   list(): readonly PluginState[];
   /** Called after each change, with all states. */
   onChange(listener: (states: readonly PluginState[]) => void): void;
@@ -24,25 +39,41 @@ export interface PluginStates {
 /** The longest message that the project keeps. */
 const MAX_MESSAGE = 600;
 
-/** Makes the states of one runtime's plugins. */
-export function createPluginStates(): PluginStates {
-  const states = new Map<string, PluginState>();
+/**
+ * Makes the states of one runtime's plugins.
+ * @param clean blanks secrets: a plugin's error may quote its token
+ */
+export function createPluginStates(clean: (text: string) => string = (text) => text): PluginStates {
+  const states = new Map<string, Omit<PluginState, "platform">>();
+  const platforms = new Map<string, PlatformState>();
   const listeners: ((states: readonly PluginState[]) => void)[] = [];
-  const list = () => [...states.values()];
+  const list = () =>
+    [...states.values()].map((state) => {
+      const platform = platforms.get(state.name);
+      return platform === undefined ? state : { ...state, platform };
+    });
+  const short = (message: string) => clean(message).slice(0, MAX_MESSAGE);
+  const tell = () => {
+    for (const listener of listeners) listener(list());
+  };
   const set = (state: PluginState) => {
     const before = states.get(state.name);
     states.set(state.name, state);
-    if (before?.reason === state.reason && before.message === state.message) return;
-    for (const listener of listeners) listener(list());
+    if (before?.reason !== state.reason || before.message !== state.message) tell();
   };
   return {
     ready: (name) => set({ name, ready: true, reason: "STARTED", message: "Started" }),
     standby: (name) =>
       set({ name, ready: true, reason: "STANDBY", message: "Another replica holds the connection" }),
-    late: (name, message) =>
-      set({ name, ready: false, reason: "STARTING", message: message.slice(0, MAX_MESSAGE) }),
-    failed: (name, message) =>
-      set({ name, ready: false, reason: "PLUGIN_FAILED", message: message.slice(0, MAX_MESSAGE) }),
+    late: (name, message) => set({ name, ready: false, reason: "STARTING", message: short(message) }),
+    failed: (name, message) => set({ name, ready: false, reason: "PLUGIN_FAILED", message: short(message) }),
+    platform(name, state) {
+      const before = JSON.stringify(platforms.get(name));
+      if (state === undefined) platforms.delete(name);
+      else platforms.set(name, { ...state, message: state.message && short(state.message) });
+      // Without a state of its own a plugin is not in the list yet.
+      if (JSON.stringify(platforms.get(name)) !== before && states.has(name)) tell();
+    },
     list,
     onChange(listener) {
       listeners.push(listener);

@@ -88,7 +88,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const runtime = credential && `${agentId}.${credential}`;
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
-  const states = createPluginStates();
+  const states = createPluginStates((text) => redact(text, config.secrets));
   const abilities = withOwnTools(
     createAbilities({
       agentId,
@@ -127,8 +127,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     milliseconds: Math.round(process.uptime() * 1000),
   });
 
-  const masked = (text: string) => redact(text, config.secrets);
-  states.onChange(createPluginReport({ agentId, project, credential, redact: masked, warn }));
+  states.onChange(createPluginReport({ agentId, project, credential, warn }));
 
   const stop = once(async (reason: string) => {
     log.info("Stopping", { reason });

@@ -72,6 +72,7 @@ export async function startElizaEngine(
     states,
     ready,
     log,
+    from: part.from,
     lease: abilities.platforms,
     limitMs,
     retryMs,

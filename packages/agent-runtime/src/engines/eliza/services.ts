@@ -5,6 +5,7 @@ import { describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { PluginStates } from "../../plugin-states.ts";
 import { asPlugin, pluginUnderway } from "../plugin-faults.ts";
+import { type Connection, watchConnection } from "./platforms/connection.ts";
 import type { ElizaRuntime, ElizaService, ElizaServiceClass } from "./types.ts";
 
 /** The longest wait between two tries. */
@@ -20,6 +21,8 @@ export interface ServicesOptions {
   /** Called when all services of a plugin have started. */
   readonly ready: (plugin: string) => void;
   readonly log: Log;
+  /** File URL of the module that plugins are looked up from. */
+  readonly from: string;
   /** Which replica runs the services of platforms. */
   readonly lease: PlatformLease;
   /** How long the agent's start waits for all of them. */
@@ -47,27 +50,28 @@ interface Entry {
   error: string;
   tries: number;
   timer: NodeJS.Timeout | undefined;
+  /** To its platform, where it serves one. */
+  readonly connection: Connection | undefined;
 }
 
 /** Takes the starting of services over from a runtime on which no plugin is registered yet. */
 export function superviseServices(options: ServicesOptions): Services {
-  const { runtime, states, ready, log, lease, limitMs, retryMs } = options;
+  const { runtime, states, ready, log, from, lease, limitMs, retryMs } = options;
   const begin = runtime.registerService.bind(runtime);
   const entries: Entry[] = [];
   let started = false;
   let stopped = false;
   /** Whether this replica runs the platforms; undefined until it is asked. */
   let holds: Promise<boolean> | undefined;
-  const isPlatform = ({ plugin, definition }: Entry) => PLATFORM.test(`${plugin} ${definition.serviceType}`);
-
   function onLease(held: boolean): void {
     holds = Promise.resolve(held);
-    for (const entry of entries.filter(isPlatform)) {
+    for (const entry of entries.filter(({ connection }) => connection !== undefined)) {
       clearTimeout(entry.timer);
       entry.timer = undefined;
       if (held) void attempt(entry);
       else {
         entry.state = "standby";
+        entry.connection?.leave();
         void withdraw(entry).then(() => tell(entry.plugin));
       }
     }
@@ -83,31 +87,55 @@ export function superviseServices(options: ServicesOptions): Services {
       error: "",
       tries: 0,
       timer: undefined,
+      connection: connectionOf(plugin, definition, () => entry),
     };
     entries.push(entry);
     if (started) await attempt(entry);
   };
 
+  function connectionOf(
+    plugin: string,
+    { serviceType }: ElizaServiceClass,
+    entry: () => Entry,
+  ): Connection | undefined {
+    const platform = PLATFORM.exec(serviceType)?.[0] ?? PLATFORM.exec(plugin)?.[0];
+    if (platform === undefined) return undefined;
+    return watchConnection({
+      plugin,
+      platform: platform.toLowerCase(),
+      from,
+      onChange(state) {
+        states.platform(plugin, state);
+        if (entry().state === "starting") tell(plugin);
+      },
+      onLost: (error) => void fail(entry(), error).then(() => tell(plugin)),
+      onStray: (error) => log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin }),
+    });
+  }
+
   async function attempt(entry: Entry): Promise<void> {
-    const { definition, plugin } = entry;
+    const { definition, plugin, connection } = entry;
     const type = definition.serviceType;
-    if (isPlatform(entry)) holds ??= lease.start(onLease);
-    if (isPlatform(entry) && !(await holds)) {
+    if (connection !== undefined) holds ??= lease.start(onLease);
+    if (connection !== undefined && !(await holds)) {
       entry.state = "standby";
       return tell(plugin);
     }
     entry.state = "starting";
     entry.tries += 1;
+    connection?.begin();
     try {
       const before = new Set(runtime.services.get(type));
       await asPlugin(plugin, () => begin(definition));
       entry.instance = runtime.services.get(type)?.find((instance) => !before.has(instance));
+      if (entry.instance !== undefined) connection?.attach(entry.instance);
       // plugin-discord logs in behind its start, and tells of it here.
       await entry.instance?.clientReadyPromise;
       if ((entry.state as string) === "standby") {
         await withdraw(entry); // the lease went while it started
         return tell(plugin);
       }
+      connection?.settle();
       entry.state = "started";
       entry.tries = 0;
     } catch (error) {
@@ -119,7 +147,8 @@ export function superviseServices(options: ServicesOptions): Services {
   async function fail(entry: Entry, error: unknown): Promise<void> {
     const type = entry.definition.serviceType;
     entry.state = "failed";
-    entry.error = describe(error);
+    entry.connection?.fail(describe(error));
+    entry.error = entry.connection?.state?.message ?? describe(error);
     await withdraw(entry);
     if (stopped || entry.timer !== undefined) return;
     const wait = Math.min(MOST_MS, retryMs * 2 ** Math.max(0, entry.tries - 1));
@@ -157,8 +186,11 @@ export function superviseServices(options: ServicesOptions): Services {
     const own = entries.filter((entry) => entry.plugin === plugin);
     const failed = own.find(({ state }) => state === "failed");
     const pending = own.find(({ state }) => state === "waiting" || state === "starting");
+    const refused = own.find(({ connection }) => connection?.state?.status === "DISCONNECTED");
     if (failed !== undefined) states.failed(plugin, failed.error);
-    else if (pending !== undefined) {
+    else if (pending !== undefined && refused?.connection?.state?.message) {
+      states.failed(plugin, refused.connection.state.message);
+    } else if (pending !== undefined) {
       states.late(plugin, `Its service ${pending.definition.serviceType} has not started yet`);
     } else if (own.some(({ state }) => state === "standby")) states.standby(plugin);
     else ready(plugin);
@@ -179,7 +211,9 @@ export function superviseServices(options: ServicesOptions): Services {
     fault(plugin, error) {
       const own = entries.filter((entry) => entry.plugin === plugin && entry.state === "started");
       if (own.length === 0) return entries.some((entry) => entry.plugin === plugin);
-      for (const entry of own) {
+      // A call of the plugin that failed has cost the connection nothing; logging in again would.
+      const isConnected = ({ connection }: Entry) => connection?.state?.status === "CONNECTED";
+      for (const entry of own.filter((entry) => !isConnected(entry))) {
         entry.tries += 1;
         void fail(entry, error).then(() => tell(plugin));
       }
@@ -187,7 +221,10 @@ export function superviseServices(options: ServicesOptions): Services {
     },
     stop() {
       stopped = true;
-      for (const { timer } of entries) clearTimeout(timer);
+      for (const { timer, connection } of entries) {
+        clearTimeout(timer);
+        connection?.end();
+      }
     },
     release: () => lease.stop(),
   };
