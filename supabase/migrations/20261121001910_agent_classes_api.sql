@@ -78,8 +78,8 @@ begin
 end
 $$;
 create trigger _500_limits after update of max_agents, max_replicas, max_cpu, max_memory on private.agent_classes
-  for each row when ((old.max_agents, old.max_replicas, old.max_cpu, old.max_memory)
-    is distinct from (new.max_agents, new.max_replicas, new.max_cpu, new.max_memory))
+  for each row when (old.max_agents is distinct from new.max_agents or old.max_replicas is distinct from new.max_replicas
+    or old.max_cpu is distinct from new.max_cpu or old.max_memory is distinct from new.max_memory)
   execute function private.tg_agent_classes__limits();
 
 create function private.described_class(c private.agent_classes) returns jsonb

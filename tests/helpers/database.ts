@@ -130,11 +130,12 @@ async function maintain(sql: string): Promise<void> {
 /**
  * Gives a database with every migration, cloned from the run's template in 0.1 s. Roles are shared by all databases of the
  * server. Call destroy() when done, or use useTestDatabase().
+ * @param template another database to clone, such as `template0`, which has nothing
  */
-export async function createTestDatabase(): Promise<TestDatabase> {
+export async function createTestDatabase(template = "postgres"): Promise<TestDatabase> {
   const { urls } = await testServer();
   const name = `test_${randomUUID().replaceAll("-", "").slice(0, 16)}`;
-  await maintain(`create database ${name} template postgres owner postgres`);
+  await maintain(`create database ${name} template ${template} owner postgres`);
   const url = (role: Role) => onDatabase(urls[role], name);
   const pools = {
     postgres: new pg.Pool({ connectionString: url("postgres"), max: 8 }),

@@ -24,6 +24,8 @@ export interface StackOptions {
   environment: Environment;
   /** Make new keys where keys.json is lost though the database is there. */
   newKeys?: boolean;
+  /** Change the schema of a database that an older checkout made; its data stays. */
+  upgrade?: boolean;
   /** What a person should see: a service that died, what a function logs. */
   log: (message: string) => void;
   onState?: (service: string, state: ServiceState) => void;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type ErrorCode, errorCodes, VERSION } from "./contract/index.ts";
 import { documentedHeaders } from "./headers.ts";
+import { RELEASE } from "./release.ts";
 import type { Route } from "./route.ts";
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
@@ -45,6 +46,7 @@ export function openApi(routes: readonly Route[]): { [key: string]: Json } {
     info: {
       title: "Agent Launchpad API",
       version: VERSION,
+      "x-release": RELEASE,
       summary: "Turns a character, a few secrets and a size into a running, watched, scalable AI agent.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },

@@ -47,6 +47,7 @@ export async function main(args: readonly string[]): Promise<void> {
         port: options.port,
         dbPort: options.dbPort,
         newKeys: options.newKeys,
+        upgrade: options.upgrade,
         cluster: options.cluster === "processes" ? "processes" : kubernetesTarget(options, process.env),
         environment: readEnvironment(process.env, join(ROOT, "supabase/functions/.env")),
         log: (message) => progress.note(message),

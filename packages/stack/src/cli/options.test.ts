@@ -11,6 +11,7 @@ test("without flags the documented standards hold", () => {
     ephemeral: false,
     json: false,
     newKeys: false,
+    upgrade: false,
     cluster: "processes",
     help: false,
   });
@@ -25,6 +26,7 @@ test("every flag is read", () => {
     "x",
     "--json",
     "--new-keys",
+    "--upgrade",
     "--cluster",
     "kubernetes",
     "--kubeconfig",
@@ -32,8 +34,16 @@ test("every flag is read", () => {
     "--context=c",
   ]);
   assert.deepEqual(
-    [options.port, options.dbPort, options.dataDir, options.json, options.newKeys, options.cluster],
-    [0, 1, "x", true, true, "kubernetes"],
+    [
+      options.port,
+      options.dbPort,
+      options.dataDir,
+      options.json,
+      options.newKeys,
+      options.upgrade,
+      options.cluster,
+    ],
+    [0, 1, "x", true, true, true, "kubernetes"],
   );
   assert.deepEqual([options.kubeconfig, options.context], ["file", "c"]);
 });

@@ -8,6 +8,7 @@ export interface CliOptions {
   ephemeral: boolean;
   json: boolean;
   newKeys: boolean;
+  upgrade: boolean;
   cluster: "processes" | "kubernetes";
   /** Of `--cluster kubernetes`; absent: KUBECONFIG, or the file that kubectl reads. */
   kubeconfig?: string;
@@ -24,6 +25,7 @@ Usage: npm start -- [flags]
   --data-dir PATH  where data is kept (.launchpad)
   --ephemeral      keep nothing: a temporary folder, deleted at the end
   --new-keys       make new keys where keys.json is lost: users sign in again, programs need the new keys
+  --upgrade        change the schema of a database that an older checkout made; its data stays
   --cluster NAME   where agents run: processes (default) or kubernetes
   --kubeconfig F   with --cluster kubernetes: the file that says where it is (KUBECONFIG, ~/.kube/config)
   --context NAME   with --cluster kubernetes: another context of that file than its current one
@@ -59,6 +61,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     ephemeral: values.ephemeral ?? false,
     json: values.json ?? false,
     newKeys: values["new-keys"] ?? false,
+    upgrade: values.upgrade ?? false,
     cluster,
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     ...(values.context === undefined ? {} : { context: values.context }),
@@ -79,6 +82,7 @@ function parse(args: readonly string[]) {
         ephemeral: { type: "boolean" },
         json: { type: "boolean" },
         "new-keys": { type: "boolean" },
+        upgrade: { type: "boolean" },
         cluster: { type: "string" },
         kubeconfig: { type: "string" },
         context: { type: "string" },

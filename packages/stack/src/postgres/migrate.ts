@@ -120,7 +120,7 @@ export async function runSupabaseCli(
  * supabase/seed.sql once (the CLI notes which seed files it ran). Starting the CLI takes 0.5 s, so it is not started when
  * the database already lists every local version and its seed.
  *
- * Throws a StackError when a migration fails, or when the database has a migration that the project does not know.
+ * Throws a StackError when a migration fails.
  */
 export async function pushMigrations(opts: {
   url: string;
@@ -130,12 +130,6 @@ export async function pushMigrations(opts: {
 }): Promise<Migrations> {
   const local = localVersions(opts.projectFolder);
   const before = await history(opts.url);
-  const unknown = before.versions.filter((version) => !local.includes(version));
-  if (unknown.length > 0) {
-    throw new StackError(
-      `The database has migrations that this project does not (${unknown.join(", ")}); it was made by another version: choose another --data-dir.`,
-    );
-  }
   const applied = local.filter((version) => !before.versions.includes(version));
   const unseeded =
     opts.seed && before.seeds.length === 0 && existsSync(join(opts.projectFolder, "supabase", "seed.sql"));

@@ -140,7 +140,7 @@ describe("preparing the database", () => {
     rmSync(join(migrations, "20260102000000_more.sql"));
     await assert.rejects(
       prepareDatabase(server, { projectFolder: project }),
-      /has migrations that this project does not \(20260102000000\)/,
+      /made by another version .* has 1 difference:\n {2}unknown: column public\.things\.note\nRun `npm start -- --upgrade`/,
     );
     assert.deepEqual(localVersions(project), ["20260101000000"]);
   });

@@ -1,4 +1,6 @@
 import pg from "pg";
+import { dealWithOutdated, outdated } from "../upgrade/outdated.ts";
+import { onDatabase } from "../upgrade/reference.ts";
 import { bootstrap, bootstrapKey, bootstrappedWith } from "./bootstrap.ts";
 import { type Migrations, pushMigrations } from "./migrate.ts";
 import { PROJECT_FOLDER } from "./paths.ts";
@@ -16,6 +18,10 @@ export interface PrepareOptions {
   /** Whether supabase/seed.sql is run, once. Default true. */
   seed?: boolean;
   cacheFolder?: string;
+  /** Whether a database of an older checkout is mended; default: it is refused, with its differences named. */
+  upgrade?: boolean;
+  /** What a person should see. */
+  log?: (message: string) => void;
 }
 
 /**
@@ -39,9 +45,26 @@ export async function prepareDatabase(
     await superuser.end();
   }
   const bootstrapped = performance.now();
+  const url = server.url("postgres");
+  const projectFolder = options.projectFolder ?? PROJECT_FOLDER;
+  if ((await outdated(url, projectFolder)) !== undefined) {
+    const { differences, kept } = await dealWithOutdated(
+      {
+        url,
+        superuserUrl: server.superuserUrl,
+        projectFolder,
+        server: {
+          superuserUrl: onDatabase(server.superuserUrl, "template1"),
+          url: (database) => server.url("postgres", database),
+        },
+      },
+      options.upgrade ?? false,
+    );
+    options.log?.(mendedText(differences.length, kept));
+  }
   const migrations = await pushMigrations({
-    url: server.url("postgres"),
-    projectFolder: options.projectFolder ?? PROJECT_FOLDER,
+    url,
+    projectFolder,
     seed: options.seed ?? true,
     ...(options.cacheFolder === undefined ? {} : { cacheFolder: options.cacheFolder }),
   });
@@ -49,4 +72,10 @@ export async function prepareDatabase(
     migrations,
     timings: { bootstrap: bootstrapped - started, migrations: performance.now() - bootstrapped },
   };
+}
+
+/** What an upgrade did, for a person. Pure. */
+export function mendedText(differences: number, kept: readonly string[]): string {
+  const stays = kept.length === 0 ? "" : ` It keeps what no release has: ${kept.join(", ")}.`;
+  return `The database was upgraded: ${differences} difference${differences === 1 ? "" : "s"} mended, your data is kept.${stays}`;
 }

@@ -151,7 +151,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     name: "schema",
     needs: ["postgres", "gateway"],
     async start() {
-      await prepareDatabase(live.postgres!);
+      await prepareDatabase(live.postgres!, { upgrade: options.upgrade ?? false, log: options.log });
       await putRespondTarget(state.dbUrl, {
         functionsUrl: `${state.gatewayUrl}/functions/v1`,
         respondSecret: respondSecret(keys),
