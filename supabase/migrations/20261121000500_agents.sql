@@ -176,19 +176,25 @@ begin
 end
 $$;
 
--- Plugins are names of packages, with or without an exact version, a range or a tag. `_shared/contract/plugins.ts` says the same.
+-- Plugins are names of packages, with or without an exact version, a range or a tag; or MCP servers, `mcp:` and their address,
+-- with the secret that they are called with behind a `#`. `_shared/contract/plugins.ts` says the same.
 create function private.plugin_name_problems(plugins text[]) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return private.entry_problems(plugins,
-      '^(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?$',
+      '^(mcp:.*|(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?)$',
       214, 'plugins', 'Must be an npm package name, with or without @version')
-    || private.entry_problems(plugins, '^(?!\.|/|~|[a-z0-9+.-]+:|[^@/]+/|.*\.git$)', 2147483647, 'plugins',
+    || private.entry_problems(plugins, '^(mcp:|(?!\.|/|~|[a-z0-9+.-]+:|[^@/]+/|.*\.git$))', 2147483647, 'plugins',
       'Must be the name of a package in the registry, not a path, a URL or a git address')
     || private.entry_problems(plugins, '^(?!(assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|'
       || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|'
       || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'
-      || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself');
+      || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself')
+    || private.entry_problems(plugins, '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?'
+      || '([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?$)', 214, 'plugins',
+      'Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it needs')
+    || private.entry_problems(plugins, '(?i)^(?!mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|'
+      || 'accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=)', 2147483647, 'plugins', 'Names a header that cannot be set');
 end
 $$;
 

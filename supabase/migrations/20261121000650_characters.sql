@@ -133,6 +133,11 @@ create function private.built_in_plugins() returns text[]
 language sql immutable parallel safe set search_path = ''
 return array['@elizaos/plugin-supabase', '@elizaos/plugin-web3'];
 
+-- Whether a plugin is an MCP server: its tools are the agent's, in both engines.
+create function private.is_mcp_plugin(plugin text) returns boolean
+language sql immutable parallel safe set search_path = ''
+return starts_with(plugin, 'mcp:');
+
 -- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks into packages (engines/packages.ts).
 create function private.needs_eliza(plugins text[]) returns boolean
 language sql immutable set search_path = ''

@@ -60,11 +60,14 @@ begin
 end
 $$;
 
--- A plugin as written: its package, and its version where that is exact.
+-- A plugin as written: its package, and its version where that is exact. Of an MCP server: its address, which has no version.
 create function private.plugin_parts(plugin text) returns table (package text, wanted text, version text)
 language sql immutable set search_path = '' as $$
+  select split_part(plugin, '#', 1), null, null where private.is_mcp_plugin(plugin)
+  union all
   select substring(plugin from '^(@?[^@]+)'), nullif(substring(plugin from '^@?[^@]+@(.*)$'), ''),
     substring(plugin from '^@?[^@]+@([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)$')
+  where not private.is_mcp_plugin(plugin)
 $$;
 
 -- The exact packages an agent runs: the runtime's, and those of the lock file that its plugins were resolved to; until then
@@ -109,7 +112,12 @@ begin
     left join private.runtime_packages r on r.package = x.package
     where not x.package = any (private.built_in_plugins()) order by x.package, r.version desc
   loop
-    if tree is not null then
+    if private.is_mcp_plugin(p.package) then
+      if p.package ~ '^mcp:http:' and exists (select from unnest(a.plugins) n where starts_with(n, p.package || '#')) then
+        found := found || private.finding('PLUGIN_PLAINTEXT', 'HIGH', format('%s is called with a secret, without encryption', p.package),
+          'Use the https address of this MCP server', jsonb_build_object('package', p.package));
+      end if;
+    elsif tree is not null then
       null; -- The revision keeps the exact version.
     elsif p.version is null and p.wanted is not null then
       found := found || private.finding('PLUGIN_RANGE', 'MEDIUM', format('%s is asked for as "%s"', p.package, left(p.wanted, 50)),
@@ -182,6 +190,7 @@ language sql stable set search_path = '' as $$
     select count(*) as n from unnest(a.plugins) x, private.plugin_parts(x) p
     where p.version is null and not exists (select from private.runtime_packages r where r.package = p.package)
       and private.plugin_tree_of(a.id) is null and not p.package = any (private.built_in_plugins())
+      and not private.is_mcp_plugin(p.package)
   )
   select jsonb_strip_nulls(jsonb_build_object(
     'status', case when s.packages > 0 and s.checked = s.packages and u.n = 0 then 'available' else 'unavailable' end,

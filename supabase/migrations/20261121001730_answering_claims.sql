@@ -108,6 +108,11 @@ begin
 end
 $$;
 
+-- The secret that an MCP server is called with, by its name; null where it needs none.
+create function private.mcp_secret_name(plugin text) returns text
+language sql immutable set search_path = ''
+return substring(plugin from '^mcp:[^#]*#(?:[^=]*=)?(.+)$');
+
 -- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address of
 -- mail is no name: it goes to no model.
 create function private.name_of_user(of_user uuid) returns text
@@ -157,6 +162,10 @@ begin
           'secret', case when x.configuration ? 'api_key_ref' then
             private.reply_secret(null, j.user_id, x.configuration ->> 'api_key_ref') end) order by t.user_id nulls first, t.name), '[]')
         from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = j.agent_id and x.enabled),
+      'mcpServers', (
+        select coalesce(jsonb_agg(jsonb_build_object('plugin', p.plugin, 'secret', case when p.plugin like '%#%' then
+          private.reply_secret(j.agent_id, j.user_id, private.mcp_secret_name(p.plugin)) end) order by p.place), '[]')
+        from unnest(a.plugins) with ordinality p (plugin, place) where private.is_mcp_plugin(p.plugin) and d.url is null),
       'apiKey', private.reply_secret(j.agent_id, j.user_id, case a.framework when 'openai' then 'OPENAI_API_KEY'
         when 'anthropic' then 'ANTHROPIC_API_KEY' when 'google' then 'GOOGLE_GENERATIVE_AI_API_KEY' end),
       'url', d.url) order by j.created_at, j.id), '[]')

@@ -36,6 +36,23 @@ begin
 end
 $$;
 
+-- Definer: as above. The secret that an MCP server of the agent is called with → {secret}, null where it is not stored: the agent's
+-- own, else its owner's, never one of the installation. Raises NOT_FOUND for a plugin that the agent does not name.
+create function private.runtime_plugin_secret(of_agent text, credential text, plugin text) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  a public.agents;
+begin
+  perform private.check_runtime(of_agent, credential);
+  select * into a from public.agents x where x.id = of_agent and x.deleted_at is null
+    and runtime_plugin_secret.plugin = any (x.plugins) and private.is_mcp_plugin(runtime_plugin_secret.plugin);
+  if not found then
+    perform private.raise_error('NOT_FOUND', 'This agent does not have the plugin; add it to its plugins');
+  end if;
+  return jsonb_build_object('secret', private.reply_secret(a.id, a.user_id, private.mcp_secret_name(plugin)));
+end
+$$;
+
 -- Definer: as above. Earlier messages of a conversation that this agent takes part in, newest first.
 create function private.runtime_search(of_agent text, credential text, conversation uuid, query text, most integer) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -50,7 +67,7 @@ end
 $$;
 
 grant execute on function private.runtime_tools(text, text), private.runtime_tool_secret(text, text, uuid),
-  private.runtime_search(text, text, uuid, text, integer) to anon;
+  private.runtime_plugin_secret(text, text, text), private.runtime_search(text, text, uuid, text, integer) to anon;
 
 create function public.runtime_tools(agent_id text, credential text) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -58,16 +75,20 @@ begin return private.runtime_tools(agent_id, credential); end $$;
 create function public.runtime_tool_secret(agent_id text, credential text, tool_id uuid) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin return private.runtime_tool_secret(agent_id, credential, tool_id); end $$;
+create function public.runtime_plugin_secret(agent_id text, credential text, plugin text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin return private.runtime_plugin_secret(agent_id, credential, plugin); end $$;
 create function public.runtime_search(agent_id text, credential text, conversation_id uuid, query text, "limit" integer default 5) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin return private.runtime_search(agent_id, credential, conversation_id, query, "limit"); end $$;
 revoke execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
-  public.runtime_search(text, text, uuid, text, integer)
+  public.runtime_plugin_secret(text, text, text), public.runtime_search(text, text, uuid, text, integer)
   from public, authenticated, service_role;
 grant execute on function public.runtime_tools(text, text), public.runtime_tool_secret(text, text, uuid),
-  public.runtime_search(text, text, uuid, text, integer) to anon;
+  public.runtime_plugin_secret(text, text, text), public.runtime_search(text, text, uuid, text, integer) to anon;
 comment on function public.runtime_tools(text, text) is 'Runtime: the tools of its agent, without secrets.';
 comment on function public.runtime_tool_secret(text, text, uuid) is 'Runtime: the secret for one call of a tool of its agent.';
+comment on function public.runtime_plugin_secret(text, text, text) is 'Runtime: the secret for calls of an MCP server of its agent.';
 comment on function public.runtime_search(text, text, uuid, text, integer) is 'Runtime: earlier messages of a conversation of its agent.';
 
 revoke execute on all functions in schema private from public;

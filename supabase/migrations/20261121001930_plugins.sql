@@ -3,7 +3,7 @@
 
 -- Operators allow and deny packages. The most exact pattern decides; of two equally exact ones the denial. No rule: not allowed.
 create table private.plugin_rules (
-  -- A package's name, `@scope/*`, or `*`.
+  -- A package's name, `@scope/*`, or `*`; of MCP servers `mcp:*`, or `mcp:https://host/*`.
   pattern text not null,
   action text not null default 'allow',
   -- Comparisons that a version must all meet, such as `>=1.2.0 <2.0.0`; empty: every version.
@@ -13,14 +13,15 @@ create table private.plugin_rules (
   reason text,
   created_at timestamptz not null default now(),
   constraint plugin_rules_pkey primary key (pattern, action, versions),
-  constraint plugin_rules_pattern_form check (pattern ~ '^(\*|@[a-z0-9][a-z0-9._-]*/\*|(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*)$'),
+  constraint plugin_rules_pattern_form check (pattern ~ ('^(\*|@[a-z0-9][a-z0-9._-]*/\*|(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*|'
+    || 'mcp:\*|mcp:https?://[a-z0-9.:\[\]-]+/\*)$')),
   constraint plugin_rules_action_known check (action in ('allow', 'deny')),
   constraint plugin_rules_versions_form check (versions ~ '^((^| )(>=|<=|>|<|=)[0-9]+\.[0-9]+\.[0-9]+)*$'),
   constraint plugin_rules_reason_length check (length(reason) <= 300)
 );
 alter table private.plugin_rules enable row level security;
 comment on table private.plugin_rules is 'Which npm packages agents may name as plugins.';
-insert into private.plugin_rules (pattern) values ('@elizaos/*'), ('@elizaos-plugins/*');
+insert into private.plugin_rules (pattern) values ('@elizaos/*'), ('@elizaos-plugins/*'), ('mcp:*');
 
 -- Packages that were resolved once or come with the runtime. Sole writer: record_plugins, and this migration.
 create table private.plugins (
@@ -95,15 +96,23 @@ return (
   group by m.parts
 );
 
+-- The pattern that names all of a package's scope, or all of an MCP server's origin.
+create function private.plugin_scope(package text) returns text
+language sql immutable set search_path = ''
+return case when private.is_mcp_plugin(package)
+  then regexp_replace(substring(package from '^mcp:https?://[^/?]+'), '^(mcp:https://.*):443$|^(mcp:http://.*):80$', '\1\2') || '/*'
+  else substring(package from '^@[^/]+/') || '*' end;
+
 -- The rule that decides about a package. Without a version (not resolved yet) only a rule that no version could escape denies.
 create function private.plugin_rule(package text, version text) returns private.plugin_rules
 language sql stable set search_path = ''
 return (
   select r from private.plugin_rules r
-  where (r.pattern in ('*', plugin_rule.package) or r.pattern = substring(plugin_rule.package from '^@[^/]+/') || '*')
+  where (r.pattern in ('*', plugin_rule.package, private.plugin_scope(plugin_rule.package))
+      or r.pattern = 'mcp:*' and private.is_mcp_plugin(plugin_rule.package))
     and case when plugin_rule.version is null then r.versions = '' or r.action = 'allow'
       else private.version_meets(plugin_rule.version, r.versions) end
-  order by case when r.pattern = '*' then 0 when r.pattern like '%/*' then 1 else 2 end desc, r.action = 'deny' desc,
+  order by case when r.pattern = '*' then 0 when r.pattern = 'mcp:*' then 1 when r.pattern like '%/*' then 2 else 3 end desc, r.action = 'deny' desc,
     r.require_advisory_free desc
   limit 1
 );

@@ -86,7 +86,7 @@ begin
   exception when check_violation then
     get stacked diagnostics broken = constraint_name;
     perform private.raise_problems(
-      private.problem_if(broken = 'plugin_rules_pattern_form', 'rule.pattern', 'Must be the name of a package, @scope/*, or *')
+      private.problem_if(broken = 'plugin_rules_pattern_form', 'rule.pattern', 'Must be the name of a package, @scope/*, mcp:*, mcp:https://host/*, or *')
       || private.problem_if(broken = 'plugin_rules_action_known', 'rule.action', 'Must be allow or deny')
       || private.problem_if(broken = 'plugin_rules_versions_form', 'rule.versions', 'Must be comparisons such as ">=1.2.0 <2.0.0"')
       || private.problem_if(broken = 'plugin_rules_reason_length', 'rule.reason', 'Must have at most 300 characters'));

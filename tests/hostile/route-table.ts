@@ -309,6 +309,7 @@ export const FUNCTIONS = {
     "report_plugins",
     "reserve_model_call",
     "runtime_knowledge",
+    "runtime_plugin_secret",
     "runtime_search",
     "runtime_tool_secret",
     "runtime_tools",

@@ -409,6 +409,7 @@ describe("a runtime", () => {
     for (const [name, args] of Object.entries({
       runtime_tools: {},
       runtime_tool_secret: { tool_id },
+      runtime_plugin_secret: { plugin: "mcp:https://mcp.example.com/" },
       runtime_search: { conversation_id: randomUUID(), query: "x" },
     })) {
       for (const credential of ["", "0".repeat(64), credentialOf("agent-other")]) {

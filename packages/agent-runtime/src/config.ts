@@ -105,7 +105,7 @@ export interface Config {
   /** As it is stored, in any form; character.ts reads it. */
   readonly character: unknown;
   readonly plugins: readonly string[];
-  /** Those of them that the runtime brings itself; run.ts takes them out of `plugins`. */
+  /** Those of them that are no packages, plugins of the runtime and MCP servers; run.ts takes them out of `plugins`. */
   readonly builtInPlugins: readonly string[];
   readonly platforms: readonly string[];
   readonly framework: Framework;

@@ -23,7 +23,8 @@ export interface PluginState {
 }
 
 export interface PluginStates {
-  ready(name: string): void;
+  /** `message`: what there is to say of it. */
+  ready(name: string, message?: string): void;
   /** Another replica runs it. */
   standby(name: string): void;
   /** It takes longer than it may; the agent does not wait for it. */
@@ -62,7 +63,8 @@ export function createPluginStates(clean: (text: string) => string = (text) => t
     if (before?.reason !== state.reason || before.message !== state.message) tell();
   };
   return {
-    ready: (name) => set({ name, ready: true, reason: "STARTED", message: "Started" }),
+    ready: (name, message = "Started") =>
+      set({ name, ready: true, reason: "STARTED", message: message.slice(0, MAX_MESSAGE) }),
     standby: (name) =>
       set({ name, ready: true, reason: "STANDBY", message: "Another replica holds the connection" }),
     late: (name, message) => set({ name, ready: false, reason: "STARTING", message: short(message) }),

@@ -2,7 +2,7 @@
 import { fstatSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAbilities } from "./abilities/runtime-abilities.ts";
+import { type Abilities, createAbilities } from "./abilities/runtime-abilities.ts";
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
@@ -19,7 +19,8 @@ import { captureOutput } from "./output.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createPluginReport } from "./plugin-report.ts";
 import { createPluginStates, type PluginStates } from "./plugin-states.ts";
-import { BUILT_IN_PLUGINS } from "./plugins/built-in.ts";
+import { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
+import { type McpServers, openMcpServers } from "./plugins/mcp/servers.ts";
 import { type OwnTool, openOwnPlugin, withOwnTools } from "./plugins/own.ts";
 import { createProject } from "./project.ts";
 
@@ -70,7 +71,7 @@ export async function run(): Promise<void> {
 async function start(configured: Config, log: Log, request: StopRequest): Promise<void> {
   const names = withoutPins(configured.plugins, pluginFolders(configured));
   // Those that the runtime brings are no packages to load.
-  const isOwn = (name: string) => BUILT_IN_PLUGINS.includes(name);
+  const isOwn = (name: string) => BUILT_IN_PLUGINS.includes(name) || isMcpPlugin(name);
   const config = {
     ...configured,
     plugins: names.filter((name) => !isOwn(name)),
@@ -89,17 +90,16 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
   const states = createPluginStates((text) => redact(text, config.secrets));
-  const abilities = withOwnTools(
-    createAbilities({
-      agentId,
-      replica: config.replica,
-      stateDir: config.stateDir,
-      project,
-      credential,
-      warn: log.named("abilities").warn,
-    }),
-    openOwnPlugins(config, log, states),
-  );
+  const plain = createAbilities({
+    agentId,
+    replica: config.replica,
+    stateDir: config.stateDir,
+    project,
+    credential,
+    warn: log.named("abilities").warn,
+  });
+  const servers = openServers(config, plain, log, states);
+  const abilities = withOwnTools(plain, openOwnPlugins(config, log, states), servers.tools);
   const { steps } = abilities;
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
   const engine = await startEngine(config, log.named(name), meter, abilities, states);
@@ -137,6 +137,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
     await closeWithin(CLOSE_MS, engine.close, "The engine", log);
+    await closeWithin(CLOSE_MS, servers.close, "The sessions with MCP servers", log);
     await closeWithin(CLOSE_MS, meter.close, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
@@ -149,6 +150,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
 /** Opens the plugins that the runtime brings. One that lacks a setting is told of, and the agent goes on without it. */
 function openOwnPlugins(config: Config, log: Log, states: PluginStates): OwnTool[] {
   return config.builtInPlugins.flatMap((name) => {
+    if (isMcpPlugin(name)) return [];
     const { tools, problem, advice } = openOwnPlugin(name, config) ?? { tools: [] };
     if (problem === undefined) states.ready(name);
     else states.failed(name, problem);
@@ -156,6 +158,24 @@ function openOwnPlugins(config: Config, log: Log, states: PluginStates): OwnTool
     if (told !== undefined) log.named("plugin").warn(`Plugin ${name}: ${told}`, { plugin: name });
     return tools;
   });
+}
+
+/** Opens the MCP servers. What is wrong with one is its state; the agent goes on without its tools, and tries again. */
+function openServers(config: Config, abilities: Abilities, log: Log, states: PluginStates): McpServers {
+  const { warn } = log.named("plugin");
+  const servers = openMcpServers(config.builtInPlugins.filter(isMcpPlugin), {
+    privateHosts: config.toolPrivateHosts,
+    limitMs: config.toolTimeoutMs,
+    secretOf: abilities.pluginSecret,
+    heals: true,
+    onState(plugin, problem, note) {
+      if (problem === undefined) states.ready(plugin, note);
+      else states.failed(plugin, problem);
+      if (problem !== undefined) warn(`Plugin ${plugin}: ${problem}`, { plugin });
+    },
+  });
+  void servers.tools(); // so that their state is known before the first message
+  return servers;
 }
 
 /** Closes one thing; whether it fails or never comes to an end, the stop goes on. */

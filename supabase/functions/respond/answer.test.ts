@@ -4,7 +4,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
+import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
+import { startMcpServer } from "../../../tests/helpers/mcp-server.ts";
 import { type Answering, type Provider, startProviderStub } from "../../../tests/helpers/providers.ts";
 import {
   atEveryByte,
@@ -184,3 +186,86 @@ for (const status of [401, 500]) {
     }
   });
 }
+
+describe("MCP servers of an agent that is not deployed", () => {
+  const asking = (server: { url: string }, secret: string | null = null, id = "a"): Task => {
+    const task = taskOf("openai", "Order tea");
+    const plugin = `mcp:${server.url}${secret === null ? "" : "#TOKEN"}`;
+    return { ...task, agent: { ...task.agent, id }, mcpServers: [{ plugin, secret }] };
+  };
+  /** Calls the first tool whose name is given once, then says what came of it. */
+  const calls =
+    (name: string, given: Record<string, unknown>): Answering =>
+    ({ body }) => {
+      const last = (body.messages as { role: string; content: string }[]).at(-1);
+      return last?.role === "tool"
+        ? { pieces: [`It says ${last.content}`] }
+        : { pieces: [], toolCalls: [{ name, arguments: given }] };
+    };
+  const contextWith = (url: string, host: string) => {
+    const steps: Step[] = [];
+    const plain = contextOf(url);
+    const settings = { ...plain.settings, toolMs: 1_000, privateHosts: [new URL(url).host, host] };
+    const context: AnswerContext = { ...plain, settings, note: (step) => void steps.push(step) };
+    return { context, steps };
+  };
+
+  it("join its tools; a call is a step without its secret, marked as data", async () => {
+    await using server = await startMcpServer("session-json", (sdk) => {
+      sdk.registerTool("echo", { description: "Repeats." }, async () => ({
+        content: [{ type: "text", text: "you sent s3cret-value" }],
+      }));
+    });
+    await using stub = await startProviderStub(calls("echo", {}));
+    const { context, steps } = contextWith(stub.url, server.host);
+    const { content } = await answerByModel(asking(server, "s3cret-value"), context);
+    assert.match(content, /^It says <tool-result-\w+ tool="echo">\nyou sent \[secret\]/);
+    assert.match(JSON.stringify(stub.requests[0]?.body.messages), /Text between <message-/);
+    const step = steps.find(({ kind }) => kind === "tool");
+    assert.deepEqual([step?.name, step?.status, step?.result], ["echo", "ok", "you sent [secret]"]);
+    const before = server.requests.length;
+    await answerByModel(asking(server, "s3cret-value"), context);
+    assert.deepEqual(
+      server.requests.slice(before).map(({ rpc }) => rpc),
+      ["tools/call"],
+      "the next answer has the list already",
+    );
+  });
+
+  it("are never shared by agents or secrets", async () => {
+    await using server = await startMcpServer("stateless");
+    await using stub = await startProviderStub(calls("order", { thing: "tea" }));
+    const { context } = contextWith(stub.url, server.host);
+    for (const [secret, id] of [
+      ["secret-of-ada", "ada"],
+      ["secret-of-bob", "bob"],
+      ["secret-of-ada", "ada"],
+    ] as const) {
+      await answerByModel(asking(server, secret, id), context);
+      const called = server.requests.filter(({ rpc }) => rpc === "tools/call").at(-1);
+      assert.equal(called?.headers.authorization, `Bearer ${secret}`);
+    }
+    assert.equal(server.requests.filter(({ rpc }) => rpc === "tools/list").length, 2);
+  });
+
+  it("that fail leave the answer whole, and say so in a step", async () => {
+    await using server = await startMcpServer("stateless");
+    server.instead = () => undefined;
+    await using stub = await startProviderStub(() => ({ pieces: ["Hello"] }));
+    const { context, steps } = contextWith(stub.url, server.host);
+    assert.equal((await answerByModel(asking(server), context)).content, "Hello");
+    assert.match(steps[0]?.error?.message ?? "", /did not answer within 1000 ms/);
+    assert.equal(stub.requests[0]?.body.tools, undefined);
+  });
+
+  it("that may have acted end the answer with an error that is final", async () => {
+    await using server = await startMcpServer("stateless");
+    await using stub = await startProviderStub((request) => {
+      const last = (request.body.messages as { role: string }[]).at(-1);
+      return last?.role === "tool" ? { status: 500 } : calls("order", { thing: "tea" })(request);
+    });
+    const { context } = contextWith(stub.url, server.host);
+    const failed = await answerByModel(asking(server), context).catch((error: unknown) => error);
+    assert.ok(failed instanceof AttemptError && isFinal(failed.failure), String(failed));
+  });
+});

@@ -21,8 +21,10 @@ import { mapSettings } from "../../../packages/agent-runtime/src/engines/model/s
 import { nothingStreamed, readStream } from "../../../packages/agent-runtime/src/engines/model/streaming.ts";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
 import { createMeter, type Settlement } from "../../../packages/agent-runtime/src/meter.ts";
+import { withServerTools } from "../../../packages/agent-runtime/src/plugins/mcp/names.ts";
 import { messageKey } from "../../../packages/agent-runtime/src/signature.ts";
 import type { Database } from "./database.ts";
+import { toolsOfServers } from "./mcp.ts";
 import { composePrompt } from "./prompt.ts";
 import type { Settings } from "./settings.ts";
 import type { Answer, Task } from "./task.ts";
@@ -102,13 +104,19 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   });
   const metering = meter.open({ source: "message", reservation: task.reservation });
   const word = randomWord();
-  const { instructions, messages } = composePrompt(task, word, context.knowledge);
   let hasActed = false;
   const acted = () => {
     hasActed = true;
   };
   try {
-    const tools = makeTools(task.tools, {
+    const offered = await traced(context.note, () => toolsOfServers(task, settings));
+    const definitions = [...withServerTools(task.tools, offered)];
+    const { instructions, messages } = composePrompt(
+      { ...task, tools: definitions },
+      word,
+      context.knowledge,
+    );
+    const tools = makeTools(definitions, {
       signal,
       toolMs: settings.toolMs,
       privateHosts: settings.privateHosts,

@@ -38,6 +38,8 @@ const taskSchema = z.object({
     }),
   ),
   tools: z.array(toolSchema),
+  /** MCP servers whose tools are the agent's; none where its own runtime answers. */
+  mcpServers: z.array(z.object({ plugin: z.string(), secret: z.string().nullable() })).nullish(),
   /** Whether the agent has knowledge to look in. */
   knowledge: z.boolean(),
   /** The agent's or the user's own key for the provider. */

@@ -28,6 +28,8 @@ export interface Abilities {
   tools(digest?: string): Promise<readonly ToolDefinition[]>;
   /** The secret for one call. Throws ToolError. */
   secretOf(tool: ToolDefinition): Promise<string | null>;
+  /** The secret that an MCP server of the agent's plugins is called with. Throws ToolError. */
+  pluginSecret(plugin: string): Promise<string | null>;
   /**
    * What the agent's knowledge has for a message at its own address; `before` is what its caller said before.
    * @throws AgentError SUPABASE_CONNECTION_ERROR: an answer without it would be made up
@@ -91,6 +93,19 @@ export function createAbilities({
     return reading;
   };
 
+  const readSecret = async (rpc: string, args: object, what: string): Promise<string | null> => {
+    if (project === undefined) return null;
+    try {
+      const answer = await project.call<{ secret: string | null }>(rpc, { ...proof, ...args });
+      return answer.secret;
+    } catch (error) {
+      if (error instanceof ProjectRefusal && error.status === 404) {
+        throw new ToolError(`This agent does not have this ${what} any more.`, "TOOL_NOT_ALLOWED");
+      }
+      throw new ToolError(`The secret of this ${what} cannot be read now.`, "TOOL_FAILED");
+    }
+  };
+
   return {
     steps: createStepLog({ connected, journal, warn }),
     platforms: createPlatformLease({ agentId, replica, project, credential, warn }),
@@ -101,21 +116,11 @@ export function createAbilities({
       if (known?.digest !== digest) known = undefined;
       return latest();
     },
-    async secretOf(tool) {
-      if (project === undefined) return null;
-      try {
-        const answer = await project.call<{ secret: string | null }>("runtime_tool_secret", {
-          ...proof,
-          tool_id: tool.id,
-        });
-        return answer.secret;
-      } catch (error) {
-        if (error instanceof ProjectRefusal && error.status === 404) {
-          throw new ToolError("This agent does not have this tool any more.", "TOOL_NOT_ALLOWED");
-        }
-        throw new ToolError("The secret of this tool cannot be read now.", "TOOL_FAILED");
-      }
-    },
+    secretOf: (tool) =>
+      tool.plugin === undefined
+        ? readSecret("runtime_tool_secret", { tool_id: tool.id }, "tool")
+        : readSecret("runtime_plugin_secret", { plugin: tool.plugin }, "plugin"),
+    pluginSecret: (plugin) => readSecret("runtime_plugin_secret", { plugin }, "plugin"),
     async knowledge(message_id, question, before) {
       await latest();
       if (project === undefined || known?.knowledge !== true) return [];

@@ -1,13 +1,15 @@
 // A plugin may be named with the version it must have: `name@1.2.3`. Whoever starts the runtime installed it, so an exact version is
 // compared with the installed one, never fetched; what a range or a tag means was decided before.
 import { ConfigurationError } from "../errors.ts";
+import { isMcpPlugin } from "../plugins/built-in.ts";
 import { installedVersion } from "./packages.ts";
 
 const PINNED = /^(?<name>@?[^@]+)@(?<version>.+)$/;
 const EXACT = /^\d+\.\d+\.\d+([+-].*)?$/;
 
-/** The package's name and the version asked for, if any. */
+/** The package's name and the version asked for, if any. An MCP server's address has none. */
 export function parsePlugin(text: string): { name: string; version: string | undefined } {
+  if (isMcpPlugin(text)) return { name: text, version: undefined };
   const { name, version } = PINNED.exec(text)?.groups ?? {};
   return name === undefined ? { name: text, version: undefined } : { name, version };
 }

@@ -3,6 +3,7 @@ import { withoutSecrets } from "../abilities/redact.ts";
 import type { Abilities } from "../abilities/runtime-abilities.ts";
 import type { ToolDefinition } from "../abilities/tools/definition.ts";
 import type { Config } from "../config.ts";
+import { withServerTools } from "./mcp/names.ts";
 import { openSupabase } from "./supabase.ts";
 import { openWeb3 } from "./web3.ts";
 
@@ -45,10 +46,23 @@ export function openOwnPlugin(
   return { ...plugin, tools };
 }
 
-/** Abilities whose list of tools has these too, whatever list the platform's message was made with. */
-export function withOwnTools(abilities: Abilities, own: readonly OwnTool[]): Abilities {
-  if (own.length === 0) return abilities;
-  return { ...abilities, tools: async (digest) => [...(await abilities.tools(digest)), ...own] };
+/**
+ * Abilities whose list of tools has these too, whatever list the platform's message was made with.
+ * @param own tools of plugins that the runtime brings
+ * @param servers tools of MCP servers, as they are now
+ */
+export function withOwnTools(
+  abilities: Abilities,
+  own: readonly OwnTool[],
+  servers: () => Promise<readonly OwnTool[]> = async () => [],
+): Abilities {
+  return {
+    ...abilities,
+    async tools(digest) {
+      const [stored, offered] = await Promise.all([abilities.tools(digest), servers()]);
+      return withServerTools([...stored, ...own], offered);
+    },
+  };
 }
 
 /** A setting as an http(s) address; undefined where it is none. */

@@ -1,7 +1,13 @@
 // From the names in a definition to exact packages: what the runtime has, what the engine's own lock file has, else the registry.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { BUILT_IN_PLUGINS, installedVersion, needsEliza, parsePlugin } from "@agent-launchpad/agent-runtime";
+import {
+  BUILT_IN_PLUGINS,
+  installedVersion,
+  isMcpPlugin,
+  needsEliza,
+  parsePlugin,
+} from "@agent-launchpad/agent-runtime";
 import { satisfies, validRange } from "semver";
 import type { Failure } from "../cluster/cluster.ts";
 import { errorMessage } from "../log.ts";
@@ -101,7 +107,8 @@ export async function resolvePlugins(
 ): Promise<Resolution | undefined> {
   const core = locked(base, CORE)?.version ?? "0.0.0";
   const host: Host = { core, node };
-  const asked = entries.map(parsePlugin).filter(({ name }) => !BUILT_IN_PLUGINS.includes(name));
+  const isPackage = (name: string) => !BUILT_IN_PLUGINS.includes(name) && !isMcpPlugin(name);
+  const asked = entries.map(parsePlugin).filter(({ name }) => isPackage(name));
   const chosen: { name: string; version: string; manifest?: Manifest }[] = [];
   for (const { name, version: wanted } of asked) {
     const own = needsEliza(name, runtime) ? undefined : installedVersion(name, runtime);

@@ -146,6 +146,13 @@ describe("a launch", () => {
     "x".repeat(215),
     "@scope",
     "",
+    "mcp:",
+    "mcp:mcp.example.com",
+    "mcp:ftp://mcp.example.com",
+    "mcp:https://user:pass@mcp.example.com",
+    "mcp:https://mcp.example.com#not a name",
+    "mcp:https://mcp.example.com#Host=TOKEN",
+    "mcp:https://mcp.example.com#mcp-session-id=TOKEN",
   ]) {
     it(`refuses the plugin ${plugin.slice(0, 20)}`, () =>
       assert.ok("plugins.0" in launch({ plugins: [plugin] })));

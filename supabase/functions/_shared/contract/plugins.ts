@@ -2,9 +2,15 @@
 import { z } from "zod";
 import { aText, cursor, nextCursor, text, whole } from "./primitives.ts";
 
-/** An npm package name, scoped or not, with an optional `@` and an exact version, a range or a tag. SQL says the same. */
+/**
+ * An npm package name, scoped or not, with an optional `@` and an exact version, a range or a tag; or an MCP server's address with
+ * the secret that it is called with. SQL says the same.
+ */
 const NAME =
-  /^(@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*(@([~^]?\d+(\.(\d+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?$/;
+  /^((@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*(@([~^]?\d+(\.(\d+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?|mcp:https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?)$/;
+/** Headers of an MCP server's calls that are the protocol's. */
+const OWN_HEADER =
+  /^mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=/i;
 /** A path, a URL or a git address: what npm would install from elsewhere than the registry. */
 const ELSEWHERE = /^(\.|\/|~|[a-z0-9+.-]+:|[^@/]+\/|.*\.git$)/;
 const OF_NODE = new RegExp(
@@ -16,17 +22,22 @@ const OF_NODE = new RegExp(
 );
 
 const aPackage = "Must be an npm package name, with or without @version";
+const aServer =
+  "Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it needs";
 
 /** One entry of `plugins`. */
 export const plugin = z
   .string(aText)
   .max(214, aPackage)
   .regex(NAME, {
-    error: ({ input }) =>
-      ELSEWHERE.test(String(input))
+    error: ({ input }) => {
+      if (String(input).startsWith("mcp:")) return aServer;
+      return ELSEWHERE.test(String(input))
         ? "Must be the name of a package in the registry, not a path, a URL or a git address"
-        : aPackage,
+        : aPackage;
+    },
   })
+  .refine((name) => !OWN_HEADER.test(name), { error: "Names a header that cannot be set" })
   .refine((name) => !OF_NODE.test(name), { error: "Must be a package, not a module of Node itself" });
 
 /** GET /api/plugins */

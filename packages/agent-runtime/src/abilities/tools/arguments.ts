@@ -8,7 +8,7 @@ import { z } from "zod";
 /** Parts of the schema times values. Many alternatives for many values would take seconds; honest ones stay far below. */
 const MAX_STEPS = 500_000;
 /** Of all arguments together, as JSON. A request's body is at most a quarter of it. */
-const MAX_CHARACTERS = 256 * 1024;
+export const MAX_CHARACTERS = 256 * 1024;
 /** Stands in a schema in the place of `pattern`; zod hands keywords that it does not know to the registry. */
 const JUDGED = "x-launchpad-judged";
 

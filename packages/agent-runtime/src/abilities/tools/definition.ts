@@ -21,6 +21,10 @@ export const toolSchema = z.object({
 });
 
 export type ToolDefinition = z.infer<typeof toolSchema> & {
+  /** The MCP server that offers it, as the agent's plugins name it. No stored tool has one. */
+  readonly plugin?: string;
+  /** Whether what runs it judges the arguments, by a schema that may say more than is understood here. */
+  readonly judgedThere?: boolean;
   /** What runs it, of a tool that the runtime brings; `status` is that of an HTTP response. No stored tool has one. */
   readonly run?: (
     given: Readonly<Record<string, unknown>>,

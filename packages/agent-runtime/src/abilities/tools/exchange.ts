@@ -26,7 +26,7 @@ export interface ExchangeLimits {
   readonly maxBytes: number;
   readonly signal: AbortSignal;
   /** Is told of each part of the body as it comes, with the status and headers that came before; true: enough is read. */
-  onBody?(part: Uint8Array, head: Omit<ExchangeResponse, "body">): boolean;
+  readonly onBody?: ((part: Uint8Array, head: Omit<ExchangeResponse, "body">) => boolean) | undefined;
 }
 
 const MAX_HEADER_BYTES = 32 * 1024;

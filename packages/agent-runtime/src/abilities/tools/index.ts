@@ -3,7 +3,7 @@ import { tool as defineTool, jsonSchema, type Tool, type ToolSet } from "ai";
 import { markResult } from "../marks.ts";
 import { redactArguments, redactText, withoutSecrets } from "../redact.ts";
 import { beginStep, type StepStatus } from "../steps.ts";
-import { type Judgement, judgeArguments } from "./arguments.ts";
+import { type Judgement, judgeArguments, MAX_CHARACTERS as MAX_ARGUMENTS } from "./arguments.ts";
 import { BUILTINS } from "./builtin.ts";
 import type { ToolDefinition } from "./definition.ts";
 import { ExchangeError, type ExchangeResponse } from "./exchange.ts";
@@ -23,6 +23,8 @@ export interface ToolContext {
   search(query: string, limit: number): Promise<unknown>;
   /** The value that `configuration.api_key_ref` names, read for this call alone; null where it is not stored. */
   secretOf?(tool: ToolDefinition): Promise<string | null>;
+  /** The secret of this call, for a tool that the runtime brings. */
+  readonly secret?: string | null | undefined;
 }
 
 /** What the tools of one answer share. */
@@ -147,7 +149,7 @@ async function run(
   checked: Arguments,
   context: ToolContext,
 ): Promise<{ text: string; status?: number }> {
-  if (tool.run !== undefined) return tool.run(checked, context);
+  if (tool.run !== undefined) return tool.run(checked, { ...context, secret: tool.secret });
   if (tool.implementation.type === "builtin") {
     const builtin = BUILTINS[tool.implementation.name ?? ""];
     if (!builtin) throw new ToolError("This tool does not exist any more.", "TOOL_FAILED");
@@ -182,6 +184,10 @@ function asToolError(thrown: unknown): ToolError {
 function checkArguments(tool: ToolDefinition, given: unknown): Arguments {
   const filled = withDefaults(tool, typeof given === "object" && given !== null ? (given as Arguments) : {});
   let judged: Judgement;
+  if (tool.judgedThere) {
+    if (JSON.stringify(filled).length <= MAX_ARGUMENTS) return filled;
+    throw new ToolError(`the arguments are longer than ${MAX_ARGUMENTS} characters of JSON`);
+  }
   try {
     judged = judgeArguments(tool.inputSchema, filled);
   } catch {

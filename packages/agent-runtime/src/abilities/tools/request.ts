@@ -5,7 +5,7 @@ import {
   allowedAddresses,
   UnknownHostError,
 } from "../../../../../supabase/functions/_shared/addresses.ts";
-import { type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
+import { type ExchangeLimits, type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
 
 export const MAX_RESPONSE_BYTES = 256 * 1024;
 const MAX_REDIRECTS = 3;
@@ -14,6 +14,9 @@ export interface RequestLimits extends AddressRule {
   readonly signal: AbortSignal;
   /** Whether a redirect may lead there; the first URL is the caller's to judge. */
   mayFollow(url: URL): boolean;
+  readonly maxBytes?: number;
+  /** Is told of each part of a body as it comes, of a redirect's too; true: enough is read. */
+  readonly onBody?: ExchangeLimits["onBody"];
 }
 
 /** Why a call of a tool came to nothing; in a step's error. */
@@ -49,8 +52,9 @@ export async function requestOutside(
   for (let hop = 0; ; hop++) {
     const address = await checkedAddress(url, limits);
     const response = await exchange(url, address, current, {
-      maxBytes: MAX_RESPONSE_BYTES,
+      maxBytes: limits.maxBytes ?? MAX_RESPONSE_BYTES,
       signal: limits.signal,
+      onBody: limits.onBody,
     });
     const location = response.headers.location;
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
