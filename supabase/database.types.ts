@@ -1584,6 +1584,10 @@ export type Database = {
         Args: { agent_id: string; before?: string; credential: string; message_id: string; question: string };
         Returns: Json;
       };
+      runtime_plugin_secret: {
+        Args: { agent_id: string; credential: string; plugin: string };
+        Returns: Json;
+      };
       runtime_search: {
         Args: {
           agent_id: string;

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Asked, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { runToEnd, startAgent } from "../../testing/agent.ts";
+import { installPlugin } from "../../testing/plugin.ts";
+import { readPlugin } from "./package-tools.ts";
 
 // Real packages where real ones would be: beside the runtime, named so that two runs at once do not meet.
 const modules = join(import.meta.dirname, "../../../node_modules");
@@ -23,6 +25,8 @@ const SOURCES = {
   broken: "throw new Error('this plugin is broken');",
   failing: "export default { name: 'failing', init() { throw new Error('no luck'); } };",
   shapeless: "export const plugin = {};",
+  maker: "export const webSearch = (options) => ({ options });",
+  old: "export const tools = { search: { parameters: {}, execute: async () => 1 } };",
   commonjs: "module.exports = { name: 'commonjs' };",
 };
 
@@ -66,6 +70,48 @@ test("a plugin's tool is offered, called, and its result goes back to the model"
   assert.deepEqual((await agent.get("/health")).body.plugins, ["clock"]);
 });
 
+const TOOL = `tool({
+  description: "Tells the time",
+  inputSchema: jsonSchema({ type: "object", properties: { zone: { type: "string" } } }),
+  execute: async ({ zone }) => "12:00 in " + zone,
+})`;
+const EXPORTS: Record<string, string> = {
+  "as tools": `export const tools = { time: ${TOOL} };`,
+  "as its default export": `export default { time: ${TOOL} };`,
+  "each by its name": `export const time = ${TOOL}; export const VERSION = "1"; export class Other {}`,
+  "as tools beside a default export that is none": `export const tools = { time: ${TOOL} }; export default function make() {}`,
+};
+for (const [how, source] of Object.entries(EXPORTS)) {
+  test(`a package that exports AI SDK tools ${how} joins the agent's`, async () => {
+    using plugin = installPlugin("tools", `import { jsonSchema, tool } from "ai"; ${source}`, "model");
+    await using stub = await startProviderStub(({ body }) => {
+      const last = (body.messages as { role: string; content: string }[]).at(-1);
+      if (last?.role === "tool") return `It is ${last.content}`;
+      const call = {
+        id: "call_1",
+        type: "function",
+        function: { name: "time", arguments: '{"zone":"UTC"}' },
+      };
+      const message = { role: "assistant", content: null, tool_calls: [call] };
+      const choices = [{ index: 0, message, finish_reason: "tool_calls" }];
+      return { raw: JSON.stringify({ id: "x", created: 1, model: "m", choices, usage: {} }) };
+    });
+    await using agent = await startAgent({
+      config: { plugins: [plugin.name] },
+      environment: stub.environment,
+    });
+    assert.equal((await agent.say({ text: "What time is it?" })).body.reply, "It is 12:00 in UTC");
+    assert.deepEqual((await agent.get("/health")).body.plugins, [plugin.name]);
+  });
+}
+
+test("names that a provider refuses are written so that it takes them", () => {
+  const one = { inputSchema: {}, execute: async () => 1 };
+  const read = readPlugin("p", { tools: { "web.search": one, "web search": one, ok: one } });
+  assert.ok("plugin" in read);
+  assert.deepEqual(Object.keys(read.plugin.tools ?? {}), ["web_search", "web_search_2", "ok"]);
+});
+
 test("a plugin of the older module form works too", async () => {
   await using agent = await startAgent({ config: { plugins: [name("commonjs")] } });
   assert.deepEqual((await agent.get("/health")).body.plugins, ["commonjs"]);
@@ -75,7 +121,9 @@ test("a plugin that cannot serve fails the launch with its name", async () => {
   const table = [
     ["broken", "PLUGIN_FAILED", /this plugin is broken/],
     ["failing", "PLUGIN_FAILED", /no luck/],
-    ["shapeless", "PLUGIN_INVALID", /default export/],
+    ["shapeless", "PLUGIN_INVALID", /must export AI SDK tools/],
+    ["maker", "PLUGIN_INVALID", /exports functions \(webSearch\): make a package/],
+    ["old", "PLUGIN_INVALID", /AI SDK 4.*name a version for AI SDK 5/],
   ] as const;
   for (const [kind, reason, pattern] of table) {
     const { code, lines } = await runToEnd({ config: { plugins: [name(kind)] } });

@@ -1,6 +1,5 @@
-// A plugin of the model engine is an npm package whose module exports, as its default,
-//   { name: string, tools?: Record<string, Tool>, init?(context): void | Promise<void> }
-// Tool is the AI SDK's: { description, inputSchema, execute }.
+// A plugin of the model engine is an npm package that exports tools of the AI SDK, { description, inputSchema, execute }, as `tools` or
+// each by its name; or, as its default, { name: string, tools?: Record<string, Tool>, init?(context): void | Promise<void> }.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,6 +9,7 @@ import type { Log } from "../../log.ts";
 import { isMissing, isPackageName } from "../packages.ts";
 import { startStep } from "../plugin-faults.ts";
 import { requireCompatible } from "../requirements.ts";
+import { readPlugin } from "./package-tools.ts";
 
 export interface PluginContext {
   readonly agentId: string;
@@ -108,21 +108,9 @@ async function load(places: readonly Place[], name: string, limitMs: number): Pr
   const place = places.find((one) => has(one, name)) ?? OWN;
   requireCompatible(name, place.from, { node: process.versions.node, core: undefined });
   const module = await startStep(name, "cannot be loaded", limitMs, () => place.load(name));
-  const plugin = (module as { default?: unknown }).default;
-  if (isPlugin(plugin)) return plugin;
-  throw new ConfigurationError(
-    "PLUGIN_INVALID",
-    `Package ${name} is installed but is not a plugin: its default export must be { name, tools?, init? }.`,
-    { plugin: name },
-  );
-}
-
-function isPlugin(value: unknown): value is ModelPlugin {
-  if (typeof value !== "object" || value === null) return false;
-  const { name, tools, init } = value as Record<string, unknown>;
-  return (
-    typeof name === "string" &&
-    (tools === undefined || (typeof tools === "object" && tools !== null)) &&
-    (init === undefined || typeof init === "function")
-  );
+  const read = readPlugin(name, module as Record<string, unknown>);
+  if ("plugin" in read) return read.plugin;
+  throw new ConfigurationError("PLUGIN_INVALID", `Package ${name} is not a plugin: ${read.problem}.`, {
+    plugin: name,
+  });
 }
