@@ -133,6 +133,15 @@ describe("rules", () => {
     await rule("mcp:*", "allow");
   });
 
+  test("are written as those of packages are", async () => {
+    const put = (pattern: string) =>
+      rpc(db, service, "put_plugin_rule", { rule: { pattern, action: "deny", reason: "ask us" } });
+    assert.equal((await put("mcp:https://x.example.com:8443/*")).status, 200);
+    const { body } = await launch(["mcp:https://x.example.com:8443/mcp"]);
+    assert.match(body.message, /: ask us$/);
+    assert.match((await put("mcp:https://x.example.com")).body.details, /mcp:https:\/\/host\/\*/);
+  });
+
   test("a pattern that could never match is refused", async () => {
     for (const pattern of ["mcp:", "mcp:https://x", "mcp:https://X/*", "mcp:https://x/mcp"]) {
       await assert.rejects(rule(pattern, "deny"), { code: "23514" }, pattern);

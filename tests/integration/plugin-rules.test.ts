@@ -82,6 +82,7 @@ describe("rules", () => {
       [
         ["@elizaos-plugins/*", "allow"],
         ["@elizaos/*", "allow"],
+        ["mcp:*", "allow"],
         ["ours", "deny"],
       ],
       "the denial took the place of the allowance",
