@@ -205,6 +205,12 @@ end
 $$;
 comment on function private.with_character(jsonb) is 'A definition with what its character implies.';
 
+-- Platforms that need no plugin: the agent's own address and API.
+create function private.is_served_by_address(platform text) returns boolean
+language sql immutable set search_path = ''
+return platform in ('api', 'web', 'http', 'rest', 'direct', 'supabase');
+comment on function private.is_served_by_address(text) is 'Whether a platform is the agent''s own address.';
+
 -- What a launch says without effect, and a model that its provider retires: [{field, message}], in the order of the fields.
 create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -267,7 +273,7 @@ begin
     || coalesce((
       select jsonb_object_agg('platforms.' || (p.n - 1), format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', p.name, p.name))
       from unnest(a.platforms) with ordinality p (name, n)
-      where p.name not in ('api', 'web', 'http', 'rest', 'direct', 'supabase')
+      where not private.is_served_by_address(p.name)
         and not exists (select from unnest(a.plugins) q where position(p.name in q) > 0)), '{}');
   return (select coalesce(jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key), '[]') from jsonb_each(warnings) w);
 end

@@ -56,6 +56,7 @@ begin
     'message', coalesce(d.message, case when hindered then d.last_error end),
     'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a) || private.plugin_conditions(a)
       || private.plugin_rule_conditions(a, d.revision),
+    'platforms', private.platform_states(a),
     'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
     'health', jsonb_build_object(
       'overall', case

@@ -47,6 +47,10 @@ insert into private.plugins (name, version, description, engine, settings) value
     '[{"name": "SUPABASE_ANON_KEY", "required": true, "description": "The project''s publishable (anon) key"},
       {"name": "SUPABASE_URL", "required": false, "description": "The project''s address, where supabase_config names no project_ref"},
       {"name": "SUPABASE_ACCESS_TOKEN", "required": false, "description": "A user''s token, whose rows the agent works with"}]'),
+  ('@elizaos/plugin-telegram', '1.6.4', 'Telegram: the agent answers in private chats and groups', 'elizaos',
+    '[{"name": "TELEGRAM_BOT_TOKEN", "required": true, "description": "The bot''s token, as @BotFather shows it"},
+      {"name": "TELEGRAM_ALLOWED_CHATS", "required": false, "description": "A JSON list of the chats'' ids that it answers in; left out, every chat"},
+      {"name": "TELEGRAM_API_ROOT", "required": false, "description": "The address of another Bot API server"}]'),
   ('@elizaos/plugin-web3', 'built-in', 'Prices of coins and public data of chains', 'any',
     '[{"name": "COINGECKO_API_KEY", "required": false, "description": "A key of CoinGecko''s API"},
       {"name": "WEB3_RPC_URL", "required": false, "description": "A node''s JSON-RPC address, for balances and gas prices"}]');

@@ -71,6 +71,7 @@ const closed: Readonly<Record<string, string[]>> = {
   ],
   "one of a fixed set of values": [
     "*.status",
+    "private.plugin_states.connection",
     "*.state",
     "*.role",
     "*.level",
@@ -291,7 +292,7 @@ async function live(who: TestUser, word: string): Promise<string> {
   );
 
   await db.pool.query(
-    "select private.note_plugin(a, jsonb_build_object('name', $2::text, 'ready', false, 'reason', $2::text, 'message', $2::text)) from public.agents a where a.id = $1",
+    "select private.note_plugin(a, jsonb_build_object('name', $2::text, 'ready', false, 'reason', $2::text, 'message', $2::text, 'platform', jsonb_build_object('name', $2::text, 'status', 'CONNECTED', 'account', $2::text, 'message', $2::text))) from public.agents a where a.id = $1",
     [agentId, word],
   );
 

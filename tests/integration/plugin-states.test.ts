@@ -100,6 +100,99 @@ describe("a plugin that fails", () => {
   });
 });
 
+describe("platforms of the status", () => {
+  const platform = { name: "discord", status: "CONNECTED", account: "ada#0420", message: null };
+  const connected = { ...started, platform };
+  const lost = {
+    ...refused,
+    platform: { ...platform, status: "DISCONNECTED", message: "Authentication failed (4004)" },
+  };
+  const platforms = async (caller = alice) => {
+    const { body } = await rpc(db, user(caller), "get_agent_status", { agent_id: bot });
+    return body.platforms as Record<string, unknown>[];
+  };
+
+  test("a plugin's connection, in the platform's words, and since when", async () => {
+    assert.deepEqual(await platforms(), []);
+    await report([connected]);
+    const [first] = await platforms();
+    assert.match(String(first?.since), /^\d{4}-.*Z$/);
+    assert.deepEqual([first], [{ ...platform, plugin: DISCORD, since: first?.since }]);
+    await report([connected]);
+    assert.equal((await platforms())[0]?.since, first?.since);
+    await report([lost]);
+    const [second] = await platforms();
+    assert.deepEqual([second?.status, second?.message], ["DISCONNECTED", "Authentication failed (4004)"]);
+    assert.ok(String(second?.since) > String(first?.since));
+    const shown = await sql("select connection_at from private.plugin_states where agent_id = $1", [bot]);
+    assert.equal(shown.length, 1);
+  });
+
+  test("no replica serves → disconnected; the plugin is named no more → gone", async () => {
+    await report([connected]);
+    await sql("update private.agent_deployments set ready_replicas = 0 where agent_id = $1", [bot]);
+    const [stopped] = await platforms();
+    assert.deepEqual(
+      [stopped?.status, stopped?.message, stopped?.account],
+      ["DISCONNECTED", "No replica is ready", "ada#0420"],
+    );
+    await sql("update private.agent_deployments set ready_replicas = 1 where agent_id = $1", [bot]);
+    assert.equal((await platforms())[0]?.status, "CONNECTED");
+    await sql("update public.agents set plugins = '{}' where id = $1", [bot]);
+    assert.deepEqual(await platforms(), []);
+  });
+
+  test("a platform of the definition is told of before its plugin reports, and where none serves it", async () => {
+    await sql("update public.agents set platforms = '{discord,slack,web}' where id = $1", [bot]);
+    const told = async () => (await platforms()).map(({ name, plugin, status }) => [name, plugin, status]);
+    assert.deepEqual(await told(), [
+      ["discord", DISCORD, "UNKNOWN"],
+      ["slack", null, "DISCONNECTED"],
+    ]);
+    assert.match(String((await platforms())[1]?.message), /No plugin of this agent serves slack; add one/);
+    await report([connected]);
+    assert.deepEqual((await told())[0], ["discord", DISCORD, "CONNECTED"]);
+  });
+
+  test("another user, an anonymous caller and a service key see none of it", async () => {
+    await report([connected]);
+    const bob = await createUser(db);
+    for (const caller of [user(bob), anon, service]) {
+      const { body } = await rpc(db, caller, "get_agent_status", { agent_id: bot });
+      assert.ok(!JSON.stringify(body).includes("ada#0420"));
+    }
+    for (const caller of [user(alice), user(bob), anon]) {
+      const args = { agent_id: bot, credential: credentialOf(await launch()), plugins: [lost] };
+      assert.ok((await rpc(db, caller, "report_plugins", args)).status >= 400);
+    }
+    assert.equal((await platforms())[0]?.status, "CONNECTED");
+  });
+
+  test("a report of another shape is refused; long words are cut", async () => {
+    const shapes: unknown[] = [
+      "discord",
+      [],
+      {},
+      { ...platform, name: "" },
+      { ...platform, name: "Dis cord" },
+      { ...platform, name: "x".repeat(41) },
+      { ...platform, status: "connected" },
+      { ...platform, account: 7 },
+      { ...platform, message: {} },
+    ];
+    for (const wrong of shapes) {
+      const { body } = await report([{ ...started, platform: wrong }]);
+      assert.equal(body.code, "VALIDATION_ERROR", JSON.stringify(wrong));
+    }
+    await report([{ ...started, platform: null }]);
+    assert.deepEqual(await platforms(), []);
+    const long = { ...platform, account: "ä".repeat(500), message: "ö".repeat(5000) };
+    await report([{ ...started, platform: long }]);
+    const [cut] = await platforms();
+    assert.deepEqual([String(cut?.account).length, String(cut?.message).length], [200, 600]);
+  });
+});
+
 describe("a report", () => {
   test("needs the agent's own credential; users and a forged one are refused", async () => {
     const other = await launch();

@@ -288,6 +288,20 @@ export interface AgentStatusReport {
     message?: string | null | undefined;
     lastTransitionTime?: string | null | undefined;
   }>;
+  /** The platforms that plugins serve or `platforms` names, and their connections. */
+  platforms: Array<{
+    name: string;
+    /** The plugin that serves it; null: none of the agent's does. */
+    plugin: string | null;
+    /** UNKNOWN: the plugin runs and does not say whether it is connected. */
+    status: "CONNECTED" | "CONNECTING" | "DISCONNECTED" | "UNKNOWN" | (string & {});
+    /** The bot's name there. */
+    account: string | null;
+    /** Why it is not connected, in the platform's own words. */
+    message: string | null;
+    /** Since when `status` is so. */
+    since: string | null;
+  }>;
   /** What is wanted; null where never deployed. */
   generation: number | null;
   /** Up to which generation the cluster has followed. */

@@ -58,6 +58,7 @@ describe("status", () => {
       },
       { type: "Progressing", status: "True", reason: "ROLLING_OUT", message: "On their way" },
     ],
+    platforms: [],
     generation: 3,
     observedGeneration: 2,
     revision: 2,
@@ -71,6 +72,27 @@ describe("status", () => {
     deployedAt: null,
     lastUpdated: "2026-01-01T00:00:00Z",
   } satisfies AgentStatusReport;
+
+  test("platforms are shown with the account or why they are not connected, said once", () => {
+    const platform = { name: "discord", plugin: "@elizaos/plugin-discord", since: null };
+    const refused = "An invalid token was provided.";
+    const condition = {
+      type: "PluginReady:@elizaos/plugin-discord",
+      status: "False",
+      message: refused,
+    } as const;
+    const text = (status: "CONNECTED" | "DISCONNECTED", message: string | null, conditions = [condition]) =>
+      statusText(
+        { ...report, conditions, platforms: [{ ...platform, status, message, account: "ada#0420" }] },
+        look,
+        0,
+      );
+    assert.match(text("CONNECTED", null), /Platform +discord connected as ada#0420\n/);
+    const lost = text("DISCONNECTED", refused);
+    assert.match(lost, /Platform +discord disconnected\n/);
+    assert.equal(lost.match(/invalid token/g)?.length, 1);
+    assert.match(text("DISCONNECTED", refused, []), /Platform +discord disconnected \(An invalid token/);
+  });
 
   test("tells the reason once, what is missing, and that the cluster is behind", () => {
     const text = statusText(report, look, Date.parse("2026-01-01T00:00:05Z"));

@@ -53,6 +53,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
   );
   const why = [report.reason, report.message].filter(Boolean).join(": ");
   const told = new Set([report.message]);
+  const known = new Set([report.message, ...troubles.map(({ message }) => message ?? null)]);
   return facts(
     [
       ["Agent", `${paint("bold", oneLine(report.name))} (${report.agentId})`],
@@ -63,6 +64,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
         .map(({ type, message }) => [type, oneLine(message ?? "")] as const),
       ["Health", tone(paint, report.health.overall) + (troubles.length === 0 ? hint(report) : "")],
       ["Replicas", replicas],
+      ...report.platforms.map((platform) => ["Platform", platformText(platform, known)] as const),
       ["Uptime", application.uptime],
       ["Response", application.responseTime],
       ["Database", supabase.connection === "UNKNOWN" ? "" : tone(paint, supabase.connection)],
@@ -73,6 +75,14 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
     ],
     paint,
   );
+}
+
+/** One platform's connection. Pure. */
+function platformText(platform: AgentStatusReport["platforms"][number], known: ReadonlySet<string | null>) {
+  const { name, status, account, message } = platform;
+  const as = status === "CONNECTED" && account !== null ? ` as ${account}` : "";
+  const why = message === null || known.has(message) ? "" : ` (${message})`;
+  return oneLine(`${name} ${status.toLowerCase()}${as}${why}`);
 }
 
 /** Why an agent whose replicas are all ready is DEGRADED; begins with a blank. Pure. */

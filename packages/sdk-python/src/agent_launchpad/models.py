@@ -418,6 +418,20 @@ class AgentStatusReportCondition(TypedDict):
     lastTransitionTime: NotRequired[str | None]
 
 
+class AgentStatusReportPlatform(TypedDict):
+    name: str
+    plugin: str | None
+    """The plugin that serves it; null: none of the agent's does."""
+    status: Literal["CONNECTED", "CONNECTING", "DISCONNECTED", "UNKNOWN"] | str
+    """UNKNOWN: the plugin runs and does not say whether it is connected."""
+    account: str | None
+    """The bot's name there."""
+    message: str | None
+    """Why it is not connected, in the platform's own words."""
+    since: str | None
+    """Since when `status` is so."""
+
+
 KnownHealthState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "UNKNOWN"]
 """The values of HealthState that this version knows."""
 
@@ -479,6 +493,8 @@ class AgentStatusReport(TypedDict):
     message: str | None
     """The same, in a sentence a person can act on."""
     conditions: list[AgentStatusReportCondition]
+    platforms: list[AgentStatusReportPlatform]
+    """The platforms that plugins serve or `platforms` names, and their connections."""
     generation: int | None
     """What is wanted; null where never deployed."""
     observedGeneration: int | None

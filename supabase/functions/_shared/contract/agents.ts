@@ -39,6 +39,23 @@ const condition = z.object({
   lastTransitionTime: z.string().nullish(),
 });
 
+const platform = z.object({
+  name: z.string().meta({ example: "discord" }),
+  plugin: z
+    .string()
+    .nullable()
+    .meta({ description: "The plugin that serves it; null: none of the agent's does." }),
+  status: z.enum(["CONNECTED", "CONNECTING", "DISCONNECTED", "UNKNOWN"]).meta({
+    description: "UNKNOWN: the plugin runs and does not say whether it is connected.",
+  }),
+  account: z.string().nullable().meta({ description: "The bot's name there.", example: "ada#0420" }),
+  message: z
+    .string()
+    .nullable()
+    .meta({ description: "Why it is not connected, in the platform's own words." }),
+  since: timestamp.nullable().meta({ description: "Since when `status` is so." }),
+});
+
 /** GET /api/agents/{agentId}/status */
 export const agentStatusReport = z
   .object({
@@ -63,6 +80,9 @@ export const agentStatusReport = z
       .meta({ description: "Why the phase is what it is, in one word.", example: "PLUGIN_NOT_FOUND" }),
     message: z.string().nullable().meta({ description: "The same, in a sentence a person can act on." }),
     conditions: z.array(condition),
+    platforms: z
+      .array(platform)
+      .meta({ description: "The platforms that plugins serve or `platforms` names, and their connections." }),
     generation: z.int().nullable().meta({ description: "What is wanted; null where never deployed." }),
     observedGeneration: z
       .int()
