@@ -1398,6 +1398,10 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      add_embeddings: {
+        Args: { file_id: string; items: Json; lease_seconds?: number; lease_token: string; model: string };
+        Returns: Json;
+      };
       add_knowledge: {
         Args: { chunks: Json; file_id: string; first: number; lease_seconds?: number; lease_token: string };
         Returns: Json;
@@ -1414,6 +1418,10 @@ export type Database = {
       begin_sign_in: { Args: { email: string; ip?: string; user_agent?: string }; Returns: Json };
       check_rls_policies: { Args: Record<PropertyKey, never>; Returns: Json };
       claim_deployments: {
+        Args: { lease_seconds?: number; max_count?: number; worker: string };
+        Returns: Json;
+      };
+      claim_embeddings: {
         Args: { lease_seconds?: number; max_count?: number; worker: string };
         Returns: Json;
       };
@@ -1438,6 +1446,7 @@ export type Database = {
       deploy_agent: { Args: { agent_id: string }; Returns: Json };
       export_agent: { Args: { agent_id: string }; Returns: Json };
       export_my_data: { Args: Record<PropertyKey, never>; Returns: Json };
+      fail_embeddings: { Args: { error: string; file_id: string; lease_token: string }; Returns: Json };
       fail_reply: { Args: { failure: Json; job_id: string; lease_token: string }; Returns: Json };
       finish_knowledge: { Args: { file_id: string; lease_token: string; outcome?: Json }; Returns: Json };
       finish_reply: { Args: { answer: Json; job_id: string; lease_token: string }; Returns: Json };
@@ -1577,17 +1586,29 @@ export type Database = {
         };
         Returns: Json;
       };
-      retrieve_for_reply: { Args: { job_id: string; lease_token: string }; Returns: Json };
+      retrieve_for_reply: {
+        Args: { embedding?: Json; job_id: string; lease_token: string; unembedded?: string };
+        Returns: Json;
+      };
       revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
       runtime_knowledge: {
-        Args: { agent_id: string; before?: string; credential: string; message_id: string; question: string };
+        Args: {
+          agent_id: string;
+          before?: string;
+          credential: string;
+          embedding?: Json;
+          message_id: string;
+          question: string;
+          unembedded?: string;
+        };
         Returns: Json;
       };
       runtime_plugin_secret: {
         Args: { agent_id: string; credential: string; plugin: string };
         Returns: Json;
       };
+      runtime_question_model: { Args: { agent_id: string; credential: string }; Returns: Json };
       runtime_search: {
         Args: {
           agent_id: string;
@@ -1606,6 +1627,7 @@ export type Database = {
         Args: { job_id: string; lease_token: string; limit?: number; query: string };
         Returns: Json;
       };
+      set_embedding_model: { Args: { framework: string; model: string }; Returns: Json };
       set_user_secret: { Args: { name: string; value: string }; Returns: Json };
       settle_model_calls: {
         Args: { agent_id: string; credential: string; settled: Json; steps?: Json };

@@ -133,6 +133,7 @@ begin
       'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
         'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', private.instructed_character(a."character")),
       'knowledge', exists (select from public.knowledge_files f where f.agent_id = a.id and f.status = 'indexed'),
+      'embedding', private.question_model(a.id),
       'swarm', (
         select jsonb_build_object('id', s.id, 'name', s.name, 'members', (
           select coalesce(jsonb_agg(b.name order by x.position), '[]')

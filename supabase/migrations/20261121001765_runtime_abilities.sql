@@ -9,14 +9,15 @@ return (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
     order by t.user_id nulls first, t.name), '[]')
   from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = of_agent and x.enabled);
 
--- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. → {tools, knowledge}:
--- the latter says whether the agent has any, so that a runtime asks for it only then.
+-- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. → {tools, knowledge, meaning}:
+-- whether the agent has knowledge, so that a runtime asks for it only then; and whether it is also found by its meaning.
 create function private.runtime_tools(of_agent text, credential text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   perform private.check_runtime(of_agent, credential);
   return jsonb_build_object('tools', private.offered_tools(of_agent),
-    'knowledge', exists (select from public.knowledge_files f where f.agent_id = of_agent and f.status <> 'refused'));
+    'knowledge', exists (select from public.knowledge_files f where f.agent_id = of_agent and f.status <> 'refused'),
+    'meaning', private.question_model(of_agent) is not null);
 end
 $$;
 

@@ -48,6 +48,9 @@ begin
       error = left(refusal, 500), indexed_at = case when refusal is null then now() end,
       chunks = case when refusal is null then f.chunks else 0 end, bytes = case when refusal is null then f.bytes else 0 end
     where f.id = of_file returning f.agent_id into of_agent;
+  if refusal is null then
+    perform private.queue_embedding(of_file);
+  end if;
   update private.reply_jobs y set next_attempt_at = now() where y.id in (
     select x.id from private.reply_jobs x where x.agent_id = of_agent and x.state = 'waiting' and x.next_attempt_at > now()
       and x.last_error = 'KNOWLEDGE_PENDING' and not private.awaits_knowledge(x) for update skip locked);
@@ -208,7 +211,8 @@ comment on function private.finish_knowledge(uuid, uuid, jsonb) is 'Ends the wor
 create function private.sweep_knowledge() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  if exists (select from private.knowledge_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)) then
+  if exists (select from private.knowledge_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true))
+      or exists (select from private.embedding_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)) then
     perform private.post_to_knowledge();
   end if;
 end

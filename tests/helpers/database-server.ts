@@ -42,7 +42,13 @@ facts.catch(() => setTimeout(() => void leave(1), 500)); // the clients were tol
 
 async function prepare(): Promise<ServerFacts> {
   folder = mkdtempSync(join(tmpdir(), "launchpad-test-"));
-  server = await startPostgres({ dataDir: folder, port: 0, durable: false, onExit: () => void leave(1) });
+  server = await startPostgres({
+    dataDir: folder,
+    port: 0,
+    durable: false,
+    extensionsFolder: process.env.LAUNCHPAD_POSTGRES_EXTENSIONS,
+    onExit: () => void leave(1),
+  });
   await prepareDatabase(server);
   // `postgres` is what test databases are cloned from, so nobody may stay connected to it.
   const admin = new pg.Client({ connectionString: server.superuserUrl });

@@ -87,5 +87,10 @@ function functionRoutes(): string[] {
   const folder = join(ROOT, "supabase/functions");
   return readdirSync(folder)
     .filter((name) => /^[a-z]/.test(name) && name !== "api" && existsSync(join(folder, name, "index.ts")))
-    .map((name) => `function POST /${name}`);
+    .flatMap((name) => {
+      // What a function answers below its name, it tells apart by the end of the path.
+      const source = readFileSync(join(folder, name, "index.ts"), "utf8");
+      const below = [...source.matchAll(/pathname\.endsWith\("(\/\w+)"\)/g)].map(([, path]) => path);
+      return ["", ...below].map((path) => `function POST /${name}${path}`);
+    });
 }

@@ -91,6 +91,14 @@ export const ROWS: readonly Row[] = [
   // The database alone calls it, with a signature.
   row("function", "POST", "/respond", [401, 401, 401, 401, 401, 413]),
   row("function", "POST", "/knowledge", [401, 401, 401, 401, 401, 413]),
+  // For runtimes, by the agent's credential.
+  row(
+    "function",
+    "POST",
+    "/knowledge/embedding",
+    [403, 403, 403, 403, 403, 413],
+    '{"agent_id":"{agentId}","credential":"guessed","question":"x"}',
+  ),
 
   row("auth", "POST", "/signup", [401, 422, 422, 422, 422, 413]),
   row("auth", "POST", "/token", ASKS),
@@ -316,12 +324,14 @@ export const FUNCTIONS = {
     "settle_model_calls",
   ],
   service: [
+    "add_embeddings",
     "add_knowledge",
     "advance_rollout",
     "advisory_targets",
     "agent_environment",
     "begin_sign_in",
     "claim_deployments",
+    "claim_embeddings",
     "claim_file_removals",
     "claim_knowledge",
     "claim_replies",
@@ -329,6 +339,7 @@ export const FUNCTIONS = {
     "controller_installation",
     "count_auth_request",
     "count_reads",
+    "fail_embeddings",
     "fail_reply",
     "finish_knowledge",
     "finish_reply",
@@ -365,7 +376,9 @@ export const FUNCTIONS = {
     "report_reply",
     "retire_model",
     "retrieve_for_reply",
+    "runtime_question_model",
     "search_conversation",
+    "set_embedding_model",
     "wanted_plugin_trees",
   ],
 } as const satisfies Record<string, readonly string[]>;

@@ -383,7 +383,11 @@ describe("a runtime", () => {
     assert.deepEqual((await ask()).body, { secret: null });
     await query("update public.agent_tools set enabled = false where agent_id = $1", [bot]);
     assert.equal((await ask()).status, 404);
-    assert.deepEqual((await runtime("runtime_tools", bot)).body, { tools: [], knowledge: false });
+    assert.deepEqual((await runtime("runtime_tools", bot)).body, {
+      tools: [],
+      knowledge: false,
+      meaning: false,
+    });
   });
 
   test("searches conversations of its own agent alone", async () => {

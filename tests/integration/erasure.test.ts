@@ -95,6 +95,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "*.bucket",
     "*.source",
     "public.agents.model",
+    "private.embedding_model.model",
     "public.user_permissions.permission",
     "public.budgets.*",
     "private.reservations.outcome",
@@ -263,6 +264,13 @@ async function live(who: TestUser, word: string): Promise<string> {
      insert into private.knowledge_chunks (file_id, place, heading, content, words)
        select id, 0, $3, $3, private.word_keys($1, private.words_of($3)) from file where status = 'indexed'`,
     [agentId, who.id, word],
+  );
+  await db.pool.query(
+    `with vector as (insert into private.knowledge_vectors (file_id, place, agent_id, model, embedding, signs)
+       select c.file_id, c.place, $1, $2, '{1}', '1' from private.knowledge_chunks c
+       join public.knowledge_files f on f.id = c.file_id where f.agent_id = $1 returning file_id)
+     insert into private.embedding_jobs (file_id, last_error) select file_id, $2 from vector`,
+    [agentId, word],
   );
   await say({ agent: agentId }, word);
   await say({ swarm: team }, word);

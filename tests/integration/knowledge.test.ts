@@ -313,6 +313,25 @@ describe("the search", () => {
   });
 });
 
+test("without the extension vector an embedding model is refused with the cure, and nothing else changes", async () => {
+  const refused = await rpc(db, service, "set_embedding_model", { framework: "openai", model: "m" });
+  assert.equal(refused.body.code, "VALIDATION_ERROR");
+  assert.match(
+    JSON.stringify(refused.body),
+    /Needs the extension vector.*create extension vector with schema/,
+  );
+  await put("knowledge/a.md");
+  await index({ "knowledge/a.md": ["alpha particles"] });
+  assert.deepEqual(await call("claim_embeddings", { worker: "w" }), []);
+  await db.superuser.query("select private.queue_embeddings(), private.sweep_knowledge()");
+  assert.equal((await db.superuser.query("select from private.embedding_jobs")).rowCount, 0);
+  await say({ agent: agentId }, "alpha?");
+  const [job] = await worker.claim();
+  assert.equal(job.embedding, null);
+  const lease = { job_id: job.jobId, lease_token: job.leaseToken };
+  assert.equal((await call("retrieve_for_reply", { ...lease, embedding: [1, 0] })).length, 1);
+});
+
 describe("answers", () => {
   test("an answer gets its knowledge by the lease, and its row names the sources", async () => {
     await put("knowledge/faq.md");

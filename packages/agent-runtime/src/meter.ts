@@ -93,7 +93,7 @@ export interface Meter extends Reserving {
 export interface MeterOptions {
   readonly agentId: string;
   /** Without it nothing can be reserved. */
-  readonly project: Project | undefined;
+  readonly project: Pick<Project, "call"> | undefined;
   readonly messageKey: string | undefined;
   /** How long one message may take: the lease outlasts it. */
   readonly messageTimeoutMs: number;

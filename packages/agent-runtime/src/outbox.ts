@@ -35,7 +35,7 @@ export interface OutboxOptions {
   readonly agentId: string;
   readonly credential: string | undefined;
   /** Without it nothing is sent. */
-  readonly project: Project | undefined;
+  readonly project: Pick<Project, "call"> | undefined;
   /** How long the database still wants to know of a call. */
   readonly keepMs: number;
   readonly steps: StepSource | undefined;

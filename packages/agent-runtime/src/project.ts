@@ -39,6 +39,8 @@ export interface Project {
    * @throws ProjectRefusal, ProjectUnavailable; the signal's reason when that ended the call
    */
   call<T>(rpc: string, args: Readonly<Record<string, unknown>>, options?: CallOptions): Promise<T>;
+  /** Calls an edge function of the project, by its path; otherwise as `call`. */
+  invoke<T>(path: string, args: Readonly<Record<string, unknown>>): Promise<T>;
   /** Closes the idle connections. */
   close(): void;
 }
@@ -75,9 +77,9 @@ export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT
   const send = secure ? httpsRequest : httpRequest;
 
   /** `undefined`: the connection had died before the project saw the call. */
-  function once<T>(rpc: string, body: string, { bearer, signal }: CallOptions): Promise<T | undefined> {
+  function once<T>(path: string, body: string, { bearer, signal }: CallOptions): Promise<T | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
-    const outgoing = send(`${access.url}/rest/v1/rpc/${rpc}`, {
+    const outgoing = send(`${access.url}/${path}`, {
       agent,
       method: "POST",
       signal,
@@ -109,19 +111,22 @@ export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT
     return promise;
   }
 
+  async function post<T>(
+    path: string,
+    args: Readonly<Record<string, unknown>>,
+    options: CallOptions,
+  ): Promise<T> {
+    const body = storableJson(args);
+    const answer = await once<T>(path, body, options);
+    if (answer !== undefined) return answer;
+    const again = await once<T>(path, body, options);
+    if (again !== undefined) return again;
+    throw new ProjectUnavailable("The project closed the connection twice.");
+  }
+
   return {
-    async call<T>(
-      rpc: string,
-      args: Readonly<Record<string, unknown>>,
-      options: CallOptions = {},
-    ): Promise<T> {
-      const body = storableJson(args);
-      const answer = await once<T>(rpc, body, options);
-      if (answer !== undefined) return answer;
-      const again = await once<T>(rpc, body, options);
-      if (again !== undefined) return again;
-      throw new ProjectUnavailable("The project closed the connection twice.");
-    },
+    call: (rpc, args, options = {}) => post(`rest/v1/rpc/${rpc}`, args, options),
+    invoke: (path, args) => post(`functions/v1/${path}`, args, {}),
     close: () => agent.destroy(),
   };
 }

@@ -16,7 +16,7 @@ const PROVIDER_SETTINGS = [
 const NO_KEY = "none";
 
 /** How agents without a deployment answer: read by the function `respond`. */
-const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND)_\w+)$/;
+const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND|EMBEDDING)_\w+)$/;
 
 /** Where npm installs plugins from, and the tokens that an .npmrc names: read by the controller's npm. */
 const NPM_SETTINGS = /^(npm_config_.+|NPM_CONFIG_.+|NPM_TOKEN|NODE_AUTH_TOKEN)$/;
@@ -44,6 +44,8 @@ export interface Environment {
   functions: Record<string, string>;
   /** For the controller: its own settings (LAUNCHPAD_…) and npm's, where someone tunes them. */
   controller: Record<string, string>;
+  /** A folder with further extensions for Postgres, such as pgvector (postgres/distribution.ts). */
+  postgresExtensions?: string;
 }
 
 /**
@@ -68,6 +70,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
       env,
       Object.keys(env).filter((name) => name.startsWith("LAUNCHPAD_") || NPM_SETTINGS.test(name)),
     ),
+    ...(env.LAUNCHPAD_POSTGRES_EXTENSIONS && { postgresExtensions: env.LAUNCHPAD_POSTGRES_EXTENSIONS }),
   };
 }
 

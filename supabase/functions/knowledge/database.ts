@@ -33,15 +33,31 @@ export interface Database {
   finish(job: Job, outcome: Outcome): Promise<void>;
 }
 
-/** Makes the client; its calls throw when the project cannot be reached or refuses. */
-export function createDatabase(settings: Settings, worker: string, send: typeof fetch = fetch): Database {
-  const { secretKey } = settings;
-  const headers: Record<string, string> = {
-    apikey: secretKey,
-    // The old key is a JWT and travels as one; the gateway makes one of the new keys.
-    ...(!secretKey.startsWith("sb_") && { authorization: `Bearer ${secretKey}` }),
-  };
-  const call = async (name: string, args: object): Promise<unknown> => {
+/** Calls an RPC as service_role. Throws CallRefused for the project's own errors, another Error when it cannot be reached. */
+export type Call = (name: string, args: object) => Promise<unknown>;
+
+/** An error of the project's own about what was asked. */
+export class CallRefused extends Error {
+  readonly status: number;
+  readonly code: string;
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.name = "CallRefused";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+const headersOf = ({ secretKey }: Settings): Record<string, string> => ({
+  apikey: secretKey,
+  // The old key is a JWT and travels as one; the gateway makes one of the new keys.
+  ...(!secretKey.startsWith("sb_") && { authorization: `Bearer ${secretKey}` }),
+});
+
+/** Makes the way to the project's RPCs. */
+export function createCall(settings: Settings, send: typeof fetch = fetch): Call {
+  const headers = headersOf(settings);
+  return async (name, args) => {
     const response = await send(`${settings.url}/rest/v1/rpc/${name}`, {
       method: "POST",
       headers: { ...headers, "content-type": "application/json", accept: "application/json" },
@@ -50,9 +66,28 @@ export function createDatabase(settings: Settings, worker: string, send: typeof 
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text.slice(0, 300)}`);
-    return JSON.parse(text);
+    if (response.ok) return JSON.parse(text);
+    throw (
+      refusalOf(response.status, text) ??
+      new Error(`${name} answered ${response.status}: ${text.slice(0, 300)}`)
+    );
   };
+}
+
+function refusalOf(status: number, text: string): CallRefused | undefined {
+  try {
+    const { code, message } = JSON.parse(text) as Record<string, unknown>;
+    if (status < 500 && typeof code === "string") return new CallRefused(status, code, String(message));
+  } catch {
+    // no error of ours
+  }
+  return undefined;
+}
+
+/** Makes the client; its calls throw when the project cannot be reached or refuses. */
+export function createDatabase(settings: Settings, worker: string, send: typeof fetch = fetch): Database {
+  const headers = headersOf(settings);
+  const call = createCall(settings, send);
   const lease = (job: Job) => ({ file_id: job.fileId, lease_token: job.leaseToken });
   return {
     claim: async (most) =>

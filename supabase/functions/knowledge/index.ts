@@ -1,6 +1,6 @@
 /**
  * The edge function `knowledge`: the only file that knows Deno. The database calls it when files of agents wait to be indexed;
- * it says yes at once and works on afterwards. Apart from `respond`, because what it reads are strangers' files: a file that
+ * it says yes at once and works on afterwards. Runtimes of deployed agents ask it for vectors of questions. Apart from `respond`, because what it reads are strangers' files: a file that
  * exhausts it delays other files, never an answer (docs/adr/0191). What it needs is loaded with the first call: most of the time
  * it is idle.
  */
@@ -23,12 +23,28 @@ const log = (level: Level, message: string, metadata: Record<string, unknown> = 
 };
 
 const load = async () => {
-  const [{ Indexer }, { createDatabase }, { readSettings }] = await Promise.all([
-    import("./indexer.ts"),
-    import("./database.ts"),
-    import("./settings.ts"),
-  ]);
-  return new Indexer(createDatabase(readSettings(Deno.env.toObject()), worker), log);
+  const [{ Indexer }, { createCall, createDatabase }, { readSettings }, embedding, shared, question] =
+    await Promise.all([
+      import("./indexer.ts"),
+      import("./database.ts"),
+      import("./settings.ts"),
+      Promise.all([import("./embedder.ts"), import("./embedding-database.ts")]),
+      import("../_shared/embeddings.ts"),
+      import("./question.ts"),
+    ]);
+  const settings = readSettings(Deno.env.toObject());
+  const call = createCall(settings);
+  const embed = shared.createEmbed(settings.embedding);
+  const [{ Embedder }, { createEmbeddingDatabase }] = embedding;
+  const embedder = new Embedder(createEmbeddingDatabase(call, worker), embed, log);
+  const indexer = new Indexer(createDatabase(settings, worker), log);
+  return {
+    /** Indexes what waits, then makes the vectors that are missing. */
+    async wake() {
+      await Promise.all([indexer.wake().then(() => embedder.wake()), embedder.wake()]);
+    },
+    embedQuestion: (body: string) => question.embedQuestion(body, call, embed),
+  };
 };
 let loaded: ReturnType<typeof load> | undefined;
 
@@ -45,14 +61,23 @@ Deno.serve(async (request) => {
     return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
   }
   const body = new Uint8Array(await request.arrayBuffer());
-  if (!isGenuine(secret, request.headers, body, Date.now())) {
+  const forRuntime = new URL(request.url).pathname.endsWith("/embedding");
+  if (!forRuntime && !isGenuine(secret, request.headers, body, Date.now())) {
     return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
   }
   loaded ??= load().catch((error: unknown) => {
     loaded = undefined; // the next call tries again
     throw error;
   });
-  const work = loaded.then((indexer) => indexer.wake());
+  if (forRuntime) {
+    return await loaded
+      .then((parts) => parts.embedQuestion(new TextDecoder().decode(body)))
+      .catch((error: unknown) => {
+        log("ERROR", "The function cannot start", { cause: String(error) });
+        return refuse(503, "INTERNAL_ERROR", "The function cannot start; its log says why.");
+      });
+  }
+  const work = loaded.then((parts) => parts.wake());
   if (typeof EdgeRuntime === "undefined") void work.catch((error: unknown) => log("ERROR", String(error)));
   else EdgeRuntime.waitUntil(work);
   return Response.json({ accepted: true }, { status: 202 });

@@ -1,4 +1,5 @@
 /** What the function reads from its environment; index.ts alone reads the secret that signs its calls. */
+import type { EmbeddingProviders } from "../_shared/embeddings.ts";
 import { readSettings as readRespondSettings } from "../respond/settings.ts";
 
 export interface Settings {
@@ -6,6 +7,7 @@ export interface Settings {
   readonly url: string;
   /** The project's secret key: the function acts as service_role. */
   readonly secretKey: string;
+  readonly embedding: EmbeddingProviders;
 }
 
 /**
@@ -14,6 +16,6 @@ export interface Settings {
  * @throws Error naming every variable that is missing or wrong
  */
 export function readSettings(variables: Readonly<Record<string, string>>): Settings {
-  const { restUrl, secretKey } = readRespondSettings(variables);
-  return { url: restUrl.replace(/\/rest\/v1$/, ""), secretKey };
+  const { restUrl, secretKey, embedding } = readRespondSettings(variables);
+  return { url: restUrl.replace(/\/rest\/v1$/, ""), secretKey, embedding };
 }

@@ -34,11 +34,16 @@ export interface Database {
   /** Seconds until the next attempt; undefined when there is none. */
   fail(task: Task, failure: Failure): Promise<number | undefined>;
   /** What the meter reserves and settles by. */
-  readonly project: Project;
+  readonly project: Pick<Project, "call">;
   search(task: Task, query: string, limit: number): Promise<unknown>;
-  /** What the agent's knowledge has for the message; the answer's row names it as its sources. */
-  retrieve(task: Task): Promise<Piece[]>;
+  /**
+   * What the agent's knowledge has for the message; the answer's row names it as its sources.
+   * @param meaning the question's vector, or why there is none though the knowledge has vectors; left out: it has none
+   */
+  retrieve(task: Task, meaning?: Meaning): Promise<Piece[]>;
 }
+
+export type Meaning = { readonly embedding: readonly number[] } | { readonly unembedded: string };
 
 /** Makes the client; its calls throw when the database cannot be reached or refuses. */
 export function createDatabase(settings: Settings, worker: string): Database {
@@ -67,11 +72,10 @@ export function createDatabase(settings: Settings, worker: string): Database {
       clearTimeout(timer);
     }
   };
-  const project: Project = {
+  const project: Pick<Project, "call"> = {
     async call<T>(name: string, args: Readonly<Record<string, unknown>>): Promise<T> {
       return (await call(name, args)) as T;
     },
-    close: () => undefined,
   };
   /** For what must not be lost: reports are fenced and may be repeated. */
   const persist = async (name: string, args: object): Promise<Record<string, unknown>> => {
@@ -106,7 +110,8 @@ export function createDatabase(settings: Settings, worker: string): Database {
       return typeof retryInSeconds === "number" ? retryInSeconds : undefined;
     },
     project,
-    retrieve: async (task) => piecesSchema.parse(await call("retrieve_for_reply", lease(task))),
+    retrieve: async (task, meaning) =>
+      piecesSchema.parse(await call("retrieve_for_reply", { ...lease(task), ...meaning })),
     search: (task, query, limit) => call("search_conversation", { ...lease(task), query, limit }),
   };
 }

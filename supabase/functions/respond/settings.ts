@@ -1,6 +1,7 @@
 /** What the function reads from its environment; nothing else reads it. */
 import { z } from "zod";
 import { parseHosts } from "../_shared/addresses.ts";
+import type { EmbeddingProviders } from "../_shared/embeddings.ts";
 
 const blankIsAbsent = (value: unknown) => (value === "" ? undefined : value);
 const optional = <T extends z.ZodType>(type: T) => z.preprocess(blankIsAbsent, type.optional());
@@ -25,6 +26,8 @@ const environment = z.object({
   ANTHROPIC_BASE_URL: optional(address),
   GOOGLE_GENERATIVE_AI_API_KEY: optional(z.string()),
   GOOGLE_GENERATIVE_AI_BASE_URL: optional(address),
+  LAUNCHPAD_EMBEDDING_API_KEY: optional(z.string()),
+  LAUNCHPAD_EMBEDDING_BASE_URL: optional(address),
 });
 
 export type Framework = "openai" | "anthropic" | "google";
@@ -53,6 +56,8 @@ export interface Settings {
   readonly privateHosts: readonly string[];
   readonly openaiApi: "auto" | "chat" | "responses";
   readonly providers: Readonly<Record<Framework, ProviderAccess>>;
+  /** How the embedding model is reached: as its provider's models, unless it has an address or a key for itself. */
+  readonly embedding: EmbeddingProviders;
 }
 
 /**
@@ -76,6 +81,12 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     baseUrl: string | undefined,
     keyVariable: string,
   ): ProviderAccess => ({ apiKey, baseUrl: baseUrl?.replace(/\/+$/, ""), keyVariable });
+  const google = provider(
+    env.GOOGLE_GENERATIVE_AI_API_KEY,
+    env.GOOGLE_GENERATIVE_AI_BASE_URL,
+    "GOOGLE_GENERATIVE_AI_API_KEY",
+  );
+  const ownAddress = env.LAUNCHPAD_EMBEDDING_BASE_URL;
   return {
     // By the gateway: PostgREST itself does not know the project's keys.
     restUrl: `${env.SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`,
@@ -90,11 +101,16 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     providers: {
       openai: provider(env.OPENAI_API_KEY, env.OPENAI_BASE_URL, "OPENAI_API_KEY"),
       anthropic: provider(env.ANTHROPIC_API_KEY, env.ANTHROPIC_BASE_URL, "ANTHROPIC_API_KEY"),
-      google: provider(
-        env.GOOGLE_GENERATIVE_AI_API_KEY,
-        env.GOOGLE_GENERATIVE_AI_BASE_URL,
-        "GOOGLE_GENERATIVE_AI_API_KEY",
+      google,
+    },
+    embedding: {
+      openai: provider(
+        // A server at an address for itself never gets the key of another.
+        env.LAUNCHPAD_EMBEDDING_API_KEY ?? (ownAddress === undefined ? env.OPENAI_API_KEY : "none"),
+        ownAddress ?? env.OPENAI_BASE_URL,
+        "OPENAI_API_KEY",
       ),
+      google,
     },
   };
 }

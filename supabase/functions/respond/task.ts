@@ -5,6 +5,7 @@ import { toolSchema } from "../../../packages/agent-runtime/src/abilities/tools/
 import type { ModelSettings } from "../../../packages/agent-runtime/src/config.ts";
 import { factsSchema, type Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";
 import type { Settlement } from "../../../packages/agent-runtime/src/meter.ts";
+import { embeddingModelSchema } from "../_shared/embeddings.ts";
 
 const taskSchema = z.object({
   jobId: z.string(),
@@ -42,6 +43,8 @@ const taskSchema = z.object({
   mcpServers: z.array(z.object({ plugin: z.string(), secret: z.string().nullable() })).nullish(),
   /** Whether the agent has knowledge to look in. */
   knowledge: z.boolean(),
+  /** The model that embeds its question, where the knowledge has vectors. */
+  embedding: embeddingModelSchema.nullish(),
   /** The agent's or the user's own key for the provider. */
   apiKey: z.string().nullish(),
   /** What the claim reserved for the first call of a model. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
+import { type EmbeddingServer, startEmbeddingServer } from "../_shared/testing/embedding-server.ts";
 import type { Database } from "./database.ts";
 import { readSettings } from "./settings.ts";
 import type { Task } from "./task.ts";
@@ -70,5 +71,52 @@ describe("the worker", () => {
   it("claims again for a user with as many places as others leave", async () => {
     const batch = Array.from({ length: 4 }, (_, n) => taskOf(`${n}`, "alice"));
     assert.equal((await claims([[...batch, taskOf("5", "bob")], [taskOf("6", "alice")]])).at(1), 1);
+  });
+});
+
+describe("an answer whose knowledge has vectors", () => {
+  const model = { framework: "openai", model: "m" } as const;
+  const task: Task = {
+    ...taskOf("1", "alice"),
+    knowledge: true,
+    embedding: model,
+    question: "3",
+    messages: [
+      { id: "1", role: "user", content: "How long is VAT paid back in Germany?" },
+      { id: "2", role: "self", content: "A month." },
+      { id: "3", role: "user", content: "And in Austria?" },
+    ],
+  };
+
+  /** What the database is given as the question's meaning, with a server that answers so. */
+  async function meaning(answer: EmbeddingServer["answer"]) {
+    await using server = await startEmbeddingServer(answer);
+    const given: unknown[] = [];
+    const waiting = [task];
+    const database = {
+      claim: async () => waiting.splice(0),
+      fail: async () => undefined,
+      report: async () => true,
+      project: { call: () => Promise.reject(new Error("not here")) },
+      retrieve: async (_: Task, found: unknown) => {
+        given.push(found);
+        return [];
+      },
+    } as unknown as Database;
+    const access = { apiKey: "k", baseUrl: server.url, keyVariable: "K" };
+    const reachable = { ...settings, embedding: { openai: access, google: access } };
+    await new Worker(reachable, database, () => undefined).wake();
+    return { given, texts: server.asked.map(({ texts }) => texts) };
+  }
+
+  it("is looked up by the question's vector, a short question's with what was said before", async () => {
+    const { given, texts } = await meaning(() => [[1, 2]]);
+    assert.deepEqual(given, [{ embedding: [1, 2] }]);
+    assert.deepEqual(texts, [["How long is VAT paid back in Germany?\nAnd in Austria?"]]);
+  });
+
+  it("is looked up by words, with the reason, where the model fails", async () => {
+    const { given } = await meaning(() => 500);
+    assert.deepEqual(given, [{ unembedded: "The embedding model answered with HTTP 500." }]);
   });
 });

@@ -4,8 +4,9 @@ import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.t
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
 import { ClaimedWork } from "../_shared/claimed-work.ts";
+import { createEmbed, type Embed, embeddingFailure, questionText } from "../_shared/embeddings.ts";
 import { type AnswerContext, AttemptError, answerByModel, unused } from "./answer.ts";
-import type { Database, Failure } from "./database.ts";
+import type { Database, Failure, Meaning } from "./database.ts";
 import { Progress } from "./progress.ts";
 import { answerByRuntime } from "./runtime.ts";
 import type { Settings } from "./settings.ts";
@@ -27,6 +28,8 @@ const RETRYABLE = new Set([
 const SOON_SECONDS = 60;
 /** A wait longer than this is left to the database's sweep. */
 const MAX_OWN_WAIT_SECONDS = 30;
+/** How long an answer waits for its question's vector. */
+const EMBEDDING_MS = 2_500;
 /** As many as one claim takes. */
 const MAX_CLAIM = 50;
 /** The database gives one user no more places than this while others wait (`answering_limit('places_shared')`). */
@@ -42,6 +45,7 @@ export class Worker {
   readonly #settings: Settings;
   readonly #database: Database;
   readonly #log: Log;
+  readonly #embed: Embed;
   readonly #work = new ClaimedWork(() => this.#claim());
   /** Answers under way, by user. */
   readonly #places = new Map<string, number>();
@@ -52,6 +56,7 @@ export class Worker {
     this.#settings = settings;
     this.#database = database;
     this.#log = log;
+    this.#embed = createEmbed(settings.embedding);
   }
 
   /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
@@ -145,10 +150,30 @@ export class Worker {
   /** An answer without its knowledge would be made up, so that it waits. */
   async #retrieve(task: Task): Promise<readonly Piece[]> {
     try {
-      return await this.#database.retrieve(task);
+      return await this.#database.retrieve(task, await this.#meaning(task));
     } catch (cause) {
       const message = "The agent's knowledge cannot be read now.";
       throw new AttemptError(new AgentError("SUPABASE_CONNECTION_ERROR", message, { cause }), unused(task));
+    }
+  }
+
+  /** The question's vector. Without one, words find the knowledge, and the answer's step says so. */
+  async #meaning(task: Task): Promise<Meaning | undefined> {
+    if (!task.embedding) return undefined;
+    const asked = task.messages.findLastIndex(({ id }) => id === task.question);
+    const question = task.messages[asked];
+    if (question === undefined) return undefined;
+    const before = task.messages.slice(0, asked).findLast(({ role }) => role === "user")?.content;
+    try {
+      const text = questionText(question.content, before);
+      const [embedding = []] = await this.#embed(task.embedding, [text], "question", EMBEDDING_MS);
+      return { embedding };
+    } catch (error) {
+      this.#log("WARN", "The question could not be embedded", {
+        jobId: task.jobId,
+        cause: String(error).slice(0, 500),
+      });
+      return { unembedded: embeddingFailure(error) };
     }
   }
 

@@ -9,7 +9,7 @@ import { type Asked, startProviderStub } from "../../../../tests/helpers/provide
 import { defaultElizaDir } from "../paths.ts";
 import { signed } from "../signature.ts";
 import { startAgent } from "../testing/agent.ts";
-import { type Called, granting, MESSAGE_KEY, TEST_KEY } from "../testing/project.ts";
+import { type Called, granting, MESSAGE_KEY, type ProjectAnswer, TEST_KEY } from "../testing/project.ts";
 import { knowledgeRule, withKnowledge } from "./knowledge.ts";
 
 const PIECE = {
@@ -121,6 +121,33 @@ describe("a runtime", () => {
     assert.equal(asked(knows.project.calls)[1]?.args.before, "What does shipping cost?");
     const turns = stub.requests.at(-1)?.messages.map(({ text }) => text) ?? [];
     assert.equal(turns.at(-3), "What does shipping cost?", "what it remembers is what was said");
+  });
+
+  it("asks for the question's vector where knowledge has vectors, and goes on by words where there is none", async () => {
+    await using stub = await startProviderStub(() => "fine");
+    await using agent = await startAgent({ config: {}, environment: { ...stub.environment } });
+    let vector: ProjectAnswer = { body: { embedding: [0.5, 1] } };
+    agent.project.answer = (called) => {
+      if (called.rpc === "runtime_tools") return { body: { tools: [], knowledge: true, meaning: true } };
+      return called.rpc === "embedding" ? vector : knowing(true)(called);
+    };
+    const ask = async (text: string) => {
+      const { status } = await agent.say({ text, conversationId: "c" }, { headers: bearer });
+      assert.equal(status, 200);
+      const { embedding, unembedded } = asked(agent.project.calls).at(-1)?.args ?? {};
+      return { embedding, unembedded };
+    };
+    assert.deepEqual(await ask("How long?"), { embedding: [0.5, 1], unembedded: undefined });
+    const wanted = agent.project.calls.find(({ rpc }) => rpc === "embedding");
+    assert.match(wanted?.args.credential, /^[0-9a-f]{64}$/);
+    assert.equal(wanted?.args.question, "How long?");
+    vector = { status: 424, body: { code: "MODEL_UNAVAILABLE", message: "HTTP 429" } };
+    assert.deepEqual(await ask("And there?"), { embedding: undefined, unembedded: "HTTP 429" });
+    vector = { status: 500, body: {} };
+    assert.match((await ask("Why?")).unembedded, /answered with 500/);
+    vector = { body: { embedding: "none" } };
+    assert.match((await ask("Who?")).unembedded, /gave no vector/);
+    assert.equal(agent.project.calls.findLast(({ rpc }) => rpc === "embedding")?.args.before, "Why?");
   });
 
   it("makes no answer up where its knowledge cannot be read", async () => {

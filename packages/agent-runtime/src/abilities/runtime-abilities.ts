@@ -2,7 +2,7 @@
 // and where the steps of its answers wait. Everything by the agent's own credential.
 import { z } from "zod";
 import { AgentError } from "../errors.ts";
-import { type Project, ProjectRefusal } from "../project.ts";
+import { type Project, ProjectRefusal, ProjectUnavailable } from "../project.ts";
 import { type Piece, piecesSchema } from "./knowledge.ts";
 import { createPlatformLease, type PlatformLease } from "./platform-lease.ts";
 import { openStepJournal } from "./step-journal.ts";
@@ -50,7 +50,13 @@ export interface AbilitiesOptions {
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
-const listSchema = z.object({ tools: z.array(toolSchema), knowledge: z.boolean().default(false) });
+const listSchema = z.object({
+  tools: z.array(toolSchema),
+  knowledge: z.boolean().default(false),
+  /** Whether knowledge is also found by its meaning. */
+  meaning: z.boolean().default(false),
+});
+const embeddingSchema = z.object({ embedding: z.array(z.number()).nullable() });
 const NONE: readonly ToolDefinition[] = [];
 
 /** Makes a runtime's abilities. */
@@ -66,14 +72,20 @@ export function createAbilities({
   const connected = project !== undefined && credential !== undefined;
   const journal = openStepJournal(connected ? stateDir : undefined, warn);
   let known:
-    | { tools: readonly ToolDefinition[]; knowledge: boolean; digest: string; until: number }
+    | {
+        tools: readonly ToolDefinition[];
+        knowledge: boolean;
+        meaning: boolean;
+        digest: string;
+        until: number;
+      }
     | undefined;
   let reading: Promise<readonly ToolDefinition[]> | undefined;
 
   async function read(from: Project): Promise<readonly ToolDefinition[]> {
     try {
-      const { tools, knowledge } = listSchema.parse(await from.call("runtime_tools", proof));
-      known = { tools, knowledge, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
+      const { tools, knowledge, meaning } = listSchema.parse(await from.call("runtime_tools", proof));
+      known = { tools, knowledge, meaning, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
       return tools;
     } catch (error) {
       warn("The agent's tools cannot be read", { cause: String(error) });
@@ -106,6 +118,19 @@ export function createAbilities({
     }
   };
 
+  /** The question's vector. Without one, words find the knowledge, and the answer's step says so. */
+  async function meaningOf(from: Project, asked: Record<string, unknown>) {
+    try {
+      const { embedding } = embeddingSchema.parse(await from.invoke("knowledge/embedding", asked));
+      return { embedding };
+    } catch (error) {
+      warn("The question could not be embedded", { cause: String(error) });
+      const said =
+        error instanceof ProjectUnavailable || error instanceof ProjectRefusal ? error.message : "";
+      return { unembedded: said || "The function knowledge gave no vector." };
+    }
+  }
+
   return {
     steps: createStepLog({ connected, journal, warn }),
     platforms: createPlatformLease({ agentId, replica, project, credential, warn }),
@@ -125,7 +150,8 @@ export function createAbilities({
       await latest();
       if (project === undefined || known?.knowledge !== true) return [];
       try {
-        const args = { ...proof, message_id, question, ...(before !== undefined && { before }) };
+        const asked = { ...proof, question, ...(before !== undefined && { before }) };
+        const args = { ...asked, message_id, ...(known.meaning && (await meaningOf(project, asked))) };
         return piecesSchema.parse(await project.call("runtime_knowledge", args));
       } catch (error) {
         warn("The agent's knowledge cannot be read", { cause: String(error) });

@@ -15,7 +15,7 @@ import {
 import { createRequire } from "node:module";
 import { arch, platform } from "node:os";
 import { dirname, join } from "node:path";
-import { StackError } from "../errors.ts";
+import { codeOf, StackError } from "../errors.ts";
 import { CACHE_FOLDER, EXTENSIONS_FOLDER } from "./paths.ts";
 
 /** A PostgreSQL installation that knows the stand-in extensions. */
@@ -36,6 +36,7 @@ const ALLOW_LISTED = [
   "pgrowlocks",
   "pgstattuple",
   "sslinfo",
+  "vector",
 ];
 
 const require = createRequire(import.meta.url);
@@ -66,6 +67,26 @@ async function extensionFiles(): Promise<Map<string, string>> {
   return new Map([...files].sort(([a], [b]) => a.localeCompare(b)));
 }
 
+/**
+ * The files of a folder with built extensions, where they go: *.control and *.sql beside Postgres's own, everything else (the
+ * libraries) into its folder of modules.
+ */
+async function builtFiles(folder: string | undefined): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  if (folder === undefined) return files;
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    throw new StackError(
+      `LAUNCHPAD_POSTGRES_EXTENSIONS names ${folder}, which cannot be read (${codeOf(error)}). Name a folder with the .control, .sql and library files of extensions for PostgreSQL 17, or unset it.`,
+    );
+  });
+  for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
+    if (!entry.isFile()) continue;
+    const place = /\.(control|sql)$/.test(entry.name) ? "share/postgresql/extension" : "lib/postgresql";
+    files.set(join(place, entry.name), await readFile(join(folder, entry.name)));
+  }
+  return files;
+}
+
 /** Mirrors a folder with hard links: no second copy of 60 MB, and no write into node_modules. */
 async function linkTree(from: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true });
@@ -84,13 +105,19 @@ async function linkTree(from: string, to: string): Promise<void> {
  * are added to the mirror; node_modules stays as npm made it, and `npm ci` cannot pull files from under a running server.
  * The mirror is built under another name and renamed, so a second process never sees half of it.
  *
- * @returns paths of the executables. Throws a StackError on a platform without binaries.
+ * @param extensionsFolder a folder with the files of further extensions, built for PostgreSQL 17, side by side
+ * @returns paths of the executables. Throws a StackError on a platform without binaries, and for a folder that cannot be read.
  */
-export async function ensureDistribution(cacheFolder: string = CACHE_FOLDER): Promise<Distribution> {
+export async function ensureDistribution(
+  cacheFolder: string = CACHE_FOLDER,
+  extensionsFolder?: string,
+): Promise<Distribution> {
   const native = nativeFolder();
   const extensions = await extensionFiles();
   const hash = createHash("sha256").update(`${native.version}\n${native.folder}\n${ALLOW_LISTED}\n`);
   for (const [name, text] of extensions) hash.update(`${name}\n${text}\n`);
+  const built = await builtFiles(extensionsFolder);
+  for (const [name, bytes] of built) hash.update(`${name}\n${bytes.length}\n`).update(bytes);
   const key = hash.digest("hex").slice(0, 16);
 
   const folder = join(cacheFolder, `postgres-${key}`);
@@ -106,6 +133,7 @@ export async function ensureDistribution(cacheFolder: string = CACHE_FOLDER): Pr
   await rm(building, { recursive: true, force: true });
   try {
     await linkTree(native.folder, building);
+    for (const [name, bytes] of built) await writeFile(join(building, name), bytes);
     const target = join(building, "share", "postgresql", "extension");
     for (const name of ALLOW_LISTED) {
       const control = join(target, `${name}.control`);

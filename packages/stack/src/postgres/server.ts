@@ -24,6 +24,8 @@ export interface PostgresOptions {
   /** false: no fsync (tests, --ephemeral). Default true. */
   durable?: boolean;
   cacheFolder?: string;
+  /** A folder with further extensions (ensureDistribution). */
+  extensionsFolder?: string | undefined;
 }
 
 export interface Postgres {
@@ -54,7 +56,10 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   if (exists) await evictOccupant(paths);
   if (options.port !== 0) await freePort(options.port); // before a second's work, not after
 
-  const distribution = await ensureDistribution(options.cacheFolder ?? CACHE_FOLDER);
+  const distribution = await ensureDistribution(
+    options.cacheFolder ?? CACHE_FOLDER,
+    options.extensionsFolder,
+  );
   if (!exists) {
     mkdirSync(paths.folder, { recursive: true });
     await createCluster(

@@ -136,6 +136,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         dataDir: dataDir.path,
         port: dbPort,
         durable: !dataDir.ephemeral,
+        extensionsFolder: options.environment.postgresExtensions,
         onExit: ({ code, signal }) => resolve({ code, signal }),
         onLog: (line) => logs.write("postgres", line),
       });
