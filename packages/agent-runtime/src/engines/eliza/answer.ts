@@ -141,7 +141,7 @@ export function createAnswers(options: AnswersOptions): Answers {
         text: underway.texts.join("\n\n"),
         ...(silence !== undefined && { silence }),
         model: underway.model ?? elizaModel(config),
-        ...(underway.isCounted && { usage: { ...underway.usage } }),
+        ...(underway.isCounted && !underway.isPartlyUnknown && { usage: { ...underway.usage } }),
       };
     } catch (error) {
       underway.isGivenUp = true;

@@ -1,9 +1,15 @@
 // Lets a reply go out before elizaOS looks back on it: its evaluators (reflection, those of plugins) work behind the answer, one
 // message of a conversation at a time.
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Meter, Occasion } from "../../meter.ts";
 import { Turns } from "../turns.ts";
 import type { Outcome } from "./silence.ts";
 import type { ElizaMemory, ElizaRuntime } from "./types.ts";
+
+const lookingBack = new AsyncLocalStorage<true>();
+
+/** Whether the work under way looks back on a message, so that the answer does not wait for it. */
+export const isLookingBack = (): boolean => lookingBack.getStore() === true;
 
 export interface LookingBack {
   /**
@@ -29,7 +35,9 @@ export function createLookingBack(runtime: ElizaRuntime, meter: Meter): LookingB
     if (answer === undefined) return evaluate(message, state, didRespond, callback, responses);
     answer.said({ didRespond, content: responses[0]?.content ?? null });
     return rooms.run(message.roomId, () =>
-      meter.run(answer.occasion, () => evaluate(message, state, didRespond, callback, responses)),
+      lookingBack.run(true, () =>
+        meter.run(answer.occasion, () => evaluate(message, state, didRespond, callback, responses)),
+      ),
     );
   };
 

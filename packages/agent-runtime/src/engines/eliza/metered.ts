@@ -7,6 +7,7 @@ import type { ModelSettings } from "../../config.ts";
 import { LASTING, likelyTokens, type Meter, mostTokens, type Refusal } from "../../meter.ts";
 import { type Fitted, fitSettings } from "../model/facts.ts";
 import { mapSettings } from "../model/settings.ts";
+import { isLookingBack } from "./looking-back.ts";
 import type { ElizaHandler, ElizaRuntime, ElizaUsage } from "./types.ts";
 import { Underway } from "./underway.ts";
 import { correctCalls } from "./wire.ts";
@@ -87,11 +88,15 @@ export function meterModels(
       try {
         const result = await calls.run(counted, () => handler(of, bounded));
         const used = settle(result);
-        if (message && !SILENT.has(kind)) message.model = name;
+        if (message && !SILENT.has(kind) && !isLookingBack()) {
+          message.model = name;
+          if (!counted.heard) message.isPartlyUnknown = true;
+        }
         // What nobody told is unknown in the trace; a budget counts an estimate.
         end?.({
           status: "ok",
           ...(counted.heard && used),
+          ...(isLookingBack() && { arguments: { purpose: "looking back" } }),
           result: redactText(written(result).slice(0, MAX_SAID), secrets),
         });
         return result;
@@ -117,7 +122,7 @@ export function meterModels(
     if (!tokens?.prompt && !tokens?.completion) return;
     counted.heard = true;
     const message = Underway.current;
-    if (message && !message.isAnswered) {
+    if (message && !isLookingBack()) {
       message.isCounted = true;
       message.usage.inputTokens += tokens.prompt ?? 0;
       message.usage.outputTokens += tokens.completion ?? 0;

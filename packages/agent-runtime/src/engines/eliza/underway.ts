@@ -22,8 +22,10 @@ const messages = new AsyncLocalStorage<Underway>();
 export class Underway {
   readonly texts: string[] = [];
   readonly usage = { inputTokens: 0, outputTokens: 0 };
-  /** Whether a provider told what its calls used: else that is unknown. */
+  /** Whether a provider reported what its calls used. */
   isCounted = false;
+  /** Whether a call's usage is unknown, so that a sum would be too small. */
+  isPartlyUnknown = false;
   /** Providers' models that answered, the last one last. */
   model: string | undefined;
   /** Nobody waits any longer: no further action and no further call of a model begins. */
