@@ -7,6 +7,8 @@
 //   metering   what reserving and settling add to a message
 //   knowledge  retrieval among 10,000 chunks
 //   before     this build beside an earlier checkout (LAUNCHPAD_BENCH_BEFORE)
+//   eliza      an elizaOS agent's memory, folder and costs over 2,000 messages
+//   plugins    ten public plugins from the registry; only by its name
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
@@ -25,6 +27,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   metering: () => import("./benchmarks/metering.ts"),
   knowledge: () => import("./benchmarks/knowledge.ts"),
   before: () => import("./benchmarks/before.ts"),
+  eliza: () => import("./benchmarks/eliza.ts"),
   cli: () => import("./benchmarks/cli.ts"),
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
@@ -34,7 +37,11 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),
   database: () => import("./benchmarks/database.ts"),
+  plugins: () => import("./benchmarks/plugins.ts"),
 };
+
+/** Not run unless they are named: they ask the registry of npm. */
+const BY_NAME = ["plugins"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -66,7 +73,9 @@ process.stdout.write(
 );
 let missed = 0;
 try {
-  for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)) {
+  for (const name of positionals.length > 0
+    ? positionals
+    : Object.keys(BENCHMARKS).filter((name) => !BY_NAME.includes(name))) {
     const { benchmark } = await (BENCHMARKS[name] as () => Promise<{ benchmark: Benchmark }>)();
     process.stderr.write(`\n${name}: ${benchmark.title} …\n`);
     try {

@@ -75,6 +75,14 @@ export async function soak({ messages, samples, stateDir, progress }: SoakOption
   let sent = 0;
   let done = 0;
   const every = Math.ceil(messages / samples);
+  /** Says it again where a busy machine refused it. */
+  const say = async (number: number, ask: () => ReturnType<typeof agent.say>): Promise<string> => {
+    for (let tries = 1; ; tries += 1) {
+      const { status, body } = await ask();
+      if (status === 200) return String(body.reply);
+      if (status !== 503 || tries === 5) throw new Error(`message ${number}: ${JSON.stringify(body)}`);
+    }
+  };
   const talk = async () => {
     while (sent < messages) {
       const conversationId = randomUUID();
@@ -88,17 +96,18 @@ export async function soak({ messages, samples, stateDir, progress }: SoakOption
           const [id, question] = [randomUUID(), randomUUID()];
           const answer = { id, question, word: "0123456789abcdef" };
           const body = JSON.stringify({ text, conversationId, userId, history: history.slice(-40), answer });
-          const headers = {
-            "content-type": "application/json",
-            ...signed(MESSAGE_KEY, Buffer.from(body), Date.now()),
-          };
-          const { status, body: said } = await agent.say(body, { headers });
-          if (status !== 200) throw new Error(`message ${sent}: ${JSON.stringify(said)}`);
+          const reply = await say(sent, () =>
+            agent.say(body, {
+              headers: {
+                "content-type": "application/json",
+                ...signed(MESSAGE_KEY, Buffer.from(body), Date.now()),
+              },
+            }),
+          );
           history.push({ id: question, role: "user", content: text });
-          history.push({ id, role: "assistant", content: String(said.reply) });
+          history.push({ id, role: "assistant", content: reply });
         } else {
-          const { status, body: said } = await agent.say({ text, conversationId, userId });
-          if (status !== 200) throw new Error(`message ${sent}: ${JSON.stringify(said)}`);
+          await say(sent, () => agent.say({ text, conversationId, userId }));
         }
         done += 1;
         stub.requests.length = 0;
