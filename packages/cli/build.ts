@@ -4,7 +4,7 @@
  *   npm publish packages/cli/dist
  * Inside the repository the source is used as it is; nothing here needs the build.
  */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { buildSync } from "esbuild";
 
@@ -34,6 +34,8 @@ export function build(out: string): void {
   cpSync(join(here, "README.md"), join(out, "README.md"));
   cpSync(join(root, "LICENSE"), join(out, "LICENSE"));
   writeFileSync(join(out, "dist/migrations.json"), `${JSON.stringify(migrations())}\n`);
+  const fingerprint = join(root, "supabase/fingerprint.json");
+  if (existsSync(fingerprint)) cpSync(fingerprint, join(out, "dist/fingerprint.json"));
   writeFileSync(join(out, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
 }
 

@@ -1,9 +1,12 @@
 // A database of an older checkout becomes what a fresh one is, and keeps its rows.
 import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { differences, readCatalogue } from "../../packages/stack/src/upgrade/catalogue.ts";
 import { mendDatabase } from "../../packages/stack/src/upgrade/mend.ts";
 import { CODE_TABLES } from "../../packages/stack/src/upgrade/rows.ts";
+import { FINGERPRINT_FILE, fingerprintText } from "../../scripts/fingerprint.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { fillOldDatabase, type OldData, oldDatabase } from "../helpers/old-database.ts";
 import { anon, rpc, settle, user } from "../helpers/sql-api.ts";
@@ -49,6 +52,13 @@ before(async () => {
   fresh = await createTestDatabase();
 });
 after(() => fresh?.destroy());
+
+test("supabase/fingerprint.json, once there is a release, is what the migrations make (UPDATE_FINGERPRINT=1 writes it)", async () => {
+  const file = join(import.meta.dirname, "../..", FINGERPRINT_FILE);
+  const text = fingerprintText(await catalogueOf(fresh));
+  if (process.env.UPDATE_FINGERPRINT === "1") writeFileSync(file, text);
+  if (existsSync(file)) assert.equal(readFileSync(file, "utf8"), text);
+});
 
 const mend = (db: TestDatabase) =>
   mendDatabase({

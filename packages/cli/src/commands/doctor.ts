@@ -5,6 +5,7 @@ import { type Finding, finding, type State } from "../doctor/check.ts";
 import { checkDatabase, connect, connectController } from "../doctor/database.ts";
 import { knownMigrations } from "../doctor/migrations.ts";
 import { checkProject } from "../doctor/project.ts";
+import { knownFingerprint } from "../doctor/schema.ts";
 import { CliError } from "../errors.ts";
 import type { Outcome } from "../exit-codes.ts";
 import type { Look } from "../output/output.ts";
@@ -49,8 +50,8 @@ async function checkInside(
 ): Promise<Finding[]> {
   if (dbUrl === undefined) {
     const why = "Needs --db-url, the connection string of the role postgres.";
-    return ["migrations", "extensions", "jobs", "files", "webhook", "answers"].map((check) =>
-      finding(check, "skipped", why),
+    return ["migrations", "schema", "controllers", "extensions", "jobs", "files", "webhook", "answers"].map(
+      (check) => finding(check, "skipped", why),
     );
   }
   const known = await knownMigrations(options.migrations, process.cwd());
@@ -59,7 +60,8 @@ async function checkInside(
   if ("check" in client) return [client];
   try {
     if (options.fix) await fix(context, client, options);
-    return await checkDatabase(client, known);
+    const fingerprint = await knownFingerprint(options.migrations, process.cwd());
+    return await checkDatabase(client, known, fingerprint);
   } finally {
     await client.end();
   }

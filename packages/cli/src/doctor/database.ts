@@ -1,10 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
+import type { Catalogue } from "../../../stack/src/upgrade/catalogue.ts";
 import { CliError, codeOf } from "../errors.ts";
 import { oneLine } from "../output/text.ts";
+import { VERSION } from "../version.ts";
 import { type Finding, finding } from "./check.ts";
 import { judgeMigrations, type Migration } from "./migrations.ts";
+import { checkSchema } from "./schema.ts";
+import { judgeVersions, type Part } from "./versions.ts";
 
 /** How long pg_net may take to send a request and note its answer. */
 const ANSWER_MS = 8000;
@@ -71,7 +75,11 @@ export async function connect(url: string): Promise<Client | Finding> {
 }
 
 /** The checks that take the database's own password. */
-export async function checkDatabase(client: Client, known: readonly Migration[]): Promise<Finding[]> {
+export async function checkDatabase(
+  client: Client,
+  known: readonly Migration[],
+  fingerprint: Catalogue | undefined,
+): Promise<Finding[]> {
   const applied = await rows<{ version: string }>(
     client,
     "select version from supabase_migrations.schema_migrations order by version",
@@ -86,6 +94,8 @@ export async function checkDatabase(client: Client, known: readonly Migration[])
   if (applied.length === 0) return [migrations];
   const findings = [
     migrations,
+    await checkSchema(client, fingerprint, migrations.state === "ok"),
+    await checkControllers(client),
     await checkExtensions(client),
     await checkJobs(client),
     await checkFiles(client),
@@ -100,6 +110,26 @@ async function rows<Row extends object>(
   values: unknown[] = [],
 ): Promise<Row[]> {
   return (await client.query<Row>(text, values)).rows;
+}
+
+/** The releases of the controllers whose leases last. */
+async function checkControllers(client: Client): Promise<Finding> {
+  const alive = await rows<Part>(
+    client,
+    `select 'controller ' || worker as name, report ->> 'version' as version from private.controllers
+     where expires_at > now() order by worker`,
+  ).catch((error: unknown) => {
+    if (codeOf(error) === "42P01") return []; // a migration is missing, which is told
+    throw error;
+  });
+  const { state, message } =
+    alive.length === 0
+      ? { state: "skipped" as const, message: "No controller is connected." }
+      : judgeVersions(
+          VERSION,
+          alive.map(({ name, version }) => ({ name, version: version ?? undefined })),
+        );
+  return finding("controllers", state, message);
 }
 
 async function checkExtensions(client: Client): Promise<Finding> {

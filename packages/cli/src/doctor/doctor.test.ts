@@ -10,6 +10,8 @@ import { plain } from "../output/style.ts";
 import { judgeAnswer, judgeExtensions, judgeFiles } from "./database.ts";
 import { judgeMigrations, knownMigrations } from "./migrations.ts";
 import { judgeHealth, judgeRls, unasked } from "./project.ts";
+import { checkSchema, judgeSchema, knownFingerprint } from "./schema.ts";
+import { judgeVersions } from "./versions.ts";
 
 describe("migrations", () => {
   const known = ["1", "2", "3"].map((version) => ({ version, name: `m${version}` }));
@@ -64,6 +66,61 @@ test("files that stay behind are told with their error", () => {
   const { state, message } = judgeFiles({ late: 1, error: "Storage answered\n503" });
   assert.equal(state, "warning");
   assert.match(message, /1 deleted agent could not be removed \(Storage answered 503\)/);
+});
+
+describe("versions", () => {
+  for (const [why, own, parts, state, says] of [
+    ["the same", "0.2.0", ["0.2.0"], "ok", /this CLI 0\.2\.0, part 0\.2\.0 go together/],
+    ["another patch", "0.2.0", ["0.2.7"], "ok", /go together/],
+    ["one minor apart", "0.3.0", ["0.2.0"], "warning", /^One release apart: .*Update the older part soon/],
+    ["two minors apart", "0.2.0", ["0.4.0"], "problem", /^More than one release apart/],
+    ["another major", "1.0.0", ["0.9.0"], "problem", /^More than one release apart/],
+    ["one of several apart", "0.2.0", ["0.2.0", "0.5.0"], "problem", /part 0\.5\.0/],
+    ["a part that does not say", "0.2.0", [undefined], "warning", /part before 0\.2\.0/],
+  ] as const) {
+    test(why, () => {
+      const found = judgeVersions(
+        own,
+        parts.map((version) => ({ name: "part", version })),
+      );
+      assert.equal(found.state, state);
+      assert.match(found.message, says);
+    });
+  }
+});
+
+describe("schema", () => {
+  test("without differences", () => {
+    assert.equal(judgeSchema(3, []).state, "ok");
+  });
+  test("names the differences and the cure", () => {
+    const found = judgeSchema(3, [
+      { state: "missing", what: "table public.a" },
+      { state: "changed", what: "function private.b()" },
+    ]);
+    assert.equal(found.state, "problem");
+    assert.match(
+      found.message,
+      /^2 differences from the release \(missing table public\.a; changed function private\.b\(\)\); run `npm run upgrade/,
+    );
+  });
+  test("names twenty at most", () => {
+    const many = Array.from({ length: 25 }, (_, at) => ({
+      state: "missing" as const,
+      what: `table public.t${at}`,
+    }));
+    assert.match(judgeSchema(30, many).message, /t19; and 5 more\)/);
+  });
+  test("a fingerprint beside the named migrations is read; without one there is none", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
+    t.after(() => rm(folder, { recursive: true }));
+    assert.equal(await knownFingerprint(join(folder, "migrations"), "/"), undefined);
+    await writeFile(join(folder, "fingerprint.json"), '{"table public.a": "1"}');
+    assert.deepEqual(await knownFingerprint(join(folder, "migrations"), "/"), { "table public.a": "1" });
+    const silent = { query: () => Promise.reject(new Error("asked")) };
+    assert.equal((await checkSchema(silent, undefined, true)).state, "skipped");
+    assert.equal((await checkSchema(silent, {}, false)).state, "skipped");
+  });
 });
 
 describe("health", () => {

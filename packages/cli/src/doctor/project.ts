@@ -3,7 +3,9 @@ import type { Project } from "../config/project.ts";
 import type { Context } from "../context.ts";
 import { type CliError, codeOf } from "../errors.ts";
 import { explain } from "../explain.ts";
+import { VERSION } from "../version.ts";
 import { type Finding, finding } from "./check.ts";
+import { judgeVersions } from "./versions.ts";
 
 const TIMEOUT_MS = 10_000;
 /** What takes a login. */
@@ -34,7 +36,7 @@ export async function checkProject(context: Context, project: Project): Promise<
     keyStatus < 400
       ? finding("key", "ok", "The publishable key is accepted.")
       : finding("key", "warning", `Auth answers ${keyStatus}; it may be starting, or be down.`);
-  return [reached, key, await checkApi(context, project), ...(await checkAsUser(context))];
+  return [reached, key, ...(await checkApi(context, project)), ...(await checkAsUser(context))];
 }
 
 async function ask({ signal }: Context, project: Project, url: string): Promise<Response> {
@@ -44,24 +46,29 @@ async function ask({ signal }: Context, project: Project, url: string): Promise<
   });
 }
 
-async function checkApi(context: Context, project: Project): Promise<Finding> {
+async function checkApi(context: Context, project: Project): Promise<Finding[]> {
   const where = `${project.apiUrl}/api`;
   try {
     const response = await ask(context, project, `${where}/openapi.json`);
     const document = (await response.json().catch(() => undefined)) as
-      | { info?: { version?: string } }
+      | { info?: { version?: string; "x-release"?: string } }
       | undefined;
     if (response.ok && document?.info?.version)
-      return finding("api", "ok", `The function \`api\` answers, version ${document.info.version}.`);
+      return [
+        finding("api", "ok", `The function \`api\` answers, version ${document.info.version}.`),
+        judgeVersions(VERSION, [{ name: "the functions", version: document.info["x-release"] }]),
+      ];
     if (response.status === 404)
-      return finding(
-        "api",
-        "problem",
-        `There is no function \`api\` at ${where}; run \`supabase functions deploy api\`.`,
-      );
-    return finding("api", "problem", `${where} answers ${response.status}; see the function's logs.`);
+      return [
+        finding(
+          "api",
+          "problem",
+          `There is no function \`api\` at ${where}; run \`supabase functions deploy api\`.`,
+        ),
+      ];
+    return [finding("api", "problem", `${where} answers ${response.status}; see the function's logs.`)];
   } catch (error) {
-    return finding("api", "problem", explain(error, { url: where }).message);
+    return [finding("api", "problem", explain(error, { url: where }).message)];
   }
 }
 

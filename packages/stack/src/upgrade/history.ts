@@ -1,6 +1,8 @@
 // Whose an object is: ours when a migration that the database has had made it, else its users'. The Supabase CLI keeps the
 // text of each migration, so the database itself knows what older checkouts made.
 
+import { type Catalogue, type Difference, differences, type Queries, readCatalogue } from "./catalogue.ts";
+
 /** An object of a database. */
 export interface Named {
   kind: string;
@@ -48,4 +50,24 @@ export function objectOf(what: string): Named | undefined {
     return { kind: attached, schema: bare(schema), table: bare(table), name: bare(name) };
   const [, alone, where, called] = ALONE.exec(text) ?? [];
   return alone === undefined ? undefined : { kind: alone, schema: bare(where), name: bare(called) };
+}
+
+/** The text of every migration that a database has had. */
+export async function historyOf(database: Queries): Promise<string> {
+  const { rows } = await database.query(
+    "select array_to_string(statements, E';\\n') as text from supabase_migrations.schema_migrations",
+  );
+  return (rows as { text: string }[]).map(({ text }) => text).join("\n");
+}
+
+/**
+ * How a database differs from what it should be; what its users made beside is no difference.
+ * @param client one connection, outside a transaction
+ */
+export async function ownDifferences(client: Queries, wanted: Catalogue): Promise<Difference[]> {
+  const history = await historyOf(client);
+  return differences(wanted, await readCatalogue(client)).filter(({ state, what }) => {
+    const object = objectOf(what);
+    return state !== "unknown" || object === undefined || isOurs(history, object);
+  });
 }

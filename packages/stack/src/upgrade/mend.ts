@@ -1,8 +1,8 @@
 // Mends a database that an older checkout made: its schema becomes the release's, in one transaction, and its data stays.
 import pg from "pg";
 import { StackError } from "../errors.ts";
-import { catalogueWithin, type Difference, differences, type Queries, readCatalogue } from "./catalogue.ts";
-import { isOurs, objectOf } from "./history.ts";
+import { catalogueWithin, type Difference, differences, readCatalogue } from "./catalogue.ts";
+import { historyOf, isOurs, objectOf } from "./history.ts";
 import { type MayGo, planSchema } from "./plan.ts";
 import { bringRows, broughtRows } from "./rows.ts";
 
@@ -127,14 +127,6 @@ async function judgeOf(current: pg.Pool): Promise<MayGo> {
     if (held === undefined) return kind !== "sequence" && kind !== "materializedView";
     return (await current.query(`select from ${quoted} where ${held} limit 1`)).rowCount === 0;
   };
-}
-
-/** The text of every migration that a database has had. */
-export async function historyOf(database: Queries): Promise<string> {
-  const { rows } = await database.query(
-    "select array_to_string(statements, E';\\n') as text from supabase_migrations.schema_migrations",
-  );
-  return (rows as { text: string }[]).map(({ text }) => text).join("\n");
 }
 
 const FOREIGN_KEY = /^ALTER TABLE .* ADD CONSTRAINT .* FOREIGN KEY |^COMMENT ON CONSTRAINT /;

@@ -3,9 +3,9 @@
 import pg from "pg";
 import { StackError } from "../errors.ts";
 import { type Applied, judgeApplied, localMigrations, NOTED_DIGEST } from "./applied.ts";
-import { type Difference, differences, readCatalogue } from "./catalogue.ts";
-import { isOurs, objectOf } from "./history.ts";
-import { historyOf, type Mended, mendDatabase } from "./mend.ts";
+import { type Difference, readCatalogue } from "./catalogue.ts";
+import { ownDifferences } from "./history.ts";
+import { type Mended, mendDatabase } from "./mend.ts";
 import { type ReferenceServer, withReference } from "./reference.ts";
 
 export interface UpgradeOptions {
@@ -50,16 +50,9 @@ export async function compareWithProject(options: UpgradeOptions): Promise<Diffe
   );
 }
 
-/** What its users made beside is no difference. */
 async function compare(url: string, referenceUrl: string): Promise<Difference[]> {
   const wanted = await withClient(referenceUrl, readCatalogue);
-  return await withClient(url, async (client) => {
-    const history = await historyOf(client);
-    return differences(wanted, await readCatalogue(client)).filter(({ state, what }) => {
-      const object = objectOf(what);
-      return state !== "unknown" || object === undefined || isOurs(history, object);
-    });
-  });
+  return await withClient(url, (client) => ownDifferences(client, wanted));
 }
 
 /** The words for a person. Pure. */
