@@ -64,7 +64,7 @@ function main(): void {
   });
   if (fingerprint.status !== 0) throw new Error("The fingerprint could not be made; see above.");
   process.stdout.write(
-    `\nNext, when npm run check passes:\n  git commit -am "Release ${version}"\n  git tag v${version}\n  git push origin main v${version}\n`,
+    `\nNext, when npm run check passes:\n  git add -A && git commit -m "Release ${version}"\n  git tag v${version}\n  git push origin main v${version}\n`,
   );
 }
 
