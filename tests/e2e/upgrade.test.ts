@@ -20,7 +20,7 @@ after(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-test("a schema that differs is refused and named, then mended; rows stay", { timeout: 300_000 }, async () => {
+test("a schema that differs is refused and named, then mended; rows stay", { timeout: 600_000 }, async () => {
   stack = await startTestStack({ dataDir });
   const { id, email } = await stack.createUser();
   await stack.sql("drop index public.messages_reply_to_idx");
