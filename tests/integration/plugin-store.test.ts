@@ -37,6 +37,10 @@ const PACKAGES: [name: string, version: string, manifest?: object][] = [
   ["@elizaos/plugin-one", "1.1.0", core("1.6.0")],
   ["@elizaos/plugin-one", "2.0.0", core("2.0.0")],
   ["@elizaos/plugin-two", "2.1.0", { peerDependencies: { "@elizaos/core": "^2.0.0" } }],
+  ["@elizaos/plugin-tag", "1.4.0", core("latest")],
+  ["@elizaos/plugin-tag", "2.0.0-alpha.11", core("alpha")],
+  ["@elizaos/plugin-pre", "2.0.0-alpha.3", core("2.0.0-alpha.3")],
+  ["tagged-tool", "3.0.0", core("latest")],
   ["@elizaos/plugin-node", "1.0.0", { engines: { node: ">=99" } }],
   ["shared", "1.0.0"],
   [
@@ -132,6 +136,9 @@ describe("names to versions", () => {
     // Its newest is for elizaOS 2: without a version the newest that fits is meant.
     ["@elizaos/plugin-one", "1.1.0"],
     ["@elizaos/plugin-one@1.0.0", "1.0.0"],
+    // Its newest says "alpha", and is one of elizaOS 2 by its own version.
+    ["@elizaos/plugin-tag", "1.4.0"],
+    ["tagged-tool", "3.0.0"],
   ];
   for (const [entry, version] of cases) {
     test(`${entry} is ${version}`, async () => {
@@ -152,6 +159,17 @@ describe("names to versions", () => {
     assert.equal((await resolve(["my-tool"]))?.engine, "model");
   });
 
+  test("an MCP server needs nothing installed, and no registry", async () => {
+    registry.asked.length = 0;
+    assert.equal(await resolve(["mcp:https://mcp.example.com/mcp#TOKEN"]), undefined);
+    assert.deepEqual(registry.asked, []);
+    const found = await resolve(["my-tool", "mcp:https://mcp.example.com/@scope/x"]);
+    assert.deepEqual(
+      found?.plugins.map(({ name }) => name),
+      ["my-tool"],
+    );
+  });
+
   test("what the runtime brings needs nothing installed", async () => {
     assert.equal(await resolve(["@elizaos/plugin-web3", "@elizaos/plugin-supabase"]), undefined);
   });
@@ -159,8 +177,26 @@ describe("names to versions", () => {
   const failures: [entry: string, reason: string, message: RegExp][] = [
     ["@elizaos/plugin-discrod", "PLUGIN_NOT_FOUND", /plugin-discrod.*Did you mean @elizaos\/plugin-discord/],
     ["my-tool@^9", "PLUGIN_NOT_FOUND", /my-tool@\^9/],
-    ["@elizaos/plugin-one@2.0.0", "PLUGIN_INCOMPATIBLE", /needs elizaOS 2\.0\.0.*1\.7\.2.*Name a version/],
-    ["@elizaos/plugin-two", "PLUGIN_INCOMPATIBLE", /plugin-two@2\.1\.0 needs elizaOS \^2/],
+    [
+      "@elizaos/plugin-one@2.0.0",
+      "PLUGIN_INCOMPATIBLE",
+      /needs elizaOS 2\.0\.0, and agents run on 1\.7\.2\. Name @elizaos\/plugin-one@1\.1\.0, the newest that fits/,
+    ],
+    [
+      "@elizaos/plugin-tag@2.0.0-alpha.11",
+      "PLUGIN_INCOMPATIBLE",
+      /needs elizaOS alpha.* Name @elizaos\/plugin-tag@1\.4\.0,/,
+    ],
+    [
+      "@elizaos/plugin-two",
+      "PLUGIN_INCOMPATIBLE",
+      /plugin-two@2\.1\.0 needs elizaOS \^2.* No version of it fits: remove it/,
+    ],
+    [
+      "@elizaos/plugin-pre@2.0.0-alpha.3",
+      "PLUGIN_INCOMPATIBLE",
+      /needs elizaOS 2\.0\.0-alpha\.3.* No version of it fits/,
+    ],
     ["@elizaos/plugin-node", "PLUGIN_INCOMPATIBLE", /needs Node >=99/],
   ];
   for (const [entry, reason, message] of failures) {

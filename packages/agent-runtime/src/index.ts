@@ -1,5 +1,5 @@
 export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
-export { installedVersion, needsEliza } from "./engines/packages.ts";
+export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages.ts";
 export { parsePlugin } from "./engines/pins.ts";
 export { EXIT } from "./errors.ts";
 export { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";

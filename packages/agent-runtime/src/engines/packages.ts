@@ -28,6 +28,17 @@ export function needsEliza(plugin: string, from: string): boolean {
   });
 }
 
+/**
+ * The major version of elizaOS that a plugin means by a tag such as "alpha"; undefined where that cannot be told. elizaOS's own
+ * plugins have the version of their elizaOS, and `latest` is the one that everybody has.
+ * @param version the plugin's own
+ */
+export function majorBehindTag(name: string, version: string, tag: string): number | undefined {
+  if (tag === "latest" || !name.startsWith("@elizaos/")) return undefined;
+  const major = Number.parseInt(version, 10);
+  return Number.isNaN(major) ? undefined : major;
+}
+
 /** The version of an installed package, or undefined. */
 export function installedVersion(name: string, from: string): string | undefined {
   if (!isPackageName(name)) return undefined;

@@ -2,7 +2,7 @@
 import ltr from "semver/ranges/ltr.js";
 import validRange from "semver/ranges/valid.js";
 import { ConfigurationError } from "../errors.ts";
-import { readManifest } from "./packages.ts";
+import { majorBehindTag, readManifest } from "./packages.ts";
 
 /** The versions that a plugin meets here. */
 export interface Here {
@@ -28,7 +28,8 @@ export function requireCompatible(name: string, from: string, here: Here): void 
   }
   const core =
     asTexts(manifest?.peerDependencies)["@elizaos/core"] ?? asTexts(manifest?.dependencies)["@elizaos/core"];
-  if (here.core !== undefined && isNewer(core, here.core)) {
+  const version = String(manifest?.version ?? "");
+  if (here.core !== undefined && (isNewer(core, here.core) || isBehindTag(name, version, core, here.core))) {
     fail(`elizaOS ${core}`, here.core, `Name a version of it for elizaOS ${here.core.split(".")[0]}.x.`);
   }
 }
@@ -51,6 +52,12 @@ export function missingSecrets(
     )
     .map(([key]) => key);
 }
+
+/** True where a tag stands for a newer elizaOS than the one here. */
+const isBehindTag = (name: string, version: string, tag: string | undefined, core: string): boolean =>
+  tag !== undefined &&
+  validRange(tag) === null &&
+  (majorBehindTag(name, version, tag) ?? 0) > Number.parseInt(core, 10);
 
 /** True where every version that a range allows is newer than the one here; words such as "latest" are no range. */
 const isNewer = (range: string | undefined, version: string): boolean =>

@@ -1,4 +1,5 @@
 // Which version of a plugin fits this platform, and what to say where none does. Pure.
+import { majorBehindTag } from "@agent-launchpad/agent-runtime";
 import { minVersion, prerelease, rcompare, satisfies, validRange } from "semver";
 import type { Failure } from "../cluster/cluster.ts";
 import type { Manifest } from "./npm.ts";
@@ -21,8 +22,9 @@ export function usesEliza({ dependencies, peerDependencies }: Manifest): boolean
 export function misfit(manifest: Manifest, host: Host): string | undefined {
   const { dependencies, engines, peerDependencies } = manifest;
   const wanted = { ...dependencies, ...peerDependencies }[CORE];
-  if (wanted !== undefined && !fitsCore(wanted, host.core))
+  if (wanted !== undefined && !fitsCore(manifest, wanted, host.core)) {
     return `needs elizaOS ${wanted}, and agents run on ${host.core}`;
+  }
   const node = engines?.node;
   if (typeof node === "string" && validRange(node) !== null && !satisfies(host.node, node)) {
     return `needs Node ${node}, and agents run on ${host.node}`;
@@ -32,12 +34,13 @@ export function misfit(manifest: Manifest, host: Host): string | undefined {
 
 /**
  * elizaOS's plugins name the core that they were built with, often exactly; within one major version the core keeps its
- * form, and the tree has one core alone. A tag or a workspace says nothing.
+ * form, and the tree has one core alone. A tag ("alpha") says as much as the plugin's own version does.
  */
-function fitsCore(range: string, core: string): boolean {
-  if (validRange(range) === null) return true;
+function fitsCore({ name, version }: Manifest, range: string, core: string): boolean {
+  const own = Number(core.split(".")[0]);
+  if (validRange(range) === null) return (majorBehindTag(name, version, range) ?? own) <= own;
   if (satisfies(core, range, { includePrerelease: true })) return true;
-  return minVersion(range)?.major === Number(core.split(".")[0]);
+  return minVersion(range)?.major === own;
 }
 
 /** The newest version that fits: one that is no pre-release, where there is one. */
@@ -48,13 +51,17 @@ export function newestFit(manifests: readonly Manifest[], host: Host): Manifest 
   return fits.find(({ version }) => prerelease(version) === null) ?? fits[0];
 }
 
-/** The failure of a plugin of which no version fits. */
-export function incompatible(name: string, newest: Manifest, host: Host): Failure {
+/**
+ * The failure of a plugin whose version does not fit.
+ * @param fit the newest of its versions that would
+ */
+export function incompatible(name: string, newest: Manifest, host: Host, fit: Manifest | undefined): Failure {
   const why = misfit(newest, host) ?? "does not fit";
-  return {
-    reason: "PLUGIN_INCOMPATIBLE",
-    message: `Plugin ${name}@${newest.version} ${why}. Name a version that fits (${name}@<version>), or remove it from plugins.`,
-  };
+  const cure =
+    fit === undefined
+      ? "No version of it fits: remove it from plugins"
+      : `Name ${name}@${fit.version}, the newest that fits, or remove it from plugins`;
+  return { reason: "PLUGIN_INCOMPATIBLE", message: `Plugin ${name}@${newest.version} ${why}. ${cure}.` };
 }
 
 /** Names that are near to one that does not exist: at most three. */

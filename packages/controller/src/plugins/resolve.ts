@@ -170,13 +170,16 @@ async function find(npm: Npm, name: string, wanted: string | undefined, host: Ho
     const named = await npm.view(`${name}@${wanted ?? "latest"}`);
     const fit = newestFit(named, host);
     if (fit !== undefined) return fit;
-    // What is newest may be made for a newer elizaOS: without a version, the newest that fits is meant.
-    const all = wanted === undefined ? await npm.view(`${name}@>=0.0.0`) : named;
+    // What is newest may be made for a newer elizaOS: without a version, the newest that fits is meant; else it is named.
+    const all = await npm.view(`${name}@>=0.0.0`).catch((error: unknown) => {
+      if (named.length > 0 && wanted !== undefined) return []; // there is none but pre-releases
+      throw error;
+    });
     const other = newestFit(all, host);
-    if (other !== undefined) return other;
+    if (other !== undefined && wanted === undefined) return other;
     const newest = named.at(-1) ?? all.at(-1);
     if (newest === undefined) throw new NpmError("E404", "no version");
-    throw new PluginError(incompatible(name, newest, host));
+    throw new PluginError(incompatible(name, newest, host, other));
   } catch (error) {
     if (error instanceof PluginError) throw error;
     throw new PluginError(explainNpm(error, wanted === undefined ? name : `${name}@${wanted}`, name));

@@ -52,6 +52,11 @@ const FATAL = {
     reason: "PLUGIN_INVALID",
     says: /exports no elizaOS plugin/,
   },
+  "ai-sdk-tools": {
+    module: "export const tools = { time: { inputSchema: {}, execute: async () => 1 } };",
+    reason: "PLUGIN_INVALID",
+    says: /exports AI SDK tools, which agents with elizaOS plugins cannot use/,
+  },
   "newer-node": {
     module: plugin("x"),
     manifest: { engines: { node: ">=99" } },

@@ -1,6 +1,7 @@
 // The plugins of an elizaOS agent: found, loaded with what they depend on, registered. Whatever a plugin does wrong names it.
 import { ConfigurationError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import { readPlugin } from "../model/package-tools.ts";
 import { pluginsNotFound } from "../model/plugins.ts";
 import { isPackageName } from "../packages.ts";
 import { startStep } from "../plugin-faults.ts";
@@ -73,7 +74,12 @@ async function load(part: ElizaPart, name: string, limitMs: number): Promise<Eli
     [module.default, module.plugin, ...Object.values(module)].find(isPlugin) ??
     made.flatMap(callIfPossible).find(isPlugin);
   if (plugin) return plugin;
-  const message = `Package ${name} is installed but exports no elizaOS plugin. Check its name, or remove it.`;
+  const read = readPlugin(name, module);
+  const why =
+    "plugin" in read && read.plugin.tools !== undefined
+      ? "exports AI SDK tools, which agents with elizaOS plugins cannot use. Remove it, or the elizaOS plugins."
+      : "is installed but exports no elizaOS plugin. Check its name, or remove it.";
+  const message = `Package ${name} ${why}`;
   throw new ConfigurationError("PLUGIN_INVALID", message, { plugin: name });
 }
 
