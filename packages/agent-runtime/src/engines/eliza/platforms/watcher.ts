@@ -4,9 +4,9 @@ import type { ElizaService } from "../types.ts";
 /** What a watcher reports of one start of a service. After the next start, or the end, it is not heard any more. */
 export interface ConnectionReport {
   connected(account: string | undefined): void;
-  /** The library tries by itself. */
+  /** The library reconnects. */
   connecting(message?: string): void;
-  /** It does not come back by itself. */
+  /** Only a new start of the service helps. */
   lost(error: Error): void;
   /** No token is set: there is nothing to connect. */
   unset(): void;
