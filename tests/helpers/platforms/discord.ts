@@ -50,7 +50,7 @@ export interface DiscordDouble extends AsyncDisposable {
   close(code: number): void;
   /** Asks the bot to connect again (opcode 7). */
   askToReconnect(): void;
-  /** Sessions cannot be resumed any more: who tries is told so (opcode 9). */
+  /** Sessions cannot be resumed any more: resuming is answered with opcode 9. */
   forgetSessions(): void;
   /** Whether the token works. */
   accept(works: boolean): void;

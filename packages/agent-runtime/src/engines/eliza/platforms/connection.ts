@@ -29,7 +29,7 @@ export interface Connection {
   fail(message: string): void;
   /** Another replica has it. */
   leave(): void;
-  /** The agent stops: what the service reports from now on is no failure. */
+  /** The agent stops: later reports of the service are not failures. */
   end(): void;
 }
 

@@ -2,7 +2,7 @@
 // that it reconnects and does nothing more, so the codes are read here.
 import type { Watcher } from "./watcher.ts";
 
-/** Close codes after which Discord lets nobody reconnect (Discord's documentation, Gateway Close Event Codes). */
+/** Close codes after which Discord refuses to reconnect a bot (Discord's documentation, Gateway Close Event Codes). */
 const FINAL = new Set([4004, 4010, 4011, 4012, 4013, 4014]);
 
 interface Emitter {
