@@ -305,6 +305,9 @@ begin
     from (select x.*, max(x.similarity) over () as top from ranked x where x.similarity between 0.2 and 1.01) r
     where r.similarity >= 0.7 * r.top order by 3 limit $5', within)
     using of_agent, private.embeds_by(), question, private.signs(question), private.answering_limit('knowledge_chunks');
+exception when undefined_file then
+  -- Installed, and its library is gone: a data folder with pgvector on a server without it. Words still find knowledge.
+  raise warning 'Knowledge is not searched by meaning: %. Start the server with pgvector, or drop the extension vector.', sqlerrm;
 end
 $$;
 

@@ -306,6 +306,21 @@ describe("the search", () => {
   });
 });
 
+test("words find knowledge on a server that lost the extension's library", async () => {
+  await enable();
+  await index("knowledge/faq.md", ["You get a refund within a month."]);
+  await embedAll();
+  assert.equal((await find("money back")).length, 1);
+  const lose = "update pg_proc set probin = $2 where probin = $1";
+  await sql(lose, ["$libdir/vector", "$libdir/no_vector"]);
+  try {
+    assert.deepEqual(await find("money back"), []);
+    assert.deepEqual(await find("refund"), ["You get a refund within a month."]);
+  } finally {
+    await sql(lose, ["$libdir/no_vector", "$libdir/vector"]);
+  }
+});
+
 describe("answers", () => {
   beforeEach(async () => {
     await enable();

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
+import { pgvector } from "../../../../scripts/pgvector.ts";
 import { StackError } from "../errors.ts";
 import { BESIDE } from "../ports.ts";
 import { startTimeOf } from "../supervise/process-table.ts";
@@ -141,6 +142,28 @@ describe("the database server", () => {
       assert.match(message, reason);
       assert.ok(message.includes(clusterPaths(folder).data), message);
     }
+  });
+
+  test("a folder of further extensions lets the project's role create them; one that cannot be read is named", async () => {
+    const dataDir = newFolder();
+    const extensionsFolder = await pgvector();
+    const server = await startPostgres({ dataDir, port: 0, durable: false, extensionsFolder });
+    servers.push(server);
+    await query(server, "create extension vector with schema extensions");
+    const [row] = await query<{ d: number }>(
+      server,
+      "select '[1,2]'::extensions.vector operator(extensions.<->) '[1,4]' as d",
+    );
+    assert.equal(row?.d, 2);
+    await server.stop();
+    const without = await start(dataDir);
+    assert.equal((await query(without, "select from pg_extension where extname = 'vector'")).length, 1);
+    await assert.rejects(
+      startPostgres({ dataDir: newFolder(), port: 0, extensionsFolder: join(dataDir, "none") }),
+      (error) =>
+        error instanceof StackError &&
+        /LAUNCHPAD_POSTGRES_EXTENSIONS names .*none, .*unset it/.test(error.message),
+    );
   });
 
   test("lost passwords are named", async () => {
