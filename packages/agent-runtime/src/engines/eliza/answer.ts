@@ -16,6 +16,7 @@ import { forgetOld, MESSAGES, type Place, recall } from "./rooms.ts";
 import { type Outcome, reasonOfSilence } from "./silence.ts";
 import { createElizaTools, type ToolCalls } from "./tools.ts";
 import type { ElizaContent, ElizaCore, ElizaMemory, ElizaRuntime } from "./types.ts";
+import { SOURCE } from "./unasked.ts";
 import { Underway } from "./underway.ts";
 
 /** Of an agent without tools: no action asks. */
@@ -100,7 +101,7 @@ export function createAnswers(options: AnswersOptions): Answers {
       worldName: "Messages",
       userName: name,
       name,
-      source: "launchpad",
+      source: SOURCE,
       type: "API",
       channelId: conversation,
       messageServerId: id("server", "messages"),

@@ -29,6 +29,7 @@ import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
 import { paceReflection } from "./reflection.ts";
 import { superviseServices } from "./services.ts";
 import type { ElizaCore, ElizaDatabase, ElizaPlugin, ElizaSql } from "./types.ts";
+import { refuseUnasked } from "./unasked.ts";
 import { openWorkspace, type Workspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
@@ -102,6 +103,7 @@ export async function startElizaEngine(
   const own = knowledge.plugin;
   const all = new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]);
   boundGrowth(runtime, adapter);
+  refuseUnasked(runtime, log);
   watchActions(runtime, all, config.secrets);
   paceReflection(runtime, config.settings.reflection === "off");
   await registerPlugins(runtime, all, limitMs);

@@ -231,6 +231,36 @@ test("routes that a plugin wants served are warned of; its stack in the log is o
   assert.match(shown[0]?.message ?? "", /shown once\n\s+at /);
 });
 
+test("E12: a plugin that begins messages in a conversation is refused and named, once in the log", {
+  skip,
+}, async () => {
+  const module = plugin(
+    "reminder",
+    `services: [class {
+      static serviceType = "reminder";
+      static async start(runtime) {
+        for (const text of ["one", "two"]) {
+          await runtime.sendMessageToTarget({ source: "launchpad", roomId: runtime.agentId }, { text }).catch((error) => console.log("refused " + text + " " + error.message));
+        }
+        return { stop: async () => undefined };
+      }
+    }]`,
+  );
+  using part = makeElizaPart({ "reminder-plugin": { module } });
+  await using agent = await startAgent({
+    config: { plugins: ["reminder-plugin"] },
+    environment: { AGENT_ELIZA_DIR: part.folder },
+  });
+  const words = "reminder-plugin wanted to begin a message in a conversation.";
+  assert.equal(agent.lines.filter(({ message }) => message.startsWith(`refused one ${words}`)).length, 1);
+  assert.equal(agent.lines.filter(({ message }) => message.startsWith(`refused two ${words}`)).length, 1);
+  const warned = agent.lines.filter(({ message }) => message.startsWith(words));
+  assert.deepEqual(
+    warned.map(({ level, metadata }) => [level, metadata.plugin]),
+    [["WARN", "reminder-plugin"]],
+  );
+});
+
 const DEPENDENT = {
   "needs-others": { module: plugin("needs", 'dependencies: ["ngrok", "short", "not-there", "broken"]') },
   // What is meant is @elizaos/plugin-ngrok, which is not installed; the package of that name is another thing.

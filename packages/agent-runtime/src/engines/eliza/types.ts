@@ -112,6 +112,8 @@ export interface ElizaRuntime {
   initialize(): Promise<void>;
   getModel(type: string): unknown;
   registerModel(kind: string, handler: ElizaHandler, provider: string, priority?: number): void;
+  /** Takes what is to be sent to rooms of a source. */
+  registerSendHandler(source: string, handler: () => Promise<void>): void;
   registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
   ensureConnection(connection: Record<string, unknown>): Promise<void>;
   createMemory(memory: ElizaMemory, table: string): Promise<string>;
