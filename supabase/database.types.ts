@@ -1554,6 +1554,7 @@ export type Database = {
       release_worker: { Args: { worker: string }; Returns: Json };
       remove_plugin_rule: { Args: { action?: string; pattern: string; versions?: string }; Returns: Json };
       remove_user_secret: { Args: { name: string }; Returns: Json };
+      reply_acts: { Args: { job_id: string; lease_token: string }; Returns: Json };
       report_deployment: {
         Args: { agent_id: string; generation: number; lease_token: string; report: Json };
         Returns: Json;
@@ -1592,6 +1593,10 @@ export type Database = {
       };
       revoke_agent_key: { Args: { agent_id: string; key_id: string }; Returns: Json };
       rollback_agent: { Args: { agent_id: string; revision?: number }; Returns: Json };
+      runtime_acts: {
+        Args: { agent_id: string; attempt: string; credential: string; message_id: string };
+        Returns: Json;
+      };
       runtime_knowledge: {
         Args: {
           agent_id: string;

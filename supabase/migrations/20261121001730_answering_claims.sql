@@ -267,7 +267,8 @@ begin
           lease_token = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => lease_seconds),
           responding_at = null, updated_at = now()
         where y.id = j.id returning * into j;
-      taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts, 'reservation', reserved));
+      taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts, 'reservation', reserved,
+        'begun', exists (select from private.acting_replies x where x.job_id = j.id)));
       perform private.tell(j, 'reply.started');
     elsif obstacle ? 'wait' then
       update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now(),

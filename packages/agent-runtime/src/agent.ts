@@ -1,7 +1,9 @@
 // The agent as the server sees it: an engine, what it may do at once, how it is, and whether it is stopping.
+import { randomUUID } from "node:crypto";
 import type { Abilities } from "./abilities/runtime-abilities.ts";
 import { traced } from "./abilities/steps.ts";
 import type { Config } from "./config.ts";
+import { actedBefore } from "./engines/acting.ts";
 import type { Engine, Listener, Message, Reply } from "./engines/engine.ts";
 import { isFinal } from "./engines/model/completion.ts";
 import { AgentError, describe } from "./errors.ts";
@@ -88,9 +90,11 @@ export function createAgent(
     const { answer, caller, occasion } = message;
     if (answer === undefined || caller !== "platform") return run(message, signal, listener);
     let isNew = false;
-    const outcome = outcomes.once(answer.id, () => {
+    const outcome = outcomes.once(answer.id, async () => {
       isNew = true;
-      return run(message, signal, listener);
+      if (answer.begun) throw actedBefore();
+      const attempt = randomUUID();
+      return run({ ...message, mayAct: () => abilities.mayAct(answer.id, attempt) }, signal, listener);
     });
     // What it brought to pay with is given back.
     return isNew ? outcome : meter.run(occasion ?? { source: "message" }, () => outcome);

@@ -36,7 +36,7 @@ const taskOf = (framework: Provider, content: string, tools: Task["tools"] = [])
   reservation: { id: "r", inputTokens: 100_000, outputTokens: 4096 },
 });
 
-function contextOf(url: string): AnswerContext {
+function contextOf(url: string, mayAct = async () => true): AnswerContext {
   const provider = (framework: Provider) => ({
     apiKey: "k",
     baseUrl: `${url}${PATHS[framework]}`,
@@ -54,7 +54,7 @@ function contextOf(url: string): AnswerContext {
     providers: { openai: provider("openai"), anthropic: provider("anthropic"), google: provider("google") },
   } as unknown as Settings;
   const reserve = { id: "r2", inputTokens: 100_000, outputTokens: 4096 };
-  const database = { project: { call: async () => reserve, close: () => undefined } };
+  const database = { project: { call: async () => reserve, close: () => undefined }, mayAct };
   return {
     settings,
     knowledge: [],
@@ -67,9 +67,9 @@ function contextOf(url: string): AnswerContext {
 }
 
 const ask = async (task: Task, url: string) => (await answerByModel(task, contextOf(url))).content;
-const failing = async (task: Task, url: string) => {
-  const error = await ask(task, url).then(
-    (text) => assert.fail(`answered ${text}`),
+const failing = async (task: Task, url: string, mayAct?: () => Promise<boolean>) => {
+  const error = await answerByModel(task, contextOf(url, mayAct)).then(
+    ({ content }) => assert.fail(`answered ${content}`),
     (thrown) => thrown,
   );
   assert.ok(error instanceof AttemptError, String(error));
@@ -121,6 +121,32 @@ describe("a turn whose tool acted", () => {
     JSON.stringify(body).includes('"role":"tool"')
       ? { status: 503 }
       : { pieces: [], toolCalls: [{ name: "order", arguments: {} }] };
+
+  for (const [why, mayAct, code, final] of [
+    ["that an earlier attempt acted for", async () => false, "ACTION_FAILED", true],
+    ["that cannot ask", () => Promise.reject(new Error("down")), "SUPABASE_CONNECTION_ERROR", false],
+  ] as const) {
+    it(`${why} does not act`, async () => {
+      let ordered = 0;
+      await using stub = await startProviderStub(orderThenFail);
+      const shop = createServer((_, response) => {
+        ordered += 1;
+        response.end();
+      });
+      await once(shop.listen(0, "127.0.0.1"), "listening");
+      const url = `http://127.0.0.1:${(shop.address() as AddressInfo).port}`;
+      const failure = await failing(taskOf("openai", "Order", tool("POST", url)), stub.url, mayAct);
+      shop.close();
+      assert.deepEqual([failure.code, isFinal(failure), ordered], [code, final, 0]);
+    });
+  }
+
+  it("before ends at once, without a model", async () => {
+    await using stub = await startProviderStub(orderThenFail);
+    const task = { ...taskOf("openai", "Order", tool("POST", stub.url)), begun: true };
+    const failure = await failing(task, stub.url);
+    assert.deepEqual([failure.code, isFinal(failure), stub.requests.length], ["ACTION_FAILED", true, 0]);
+  });
 
   for (const [method, final] of [
     ["POST", true],

@@ -5,11 +5,8 @@ import { randomWord } from "../../../packages/agent-runtime/src/abilities/marks.
 import { type Step, traced } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { makeTools } from "../../../packages/agent-runtime/src/abilities/tools/index.ts";
 import { tracedModel } from "../../../packages/agent-runtime/src/abilities/traced-model.ts";
-import {
-  afterActing,
-  MAX_STEPS,
-  requireWhole,
-} from "../../../packages/agent-runtime/src/engines/model/completion.ts";
+import { Acting, actedBefore } from "../../../packages/agent-runtime/src/engines/acting.ts";
+import { MAX_STEPS, requireWhole } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import {
   mapModelError,
   withProviderWords,
@@ -73,6 +70,7 @@ export class AttemptError extends Error {
  */
 export async function answerByModel(task: Task, context: AnswerContext): Promise<Answer> {
   const { settings } = context;
+  if (task.begun) throw new AttemptError(actedBefore(), unused(task));
   const { framework, model } = task.agent;
   const project = settings.providers[framework];
   const apiKey = task.apiKey ?? project.apiKey;
@@ -91,7 +89,8 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     timer = setTimeout(() => silence.abort(), settings.silenceMs);
   };
   const limit = AbortSignal.timeout(settings.answerMs);
-  const signal = AbortSignal.any([silence.signal, limit, context.signal]);
+  const acting = new Acting(() => context.database.mayAct(task));
+  const signal = AbortSignal.any([silence.signal, limit, context.signal, acting.signal]);
   const streamed = nothingStreamed();
   const { respondSecret } = settings;
   const meter = createMeter({
@@ -104,10 +103,6 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   });
   const metering = meter.open({ source: "message", reservation: task.reservation });
   const word = randomWord();
-  let hasActed = false;
-  const acted = () => {
-    hasActed = true;
-  };
   try {
     const offered = await traced(context.note, () => toolsOfServers(task, settings));
     const definitions = [...withServerTools(task.tools, offered)];
@@ -122,7 +117,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
       privateHosts: settings.privateHosts,
       word,
       search: (query, most) => context.database.search(task, query, most),
-      acted,
+      acted: () => acting.begin(),
     });
     const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
     const call = mapSettings(task.agent.settings);
@@ -159,7 +154,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;
     const failure = withProviderWords(mapModelError(error, framework, late), [apiKey]);
-    throw new AttemptError(hasActed ? afterActing(failure) : failure, metering.end(false), streamed.usage);
+    throw new AttemptError(acting.explain(failure), metering.end(false), streamed.usage);
   } finally {
     clearTimeout(timer);
   }

@@ -35,6 +35,8 @@ export interface Database {
   fail(task: Task, failure: Failure): Promise<number | undefined>;
   /** What the meter reserves and settles by. */
   readonly project: Pick<Project, "call">;
+  /** Whether this attempt may act: no earlier one has begun to, and its lease is not lost. */
+  mayAct(task: Task): Promise<boolean>;
   search(task: Task, query: string, limit: number): Promise<unknown>;
   /**
    * What the agent's knowledge has for the message; the answer's row names it as its sources.
@@ -110,6 +112,7 @@ export function createDatabase(settings: Settings, worker: string): Database {
       return typeof retryInSeconds === "number" ? retryInSeconds : undefined;
     },
     project,
+    mayAct: async (task) => ((await call("reply_acts", lease(task))) as { may?: boolean }).may === true,
     retrieve: async (task, meaning) =>
       piecesSchema.parse(await call("retrieve_for_reply", { ...lease(task), ...meaning })),
     search: (task, query, limit) => call("search_conversation", { ...lease(task), query, limit }),

@@ -82,6 +82,7 @@ async function ask(task: Task, context: AnswerContext, signal: AbortSignal, take
     ...(question && { question }),
     tools: toolsDigest(task.tools),
     ...(rules !== undefined && { rules }),
+    ...(task.begun && { begun: true }),
     ...(context.knowledge.length > 0 && { knowledge: context.knowledge }),
   };
   const body = Buffer.from(

@@ -54,6 +54,8 @@ const taskSchema = z.object({
     outputTokens: z.number(),
     facts: factsSchema,
   }),
+  /** Whether an earlier attempt began to act. */
+  begun: z.boolean().optional(),
   /** Where the agent's own runtime answers; null where it is not deployed. */
   url: z.string().nullish(),
 });

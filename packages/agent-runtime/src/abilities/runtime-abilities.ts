@@ -35,6 +35,8 @@ export interface Abilities {
    * @throws AgentError SUPABASE_CONNECTION_ERROR: an answer without it would be made up
    */
   knowledge(answerId: string, question: string, before: string | undefined): Promise<readonly Piece[]>;
+  /** Whether an attempt at an answer may act: the first that asks may, and no other. Throws where the project does not answer. */
+  mayAct(answerId: string, attempt: string): Promise<boolean>;
   /** Earlier messages of a stored conversation. */
   search(conversationId: string, query: string, limit: number): Promise<unknown>;
 }
@@ -161,6 +163,11 @@ export function createAbilities({
           { retryAfterSeconds: 5, cause: error },
         );
       }
+    },
+    async mayAct(message_id, attempt) {
+      if (project === undefined || credential === undefined) return true;
+      const { may } = await project.call<{ may: boolean }>("runtime_acts", { ...proof, message_id, attempt });
+      return may === true;
     },
     async search(conversation_id, query, limit) {
       if (project === undefined) return [];

@@ -27,6 +27,8 @@ export interface Message {
   readonly history: readonly Turn[] | undefined;
   /** The answer that is wanted; left out: one without a trace, of an agent without tools. */
   readonly answer?: Wanted | undefined;
+  /** Whether this attempt at the answer may act: asked before its first act. Left out: it may. */
+  readonly mayAct?: (() => Promise<boolean>) | undefined;
   /** Through which door it came, with the platform's reservation if it brought one; left out: the agent's own address. */
   readonly occasion?: Occasion | undefined;
 }
@@ -45,6 +47,8 @@ export interface Wanted {
   readonly tools?: string | undefined;
   /** What the platform found for it in the agent's knowledge. */
   readonly knowledge?: readonly Piece[] | undefined;
+  /** An earlier attempt began to act; only who knows its outcome may answer. */
+  readonly begun?: boolean | undefined;
 }
 
 /** Where a conversation is kept: another caller's id is another conversation. (No part has a space.) */

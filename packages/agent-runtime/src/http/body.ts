@@ -55,6 +55,7 @@ const wantedSchema = z.object({
   rules: z.string().max(20_000).optional(),
   tools: z.string().max(64).optional(),
   knowledge: piecesSchema.optional(),
+  begun: z.boolean().optional(),
 });
 
 const messageSchema = z.strictObject({

@@ -59,6 +59,7 @@ export const granting = ({ rpc, args }: Pick<Called, "rpc" | "args">): ProjectAn
     return { body: { id, inputTokens, outputTokens } };
   }
   if (rpc === "runtime_tools") return { body: { tools: [] } };
+  if (rpc === "runtime_acts") return { body: { may: true } };
   if (rpc === "runtime_search") return { body: [] };
   if (rpc === "hold_platforms") return { body: { held: true } };
   if (rpc === "report_plugins") return { body: { kept: args.plugins.length } };

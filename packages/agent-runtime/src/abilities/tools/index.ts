@@ -40,8 +40,8 @@ export interface AnswerTools {
   readonly taken?: readonly string[] | undefined;
   search: ToolContext["search"];
   secretOf?: ToolContext["secretOf"];
-  /** Is told before a call that may change something outside. */
-  acted(name: string): void;
+  /** Awaited before a call that may change something outside; what it throws ends the answer. */
+  acted(name: string): void | Promise<void>;
 }
 
 /** Makes the tools that an agent may use in one answer. */
@@ -78,7 +78,13 @@ export function limitedCalls(
       end({ status: "refused", error: { code: "TOOL_LIMIT_REACHED", message } });
       return `error: ${message}`;
     }
-    if (mayAct(definition, given)) answer.acted(definition.name);
+    try {
+      if (mayAct(definition, given)) await answer.acted(definition.name);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      end({ status: "refused", error: { code: "TOOL_NOT_ALLOWED", message } });
+      throw error;
+    }
     const signal = AbortSignal.any([AbortSignal.timeout(answer.toolMs), answer.signal]);
     const limits = { privateHosts: answer.privateHosts, signal };
     const context = { limits, search: answer.search, ...(answer.secretOf && { secretOf: answer.secretOf }) };

@@ -30,7 +30,7 @@ export function watchActions(
       const plugin = packageOf(action);
       message?.requireWaiting();
       if (plugin === BOOTSTRAP && HARMLESS.has(action.name)) return action.handler(...given);
-      const end = message?.begin(action.name, plugin);
+      const end = await message?.begin(action.name, plugin);
       const step = beginStep("tool", action.name);
       try {
         const result = await action.handler(...given);

@@ -11,7 +11,7 @@ import { signed } from "../../signature.ts";
 import { type Answered, type RunningAgent, startAgent } from "../../testing/agent.ts";
 import { skipEliza as skip } from "../../testing/eliza.ts";
 import { installPlugin, type TestPlugin } from "../../testing/plugin.ts";
-import { MESSAGE_KEY } from "../../testing/project.ts";
+import { granting, MESSAGE_KEY } from "../../testing/project.ts";
 
 /** Acts as its name says, and writes each time down where the test reads it: in the log. */
 const SHOP = `
@@ -74,9 +74,9 @@ async function actedByNow(name: string): Promise<number> {
 
 /** A message of the platform, delivered under an id. */
 async function deliver(text: string, more: Record<string, unknown> = {}): Promise<Answered> {
-  const { id = randomUUID(), question = randomUUID(), ...rest } = more;
+  const { id = randomUUID(), question = randomUUID(), begun, ...rest } = more;
   const { conversationId = randomUUID(), history = [], ...others } = rest;
-  const answer = { id, word: "0123456789abcdef", question };
+  const answer = { id, word: "0123456789abcdef", question, ...(begun === true && { begun }) };
   const body = JSON.stringify({ text, conversationId, history, answer, ...others });
   const headers = {
     "content-type": "application/json",
@@ -120,6 +120,22 @@ test("E1: delivered again while it is being made, and when it is made → one ou
     ["Paid 5", "Paid 5", "Paid 5"],
   );
   assert.equal(await actedByNow("PAY"), before + 1);
+});
+
+test("E1: an action that began at another replica → not done again, final, no model asked", {
+  skip,
+}, async () => {
+  const paid = await actedByNow("PAY");
+  agent.project.answer = (called) =>
+    called.rpc === "runtime_acts" ? { body: { may: false } } : granting(called);
+  const refused = errorOf(await deliver("do PAY:"));
+  agent.project.answer = granting;
+  assert.deepEqual([refused.code, refused.details?.final], ["ACTION_FAILED", "true"]);
+  const asked = stub.requests.length;
+  const begun = errorOf(await deliver("do PAY:", { begun: true }));
+  assert.deepEqual([begun.code, begun.details?.final], ["ACTION_FAILED", "true"]);
+  assert.equal(stub.requests.length, asked);
+  assert.equal(await actedByNow("PAY"), paid);
 });
 
 test("E1: the model fails inside an action → final; before any action → may be tried again", {

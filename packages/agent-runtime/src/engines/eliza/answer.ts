@@ -6,6 +6,7 @@ import type { Config } from "../../config.ts";
 import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
+import { Acting } from "../acting.ts";
 import { type Listener, type Message, type Reply, roomOf } from "../engine.ts";
 import { Turns } from "../turns.ts";
 import { elizaModel } from "./character.ts";
@@ -59,7 +60,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
     if (answer === undefined || definitions.length === 0) return { definitions: [], calls: NO_CALLS };
     const { limitedCalls } = await import("../../abilities/tools/index.ts");
-    const begun: ReturnType<Underway["begin"]>[] = [];
+    const begun: Awaited<ReturnType<Underway["begin"]>>[] = [];
     const limited = limitedCalls({
       signal,
       toolMs: config.toolTimeoutMs,
@@ -69,8 +70,8 @@ export function createAnswers(options: AnswersOptions): Answers {
       search: async (query, limit) =>
         history === undefined ? [] : abilities.search(conversationId, query, limit),
       secretOf: (tool) => abilities.secretOf(tool),
-      acted: (name) => {
-        begun.push(underway.begin(name, undefined));
+      acted: async (name) => {
+        begun.push(await underway.begin(name, undefined));
       },
     });
     const call: ToolCalls["call"] = async (definition, given) => {
@@ -129,9 +130,11 @@ export function createAnswers(options: AnswersOptions): Answers {
     );
   };
 
-  const reply = async (message: Message, signal: AbortSignal, listener: Listener | undefined) => {
-    signal.throwIfAborted();
-    const underway = new Underway(listener);
+  const reply = async (message: Message, outer: AbortSignal, listener: Listener | undefined) => {
+    outer.throwIfAborted();
+    const acting = new Acting(message.mayAct);
+    const signal = AbortSignal.any([outer, acting.signal]);
+    const underway = new Underway(listener, acting);
     const done = underway.run(() => work(message, underway, signal));
     working.add(done);
     done.catch(() => undefined).finally(() => working.delete(done));

@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { redactText } from "../../abilities/redact.ts";
 import { AgentError, describe } from "../../errors.ts";
+import { Acting } from "../acting.ts";
 import type { Listener } from "../engine.ts";
 import { finalFailure } from "../model/completion.ts";
 
@@ -34,9 +35,11 @@ export class Underway {
   isAnswered = false;
   readonly #actions: Begun[] = [];
   readonly #listener: Listener | undefined;
+  readonly #acting: Acting;
 
-  constructor(listener: Listener | undefined) {
+  constructor(listener: Listener | undefined, acting = new Acting()) {
     this.#listener = listener;
+    this.#acting = acting;
   }
 
   /** The message whose work this is; undefined for what elizaOS or a plugin begins itself. */
@@ -53,8 +56,20 @@ export class Underway {
     if (this.isGivenUp && !this.isAnswered) throw new AgentError("REQUEST_TIMEOUT", "The message is over.");
   }
 
-  /** Notes that an action begins. The returned function ends it. */
-  begin(name: string, plugin: string | undefined): (status: "done" | "failed", hasThrown?: boolean) => void {
+  /**
+   * Notes that an action begins, where the platform lets it. The returned function ends it.
+   * @throws AgentError where an earlier attempt at the message acted
+   */
+  async begin(
+    name: string,
+    plugin: string | undefined,
+  ): Promise<(status: "done" | "failed", hasThrown?: boolean) => void> {
+    try {
+      await this.#acting.begin();
+    } catch (error) {
+      this.isGivenUp = true;
+      throw error;
+    }
     const begun: Begun = { name, plugin, status: "running" };
     const started = performance.now();
     this.#actions.push(begun);
@@ -83,6 +98,7 @@ export class Underway {
    * @param isOwner whether the owner reads it: a plugin's own words may be meant for nobody else
    */
   explain(failure: AgentError, cause: unknown, isOwner: boolean, secrets: readonly string[]): AgentError {
+    if (this.#acting.refusal !== undefined && !this.hasActed) return this.#acting.refusal;
     const last = this.#actions.find(({ status }) => status !== "done") ?? this.#actions.at(-1);
     if (last === undefined) return failure;
     const name = `The action ${last.name}${last.plugin === undefined ? "" : ` of ${last.plugin}`}`;

@@ -1,5 +1,5 @@
 // The default engine: the character as instructions, the conversation as given or from memory, one call to the provider.
-import type { LanguageModel, ToolSet } from "ai";
+import type { LanguageModel, Tool, ToolSet } from "ai";
 import { knowledgeRule, type Piece, withKnowledge } from "../../abilities/knowledge.ts";
 import { markRule } from "../../abilities/marks.ts";
 import type { Abilities } from "../../abilities/runtime-abilities.ts";
@@ -10,11 +10,12 @@ import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
 import type { PluginStates } from "../../plugin-states.ts";
+import { Acting } from "../acting.ts";
 import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
 import { listenToFaults } from "../plugin-faults.ts";
 import { Turns } from "../turns.ts";
 import { logModelWarnings } from "../warnings.ts";
-import { afterActing, MAX_STEPS, requireWhole } from "./completion.ts";
+import { MAX_STEPS, requireWhole } from "./completion.ts";
 import { Conversations } from "./conversations.ts";
 import { fromSdkWarnings } from "./facts.ts";
 import { composeInstructions } from "./instructions.ts";
@@ -91,7 +92,7 @@ async function createAnswer(
     message: Message,
     found: readonly Piece[],
     signal: AbortSignal,
-    acted: (name: string) => void,
+    acted: (name: string) => Promise<void>,
   ) => {
     const { answer } = message;
     const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
@@ -116,7 +117,8 @@ async function createAnswer(
             acted,
           })
         : {};
-    const tools: ToolSet = { ...pluginTools, ...own };
+    // A plugin's tool may do anything; the agent's own say themselves when they act.
+    const tools: ToolSet = { ...askingFirst(pluginTools, acted), ...own };
     return {
       instructions: rules === undefined ? instructions : `${instructions}\n\n${rules}`,
       ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
@@ -139,18 +141,15 @@ async function createAnswer(
   const reply = async (
     message: Message,
     messages: Turn[],
-    signal: AbortSignal,
+    outer: AbortSignal,
     id: string,
     listener: Listener | undefined,
   ): Promise<Reply> => {
-    let hasActed = false;
-    const acted = (name: string) => {
-      hasActed = true;
+    const acting = new Acting(message.mayAct);
+    const signal = AbortSignal.any([outer, acting.signal]);
+    const acted = async (name: string) => {
+      await acting.begin();
       listener?.tool({ name, status: "started", milliseconds: 0 });
-    };
-    // A plugin's tool may do anything; the agent's own say themselves when they act.
-    const begins = ({ toolCall }: { readonly toolCall: { readonly toolName: string } }) => {
-      if (toolCall.toolName in pluginTools) acted(toolCall.toolName);
     };
     try {
       signal.throwIfAborted();
@@ -166,10 +165,7 @@ async function createAnswer(
       };
       const streamed = nothingStreamed();
       if (listener === undefined) {
-        const { text, finishReason, rawFinishReason, usage, warnings } = await generateText({
-          ...asked,
-          onToolExecutionStart: begins,
-        });
+        const { text, finishReason, rawFinishReason, usage, warnings } = await generateText(asked);
         Object.assign(streamed, { text, finishReason, rawFinishReason, warnings: warnings ?? [] });
         streamed.usage.inputTokens = usage.inputTokens ?? 0;
         streamed.usage.outputTokens = usage.outputTokens ?? 0;
@@ -177,7 +173,6 @@ async function createAnswer(
         const { stream } = streamText({
           ...asked,
           onError: () => undefined, // comes as a part
-          onToolExecutionStart: begins,
           onToolExecutionEnd: (event) => {
             listener.tool({
               name: event.toolCall.toolName,
@@ -196,7 +191,7 @@ async function createAnswer(
       // What the platform brings are the owner's messages.
       const byOwner = message.caller === "platform";
       const failure = byOwner ? withProviderWords(mapped, [config.provider.apiKey ?? ""]) : mapped;
-      throw hasActed ? afterActing(failure) : failure;
+      throw acting.explain(failure);
     }
   };
   return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
@@ -211,6 +206,21 @@ async function createAnswer(
       return answered;
     });
   };
+}
+
+/** Tools that ask before each call whether the answer may act. */
+function askingFirst(tools: ToolSet, acted: (name: string) => Promise<void>): ToolSet {
+  return Object.fromEntries(
+    Object.entries(tools).map(([name, tool]) => {
+      const { execute } = tool;
+      if (execute === undefined) return [name, tool];
+      const asking: NonNullable<Tool["execute"]> = async (given, options) => {
+        await acted(name);
+        return execute(given, options);
+      };
+      return [name, { ...tool, execute: asking } as Tool];
+    }),
+  );
 }
 
 /** Earlier turns that hold the words, newest first. */
