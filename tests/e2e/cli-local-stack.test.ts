@@ -1,6 +1,7 @@
 // `launchpad` beside a local stack, without any configuration; `launchpad doctor` on a project of which one thing at a time is broken.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -82,11 +83,14 @@ describe("doctor", () => {
       project: "ok",
       key: "ok",
       api: "ok",
+      versions: "ok",
       login: "ok",
       health: "ok",
       controller: "ok",
       "row-level security": "ok",
       migrations: "ok",
+      schema: existsSync(new URL("../../supabase/fingerprint.json", import.meta.url)) ? "ok" : "skipped",
+      controllers: "ok",
       extensions: "ok",
       jobs: "ok",
       files: "ok",

@@ -12,6 +12,7 @@ const HELM = { 3: "v3.22.0", 4: "v4.3.1" } as const;
 const PROMTOOL = "v0.316.0";
 const GRAFANA = "13.2.3";
 const HADOLINT = "2.15.1";
+const ACTIONLINT = "v1.7.12";
 const BUN = "1.4.5";
 
 /** A program of the machine, by its name; undefined where it is not installed. */
@@ -36,6 +37,15 @@ export function helm(major: keyof typeof HELM = 4): string | undefined {
  */
 export function promtool(): string | undefined {
   return built("promtool", PROMTOOL, "github.com/prometheus/prometheus/cmd/promtool", "remove_all_sd");
+}
+
+/**
+ * actionlint, built from its own sources (20 s, once).
+ * @returns its path; undefined where there is no Go
+ * @throws {Error} when the build fails
+ */
+export function actionlint(): string | undefined {
+  return built("actionlint", ACTIONLINT, "github.com/rhysd/actionlint/cmd/actionlint");
 }
 
 function built(name: string, version: string, source: string, ...tags: string[]): string | undefined {
