@@ -55,6 +55,17 @@ alter table private.embedding_jobs enable row level security;
 create index embedding_jobs_next_attempt_at_idx on private.embedding_jobs (next_attempt_at);
 comment on table private.embedding_jobs is 'Knowledge files whose vectors are to be made, and until when a worker has each.';
 
+-- How many vectors were made of a user's texts on the last day that had any: the installation pays for each, however often a text
+-- is uploaded again.
+create table private.embedding_use (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  day date not null,
+  vectors integer not null,
+  constraint embedding_use_not_negative check (vectors >= 0)
+);
+alter table private.embedding_use enable row level security;
+comment on table private.embedding_use is 'Vectors made of each user''s texts today: at most three times quotas.max_knowledge_chunks.';
+
 -- The schema of pgvector, null where the project does not have it (0.5 or newer casts real[]; every version here does).
 create function private.vector_schema() returns text
 language plpgsql stable set search_path = '' as $$
@@ -149,6 +160,20 @@ begin
 end
 $$;
 
+-- Leaves the files of users who had their share of a day to the next one. Locks their jobs (skip locked).
+create function private.postpone_embeddings() returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  update private.embedding_jobs j set next_attempt_at = date_trunc('day', now()) + interval '1 day',
+      last_error = 'The day''s vectors of this user are made (three times max_knowledge_chunks); the rest follows tomorrow'
+    where j.file_id in (
+      select x.file_id from private.embedding_jobs x join public.knowledge_files f on f.id = x.file_id
+      join private.embedding_use u on u.user_id = f.user_id and u.day = current_date
+      join public.quotas q on q.user_id = f.user_id
+      where x.next_attempt_at <= now() and u.vectors >= 3 * q.max_knowledge_chunks::bigint for update of x skip locked);
+end
+$$;
+
 -- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, framework, model, chunks: [{place, text}]}], the first
 -- batch of each. Definer: service_role has no rights on private tables. Locks the jobs taken (skip locked).
 create function private.claim_embeddings(worker text, max_count integer, lease_seconds integer) returns jsonb
@@ -167,6 +192,7 @@ begin
   if not found then
     return taken;
   end if;
+  perform private.postpone_embeddings();
   for job in
     select j.file_id from (
         select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at, x.file_id) as place
@@ -218,6 +244,7 @@ create function private.add_embeddings(of_file uuid, token uuid, by_model text, 
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   f public.knowledge_files;
+  made integer;
   batch jsonb;
 begin
   perform private.check_worker('knowledge', lease_seconds);
@@ -236,6 +263,10 @@ begin
     cross join lateral (select private.to_embedding(i -> 'embedding') as embedding) e
     join private.knowledge_chunks c on c.file_id = f.id and c.place = (i ->> 'place')::numeric
     on conflict (file_id, place) do update set model = excluded.model, embedding = excluded.embedding, signs = excluded.signs;
+  get diagnostics made = row_count;
+  insert into private.embedding_use as u (user_id, day, vectors) values (f.user_id, current_date, made)
+    on conflict (user_id) do update set day = excluded.day,
+      vectors = excluded.vectors + case when u.day = excluded.day then u.vectors else 0 end;
   batch := private.unembedded(f.id, by_model);
   if batch = '[]' then
     delete from private.embedding_jobs j where j.file_id = f.id;

@@ -42,6 +42,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "public.knowledge_files": "quotas.max_files, and one per agent; its chunks: quotas.max_knowledge_chunks",
   "public.usage_daily": "one per agent, day, model and source",
   "private.agent_deployments": "one per agent",
+  "private.embedding_use": "one per user",
   "private.erased_accounts": "one per user",
   "private.rate_counters": "one per user and bucket",
   "private.reply_jobs": "answering_limit('open_jobs'); goes with the message",

@@ -203,6 +203,31 @@ describe("the queue", () => {
     assert.deepEqual(await claim(), []);
   });
 
+  test("a text that is uploaded again and again is left to the next day once the user had their share", async () => {
+    await sql("update public.quotas set max_knowledge_chunks = 2 where user_id = $1", [alice]);
+    const other = await agent("Other", {}, bob);
+    for (let etag = 1; etag <= 4; etag++) {
+      await index("knowledge/a.md", ["Parrots.", "Birds."], agentId, `${etag}`);
+      await embedAll();
+    }
+    await index("knowledge/b.md", ["Parrots."], other);
+    await embedAll();
+    const made = await sql("select agent_id, count(*)::int as n from private.knowledge_vectors group by 1");
+    assert.deepEqual(made, [{ agent_id: other, n: 1 }], "three times for Alice; Bob is served");
+    const [job] = await sql(
+      "select last_error, next_attempt_at > now() as later from private.embedding_jobs",
+    );
+    assert.match(job?.last_error, /follows tomorrow/);
+    assert.equal(job?.later, true);
+    await sql("update private.embedding_use set day = day - 1");
+    await sql("update private.embedding_jobs set next_attempt_at = now()");
+    await embedAll();
+    assert.equal(await vectors(), 3);
+    assert.deepEqual(await sql("select vectors from private.embedding_use where user_id = $1", [alice]), [
+      { vectors: 2 },
+    ]);
+  });
+
   test("the sweep asks for the function while vectors are missing", async () => {
     await database().pool.query(
       "select private.connect_functions('http://127.0.0.1:1', 'a secret of many letters')",
