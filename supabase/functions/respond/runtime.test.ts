@@ -217,6 +217,52 @@ for (const [way, host] of Object.entries(WAYS)) {
       assert.equal((answer as { code?: string }).code, "MODEL_TIMEOUT");
     });
 
+    const HARD: [string, (r: ServerResponse) => void, object][] = [
+      ["loses its connection", (r) => setTimeout(() => r.destroy(), 20), {}],
+      ["breaks off", (r) => r.end(), {}],
+      ["falls silent", () => undefined, { silenceMs: 200 }],
+      [
+        "ends with an error",
+        (r) => r.end('event: error\ndata: {"code":"MODEL_UNAVAILABLE","message":"x"}\n\n'),
+        {},
+      ],
+    ];
+    for (const [odd, end, settings] of HARD) {
+      it(`that ${odd} after an action began → final, never repeated; before one → may be repeated`, async () => {
+        for (const [status, final] of [
+          ["started", "true"],
+          ["refused", undefined],
+        ]) {
+          listener = (_, response) => end(stream(response, ["tool", { name: "PAY", status }]));
+          const { answer } = await ask(host, { settings });
+          const { details } = answer as { details?: Record<string, string> };
+          assert.equal(details?.final, final, `${status}: ${JSON.stringify(answer)}`);
+        }
+      });
+    }
+
+    it("that is silent gives its reason, cut to 500 characters; beside a text it counts for nothing", async () => {
+      const silent = async (done: object) => {
+        listener = (_, response) => stream(response, ["done", { ...DONE, ...done }]).end();
+        const { content, silence } = (await ask(host)).answer as { content: string; silence?: string };
+        return [content, silence];
+      };
+      assert.deepEqual(await silent({ reply: "", silence: " Not now. " }), ["", "Not now."]);
+      assert.deepEqual(await silent({ reply: " \n", silence: "x".repeat(600) }), ["", "x".repeat(500)]);
+      assert.deepEqual(await silent({ silence: "Not now." }), ["Hello there", undefined]);
+    });
+
+    it("is told the sender's name where the person has one", async () => {
+      const names: unknown[] = [];
+      listener = async (request, response) => {
+        names.push(((await json(request)) as { userName?: unknown }).userName);
+        stream(response, ["done", DONE]).end();
+      };
+      await ask(host, { more: { userName: "Grace Hopper" } });
+      await ask(host, { more: { userName: null } });
+      assert.deepEqual(names, ["Grace Hopper", null]);
+    });
+
     it("that answers as one JSON object is understood too", async () => {
       listener = (_, response) =>
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(DONE));

@@ -7,6 +7,7 @@ import type { Outcome } from "../exit-codes.ts";
 import { explain } from "../explain.ts";
 import { canAsk } from "../input/prompt.ts";
 import { readStdin } from "../input/stdin.ts";
+import type { Look } from "../output/output.ts";
 import { oneLine, printable } from "../output/text.ts";
 import { errorText } from "../run.ts";
 
@@ -104,6 +105,12 @@ function byMessages(context: Context, agentId: string, agent: string, { timeout 
   };
 }
 
+/** An answer for people: its text, or in brackets why there is none. Pure. */
+export const answerText = (
+  { reply, silence }: Pick<Answer, "reply" | "silence">,
+  { paint }: Pick<Look, "paint">,
+): string => (silence === null ? printable(reply) : paint("dim", `(${oneLine(silence)})`));
+
 /** Says one thing and prints the answer, piece by piece where it comes so and a person reads. */
 async function tellAnswer(
   context: Context,
@@ -120,9 +127,7 @@ async function tellAnswer(
     out.item(undefined, () => (streamed ? "" : prefix) + printable(piece));
     streamed = true;
   });
-  const said =
-    answer.silence === null ? printable(answer.reply) : out.look.paint("dim", `(${oneLine(answer.silence)})`);
-  out.item(answer, () => (streamed ? "\n" : `${prefix}${said}\n`));
+  out.item(answer, () => (streamed ? "\n" : `${prefix}${answerText(answer, out.look)}\n`));
   return answer.conversationId ?? conversation;
 }
 

@@ -17,6 +17,7 @@ import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
 import { budgetTable, microsOf } from "./budgets.ts";
+import { answerText } from "./chat.ts";
 import { merged } from "./create.ts";
 import { unwritten } from "./export.ts";
 import { listText } from "./fleet-list.ts";
@@ -210,6 +211,14 @@ test("a security event is one line", () => {
     eventLine(event as SecurityEvent, look),
     "2026-01-01T00:00:00Z HIGH     AUTH_FAILURE a b from ::1\n",
   );
+});
+
+test("chat: an answer is its text; a silent one is its reason on one line, in brackets", () => {
+  assert.equal(answerText({ reply: "Hello\nthere", silence: null }, look), "Hello\nthere");
+  const silence = "The agent chose\nnot to\u001b[31m answer.";
+  const shown = answerText({ reply: "", silence }, look);
+  assert.match(shown, /^\(The agent chose not to.* answer\.\)$/);
+  assert.ok(!shown.includes("\u001b"));
 });
 
 test("list: addresses are shown where there is room, whole", () => {

@@ -238,6 +238,23 @@ test("E7: turns are recalled under the same ids, so that reflection looks at wha
   assert.ok(made >= 2 && made <= 6, `${made} reflections over 20 messages`);
 });
 
+test("reflection: off → the model is never asked to look back on a conversation", { skip }, async () => {
+  await using silentAgent = await startAgent({
+    config: { plugins: [plugin.name], character: { name: "Ada" }, settings: { reflection: "off" } },
+    environment: stub.environment,
+  });
+  const since = stub.requests.length;
+  // More than a quarter of what elizaOS looks back on (32): with reflection on, at least one is due.
+  for (let turn = 0; turn < 12; turn++) {
+    const text = `do REPLY: answer ${turn}`;
+    const { body } = await silentAgent.say({ text, conversationId: "one" });
+    assert.equal(body.reply, `answer ${turn}`);
+  }
+  const asked = stub.requests.slice(since).map(({ messages }) => messages.at(-1)?.text ?? "");
+  assert.equal(asked.length, 12, "one call a message");
+  assert.ok(!asked.some((prompt) => /already_known|in_bio/.test(prompt)));
+});
+
 test("E10: what a provider did not count is unknown", { skip }, async () => {
   const { body } = await deliver("do REPLY: counted");
   assert.deepEqual(body.usage, { inputTokens: 11, outputTokens: 7 });
