@@ -15,6 +15,8 @@ const cache = resolve(".cache/compile");
 const warm = {
   "agent-runtime": async () => {
     for (const framework of ["openai", "anthropic", "google"]) await runAgent({ framework });
+    // The init step of pods with plugins; without settings it says so.
+    await ends(start(["packages/agent-runtime/src/plugin-set/main.ts"], {}), 1);
   },
   "agent-runtime-eliza": () => runAgent({ plugins: ["@elizaos/plugin-openai"] }),
   controller: async () => {

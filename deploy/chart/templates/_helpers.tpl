@@ -54,6 +54,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- toYaml (merge (include "launchpad.selector" $root | fromYaml) (index . 1) (include "launchpad.labels" $root | fromYaml)) -}}
 {{- end -}}
 
+{{/* Labels of the controller's pods. The one of the store is what agents' network policies let them connect to. */}}
+{{- define "launchpad.podLabels" -}}
+{{- $store := .Values.plugins.enabled | ternary (dict "agent-launchpad.dev/plugin-store" (include "launchpad.installation" .)) dict -}}
+{{- include "launchpad.labelsWith" (list . (merge $store .Values.podLabels)) -}}
+{{- end -}}
+
 {{/* Pull secrets as Kubernetes writes them; takes names and objects. */}}
 {{- define "launchpad.pullSecrets" -}}
 {{- range . }}
@@ -96,6 +102,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
   "LAUNCHPAD_NAMESPACE" "the namespace of the release"
   "LAUNCHPAD_CLUSTER" "no value: this chart is for Kubernetes"
   "LAUNCHPAD_PORT" "service.port"
+  "LAUNCHPAD_PLUGIN_URL" "plugins.enabled"
+  "LAUNCHPAD_PLUGIN_PORT" "plugins.port"
 -}}
 {{- $extra := dict -}}
 {{- range .Values.extraEnv -}}
@@ -216,6 +224,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 -}}
 {{- if eq .Values.agents.expose "gateway" }}
 {{- $_ := set $values "LAUNCHPAD_GATEWAY" (printf "%s/%s" (required "agents.gateway.namespace is needed with agents.expose=gateway" .Values.agents.gateway.namespace) (required "agents.gateway.name is needed with agents.expose=gateway" .Values.agents.gateway.name)) }}
+{{- end }}
+{{- if .Values.plugins.enabled }}
+{{- $_ := set $values "LAUNCHPAD_PLUGIN_URL" (printf "http://%s-plugins.%s.svc:%v" (include "launchpad.name" .) .Release.Namespace (int .Values.plugins.port)) }}
+{{- $_ := set $values "LAUNCHPAD_PLUGIN_PORT" (int .Values.plugins.port) }}
+{{- $_ := set $values "LAUNCHPAD_PLUGIN_STORE" "/store" }}
+{{- $_ := set $values "LAUNCHPAD_PLUGIN_STORE_MEGABYTES" (mul 512 .Values.plugins.store.gibibytes) }}
+{{- $_ := set $values "npm_config_registry" .Values.plugins.registry }}
 {{- end }}
 {{- range $name, $value := $values }}
 {{- if ne (toString $value) "" }}

@@ -4,6 +4,7 @@ export { parsePlugin } from "./engines/pins.ts";
 export { EXIT } from "./errors.ts";
 export { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
 export { codeFolders, permittedCommand, type ReplicaFiles } from "./permissions.ts";
+export { ARCHIVE, type SetArchive, setArchives } from "./plugin-set/packages.ts";
 export { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
 export { installedEngine } from "./prefilled.ts";
 export { secretSpellings } from "./spellings.ts";

@@ -21,6 +21,7 @@ import { MemoryWatch, memoryLimit } from "./memory-watch.ts";
 import { Peers } from "./peers.ts";
 import { openPlugins, type Plugins } from "./plugins/create.ts";
 import { createPluginDatabase } from "./plugins/database.ts";
+import { createSetServer } from "./plugins/set-server.ts";
 import { createControllerServer } from "./server.ts";
 import { Telemetry } from "./shipping/telemetry.ts";
 import { takeStateDirectory } from "./state-directory.ts";
@@ -49,6 +50,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   let cluster: RunningCluster | undefined;
   let holder: Controller | undefined;
   let plugins: Plugins | undefined;
+  let sets: Server | undefined;
   try {
     const clock = systemClock;
     const random = Math.random;
@@ -93,11 +95,14 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       metricsSeconds: config.metricsSeconds,
     });
     const advisoryDatabase = createAdvisoryDatabase(config.supabaseUrl, config.secretKey);
-    // An image has its packages; an operator's own program brings its own.
-    if (cluster.kind === "processes" && config.runtimeCommand === undefined) {
+    const pluginDatabase = createPluginDatabase(config.supabaseUrl, config.secretKey);
+    const pods = config.kubernetes?.plugins;
+    // An operator's own program brings its own packages, and so does an image where pods have no way here.
+    if (cluster.kind === "processes" ? config.runtimeCommand === undefined : pods !== undefined) {
       plugins = await openPlugins({
         ...config.plugins,
-        database: createPluginDatabase(config.supabaseUrl, config.secretKey),
+        agents: pods === undefined ? "here" : "pods",
+        database: pluginDatabase,
         advisories: advisoryDatabase,
         source: () => advisoryUrl(config.advisoryUrl),
         clock,
@@ -169,6 +174,15 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       listen(ingress.server, config.ingressPort, config.host, "LAUNCHPAD_INGRESS_PORT"),
     ]);
     listening.port = port;
+    if (pods !== undefined && plugins?.sets !== undefined) {
+      sets = createSetServer({
+        secret: config.webhookSecret,
+        store: plugins.sets,
+        database: pluginDatabase,
+        log,
+      });
+      await listen(sets, pods.port, config.host, "LAUNCHPAD_PLUGIN_PORT");
+    }
     const advisories = new AdvisoryRefresh({
       database: advisoryDatabase,
       clock,
@@ -217,8 +231,10 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       await Promise.all([within(LAST_CALL_MS, releasing), telemetry.stop(LAST_CALL_MS)]);
       // What was held here is anybody's now.
       await within(LAST_CALL_MS, peers?.hint() ?? Promise.resolve());
-      server?.close();
-      server?.closeAllConnections();
+      for (const one of [server, sets]) {
+        one?.close();
+        one?.closeAllConnections();
+      }
       state.release();
       log.info("stopped");
     };
@@ -226,6 +242,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   } catch (error) {
     ingress?.close();
     server?.close();
+    sets?.close();
     await plugins?.stop();
     await cluster?.stop().catch(() => {});
     state.release();

@@ -138,6 +138,10 @@ export const kubernetesEnvironment = z
     LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
     // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
     LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
+    // Where agents' pods fetch their plugins: this controller, or a Service before all of them. Unset: they run what their image has.
+    LAUNCHPAD_PLUGIN_URL: z.url({ protocol: /^https?$/ }).optional(),
+    // The port where the controller serves them.
+    LAUNCHPAD_PLUGIN_PORT: z.coerce.number<string>().int().min(0).max(65535).default(8082),
     // `off`: agents' logs are left to what collects the cluster's.
     LAUNCHPAD_AGENT_LOGS: z.enum(["store", "off"]).default("store"),
     LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
@@ -174,6 +178,8 @@ export interface KubernetesSettings {
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
   removeAtEnd: boolean;
+  /** Undefined: pods run what their image has. */
+  plugins: { url: string; port: number } | undefined;
   storeLogs: boolean;
   resyncSeconds: number;
 }
@@ -225,6 +231,10 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
         ? { clusterRole: value.LAUNCHPAD_TENANT_ROLE, serviceAccount: value.LAUNCHPAD_SERVICE_ACCOUNT }
         : undefined,
     removeAtEnd: value.LAUNCHPAD_REMOVE_AT_END,
+    plugins:
+      value.LAUNCHPAD_PLUGIN_URL === undefined
+        ? undefined
+        : { url: value.LAUNCHPAD_PLUGIN_URL.replace(/\/+$/, ""), port: value.LAUNCHPAD_PLUGIN_PORT },
     storeLogs: value.LAUNCHPAD_AGENT_LOGS === "store",
     resyncSeconds: value.LAUNCHPAD_RESYNC_SECONDS,
   };

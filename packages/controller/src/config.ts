@@ -79,6 +79,10 @@ const environment = z.object({
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   // Where plugins and elizaOS are installed; unset: in the state directory.
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
+  // What the store may hold where pods fetch plugins from it; sets that were not used for longest go first.
+  LAUNCHPAD_PLUGIN_STORE_MEGABYTES: megabytes.default(2048),
+  // npm's own file, run by Node, where there is no `npm` on the path: the controller's image.
+  LAUNCHPAD_NPM: z.string().min(1).optional(),
   // Whether elizaOS is taken from packages/agent-runtime/eliza where `npm run install:eliza` put it.
   LAUNCHPAD_PLUGIN_PREFILLED: z.enum(["auto", "off"]).default("auto"),
   // Hosts, or host:port, that agents may reach though their addresses are not public.
@@ -168,7 +172,7 @@ export interface Config {
   advisorySeconds: number;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
-  plugins: { folder: string; prefilled: boolean };
+  plugins: { folder: string; prefilled: boolean; maxBytes: number; npm: string | undefined };
   privateHosts: string[];
   tools: { privateHosts: string[]; timeoutMs: number };
   logLines: number;
@@ -237,6 +241,8 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
     plugins: {
       folder: resolve(value.LAUNCHPAD_PLUGIN_STORE ?? join(value.LAUNCHPAD_STATE_DIR, "plugins")),
       prefilled: value.LAUNCHPAD_PLUGIN_PREFILLED === "auto",
+      maxBytes: value.LAUNCHPAD_PLUGIN_STORE_MEGABYTES * 1024 * 1024,
+      npm: value.LAUNCHPAD_NPM,
     },
     logLines: value.LAUNCHPAD_AGENT_LOG_LINES,
     privateHosts: hostsIn(value.LAUNCHPAD_AGENT_PRIVATE_HOSTS),

@@ -6,7 +6,7 @@ import { join } from "node:path";
 const OF_A_PROCESS = /^\.[a-z]+-(\d+)-/;
 
 /** A new folder of this process. */
-export function makeDraft(store: string, what: "install" | "lock"): Promise<string> {
+export function makeDraft(store: string, what: "download" | "install" | "lock"): Promise<string> {
   return mkdtemp(join(store, `.${what}-${process.pid}-`));
 }
 

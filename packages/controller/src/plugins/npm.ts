@@ -1,5 +1,6 @@
 // npm's own command: it knows the operator's registry and credentials. Install scripts never run.
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { z } from "zod";
 
 /** What npm refused, by its own code (E404, ECONNREFUSED, EINTEGRITY, ENOSPC …). */
@@ -39,6 +40,8 @@ export interface Npm {
   lock(folder: string, signal?: AbortSignal): Promise<void>;
   /** Installs exactly what package-lock.json of a folder says. */
   install(folder: string, signal?: AbortSignal): Promise<void>;
+  /** Downloads the archives of exact versions (`name@1.0.0`) into a folder, as the registry serves them. */
+  pack(specs: readonly string[], folder: string, signal?: AbortSignal): Promise<void>;
 }
 
 /** A command that hangs is ended after so long. */
@@ -55,16 +58,26 @@ const PATIENCE = [
 const OF_A_PROJECT =
   /^npm_(package_|lifecycle_|config_local_prefix$|config_prefix$|command$|execpath$|node_execpath$)/;
 
+interface Machine {
+  command: [string, ...string[]];
+  env: NodeJS.ProcessEnv;
+}
+
 /**
  * npm as it is on this machine.
  * @param environment what it reads its settings from
+ * @param program npm's own file, where no `npm` is on the path: an image without a shell runs it with Node
  */
-export function machineNpm(environment: NodeJS.ProcessEnv = process.env): Npm {
-  const env = Object.fromEntries(Object.entries(environment).filter(([name]) => !OF_A_PROJECT.test(name)));
+export function machineNpm(environment: NodeJS.ProcessEnv = process.env, program?: string): Npm {
+  const onPath = process.platform === "win32" ? "npm.cmd" : "npm";
+  const machine: Machine = {
+    command: program === undefined ? [onPath] : [process.execPath, program],
+    env: Object.fromEntries(Object.entries(environment).filter(([name]) => !OF_A_PROJECT.test(name))),
+  };
   return {
     async view(spec) {
       const fields = Object.keys(manifest.shape);
-      const text = await run(["view", spec, "--json", ...fields, ...QUIET, ...PATIENCE], env);
+      const text = await run(["view", spec, "--json", ...fields, ...QUIET, ...PATIENCE], machine);
       const answer = text.trim() === "" ? [] : readNpmJson(text);
       const list = z.array(manifest).safeParse(Array.isArray(answer) ? answer : [answer]);
       if (!list.success) throw new NpmError("EANSWER", "the registry answered something else than a package");
@@ -81,10 +94,20 @@ export function machineNpm(environment: NodeJS.ProcessEnv = process.env): Npm {
         ...PATIENCE,
         "--json",
       ];
-      await run(args, env, folder, signal);
+      await run(args, machine, folder, signal);
     },
     async install(folder, signal) {
-      await run(["ci", "--prefix", folder, ...SAFE, ...QUIET, ...PATIENCE, "--json"], env, folder, signal);
+      await run(
+        ["ci", "--prefix", folder, ...SAFE, ...QUIET, ...PATIENCE, "--json"],
+        machine,
+        folder,
+        signal,
+      );
+    },
+    async pack(specs, folder, signal) {
+      // A cache of its own, so that what is kept once is not kept twice.
+      const into = ["--pack-destination", folder, "--cache", join(folder, "cache"), "--ignore-scripts"];
+      await run(["pack", ...into, ...QUIET, ...PATIENCE, "--", ...specs], machine, folder, signal);
     },
   };
 }
@@ -98,12 +121,12 @@ export function readNpmJson(text: string): unknown {
 
 async function run(
   args: readonly string[],
-  env: NodeJS.ProcessEnv,
+  { command: [program, ...before], env }: Machine,
   cwd?: string,
   signal?: AbortSignal,
 ): Promise<string> {
   const limit = AbortSignal.timeout(LIMIT_MS);
-  const child = spawn(process.platform === "win32" ? "npm.cmd" : "npm", args, {
+  const child = spawn(program, [...before, ...args], {
     env,
     ...(cwd === undefined ? {} : { cwd }),
     stdio: ["ignore", "pipe", "pipe"],

@@ -8,7 +8,14 @@ import { errorMessage, type Log } from "../log.ts";
 import type { PluginDatabase, ResolvedPlugins } from "./database.ts";
 import { NpmError } from "./npm.ts";
 import { explainNpm, PluginError, type Resolution } from "./resolve.ts";
-import type { PluginStore } from "./store.ts";
+import type { Tree } from "./tree.ts";
+
+/** Where packages are kept: installed on this machine ({@link PluginStore}), or for pods to fetch ({@link SetStore}). */
+export interface Store {
+  /** @returns the folder that agents of this machine load packages from; undefined where they fetch them */
+  provide(id: string, tree: () => Promise<Tree>): Promise<string | undefined>;
+  progress(id: string): string | undefined;
+}
 
 /** How far it is. */
 export type Provision =
@@ -26,7 +33,7 @@ export interface Provisioning {
 
 export interface ProvisionerOptions {
   database: PluginDatabase;
-  store: PluginStore;
+  store: Store;
   clock: Clock;
   log: Log;
   resolve(entries: readonly string[]): Promise<Resolution | undefined>;
@@ -105,7 +112,7 @@ export class Provisioner {
         on.tree(tree);
         const known = resolution?.id === tree ? resolution.tree : undefined;
         const folder = await store.provide(tree, async () => known ?? (await database.tree(tree)));
-        return { state: "ready", folder, resolved, told: false };
+        return { state: "ready", ...(folder !== undefined && { folder }), resolved, told: false };
       } catch (error) {
         const failure =
           error instanceof PluginError ? error.failure : explainNpm(error, "A plugin's packages");

@@ -42,6 +42,11 @@ func (c *container) begin(run running, at time.Time) {
 	c.state = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
 }
 
+// succeeded says that its work is done, for one that has work to do: an init container.
+func (c *container) succeeded() bool {
+	return c.run == nil && c.state.Terminated != nil && c.state.Terminated.ExitCode == 0
+}
+
 // finish notes how a run ended.
 func (c *container) finish(end exit, id, log string) {
 	startedAt := metav1.NewTime(end.at)

@@ -47,7 +47,12 @@ func (w *worker) status() corev1.PodStatus {
 		status.PodIPs = []corev1.PodIP{{IP: w.ip}}
 	}
 	status.ObservedGeneration = w.pod.Generation
-	status.ContainerStatuses = nil
+	status.ContainerStatuses, status.InitContainerStatuses = nil, nil
+	for _, c := range w.inits {
+		one := c.status(w.pod)
+		one.Ready = c.succeeded()
+		status.InitContainerStatuses = append(status.InitContainerStatuses, one)
+	}
 	ready, running, once, failed := true, false, true, false
 	for _, c := range w.containers {
 		status.ContainerStatuses = append(status.ContainerStatuses, c.status(w.pod))
@@ -79,7 +84,8 @@ func (w *worker) status() corev1.PodStatus {
 		notReady, text = map[bool]string{true: "PodFailed", false: "PodCompleted"}[failed], ""
 	}
 	set(corev1.PodReadyToStartContainers, w.ip != "" && !final, "", "")
-	set(corev1.PodInitialized, true, "", "")
+	incomplete := map[bool]string{true: "", false: "ContainersNotInitialized"}[w.initialized()]
+	set(corev1.PodInitialized, w.initialized(), incomplete, "")
 	set(corev1.ContainersReady, ready && !final, notReady, text)
 	set(corev1.PodReady, ready && !final && gatesOpen(w.pod), notReady, text)
 	return status

@@ -40,6 +40,7 @@ type worker struct {
 
 	mutex       sync.Mutex
 	pod         *corev1.Pod // newest object known, of the watch or of an own call
+	inits       []*container // run one after the other, each to its end, before the containers
 	containers  []*container
 	ip          string
 	loopback    string
@@ -61,8 +62,14 @@ func newWorker(fleet *Fleet, node *Spec, pod *corev1.Pod) *worker {
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		pod: pod.DeepCopy(), setUpAt: time.Now(),
 	}
+	for i := range w.pod.Spec.InitContainers {
+		w.inits = append(w.inits, newContainer(&w.pod.Spec.InitContainers[i]))
+	}
 	for i := range w.pod.Spec.Containers {
 		w.containers = append(w.containers, newContainer(&w.pod.Spec.Containers[i]))
+		if len(w.inits) > 0 {
+			w.containers[i].state = waiting("PodInitializing", "")
+		}
 	}
 	w.recover()
 	return w
@@ -73,8 +80,8 @@ func newWorker(fleet *Fleet, node *Spec, pod *corev1.Pod) *worker {
 func (w *worker) recover() {
 	phase := w.pod.Status.Phase
 	w.ended = phase == corev1.PodSucceeded || phase == corev1.PodFailed
-	for _, c := range w.containers {
-		for _, status := range w.pod.Status.ContainerStatuses {
+	for _, c := range w.all() {
+		for _, status := range append(w.pod.Status.InitContainerStatuses, w.pod.Status.ContainerStatuses...) {
 			if status.Name != c.spec.Name || status.ContainerID == "" {
 				continue
 			}
@@ -83,6 +90,11 @@ func (w *worker) recover() {
 	}
 	if len(w.pod.Status.PodIP) > 0 && !w.ended {
 		w.ip, w.loopback = w.fleet.network.take(w.pod.Status.PodIP, w)
+	}
+	for _, c := range w.inits {
+		if c.state.Running != nil && !w.ended {
+			c.finish(exit{code: 137, at: time.Now(), message: "the node was restarted"}, containerID(w.pod, c.spec.Name, c.attempt), "")
+		}
 	}
 	for _, c := range w.containers {
 		running := c.state.Running
@@ -105,6 +117,36 @@ func (w *worker) recover() {
 
 func (w *worker) logFile(container string, attempt int32) string {
 	return filepath.Join(w.dir, "logs", container, strconv.Itoa(int(attempt))+".log")
+}
+
+// all are the pod's containers of both kinds.
+func (w *worker) all() []*container {
+	return slices.Concat(w.inits, w.containers)
+}
+
+// initialized says that every init container has done its work.
+func (w *worker) initialized() bool {
+	for _, c := range w.inits {
+		if !c.succeeded() {
+			return false
+		}
+	}
+	return true
+}
+
+// ensureInitialized runs the next init container. A pretended one has nothing to do.
+func (w *worker) ensureInitialized() (due time.Time) {
+	for _, c := range w.inits {
+		if c.succeeded() {
+			continue
+		}
+		due = w.ensureRunning(c)
+		if run, pretend := c.run.(*pretended); pretend {
+			run.endWith(exit{at: time.Now()})
+		}
+		return due
+	}
+	return time.Time{}
 }
 
 // seen brings a newer version of the object. It never waits: the worker may be in the middle of a slow call.
@@ -162,7 +204,7 @@ func (w *worker) step() (next time.Time, finished bool) {
 			next = t
 		}
 	}
-	for _, c := range w.containers {
+	for _, c := range w.all() {
 		w.collect(c)
 	}
 	if w.gone.Load() {
@@ -174,7 +216,7 @@ func (w *worker) step() (next time.Time, finished bool) {
 	if w.pod.DeletionTimestamp != nil {
 		if !w.terminating {
 			w.terminating = true
-			for _, c := range w.containers {
+			for _, c := range w.all() {
 				w.stop(c, "")
 			}
 		}
@@ -183,7 +225,11 @@ func (w *worker) step() (next time.Time, finished bool) {
 		if due := w.ensureSetUp(); !due.IsZero() {
 			at(due)
 		}
-		if w.setUp {
+		if w.setUp && !w.initialized() {
+			if due := w.ensureInitialized(); !due.IsZero() {
+				at(due)
+			}
+		} else if w.setUp {
 			for _, c := range w.containers {
 				if due := w.ensureRunning(c); !due.IsZero() {
 					at(due)
@@ -222,12 +268,7 @@ func (w *worker) ensureSetUp() (due time.Time) {
 	if w.setUp || time.Now().Before(w.setUpRetry) {
 		return w.setUpRetry
 	}
-	if len(w.pod.Spec.InitContainers) > 0 {
-		w.event(corev1.EventTypeWarning, "FailedCreatePodSandBox", "the test node does not run init containers")
-		w.setUpRetry = time.Now().Add(time.Minute)
-		return w.setUpRetry
-	}
-	if w.volumes == nil && slices.ContainsFunc(w.containers, func(c *container) bool { return w.imageOf(c) != nil }) {
+	if w.volumes == nil && slices.ContainsFunc(w.all(), func(c *container) bool { return w.imageOf(c) != nil }) {
 		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 		volumes, err := mountVolumes(ctx, w.pod, filepath.Join(w.dir, "volumes"), newSources(w.fleet.client, w.pod.Namespace))
 		cancel()
@@ -510,7 +551,7 @@ func (w *worker) retry() time.Time {
 }
 
 func (w *worker) anyRunning() bool {
-	for _, c := range w.containers {
+	for _, c := range w.all() {
 		if c.run != nil {
 			return true
 		}
@@ -587,7 +628,7 @@ func (w *worker) cleanUp() {
 	w.cancel()
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	for _, c := range w.containers {
+	for _, c := range w.all() {
 		if c.run != nil {
 			c.run.kill()
 			<-c.run.exited()

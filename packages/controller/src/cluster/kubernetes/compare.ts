@@ -14,7 +14,7 @@ const DEFAULTED: Record<string, readonly RegExp[]> = {
     /^spec\.replicas$/,
     /^spec\.template\.metadata\.(creationTimestamp|annotations)$/,
     /^spec\.template\.spec\.(restartPolicy|dnsPolicy|schedulerName|serviceAccount)$/,
-    /^spec\.template\.spec\.containers\[\]\.(terminationMessagePath|imagePullPolicy)$/,
+    /^spec\.template\.spec\.(initContainers|containers)\[\]\.(terminationMessagePath|imagePullPolicy)$/,
     /^spec\.template\.spec\.containers\[\]\.(startup|readiness|liveness)Probe\.successThreshold$/,
     /^spec\.template\.spec\.containers\[\]\.(startup|readiness|liveness)Probe\.httpGet\.scheme$/,
     /^spec\.template\.spec\.containers\[\]\.env\[\]\.valueFrom\.fieldRef\.apiVersion$/,

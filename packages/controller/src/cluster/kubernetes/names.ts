@@ -16,6 +16,10 @@ export const LABELS = {
   template: `${PREFIX}/template`,
   /** Of pods: the id of what operators decide of them. */
   platform: `${PREFIX}/platform`,
+  /** Of pods: `fetched`, where their plugins come from the controller. */
+  plugins: `${PREFIX}/plugins`,
+  /** Of the controller's own pods, by the chart: the installation whose plugins they serve. */
+  store: `${PREFIX}/plugin-store`,
 } as const;
 
 export const ANNOTATIONS = {
@@ -44,6 +48,8 @@ export const ANNOTATIONS = {
 
 /** The agent's container, and its port. */
 export const CONTAINER = "agent";
+/** The init step that fetches plugins. */
+export const PLUGIN_CONTAINER = "plugins";
 export const PORT_NAME = "http";
 export const PORT = 8080;
 

@@ -88,6 +88,8 @@ export interface ManifestOptions {
   project: ProjectOptions;
   readyMs: number;
   graceMs: number;
+  /** Where pods fetch their plugins, and the port of the controllers' pods behind it; undefined: they run what their image has. */
+  plugins?: { url: string; port: number } | undefined;
   /** Certificate authorities that agents trust beside public ones. */
   caBundle?: CaBundle | undefined;
   /** Whether what all agents refer to by name is copied from the controller's namespace to users' namespaces. */

@@ -7,6 +7,7 @@ import { probeKeyOf } from "../../runtime.ts";
 import type { KubeObject } from "../api.ts";
 import { agentLabels, LABELS, namespaceOf } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
+import { pluginSecret } from "./plugin-set.ts";
 import { type PodSettings, podSettings } from "./pod-settings.ts";
 
 /** A workload without its secrets: what is kept of it, and what all but the Secret is made of. */
@@ -104,7 +105,9 @@ export function configName({ workload }: AgentContext): string {
  * no digest is taken: the template has their versions, and a digest would give a short secret away.
  */
 export function secretName({ workload, options }: AgentContext): string {
-  return `${workload.agentId}-${digest([workload.template, options.providerEnvironment, probeKeyOf(options.project.probeSecret, workload.agentId)])}`;
+  const probeKey = probeKeyOf(options.project.probeSecret, workload.agentId);
+  const more = Object.values(pluginSecret(workload, options));
+  return `${workload.agentId}-${digest([workload.template, options.providerEnvironment, probeKey, ...more])}`;
 }
 
 function digest(value: unknown): string {

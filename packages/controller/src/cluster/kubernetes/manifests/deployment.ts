@@ -4,6 +4,14 @@ import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { type AgentContext, configName, secretName } from "./context.ts";
 import { DISK, quantity } from "./namespace.ts";
+import {
+  FETCHING,
+  PLUGIN_ENVIRONMENT,
+  PLUGIN_MOUNT,
+  pluginContainer,
+  pluginSetOf,
+  pluginVolume,
+} from "./plugin-set.ts";
 import { placement, podSettingsDigest } from "./pod-settings.ts";
 
 /** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
@@ -57,11 +65,14 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
     matchLabelKeys: ["pod-template-hash"],
   });
   const secrets = options.imagePullSecrets ?? [];
+  const set = pluginSetOf(workload, options);
+  const agent = container(context);
   return {
     metadata: {
       labels: {
         ...settings.labels,
         ...labels,
+        ...(set === undefined ? {} : FETCHING),
         [LABELS.template]: workload.template,
         ...(workload.platform === undefined ? {} : { [LABELS.platform]: workload.platform.id }),
       },
@@ -80,11 +91,19 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
       },
       ...placement(settings),
       topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
-      containers: [container(context)],
+      ...(set === undefined
+        ? {}
+        : {
+            initContainers: [
+              pluginContainer(workload, options, set, settings.diskLimit, secretName(context), agent),
+            ],
+          }),
+      containers: [agent],
       volumes: [
         { name: "config", configMap: { name: configName(context) } },
         { name: "state", emptyDir: { sizeLimit: stateLimit(settings.diskLimit) } },
         { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+        ...(set === undefined ? [] : [pluginVolume(settings.diskLimit)]),
         ...caVolume(options),
       ],
     },
@@ -101,6 +120,7 @@ function container(context: AgentContext): Record<string, unknown> {
   const disk = settings.diskLimit ?? DISK.limit;
   const { cpuMillicores, memoryBytes } = workload.spec.resources;
   const size = { cpu: quantity(`${Math.ceil(cpuMillicores)}m`), memory: String(Math.ceil(memoryBytes)) };
+  const fetched = pluginSetOf(workload, options) !== undefined;
   const get = (path: string) => ({ httpGet: { path, port: PORT_NAME } });
   return {
     name: CONTAINER,
@@ -123,6 +143,7 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "HOST", value: "::" },
       { name: "PORT", value: String(PORT) },
       { name: "NODE_ENV", value: "production" },
+      ...(fetched ? PLUGIN_ENVIRONMENT : []),
       ...(options.caBundle === undefined
         ? []
         : [{ name: "NODE_EXTRA_CA_CERTS", value: `${AUTHORITIES}/${options.caBundle.key}` }]),
@@ -158,6 +179,7 @@ function container(context: AgentContext): Record<string, unknown> {
       { name: "config", mountPath: CONFIG, readOnly: true },
       { name: "state", mountPath: STATE },
       { name: "tmp", mountPath: "/tmp" },
+      ...(fetched ? [PLUGIN_MOUNT] : []),
       ...(options.caBundle === undefined ? [] : [{ name: "ca", mountPath: AUTHORITIES, readOnly: true }]),
     ],
   };

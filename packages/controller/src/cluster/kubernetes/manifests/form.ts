@@ -9,6 +9,7 @@ import { ANNOTATIONS, LABELS } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { type AgentContext, contextOf, type Intent, secretName } from "./context.ts";
 import { deployment } from "./deployment.ts";
+import { pluginSetOf } from "./plugin-set.ts";
 
 /** Everything that a sample of pods can have, so that a change of any part makes another digest. */
 const SAMPLE_WORKLOAD: Intent = {
@@ -37,6 +38,7 @@ const SAMPLE_WORKLOAD: Intent = {
     systemPrompt: "sample",
     settings: {},
     resources: { memory: "512Mi", cpu: "500m", memoryBytes: 512 * 1024 ** 2, cpuMillicores: 500 },
+    resolvedPlugins: { tree: "sample", engine: "sample", plugins: [] },
   } as unknown as Workload["spec"],
 };
 const SAMPLE_OPTIONS: ManifestOptions = {
@@ -57,6 +59,7 @@ const SAMPLE_OPTIONS: ManifestOptions = {
   providerEnvironment: { SAMPLE: "sample" },
   project: { url: "https://example.com", key: "sample", probeSecret: "sample", proxyHops: 1, places: [] },
   caBundle: { kind: "ConfigMap", name: "sample", key: "sample" },
+  plugins: { url: "http://sample", port: 1 },
   readyMs: 60_000,
   graceMs: 10_000,
 };
@@ -70,10 +73,11 @@ export const FORM = digest(
 
 /** The Deployment with a note of the version that made its pods, and of the settings that come to all agents at once. */
 export function signed(made: KubeObject, context: AgentContext): KubeObject {
-  const { project, tools } = context.options;
+  const { plugins, project, tools } = context.options;
   const { privateHosts, timeoutMs } = tools;
   const ofProject = [project.url, project.key, project.proxyHops];
-  const setup = digest([secretName(context), ...ofProject, [...privateHosts], timeoutMs]);
+  const ofSet = pluginSetOf(context.workload, context.options) === undefined ? [] : [plugins?.url];
+  const setup = digest([secretName(context), ...ofProject, [...privateHosts], timeoutMs, ...ofSet]);
   const notes = { [ANNOTATIONS.form]: FORM, [ANNOTATIONS.setup]: setup };
   return {
     ...made,

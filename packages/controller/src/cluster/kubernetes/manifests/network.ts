@@ -11,6 +11,7 @@ import type {
   ProjectOptions,
   ProjectPlace,
 } from "../options.ts";
+import { pluginPolicy } from "./plugin-set.ts";
 
 /** Nothing in and nothing out, but for what agents need. */
 export function networkPolicies(
@@ -47,6 +48,7 @@ export function networkPolicies(
         },
       ],
     }),
+    ...pluginPolicy(meta, options),
   ];
 }
 

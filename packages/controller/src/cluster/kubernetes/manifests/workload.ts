@@ -9,6 +9,7 @@ import { deployment } from "./deployment.ts";
 import { signed } from "./form.ts";
 import { type NamespaceManifests, namespaceManifests } from "./namespace.ts";
 import { outside, service, startingParts } from "./parts.ts";
+import { pluginSecret } from "./plugin-set.ts";
 import { autoscaler, disruptionBudget, scalingOf } from "./scaling.ts";
 
 /** Every object of an agent, in the order in which they are made: nothing runs with a part missing. */
@@ -46,6 +47,7 @@ export function workloadManifests(
   const environment = {
     ...handedOn(options.providerEnvironment, workload.environment ?? {}),
     AGENT_PROBE_KEY: probeKeyOf(options.project.probeSecret, workload.agentId),
+    ...pluginSecret(workload, options),
   };
   return {
     user: namespaceManifests(workload.userId ?? "", quota, options, workload.class),

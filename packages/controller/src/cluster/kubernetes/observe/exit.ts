@@ -1,9 +1,9 @@
 import { constants } from "node:os";
 import type { ReplicaExit } from "../../cluster.ts";
 import { explainExit } from "../../exits.ts";
-import { type ParsedLine, parseLine } from "../../lines.ts";
 import { CONTAINER } from "../names.ts";
 import { lastEnd } from "./crashes.ts";
+import { lastWords, memoryWords } from "./last-words.ts";
 import { type EventNote, type Pod, type Terminated, timeOf } from "./objects.ts";
 import { killedByProbe } from "./reasons.ts";
 
@@ -66,25 +66,6 @@ function signalOf({ exitCode, signal }: Terminated): string | null {
     signal !== undefined && signal > 0 ? signal : exitCode > SIGNALLED ? exitCode - SIGNALLED : 0;
   const known = Object.entries(constants.signals).find(([, value]) => value === number);
   return known?.[0] ?? null;
-}
-
-/**
- * What it said last, from the end of its log that the node keeps of a life that failed (2 KiB, its first line may be
- * cut): its last error, or else its last line.
- */
-function lastWords(message: string): ParsedLine | undefined {
-  const lines = message.split("\n").filter((line) => line.trim() !== "");
-  const parsed = lines.map((line) => parseLine(line, { source: "stdout", level: "INFO" }));
-  const last = parsed.findLast(({ level }) => level === "ERROR") ?? parsed.at(-1);
-  if (last === undefined || Object.keys(last.metadata).length > 0) return last;
-  // A long line that was cut at its front is no JSON any more, but still tells its reason.
-  const reason = /"reason":"([A-Z][A-Z0-9_]*)"[^{}]*\}\}$/.exec(lines.at(-1) ?? "")?.[1];
-  return reason === undefined ? last : { ...last, metadata: { reason } };
-}
-
-function memoryWords(quantity: string): string {
-  const bytes = /^\d+$/.test(quantity) ? Number(quantity) : undefined;
-  return bytes === undefined ? quantity : `${Math.round(bytes / 1024 / 1024)} MiB`;
 }
 
 function oneLine(text: string): string {

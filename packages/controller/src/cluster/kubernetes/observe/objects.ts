@@ -1,4 +1,5 @@
 import { KINDS, type Kind, type KubeObject, type ObjectMeta } from "../api.ts";
+import { PLUGIN_CONTAINER } from "../names.ts";
 
 /**
  * What is read of the objects, as the API server writes them. Everything may be missing: a controller of the cluster
@@ -35,6 +36,7 @@ export interface Pod extends KubeObject {
     podIP?: string;
     conditions?: Condition[];
     containerStatuses?: ContainerStatus[];
+    initContainerStatuses?: ContainerStatus[];
   };
 }
 
@@ -114,6 +116,11 @@ export function containerOf(pod: Pod, name: string): ContainerStatus | undefined
   return pod.status?.containerStatuses?.find((status) => status.name === name);
 }
 
+/** What the node says of the init step that fetches plugins; undefined where the pod has none. */
+export function fetchOf(pod: Pod): ContainerStatus | undefined {
+  return pod.status?.initContainerStatuses?.find(({ name }) => name === PLUGIN_CONTAINER);
+}
+
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 /** Kinds that are compared with what was applied, and of which nothing else is read. */
@@ -189,21 +196,26 @@ function trimPod({ spec, status }: Pod): Pick<Pod, "spec" | "status"> {
       conditions: (status?.conditions ?? []).map((one) =>
         pick(one, ["type", "status", "reason", "message", "lastTransitionTime"]),
       ),
-      containerStatuses: (status?.containerStatuses ?? []).map((one) =>
-        pick(one, [
-          "name",
-          "ready",
-          "started",
-          "restartCount",
-          "image",
-          "imageID",
-          "containerID",
-          "state",
-          "lastState",
-        ]),
-      ) as ContainerStatus[],
+      containerStatuses: (status?.containerStatuses ?? []).map(trimStatus),
+      ...(status?.initContainerStatuses === undefined
+        ? {}
+        : { initContainerStatuses: status.initContainerStatuses.map(trimStatus) }),
     },
   };
+}
+
+function trimStatus(status: ContainerStatus): ContainerStatus {
+  return pick(status, [
+    "name",
+    "ready",
+    "started",
+    "restartCount",
+    "image",
+    "imageID",
+    "containerID",
+    "state",
+    "lastState",
+  ]) as ContainerStatus;
 }
 
 function pick<T extends object, K extends keyof T>(from: T | undefined, names: readonly K[]): Pick<T, K> {

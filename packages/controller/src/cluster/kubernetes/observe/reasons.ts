@@ -1,11 +1,14 @@
 import { type Failure, type Hindrance, TERMINATING } from "../../cluster.ts";
 import { CONTAINER } from "../names.ts";
+import { lastWords, memoryWords } from "./last-words.ts";
 import {
   type Condition,
+  type ContainerStatus,
   conditionOf,
   containerOf,
   type Deployment,
   type EventNote,
+  fetchOf,
   type Namespace,
   type Pod,
   type ReplicaSet,
@@ -24,6 +27,10 @@ export function hindranceOf(pod: Pod, warnings: readonly EventNote[]): Hindrance
   const own = warnings.filter(({ uid }) => uid === pod.metadata.uid);
   const status = containerOf(pod, CONTAINER);
   const { running, waiting } = status?.state ?? {};
+  const fetching = fetchOf(pod);
+  if (running === undefined && fetching !== undefined && fetching.state?.terminated?.exitCode !== 0) {
+    return unfetched(pod, fetching, own);
+  }
   if (running !== undefined)
     return failingProbe(own, timeOf(running.startedAt) ?? 0, status?.started === true);
   const reason = waiting?.reason ?? "";
@@ -39,6 +46,33 @@ export function hindranceOf(pod: Pod, warnings: readonly EventNote[]): Hindrance
     return unprepared(own);
   }
   return undefined;
+}
+
+/** The runtime's code for: a person must change something. */
+const CONFIGURATION = 78;
+
+/** Why the init step has not fetched the plugins yet. */
+function unfetched(pod: Pod, status: ContainerStatus, warnings: readonly EventNote[]): Hindrance | undefined {
+  const { running, terminated, waiting } = status.state ?? {};
+  if (PULLING.has(waiting?.reason ?? ""))
+    return unpulled(status.image ?? "", waiting?.message ?? "", warnings);
+  const end = terminated ?? status.lastState?.terminated;
+  if (end === undefined) return running === undefined ? unprepared(warnings) : undefined;
+  const reason = "PLUGIN_INSTALL_FAILED";
+  if (end.reason === "OOMKilled") {
+    const limit = pod.spec?.containers?.find(({ name }) => name === CONTAINER)?.resources?.limits?.memory;
+    const message = `Unpacking its plugins used more than its ${memoryWords(limit ?? "")} of memory. Give the agent more (resources.memory).`;
+    return { reason, message, fatal: false };
+  }
+  const words = lastWords(end.message ?? "")?.message ?? `its init step ended with ${end.exitCode}`;
+  if (end.exitCode === CONFIGURATION) return { reason, message: words, fatal: true };
+  const cure =
+    "It is tried again. If it goes on, ask an operator to look at the controller's port for plugins (docs/plugins.md).";
+  return {
+    reason,
+    message: `${sentence("Its plugins could not be fetched from the controller", words)} ${cure}`,
+    fatal: false,
+  };
 }
 
 /** Why replicas that are wanted are not made. */
