@@ -22,7 +22,6 @@ import {
 import { characterSettings } from "./character-settings.ts";
 import { boundGrowth } from "./growth.ts";
 import { createKnowledgePart } from "./knowledge.ts";
-import { saveMemory } from "./memory.ts";
 import { meterModels } from "./metered.ts";
 import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
@@ -42,7 +41,6 @@ export async function startElizaEngine(
   abilities: Abilities,
   states: PluginStates,
 ): Promise<Engine> {
-  saveMemory();
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
   const hasKey = config.provider.apiKey !== undefined;
