@@ -6,12 +6,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { sign } from "../../packages/agent-runtime/src/signature.ts";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { serveDatabase } from "../../packages/controller/src/testing/http-database.ts";
 import { MemoryDatabase } from "../../packages/controller/src/testing/memory-database.ts";
-import { sign } from "../../packages/controller/src/webhook.ts";
 import { startCluster, type TestCluster } from "../../tests/helpers/cluster.ts";
 import { type KubeFaults, startKubeFaults } from "../../tests/helpers/kube-faults.ts";
 

@@ -7,5 +7,6 @@ export { codeFolders, permittedCommand, type ReplicaFiles } from "./permissions.
 export { ARCHIVE, type SetArchive, setArchives } from "./plugin-set/packages.ts";
 export { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
 export { installedEngine } from "./prefilled.ts";
+export { isGenuine, sign } from "./signature.ts";
 export { secretSpellings } from "./spellings.ts";
 export { warmCompileCache } from "./warm.ts";

@@ -1,4 +1,5 @@
-/** Calls between the platform's parts: HMAC-SHA256 over a time and the very bytes. Shared with the edge function `respond`. */
+/** Calls between the platform's parts: HMAC-SHA256 over a time and the very bytes. Shared with the edge
+ * functions and the controller. */
 import { Buffer } from "node:buffer";
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -15,7 +16,7 @@ const SIGNATURE = "x-launchpad-signature";
  */
 export function signed(secret: string, body: Uint8Array, now: number): Record<string, string> {
   const timestamp = String(Math.floor(now / 1000));
-  return { [TIMESTAMP]: timestamp, [SIGNATURE]: signature(secret, timestamp, body) };
+  return { [TIMESTAMP]: timestamp, [SIGNATURE]: sign(secret, timestamp, body) };
 }
 
 /**
@@ -34,7 +35,7 @@ export function isGenuine(
   const timestamp = headers.get(TIMESTAMP) ?? "";
   if (!/^\d{1,12}$/.test(timestamp)) return false;
   if (Math.abs(now / 1000 - Number(timestamp)) > TOLERANCE_SECONDS) return false;
-  const expected = Buffer.from(signature(secret, timestamp, body));
+  const expected = Buffer.from(sign(secret, timestamp, body));
   const given = Buffer.from(headers.get(SIGNATURE) ?? "");
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
@@ -47,6 +48,7 @@ export function messageKey(respondSecret: string, agentId: string): string {
   return createHmac("sha256", respondSecret).update(`messages of ${agentId}`).digest("hex");
 }
 
-function signature(secret: string, timestamp: string, body: Uint8Array): string {
+/** The signature of a body sent at a time, as `X-Launchpad-Signature` carries it. */
+export function sign(secret: string, timestamp: string, body: Uint8Array | string): string {
   return `v1=${createHmac("sha256", secret).update(`${timestamp}.`).update(body).digest("hex")}`;
 }

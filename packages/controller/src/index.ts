@@ -1,3 +1,3 @@
+export { sign } from "@agent-launchpad/agent-runtime";
 export { type App, startApp } from "./app.ts";
 export { type Config, readConfig } from "./config.ts";
-export { sign } from "./webhook.ts";

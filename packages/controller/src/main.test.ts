@@ -8,12 +8,12 @@ import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
+import { sign } from "@agent-launchpad/agent-runtime";
 import { startTlsFront, whyNoTlsFront } from "../../../tests/helpers/tls-front.ts";
 import { systemClock } from "./clock.ts";
 import { serveDatabase } from "./testing/http-database.ts";
 import { MemoryDatabase, specOf } from "./testing/memory-database.ts";
 import { FAKE_RUNTIME, lives, temporaryFolder, until } from "./testing/temporary.ts";
-import { sign } from "./webhook.ts";
 
 const loopback = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
 const hasIPv6 = loopback.some(({ address }) => address === "::1");

@@ -1,8 +1,9 @@
 import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
+import { sign } from "@agent-launchpad/agent-runtime";
 import { createPost, type Post } from "./http-post.ts";
 import { errorMessage, type Log } from "./log.ts";
-import { RELAYED, sign } from "./webhook.ts";
+import { RELAYED } from "./webhook.ts";
 
 export interface PeersOptions {
   /** `name:port`; the name resolves to the address of every controller, this one included. */

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
+import { isGenuine, sign } from "@agent-launchpad/agent-runtime";
 import { silentLog } from "./log.ts";
 import { createControllerServer } from "./server.ts";
-import { isGenuine, sign, type WebhookHint } from "./webhook.ts";
+import type { WebhookHint } from "./webhook.ts";
 
 const SECRET = "the-secret-of-the-webhook";
 
@@ -72,7 +73,10 @@ test("anything else is refused", async (context) => {
 test("five minutes either way are tolerated", () => {
   const at = 1_900_000_000;
   const body = Buffer.from("{}");
-  const headers = { timestamp: String(at), signature: sign(SECRET, String(at), body) };
+  const headers = new Headers({
+    "x-launchpad-timestamp": String(at),
+    "x-launchpad-signature": sign(SECRET, String(at), body),
+  });
   for (const [off, genuine] of [
     [-301, false],
     [-300, true],

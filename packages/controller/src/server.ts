@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { isGenuine } from "@agent-launchpad/agent-runtime";
 import type { Log } from "./log.ts";
-import { isGenuine, RELAYED, readHint, type WebhookHint } from "./webhook.ts";
+import { RELAYED, readHint, type WebhookHint } from "./webhook.ts";
 
 export interface ServerOptions {
   secret: string;
@@ -80,10 +81,7 @@ async function takeWebhook(
       error: { code: "PAYLOAD_TOO_LARGE", message: `Request bodies are limited to ${MAX_BODY} bytes.` },
     });
   }
-  const headers = {
-    timestamp: single(request.headers["x-launchpad-timestamp"]),
-    signature: single(request.headers["x-launchpad-signature"]),
-  };
+  const headers = { get: (name: string) => single(request.headers[name]) ?? null };
   if (!isGenuine(options.secret, headers, body, Date.now())) {
     options.onWebhook?.("refused");
     return answer(response, 401, {

@@ -4,7 +4,8 @@ import { Buffer } from "node:buffer";
 import type { ExchangeResponse } from "../abilities/tools/exchange.ts";
 import type { ToolContext } from "../abilities/tools/index.ts";
 import { requestOutside, ToolError } from "../abilities/tools/request.ts";
-import { asAddress, type OwnPlugin, type OwnSettings, type OwnTool } from "./own.ts";
+import { asAddress } from "./address.ts";
+import type { OwnPlugin, OwnSettings, OwnTool } from "./own.ts";
 
 /** Rows that one call may read or change. */
 const MAX_ROWS = 100;

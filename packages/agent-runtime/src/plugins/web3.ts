@@ -2,7 +2,8 @@
 import { Buffer } from "node:buffer";
 import type { ToolContext } from "../abilities/tools/index.ts";
 import { requestOutside, ToolError } from "../abilities/tools/request.ts";
-import { asAddress, type OwnPlugin, type OwnSettings, type OwnTool } from "./own.ts";
+import { asAddress } from "./address.ts";
+import type { OwnPlugin, OwnSettings, OwnTool } from "./own.ts";
 import { asNumber, asSymbol, balanceOfCall, DECIMALS_CALL, inUnits, SYMBOL_CALL } from "./units.ts";
 
 const ADDRESS = { type: "string", pattern: "^0x[0-9a-fA-F]{40}$" } as const;

@@ -2,9 +2,9 @@
 import { Buffer } from "node:buffer";
 import { calculate } from "./calculator.ts";
 import type { ToolDefinition } from "./definition.ts";
+import { describeResponse } from "./exchange.ts";
 import type { Arguments } from "./http-tool.ts";
 import type { ToolContext } from "./index.ts";
-import { describeResponse } from "./index.ts";
 import { isListed, requestOutside, ToolError } from "./request.ts";
 
 type Builtin = (tool: ToolDefinition, given: Arguments, context: ToolContext) => Promise<string> | string;

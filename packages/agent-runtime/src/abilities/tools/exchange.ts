@@ -239,3 +239,6 @@ function parseHead(text: string): { status: number; headers: Record<string, stri
   }
   return { status, headers };
 }
+
+/** A response as the model reads it. */
+export const describeResponse = ({ status, body }: ExchangeResponse): string => `HTTP ${status}\n${body}`;

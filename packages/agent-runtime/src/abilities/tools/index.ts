@@ -211,9 +211,6 @@ export function mayAct({ implementation }: ToolDefinition, given: unknown): bool
   return !["GET", "HEAD"].includes(String(asked ?? "GET").toUpperCase());
 }
 
-/** A response as the model reads it. */
-export const describeResponse = ({ status, body }: ExchangeResponse): string => `HTTP ${status}\n${body}`;
-
 const shorten = (text: string) =>
   text.length > MAX_CHARACTERS
     ? `${text.slice(0, MAX_CHARACTERS)}\n… (${text.length} characters in all)`
