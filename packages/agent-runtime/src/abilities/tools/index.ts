@@ -6,7 +6,7 @@ import { beginStep, type StepStatus } from "../steps.ts";
 import { type Judgement, judgeArguments, MAX_CHARACTERS as MAX_ARGUMENTS } from "./arguments.ts";
 import { BUILTINS } from "./builtin.ts";
 import type { ToolDefinition } from "./definition.ts";
-import { ExchangeError, type ExchangeResponse } from "./exchange.ts";
+import { describeResponse, ExchangeError } from "./exchange.ts";
 import { type Arguments, composeRequest, withDefaults } from "./http-tool.ts";
 import { completeSchema, toolName } from "./provider-form.ts";
 import { type RequestLimits, requestOutside, ToolError } from "./request.ts";
