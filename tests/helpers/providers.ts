@@ -24,7 +24,10 @@ export type Answer =
   | string
   | Streamed
   | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string }
-  | { readonly raw: string | Uint8Array };
+  | {
+      readonly raw: string | Uint8Array /** The connection breaks before the end that was announced. */;
+      readonly breaks?: true;
+    };
 
 export type Answering = (asked: Asked) => Answer | Promise<Answer>;
 
@@ -106,7 +109,10 @@ async function serve(request: IncomingMessage, response: ServerResponse, stub: P
   }
   if ("raw" in answer) {
     const type = streams ? "text/event-stream" : "application/json";
-    response.writeHead(200, { "content-type": type }).end(answer.raw);
+    if (answer.breaks === undefined)
+      return void response.writeHead(200, { "content-type": type }).end(answer.raw);
+    response.writeHead(200, { "content-type": type, "content-length": Buffer.byteLength(answer.raw) + 1 });
+    response.write(answer.raw, () => response.destroy());
     return;
   }
   const message = answer.message ?? `stubbed ${answer.status}`;

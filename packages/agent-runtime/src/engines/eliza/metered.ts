@@ -4,13 +4,15 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { redactText } from "../../abilities/redact.ts";
 import { beginStep } from "../../abilities/steps.ts";
 import type { ModelSettings } from "../../config.ts";
+import { AgentError } from "../../errors.ts";
 import { LASTING, likelyTokens, type Meter, mostTokens, type Refusal } from "../../meter.ts";
-import { type Fitted, fitSettings } from "../model/facts.ts";
+import { fitSettings } from "../model/facts.ts";
 import { mapSettings } from "../model/settings.ts";
+import { type EndOfAnswer, isStream, requireWholeAnswer, wholeStream } from "./endings.ts";
 import { isLookingBack } from "./looking-back.ts";
 import type { ElizaHandler, ElizaRuntime, ElizaUsage } from "./types.ts";
 import { Underway } from "./underway.ts";
-import { correctCalls } from "./wire.ts";
+import { type CallOnWire, correctCalls } from "./wire.ts";
 
 /** Models that no provider is asked for. */
 const LOCAL = /^TEXT_TOKENIZER_/;
@@ -22,12 +24,10 @@ const AROUND = 200;
 /** What a trace keeps of a model's words. */
 const MAX_SAID = 1_000;
 
-interface Counted {
+interface Counted extends CallOnWire {
   input: number;
   output: number;
   heard: boolean;
-  /** The settings that the call goes out with. */
-  readonly fitted: Fitted | undefined;
 }
 
 export interface ElizaModels {
@@ -55,7 +55,7 @@ export function meterModels(
   { nameOf, framework, system, settings, secrets }: ElizaModels,
 ): (used: ElizaUsage) => void {
   const calls = new AsyncLocalStorage<Counted>();
-  correctCalls(() => calls.getStore()?.fitted);
+  correctCalls(() => calls.getStore());
   const register = runtime.registerModel.bind(runtime);
 
   const metered =
@@ -72,22 +72,21 @@ export function meterModels(
         outputTokens: SILENT.has(kind) ? 0 : (asked?.maxTokens ?? mapSettings(settings).maxOutputTokens),
       });
       const fitted = SILENT.has(kind) ? undefined : fitSettings(settings, call.facts, name);
-      const counted: Counted = { input: 0, output: 0, heard: false, fitted };
+      const counted: Counted = { input: 0, output: 0, heard: false, fitted, end: undefined };
       const bounded =
         asked === undefined || SILENT.has(kind) ? params : { ...asked, maxTokens: call.outputTokens };
-      const settle = (said: unknown) => {
+      const settle = (said: string) => {
         const used = {
           inputTokens: counted.heard ? counted.input : likelyTokens(system + JSON.stringify(params)),
           cachedInputTokens: 0,
-          outputTokens: counted.heard ? counted.output : SILENT.has(kind) ? 0 : likelyTokens(written(said)),
+          outputTokens: counted.heard ? counted.output : SILENT.has(kind) ? 0 : likelyTokens(said),
         };
         call.settle(used);
         return used;
       };
       const end = SILENT.has(kind) ? undefined : beginStep("model", name);
-      try {
-        const result = await calls.run(counted, () => handler(of, bounded));
-        const used = settle(result);
+      const succeed = (said: string) => {
+        const used = settle(said);
         if (message && !SILENT.has(kind) && !isLookingBack()) {
           message.model = name;
           if (!counted.heard) message.isPartlyUnknown = true;
@@ -97,17 +96,44 @@ export function meterModels(
           status: "ok",
           ...(counted.heard && used),
           ...(isLookingBack() && { arguments: { purpose: "looking back" } }),
-          result: redactText(written(result).slice(0, MAX_SAID), secrets),
+          result: redactText(said.slice(0, MAX_SAID), secrets),
         });
-        return result;
-      } catch (error) {
+      };
+      const fail = async (error: unknown) => {
+        const { mapModelError, withProviderWords } = await import("../model/errors.ts");
+        const failure = mapModelError(error, framework, message?.isGivenUp === true);
         if (counted.heard) settle("");
-        else call.release(await refusalOf(error, framework, secrets));
+        else call.release(lasting(withProviderWords(failure, secrets)));
         // The provider's own words stay in the log: they may quote a key.
-        end?.({
-          status: "error",
-          error: { code: "MODEL_UNAVAILABLE", message: "The call of the model failed." },
-        });
+        const { code, message: told } = failure;
+        end?.({ status: "error", error: { code, message: told } });
+      };
+      const maxTokens = mapSettings(settings).maxOutputTokens;
+      try {
+        const result = await calls.run(counted, () => handler(of, bounded));
+        if (isStream(result)) {
+          const check = (said: string, ended: EndOfAnswer) =>
+            requireWholeAnswer(said, ended, framework, maxTokens);
+          return wholeStream(result, check, async (said, failure) => {
+            if (failure === undefined) {
+              const used = await result.usage?.catch(() => undefined);
+              if (used) count(counted, used.promptTokens, used.completionTokens);
+              return succeed(said);
+            }
+            // What it used is never told then: the AI SDK's promise stays open where the connection broke.
+            if (said !== "") settle(said); // its provider was at work
+            await fail(failure);
+          });
+        }
+        const said = written(result);
+        const ended = await counted.end;
+        settle(said); // whatever it was
+        if (!SILENT.has(kind)) requireWholeAnswer(said, ended, framework, maxTokens);
+        succeed(said);
+        return result;
+      } catch (thrown) {
+        const error = unreadable(thrown, framework);
+        await fail(error);
         throw error;
       }
     };
@@ -117,30 +143,36 @@ export function meterModels(
 
   return ({ tokens }) => {
     const counted = calls.getStore();
-    if (counted === undefined) return;
-    // Some plugins tell zeros where their provider told nothing.
-    if (!tokens?.prompt && !tokens?.completion) return;
-    counted.heard = true;
-    const message = Underway.current;
-    if (message && !isLookingBack()) {
-      message.isCounted = true;
-      message.usage.inputTokens += tokens.prompt ?? 0;
-      message.usage.outputTokens += tokens.completion ?? 0;
-    }
-    counted.input += tokens.prompt ?? 0;
-    counted.output += tokens.completion ?? 0;
+    if (counted !== undefined) count(counted, tokens?.prompt, tokens?.completion);
   };
 }
 
-/** What the owner is to know of a failure that repeats until somebody changes something. */
-async function refusalOf(
-  error: unknown,
-  framework: string,
-  secrets: readonly string[],
-): Promise<Refusal | undefined> {
-  const { mapModelError, withProviderWords } = await import("../model/errors.ts");
-  const { code, message } = withProviderWords(mapModelError(error, framework, false), secrets);
-  return LASTING.has(code) ? { code, message } : undefined;
+/** Counts what a provider told of a call, to the call and to its message. */
+function count(counted: Counted, input = 0, output = 0): void {
+  // Some plugins tell zeros where their provider told nothing.
+  if (!input && !output) return;
+  counted.heard = true;
+  const message = Underway.current;
+  if (message && !isLookingBack()) {
+    message.isCounted = true;
+    message.usage.inputTokens += input;
+    message.usage.outputTokens += output;
+  }
+  counted.input += input;
+  counted.output += output;
+}
+
+/** What the owner is to know of a failure: one that repeats until somebody changes something. */
+const lasting = ({ code, message }: AgentError): Refusal | undefined =>
+  LASTING.has(code) ? { code, message } : undefined;
+
+/** What Google's SDK throws of an answer that is no JSON or breaks off, which is as if the plugin itself had failed. */
+function unreadable(error: unknown, framework: string): unknown {
+  const isCut =
+    error instanceof SyntaxError || (error instanceof TypeError && error.message === "terminated");
+  if (!isCut) return error;
+  const message = `${framework} sent an answer that cannot be understood.`;
+  return new AgentError("MODEL_BAD_RESPONSE", message, { cause: error });
 }
 
 const written = (result: unknown): string =>

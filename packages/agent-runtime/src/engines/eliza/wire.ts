@@ -1,6 +1,8 @@
 // Makes settings mean in elizaOS what they mean in the model engine: its plugins have defaults of their own and pass few settings
-// on, so what they send to a provider is corrected on its way, in the three providers' forms.
+// on, so what they send to a provider is corrected on its way, in the three providers'
+// forms. How the answer ended is read on its way back.
 import type { Fitted } from "../model/facts.ts";
+import { type EndOfAnswer, endOfAnswer } from "./endings.ts";
 
 type Body = Record<string, unknown>;
 
@@ -50,7 +52,7 @@ const FORMS: readonly [path: RegExp, write: (body: Body, fitted: Fitted) => Body
  * @param text the body, as JSON
  */
 export function withSettings(url: string, text: string, fitted: Fitted): string {
-  const [, write] = FORMS.find(([path]) => path.test(URL.parse(url)?.pathname ?? "")) ?? [];
+  const [, write] = formOf(url) ?? [];
   if (write === undefined) return text;
   try {
     return JSON.stringify(write(JSON.parse(text) as Body, fitted));
@@ -59,16 +61,38 @@ export function withSettings(url: string, text: string, fitted: Fitted): string 
   }
 }
 
+/** A call of a model, as it is seen on the wire. */
+export interface CallOnWire {
+  /** The settings that it goes out with. */
+  readonly fitted: Fitted | undefined;
+  /** How its last answer ended, where that was one JSON document. */
+  end: Promise<EndOfAnswer | undefined> | undefined;
+}
+
 /**
- * Corrects what goes out through the process's fetch while a model is called.
- * @param current the settings of the call that is being made; undefined outside of one
+ * Corrects what goes out through the process's fetch while a model is called, and notes how its answer ends.
+ * @param current the call that is being made; undefined outside of one
  */
-export function correctCalls(current: () => Fitted | undefined): void {
+export function correctCalls(current: () => CallOnWire | undefined): void {
   const plain = globalThis.fetch;
-  globalThis.fetch = (input, init) => {
-    const fitted = current();
-    if (fitted === undefined || typeof init?.body !== "string") return plain(input, init);
+  globalThis.fetch = async (input, init) => {
+    const call = current();
+    const { fitted } = call ?? {};
     const url = input instanceof Request ? input.url : String(input);
-    return plain(input, { ...init, body: withSettings(url, init.body, fitted) });
+    if (call === undefined || fitted === undefined || typeof init?.body !== "string" || !isAnswer(url)) {
+      return plain(input, init);
+    }
+    const response = await plain(input, { ...init, body: withSettings(url, init.body, fitted) });
+    const isJson = response.ok && /[/+]json/.test(response.headers.get("content-type") ?? "");
+    call.end = isJson
+      ? response
+          .clone()
+          .json()
+          .then(endOfAnswer, () => undefined)
+      : undefined;
+    return response;
   };
 }
+
+const formOf = (url: string) => FORMS.find(([path]) => path.test(URL.parse(url)?.pathname ?? ""));
+const isAnswer = (url: string): boolean => formOf(url) !== undefined;
