@@ -92,12 +92,13 @@ begin
 end
 $$;
 
--- The entries of a list that do not fit: `field.N` → problem.
+-- The entries of a list that do not fit: `field.N` → problem. One that is null is no text, whatever else is asked of it.
 create function private.entry_problems(entries text[], pattern text, longest integer, field text, problem text) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
-  return (select coalesce(jsonb_object_agg(format('%s.%s', field, x.place - 1), problem), '{}') from (
-    select e.place from unnest(entries) with ordinality as e (entry, place)
+  return (select coalesce(jsonb_object_agg(format('%s.%s', field, x.place - 1),
+      case when x.entry is null then 'Must be text' else problem end), '{}') from (
+    select e.place, e.entry from unnest(entries) with ordinality as e (entry, place)
     where e.entry is null or length(e.entry) > longest or e.entry !~ pattern limit 50) x);
 end
 $$;

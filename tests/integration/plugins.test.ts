@@ -86,6 +86,18 @@ describe("names", () => {
     });
   }
 
+  test("an entry that is no text is named as that, in a launch and in a row", async () => {
+    const { body } = await launch([null as unknown as string]);
+    assert.equal(JSON.parse(body.details)["plugins.0"], "Must be text");
+    await assert.rejects(
+      db.as(user(ada), (client) =>
+        client.query("insert into public.agents (user_id, name, plugins) values ($1, 'a', '{null}')", [ada]),
+      ),
+      ({ message, detail }: Error & { detail?: string }) =>
+        /plugins\.0.*Must be text/.test(`${message} ${detail}`),
+    );
+  });
+
   for (const plugin of ["x", "x@1.2.3", "x@^2", "x@~1.2", "x@1.x", "x@latest", "x@2.0.0-alpha.3", "x@2"]) {
     test(`@elizaos/${plugin} is accepted`, async () => {
       assert.equal((await launch([`@elizaos/${plugin}`])).status, 201);

@@ -1,11 +1,12 @@
 // @elizaos/plugin-supabase: reads, adds and changes rows of a Supabase project's tables. Row level security decides what the agent's
 // key may do; a key that is above it is refused, since anybody may talk to an agent.
 import { Buffer } from "node:buffer";
-import type { ExchangeResponse } from "../abilities/tools/exchange.ts";
+import { describeResponse, type ExchangeResponse } from "../abilities/tools/exchange.ts";
 import type { ToolContext } from "../abilities/tools/index.ts";
-import { requestOutside, ToolError } from "../abilities/tools/request.ts";
+import { ToolError } from "../abilities/tools/request.ts";
 import { asAddress } from "./address.ts";
 import type { OwnPlugin, OwnSettings, OwnTool } from "./own.ts";
+import { below, describeTool, sendTo } from "./own-tool.ts";
 
 /** Rows that one call may read or change. */
 const MAX_ROWS = 100;
@@ -70,24 +71,20 @@ export function openSupabase({ environment, supabaseProject }: OwnSettings): Own
   const headers = { apikey: key, ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }) };
 
   const send = (
-    { limits }: ToolContext,
+    context: ToolContext,
     { table }: Given,
     method: string,
     query: URLSearchParams,
     more: { prefer?: string; body?: unknown } = {},
   ): Promise<ExchangeResponse> => {
-    const to = new URL(`${url.href.replace(/\/+$/, "")}/rest/v1/${table}?${query}`);
     const { prefer, body } = more;
     const all = { ...headers, accept: "application/json", "content-type": "application/json" };
-    return requestOutside(
-      to,
-      {
-        method,
-        headers: prefer === undefined ? all : { ...all, prefer },
-        ...(body !== undefined && { body: Buffer.from(JSON.stringify(body)) }),
-      },
-      { ...limits, mayFollow: (next) => next.host === to.host },
-    );
+    const request = {
+      method,
+      headers: prefer === undefined ? all : { ...all, prefer },
+      ...(body !== undefined && { body: Buffer.from(JSON.stringify(body)) }),
+    };
+    return sendTo(below(url, `/rest/v1/${table}?${query}`), request, context);
   };
 
   const select: OwnTool = {
@@ -144,8 +141,12 @@ export function openSupabase({ environment, supabaseProject }: OwnSettings): Own
         // PostgREST before 12.2 does not know max-affected: it is counted first.
         const query = filtered(given.filters);
         query.set("limit", "1");
-        const met = countIn(await send(context, given, "HEAD", query, { prefer: "count=exact" }));
-        if (met !== undefined && met > MAX_ROWS) {
+        const counted = await send(context, given, "HEAD", query, { prefer: "count=exact" });
+        const met = countIn(counted);
+        if (met === undefined) {
+          throw new ToolError(`The rows that these filters meet cannot be counted (HTTP ${counted.status}).`);
+        }
+        if (met > MAX_ROWS) {
           throw new ToolError(`These filters meet ${met} rows; at most ${MAX_ROWS} may be changed at once.`);
         }
         response = await change(plain);
@@ -157,26 +158,18 @@ export function openSupabase({ environment, supabaseProject }: OwnSettings): Own
   return { tools: [select, insert, update] };
 }
 
-function describe(
+/** A tool for one table. */
+const describe = (
   name: string,
-  method: string,
+  method: "GET" | "POST" | "PATCH",
   description: string,
   required: readonly string[],
   properties: Readonly<Record<string, unknown>>,
-): Omit<OwnTool, "run"> {
-  return {
-    id: `plugin:${name}`,
-    name,
-    description,
-    inputSchema: { type: "object", properties: { table: NAME, ...properties }, required },
-    implementation: { type: "plugin", method },
-    configuration: {},
-  };
-}
+) => describeTool(name, method, description, required, { table: NAME, ...properties });
 
 /** A refusal as the project words it, else what the call came to. */
 const asResult = ({ status, body }: ExchangeResponse, words: (body: string) => string) => ({
-  text: status < 300 ? words(body) : `HTTP ${status}\n${body}`,
+  text: status < 300 ? words(body) : describeResponse({ status, body, headers: {} }),
   status,
 });
 

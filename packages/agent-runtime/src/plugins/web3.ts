@@ -1,9 +1,11 @@
 // @elizaos/plugin-web3: prices of coins (CoinGecko's API), and balances and the gas price of a chain (Ethereum's JSON-RPC). Reads only.
 import { Buffer } from "node:buffer";
+import { describeResponse } from "../abilities/tools/exchange.ts";
 import type { ToolContext } from "../abilities/tools/index.ts";
-import { requestOutside, ToolError } from "../abilities/tools/request.ts";
+import { ToolError } from "../abilities/tools/request.ts";
 import { asAddress } from "./address.ts";
 import type { OwnPlugin, OwnSettings, OwnTool } from "./own.ts";
+import { below, describeTool, sendTo } from "./own-tool.ts";
 import { asNumber, asSymbol, balanceOfCall, DECIMALS_CALL, inUnits, SYMBOL_CALL } from "./units.ts";
 
 const ADDRESS = { type: "string", pattern: "^0x[0-9a-fA-F]{40}$" } as const;
@@ -47,20 +49,17 @@ function priceTool(api: URL, key: string | undefined): OwnTool {
         },
       },
     ),
-    async run(given, { limits }) {
+    async run(given, context) {
       const ids = given.coins as readonly string[];
-      const url = new URL(`${api.href.replace(/\/+$/, "")}/simple/price`);
+      const url = below(api, "/simple/price");
       url.searchParams.set("ids", ids.join(","));
       url.searchParams.set("vs_currencies", String(given.currency ?? "usd"));
       url.searchParams.set("include_24hr_change", "true");
       url.searchParams.set("include_last_updated_at", "true");
       const headers = key === undefined ? {} : { [keyHeader]: key };
-      const { status, body } = await requestOutside(
-        url,
-        { method: "GET", headers },
-        { ...limits, mayFollow: (next) => next.host === url.host },
-      );
-      if (status >= 300) return { text: `HTTP ${status}\n${body}`, status };
+      const response = await sendTo(url, { method: "GET", headers }, context);
+      const { status, body } = response;
+      if (status >= 300) return { text: describeResponse(response), status };
       const found = asObject(body, "The price service");
       const unknown = ids.filter((id) => !Object.hasOwn(found, id));
       const text = unknown.length === 0 ? body : `${body}\nNot known: ${unknown.join(", ")}`;
@@ -70,20 +69,13 @@ function priceTool(api: URL, key: string | undefined): OwnTool {
 }
 
 function chainTools(node: URL): OwnTool[] {
-  const ask = async (
-    method: string,
-    params: readonly unknown[],
-    { limits }: ToolContext,
-  ): Promise<string> => {
-    const { status, body } = await requestOutside(
-      node,
-      {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params })),
-      },
-      { ...limits, mayFollow: (next) => next.host === node.host },
-    );
+  const ask = async (method: string, params: readonly unknown[], context: ToolContext): Promise<string> => {
+    const request = {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params })),
+    };
+    const { status, body } = await sendTo(node, request, context);
     if (status >= 300) throw new ToolError(`The chain's node answered HTTP ${status}.`, "TOOL_FAILED");
     const { result, error } = asObject(body, "The chain's node");
     if (typeof result === "string" && /^0x[0-9a-f]*$/i.test(result)) return result;
@@ -154,21 +146,13 @@ function chainTools(node: URL): OwnTool[] {
   ];
 }
 
-function describe(
+/** These tools only read. */
+const describe = (
   name: string,
   description: string,
   required: readonly string[],
   properties: Readonly<Record<string, unknown>>,
-): Omit<OwnTool, "run"> {
-  return {
-    id: `plugin:${name}`,
-    name,
-    description,
-    inputSchema: { type: "object", properties, required },
-    implementation: { type: "plugin", method: "GET" },
-    configuration: {},
-  };
-}
+) => describeTool(name, "GET", description, required, properties);
 
 function asObject(text: string, who: string): Readonly<Record<string, unknown>> {
   try {

@@ -86,18 +86,31 @@ export async function startAgent(options: AgentOptions = {}): Promise<RunningAge
   );
 }
 
+/** Of a program that should end: more than any start takes on a busy machine. */
+const END_MS = 120_000;
+
 /**
- * Runs the program to its end.
+ * Runs the program to its end; one that does not end is killed, and its lines are in the error.
  * @param begun is given the process at once
  */
 export async function runToEnd(
   options: AgentOptions = {},
   begun?: (child: ChildProcess) => void,
+  endMs = END_MS,
 ): Promise<{ code: number | null; lines: LogLine[] }> {
   await using launched = launch(options);
   begun?.(launched.process);
-  const code = await launched.exited;
-  return { code, lines: launched.lines };
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const said = launched.lines.slice(-5).map(({ message }) => message);
+    late.reject(new Error(`The agent did not end within ${endMs / 1000} s: ${said.join(" | ")}`));
+  }, endMs);
+  try {
+    const code = await Promise.race([launched.exited, late.promise]);
+    return { code, lines: launched.lines };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function launch({ config = {}, environment = {} }: AgentOptions) {

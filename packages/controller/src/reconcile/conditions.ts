@@ -12,7 +12,7 @@ export function conditionsOf(situation: Situation, failure: Failure | undefined,
   const exposure = observed.workload?.exposure;
   return dated(
     [
-      available(observed),
+      available(observed, failure),
       progressing(situation, failure),
       broken(observed),
       ...(exposure === undefined ? [] : [{ type: "Exposed", ...exposure }]),
@@ -70,8 +70,16 @@ export function applicationOf(observed: Observation): DeploymentReport["applicat
   };
 }
 
-function available(observed: Observation): Statement {
+function available(observed: Observation, failure: Failure | undefined): Statement {
   const wanted = observed.workload?.wanted ?? 0;
+  if (wanted === 0 && (failure !== undefined || observed.workload === undefined)) {
+    return {
+      type: "Available",
+      status: "False",
+      reason: "NO_REPLICA_READY",
+      message: "No replica was started",
+    };
+  }
   if (wanted === 0) {
     return {
       type: "Available",

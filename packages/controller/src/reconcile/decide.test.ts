@@ -396,6 +396,25 @@ test("what keeps a replica from coming up is a condition, and the reason when it
   ]);
 });
 
+test("an agent without a replica is told as scaled to 0 only where that is wanted", () => {
+  const told = (desired: Desired, observed: ObservedWorkload | undefined, failed = false) => {
+    const failure = { reason: "PLUGIN_NOT_FOUND", message: "Not there." };
+    const provision = failed ? ({ state: "failed", failure } as const) : undefined;
+    const situation = {
+      desired,
+      observed: observe(observed),
+      conditions: [],
+      url: "http://a",
+      limits: LIMITS,
+    };
+    const { report } = decide({ ...situation, provision }, NOW);
+    return report?.conditions?.find(({ type }) => type === "Available");
+  };
+  const failed = told(running("DEPLOYING", 1, 0), undefined, true);
+  assert.deepEqual([failed?.reason, failed?.message], ["NO_REPLICA_READY", "No replica was started"]);
+  assert.equal(told(running("DEPLOYED", 2, 2), workload(2, 0, []))?.message, "Scaled to 0 replicas");
+});
+
 test("conditions keep their time while their status stays", () => {
   const desired = running("DEPLOYED", 2, 2);
   const first = decided(desired, workload(2, 1, [ready])).report?.conditions ?? [];
