@@ -192,7 +192,7 @@ begin
       || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'
       || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself')
     || private.entry_problems(plugins, '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?'
-      || '([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?$)', 214, 'plugins',
+      || '([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?$)', 2147483647, 'plugins',
       'Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it needs')
     || private.entry_problems(plugins, '(?i)^(?!mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|'
       || 'accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=)', 2147483647, 'plugins', 'Names a header that cannot be set');
