@@ -274,6 +274,21 @@ describe("MCP servers of an agent that is not deployed", () => {
     assert.equal(server.requests.filter(({ rpc }) => rpc === "tools/list").length, 2);
   });
 
+  it("bring at most 100 tools together", async () => {
+    const many = (prefix: string) =>
+      startMcpServer("stateless", (sdk) => {
+        for (let n = 0; n < 64; n++)
+          sdk.registerTool(`${prefix}${n}`, { description: "x" }, async () => ({ content: [] }));
+      });
+    await using first = await many("a");
+    await using second = await many("b");
+    await using stub = await startProviderStub(() => ({ pieces: ["Hello"] }));
+    const { context } = contextWith(stub.url, "127.0.0.1");
+    const mcpServers = [first, second].map(({ url }) => ({ plugin: `mcp:${url}`, secret: null }));
+    await answerByModel({ ...taskOf("openai", "Hi"), mcpServers }, context);
+    assert.equal((stub.requests[0]?.body.tools as unknown[] | undefined)?.length, 100);
+  });
+
   it("that fail leave the answer whole, and say so in a step", async () => {
     await using server = await startMcpServer("stateless");
     server.instead = () => undefined;

@@ -16,7 +16,9 @@ const kept = new Map<string, McpServers>();
 export async function toolsOfServers(task: Task, settings: Settings): Promise<OwnTool[]> {
   const wanted = task.mcpServers ?? [];
   if (wanted.length === 0) return [];
-  const { openMcpServers } = await import("../../../packages/agent-runtime/src/plugins/mcp/servers.ts");
+  const { MAX_TOOLS, openMcpServers } = await import(
+    "../../../packages/agent-runtime/src/plugins/mcp/servers.ts"
+  );
   const found = await Promise.all(
     wanted.map(async ({ plugin, secret }) => {
       const key = createHash("sha256")
@@ -34,7 +36,7 @@ export async function toolsOfServers(task: Task, settings: Settings): Promise<Ow
       return (await server.tools()).map((tool): OwnTool => ({ ...tool, secret }));
     }),
   );
-  return found.flat();
+  return found.flat().slice(0, MAX_TOOLS);
 }
 
 function keep(key: string, server: McpServers): void {

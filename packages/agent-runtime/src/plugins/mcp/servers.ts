@@ -4,7 +4,7 @@ import { readMcpAddress } from "./address.ts";
 import { McpServer } from "./server.ts";
 
 /** Tools of all servers that a model is offered. */
-const MAX_TOOLS = 100;
+export const MAX_TOOLS = 100;
 
 export interface McpServersOptions {
   readonly privateHosts: readonly string[];
