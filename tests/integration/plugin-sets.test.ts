@@ -1,7 +1,7 @@
 // Plugin sets from the registry to a pod's volume: the controller's store with the real npm, its door, and the init step.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { appendFile, chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -370,6 +370,15 @@ describe("who may fetch", () => {
 });
 
 describe("the controller's store", () => {
+  test("npm is run by its file where there is no PATH and no home, as in the controller's image", async () => {
+    const onPath = (process.env.PATH ?? "").split(":").map((path) => join(path, "npm"));
+    const program = realpathSync(onPath.find((path) => existsSync(path)) ?? "npm");
+    const home = await mkdtemp(join(folder, "home-"));
+    const env = { HOME: home, npm_config_registry: registry.url, npm_config_cache: join(home, "cache") };
+    const controller = await startController({ by: machineNpm(env, program) });
+    assert.equal((await fetchInto(controller, tool.id)).how, "fetched");
+  });
+
   test("many who ask for one set download it once", async () => {
     let calls = 0;
     const counting: Npm = {

@@ -10,9 +10,12 @@ import { extract, type Header } from "tar-stream";
 export interface UnpackOptions {
   /** Whether packages inside the package are its own. */
   bundles: boolean;
-  /** Called with the size of each file before it is written; what it throws ends the work. */
+  /** Called with the disk that each file takes before it is written; what it throws ends the work. */
   room(bytes: number): void;
 }
+
+/** What a node counts a file by. */
+const BLOCK = 4096;
 
 /**
  * Unpacks one archive whose digest was compared before.
@@ -27,7 +30,7 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
       content.resume();
       return;
     }
-    options.room(header.size);
+    options.room(Math.ceil(header.size / BLOCK) * BLOCK);
     const file = join(folder, path);
     const parent = dirname(file);
     if (!made.has(parent)) {
