@@ -169,6 +169,10 @@ begin
   if jsonb_typeof(definition) is distinct from 'object' then
     return definition;
   end if;
+  -- An empty framework is what a row without one has.
+  if definition ->> 'framework' = '' then
+    definition := definition - 'framework';
+  end if;
   if jsonb_typeof(file) = 'object' then
     implied := jsonb_strip_nulls(jsonb_build_object(
       'framework', private.framework_of_provider(file ->> 'modelProvider'),

@@ -181,6 +181,37 @@ describe("a launch follows its character", () => {
   });
 });
 
+test("an empty framework is a missing one in a launch and in a row, and no framework in a change", async () => {
+  for (const [model, framework] of [
+    ["claude-sonnet-4-5", "anthropic"],
+    [undefined, "openai"],
+  ]) {
+    const { status, body } = await launch({ agentName: "a", framework: "", ...(model && { model }) });
+    assert.equal(status, 201, JSON.stringify(body));
+    const { rows } = await db.as(user(alice), (client) =>
+      client.query(
+        `insert into public.agents (name, framework${model ? ", model" : ""}) values ('b', ''${model ? ", $1" : ""}) returning framework`,
+        model ? [model] : [],
+      ),
+    );
+    const launched = await db.pool.query("select framework from public.agents where id = $1", [body.agentId]);
+    assert.deepEqual([launched.rows[0].framework, rows[0].framework], [framework, framework]);
+  }
+  const { body } = await launch({ agentName: "c" });
+  const changed = await rpc(db, user(alice), "update_agent", {
+    agent_id: body.agentId,
+    changes: { framework: "" },
+  });
+  assert.equal(changed.body.code, "INVALID_FRAMEWORK");
+  await assert.rejects(
+    db.as(user(alice), (client) =>
+      client.query("update public.agents set framework = '' where id = $1", [body.agentId]),
+    ),
+    /Framework must be one of/,
+  );
+  assert.equal((await launch({ agentName: "d", framework: " " })).body.code, "INVALID_FRAMEWORK");
+});
+
 describe("a row without a framework follows its model and character, as a launch does", () => {
   const inserted = async (row: Record<string, unknown>) => {
     const columns = Object.keys({ name: "b", ...row });

@@ -124,7 +124,7 @@ export interface AgentDefinition {
     | null
     | undefined;
   scaling_policy?: ScalingPolicy | null | undefined;
-  /** AI provider. */
+  /** AI provider. Left out or empty in a new agent: it follows from the model and the character. */
   framework?: string | null | undefined;
   /** Left out: the provider's default. */
   model?: string | null | undefined;
@@ -620,7 +620,7 @@ export interface LaunchAgentRequest {
   environment?: Record<string, string | null> | null | undefined;
   supabase_config?: SupabaseConfig | null | undefined;
   scaling_policy?: ScalingPolicy | null | undefined;
-  /** AI provider. */
+  /** AI provider. Left out or empty in a new agent: it follows from the model and the character. */
   framework?: string | null | undefined;
   /** Left out: the provider's default. */
   model?: string | null | undefined;
@@ -1016,7 +1016,7 @@ export interface UpdateAgentRequest {
   environment?: Record<string, string | null> | null | undefined;
   supabase_config?: SupabaseConfig | null | undefined;
   scaling_policy?: ScalingPolicy | null | undefined;
-  /** AI provider. */
+  /** AI provider. Left out or empty in a new agent: it follows from the model and the character. */
   framework?: string | null | undefined;
   /** Left out: the provider's default. */
   model?: string | null | undefined;

@@ -165,7 +165,7 @@ class AgentDefinition(TypedDict):
     supabase_config: NotRequired[AgentDefinitionSupabaseConfig | None]
     scaling_policy: NotRequired[ScalingPolicy | None]
     framework: NotRequired[str | None]
-    """AI provider."""
+    """AI provider. Left out or empty in a new agent: it follows from the model and the character."""
     model: NotRequired[str | None]
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
@@ -801,7 +801,7 @@ class LaunchAgentRequest(TypedDict):
     supabase_config: NotRequired[SupabaseConfig | None]
     scaling_policy: NotRequired[ScalingPolicy | None]
     framework: NotRequired[str | None]
-    """AI provider."""
+    """AI provider. Left out or empty in a new agent: it follows from the model and the character."""
     model: NotRequired[str | None]
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
@@ -1144,7 +1144,7 @@ class UpdateAgentRequest(TypedDict):
     supabase_config: NotRequired[SupabaseConfig | None]
     scaling_policy: NotRequired[ScalingPolicy | None]
     framework: NotRequired[str | None]
-    """AI provider."""
+    """AI provider. Left out or empty in a new agent: it follows from the model and the character."""
     model: NotRequired[str | None]
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
@@ -1324,7 +1324,7 @@ class LaunchAgentArguments(TypedDict):
     supabase_config: NotRequired[SupabaseConfig | None]
     scaling_policy: NotRequired[ScalingPolicy | None]
     framework: NotRequired[str | None]
-    """AI provider."""
+    """AI provider. Left out or empty in a new agent: it follows from the model and the character."""
     model: NotRequired[str | None]
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]
@@ -1352,7 +1352,7 @@ class UpdateAgentArguments(TypedDict):
     supabase_config: NotRequired[SupabaseConfig | None]
     scaling_policy: NotRequired[ScalingPolicy | None]
     framework: NotRequired[str | None]
-    """AI provider."""
+    """AI provider. Left out or empty in a new agent: it follows from the model and the character."""
     model: NotRequired[str | None]
     """Left out: the provider's default."""
     system_prompt: NotRequired[str | None]

@@ -91,7 +91,11 @@ const fields = {
   environment: environment.nullish(),
   supabase_config: supabaseConfig.nullish(),
   scaling_policy: scalingPolicy.nullish(),
-  framework: z.string(aText).nullish().meta({ description: "AI provider.", example: "openai" }),
+  framework: z.string(aText).nullish().meta({
+    description:
+      "AI provider. Left out or empty in a new agent: it follows from the model and the character.",
+    example: "openai",
+  }),
   model: z
     .string(aText)
     .nullish()
