@@ -1,6 +1,6 @@
 // Opening a plugin store that cannot be used: one sentence at once, with the setting that helps.
 import assert from "node:assert/strict";
-import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { createLog } from "../log.ts";
@@ -49,6 +49,17 @@ describe("a store that cannot be used", () => {
     foreign(context, join(folder, "trees"));
     await assert.rejects(open(folder), named(folder, /belongs to the account/));
   });
+});
+
+test("a folder of root's, as a volume on Kubernetes has, is used as it is", {
+  skip: process.geteuid?.() !== 0 && "needs root, to own the folder",
+}, async (context) => {
+  const folder = temporaryFolder(context);
+  chmodSync(folder, 0o777);
+  for (const part of ["trees", "files"]) mkdirSync(join(folder, part));
+  context.mock.method(process as { geteuid(): number }, "geteuid", () => 10_001);
+  await open(folder);
+  assert.equal(statSync(folder).mode & 0o777, 0o777);
 });
 
 test("one that can is open and empty", async (context) => {

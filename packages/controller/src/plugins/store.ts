@@ -4,7 +4,7 @@
 //   resolved/<d>  what names were resolved to before
 //   .…            what a process makes and uses: gone at the next start once that process has ended
 import { chmod, copyFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { errorMessage, type Log } from "../log.ts";
 import { makeFolder } from "../make-folder.ts";
 import { makeDraft, othersUses, removeLeftovers, writeUses } from "./drafts.ts";
@@ -57,8 +57,7 @@ export class PluginStore {
     try {
       for (const path of [folder, this.#trees, this.#files]) {
         makeFolder(path, 0o755);
-        await refuseForeign(path);
-        await chmod(path, 0o755);
+        if (await isOwn(path)) await chmod(path, 0o755);
       }
       await rm(await makeDraft(folder, "install"), { recursive: true });
     } catch (error) {
@@ -187,12 +186,17 @@ export class PluginStore {
   }
 }
 
-/** Whoever owns a folder may put other code into it, which agents would run. */
-async function refuseForeign(path: string): Promise<void> {
+/**
+ * Whether a folder is this account's. Root's may be used too, and a volume that is mounted there, whoever owns that.
+ * @throws Error where it is another account's, which may put other code into it that agents would run
+ */
+async function isOwn(path: string): Promise<boolean> {
   const own = process.geteuid?.();
-  const { uid } = await stat(path);
-  if (own !== undefined && uid !== own && uid !== 0)
+  const [{ dev, uid }, above] = await Promise.all([stat(path), stat(dirname(path))]);
+  if (own === undefined || uid === own) return true;
+  if (uid !== 0 && dev === above.dev)
     throw new Error(`${path} belongs to the account ${uid}, and this is ${own}`);
+  return false;
 }
 
 async function exists(path: string): Promise<boolean> {
