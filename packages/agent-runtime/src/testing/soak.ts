@@ -80,7 +80,7 @@ export async function soak({ messages, samples, stateDir, progress }: SoakOption
     for (let tries = 1; ; tries += 1) {
       const { status, body } = await ask();
       if (status === 200) return String(body.reply);
-      if (status !== 503 || tries === 5) throw new Error(`message ${number}: ${JSON.stringify(body)}`);
+      if (status < 500 || tries === 10) throw new Error(`message ${number}: ${JSON.stringify(body)}`);
     }
   };
   const talk = async () => {
