@@ -23,13 +23,20 @@ function parse(text: string, file: string): Record<string, string> {
   }
 }
 
+/** Bytes as text: UTF-8, or UTF-16 where its mark says so, as Windows PowerShell's `>` writes it. */
+function decoded(bytes: Buffer): string {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  return bytes.toString("utf8");
+}
+
 /**
  * A file's text.
  * @throws CliError, one sentence, when it cannot be read
  */
 export async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return decoded(await readFile(file));
   } catch (error) {
     const reasons: Record<string, string> = {
       ENOENT: "there is no such file",
