@@ -44,6 +44,24 @@ describe("this checkout", () => {
   });
 });
 
+test("no migration makes a table's row by position: an upgraded table may have another order of columns", () => {
+  for (const file of Object.keys(migrationsOf(root))) {
+    const sql = readFileSync(join(root, "supabase/migrations", file), "utf8");
+    const tables = /\)::(?:public|private)\.(?!file_change\b)(\w+)/g;
+    assert.deepEqual(
+      [...sql.matchAll(tables)].map(([found]) => found),
+      [],
+      file,
+    );
+    const inserts = /insert into (?:public|private)\.\w+(?: as \w+)? (?:values|select (?!\(?\w+\)?\.\*))/g;
+    assert.deepEqual(
+      [...sql.matchAll(inserts)].map(([found]) => found),
+      [],
+      file,
+    );
+  }
+});
+
 describe("released migrations", () => {
   const list: Released = { version: "0.2.0", migrations: { "1_a.sql": "x", "3_c.sql": "y" } };
   for (const [why, present, says] of [

@@ -182,6 +182,25 @@ begin
 end
 $$;
 
+-- What a call adds to its day. By names: an upgraded table may have its columns in another order.
+create function private.usage_of(r private.reservations, answers integer, input bigint, cached bigint, output bigint, cost bigint)
+returns public.usage_daily language plpgsql immutable set search_path = '' as $$
+declare u public.usage_daily;
+begin
+  u.user_id := r.user_id;
+  u.day := r.day;
+  u.agent_id := r.agent_id;
+  u.model := r.model;
+  u.source := r.source;
+  u.answers := answers;
+  u.input_tokens := input;
+  u.cached_input_tokens := cached;
+  u.output_tokens := output;
+  u.cost_micros := cost;
+  return u;
+end
+$$;
+
 -- Closes a reservation and counts what it came to. The caller holds lock_spending of its user.
 create function private.close_reservation(r private.reservations, how text, input bigint, cached bigint, output bigint,
   answers integer default 0) returns void
@@ -193,8 +212,8 @@ declare
 begin
   update private.reservations x set closed_at = now(), outcome = how, counted_input = new_input,
     counted_output = new_output where x.id = r.id;
-  perform private.add_usage(row(r.user_id, r.day, r.agent_id, r.model, r.source, answers, new_input, new_cached,
-    new_output, private.call_cost(r, new_input, new_cached, new_output))::public.usage_daily);
+  perform private.add_usage(private.usage_of(r, answers, new_input, new_cached, new_output,
+    private.call_cost(r, new_input, new_cached, new_output)));
   perform private.note_budgets(r.user_id, r.agent_id);
 end
 $$;
@@ -453,8 +472,8 @@ begin
   elsif missing_input + missing_output > 0 then
     update private.reservations x set counted_input = x.counted_input + missing_input, counted_output = x.counted_output + missing_output
       where x.id = r.id;
-    perform private.add_usage(row(r.user_id, r.day, r.agent_id, r.model, r.source, 0, missing_input, 0, missing_output,
-      private.call_cost(r, missing_input, 0, missing_output))::public.usage_daily);
+    perform private.add_usage(private.usage_of(r, 0, missing_input, 0, missing_output,
+      private.call_cost(r, missing_input, 0, missing_output)));
   end if;
 end
 $$;

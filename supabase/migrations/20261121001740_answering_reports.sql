@@ -90,7 +90,7 @@ begin
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
   perform private.settle_reply(j, answer);
   perform private.add_answer_steps(j.id, j.agent_id, j.user_id, answer -> 'steps');
-  perform private.add_usage(row(r.user_id, r.day, r.agent_id, r.model, r.source, 1, 0, 0, 0, 0)::public.usage_daily)
+  perform private.add_usage(private.usage_of(r, 1, 0, 0, 0, 0))
     from private.reservations r where r.job_id = j.id order by r.closed_at desc nulls first limit 1;
   perform private.show_activity(j.agent_id);
   perform private.tell(j, 'reply.finished');

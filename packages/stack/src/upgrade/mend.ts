@@ -4,7 +4,7 @@ import { StackError } from "../errors.ts";
 import { catalogueWithin, type Difference, differences, readCatalogue } from "./catalogue.ts";
 import { historyOf, isOurs, objectOf } from "./history.ts";
 import { type MayGo, planSchema } from "./plan.ts";
-import { bringRows, broughtRows } from "./rows.ts";
+import { bringRows, broughtRows, type TableRows } from "./rows.ts";
 
 export interface MendOptions {
   /** The database, as `postgres`. */
@@ -60,6 +60,7 @@ export async function mendDatabase(options: MendOptions): Promise<Mended> {
         state === "missing" && what.startsWith("column ") ? [what.slice(7)] : [],
       );
       await bringRows(client, brought, new Set(added));
+      await replaceRetiredDefaults(client, brought);
       for (const sql of late) await run(client, sql, superuser);
       for (const recount of RECOUNTS)
         if (`function ${recount}` in after) await client.query(`select ${recount}`);
@@ -82,6 +83,18 @@ export async function mendDatabase(options: MendOptions): Promise<Mended> {
   } finally {
     await Promise.all([current.end(), wanted.end()]);
   }
+}
+
+/** A framework's default that its provider retires gives way to the release's: it could not be set again. */
+async function replaceRetiredDefaults(client: pg.Client, brought: readonly TableRows[]): Promise<void> {
+  const frameworks = brought.find(({ table }) => table === "public.frameworks");
+  if (frameworks === undefined) return;
+  await client.query(
+    `update public.frameworks f set default_model = r.default_model
+     from jsonb_to_recordset($1) r (name text, default_model text), public.models m
+     where r.name = f.name and m.framework = f.name and m.name = f.default_model and m.retires_at is not null`,
+    [JSON.stringify(frameworks.rows)],
+  );
 }
 
 function poolOf(connectionString: string): pg.Pool {
