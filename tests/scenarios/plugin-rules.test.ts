@@ -93,7 +93,7 @@ describe("launchpad plugins rules", () => {
   });
 
   test("names what is wrong, and needs the secret key", async () => {
-    assert.match((await operate("allow", "../x")).stderr, /Must be the name of a package, @scope\/\*, or \*/);
+    assert.match((await operate("allow", "../x")).stderr, /Must be the name of a package, @scope\/\*,/);
     assert.match((await operate("allow", "x", "--versions", "^1")).stderr, />=1\.2\.0 <2\.0\.0/);
     const outdone = await operate("deny", "x");
     assert.equal(outdone.code, 0);

@@ -4,7 +4,7 @@ import type { actions } from "../run.ts";
 
 type Action = ReturnType<typeof actions>;
 
-const PATTERN: [string, string] = ["<pattern>", "a package, '@scope/*', or '*'"];
+const PATTERN: [string, string] = ["<pattern>", "a package, '@scope/*', 'mcp:*', or '*'"];
 
 /** Adds `plugins` and `plugins rules`. */
 export function addPluginCommands(program: Command, action: Action): void {
