@@ -15,6 +15,25 @@ describe("redactArguments", () => {
   });
 });
 
+describe("deep and wide texts", () => {
+  it("are kept: JSON that can be parsed but not written again costs no answer", () => {
+    for (const depth of [3_000, 5_000, 8_000, 16_000]) {
+      const text = `${'{"a":'.repeat(depth)}{"password":"hunter2"}${"}".repeat(depth)}`;
+      assert.doesNotMatch(redactText(text), /hunter2/);
+      assert.ok(redactText(`${"[".repeat(depth)}1${"]".repeat(depth)}`).startsWith("["));
+    }
+  });
+
+  it("as arguments are looked through as far as they are kept", () => {
+    const wide = Object.fromEntries(Array.from({ length: 80_000 }, (_, n) => [`k${n}`, "hunter2"]));
+    const began = performance.now();
+    const kept = JSON.stringify(redactArguments(wide, ["hunter2"]));
+    assert.ok(performance.now() - began < 5_000, "as far as all of them took 10 s");
+    assert.doesNotMatch(kept, /hunter2/);
+    assert.ok(Buffer.byteLength(kept) <= 4_096);
+  });
+});
+
 describe("redactText", () => {
   for (const key of [
     `AIzaSy${"A1b2".repeat(8)}`, // as Google writes keys: nothing between the mark and the rest
@@ -110,6 +129,20 @@ describe("secrets that a text names itself", () => {
     "beside a name in YAML, the other way round": `- value: |\n    ${WORD}\n  name: DB_PASSWORD\n`,
     "in a value of an environment file with several lines": `A=1\nPASSWORD="one\n${WORD}"\nB='x'\n`,
     "in a value of TOML with several lines": `password="""\none\n${WORD}\n"""\n`,
+    "behind -u among other options of curl": `curl -sSu me:${WORD} https://x.example/`,
+    "in quotes, written to mysql's -p": `mysql -uroot -p'${WORD}' shop`,
+    "in SQL, in double quotes": `alter user a identified by "${WORD}"`,
+    "set in a configuration": `aws configure set aws_secret_access_key ${WORD}`,
+    "set in a Dockerfile": `ENV TOKEN ${WORD}`,
+    "as Ruby and PHP print it": `{:password => "${WORD}", 'api_key' => '${WORD}'}`,
+    "in Terraform": `  "password" = "${WORD}"\n`,
+    "in a field of a form in brackets": `user[password]=${WORD}&password[]=${WORD}&api%5Fkey=${WORD}`,
+    "in a connection string of Azure": `AccountName=a;AccountKey=${WORD}==;EndpointSuffix=x`,
+    "in a flat list of headers": JSON.stringify(["Host", "x.example", "Authorization", `Basic ${WORD}`]),
+    "beside a label in JSON": JSON.stringify({ label: "password", value: WORD }),
+    "before and after a change": JSON.stringify({ key: "password", newValue: WORD, old_value: WORD }),
+    "in a second field": JSON.stringify({ password1: WORD, password_confirmation: WORD, passcode: WORD }),
+    "in keys": JSON.stringify({ accessKey: WORD, encryption_key: WORD, jwt: WORD, mnemonic: WORD }),
     "in a list of Compose": `environment:\n  - DB_PASSWORD=${WORD}\n`,
   };
   for (const [form, text] of Object.entries(forms)) {
@@ -135,6 +168,10 @@ describe("secrets that a text names itself", () => {
     "input_tokens=30&n=1",
     "<token-count>3</token-count>".replaceAll("token-count", "count"),
     'monkey: "see no evil"',
+    '{"accessKeyId":"AK1","keyboard":"us","passport":"none","bypassed":1,"label":"Anna"}',
+    'if (a == "b") tempo = "c"',
+    '["name","authorization","email"]',
+    "ENV PATH /usr/bin",
     'key: "C"\ntempo: 120',
     "{ key: 'C# minor', chords: ['C', 'G'] }",
     '{"key":"F♯ major","turkey":"roast","keyboard":"qwerty"}',

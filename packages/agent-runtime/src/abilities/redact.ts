@@ -33,21 +33,30 @@ export function redactArguments(given: unknown, secrets: readonly string[] = [])
     typeof given === "object" && given !== null && !Array.isArray(given) ? given : { input: given };
   let text = "";
   for (const longest of [1_000, 200, 40]) {
-    const clean = clone(named, longest, secrets, 0) as Record<string, unknown>;
+    const clean = clone(named, longest, secrets, 0, { left: MAX_BYTES }) as Record<string, unknown>;
     text = JSON.stringify(clean);
     if (Buffer.byteLength(text) <= MAX_BYTES) return clean;
   }
   return { cut: cut(text, MAX_BYTES / 4) };
 }
 
-function clone(value: unknown, longest: number, secrets: readonly string[], depth: number): unknown {
+/** `parts`: how many more are looked at; what is kept has no room for others. */
+function clone(
+  value: unknown,
+  longest: number,
+  secrets: readonly string[],
+  depth: number,
+  parts: { left: number },
+): unknown {
+  parts.left -= 1;
+  if (parts.left < 0) return "…";
   if (typeof value === "string") return cut(blanked(value, secrets), longest);
   if (typeof value !== "object" || value === null) return value;
   if (depth > 8) return "…";
   return withoutSecretParts(
     value,
-    (part) => clone(part, longest, secrets, depth + 1),
-    (name) => cut(blanked(name, secrets), 100),
+    (part) => clone(part, longest, secrets, depth + 1, parts),
+    (name) => (parts.left < 0 ? "…" : cut(blanked(name, secrets), 100)),
   );
 }
 

@@ -28,7 +28,7 @@ const SHORT: Readonly<Record<string, string>> = {
   login: "-p",
 };
 /** `user:word`; not the numbers of a user and a group, and no address. */
-const USER_OPTION = /^(-u|-U|--user|--proxy-user|-a|--auth)$/;
+const USER_OPTION = /^(-[A-Za-z]{0,8}[uU]|--user|--proxy-user|-a|--auth)$/;
 const isLogin = (value: string): boolean =>
   /^[^\s:]{0,500}:[^\s]/.test(value) && !/^\d+:\d+$/.test(value) && !/^\w+:\/\//.test(value);
 const HEADER_OPTION = /^(-H|--header)$/;
@@ -99,13 +99,26 @@ export function inCommands(text: string): string {
 
 /** Whether a secret is written to its option: `mysql -pword`, `curl -uuser:word`. */
 function attachedAt(word: string, program: string, rest: string): boolean {
-  if (/^(mysql|mariadb|sshpass)/.test(program) && /^-p./.test(word)) return true;
+  if (
+    /^(mysql|mariadb|sshpass)/.test(program) &&
+    (/^-p./.test(word) || (word === "-p" && /^["']/.test(rest)))
+  ) {
+    return true;
+  }
   return /^-u[^-]/.test(word) && isLogin(/^[^\s"'`]*/.exec(rest)?.[0] ?? "");
 }
 
-/** `password 'word'` and `identified by 'word'` of SQL, `login me password word` of .netrc. */
+/** `password 'word'` and `identified by 'word'` of SQL, `login me password word` of .netrc, `config set token word`, `ENV TOKEN word`. */
 function inStatements(text: string): string {
   return text
-    .replaceAll(/\b(password|identified[ \t]{1,9}by)([ \t]{1,9})'[^'\n]*'/gi, `$1$2'${BLANK}'`)
+    .replaceAll(
+      /\b(password|identified[ \t]{1,9}by)([ \t]{1,9})(['"])(?:(?!\3)[^\n])*\3/gi,
+      `$1$2$3${BLANK}$3`,
+    )
+    .replaceAll(
+      /\b((?:config(?:ure)?[ \t]{1,9}set|setx|ENV)[ \t]{1,9})(\S{1,200})([ \t]{1,9})(\S+)/g,
+      (all, command: string, name: string, space: string, value: string) =>
+        isSecret(name, value) ? `${command}${name}${space}${BLANK}` : all,
+    )
     .replaceAll(/\b(login[ \t\r\n]{1,9}\S{1,200}[ \t\r\n]{1,9}password[ \t]{1,9})\S+/g, `$1${BLANK}`);
 }

@@ -14,21 +14,23 @@ const DEEPEST = 8;
  * @example withoutNamedSecrets("postgres://me:word@db.example/x?token=t") // "postgres://[secret]@db.example/x?token=[secret]"
  */
 export function withoutNamedSecrets(text: string, depth = 0): string {
+  if (/^\w*$/.test(text)) return text; // most parts of JSON; a single word names nothing
   const parsed = depth < DEEPEST ? asJson(text) : undefined;
   if (parsed === undefined) {
     return inPairs(inObjects(inQuoted(besideLabels(inLines(inCommands(inUrls(text)))))));
   }
   const clean = JSON.stringify(cleaned(parsed.value, depth + 1));
   // What named no secret stays as it was written.
-  return clean === JSON.stringify(parsed.value) ? text : clean;
+  return clean === parsed.written ? text : clean;
 }
 
-function asJson(text: string): { value: unknown } | undefined {
+function asJson(text: string): { value: unknown; written: string } | undefined {
   if (!/^\s*["[{]/.test(text)) return undefined;
   try {
-    return { value: JSON.parse(text) };
+    const value: unknown = JSON.parse(text);
+    return { value, written: JSON.stringify(value) };
   } catch {
-    return undefined; // cut, several, or something else
+    return undefined; // cut, several, or so deep that it can be parsed but not written
   }
 }
 
@@ -60,10 +62,14 @@ export function withoutSecretParts(
   }
   return value.map((part, at) => {
     const before: unknown = value[at - 1];
-    const isNamed = typeof before === "string" && typeof part === "string" && isSecretOption(before, part);
-    return isNamed ? BLANK : clean(part);
+    if (typeof before !== "string" || typeof part !== "string") return clean(part);
+    const isHeader = at % 2 === 1 && value.length % 2 === 0 && RAW_HEADER.test(before);
+    return isHeader || isSecretOption(before, part) ? BLANK : clean(part);
   });
 }
+
+/** Names in a flat list of headers, as Node has them in `rawHeaders`. */
+const RAW_HEADER = /^((proxy-)?authorization|(set-)?cookie|x-api-key)$/i;
 
 /** `["authorization", "Bearer …"]`, as headers and maps are listed. */
 const isEntry = (item: unknown): item is [string, unknown] =>

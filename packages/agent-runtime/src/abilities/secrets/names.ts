@@ -5,7 +5,7 @@ export const BLANK = "[secret]";
 
 /** Names whose values are nobody's to read later. */
 const SECRET_NAME =
-  /pass(word|wd|phrase)?$|^pwd$|secret|token|api[-_ ]?key|^key$|authorization|credential|cookie|private[-_ ]?key|signature$|^sig$/i;
+  /pass$|pass[-_ ]?(words?|wd|phrase|code)([-_ ]?(confirm(ation)?|repeat|hash))?[-_ ]?\d{0,2}$|^pwd$|secret|token|(api|private|account|access|encryption|signing|client|master)[-_ ]?key(?![-_ ]?id$)|^key$|authorization|credential|cookie|signature$|^sig$|^(jwt|t?otp|mnemonic)$|seed[-_ ]?phrase$/i;
 /** Names in which these words mean something else. */
 const HARMLESS_NAME = /^secretar(y|ies)$|tokeni[sz](e|ers?|ed|ation)$|token[-_ ]?(type|count)s?$/i;
 
@@ -28,8 +28,8 @@ export const isSecret = (name: string, value: unknown): boolean =>
   !(/^key$/i.test(name) && typeof value === "string" && OTHER_KEYS.some((form) => form.test(value)));
 
 /** Properties that name what another one holds, and those that hold it. */
-const LABEL = /^(name|key|field|variable|header|id|param|parameter|setting|k)$/i;
-const HOLDER = /^(value|values|val|v|default|default_?value|string_?value)$/i;
+const LABEL = /^(name|key|label|field|variable|header|id|param|parameter|setting|k)$/i;
+const HOLDER = /^(value|values|val|v|default|(default|string|new|old|current|previous)_?value)$/i;
 /** A name, not a sentence. */
 const NAME_FORM = /^[\w.:[\]-]{1,100}( [\w-]{1,30}){0,2}$/;
 

@@ -64,9 +64,10 @@ export function inQuoted(text: string): string {
   });
 }
 
-/** `'name': 'value'` and `name: 'value'`, as Python and JavaScript print objects. */
+/** `'name': 'value'`, `name: 'value'`, `"name" => "value"` and `name = "value"`, as Python, JavaScript, Ruby, PHP and Terraform print. */
 export function inObjects(text: string): string {
-  const name = /(?<![\w.-])(['"]?)([\w.-]{1,100})\1[ \t]{0,20}:[ \t]{0,20}(?=['"{[])/g;
+  const name =
+    /(?<![\w.-])(['"]?)([\w.-]{1,100})\1(?:[ \t]{0,20}(?:=>|:=?)|[ \t]{1,20}=)[ \t]{0,20}(?=['"{[])/g;
   const value = /'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"/y;
   return replaced(text, name, ([, , named = ""], from) => {
     if (!isSecret(named, undefined)) return undefined;
@@ -93,15 +94,23 @@ function endOfGroup(text: string, from: number): number | undefined {
   return text.length;
 }
 
+/** The name of a form's field as it is meant: `user[password]`, `api%5Fkey`, `password[]`. */
+const formName = (name: string): string =>
+  name
+    .replaceAll(/%([2-7][\da-f])/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+    .replaceAll(/[[\]]+/g, " ")
+    .trim();
+
 /** `name=value` of a query, a form or an environment file, and `<name>value</name>`. */
 export function inPairs(text: string): string {
   const value =
     /"""[\s\S]*?(?:"""|$)|'''[\s\S]*?(?:'''|$)|"(?:[^"\\]|\\[\s\S])*"|'[^']*'|["'][^\n]*|(?:[^\s&"'<>,;]|'(?=\w))+/y;
   const pairs = replaced(text, /([\w.%[\]-]{1,100})=/g, ([, named = ""], from) => {
-    if (!isSecret(named, undefined)) return undefined;
+    const name = formName(named);
+    if (!isSecret(name, undefined)) return undefined;
     value.lastIndex = from;
     const said = value.exec(text)?.[0];
-    if (said === undefined || !isSecret(named, said.replaceAll(/^["']|["']$/g, ""))) return undefined;
+    if (said === undefined || !isSecret(name, said.replaceAll(/^["']|["']$/g, ""))) return undefined;
     return { to: value.lastIndex, instead: BLANK };
   });
   const content = /<!\[CDATA\[[\s\S]*?(?:\]\]>|$)|[^<]+/y;
