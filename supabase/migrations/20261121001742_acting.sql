@@ -27,7 +27,7 @@ create function private.may_act(of_job uuid, of_attempt uuid) returns boolean
 language plpgsql volatile set search_path = '' as $$
 begin
   insert into private.acting_replies (job_id, attempt)
-    select j.id, of_attempt from private.reply_jobs j where j.id = of_job and j.state = 'running'
+    select j.id, of_attempt from private.reply_jobs j where j.id = of_job and j.state = 'running' and of_attempt is not null
     on conflict (job_id) do nothing;
   return exists (select from private.acting_replies x where x.job_id = of_job and x.attempt = of_attempt);
 end

@@ -140,7 +140,9 @@ begin
     on conflict (only_one) do update set framework = excluded.framework, model = excluded.model;
   files := private.queue_embeddings();
   if files > 0 then
-    update private.embedding_jobs j set attempts = 0, next_attempt_at = now(), last_error = null where j.file_id is not null;
+    -- Who is at work on one makes vectors of the model before: they are not waited for.
+    update private.embedding_jobs j set attempts = 0, next_attempt_at = now(), last_error = null, lease_token = null,
+        lease_expires_at = null where j.file_id is not null;
     perform private.post_to_knowledge();
   end if;
   return jsonb_build_object('framework', new_framework, 'model', new_model, 'files', files);
@@ -258,7 +260,7 @@ begin
     return '{"accepted": false}';
   end if;
   insert into private.knowledge_vectors as v (file_id, place, agent_id, model, embedding, signs)
-    select f.id, c.place, f.agent_id, by_model, e.embedding, private.signs(e.embedding)
+    select distinct on (c.place) f.id, c.place, f.agent_id, by_model, e.embedding, private.signs(e.embedding)
     from jsonb_array_elements(items) i
     cross join lateral (select private.to_embedding(i -> 'embedding') as embedding) e
     join private.knowledge_chunks c on c.file_id = f.id and c.place = (i ->> 'place')::numeric

@@ -92,6 +92,12 @@ describe("an answer's first attempt that asks may act", () => {
     assert.deepEqual((await runtimeActs(job, one)).body, { may: false });
   });
 
+  test("not without a name: an attempt that is null may not, and takes nothing from the next", async () => {
+    const job = await asked();
+    assert.deepEqual((await runtimeActs(job, null as unknown as string)).body, { may: false });
+    assert.deepEqual((await runtimeActs(job, randomUUID())).body, { may: true });
+  });
+
   test("keeps nobody from reporting and finishing meanwhile", async () => {
     const job = await asked();
     const client = await db.pool.connect();

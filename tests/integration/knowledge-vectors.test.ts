@@ -124,6 +124,17 @@ describe("the setting", () => {
     assert.equal((await find("money back")).length, 1);
   });
 
+  test("a file at work when the model changes is given to the next worker at once", async () => {
+    await enable();
+    await index("knowledge/a.md", ["Refunds take a month."]);
+    const [before] = await claim();
+    await call("set_embedding_model", { framework: "google", model: "gemini-embedding-001" });
+    const [next] = await claim();
+    assert.equal(next?.framework, "google");
+    assert.deepEqual(await add(before), { accepted: false });
+    assert.deepEqual(await add(next), { accepted: true, chunks: [] });
+  });
+
   test("wrong values are named with their field", async () => {
     for (const [args, code] of [
       [{ framework: "anthropic", model: "x" }, "INVALID_FRAMEWORK"],
@@ -252,13 +263,18 @@ describe("the queue", () => {
 
   test("vectors that are none are refused with the field; other places than the file's are passed over", async () => {
     await index("knowledge/a.md", ["Parrots."]);
-    const [job] = await claim();
+    let [job] = await claim();
     for (const embedding of [[], "x", null, [1, "2"], [1e300], Array(4097).fill(1), [[1]]]) {
       const answer = await add(job, job.chunks, { items: [{ place: 0, embedding }] });
       assert.equal(answer.code, "VALIDATION_ERROR", JSON.stringify(embedding).slice(0, 40));
     }
     for (const items of [null, {}, [{}], Array(33).fill({ place: 0, embedding: [1] })])
       assert.equal((await add(job, [], { items })).code, "VALIDATION_ERROR");
+    const twice = [0, 1].map((x) => ({ place: 0, embedding: [x, 1] }));
+    assert.deepEqual(await add(job, [], { items: twice }), { accepted: true, chunks: [] });
+    await sql("delete from private.knowledge_vectors");
+    await sql("select private.queue_embeddings()");
+    [job] = await claim();
     const beside = await add(job, [], {
       items: [
         { place: 7, embedding: [1] },

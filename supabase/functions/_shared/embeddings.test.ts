@@ -74,6 +74,41 @@ test("a failure is one sentence without the provider's text, which may repeat th
   assert.equal(await keyless, "OPENAI_API_KEY is not set.");
 });
 
+test("vectors that the database would refuse count as a failure, for one text and for many", async () => {
+  await using server = await startEmbeddingServer(() => []);
+  const embed = embedOf({ OPENAI_API_KEY: "sk-o", OPENAI_BASE_URL: server.url });
+  for (const vector of [[], [1e300], [-2e6], Array(4097).fill(1)])
+    for (const texts of [["a"], ["a", "b"]]) {
+      server.answer = () => texts.map((_, n) => (n === 0 ? vector : [1]));
+      assert.equal(
+        await embed(openai, texts, "question", 5_000).then(() => "taken", embeddingFailure),
+        "The embedding model could not be reached, or did not send a vector for each text.",
+        `${vector.length} ${texts.length}`,
+      );
+    }
+});
+
+test("vectors that a server numbers go to their texts in any order; wrong numbers count for nothing", async () => {
+  await using server = await startEmbeddingServer(lengths);
+  const embed = embedOf({ OPENAI_API_KEY: "sk-o", OPENAI_BASE_URL: server.url });
+  const made = () => embed(openai, ["a", "bcd", "ef"], "document", 5_000);
+  server.numbers = [2, 0, 1]; // the vector that comes first is of the third text
+  assert.deepEqual(
+    (await made()).map(([length]) => length),
+    [3, 2, 1],
+  );
+  for (const numbers of [
+    [0, 0, 0],
+    [1, 2, 3],
+  ]) {
+    server.numbers = numbers;
+    assert.deepEqual(
+      (await made()).map(([length]) => length),
+      [1, 3, 2],
+    );
+  }
+});
+
 test("a short question is read with what was said before, a long one is cut", () => {
   assert.equal(
     questionText("And in Austria?", "How long is VAT paid back in Germany?"),

@@ -29,6 +29,9 @@ export type Embed = (
 const MAX_QUESTION = 6_000;
 /** As in private.find_knowledge: a question of fewer words is read together with what was said before it. */
 const SHORT_WORDS = 6;
+/** What the database keeps (private.to_embedding). */
+const MAX_DIMENSIONS = 4096;
+const LARGEST = 1e6;
 
 /** The text that stands for a question: a short one needs what was said before ("And in Austria?"). */
 export function questionText(question: string, before: string | undefined): string {
@@ -46,7 +49,7 @@ export function createEmbed(providers: EmbeddingProviders): Embed {
     const { apiKey, baseUrl, keyVariable } = providers[named.framework];
     if (apiKey === undefined) throw new Error(`${keyVariable} is not set.`);
     const [{ embedMany }, model] = await Promise.all([import("ai"), load(named, apiKey, baseUrl)]);
-    const { embeddings } = await embedMany({
+    const { embeddings, responses } = await embedMany({
       model,
       values: [...texts],
       // Whoever asks has an answer to give, or comes back.
@@ -56,8 +59,25 @@ export function createEmbed(providers: EmbeddingProviders): Embed {
         google: { taskType: purpose === "question" ? "RETRIEVAL_QUERY" : "RETRIEVAL_DOCUMENT" },
       },
     });
-    return embeddings;
+    const vectors = inOrder(embeddings, responses?.[0]?.body);
+    if (!vectors.every(isVector)) throw new Error("The provider sent something else than a vector.");
+    return vectors;
   };
+}
+
+const isVector = (vector: readonly number[]): boolean =>
+  vector.length > 0 && vector.length <= MAX_DIMENSIONS && vector.every((x) => Math.abs(x) <= LARGEST);
+
+const numberedSchema = z.object({ data: z.array(z.object({ index: z.int() })) });
+
+/** Servers of OpenAI's form number their vectors, and some send them in another order; the provider's package does not look. */
+function inOrder(vectors: number[][], body: unknown): number[][] {
+  const numbered = numberedSchema.safeParse(body);
+  if (!numbered.success) return vectors;
+  const places = numbered.data.data.map(({ index }) => index);
+  const sorted = vectors.map((_, place) => vectors[places.indexOf(place)]);
+  // All zero, or numbered from one: as they come.
+  return sorted.every((vector) => vector !== undefined) ? sorted : vectors;
 }
 
 async function load({ framework, model }: EmbeddingModel, apiKey: string, baseUrl: string | undefined) {

@@ -119,4 +119,11 @@ describe("an answer whose knowledge has vectors", () => {
     const { given } = await meaning(() => 500);
     assert.deepEqual(given, [{ unembedded: "The embedding model answered with HTTP 500." }]);
   });
+
+  it("is looked up by words where the model sends what is no vector", async () => {
+    const { given } = await meaning(() => [[]]);
+    assert.deepEqual(given, [
+      { unembedded: "The embedding model could not be reached, or did not send a vector for each text." },
+    ]);
+  });
 });

@@ -148,6 +148,14 @@ describe("a runtime", () => {
     vector = { body: { embedding: "none" } };
     assert.match((await ask("Who?")).unembedded, /gave no vector/);
     assert.equal(agent.project.calls.findLast(({ rpc }) => rpc === "embedding")?.args.before, "Why?");
+    const long = `${"漢".repeat(20_000)}end`;
+    await ask(long);
+    const sent = agent.project.calls.findLast(({ rpc }) => rpc === "embedding")?.args.question;
+    assert.ok(
+      sent.length === 6_000 && sent.endsWith("end"),
+      "as much as the function reads, whose bodies are bounded",
+    );
+    assert.equal(asked(agent.project.calls).at(-1)?.args.question, long, "words are looked up in all of it");
   });
 
   it("makes no answer up where its knowledge cannot be read", async () => {

@@ -12,6 +12,8 @@ import { ToolError } from "./tools/request.ts";
 
 /** At the agent's own address a changed list of tools is seen after this long; the platform's messages say which list is theirs. */
 const FRESH_MS = 5_000;
+/** Of a text that is embedded: what the function reads of it (questionText), so that a long message is not refused for its size. */
+const EMBEDDED_CHARACTERS = 6_000;
 
 export interface Abilities {
   /** Opens the traces of answers. */
@@ -123,7 +125,12 @@ export function createAbilities({
   /** The question's vector. Without one, words find the knowledge, and the answer's step says so. */
   async function meaningOf(from: Project, asked: Record<string, unknown>) {
     try {
-      const { embedding } = embeddingSchema.parse(await from.invoke("knowledge/embedding", asked));
+      const cut = Object.entries(asked).map(([name, text]) => [
+        name,
+        typeof text === "string" ? text.slice(-EMBEDDED_CHARACTERS) : text,
+      ]);
+      const answer = await from.invoke("knowledge/embedding", Object.fromEntries(cut));
+      const { embedding } = embeddingSchema.parse(answer);
       return { embedding };
     } catch (error) {
       warn("The question could not be embedded", { cause: String(error) });

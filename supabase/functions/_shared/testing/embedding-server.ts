@@ -10,6 +10,8 @@ export interface EmbeddingServer extends AsyncDisposable {
   readonly asked: { path: string; key: string; model: string; texts: string[]; taskType?: string }[];
   /** A vector for each text; or a status with which the server fails; or nothing, and it never answers. */
   answer: (texts: readonly string[]) => number[][] | number | undefined;
+  /** Which numbers OpenAI's form gives the vectors; left out: 0, 1, 2 … */
+  numbers?: readonly number[];
   close(): Promise<void>;
 }
 
@@ -47,7 +49,11 @@ export async function startEmbeddingServer(answer: EmbeddingServer["answer"]): P
       const embeddings = vectors.map((values) => ({ values }));
       response.end(JSON.stringify(body.requests ? { embeddings } : { embedding: embeddings[0] }));
     } else {
-      const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
+      const data = vectors.map((embedding, n) => ({
+        object: "embedding",
+        index: stub.numbers?.[n] ?? n,
+        embedding,
+      }));
       response.end(
         JSON.stringify({
           object: "list",
