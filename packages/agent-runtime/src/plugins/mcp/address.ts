@@ -30,11 +30,15 @@ export function readMcpAddress(plugin: string): McpAddress | undefined {
   };
 }
 
+/** So that what follows it still counts in a name, of which providers take 60 characters. */
+const MAX_LABEL = 24;
+
 /** A short word for a server, before names of tools that others have too: mcp:https://mcp.linear.app/mcp → linear. */
 export function labelOf(plugin: string): string {
   const host = /^mcp:https?:\/\/(\[[^\]]+\]|[^:/?#]+)/.exec(plugin)?.[1] ?? "";
   if (/^[\d.]+$|^\[/.test(host)) return "mcp";
   const parts = host.split(".");
   const own = parts.length > 2 ? parts.slice(0, -1) : parts;
-  return (own.find((part) => !/^(mcp|api|www)$/.test(part)) ?? "mcp").replaceAll(/[^a-z0-9]+/g, "_");
+  const word = own.find((part) => !/^(mcp|api|www)$/.test(part)) ?? "mcp";
+  return word.replaceAll(/[^a-z0-9]+/g, "_").slice(0, MAX_LABEL);
 }

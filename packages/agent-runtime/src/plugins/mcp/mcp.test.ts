@@ -433,6 +433,12 @@ describe("names", () => {
     assert.deepEqual(names(["a_b"], [tool("a.b"), tool("a-b")]), ["a_b", "linear_a.b", "linear_2_a-b"]);
   });
 
+  it("differ however often a server repeats one, and however long its host is", () => {
+    const server = `mcp:https://${"a".repeat(63)}.example.com/mcp`;
+    const same = Array.from({ length: 4 }, () => tool("get", server));
+    assert.equal(new Set(names(["get"], same).map((name) => name.slice(0, 60).toUpperCase())).size, 5);
+  });
+
   it("of servers are short", () => {
     for (const [plugin, label] of [
       ["mcp:https://mcp.linear.app/mcp", "linear"],
