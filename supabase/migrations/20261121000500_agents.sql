@@ -191,9 +191,13 @@ begin
       || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|'
       || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'
       || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself')
-    || private.entry_problems(plugins, '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?'
+    || private.entry_problems(plugins, '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?'
       || '([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?$)', 2147483647, 'plugins',
       'Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it needs')
+    -- URLs have many spellings of an IPv4 address (0x7f.1); rules would have to know them all.
+    || private.entry_problems(plugins, '^(?!mcp:https?://([a-z0-9.-]*\.)?(0x[0-9a-f]*|[0-9]+)([:/?#]|$))'
+      || '|^mcp:https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([:/?#]|$)', 2147483647, 'plugins',
+      'Must have an IPv4 address in its plain form, such as 203.0.113.7')
     || private.entry_problems(plugins, '(?i)^(?!mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|'
       || 'accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=)', 2147483647, 'plugins', 'Names a header that cannot be set');
 end

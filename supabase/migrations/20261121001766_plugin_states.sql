@@ -142,7 +142,7 @@ begin
         case when w.plugin is null then format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', w.name, w.name)
           when serves then 'The plugin has not reported yet' else 'No replica is ready' end, null
       from (
-        select n.name, (select min(regexp_replace(q, '(.)@.*$', '\1')) from unnest(a.plugins) q where position(n.name in q) > 0) as plugin
+        select n.name, (select min(regexp_replace(q, '(.)@.*$', '\1')) from unnest(a.plugins) q where position(n.name in q) > 0 and not private.is_mcp_plugin(q)) as plugin
         from (select distinct lower(x) as name from unnest(a.platforms) x) n) w
       where not private.is_served_by_address(w.name)
         and not exists (select from private.plugin_states s where s.agent_id = a.id and s.platform = w.name

@@ -45,6 +45,8 @@ describe("names", () => {
     "mcp:https://mcp.example.com",
     "mcp:https://mcp.example.com:8443/a/b.c?team=7&x=@scope/y",
     "mcp:https://[2001:db8::1]:444/mcp",
+    "mcp:https://203.0.113.7:444/mcp",
+    "mcp:https://1.2.3.4.example.com/mcp",
     `${SERVER}#TOKEN`,
     `${SERVER}#X-Api-Key=TOKEN_2`,
   ];
@@ -56,6 +58,10 @@ describe("names", () => {
     ["mcp:https://ada:secret@mcp.example.com/mcp", /^Must be mcp: with/],
     ["mcp:https://mcp.example.com/a b", /^Must be mcp: with/],
     ["mcp:https://mcp.example.com/ü", /^Must be mcp: with/],
+    ["mcp:https://mcp.example.com:0443/mcp", /^Must be mcp: with/],
+    ["mcp:https://3405803783/mcp", /^Must have an IPv4 address in its plain form/],
+    ["mcp:https://0xcb.0.0x7107#TOKEN", /^Must have an IPv4 address in its plain form/],
+    ["mcp:https://203.0.113.07:444/mcp", /^Must have an IPv4 address in its plain form/],
     [`${SERVER}#`, /^Must be mcp: with/],
     [`${SERVER}#7TOKEN`, /^Must be mcp: with/],
     [`${SERVER}#A=B=C`, /^Must be mcp: with/],
@@ -143,7 +149,14 @@ describe("rules", () => {
   });
 
   test("a pattern that could never match is refused", async () => {
-    for (const pattern of ["mcp:", "mcp:https://x", "mcp:https://X/*", "mcp:https://x/mcp"]) {
+    for (const pattern of [
+      "mcp:",
+      "mcp:https://x",
+      "mcp:https://X/*",
+      "mcp:https://x/mcp",
+      "mcp:https://x:443/*",
+      "mcp:http://x:80/*",
+    ]) {
       await assert.rejects(rule(pattern, "deny"), { code: "23514" }, pattern);
     }
   });

@@ -149,6 +149,11 @@ describe("platforms of the status", () => {
       ["discord", DISCORD, "UNKNOWN"],
       ["slack", null, "DISCONNECTED"],
     ]);
+    await sql(
+      "update public.agents set plugins = array_append(plugins, 'mcp:https://mcp.slack.example/mcp') where id = $1",
+      [bot],
+    );
+    assert.deepEqual((await told())[1], ["slack", null, "DISCONNECTED"], "an MCP server is no platform");
     assert.match(String((await platforms())[1]?.message), /No plugin of this agent serves slack; add one/);
     await report([connected]);
     assert.deepEqual((await told())[0], ["discord", DISCORD, "CONNECTED"]);

@@ -7,10 +7,14 @@ import { aText, cursor, nextCursor, text, whole } from "./primitives.ts";
  * the secret that it is called with. SQL says the same.
  */
 const NAME =
-  /^((@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*(@([~^]?\d+(\.(\d+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?|mcp:https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?)$/;
+  /^((@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*(@([~^]?\d+(\.(\d+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?|mcp:https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?)$/;
 /** Headers of an MCP server's calls that are the protocol's. */
 const OWN_HEADER =
   /^mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=/i;
+/** URLs have many spellings of an IPv4 address (`0x7f.1`); rules would have to know them all. */
+const IPV4 = /^mcp:https?:\/\/([a-z0-9.-]*\.)?(0x[0-9a-f]*|\d+)([:/?#]|$)/;
+const PLAIN_IPV4 =
+  /^mcp:https?:\/\/((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)([:/?#]|$)/;
 /** A path, a URL or a git address: what npm would install from elsewhere than the registry. */
 const ELSEWHERE = /^(\.|\/|~|[a-z0-9+.-]+:|[^@/]+\/|.*\.git$)/;
 const OF_NODE = new RegExp(
@@ -36,6 +40,9 @@ export const plugin = z
         ? "Must be the name of a package in the registry, not a path, a URL or a git address"
         : aPackage;
     },
+  })
+  .refine((name) => !IPV4.test(name) || PLAIN_IPV4.test(name), {
+    error: "Must have an IPv4 address in its plain form, such as 203.0.113.7",
   })
   .refine((name) => !OWN_HEADER.test(name), { error: "Names a header that cannot be set" })
   .refine((name) => !OF_NODE.test(name), { error: "Must be a package, not a module of Node itself" });
