@@ -135,12 +135,13 @@ export async function callTool(
     const error = signal.aborted
       ? new ToolError("the tool took too long", "TOOL_TIMEOUT")
       : asToolError(thrown);
-    const { code, message } = error;
+    const { code } = error;
+    const message = withoutSecrets(error.message, secrets);
     const status = REFUSALS.has(code) ? "refused" : "error";
     return {
       text: `error: ${message}`,
       status,
-      error: { code, message: withoutSecrets(message, secrets) },
+      error: { code, message },
       secrets,
     };
   }

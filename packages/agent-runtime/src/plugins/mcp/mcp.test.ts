@@ -155,6 +155,25 @@ describe("secrets", () => {
     });
   }
 
+  it("that the server says itself is blotted out of errors, descriptions and its state", async (t) => {
+    const server = await started(t, "session-json", (sdk) => {
+      sdk.registerTool("echo", { description: "Takes s3cret-value." }, async () => ({
+        content: [{ type: "text", text: "no, s3cret-value" }],
+        isError: true,
+      }));
+    });
+    const options = { fragment: "#TOKEN", secretOf: async () => "s3cret-value" };
+    const tools = await open(t, server, options).servers.tools();
+    assert.equal(tools[0]?.description, "Takes [secret].");
+    const { error, text } = await call(tools, "echo", {}, { secret: "s3cret-value" });
+    assert.deepEqual([text, error?.message], ["error: no, [secret]", "no, [secret]"]);
+    server.instead = ({ body }, response) =>
+      json(response, { jsonrpc: "2.0", id: body.id, error: { code: -32000, message: "not s3cret-value" } });
+    const { servers, states } = open(t, server, options);
+    await servers.tools();
+    assert.match(states[0] ?? "", /not \[secret\]/);
+  });
+
   it("that changes is used by the next call, in a session that was opened with it", async (t) => {
     const server = await started(t, "session");
     const { servers } = open(t, server, { fragment: "#TOKEN", secretOf: async () => "first-secret" });
@@ -431,6 +450,22 @@ describe("names", () => {
       ["search", "linear_search", "get", "github_get", "github_2_GET", "ge.t"],
     );
     assert.deepEqual(names(["a_b"], [tool("a.b"), tool("a-b")]), ["a_b", "linear_a.b", "linear_2_a-b"]);
+  });
+
+  it("that cannot be shown or stored leave their tools out", async (t) => {
+    const server = await started(t, "session-json");
+    server.instead = ({ body, rpc }, response) => {
+      if (rpc !== "tools/list") return false;
+      const listed = ["fine", "a\0b", "a\nb", "", "x".repeat(129), "\ud83d"];
+      const tools = listed.map((name) => ({ name, inputSchema: { type: "object" } }));
+      return json(response, { jsonrpc: "2.0", id: body.id, result: { tools } });
+    };
+    const { notes, servers } = open(t, server);
+    assert.deepEqual(
+      (await servers.tools()).map(({ name }) => name),
+      ["fine"],
+    );
+    assert.match(notes[0] ?? "", /^Offers 1 tools; 5 of its tools are left out/);
   });
 
   it("differ however often a server repeats one, and however long its host is", () => {

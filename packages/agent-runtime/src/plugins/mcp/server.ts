@@ -1,5 +1,6 @@
 // An MCP server that an agent names: its tools as the agent's, read when an answer needs them and kept for a while. A server that
 // does not answer costs the agent that server's tools, never an answer.
+import { withoutSecrets } from "../../abilities/redact.ts";
 import { beginStep } from "../../abilities/steps.ts";
 import { ToolError } from "../../abilities/tools/request.ts";
 import type { OwnTool } from "../own.ts";
@@ -10,6 +11,8 @@ import type { McpConnection, McpTool } from "./connection.ts";
 export const MAX_TOOLS = 64;
 const MAX_DESCRIPTION = 2_000;
 const MAX_SCHEMA_BYTES = 16 * 1024;
+/** As long as MCP lets names be, without what cannot be shown or stored. */
+const NAME = /^\P{C}{1,128}$/u;
 /** A changed list is seen after this long. */
 const FRESH_MS = 60_000;
 /** After a failure: so that not every answer waits for a server that does not answer. */
@@ -75,15 +78,18 @@ export class McpServer {
   async #read(): Promise<void> {
     const { address, heals, limitMs, onState } = this.#options;
     const signal = AbortSignal.timeout(limitMs);
+    let secret: string | null = null;
+    // A server knows its secret, and may say it in its own words.
+    const clean = (text: string) => (secret === null ? text : withoutSecrets(text, [secret]));
     try {
-      const secret = await this.#secret();
+      secret = await this.#secret();
       const listed = await this.#with(secret, signal, (connection) =>
         connection.tools(MAX_TOOLS + 1, signal),
       );
       const usable = listed
         .slice(0, MAX_TOOLS)
-        .filter((tool) => sizeOf(tool.inputSchema) <= MAX_SCHEMA_BYTES);
-      this.#tools = usable.map((tool) => this.#asTool(tool));
+        .filter(({ inputSchema, name }) => NAME.test(name) && sizeOf(inputSchema) <= MAX_SCHEMA_BYTES);
+      this.#tools = usable.map((tool) => this.#asTool(tool, clean));
       this.#until = performance.now() + FRESH_MS;
       this.#waitMs = RETRY_MS.first;
       this.#problem = undefined;
@@ -91,7 +97,7 @@ export class McpServer {
         listed.length > MAX_TOOLS
           ? `only its first ${MAX_TOOLS} tools are used`
           : usable.length < listed.length
-            ? `${listed.length - usable.length} of its tools are left out: their input schema is larger than 16 KiB`
+            ? `${listed.length - usable.length} of its tools are left out: their input schema is larger than 16 KiB, or their name is unusable`
             : "";
       onState?.(
         undefined,
@@ -100,7 +106,7 @@ export class McpServer {
     } catch (error) {
       const words = signal.aborted
         ? `the server did not answer within ${limitMs} ms`
-        : (error as Error).message;
+        : clean((error as Error).message);
       this.#problem = `${address.url.host}: ${words}`;
       this.#until = performance.now() + this.#waitMs;
       clearTimeout(this.#timer);
@@ -119,13 +125,16 @@ export class McpServer {
     return secret;
   }
 
-  #asTool({ name, description, inputSchema, annotations }: McpTool): OwnTool {
+  #asTool(
+    { name, description, inputSchema, annotations }: McpTool,
+    clean: (text: string) => string,
+  ): OwnTool {
     const { plugin, secretName } = this.#options.address;
     return {
       id: `${plugin} ${name}`,
       plugin,
       name,
-      description: (description ?? name).slice(0, MAX_DESCRIPTION),
+      description: clean(description ?? name).slice(0, MAX_DESCRIPTION),
       inputSchema,
       judgedThere: true,
       implementation: { type: "mcp", method: annotations?.readOnlyHint === true ? "GET" : "POST" },
