@@ -23,9 +23,15 @@ const root = resolve(import.meta.dirname, "..");
  * @param folder the checkout
  * @param version the version to be released
  * @param day its date, as the change log names it
+ * @param log the change log
  * @throws {Error} when the version is not later, a released migration was changed, or the change log has nothing to say
  */
-export function releaseOf(folder: string, version: string, day: string): Map<string, string> {
+export function releaseOf(
+  folder: string,
+  version: string,
+  day: string,
+  log = readFileSync(join(folder, "CHANGELOG.md"), "utf8"),
+): Map<string, string> {
   const current = versionOf(folder);
   if (!isLater(version, current)) throw new Error(`${version} is not a version later than ${current}.`);
   const broken = violations(released(folder), migrationsOf(folder));
@@ -35,7 +41,7 @@ export function releaseOf(folder: string, version: string, day: string): Map<str
     const before = changed.get(place.file) ?? readFileSync(join(folder, place.file), "utf8");
     changed.set(place.file, withVersion(before, place, current, version));
   }
-  changed.set("CHANGELOG.md", changeLogOf(readFileSync(join(folder, "CHANGELOG.md"), "utf8"), version, day));
+  changed.set("CHANGELOG.md", changeLogOf(log, version, day));
   const next: Released = { version, migrations: migrationsOf(folder) };
   changed.set(RELEASED_FILE, releasedText(next));
   return changed;

@@ -25,7 +25,7 @@ describe("this checkout", () => {
   });
 
   test("can be released: every place changes, and each migration is listed", () => {
-    const changed = releaseOf(root, LATER, "2026-12-01");
+    const changed = releaseOf(root, LATER, "2026-12-01", "# Changelog\n\n## Unreleased\n\n- A line.\n");
     for (const place of placesOf(root))
       assert.deepEqual(
         new Set(versionsAt(changed.get(place.file) ?? "", place)),

@@ -39,7 +39,7 @@ test("the package holds what runs and nothing else", () => {
   for (const path of paths)
     assert.match(
       path,
-      /^(package\.json|README\.md|LICENSE|bin\/launchpad\.js|dist\/[\w-]+\.js|dist\/migrations\.json)$/,
+      /^(package\.json|README\.md|LICENSE|bin\/launchpad\.js|dist\/[\w-]+\.js|dist\/(?:migrations|fingerprint)\.json)$/,
     );
   const manifest = JSON.parse(readFileSync(join(out, "package.json"), "utf8"));
   assert.deepEqual(manifest.bin, { launchpad: "bin/launchpad.js" });
