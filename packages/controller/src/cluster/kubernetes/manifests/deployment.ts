@@ -3,7 +3,7 @@ import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { type AgentContext, configName, secretName } from "./context.ts";
-import { DISK, quantity } from "./namespace.ts";
+import { quantity } from "./namespace.ts";
 import {
   FETCHING,
   PLUGIN_ENVIRONMENT,
@@ -12,7 +12,7 @@ import {
   pluginSetOf,
   pluginVolume,
 } from "./plugin-set.ts";
-import { placement, podSettingsDigest } from "./pod-settings.ts";
+import { DISK, placement, podSettingsDigest } from "./pod-settings.ts";
 
 /** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
 const DRAIN_SECONDS = 5;

@@ -4,7 +4,7 @@ import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, namespaceOf, userLabels } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { networkPolicies } from "./network.ts";
-import { egressOf } from "./pod-settings.ts";
+import { DISK, egressOf } from "./pod-settings.ts";
 
 /** A user's namespace and what bounds it; `namespace` comes first, then `access`, then the rest. */
 export interface NamespaceManifests {
@@ -13,9 +13,6 @@ export interface NamespaceManifests {
   access: KubeObject[];
   bounds: KubeObject[];
 }
-
-/** Disk of a replica, in bytes: its state, its log, what it writes to /tmp. Beyond the limit its node evicts it. */
-export const DISK = { request: 128 * 1024 ** 2, limit: 2 * 1024 ** 3 } as const;
 
 /** The name of the ResourceQuota and the LimitRange. */
 export const BOUNDS = "agents";

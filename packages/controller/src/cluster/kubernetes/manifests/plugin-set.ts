@@ -5,7 +5,7 @@ import type { KubeObject } from "../api.ts";
 import { LABELS, PLUGIN_CONTAINER } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import type { Intent } from "./context.ts";
-import { DISK } from "./namespace.ts";
+import { DISK } from "./pod-settings.ts";
 
 const FOLDER = "/plugins";
 const PROGRAM = ["/usr/local/bin/node", "/app/packages/agent-runtime/src/plugin-set/main.ts"];

@@ -4,6 +4,9 @@ import type { AgentClass, PodClass, PodFields } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { EgressOptions, ManifestOptions } from "../options.ts";
 
+/** Disk of a replica, in bytes: its state, its log, what it writes to /tmp. Beyond the limit its node evicts it. */
+export const DISK = { request: 128 * 1024 ** 2, limit: 2 * 1024 ** 3 } as const;
+
 /** What operators decide of an agent's pods; what its owner decides is in the workload's spec. */
 export interface PodSettings extends PodFields {
   labels: Record<string, string>;
