@@ -1,6 +1,6 @@
 import { findLocalStack, type LocalStack } from "./config/local-stack.ts";
 import { configFolder } from "./config/paths.ts";
-import { type Project, resolveProject } from "./config/project.ts";
+import { movedTo, type Project, resolveProject } from "./config/project.ts";
 import { Store } from "./config/store.ts";
 import type { Place } from "./explain.ts";
 import type { Output } from "./output/output.ts";
@@ -28,6 +28,7 @@ export class Context {
   readonly profile: string;
   readonly store: Store;
   #project: Project | undefined;
+  #movedTo: string | undefined;
   #session: Promise<OpenSession> | undefined;
 
   constructor(parts: { out: Output; options: GlobalOptions; signal: AbortSignal; env: NodeJS.ProcessEnv }) {
@@ -47,6 +48,7 @@ export class Context {
       this.out.warn(`${this.store.file} can be read by other accounts; run \`chmod 600\` on it.`);
     const localStack = await this.localStack();
     this.#project = resolveProject({ flags: this.options, env: this.env, profile, localStack });
+    this.#movedTo = movedTo(this.#project, localStack);
     return this.#project;
   }
 
@@ -74,6 +76,11 @@ export class Context {
 
   /** Where the command speaks to, for the explanation of a failure. */
   get place(): Place {
-    return { url: this.#project?.url, local: this.#project?.local, token: Boolean(this.env.LAUNCHPAD_TOKEN) };
+    return {
+      url: this.#project?.url,
+      local: this.#project?.local,
+      movedTo: this.#movedTo,
+      token: Boolean(this.env.LAUNCHPAD_TOKEN),
+    };
   }
 }

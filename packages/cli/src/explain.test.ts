@@ -120,6 +120,20 @@ test("a local project that does not answer is to be started", () => {
   assert.doesNotMatch(explain(network("ECONNREFUSED"), { url }).message, /npm start/);
 });
 
+test("a login for a stack that runs elsewhere by now says where", () => {
+  const movedTo = "http://127.0.0.1:4000";
+  const { message } = explain(network("ECONNREFUSED"), {
+    url: "http://127.0.0.1:3000",
+    local: true,
+    movedTo,
+  });
+  assert.match(
+    message,
+    /runs at http:\/\/127\.0\.0\.1:4000: add `--url http:\/\/127\.0\.0\.1:4000` to `launchpad login`/,
+  );
+  assert.doesNotMatch(message, /npm start/);
+});
+
 test("a token of the environment is not to be renewed by signing in", () => {
   const { message } = explain(api({ code: "INVALID_JWT_TOKEN", status: 401 }), { url, token: true });
   assert.match(message, /LAUNCHPAD_TOKEN/);

@@ -17,6 +17,8 @@ export interface Place {
   url?: string | undefined;
   /** The local stack: then "is it running?" is the first question. */
   local?: boolean | undefined;
+  /** Where the stack of this folder runs, when that is another address than the login's. */
+  movedTo?: string | undefined;
   /** The login is LAUNCHPAD_TOKEN. */
   token?: boolean | undefined;
   /** The agent, as a command may name it. */
@@ -167,9 +169,11 @@ function wrongKey(place: Place, facts: Facts): CliError {
 
 function unreachable(place: Place, reason: string): string {
   const where = place.url ?? "The project";
-  const advice = place.local
-    ? "start the stack with `npm start`, or name another project with --url"
-    : "check the connection and the address (--url)";
+  const advice = place.movedTo
+    ? `the stack of this folder runs at ${place.movedTo}: add \`--url ${place.movedTo}\` to \`launchpad login\` and sign in there`
+    : place.local
+      ? "start the stack with `npm start`, or name another project with --url"
+      : "check the connection and the address (--url)";
   return `${where} cannot be reached (${reason.replace(/\.$/, "")}); ${advice}.`;
 }
 

@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { CliError } from "../errors.ts";
 import { findLocalStack, LOCAL_URL } from "./local-stack.ts";
 import { configFolder } from "./paths.ts";
-import { type ProjectSources, resolveProject } from "./project.ts";
+import { movedTo, type Project, type ProjectSources, resolveProject } from "./project.ts";
 import { type Session, Store } from "./store.ts";
 
 async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
@@ -233,4 +233,24 @@ describe("the file of logins", () => {
     await store.update("work", () => ({ url: "https://b.example.com", key: "l" }));
     assert.deepEqual(await store.names(), ["default", "work"]);
   });
+});
+
+describe("a stack that was started at another address", () => {
+  const at = (url: string, local = true): Project => ({
+    url,
+    key: "k",
+    apiUrl: url,
+    source: "profile",
+    local,
+  });
+  const running = { url: "http://127.0.0.1:4000", key: "k", dbUrl: "postgres://127.0.0.1:4001/postgres" };
+  for (const [why, project, localStack, expected] of [
+    ["is found", at("http://127.0.0.1:3000"), running, running.url],
+    ["is not the login's own", at(running.url), running, undefined],
+    ["must run", at("http://127.0.0.1:3000"), { url: running.url, key: "k" }, undefined],
+    ["is none without a folder", at("http://127.0.0.1:3000"), undefined, undefined],
+    ["is not named for a project elsewhere", at("https://abc.supabase.co", false), running, undefined],
+  ] as const) {
+    test(why, () => assert.equal(movedTo(project, localStack), expected));
+  }
 });

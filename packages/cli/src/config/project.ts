@@ -65,6 +65,16 @@ export function resolveProject({ flags, env, profile, localStack }: ProjectSourc
   return { url, key, apiUrl, source: named.source, local: isLoopback(url) };
 }
 
+/**
+ * Finds where the local stack runs when a login still names the address of an earlier start. Pure.
+ * @returns undefined where no stack runs here, or the project is this one, or one that is not on this machine
+ */
+export function movedTo(project: Project, localStack: LocalStack | undefined): string | undefined {
+  if (!project.local || localStack?.dbUrl === undefined || sameUrl(localStack.url, project.url))
+    return undefined;
+  return localStack.url;
+}
+
 const pick = (source: Project["source"], url: string | undefined) => (url ? { source, url } : undefined);
 
 /** An address without a slash at its end; a project's reference stands for its hosted address. */
