@@ -1,8 +1,9 @@
 // The stack as a program: what it prints, how it ends, what it leaves (nothing), how it recovers.
 import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -161,6 +162,27 @@ describe("kill -9 of the stack", () => {
     assert.deepEqual(await readdir(temporary), []);
     await stack.stop();
   });
+});
+
+test("an ephemeral stack that is killed while it deletes its folder leaves nothing of it", async (t) => {
+  const temporary = await scratch(t);
+  const stack = await startTestStack({ env: { TMPDIR: temporary } });
+  const [name = ""] = await readdir(temporary);
+  const folder = join(temporary, name);
+  // As many files as an installed engine has: deleting them takes long enough to be killed in the middle.
+  for (let part = 0; part < 300; part += 1) {
+    const files = join(folder, "controller", `many-${part}`);
+    await mkdir(files);
+    for (let file = 0; file < 100; file += 1) writeFileSync(join(files, `${file}`), "");
+  }
+  const exited = once(stack.process as ChildProcess, "exit");
+  stack.process?.kill("SIGINT");
+  // The first file that goes.
+  while (existsSync(join(folder, "stack.json"))) await new Promise((resolve) => setImmediate(resolve));
+  stack.process?.kill("SIGKILL");
+  await exited;
+  await eventually("no file is left", async () => (await readdir(temporary)).length === 0);
+  await stack.stop();
 });
 
 describe("an agent with a message whose answer never comes", () => {

@@ -78,8 +78,7 @@ export async function startStack(options: StackOptions, signal?: AbortSignal): P
     return await startServices(options, dataDir, guardian, signal);
   } catch (error) {
     const full = signal?.aborted ? undefined : await fullDisk(dataDir.path, error);
-    await guardian?.release();
-    await dataDir.release();
+    await dataDir.release().finally(() => guardian?.release());
     throw full ?? error;
   }
 }
@@ -153,8 +152,8 @@ async function startServices(
     },
     stop() {
       stopped ??= stopServices().then(async () => {
-        await guardian.release();
-        await dataDir.release();
+        // The guardian last: if this process is cut off, it deletes what is left of a temporary folder.
+        await dataDir.release().finally(() => guardian.release());
       });
       return stopped;
     },
