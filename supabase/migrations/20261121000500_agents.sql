@@ -186,7 +186,7 @@ begin
       '^(mcp:.*|(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?)$',
       214, 'plugins', 'Must be an npm package name, with or without @version')
     || private.entry_problems(plugins, '^(mcp:|(?!\.|/|~|[a-z0-9+.-]+:|[^@/]+/|.*\.git$))', 2147483647, 'plugins',
-      'Must be the name of a package in the registry, not a path, a URL or a git address')
+      'Must be the name of a package in the registry, not a path, a URL or a git address (an MCP server: mcp: before its address)')
     || private.entry_problems(plugins, '^(?!(assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|'
       || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|'
       || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'

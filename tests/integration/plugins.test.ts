@@ -66,6 +66,7 @@ describe("names", () => {
     ["./x", /not a path/],
     ["/etc/x", /not a path/],
     ["file:x", /not a path/],
+    ["https://mcp.example.com/mcp", /an MCP server: mcp: before its address/],
     ["https://example.com/x.tgz", /not a path/],
     ["git+ssh://git@example.com/x.git", /git address/],
     ["owner/repository", /git address/],

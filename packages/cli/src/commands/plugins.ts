@@ -29,7 +29,7 @@ export async function run(
   const { length } = page.plugins;
   if (length === 0)
     context.out.note(
-      `No known plugin matches "${query ?? ""}". Any package that the operator's rules allow may be named in plugins.`,
+      `No known plugin matches "${query ?? ""}"; \`launchpad plugins\` alone lists all. Any package that the operator's rules allow may be named in plugins, and an MCP server as mcp:https://….`,
     );
   else if (page.nextCursor !== null)
     context.out.note(`${length} of ${page.total}; --limit or --all shows more.`);

@@ -37,7 +37,7 @@ export const plugin = z
     error: ({ input }) => {
       if (String(input).startsWith("mcp:")) return aServer;
       return ELSEWHERE.test(String(input))
-        ? "Must be the name of a package in the registry, not a path, a URL or a git address"
+        ? "Must be the name of a package in the registry, not a path, a URL or a git address (an MCP server: mcp: before its address)"
         : aPackage;
     },
   })

@@ -465,7 +465,7 @@ describe("names", () => {
       (await servers.tools()).map(({ name }) => name),
       ["fine"],
     );
-    assert.match(notes[0] ?? "", /^Offers 1 tools; 5 of its tools are left out/);
+    assert.match(notes[0] ?? "", /^Offers 1 tool; 5 of its tools are left out/);
   });
 
   it("differ however often a server repeats one, and however long its host is", () => {

@@ -93,16 +93,14 @@ export class McpServer {
       this.#until = performance.now() + FRESH_MS;
       this.#waitMs = RETRY_MS.first;
       this.#problem = undefined;
+      const offers = `Offers ${usable.length} ${usable.length === 1 ? "tool" : "tools"}`;
       const left =
         listed.length > MAX_TOOLS
           ? `only its first ${MAX_TOOLS} tools are used`
           : usable.length < listed.length
             ? `${listed.length - usable.length} of its tools are left out: their input schema is larger than 16 KiB, or their name is unusable`
             : "";
-      onState?.(
-        undefined,
-        left === "" ? `Offers ${usable.length} tools` : `Offers ${usable.length} tools; ${left}`,
-      );
+      onState?.(undefined, left === "" ? offers : `${offers}; ${left}`);
     } catch (error) {
       const words = signal.aborted
         ? `the server did not answer within ${limitMs} ms`
