@@ -192,6 +192,8 @@ describe("an agent on Discord and Telegram", { skip }, () => {
 
   test("another program polls with the token → said with what to do, and connected again", async () => {
     const before = reports(agent).length;
+    // It polls again once it has dealt with the last messages, behind their answers too.
+    await soon(async () => telegram.isPolled() || undefined, "a poll");
     telegram.pollElsewhere();
     const refused = await soon(
       async () =>
