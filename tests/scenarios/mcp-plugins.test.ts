@@ -134,7 +134,7 @@ test("another user's agent of the same server is not given the secret, and says 
     return body.conditions.find(({ type }: { type: string }) => type === `PluginReady:${plugin()}`);
   });
   assert.deepEqual([condition.status, condition.reason], ["False", "PLUGIN_FAILED"]);
-  assert.match(condition.message, /The secret TOKEN is not set: store it with set_user_secret/);
+  assert.match(condition.message, /The secret TOKEN is not set: run `launchpad secrets set <agent> TOKEN`/);
   const { data } = await ada.client.from("agents").select("id").eq("id", id);
   assert.deepEqual(data, []);
 });

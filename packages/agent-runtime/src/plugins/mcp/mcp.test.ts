@@ -194,7 +194,7 @@ describe("secrets", () => {
     const server = await started(t, "stateless");
     const { servers, states } = open(t, server, { fragment: "#TOKEN" });
     assert.deepEqual(await servers.tools(), []);
-    assert.match(states[0] ?? "", /The secret TOKEN is not set: store it/);
+    assert.match(states[0] ?? "", /The secret TOKEN is not set: run `launchpad secrets set/);
     assert.equal(server.requests.length, 0);
   });
 

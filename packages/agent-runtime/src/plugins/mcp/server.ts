@@ -189,6 +189,6 @@ const sizeOf = (schema: unknown): number => JSON.stringify(schema).length;
 
 const missing = (name: string) =>
   new ToolError(
-    `The secret ${name} is not set: store it with set_user_secret, or in the agent's environment.`,
+    `The secret ${name} is not set: run \`launchpad secrets set <agent> ${name}\`, or \`launchpad secrets set --account ${name}\` for all your agents.`,
     "TOOL_SECRET_MISSING",
   );
