@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { environment, findPythons, SDK } from "./python.ts";
 
 let folder: string;
@@ -26,6 +28,8 @@ test("runs at the same time share one environment and leave no draft", async () 
   await stat(made[0]!);
   assert.equal((await readdir(cache)).length, 1);
   assert.equal(await environment(python, requirements, cache), made[0]);
+  const { stdout } = await promisify(execFile)(join(dirname(made[0]!), "pip"), ["--version"]);
+  assert.match(stdout, /^pip /, "its programs run by their names, too");
 });
 
 test("an environment that was left half made is replaced, and abandoned drafts go", async () => {

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -48,7 +48,7 @@ async function ask(command: string): Promise<Python | undefined> {
 
 /**
  * A virtual environment with the packages that a file pins; made once for each interpreter and content of the file. It is made
- * aside and renamed, so that runs at the same time neither wait for nor disturb each other. Call its programs by `-m`.
+ * aside and renamed, so that runs at the same time neither wait for nor disturb each other.
  * @param python the interpreter
  * @param requirements the file, below packages/sdk-python
  * @param cache where environments are kept
@@ -77,6 +77,7 @@ export async function environment(
     await run(python.command, ["-m", "venv", draft]);
     const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r", file];
     await run(join(draft, inside), pip, { maxBuffer: 16 * 1024 * 1024 });
+    await readdress(dirname(join(draft, inside)), draft, folder);
     await writeFile(join(draft, "complete"), "");
     await rename(draft, folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
@@ -91,6 +92,16 @@ export async function environment(
 }
 
 let drafts = 0;
+
+/** Rewrites the folder's name in an environment's scripts: their first lines name the interpreter by its whole path. */
+async function readdress(scripts: string, from: string, to: string): Promise<void> {
+  for (const entry of await readdir(scripts, { withFileTypes: true })) {
+    const path = join(scripts, entry.name);
+    if (!entry.isFile()) continue;
+    const bytes = await readFile(path);
+    if (!bytes.includes(0) && bytes.includes(from)) await writeFile(path, `${bytes}`.replaceAll(from, to));
+  }
+}
 
 /** Removes what ended processes left half made. */
 async function removeAbandoned(cache: string): Promise<void> {
