@@ -272,7 +272,7 @@ async function listen(server: Server, port: number, host: string, setting: strin
     await once(server, "listening");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
-      throw new Error(`Port ${port} on ${host} is in use; choose another with ${setting} (0 = any).`);
+      throw new Error(`Port ${port} on ${host} is in use; choose another with ${setting}.`);
     }
     throw error;
   }

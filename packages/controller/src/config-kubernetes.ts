@@ -141,7 +141,7 @@ export const kubernetesEnvironment = z
     // Where agents' pods fetch their plugins: this controller, or a Service before all of them. Unset: they run what their image has.
     LAUNCHPAD_PLUGIN_URL: z.url({ protocol: /^https?$/ }).optional(),
     // The port where the controller serves them.
-    LAUNCHPAD_PLUGIN_PORT: z.coerce.number<string>().int().min(0).max(65535).default(8082),
+    LAUNCHPAD_PLUGIN_PORT: z.coerce.number<string>().int().min(1).max(65535).default(8082),
     // `off`: agents' logs are left to what collects the cluster's.
     LAUNCHPAD_AGENT_LOGS: z.enum(["store", "off"]).default("store"),
     LAUNCHPAD_RESYNC_SECONDS: z.coerce.number().min(1).max(86_400).default(600),
