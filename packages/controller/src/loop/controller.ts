@@ -246,7 +246,10 @@ export class Controller {
    * that is not among the claimed must prove its lease.
    */
   async #releaseAll(): Promise<void> {
-    await this.#options.database.releaseWorker(this.#options.worker);
+    const { database, describe, leaseSeconds, worker } = this.#options;
+    await database.releaseWorker(worker);
+    // The database forgets with the leases who this worker is: it is told before the claim, not only by the next heartbeat.
+    await database.heartbeat(worker, leaseSeconds, await describe());
     this.#released = true;
     for (const agentId of this.reconciler.doubt()) this.#queue.enqueueAfter(agentId, SETTLE_MS);
   }
