@@ -63,7 +63,7 @@ async function checkApi(context: Context, project: Project): Promise<Finding[]> 
         finding(
           "api",
           "problem",
-          `There is no function \`api\` at ${where}; run \`supabase functions deploy api\`.`,
+          `The function \`api\` was not found at ${where}; run \`supabase functions deploy api\`.`,
         ),
       ];
     return [finding("api", "problem", `${where} answers ${response.status}; see the function's logs.`)];

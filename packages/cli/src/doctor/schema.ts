@@ -50,7 +50,7 @@ export async function checkSchema(
     return finding(
       CHECK,
       "skipped",
-      "This copy is of no release, so there is no fingerprint to compare with.",
+      "Skipped: this copy is not a release, so it has no fingerprint to compare with.",
     );
   if (!complete) return finding(CHECK, "skipped", "Apply the migrations first.");
   return judgeSchema(Object.keys(wanted).length, await ownDifferences(client, wanted));
