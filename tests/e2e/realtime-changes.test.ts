@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { eventually } from "../helpers/processes.ts";
 import { Inbox, openSocket, type RawSocket } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -72,6 +73,19 @@ function tokenOf(claims: Record<string, unknown>): string {
   return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
 }
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
+
+/** Resolves when Realtime has taken a snapshot of what is written now: from it, it tells who could see what is deleted later. */
+async function snapshotOfNow(): Promise<void> {
+  const [now] = await stack.sql<{ at: string }>("select clock_timestamp()::text as at");
+  await eventually("a snapshot", async () => {
+    const snapshots = await stack.sql(
+      `select from pg_stat_activity
+       where application_name = 'realtime' and state = 'idle in transaction' and xact_start > $1::timestamptz`,
+      [now?.at],
+    );
+    return snapshots.length > 0;
+  });
+}
 
 /** Subscribes and gives the inbox of its changes; throws with the system message when it cannot. */
 async function listen(
@@ -295,18 +309,16 @@ describe("who may see", () => {
     const insert = "insert into rt.shapes (id, user_id) values ($1, $2)";
     for (const id of [old, given]) await stack.sql(insert, [id, owner.id]);
     await stack.sql(insert, [foreign, other.id]);
-    await new Promise((resolve) => setTimeout(resolve, 1500)); // older than every snapshot
+    await snapshotOfNow();
     await stack.sql(insert, [young, owner.id]);
-    await inbox.first(({ record }) => record?.id === young);
-    await new Promise((resolve) => setTimeout(resolve, 60)); // the next snapshot has it
+    await snapshotOfNow();
     await stack.sql("update rt.shapes set user_id = $2 where id = $1", [given, other.id]);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await snapshotOfNow();
     for (const id of [old, young, foreign, given])
       await stack.sql("delete from rt.shapes where id = $1", [id]);
-    await stranger.until(() => stranger.all.filter(({ type }) => type === "DELETE").length === 2);
-    await deletions.count(2);
     const told = ({ all }: Inbox<Data>) =>
       all.filter(({ type }) => type === "DELETE").map(({ old_record }) => old_record);
+    for (const each of [inbox, deletions, stranger]) await each.until(() => told(each).length >= 2);
     assert.deepEqual(told(inbox), [{ id: old }, { id: young }]);
     assert.deepEqual(told(deletions), [{ id: old }, { id: young }]);
     assert.deepEqual(told(stranger), [{ id: foreign }, { id: given }]);

@@ -153,7 +153,7 @@ export class Feed {
         { recordBytes, judge, past, onLog: this.#options.onLog },
       );
     }
-    if (registry.needsPast && changes.some(({ action }) => action !== "DELETE")) void past.renew();
+    if (registry.needsPast && changes.some(({ action }) => action !== "DELETE")) past.written();
     for (const change of changes) if (isMessage(change)) onMessage(change);
   }
 }

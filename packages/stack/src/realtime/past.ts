@@ -28,6 +28,7 @@ export class Past {
   /** Oldest first. */
   readonly #snapshots: Snapshot[] = [];
   #work: Promise<void> = Promise.resolve();
+  #soon: NodeJS.Timeout | undefined;
 
   /** Takes a pool of authenticator's connections that nothing else uses, with room for four. */
   constructor(pool: pg.Pool, onLog: (line: string) => void) {
@@ -44,16 +45,20 @@ export class Past {
     });
   }
 
-  /** Takes a new snapshot where the newest is older than `ageMs`: after rows were written, and once a second. */
-  async renew(ageMs = FRESH_MS): Promise<void> {
-    const isDue = () => {
-      const newest = this.#snapshots.at(-1);
-      return newest === undefined || performance.now() - newest.openedAt >= ageMs;
-    };
-    if (!isDue()) return;
+  /** Rows were written: a new snapshot will have them, at once or when the newest is `FRESH_MS` old. */
+  written(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.renew(0);
+    }, FRESH_MS - this.#newestAge()).unref();
+  }
+
+  /** Takes a new snapshot where the newest is `ageMs` old or older. */
+  async renew(ageMs: number): Promise<void> {
+    if (this.#newestAge() < ageMs) return;
     try {
       await this.#inTurn(async () => {
-        if (isDue()) await this.#take();
+        if (this.#newestAge() >= ageMs) await this.#take();
       });
     } catch (error) {
       this.#onLog(`no snapshot: ${reasonOf(error)}`);
@@ -62,8 +67,9 @@ export class Past {
 
   /** Ends all snapshots, unless one is younger than `ageMs`: a channel that asked for it may still be joining. */
   async close(ageMs = 0): Promise<void> {
-    const newest = this.#snapshots.at(-1);
-    if (!newest || performance.now() - newest.openedAt < ageMs) return;
+    if (this.#snapshots.length === 0 || this.#newestAge() < ageMs) return;
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     await this.#inTurn(async () => {
       await Promise.all(this.#snapshots.splice(0).map(drop));
     });
@@ -89,6 +95,11 @@ export class Past {
       }
     });
     return answers;
+  }
+
+  #newestAge(): number {
+    const newest = this.#snapshots.at(-1);
+    return newest ? performance.now() - newest.openedAt : Number.POSITIVE_INFINITY;
   }
 
   async #take(): Promise<void> {
