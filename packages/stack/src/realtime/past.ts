@@ -47,10 +47,13 @@ export class Past {
 
   /** Rows were written: a new snapshot will have them, at once or when the newest is `FRESH_MS` old. */
   written(): void {
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      void this.renew(0);
-    }, FRESH_MS - this.#newestAge()).unref();
+    this.#soon ??= setTimeout(
+      () => {
+        this.#soon = undefined;
+        void this.renew(0);
+      },
+      Math.max(0, FRESH_MS - this.#newestAge()),
+    ).unref();
   }
 
   /** Takes a new snapshot where the newest is `ageMs` old or older. */
