@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
+import { Workloads } from "../../packages/controller/src/cluster/kubernetes/agent-workloads.ts";
 import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { ClusterView } from "../../packages/controller/src/cluster/kubernetes/observe/view.ts";
@@ -12,7 +13,6 @@ import {
   manifestOptionsOf,
   workloadOf,
 } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
-import { Workloads } from "../../packages/controller/src/cluster/kubernetes/workloads.ts";
 import { isComplete } from "../../packages/controller/src/cluster/rollout.ts";
 import type { AgentClass } from "../../packages/controller/src/contract.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";

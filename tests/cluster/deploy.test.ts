@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { KubeApi, KubeObject } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { connectInCluster } from "../../packages/controller/src/cluster/kubernetes/in-cluster.ts";
-import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/workload.ts";
+import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/agent-manifests.ts";
 import {
   CLUSTER_PERMISSIONS,
   type Permission,

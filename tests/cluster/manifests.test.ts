@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Clock, systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
+import { Workloads } from "../../packages/controller/src/cluster/kubernetes/agent-workloads.ts";
 import type {
   KubeApi,
   KubeObject as Manifest,
 } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { closePools, createPools } from "../../packages/controller/src/cluster/kubernetes/connection.ts";
-import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/workload.ts";
+import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/agent-manifests.ts";
 import { Reflector } from "../../packages/controller/src/cluster/kubernetes/observe/reflector.ts";
 import { ClusterView } from "../../packages/controller/src/cluster/kubernetes/observe/view.ts";
 import type { ManifestOptions } from "../../packages/controller/src/cluster/kubernetes/options.ts";
@@ -21,7 +22,6 @@ import {
   manifestOptionsOf,
   workloadOf,
 } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
-import { Workloads } from "../../packages/controller/src/cluster/kubernetes/workloads.ts";
 import { isComplete } from "../../packages/controller/src/cluster/rollout.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { specOf } from "../../packages/controller/src/testing/memory-database.ts";

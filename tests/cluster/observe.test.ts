@@ -8,6 +8,7 @@ import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/a
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { Capacity } from "../../packages/controller/src/cluster/kubernetes/observe/capacity.ts";
+import { observeWorkload } from "../../packages/controller/src/cluster/kubernetes/observe/observed-workload.ts";
 import { createPodAccess } from "../../packages/controller/src/cluster/kubernetes/observe/pod-access.ts";
 import { PodLogs } from "../../packages/controller/src/cluster/kubernetes/observe/pod-logs.ts";
 import { HealthProbes } from "../../packages/controller/src/cluster/kubernetes/observe/probes.ts";
@@ -15,7 +16,6 @@ import { Redactors } from "../../packages/controller/src/cluster/kubernetes/obse
 import { Registry } from "../../packages/controller/src/cluster/kubernetes/observe/registry.ts";
 import { takeSamples } from "../../packages/controller/src/cluster/kubernetes/observe/samples.ts";
 import { ClusterView } from "../../packages/controller/src/cluster/kubernetes/observe/view.ts";
-import { observeWorkload } from "../../packages/controller/src/cluster/kubernetes/observe/workload.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { specOf } from "../../packages/controller/src/testing/memory-database.ts";
 import { seededRandom } from "../../packages/controller/src/testing/simulated-clock.ts";

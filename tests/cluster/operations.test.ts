@@ -13,9 +13,9 @@ test("every reason that an agent can fail for is in the runbook", () => {
   const kubernetes = "packages/controller/src/cluster/kubernetes/observe";
   const sources = [
     `${kubernetes}/reasons.ts`,
-    `${kubernetes}/exit.ts`,
+    `${kubernetes}/container-exit.ts`,
     "packages/controller/src/reconcile/decide.ts",
-    "packages/controller/src/cluster/exits.ts",
+    "packages/controller/src/cluster/exit-reason.ts",
   ].map(read);
   const told = sources.flatMap((text) =>
     [...text.matchAll(/reason: "([A-Za-z_]+)"/g)].map(([, reason]) => reason),

@@ -2,7 +2,7 @@
 
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
-import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/workload.ts";
+import { workloadManifests } from "../../packages/controller/src/cluster/kubernetes/manifests/agent-manifests.ts";
 import type { ManifestOptions } from "../../packages/controller/src/cluster/kubernetes/options.ts";
 import { manifestOptionsOf, workloadOf } from "../../packages/controller/src/cluster/kubernetes/testing.ts";
 

@@ -1,6 +1,6 @@
 export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
 export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages.ts";
-export { parsePlugin } from "./engines/pins.ts";
+export { parsePlugin } from "./engines/plugin-versions.ts";
 export { EXIT } from "./errors.ts";
 export { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
 export { codeFolders, permittedCommand, type ReplicaFiles } from "./permissions.ts";

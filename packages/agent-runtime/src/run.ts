@@ -6,8 +6,8 @@ import { type Abilities, createAbilities } from "./abilities/runtime-abilities.t
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
-import { withoutPins } from "./engines/pins.ts";
 import { guardExit, takeFault } from "./engines/plugin-faults.ts";
+import { withoutPins } from "./engines/plugin-versions.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
 import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";

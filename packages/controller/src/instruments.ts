@@ -2,7 +2,7 @@ import type { Hindered } from "./cluster/cluster.ts";
 import type { Controller } from "./loop/controller.ts";
 import { memoryLimit } from "./memory-watch.ts";
 import { Registry } from "./prometheus.ts";
-import type { Held } from "./reconcile/held.ts";
+import type { Held } from "./reconcile/leased-agent.ts";
 import type { WebhookOutcome } from "./server.ts";
 import type { Telemetry } from "./shipping/telemetry.ts";
 import { VERSION } from "./version.ts";

@@ -3,10 +3,10 @@
 import { Late, sleep, within } from "./deadline.ts";
 import { AgentLaunchpadError, invalid } from "./errors.ts";
 import { failureOf } from "./failure.ts";
-import { once } from "./once.ts";
 import type { PostOptions, RateLimit, Retry } from "./options.ts";
 import { type RetryLimits, retryDelay } from "./retry.ts";
 import { notSignedIn } from "./session.ts";
+import { once } from "./unrepeated-request.ts";
 import { VERSION } from "./version.ts";
 
 export interface HttpSettings extends RetryLimits {

@@ -5,7 +5,7 @@ import type { Outcome } from "../exit-codes.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
 import type { Run } from "../run.ts";
-import { SETTLED, settle, type WaitOptions } from "../settle.ts";
+import { SETTLED, settle, type WaitOptions } from "../wait-for-agent.ts";
 import { statusText } from "./status.ts";
 
 /** `launchpad deploy`, `restart`, `stop` and `start` */

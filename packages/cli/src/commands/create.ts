@@ -6,7 +6,7 @@ import { readDefinition, withLocations } from "../input/definition.ts";
 import { readEnvFile } from "../input/env-file.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
-import { SETTLED, settle, type WaitOptions } from "../settle.ts";
+import { SETTLED, settle, type WaitOptions } from "../wait-for-agent.ts";
 import { statusText } from "./status.ts";
 
 interface Options extends WaitOptions {

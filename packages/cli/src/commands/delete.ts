@@ -4,7 +4,7 @@ import type { Outcome } from "../exit-codes.ts";
 import { ask } from "../input/prompt.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
-import type { WaitOptions } from "../settle.ts";
+import type { WaitOptions } from "../wait-for-agent.ts";
 
 /** `launchpad delete` */
 export async function run(

@@ -2,7 +2,7 @@ import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import { counted } from "../output/figures.ts";
-import type { WaitOptions } from "../settle.ts";
+import type { WaitOptions } from "../wait-for-agent.ts";
 import { finish } from "./change.ts";
 
 interface Options extends WaitOptions {

@@ -7,7 +7,7 @@ import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
 import { oneLine } from "../output/text.ts";
-import { AT_REST, settle } from "../settle.ts";
+import { AT_REST, settle } from "../wait-for-agent.ts";
 
 interface Options {
   watch?: boolean;

@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import { explain } from "../explain.ts";
 import { readDefinition, withLocations } from "../input/definition.ts";
-import type { WaitOptions } from "../settle.ts";
+import type { WaitOptions } from "../wait-for-agent.ts";
 import { finish } from "./change.ts";
 
 /** `launchpad update` */

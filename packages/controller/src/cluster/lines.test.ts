@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { explainExit } from "./exits.ts";
+import { explainExit } from "./exit-reason.ts";
 import { parseLine, readLines } from "./lines.ts";
 
 const FALLBACK = { source: "stdout", level: "INFO" } as const;

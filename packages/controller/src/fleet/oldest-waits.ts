@@ -1,6 +1,6 @@
 // How long the oldest agent has waited for what its user asked for, by phase: what the alert on a single stuck agent reads.
 import { TERMINATING } from "../cluster/cluster.ts";
-import type { Held } from "../reconcile/held.ts";
+import type { Held } from "../reconcile/leased-agent.ts";
 
 /** By phase, in seconds. */
 export type Waits = Readonly<Record<string, number>>;

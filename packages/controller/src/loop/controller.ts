@@ -9,8 +9,8 @@ import { Pacer } from "../fleet/pacer.ts";
 import { type SettingProblems, settingsTrouble } from "../fleet/settings.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { Provisioner } from "../plugins/provision.ts";
-import { Reconciler } from "../reconcile/act.ts";
 import type { Limits } from "../reconcile/hopeless.ts";
+import { Reconciler } from "../reconcile/reconciler.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { Lease } from "./lease.ts";
 

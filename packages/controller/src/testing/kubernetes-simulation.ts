@@ -1,4 +1,5 @@
 import type { Cluster } from "../cluster/cluster.ts";
+import { Workloads } from "../cluster/kubernetes/agent-workloads.ts";
 import {
   type Kind,
   type KubeApi,
@@ -9,7 +10,6 @@ import {
 import { marksOf } from "../cluster/kubernetes/kubernetes.ts";
 import { ClusterView, OBSERVED_KINDS } from "../cluster/kubernetes/observe/view.ts";
 import { manifestOptionsOf } from "../cluster/kubernetes/testing.ts";
-import { Workloads } from "../cluster/kubernetes/workloads.ts";
 import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { FleetGuard } from "../fleet/guard.ts";

@@ -5,7 +5,7 @@ import { serverAccount } from "./account.ts";
 import { createCluster, inspectCluster } from "./cluster.ts";
 import { type LoginRole, readCredentials } from "./credentials.ts";
 import { type Distribution, ensureDistribution } from "./distribution.ts";
-import { evictOccupant } from "./occupant.ts";
+import { evictOccupant } from "./leftover-server.ts";
 import { CACHE_FOLDER, clusterPaths } from "./paths.ts";
 import { launchServer, type ServerExit, type ServerProcess } from "./process.ts";
 import { ensureTemplate } from "./template.ts";

@@ -4,11 +4,11 @@ import { bindingIds, ChangeBindings } from "./bindings.ts";
 import { expired, type Identity, verifyToken } from "./claims.ts";
 import { atTurn, type RealtimeContext } from "./context.ts";
 import { encodePush, type Frame, isRecord, type Ref, toJson, type Version } from "./frames.ts";
-import type { Member, Sent } from "./hub.ts";
 import type { JoinConfig } from "./join.ts";
 import { RateWindow } from "./limits.ts";
 import { type Owner, ownerOf } from "./owners.ts";
 import { type Replayed, readReplay, sendReplayed } from "./replay.ts";
+import type { Member, Sent } from "./topics.ts";
 
 /** The connection that a channel belongs to. */
 export interface ChannelSocket {

@@ -4,7 +4,6 @@ import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { FairQueue } from "./fair-queue.ts";
 import type { Feed } from "./feed.ts";
-import type { Hub } from "./hub.ts";
 import type { Limits } from "./limits.ts";
 import type { Owner, Spending } from "./owners.ts";
 import type { Past } from "./past.ts";
@@ -13,6 +12,7 @@ import type { Registry } from "./registry.ts";
 import type { RealtimeSocket } from "./socket.ts";
 import type { Standing } from "./standing.ts";
 import type { SubscriptionTable } from "./subscriptions.ts";
+import type { Hub } from "./topics.ts";
 
 export interface RealtimeContext {
   database: Database;

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../errors.ts";
 import { deliverChanges } from "./changes.ts";
+import { waitUntilVisible } from "./commit-visibility.ts";
 import { type Database, isAway } from "./database.ts";
 import type { Judge } from "./judging.ts";
 import type { Past } from "./past.ts";
 import type { Registry } from "./registry.ts";
 import { type Change, type Replication, startReplication } from "./replication.ts";
-import { waitUntilVisible } from "./settled.ts";
 import { dropSlot } from "./slot.ts";
 import { CHANGES_PUBLICATION } from "./subscriptions.ts";
 

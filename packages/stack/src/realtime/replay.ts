@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { encodePush, encodeUserBroadcast, isRecord } from "./frames.ts";
-import type { Member } from "./hub.ts";
+import type { Member } from "./topics.ts";
 
 /** A stored private broadcast. */
 export interface Replayed {

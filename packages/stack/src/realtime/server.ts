@@ -12,7 +12,6 @@ import { FairQueue } from "./fair-queue.ts";
 import { Feed, SLOT } from "./feed.ts";
 import type { UserBroadcast, Version } from "./frames.ts";
 import { answerHttp } from "./http.ts";
-import { Hub } from "./hub.ts";
 import { Judge } from "./judging.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { Spending } from "./owners.ts";
@@ -25,6 +24,7 @@ import { dropSlot } from "./slot.ts";
 import { RealtimeSocket, type Waiting } from "./socket.ts";
 import { Standing } from "./standing.ts";
 import { SubscriptionTable } from "./subscriptions.ts";
+import { Hub } from "./topics.ts";
 
 export interface RealtimeOptions {
   /** Connection URLs of supabase_realtime_admin and authenticator. */

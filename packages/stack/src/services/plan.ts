@@ -20,7 +20,7 @@ import type { ServiceSpec } from "../supervise/supervisor.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
 import { startCronWorker } from "../workers/cron-worker.ts";
 import { startNetWorker } from "../workers/net-worker.ts";
-import { type PulseOptions, startPulse } from "../workers/pulse.ts";
+import { type PulseOptions, startPulse } from "../workers/platform-heartbeat.ts";
 import { startController } from "./controller.ts";
 import { startFunction } from "./functions.ts";
 import { type RealtimeProcess, startRealtimeProcess } from "./realtime.ts";

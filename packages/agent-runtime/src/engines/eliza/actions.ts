@@ -2,7 +2,7 @@
 import { redactText } from "../../abilities/redact.ts";
 import { beginStep } from "../../abilities/steps.ts";
 import { describe } from "../../errors.ts";
-import { BOOTSTRAP } from "./part.ts";
+import { BOOTSTRAP } from "./installation.ts";
 import type { ElizaAction, ElizaPlugin, ElizaRuntime } from "./types.ts";
 import { Underway } from "./underway.ts";
 

@@ -6,9 +6,9 @@ import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
 import type { PluginStates } from "../../plugin-states.ts";
 import type { Engine } from "../engine.ts";
+import { logModelWarnings } from "../model-warnings.ts";
 import { listenToFaults } from "../plugin-faults.ts";
 import { missingSecrets } from "../requirements.ts";
-import { logModelWarnings } from "../warnings.ts";
 import { watchActions } from "./actions.ts";
 import { createAnswers } from "./answer.ts";
 import {
@@ -21,9 +21,9 @@ import {
 } from "./character.ts";
 import { characterSettings } from "./character-settings.ts";
 import { boundGrowth } from "./growth.ts";
+import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./installation.ts";
 import { createKnowledgePart } from "./knowledge.ts";
 import { meterModels } from "./metered.ts";
-import { BOOTSTRAP, CORE, type ElizaPart, openPart, SQL } from "./part.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
 import { paceReflection } from "./reflection.ts";
 import { superviseServices } from "./services.ts";

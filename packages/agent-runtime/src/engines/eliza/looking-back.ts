@@ -2,7 +2,7 @@
 // message of a conversation at a time.
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Meter, Occasion } from "../../meter.ts";
-import { Turns } from "../turns.ts";
+import { Turns } from "../conversation-queue.ts";
 import type { Outcome } from "./silence.ts";
 import type { ElizaMemory, ElizaRuntime } from "./types.ts";
 

@@ -6,7 +6,7 @@ import { pluginsNotFound } from "../model/plugins.ts";
 import { isPackageName } from "../packages.ts";
 import { startStep } from "../plugin-faults.ts";
 import { requireCompatible } from "../requirements.ts";
-import { BOOTSTRAP, type ElizaPart, SQL } from "./part.ts";
+import { BOOTSTRAP, type ElizaPart, SQL } from "./installation.ts";
 import type { ElizaPlugin, ElizaRuntime } from "./types.ts";
 
 export interface LoadOptions {

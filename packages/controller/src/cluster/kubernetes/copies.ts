@@ -6,8 +6,8 @@ import { errorMessage, type Log } from "../../log.ts";
 import { type Kind, type KubeApi, KubeError, type KubeObject, type ObjectMeta } from "./api.ts";
 import type { Inventory } from "./inventory.ts";
 import { ANNOTATIONS, userLabels, userOf } from "./names.ts";
+import { isPaused } from "./observe/observed-workload.ts";
 import type { ClusterView } from "./observe/view.ts";
-import { isPaused } from "./observe/workload.ts";
 import type { ManifestOptions } from "./options.ts";
 import type { May, Writer } from "./writer.ts";
 

@@ -14,6 +14,7 @@ import type {
   Workload,
 } from "../cluster.ts";
 import { LogBudgets } from "../log-budget.ts";
+import { Workloads } from "./agent-workloads.ts";
 import type { KubeApi } from "./api.ts";
 import { EventRecorder } from "./events/recorder.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
@@ -23,6 +24,7 @@ import { ANNOTATIONS } from "./names.ts";
 import { Capacity } from "./observe/capacity.ts";
 import { within } from "./observe/concurrency.ts";
 import { conditionOf, type Namespace, type Pod } from "./observe/objects.ts";
+import { observeWorkload } from "./observe/observed-workload.ts";
 import { createPodAccess, type PodAccess } from "./observe/pod-access.ts";
 import { PodLogs } from "./observe/pod-logs.ts";
 import { HealthProbes } from "./observe/probes.ts";
@@ -30,9 +32,7 @@ import { type Redact, Redactors } from "./observe/redactors.ts";
 import { Registry } from "./observe/registry.ts";
 import { takeSamples } from "./observe/samples.ts";
 import { ClusterView } from "./observe/view.ts";
-import { observeWorkload } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
-import { Workloads } from "./workloads.ts";
 
 /** Every text blanked: when a pod's secrets cannot be read, they cannot be taken out of what it said. */
 const SAY_NOTHING: Redact = (value) =>

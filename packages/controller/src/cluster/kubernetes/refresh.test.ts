@@ -5,10 +5,10 @@ import { silentLog } from "../../log.ts";
 import { KubernetesControllers } from "../../testing/kubernetes-controllers.ts";
 import { KubernetesModel } from "../../testing/kubernetes-model.ts";
 import { SimulatedClock, seededRandom } from "../../testing/simulated-clock.ts";
+import { Workloads } from "./agent-workloads.ts";
 import type { KubeApi } from "./api.ts";
 import { ClusterView, OBSERVED_KINDS } from "./observe/view.ts";
 import { guardOf, manifestOptionsOf, workloadOf } from "./testing.ts";
-import { Workloads } from "./workloads.ts";
 
 async function rig(context: TestContext) {
   const clock = new SimulatedClock();

@@ -1,7 +1,7 @@
 import type { Failure, Workload } from "../cluster.ts";
 import type { KubeApi, KubeObject } from "./api.ts";
 import type { Applier } from "./apply.ts";
-import { workloadManifests } from "./manifests/workload.ts";
+import { workloadManifests } from "./manifests/agent-manifests.ts";
 import { ANNOTATIONS, LABELS } from "./names.ts";
 import type { ReplicaSet } from "./observe/objects.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";

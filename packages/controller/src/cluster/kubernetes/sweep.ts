@@ -5,8 +5,8 @@ import { type Inventory, isForbidden } from "./inventory.ts";
 import { ANNOTATIONS, LABELS } from "./names.ts";
 import type { NamespaceRemover } from "./namespace-remover.ts";
 import type { Namespace } from "./observe/objects.ts";
+import { isPaused } from "./observe/observed-workload.ts";
 import type { ClusterView } from "./observe/view.ts";
-import { isPaused } from "./observe/workload.ts";
 import type { KubernetesOptions } from "./options.ts";
 import type { Writer } from "./writer.ts";
 

@@ -27,7 +27,7 @@ import { ReplicaSet } from "../replica-set.ts";
 import { RESTARTS, type RestartLimits } from "../restarts.ts";
 import { replicaAccounts } from "./accounts.ts";
 import { Folders, type ReplicaPlace } from "./folders.ts";
-import { endLeftovers } from "./leftovers.ts";
+import { endLeftovers } from "./leftover-processes.ts";
 import { machineMeter } from "./machine.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";

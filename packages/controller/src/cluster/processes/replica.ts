@@ -4,7 +4,7 @@ import type { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import { createRedactor, createSplitRedactor } from "../../shipping/redact.ts";
 import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
-import { explainExit } from "../exits.ts";
+import { explainExit } from "../exit-reason.ts";
 import { type ParsedLine, parseLine } from "../lines.ts";
 import { type LogBudget, leftOut } from "../log-budget.ts";
 import type { ReplicaHandle } from "../replica-set.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { silentLog } from "../../../log.ts";
 import { SimulatedClock } from "../../../testing/simulated-clock.ts";
 import { KubeError, type KubeObject } from "../api.ts";
-import { Warnings } from "../observe/warnings.ts";
+import { Warnings } from "../observe/warning-events.ts";
 import { EventRecorder, eventOf, REPORTER } from "./recorder.ts";
 import type { Note } from "./series.ts";
 

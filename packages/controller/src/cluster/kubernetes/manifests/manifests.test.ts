@@ -6,7 +6,7 @@ import type { KubeObject } from "../api.ts";
 import { namespaceOf, serviceName } from "../names.ts";
 import type { ManifestOptions, ProjectPlace } from "../options.ts";
 import { manifestOptionsOf, workloadOf } from "../testing.ts";
-import { type WorkloadManifests, workloadManifests } from "./workload.ts";
+import { type WorkloadManifests, workloadManifests } from "./agent-manifests.ts";
 
 /** Every object, in the order in which they are made. */
 function all(manifests: WorkloadManifests): KubeObject[] {

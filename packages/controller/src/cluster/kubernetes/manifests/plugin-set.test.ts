@@ -8,7 +8,7 @@ import type { Pod } from "../observe/objects.ts";
 import { hindranceOf } from "../observe/reasons.ts";
 import type { ManifestOptions } from "../options.ts";
 import { manifestOptionsOf, workloadOf } from "../testing.ts";
-import { workloadManifests } from "./workload.ts";
+import { workloadManifests } from "./agent-manifests.ts";
 
 const SET = "a".repeat(64);
 const plugins = { url: "http://launchpad-plugins.launchpad.svc:8082", port: 8082 };

@@ -4,8 +4,8 @@ import type { AgentClass } from "../../../contract.ts";
 import type { KubeObject } from "../api.ts";
 import type { ManifestOptions } from "../options.ts";
 import { manifestOptionsOf, workloadOf } from "../testing.ts";
+import { workloadManifests } from "./agent-manifests.ts";
 import { podSettings, podSettingsDigest } from "./pod-settings.ts";
-import { workloadManifests } from "./workload.ts";
 
 interface Template {
   metadata: { labels: Record<string, string>; annotations?: Record<string, string> };

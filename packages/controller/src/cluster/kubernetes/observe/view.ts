@@ -24,7 +24,7 @@ import {
 } from "./objects.ts";
 import { Reflector, type ReflectorTimes } from "./reflector.ts";
 import { Store } from "./store.ts";
-import { Warnings } from "./warnings.ts";
+import { Warnings } from "./warning-events.ts";
 
 /** What is watched in all namespaces. Nothing that holds a secret or somebody's configuration is among it. */
 export const OBSERVED_KINDS = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SimulatedClock } from "../../testing/simulated-clock.ts";
-import { Calm } from "./calm.ts";
+import { Calm } from "./correction-backoff.ts";
 
 test("the first time at once; again and again, less and less often; after a quiet time at once again", async () => {
   const clock = new SimulatedClock();

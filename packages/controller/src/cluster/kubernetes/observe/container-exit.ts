@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { ReplicaExit } from "../../cluster.ts";
-import { explainExit } from "../../exits.ts";
+import { explainExit } from "../../exit-reason.ts";
 import { CONTAINER } from "../names.ts";
 import { lastEnd } from "./crashes.ts";
 import { lastWords, memoryWords } from "./last-words.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { parsePlugin, withoutPins } from "./pins.ts";
+import { parsePlugin, withoutPins } from "./plugin-versions.ts";
 
 test("a plugin's name and version", () => {
   for (const [text, name, version] of [

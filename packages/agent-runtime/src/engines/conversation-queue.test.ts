@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Turns } from "./turns.ts";
+import { Turns } from "./conversation-queue.ts";
 
 test("one conversation runs in order, others beside it, and a failure stops nobody", async () => {
   const turns = new Turns();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { Hub, type Member } from "./hub.ts";
 import { LIMITS } from "./limits.ts";
+import { Hub, type Member } from "./topics.ts";
 
 let now = 0;
 let sent: { to: number; data: string | Buffer }[] = [];

@@ -11,8 +11,8 @@ import type {
   Pod,
   ReplicaSet,
 } from "./objects.ts";
+import { observeWorkload } from "./observed-workload.ts";
 import type { AgentObjects } from "./view.ts";
-import { observeWorkload } from "./workload.ts";
 
 /** Objects as real clusters write them. */
 const T0 = Date.parse("2030-01-01T00:00:00Z");

@@ -1,7 +1,7 @@
 import type { Failure, ObservedReplica, ObservedWorkload, ReplicaState } from "../../cluster.ts";
 import { ANNOTATIONS, CONTAINER, FIELD_MANAGER, LABELS } from "../names.ts";
+import { exitOf } from "./container-exit.ts";
 import { exitsOf, failuresOf, readySince } from "./crashes.ts";
-import { exitOf } from "./exit.ts";
 import {
   conditionOf,
   containerOf,

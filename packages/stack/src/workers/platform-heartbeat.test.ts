@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import pg from "pg";
 import { startPostgres } from "../postgres/server.ts";
-import { startPulse } from "./pulse.ts";
+import { startPulse } from "./platform-heartbeat.ts";
 
 const TABLE = `
   create schema private;

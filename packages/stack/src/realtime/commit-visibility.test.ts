@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { areOver } from "./settled.ts";
+import { areOver } from "./commit-visibility.ts";
 
 const over = (snapshot: string, ...xids: number[]) => areOver(new Set(xids), snapshot);
 

@@ -7,8 +7,8 @@ import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { Provision, Provisioner } from "../plugins/provision.ts";
 import { type Decision, decide } from "./decide.ts";
-import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./held.ts";
 import type { Limits } from "./hopeless.ts";
+import { type Held, hold, isNews, isWorthSaying, noteAccepted, reportKey } from "./leased-agent.ts";
 import { type Observation, observe } from "./observe.ts";
 import { canonical, templateOf } from "./template.ts";
 
