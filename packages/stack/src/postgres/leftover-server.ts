@@ -27,7 +27,7 @@ function isPostmasterOf(pid: number, data: string): boolean {
  * Clears what an earlier run left in a data folder: a stale postmaster.pid is removed, a server whose stack is gone is
  * ended. Throws a StackError when the server belongs to a stack that still runs.
  */
-export async function evictOccupant(paths: ClusterPaths): Promise<void> {
+export async function clearLeftoverServer(paths: ClusterPaths): Promise<void> {
   const file = join(paths.data, "postmaster.pid");
   if (!existsSync(file)) return;
   const pid = Number.parseInt(readFileSync(file, "utf8"), 10);

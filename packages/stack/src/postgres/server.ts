@@ -5,7 +5,7 @@ import { serverAccount } from "./account.ts";
 import { createCluster, inspectCluster } from "./cluster.ts";
 import { type LoginRole, readCredentials } from "./credentials.ts";
 import { type Distribution, ensureDistribution } from "./distribution.ts";
-import { evictOccupant } from "./leftover-server.ts";
+import { clearLeftoverServer } from "./leftover-server.ts";
 import { CACHE_FOLDER, clusterPaths } from "./paths.ts";
 import { launchServer, type ServerExit, type ServerProcess } from "./process.ts";
 import { ensureTemplate } from "./template.ts";
@@ -53,7 +53,7 @@ export interface Postgres {
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const paths = clusterPaths(resolve(options.dataDir));
   const exists = inspectCluster(paths);
-  if (exists) await evictOccupant(paths);
+  if (exists) await clearLeftoverServer(paths);
   if (options.port !== 0) await freePort(options.port); // before a second's work, not after
 
   const distribution = await ensureDistribution(

@@ -20,7 +20,7 @@ import type { ServiceSpec } from "../supervise/supervisor.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
 import { startCronWorker } from "../workers/cron-worker.ts";
 import { startNetWorker } from "../workers/net-worker.ts";
-import { type PulseOptions, startPulse } from "../workers/platform-heartbeat.ts";
+import { type HeartbeatOptions, startHeartbeat } from "../workers/platform-heartbeat.ts";
 import { startController } from "./controller.ts";
 import { startFunction } from "./functions.ts";
 import { type RealtimeProcess, startRealtimeProcess } from "./realtime.ts";
@@ -61,7 +61,7 @@ function isLoginRole(role: string): role is LoginRole {
 }
 
 /** How each part of the platform is asked whether it works. */
-function probesOf(live: Live, { state }: PlanContext): PulseOptions["probes"] {
+function probesOf(live: Live, { state }: PlanContext): HeartbeatOptions["probes"] {
   const served = async (path: string) => {
     const answer = await live.platform?.handler(new Request(new URL(path, state.gatewayUrl)));
     return { ok: answer !== undefined && answer.status < 500 };
@@ -252,7 +252,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
           onLog,
           connectionFor: (role, database) => (isLoginRole(role) ? server.url(role, database) : undefined),
         }),
-        startPulse({ url: server.superuserUrl, onLog, probes: probesOf(live, context) }),
+        startHeartbeat({ url: server.superuserUrl, onLog, probes: probesOf(live, context) }),
       ];
       await Promise.all(started.map(({ ready }) => ready));
       return {

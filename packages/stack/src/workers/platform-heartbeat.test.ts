@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import pg from "pg";
 import { startPostgres } from "../postgres/server.ts";
-import { startPulse } from "./platform-heartbeat.ts";
+import { startHeartbeat } from "./platform-heartbeat.ts";
 
 const TABLE = `
   create schema private;
@@ -31,7 +31,7 @@ test("a part that comes up after a beat is told as working long before the next 
   const late = setTimeout(() => twice.reject(new Error("no second beat")), 10_000);
   let asked = 0;
   const works = async () => ({ ok: true });
-  const pulse = startPulse({
+  const pulse = startHeartbeat({
     url: server.superuserUrl,
     beatMs: 600_000,
     probes: {

@@ -4,7 +4,7 @@ import { keepSession } from "./session.ts";
 
 export type Part = "auth" | "storage" | "realtime" | "edge_functions";
 
-export interface PulseOptions {
+export interface HeartbeatOptions {
   /** A connection URL of supabase_admin. */
   url: string;
   /** Whether a part works now, and what else is to be told of it. A rejection, or no answer in time, means it does not. */
@@ -29,7 +29,7 @@ const AGAIN_MS = 500;
  * Tells the database every two seconds which of the platform's parts work (private.platform_parts): health cannot see them
  * from inside SQL. Sooner where a part does not work. Where the pulse itself stops, SQL takes every part for away.
  */
-export function startPulse({ url, probes, beatMs = 2000, onLog }: PulseOptions): Worker {
+export function startHeartbeat({ url, probes, beatMs = 2000, onLog }: HeartbeatOptions): Worker {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let failed = false;

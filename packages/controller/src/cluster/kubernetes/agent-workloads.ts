@@ -6,7 +6,7 @@ import { isComplete } from "../rollout.ts";
 import { type Kind, type KubeApi, KubeError } from "./api.ts";
 import { Applier } from "./apply.ts";
 import { Copies, namedObjects } from "./copies.ts";
-import { Calm } from "./correction-backoff.ts";
+import { CorrectionBackoff } from "./correction-backoff.ts";
 import type { EventRecorder } from "./events/recorder.ts";
 import type { Note } from "./events/series.ts";
 import { Inventory } from "./inventory.ts";
@@ -73,7 +73,7 @@ export class Workloads {
   readonly #refusedPlatforms = new Map<string, { id: string; failure: Failure; retryAt: number }>();
   /** How often in a row an apply found a newer generation. */
   readonly #outdated = new Map<string, number>();
-  readonly #calm: Calm;
+  readonly #backoff: CorrectionBackoff;
   /** What others changed and the next apply puts back. */
   readonly #drifts = new Map<string, readonly string[]>();
   #listener: (agentId: string) => void = () => {};
@@ -84,7 +84,7 @@ export class Workloads {
     this.#options = options;
     this.#api = api;
     this.#view = view;
-    this.#calm = new Calm(clock, (agentId) => this.#listener(agentId));
+    this.#backoff = new CorrectionBackoff(clock, (agentId) => this.#listener(agentId));
     this.#inventory = new Inventory(api, installation, clock);
     this.#writer = new Writer({ api, view, inventory: this.#inventory, clock, log });
     const { writer, inventory } = { writer: this.#writer, inventory: this.#inventory };
@@ -203,7 +203,7 @@ export class Workloads {
       this.#refused.delete(agentId);
       this.#refusedPlatforms.delete(agentId);
       this.#outdated.delete(agentId);
-      this.#calm.forget(agentId);
+      this.#backoff.forget(agentId);
       await this.#remover.remove(agentId, this.#may(agentId));
     });
     if (this.#view.objects(agentId).all.length === 0) this.#listener(agentId);
@@ -248,7 +248,7 @@ export class Workloads {
     const drift = this.#applier.differences(intent);
     if (drift.length === 0) return { ...observed, platform };
     // What is missing is put back in a moment; until then nobody can say that its replicas took too long.
-    if (!this.#calm.allows(agentId)) return { ...observed, platform, progressedAt: clock.now() };
+    if (!this.#backoff.allows(agentId)) return { ...observed, platform, progressedAt: clock.now() };
     this.#drifts.set(agentId, drift);
     return { ...observed, platform, drift };
   }

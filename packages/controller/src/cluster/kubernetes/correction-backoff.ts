@@ -7,7 +7,7 @@ const LONGEST_MS = 300_000;
  * Puts back what others change, at once the first time; but where somebody changes it again and again, less and less
  * often: two that undo each other's work must not do so without pause.
  */
-export class Calm {
+export class CorrectionBackoff {
   readonly #clock: Clock;
   readonly #again: (key: string) => void;
   readonly #keys = new Map<string, { until: number; wait: number; cancel?: () => void }>();

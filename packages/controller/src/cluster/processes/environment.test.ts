@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { refusedNames, replicaEnvironment, withheldKeys } from "./environment.ts";
+import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
 
 const identity = {
   agentId: "agent-a",
@@ -92,4 +92,34 @@ test("the machinery's names cannot be taken", () => {
   assert.equal(environment.AGENT_ID, "agent-a");
   assert.equal(environment.TOKEN, "t");
   assert.equal(environmentOf({ AGENT_MESSAGE_KEY: "k" }).AGENT_MESSAGE_KEY, "k", "which the database sends");
+});
+
+test("an agent's variables cannot take the machinery's names", () => {
+  const own = {
+    TOKEN: "t",
+    PATH: "/evil",
+    LD_PRELOAD: "x",
+    AGENT_ID: "other",
+    "not a name": "x",
+    NUL: "a\0b",
+  };
+  const identity = {
+    agentId: "a",
+    replica: "a-1",
+    generation: 1,
+    configFile: "f",
+    stateDir: "d",
+    memoryBytes: 1e9,
+    project: {
+      url: "http://127.0.0.1:54321",
+      key: "sb_publishable_test",
+      probeSecret: "a-secret",
+      proxyHops: 1,
+    },
+    privateHosts: [],
+  };
+  const environment = replicaEnvironment(identity, { PATH: "/bin" }, { OPENAI_API_KEY: "provider" }, own);
+  assert.deepEqual([environment.PATH, environment.AGENT_ID, environment.TOKEN], ["/bin", "a", "t"]);
+  assert.deepEqual(refusedNames(own).sort(), ["AGENT_ID", "LD_PRELOAD", "NUL", "PATH", "not a name"]);
+  assert.deepEqual(secretValues({ OPENAI_API_KEY: "k", OPENAI_BASE_URL: "u" }, { A: "b" }), ["k", "b"]);
 });
