@@ -1,3 +1,5 @@
+// What a benchmark is, and the rows it reports.
+
 import type { BenchStack } from "./stack.ts";
 
 /** One figure beside what it is held against. */

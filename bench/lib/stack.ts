@@ -1,3 +1,5 @@
+// The stack that benchmarks run against.
+
 import { Agent } from "node:http";
 import { startTestStack, type TestStack, type TestUser } from "../../tests/helpers/stack.ts";
 import { ask, type Call } from "./load.ts";

@@ -1,3 +1,5 @@
+// Renders the rows of benchmarks as a table.
+
 import type { Row } from "./benchmark.ts";
 
 const COLUMNS = ["measure", "ours", "against", "ratio", "goal", ""] as const;

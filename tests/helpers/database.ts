@@ -1,3 +1,5 @@
+// Databases for integration tests, cloned from one migrated template.
+
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";

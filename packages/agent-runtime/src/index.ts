@@ -1,3 +1,5 @@
+// What other packages may import from the runtime.
+
 export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
 export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages.ts";
 export { parsePlugin } from "./engines/plugin-versions.ts";

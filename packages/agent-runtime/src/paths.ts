@@ -1,3 +1,5 @@
+// Where the runtime's programs and folders are.
+
 import { fileURLToPath } from "node:url";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));

@@ -1,3 +1,5 @@
+// Sends messages to a deployed agent at its own address.
+
 import type { IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
 import { CliError } from "./errors.ts";

@@ -1,3 +1,5 @@
+// Finds the agent a person means by id or name.
+
 import type { Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 

@@ -1,3 +1,5 @@
+// What a command may ask for: project, session, SDK client, output.
+
 import { findLocalStack, type LocalStack } from "./config/local-stack.ts";
 import { configFolder } from "./config/paths.ts";
 import { movedTo, type Project, resolveProject } from "./config/project.ts";

@@ -1,3 +1,5 @@
+// The CLI's own error type.
+
 import type { Outcome } from "./exit-codes.ts";
 
 export interface Facts {

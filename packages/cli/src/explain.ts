@@ -1,3 +1,5 @@
+// Turns any error into one sentence with a cure, and an exit code.
+
 import { CliError, codeOf, type Facts } from "./errors.ts";
 import type { Outcome } from "./exit-codes.ts";
 

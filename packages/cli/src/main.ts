@@ -1,3 +1,5 @@
+// The entry point: runs a command line and ends the process.
+
 import { exitCodes } from "./exit-codes.ts";
 import { createProgram } from "./program.ts";
 

@@ -1,3 +1,5 @@
+// Declares the whole command line.
+
 import { Command, Option } from "commander";
 import { addAccountCommands } from "./program/account.ts";
 import { addAgentCommands } from "./program/agents.ts";

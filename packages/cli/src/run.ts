@@ -1,3 +1,5 @@
+// Runs a command's action and maps its outcome to an exit code.
+
 import type { Command } from "commander";
 import { Context, type GlobalOptions } from "./context.ts";
 import type { CliError } from "./errors.ts";

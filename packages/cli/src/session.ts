@@ -1,3 +1,5 @@
+// Keeps a user signed in: reads, refreshes and stores the session.
+
 import type { AgentLaunchpadClient } from "@agent-launchpad/sdk";
 import type { Session as AuthSession, SupabaseClient } from "@supabase/supabase-js";
 import { claimsOf, type Project, sameUrl } from "./config/project.ts";

@@ -1,3 +1,5 @@
+// Waits until an agent settles and prints its progress.
+
 import type { AgentStatusReport, KnownAgentStatus } from "@agent-launchpad/sdk";
 import type { Context } from "./context.ts";
 import { CliError, codeOf } from "./errors.ts";

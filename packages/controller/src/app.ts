@@ -1,3 +1,5 @@
+// Puts a controller together and starts it; the one place where its parts meet.
+
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";

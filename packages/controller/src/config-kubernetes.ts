@@ -1,3 +1,5 @@
+// Parses the settings that concern Kubernetes.
+
 import { z } from "zod";
 import { isNetwork } from "./cluster/kubernetes/network-address.ts";
 import type { CaBundle, DnsOptions, PodSecurityContext } from "./cluster/kubernetes/options.ts";

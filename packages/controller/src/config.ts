@@ -1,3 +1,5 @@
+// Parses the controller's settings; nothing else reads the environment.
+
 import { join, resolve } from "node:path";
 import { compileCacheDir } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";

@@ -1,6 +1,6 @@
-import { z } from "zod";
+// Shapes of the SQL interface between the database and the controller (role service_role).
 
-/** Shapes of the SQL interface between the database and the controller (role service_role). */
+import { z } from "zod";
 
 const count = z.number().int().min(0);
 

@@ -1,3 +1,5 @@
+// Calls the database's controller functions over PostgREST.
+
 import { z } from "zod";
 import {
   type ClaimBatch,

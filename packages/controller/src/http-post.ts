@@ -1,3 +1,5 @@
+// Sends POST requests over kept-open connections.
+
 import { Agent, type ClientRequest, type RequestOptions, request } from "node:http";
 
 export interface PostAnswer {

@@ -1,3 +1,5 @@
+// The metrics that the controller exports about itself.
+
 import type { Hindered } from "./cluster/cluster.ts";
 import type { Controller } from "./loop/controller.ts";
 import { memoryLimit } from "./memory-watch.ts";

@@ -1,3 +1,5 @@
+// Writes the controller's log as JSON lines with secrets masked.
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Facts of a log line. Values named like a secret are masked, whatever they hold. */

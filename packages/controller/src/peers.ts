@@ -1,3 +1,5 @@
+// Passes webhook hints on to the other controllers of the same database.
+
 import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { sign } from "@agent-launchpad/agent-runtime";

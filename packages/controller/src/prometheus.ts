@@ -1,3 +1,5 @@
+// A small registry for metrics in the Prometheus text format.
+
 type Labels = Record<string, string>;
 
 interface Metric {

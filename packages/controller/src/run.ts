@@ -1,3 +1,5 @@
+// Runs the controller as a process: signals, fatal errors and exit codes.
+
 import { fstatSync } from "node:fs";
 import { type App, startApp } from "./app.ts";
 import { readConfig } from "./config.ts";

@@ -1,3 +1,5 @@
+// The controller's own HTTP server: webhook, health, readiness, metrics.
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isGenuine } from "@agent-launchpad/agent-runtime";
 import type { Log } from "./log.ts";

@@ -1,3 +1,5 @@
+// Locks the state directory and names the controller that uses it.
+
 import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

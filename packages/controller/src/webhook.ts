@@ -1,3 +1,5 @@
+// Reads the database's webhook hints.
+
 import { z } from "zod";
 
 /** Header of a hint that comes from another controller: it is not told on. */

@@ -1,3 +1,5 @@
+// The entry point of `npm start`: sets up Node before any other file loads.
+
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";

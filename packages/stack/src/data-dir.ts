@@ -1,3 +1,5 @@
+// Opens and locks a stack's data folder.
+
 import { chmod, link, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";

@@ -1,3 +1,5 @@
+// Chooses which environment variables reach each program of the stack.
+
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { codeOf, StackError } from "./errors.ts";

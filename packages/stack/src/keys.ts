@@ -1,3 +1,5 @@
+// Generates and keeps the stack's keys and secrets.
+
 import { createHmac, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";

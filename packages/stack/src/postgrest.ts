@@ -1,3 +1,5 @@
+// Runs PostgREST as a child process.
+
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { arch } from "node:os";

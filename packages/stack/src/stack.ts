@@ -1,3 +1,5 @@
+// Starts and stops the whole stack.
+
 import { fileURLToPath } from "node:url";
 import { type DataDir, openDataDir } from "./data-dir.ts";
 import { fullDisk } from "./disk.ts";

@@ -1,3 +1,5 @@
+// Signs and verifies JWTs.
+
 import { createHmac, timingSafeEqual } from "node:crypto";
 
 export type ApiRole = "anon" | "service_role";

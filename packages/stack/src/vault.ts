@@ -1,3 +1,5 @@
+// Writes webhook targets and secrets to the Vault.
+
 import pg from "pg";
 
 /** Where the database's webhooks go, and how they are signed. */

@@ -1,3 +1,5 @@
+// Chooses the engine that runs an agent.
+
 import { pathToFileURL } from "node:url";
 import type { Config } from "../config.ts";
 import type { StartEngine } from "./engine.ts";

@@ -1,3 +1,5 @@
+// The interface that both engines implement.
+
 import type { Piece } from "../abilities/knowledge.ts";
 import type { Abilities } from "../abilities/runtime-abilities.ts";
 import type { Config } from "../config.ts";

@@ -1,3 +1,5 @@
+// Logs the AI SDK's warnings, each once.
+
 import type { Log } from "../log.ts";
 
 /** Sends the AI SDK's warnings to the log, each once: they come again with every call. */

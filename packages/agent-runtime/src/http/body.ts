@@ -1,3 +1,5 @@
+// Reads and checks the body of a message.
+
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";

@@ -1,3 +1,5 @@
+// Writes and reads an exported agent as a .tar.gz archive.
+
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";

@@ -1,3 +1,5 @@
+// The commands `launchpad deploy`, `restart`, `stop` and `start`.
+
 import type { AgentStatus } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad chat`.
+
 import { createInterface } from "node:readline/promises";
 import { say } from "../agent-http.ts";
 import { agentIdOf } from "../agent-id.ts";

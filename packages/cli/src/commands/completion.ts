@@ -1,3 +1,5 @@
+// The command `launchpad completion`.
+
 import { scripts } from "../completion/scripts.ts";
 import type { Context } from "../context.ts";
 import { CliError } from "../errors.ts";

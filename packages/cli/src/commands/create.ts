@@ -1,3 +1,5 @@
+// The command `launchpad create`.
+
 import type { LaunchAgentRequest } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";

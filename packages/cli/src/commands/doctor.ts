@@ -1,3 +1,5 @@
+// The command `launchpad doctor`.
+
 import type { Project } from "../config/project.ts";
 import { sameUrl } from "../config/project.ts";
 import type { Context } from "../context.ts";

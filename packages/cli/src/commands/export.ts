@@ -1,3 +1,5 @@
+// The command `launchpad export`.
+
 import { access, rename, rm, writeFile } from "node:fs/promises";
 import type { AgentBundle } from "@agent-launchpad/sdk";
 import type { SupabaseClient } from "@supabase/supabase-js";

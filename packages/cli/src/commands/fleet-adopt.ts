@@ -1,3 +1,5 @@
+// The command `launchpad fleet adopt`.
+
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
 import { type FleetStatus, openOperator } from "../fleet/operator.ts";

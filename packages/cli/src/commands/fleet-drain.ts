@@ -1,3 +1,5 @@
+// The command `launchpad fleet drain`.
+
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
 import { counted } from "../output/figures.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad fleet hold`.
+
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
 

@@ -1,3 +1,5 @@
+// The command `launchpad fleet rollout status`.
+
 import type { Context } from "../context.ts";
 import { type FleetStatus, openOperator } from "../fleet/operator.ts";
 import { rolloutFacts } from "../fleet/text.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad fleet rollout undo`.
+
 import type { Context } from "../context.ts";
 import { openOperator } from "../fleet/operator.ts";
 

@@ -1,3 +1,5 @@
+// The command `launchpad import`.
+
 import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import type { AgentBundle, ImportedAgent } from "@agent-launchpad/sdk";

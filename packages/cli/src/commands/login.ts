@@ -1,3 +1,5 @@
+// The command `launchpad login`.
+
 import { isLoopback } from "../config/local-stack.ts";
 import type { Project } from "../config/project.ts";
 import type { Session } from "../config/store.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad logout`.
+
 import type { Context } from "../context.ts";
 
 /** `launchpad logout` */

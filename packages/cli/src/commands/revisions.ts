@@ -1,3 +1,5 @@
+// The command `launchpad revisions`.
+
 import type { Revision } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad rollback`.
+
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad scale`.
+
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad scan`.
+
 import type { SecurityScan } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";

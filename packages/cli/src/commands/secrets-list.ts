@@ -1,3 +1,5 @@
+// The command `launchpad secrets list`.
+
 import type { Secret } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import { ago } from "../output/figures.ts";

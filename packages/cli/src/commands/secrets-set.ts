@@ -1,3 +1,5 @@
+// The command `launchpad secrets set`.
+
 import type { UpdateAgentRequest } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import { CliError } from "../errors.ts";

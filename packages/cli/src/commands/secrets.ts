@@ -1,3 +1,5 @@
+// What the commands about secrets share: whose secrets, and their values.
+
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import { CliError } from "../errors.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad security events`.
+
 import type { KnownSeverity, SecurityEvent, SecurityEvents, SecurityEventsQuery } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";

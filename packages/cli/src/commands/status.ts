@@ -1,3 +1,5 @@
+// The command `launchpad status`.
+
 import type { AgentStatusReport } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";

@@ -1,3 +1,5 @@
+// The command `launchpad update`.
+
 import type { UpdateAgentRequest } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";

@@ -1,4 +1,4 @@
-// `launchpad usage`
+// The command `launchpad usage`.
 import type { UsageGroup, UsageReport } from "@agent-launchpad/sdk";
 import type { Context } from "../context.ts";
 import { dollars } from "../output/figures.ts";

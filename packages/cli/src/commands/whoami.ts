@@ -1,3 +1,5 @@
+// The command `launchpad whoami`.
+
 import type { Context } from "../context.ts";
 import { span } from "../output/figures.ts";
 import { facts } from "../output/table.ts";

@@ -1,3 +1,5 @@
+// Offers agents' ids and names for shell completion.
+
 import { findLocalStack } from "../config/local-stack.ts";
 import { configFolder } from "../config/paths.ts";
 import { resolveProject } from "../config/project.ts";

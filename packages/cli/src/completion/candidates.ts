@@ -1,3 +1,5 @@
+// Finds what can follow a command line, for shell completion.
+
 import type { Command, Option } from "commander";
 
 /** What may stand at a place of the command line. */

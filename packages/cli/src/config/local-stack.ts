@@ -1,3 +1,5 @@
+// Finds the local stack whose data folder is at or above the working directory.
+
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 

@@ -1,3 +1,5 @@
+// Finds the user's configuration folder.
+
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 

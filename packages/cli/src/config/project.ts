@@ -1,3 +1,5 @@
+// Decides which project a command talks to.
+
 import { CliError } from "../errors.ts";
 import { isLoopback, type LocalStack } from "./local-stack.ts";
 import type { Profile } from "./store.ts";

@@ -1,3 +1,5 @@
+// Stores logins in the user's configuration folder.
+
 import { chmod, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,3 +1,5 @@
+// The checks of `launchpad doctor` that need a database connection.
+
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";

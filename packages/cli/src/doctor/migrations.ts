@@ -1,3 +1,5 @@
+// Finds the migrations that a project should have.
+
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,3 +1,5 @@
+// The checks of `launchpad doctor` that any signed-in user can make.
+
 import type { Health } from "@agent-launchpad/sdk";
 import type { Project } from "../config/project.ts";
 import type { Context } from "../context.ts";

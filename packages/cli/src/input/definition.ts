@@ -1,3 +1,5 @@
+// Reads agent definitions from JSON or YAML files.
+
 import { basename } from "node:path";
 import type { LineCounter as Lines, Document as YamlDocument } from "yaml";
 import { CliError } from "../errors.ts";

@@ -1,3 +1,5 @@
+// Reads secrets from env files.
+
 import { readFile } from "node:fs/promises";
 import { CliError, codeOf } from "../errors.ts";
 import { EnvSyntaxError, parseEnvLines } from "./env-lines.ts";

@@ -1,3 +1,5 @@
+// Asks a person for input on the terminal.
+
 import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";

@@ -1,3 +1,5 @@
+// Writes results to stdout and progress to stderr.
+
 import { type Paint, painter, wantsColour } from "./style.ts";
 
 /** A stream that output goes to: process.stdout, or a stand-in of a test. */

@@ -1,3 +1,5 @@
+// Decides whether output is coloured, and colours it.
+
 import { styleText } from "node:util";
 
 export type Style = Parameters<typeof styleText>[0];

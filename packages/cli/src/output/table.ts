@@ -1,3 +1,5 @@
+// Renders rows as a table for the terminal.
+
 import type { Paint } from "./style.ts";
 import { fit, oneLine, pad, width } from "./text.ts";
 

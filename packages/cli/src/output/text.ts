@@ -1,3 +1,5 @@
+// Cleans text from elsewhere before it reaches a terminal.
+
 import { stripVTControlCharacters } from "node:util";
 import stringWidth from "string-width";
 

@@ -1,3 +1,5 @@
+// Declares the commands about the signed-in user.
+
 import type { Command } from "commander";
 import type { actions } from "../run.ts";
 

@@ -1,3 +1,5 @@
+// Declares the commands about agents.
+
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { actions } from "../run.ts";
 

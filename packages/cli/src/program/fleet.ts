@@ -1,3 +1,5 @@
+// Declares the commands for operators.
+
 import { type Command, InvalidArgumentError } from "commander";
 import type { actions } from "../run.ts";
 

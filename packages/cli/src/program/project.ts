@@ -1,3 +1,5 @@
+// Declares the commands about secrets, security and the project.
+
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { actions } from "../run.ts";
 

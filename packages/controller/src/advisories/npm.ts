@@ -1,3 +1,5 @@
+// Asks npm's bulk endpoint for the known vulnerabilities of exact package versions.
+
 import { z } from "zod";
 
 /** A package whose advisories are wanted. */

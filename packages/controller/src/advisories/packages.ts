@@ -1,3 +1,5 @@
+// Lists the packages that the agent runtime ships with, from its lock files.
+
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { runtimeProgram } from "@agent-launchpad/agent-runtime";

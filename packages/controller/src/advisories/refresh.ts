@@ -1,3 +1,5 @@
+// Keeps the stored advisories of packages in use fresh, on a timer.
+
 import { type Clock, jittered } from "../clock.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { AdvisoryDatabase } from "./database.ts";

@@ -1,3 +1,5 @@
+// Decides which advisory endpoint is asked: the setting's, or the npm registry's.
+
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";

@@ -1,3 +1,5 @@
+// Builds the configuration file that a replica reads about its agent.
+
 import { parsePlugin } from "@agent-launchpad/agent-runtime";
 import type { Workload } from "./cluster.ts";
 

@@ -1,3 +1,5 @@
+// The interface between the controller and whatever runs agents, with the types both sides share.
+
 import type { AgentClass, AgentSpec, Platform, Quota } from "../contract.ts";
 
 /**

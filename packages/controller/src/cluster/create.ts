@@ -1,3 +1,5 @@
+// Chooses and builds the cluster that the settings name: processes, Kubernetes or memory.
+
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { KubernetesSettings } from "../config-kubernetes.ts";

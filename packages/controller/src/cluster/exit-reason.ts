@@ -1,3 +1,5 @@
+// Explains why a replica's process ended.
+
 import type { ReplicaLog } from "./cluster.ts";
 
 const OUT_OF_HEAP = /heap out of memory|Allocation failed/i;

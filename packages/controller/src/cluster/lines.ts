@@ -1,3 +1,5 @@
+// Turns a replica's output into log lines.
+
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { ReplicaLog } from "./cluster.ts";

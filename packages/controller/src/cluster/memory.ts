@@ -1,3 +1,5 @@
+// A cluster of pretended replicas, for tests.
+
 import type { Clock } from "../clock.ts";
 import type {
   Cluster,

@@ -1,3 +1,5 @@
+// Runs the replicas of one agent and steps through its rollouts.
+
 import type { Clock } from "../clock.ts";
 import type { Failure, ObservedReplica, ObservedWorkload, Workload } from "./cluster.ts";
 import { isComplete, planRollout } from "./rollout.ts";

@@ -1,3 +1,5 @@
+// Decides how long to wait before a replica starts again.
+
 import { backoff } from "../clock.ts";
 
 export interface RestartLimits {

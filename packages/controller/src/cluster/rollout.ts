@@ -1,3 +1,5 @@
+// Plans one step of a rollout without a gap in service.
+
 import type { ObservedReplica } from "./cluster.ts";
 
 export interface RolloutPlan {

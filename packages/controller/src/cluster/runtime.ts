@@ -1,7 +1,7 @@
+// Reads what the agent runtime reports over HTTP, wherever it runs.
+
 import { createHmac } from "node:crypto";
 import type { ReplicaSample } from "./cluster.ts";
-
-/** What the agent runtime tells of itself over HTTP, wherever it runs. */
 
 /** The header that carries {@link probeKeyOf}. */
 export const PROBE_HEADER = "x-launchpad-probe";

@@ -1,3 +1,5 @@
+// Removes the stored files of deleted agents, on a timer.
+
 import { type Clock, jittered } from "../clock.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { FileStore, Removal } from "./store.ts";

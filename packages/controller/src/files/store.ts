@@ -1,3 +1,5 @@
+// The calls to the database and Storage that removing files needs.
+
 import { z } from "zod";
 import { createPost, type Post } from "../http-post.ts";
 import { createRpc } from "../rpc.ts";

@@ -1,3 +1,5 @@
+// The HTTP server that passes requests on to agents' replicas.
+
 import {
   Agent,
   createServer,

@@ -1,3 +1,5 @@
+// The main loop: claims agents, renews leases and has each agent reconciled.
+
 import { backoff, type Clock, jittered } from "../clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Database, FleetState } from "../contract.ts";

@@ -1,3 +1,5 @@
+// A work queue that never runs one key twice at once.
+
 import type { Clock } from "../clock.ts";
 
 /**

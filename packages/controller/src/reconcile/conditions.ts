@@ -1,3 +1,5 @@
+// Derives an agent's conditions from what is observed. Pure.
+
 import type { Failure } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";

@@ -1,3 +1,5 @@
+// Decides an agent's next action and report from what is wanted and observed. Pure.
+
 import { type Failure, type ObservedWorkload, REFUSALS, TERMINATING } from "../cluster/cluster.ts";
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";

@@ -1,3 +1,5 @@
+// The state kept about an agent whose lease this controller holds.
+
 import { isNewLatency } from "../cluster/latency.ts";
 import type { Claim, Condition, DeploymentReport, TerminalPhase } from "../contract.ts";
 import type { Provisioning } from "../plugins/provision.ts";

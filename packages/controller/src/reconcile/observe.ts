@@ -1,3 +1,5 @@
+// Counts an observed workload's replicas for the decision. Pure.
+
 import type { ObservedReplica, ObservedWorkload } from "../cluster/cluster.ts";
 
 /** What decide looks at, counted once. */

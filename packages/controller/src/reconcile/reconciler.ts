@@ -1,3 +1,5 @@
+// Reconciles one agent: observes, decides, acts on the cluster and reports.
+
 import type { Clock } from "../clock.ts";
 import { backoff, jittered } from "../clock.ts";
 import type { Cluster, Workload } from "../cluster/cluster.ts";

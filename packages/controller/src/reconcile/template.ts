@@ -1,3 +1,5 @@
+// Computes the fingerprint of what a replica is started with.
+
 import { createHash } from "node:crypto";
 import type { AgentSpec } from "../contract.ts";
 

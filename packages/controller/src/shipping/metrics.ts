@@ -1,3 +1,5 @@
+// Turns counter samples into rows of rates.
+
 import type { ReplicaSample } from "../cluster/cluster.ts";
 import type { MetricRow } from "../contract.ts";
 

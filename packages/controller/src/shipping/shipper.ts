@@ -1,3 +1,5 @@
+// Delivers rows in batches, in order, at least once.
+
 import { backoff, type Clock, jittered } from "../clock.ts";
 import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";

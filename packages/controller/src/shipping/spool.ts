@@ -1,3 +1,5 @@
+// Keeps undelivered rows on disk.
+
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 

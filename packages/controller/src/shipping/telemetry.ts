@@ -1,3 +1,5 @@
+// Ships agents' log lines and metric samples to the database.
+
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";

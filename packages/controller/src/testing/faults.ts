@@ -1,3 +1,5 @@
+// Injects delays, failures and crashes into simulated calls.
+
 import type { Clock } from "../clock.ts";
 import type { SimulatedClock } from "./simulated-clock.ts";
 

@@ -1,3 +1,5 @@
+// Serves the model of the database over HTTP, as PostgREST does.
+
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DeploymentReport, Tenants } from "../contract.ts";

@@ -1,3 +1,5 @@
+// Models the cluster's own controllers and a node.
+
 import { backoff, type Clock } from "../clock.ts";
 import type { KubeObject } from "../cluster/kubernetes/api.ts";
 import { CONTAINER } from "../cluster/kubernetes/names.ts";

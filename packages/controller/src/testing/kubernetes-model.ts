@@ -1,3 +1,5 @@
+// Models the storage of a Kubernetes API server.
+
 import type { Clock } from "../clock.ts";
 import {
   type ApplyOptions,

@@ -1,3 +1,5 @@
+// One seeded run of controllers over the model of Kubernetes.
+
 import assert from "node:assert/strict";
 import type { Kind, KubeObject } from "../cluster/kubernetes/api.ts";
 import { LABELS } from "../cluster/kubernetes/names.ts";

@@ -1,3 +1,5 @@
+// Simulates controllers over the models of Kubernetes and the database.
+
 import type { Cluster } from "../cluster/cluster.ts";
 import { Workloads } from "../cluster/kubernetes/agent-workloads.ts";
 import {

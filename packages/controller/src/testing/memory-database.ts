@@ -1,3 +1,5 @@
+// Models the database's controller interface in memory.
+
 import type { Clock } from "../clock.ts";
 import type {
   AgentClass,

@@ -1,3 +1,5 @@
+// One seeded run of controllers over pretended clusters.
+
 import assert from "node:assert/strict";
 import { templateOf } from "../reconcile/template.ts";
 import { specOf } from "./memory-database.ts";

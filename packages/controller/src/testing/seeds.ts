@@ -1,3 +1,5 @@
+// Runs a simulation with many seeds in worker threads.
+
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 

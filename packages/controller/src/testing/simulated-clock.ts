@@ -1,3 +1,5 @@
+// A clock and a random generator that tests control.
+
 import type { Clock } from "../clock.ts";
 
 interface Timer {

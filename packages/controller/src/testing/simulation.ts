@@ -1,3 +1,5 @@
+// Simulates controllers over pretended clusters and the model of the database.
+
 import type { Cluster, Workload } from "../cluster/cluster.ts";
 import { type Behaviour, MemoryCluster } from "../cluster/memory.ts";
 import type { StableWorkload } from "../cluster/replica-set.ts";

@@ -1,3 +1,5 @@
+// Folders, workloads and waiting for tests of the controller.
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

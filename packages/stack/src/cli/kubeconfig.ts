@@ -1,3 +1,5 @@
+// Finds the kubeconfig that `npm start -- --cluster kubernetes` uses.
+
 import { accessSync, constants } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";

@@ -1,3 +1,5 @@
+// The command `npm start`.
+
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { readEnvironment } from "../environment.ts";

@@ -1,3 +1,5 @@
+// Parses the command line of `npm start`.
+
 import { parseArgs } from "node:util";
 import { StackError } from "../errors.ts";
 

@@ -1,3 +1,5 @@
+// Prints the progress of a start, and the table of addresses.
+
 import type { StackUrls } from "../stack.ts";
 import type { ServiceState } from "../supervise/supervisor.ts";
 

@@ -1,3 +1,5 @@
+// Finds the edge functions to serve, and the Deno binary.
+
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";

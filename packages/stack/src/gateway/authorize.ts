@@ -1,3 +1,5 @@
+// Answers POST /auth/v1/authorize, a form that hosted Supabase lacks.
+
 import type { ServerResponse } from "node:http";
 import type { FetchHandler } from "./in-process.ts";
 import { sendJson } from "./replies.ts";

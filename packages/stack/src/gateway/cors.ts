@@ -1,3 +1,5 @@
+// Answers preflight requests and adds CORS headers.
+
 import type { IncomingMessage } from "node:http";
 
 const ALLOW_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD";

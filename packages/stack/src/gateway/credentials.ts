@@ -1,3 +1,5 @@
+// Checks a request's API key.
+
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { StackKeys } from "../keys.ts";

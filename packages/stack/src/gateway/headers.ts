@@ -1,3 +1,5 @@
+// Decides which headers the gateway passes on.
+
 import type { IncomingMessage } from "node:http";
 import { CORS_HEADERS } from "./cors.ts";
 

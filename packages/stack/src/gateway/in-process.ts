@@ -1,3 +1,5 @@
+// Passes requests to services that run inside this process.
+
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";

@@ -1,3 +1,5 @@
+// An HTTP agent whose connections serve one request each.
+
 import { Agent } from "node:http";
 import { Socket, type SocketConnectOpts } from "node:net";
 

@@ -1,3 +1,5 @@
+// The gateway's own HTML pages: home and mailbox.
+
 import type { Mail } from "../mailbox/mailbox.ts";
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1c1c1e}

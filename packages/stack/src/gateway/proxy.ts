@@ -1,3 +1,5 @@
+// Passes HTTP requests through to a service.
+
 import {
   Agent,
   type ClientRequest,

@@ -1,3 +1,5 @@
+// Serves the API reference below /docs.
+
 import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";

@@ -1,3 +1,5 @@
+// Sends the gateway's own responses and errors.
+
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";

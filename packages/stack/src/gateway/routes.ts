@@ -1,3 +1,5 @@
+// The gateway's routing table. Pure.
+
 import { type Fault, ODD_NAME, paramsOf, readTarget, type Target } from "./target.ts";
 
 /** Where a request goes; `path` is what the upstream sees: the canonical spelling of what was sent. */

@@ -1,3 +1,5 @@
+// Reports sign-ins, forged tokens and refusals to the database.
+
 import type { IncomingMessage } from "node:http";
 import { judgeToken } from "../tokens.ts";
 import type { Refusal } from "./refusals.ts";

@@ -1,3 +1,5 @@
+// The stack's gateway: one HTTP server in front of every service.
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";

@@ -1,3 +1,5 @@
+// Calls database functions as service_role.
+
 import { Agent, request } from "node:http";
 import type { ApiRole } from "../tokens.ts";
 import type { Address } from "./proxy.ts";

@@ -1,3 +1,5 @@
+// Locks accounts after failed sign-ins, before Auth checks the password.
+
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { reply } from "./in-process.ts";
 import { sendJson } from "./replies.ts";

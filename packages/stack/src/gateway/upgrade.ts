@@ -1,3 +1,5 @@
+// Passes WebSocket connections through to a service.
+
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { requestHeaders } from "./headers.ts";

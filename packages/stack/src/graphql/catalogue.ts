@@ -1,3 +1,5 @@
+// Reads from the database what a role can see, for the GraphQL schema.
+
 import type { ClientBase } from "pg";
 import { directive, fieldName, isName, lowerFirst, toOneName, typeName } from "./names.ts";
 import { type ScalarName, scalarOf } from "./scalars.ts";

@@ -1,3 +1,5 @@
+// Writes the SQL of filters and orders.
+
 import { GraphQLError } from "graphql";
 import type { Column, Table } from "./catalogue.ts";
 import { cursorLength, cursorText, readNodeId } from "./node-id.ts";

@@ -1,3 +1,5 @@
+// Runs GraphQL requests, each under its caller's row-level security.
+
 import {
   type DocumentNode,
   execute,

@@ -1,3 +1,5 @@
+// Turns database errors into GraphQL errors.
+
 import { GraphQLError, type GraphQLFormattedError } from "graphql";
 
 /** What a request is answered with that failed as a whole. */

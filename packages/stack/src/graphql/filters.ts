@@ -1,3 +1,5 @@
+// The filter and order input types of the GraphQL schema.
+
 import { GraphQLEnumType, GraphQLInputObjectType, GraphQLList, GraphQLNonNull } from "graphql";
 import { operatorsOf, SCALARS, type ScalarName } from "./scalars.ts";
 

@@ -1,3 +1,5 @@
+// Bounds how much one GraphQL request may ask.
+
 import { GraphQLError, type GraphQLObjectType, Lexer, Source, TokenKind } from "graphql";
 import { typeOfNodeId } from "./node-id.ts";
 import { fieldsOf, type Operation, type Selected } from "./selection.ts";

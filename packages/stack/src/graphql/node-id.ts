@@ -1,3 +1,5 @@
+// Reads nodeIds and cursors.
+
 import { GraphQLObjectType, type GraphQLSchema } from "graphql";
 import type { Table } from "./catalogue.ts";
 import { tableOfType } from "./schema.ts";

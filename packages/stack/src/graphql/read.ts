@@ -1,3 +1,5 @@
+// Writes the SQL of GraphQL queries.
+
 import type { GraphQLObjectType } from "graphql";
 import type { Relation, Table } from "./catalogue.ts";
 import {

@@ -1,3 +1,5 @@
+// The scalar types of the GraphQL schema.
+
 import {
   GraphQLBoolean,
   GraphQLError,

@@ -1,3 +1,5 @@
+// Builds the GraphQL schema from the catalogue.
+
 import {
   GraphQLBoolean,
   type GraphQLFieldConfig,

@@ -1,3 +1,5 @@
+// Collects the fields that a request selects.
+
 import {
   type FieldNode,
   type FragmentDefinitionNode,

@@ -1,3 +1,5 @@
+// Serves GraphQL at /graphql/v1.
+
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { z } from "zod";

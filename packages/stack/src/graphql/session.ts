@@ -1,3 +1,5 @@
+// Runs database work in a transaction as the caller.
+
 import type { ClientBase, Pool } from "pg";
 import type { Identity } from "../realtime/claims.ts";
 import type { Catalogue } from "./catalogue.ts";

@@ -1,3 +1,5 @@
+// Builds SQL from parameters, identifiers and literals.
+
 import type { Column } from "./catalogue.ts";
 
 /** The values of a statement. Whatever a client sends reaches SQL only through here, with the type of its column. */

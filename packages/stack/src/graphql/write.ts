@@ -1,3 +1,5 @@
+// Writes the SQL of GraphQL mutations.
+
 import type { Column, Table } from "./catalogue.ts";
 import { filterSql, invalid } from "./conditions.ts";
 import { nameOf, Reader, type Statement } from "./read.ts";

@@ -1,3 +1,5 @@
+// Adapts supabase-js requests that @supabase/lite does not understand.
+
 import type { FetchHandler } from "../gateway/in-process.ts";
 import { type AuthAnswersOptions, withHostedAnswers } from "./auth-answers.ts";
 import { listAsHosted } from "./listing.ts";

@@ -1,3 +1,5 @@
+// Connects @supabase/lite to the database through pg.
+
 import pg from "pg";
 import { noteError } from "./auth-answers.ts";
 

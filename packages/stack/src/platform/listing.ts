@@ -1,3 +1,5 @@
+// Lists stored objects as hosted Storage does.
+
 import { z } from "zod";
 import type { FetchHandler } from "../gateway/in-process.ts";
 

@@ -1,3 +1,5 @@
+// Keeps the bytes of stored objects in files.
+
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";

@@ -1,3 +1,5 @@
+// Keeps files and rows consistent within one Storage request.
+
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { FetchHandler } from "../gateway/in-process.ts";
 import { refusedBy } from "../gateway/refusals.ts";

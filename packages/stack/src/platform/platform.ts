@@ -1,3 +1,5 @@
+// Starts Auth and Storage inside this process.
+
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Kysely } from "kysely";

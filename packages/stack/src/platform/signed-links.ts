@@ -1,3 +1,5 @@
+// Corrects the errors of expired or changed signed links.
+
 import { judgeToken } from "../tokens.ts";
 
 const LINK = /^\/storage\/v1\/object\/(upload\/)?sign\//;

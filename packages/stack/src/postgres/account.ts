@@ -1,3 +1,5 @@
+// Chooses the operating-system account that PostgreSQL runs under.
+
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { StackError } from "../errors.ts";

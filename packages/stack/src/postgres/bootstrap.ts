@@ -1,3 +1,5 @@
+// Gives a new cluster the roles and schemas of a hosted project.
+
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,5 @@
+// Creates or inspects a PostgreSQL data folder.
+
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {

@@ -1,3 +1,5 @@
+// Keeps the passwords of the stack's database roles.
+
 import { randomBytes } from "node:crypto";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";

@@ -1,3 +1,5 @@
+// Prepares the PostgreSQL binaries with the stand-in extensions.
+
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmod,

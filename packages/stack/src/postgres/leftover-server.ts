@@ -1,3 +1,5 @@
+// Clears a stale lock file or an orphaned server out of a data folder.
+
 import { existsSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";

@@ -1,3 +1,5 @@
+// Applies migrations through the Supabase CLI.
+
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";

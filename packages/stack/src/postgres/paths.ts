@@ -1,3 +1,5 @@
+// Where the database's files are.
+
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 

@@ -1,3 +1,5 @@
+// Brings a started server to the current schema.
+
 import pg from "pg";
 import { dealWithOutdated, outdated } from "../upgrade/outdated.ts";
 import { onDatabase } from "../upgrade/reference.ts";

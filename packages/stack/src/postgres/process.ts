@@ -1,3 +1,5 @@
+// Runs the PostgreSQL server process.
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { StackError } from "../errors.ts";

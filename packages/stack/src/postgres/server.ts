@@ -1,3 +1,5 @@
+// Starts the stack's database server.
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { freePort } from "../ports.ts";

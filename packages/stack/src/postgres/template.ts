@@ -1,3 +1,5 @@
+// Keeps a bootstrapped data folder to copy for new databases.
+
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";

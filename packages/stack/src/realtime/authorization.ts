@@ -1,3 +1,5 @@
+// Asks the policies of realtime.messages who may read and write a private topic.
+
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { reasonOf } from "../errors.ts";

@@ -1,3 +1,5 @@
+// The postgres_changes subscriptions of one channel.
+
 import { reasonOf } from "../errors.ts";
 import type { Identity } from "./claims.ts";
 import { atTurn, type RealtimeContext } from "./context.ts";

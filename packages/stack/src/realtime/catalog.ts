@@ -1,3 +1,5 @@
+// Reads facts about published tables from the catalogue.
+
 import type pg from "pg";
 import type { TypeFacts } from "./render.ts";
 

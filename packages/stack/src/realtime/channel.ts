@@ -1,3 +1,5 @@
+// One joined channel: its messages, presence and changes.
+
 import { reasonOf } from "../errors.ts";
 import { AuthorizationError, type Extension, mayRead, mayWrite, type Rights } from "./authorization.ts";
 import { bindingIds, ChangeBindings } from "./bindings.ts";

@@ -1,3 +1,5 @@
+// Answers POST /realtime/v1/channels.
+
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { headerOf, sendJson } from "../gateway/replies.ts";

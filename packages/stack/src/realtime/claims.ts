@@ -1,3 +1,5 @@
+// Verifies Realtime tokens and reads their claims.
+
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { isRecord } from "./frames.ts";
 

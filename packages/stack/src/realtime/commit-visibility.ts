@@ -1,3 +1,5 @@
+// Waits until committed transactions are visible to every session.
+
 import { setTimeout as delay } from "node:timers/promises";
 import type pg from "pg";
 

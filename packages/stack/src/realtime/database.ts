@@ -1,3 +1,5 @@
+// The database connections of Realtime.
+
 import pg from "pg";
 
 /**

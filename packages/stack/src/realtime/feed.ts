@@ -1,3 +1,5 @@
+// Carries committed changes from replication to subscribers.
+
 import { setTimeout as delay } from "node:timers/promises";
 import { reasonOf } from "../errors.ts";
 import { deliverChanges } from "./changes.ts";

@@ -1,3 +1,5 @@
+// Reads a channel's join message.
+
 import { randomUUID } from "node:crypto";
 import { isRecord } from "./frames.ts";
 import type { Limits } from "./limits.ts";

@@ -1,3 +1,5 @@
+// Builds the payload of a postgres_changes message.
+
 import type { ColumnFacts, TableFacts } from "./catalog.ts";
 
 /** What a change is, apart from who gets it. */

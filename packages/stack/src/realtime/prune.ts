@@ -1,3 +1,5 @@
+// Deletes old stored broadcasts.
+
 import type pg from "pg";
 
 const BATCH = 5000;

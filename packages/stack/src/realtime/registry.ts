@@ -1,3 +1,5 @@
+// Indexes subscriptions by table, so that changes find their channels.
+
 import type { Identity } from "./claims.ts";
 import type { Action } from "./filters.ts";
 import { type CompiledFilter, isExact } from "./matching.ts";

@@ -1,3 +1,5 @@
+// Replays stored broadcasts to clients that join.
+
 import type pg from "pg";
 import { encodePush, encodeUserBroadcast, isRecord } from "./frames.ts";
 import type { Member } from "./topics.ts";

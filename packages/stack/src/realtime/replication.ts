@@ -1,3 +1,5 @@
+// Reads committed changes from the database's replication stream.
+
 import type { Socket } from "node:net";
 import pg from "pg";
 import { reasonOf } from "../errors.ts";

@@ -1,3 +1,5 @@
+// The Realtime service below /realtime/v1.
+
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";

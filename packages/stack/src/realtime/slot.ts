@@ -1,3 +1,5 @@
+// Creates and drops the replication slot.
+
 import pg from "pg";
 
 /**

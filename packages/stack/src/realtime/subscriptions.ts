@@ -1,3 +1,5 @@
+// Checks and stores the table subscriptions of clients.
+
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { reasonOf } from "../errors.ts";

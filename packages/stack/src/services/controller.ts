@@ -1,3 +1,5 @@
+// Starts the controller.
+
 import { join } from "node:path";
 import { z } from "zod";
 import type { Environment } from "../environment.ts";

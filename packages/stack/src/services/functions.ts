@@ -1,3 +1,5 @@
+// Starts an edge function in its own Deno process.
+
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Environment } from "../environment.ts";

@@ -1,3 +1,5 @@
+// The stack's services, their dependencies and how each one starts.
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { DataDir } from "../data-dir.ts";

@@ -1,3 +1,5 @@
+// Starts a child process and waits for its ready line.
+
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, type ChildSpec, describeExit, startChild } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";

@@ -1,3 +1,5 @@
+// Reads process ids and start times from the operating system.
+
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { codeOf } from "../errors.ts";

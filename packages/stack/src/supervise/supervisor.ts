@@ -1,3 +1,5 @@
+// Starts services in order and restarts those that die.
+
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { reasonOf } from "../errors.ts";
 import { nextRestart } from "./backoff.ts";

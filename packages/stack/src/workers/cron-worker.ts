@@ -1,3 +1,5 @@
+// Runs pg_cron's jobs.
+
 import pg from "pg";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Worker } from "./net-worker.ts";

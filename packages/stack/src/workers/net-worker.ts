@@ -1,3 +1,5 @@
+// Sends pg_net's queued requests.
+
 import { setTimeout as delay } from "node:timers/promises";
 import type pg from "pg";
 import { codeOf, reasonOf } from "../errors.ts";

@@ -1,3 +1,5 @@
+// Reports to the database which parts of the platform are up.
+
 import type pg from "pg";
 import type { Worker } from "./net-worker.ts";
 import { keepSession } from "./session.ts";

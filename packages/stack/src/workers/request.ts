@@ -1,3 +1,5 @@
+// Sends one queued HTTP request.
+
 import { reasonOf } from "../errors.ts";
 
 /** A row of net.http_request_queue. */

@@ -1,3 +1,5 @@
+// Keeps one database connection that listens for notifications.
+
 import pg from "pg";
 import { reasonOf } from "../errors.ts";
 

@@ -1,3 +1,5 @@
+// Turns an agent's configuration into an elizaOS character.
+
 import { type ExampleLine, readCharacter } from "../../character.ts";
 import type { Config, Framework } from "../../config.ts";
 import { DEFAULT_MODELS } from "../model/providers.ts";

@@ -1,3 +1,5 @@
+// Opens the folder that elizaOS and its plugins are installed in.
+
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -1,3 +1,5 @@
+// Turns model errors into what a caller is told.
+
 import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
 import { UnknownHostError } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { AgentError } from "../../errors.ts";

@@ -1,3 +1,5 @@
+// Creates the language model that an agent names.
+
 import type { LanguageModel as NamedOrModel } from "ai";
 import type { Config, Framework } from "../../config.ts";
 import { compatibleFetch } from "./compatible.ts";

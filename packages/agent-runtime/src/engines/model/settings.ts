@@ -1,3 +1,5 @@
+// Maps an agent's settings to the options of a model call.
+
 import type { ModelSettings } from "../../config.ts";
 
 /** How a call is made, in the AI SDK's names. */

@@ -1,3 +1,5 @@
+// Decides what is written to Kubernetes for each agent: apply, correct, revert or remove.
+
 import { jittered } from "../../clock.ts";
 import { errorMessage } from "../../log.ts";
 import { canonical } from "../../reconcile/template.ts";

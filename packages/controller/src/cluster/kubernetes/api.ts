@@ -1,3 +1,5 @@
+// The narrow interface to a Kubernetes API server, and the errors it raises.
+
 import type { Content } from "./foreign-objects.ts";
 
 /**

@@ -1,3 +1,5 @@
+// Applies an agent's objects to Kubernetes in a safe order.
+
 import type { Quota } from "../../contract.ts";
 import type { Workload } from "../cluster.ts";
 import { type Kind, KubeError, type KubeObject, type ManagedFields } from "./api.ts";

@@ -1,3 +1,5 @@
+// The HTTP client of a Kubernetes API server.
+
 import { request } from "undici";
 import { backoff, jittered } from "../../clock.ts";
 import {

@@ -1,3 +1,5 @@
+// Compares an object as applied with the object in the cluster.
+
 import type { JsonPatch, KubeObject } from "./api.ts";
 
 /** How a live object differs from what was asked for. */

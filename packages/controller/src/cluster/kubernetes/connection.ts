@@ -1,3 +1,5 @@
+// Describes how to reach an API server, and opens the connection pools for it.
+
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from "undici";
 
 /** How to reach an API server, and as whom. */

@@ -1,3 +1,5 @@
+// Spaces corrections of an object that somebody keeps changing.
+
 import type { Clock } from "../../clock.ts";
 
 const FIRST_MS = 1000;

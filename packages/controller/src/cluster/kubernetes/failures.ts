@@ -1,3 +1,5 @@
+// Turns an API server's error responses into errors with words people can act on.
+
 import { KubeError, type KubeErrorCode } from "./api.ts";
 
 /** What was asked: for the sentence that tells why it did not work. */

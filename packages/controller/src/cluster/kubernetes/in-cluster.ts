@@ -1,3 +1,5 @@
+// Connects to the API server as the service account of the controller's own pod.
+
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";

@@ -1,3 +1,5 @@
+// Remembers which Secrets and ConfigMaps exist, since these are not watched.
+
 import type { Clock } from "../../clock.ts";
 import { type Kind, type KubeApi, KubeError, type ObjectMeta } from "./api.ts";
 import { installationSelector, LABELS } from "./names.ts";

@@ -1,3 +1,5 @@
+// Reads and merges kubeconfig files.
+
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { RequestOptions } from "node:https";

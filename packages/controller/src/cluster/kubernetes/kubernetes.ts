@@ -1,3 +1,5 @@
+// The Kubernetes cluster: joins the writing and the watching side to one Cluster.
+
 import type { Platform } from "../../contract.ts";
 import { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage } from "../../log.ts";

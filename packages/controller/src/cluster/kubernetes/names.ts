@@ -1,3 +1,5 @@
+// The names, labels and annotations of everything written to Kubernetes.
+
 import { createHash } from "node:crypto";
 import type { ObjectMeta } from "./api.ts";
 

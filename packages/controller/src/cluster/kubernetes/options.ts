@@ -1,3 +1,5 @@
+// The options of the Kubernetes cluster and of its manifests.
+
 import type { Clock } from "../../clock.ts";
 import type { ProjectAccess } from "../../config.ts";
 import type { AgentClass, Gone, PodFields, Tenants } from "../../contract.ts";

@@ -1,3 +1,5 @@
+// Splits a stream of bytes into lines.
+
 const NEWLINE = 10;
 
 /** Splits bytes into lines of text as they come; an unfinished last line is left out. */

@@ -1,3 +1,5 @@
+// Removes everything of one agent from the cluster.
+
 import type { Kind, KubeApi, KubeObject } from "./api.ts";
 import { isForbidden } from "./inventory.ts";
 import { agentSelector } from "./names.ts";

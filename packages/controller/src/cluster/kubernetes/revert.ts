@@ -1,3 +1,5 @@
+// Returns a Deployment to the template that served before a failed update.
+
 import type { Failure, Workload } from "../cluster.ts";
 import type { KubeApi, KubeObject } from "./api.ts";
 import type { Applier } from "./apply.ts";

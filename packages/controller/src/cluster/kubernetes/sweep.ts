@@ -1,3 +1,5 @@
+// Finds and removes what agents and users that no longer exist left in the cluster.
+
 import { type Clock, jittered } from "../../clock.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import type { Kind, ObjectMeta } from "./api.ts";

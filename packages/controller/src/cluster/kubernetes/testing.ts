@@ -1,3 +1,5 @@
+// Options and workloads for tests of the Kubernetes cluster.
+
 import { systemClock } from "../../clock.ts";
 import type { FleetState } from "../../contract.ts";
 import { FleetGuard } from "../../fleet/guard.ts";

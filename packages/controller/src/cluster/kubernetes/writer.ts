@@ -1,3 +1,5 @@
+// Writes single objects by server-side apply, only where they differ.
+
 import { backoff, type Clock } from "../../clock.ts";
 import type { Log } from "../../log.ts";
 import {

@@ -1,3 +1,5 @@
+// One operating-system process in a group of its own.
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { readLines } from "../lines.ts";
 import type { Account } from "./accounts.ts";

@@ -1,3 +1,5 @@
+// Builds the environment variables of a replica.
+
 import type { ProjectAccess } from "../../config.ts";
 import { redirecting } from "../redirects.ts";
 import { probeKeyOf } from "../runtime.ts";

@@ -1,3 +1,5 @@
+// The files and folders of the processes cluster.
+
 import {
   chmodSync,
   chownSync,

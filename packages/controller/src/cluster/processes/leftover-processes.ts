@@ -1,3 +1,5 @@
+// Ends the replicas that an earlier controller left running.
+
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../../log.ts";
 import { killGroup } from "./child.ts";

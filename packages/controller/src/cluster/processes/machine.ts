@@ -1,3 +1,5 @@
+// Measures the machine's CPU, memory and disk.
+
 import { statfs } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 

@@ -1,3 +1,5 @@
+// Sizes a replica's heap and enforces its memory limit.
+
 import { residentBytes } from "./system.ts";
 
 const MEBIBYTE = 1024 * 1024;

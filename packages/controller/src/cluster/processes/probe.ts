@@ -1,3 +1,5 @@
+// Sends one GET request to a replica on this machine.
+
 import { request } from "node:http";
 
 export interface Answer {

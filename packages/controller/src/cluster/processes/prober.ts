@@ -1,3 +1,5 @@
+// Probes one replica until it is ready, and on while it runs.
+
 import { isNewLatency } from "../latency.ts";
 import { healthOf } from "../runtime.ts";
 import { get } from "./probe.ts";

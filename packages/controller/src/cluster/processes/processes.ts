@@ -1,3 +1,5 @@
+// The cluster that runs each replica as a child process.
+
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import {

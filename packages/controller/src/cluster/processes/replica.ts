@@ -1,3 +1,5 @@
+// One replica's process over its lives: start, probe, restart, end.
+
 import { randomBytes } from "node:crypto";
 import type { ProjectAccess } from "../../config.ts";
 import type { Endpoints } from "../../ingress/endpoints.ts";

@@ -1,3 +1,5 @@
+// Samples CPU, memory and request counters of the processes.
+
 import type { ReplicaSample } from "../cluster.ts";
 import { PROBE_HEADER, parseRequests, probeKeyOf } from "../runtime.ts";
 import { get } from "./probe.ts";

@@ -1,3 +1,5 @@
+// Reads facts about processes from the operating system.
+
 import { execFile, execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";

@@ -1,3 +1,5 @@
+// Limits auth requests per e-mail address.
+
 import { roleOfToken } from "../../tokens.ts";
 import { type AuthRequest, isCounted } from "../auth-request.ts";
 

@@ -1,3 +1,5 @@
+// Rejects requests that would change every row of a table.
+
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { judgeToken } from "../../tokens.ts";
 import { sendJson } from "../replies.ts";

@@ -1,3 +1,5 @@
+// Maps ready pods to ports of this machine, for a controller outside the cluster.
+
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Endpoints } from "../../../ingress/endpoints.ts";

@@ -1,3 +1,5 @@
+// Opens one port-forward connection to a pod through the API server.
+
 import type { KubeConfig } from "@kubernetes/client-node";
 import { PORT } from "../names.ts";
 import type { Connect } from "./forward.ts";

@@ -1,3 +1,5 @@
+// Builds every Kubernetes object of an agent, in the order of creation.
+
 import type { Quota } from "../../../contract.ts";
 import type { Workload } from "../../cluster.ts";
 import { handedOn } from "../../processes/environment.ts";

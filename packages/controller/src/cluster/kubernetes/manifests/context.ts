@@ -1,3 +1,5 @@
+// Collects what each manifest builder needs to know about an agent.
+
 import { createHash } from "node:crypto";
 import type { Platform } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";

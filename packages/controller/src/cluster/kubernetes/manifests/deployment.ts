@@ -1,3 +1,5 @@
+// Builds the Deployment and pod template of an agent.
+
 import { heapMebibytes } from "../../processes/memory-limit.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";

@@ -1,3 +1,5 @@
+// Builds a user's namespace with its quota, limits, network policy and access.
+
 import { type AgentClass, type Quota, quotaSchema } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { KubeObject } from "../api.ts";

@@ -1,3 +1,5 @@
+// Builds an agent's Secret, ConfigMap, ServiceAccount, Service and its Ingress or HTTPRoute.
+
 import { agentConfig } from "../../agent-config.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, PORT_NAME, serviceName } from "../names.ts";

@@ -1,3 +1,5 @@
+// Builds an agent's autoscaler and disruption budget.
+
 import { z } from "zod";
 import type { KubeObject } from "../api.ts";
 import type { AgentContext, Intent } from "./context.ts";

@@ -1,3 +1,5 @@
+// Reports whether the cluster is healthy and how much room it has.
+
 import type { Clock } from "../../../clock.ts";
 import { errorMessage } from "../../../log.ts";
 import type { ClusterHealth } from "../../cluster.ts";

@@ -1,3 +1,5 @@
+// Small tools that limit how much work runs at once, how often and for how long.
+
 import type { Clock } from "../../../clock.ts";
 
 /** Lets a number of works through at once; others wait their turn, first come first served. */

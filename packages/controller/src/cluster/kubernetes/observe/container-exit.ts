@@ -1,3 +1,5 @@
+// Reads from a pod how the agent's container ended last.
+
 import { constants } from "node:os";
 import type { ReplicaExit } from "../../cluster.ts";
 import { explainExit } from "../../exit-reason.ts";

@@ -1,3 +1,5 @@
+// Counts a container's crashes in a row from what its pod reports.
+
 import { CONTAINER } from "../names.ts";
 import { conditionOf, containerOf, type Pod, type Terminated, timeOf } from "./objects.ts";
 

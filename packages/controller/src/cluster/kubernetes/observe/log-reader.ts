@@ -1,3 +1,5 @@
+// Reads one container's log, line by line.
+
 import type { ReplicaLog } from "../../cluster.ts";
 import { LineSplitter, type ParsedLine, parseLine } from "../../lines.ts";
 import { type LogBudget, leftOut } from "../../log-budget.ts";

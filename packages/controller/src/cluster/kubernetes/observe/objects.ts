@@ -1,3 +1,5 @@
+// The fields of Kubernetes objects that are read here, as types.
+
 import { KINDS, type Kind, type KubeObject, type ObjectMeta } from "../api.ts";
 import { PLUGIN_CONTAINER } from "../names.ts";
 

@@ -1,3 +1,5 @@
+// Turns an agent's Kubernetes objects into the workload that the controller sees.
+
 import type { Failure, ObservedReplica, ObservedWorkload, ReplicaState } from "../../cluster.ts";
 import { ANNOTATIONS, CONTAINER, FIELD_MANAGER, LABELS } from "../names.ts";
 import { exitOf } from "./container-exit.ts";

@@ -1,3 +1,5 @@
+// Sends HTTP requests to an agent's pod, directly or through the API server.
+
 import { Agent, request } from "undici";
 import { PROBE_HEADER, probeKeyOf } from "../../runtime.ts";
 import { type KubeApi, KubeError } from "../api.ts";

@@ -1,3 +1,5 @@
+// Collects the logs of all agents' pods within bounds.
+
 import { backoff, type Clock, jittered } from "../../../clock.ts";
 import { errorMessage, type Log } from "../../../log.ts";
 import type { ReplicaLog } from "../../cluster.ts";

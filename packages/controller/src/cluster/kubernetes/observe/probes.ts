@@ -1,3 +1,5 @@
+// Probes ready replicas for health and response time.
+
 import { type Clock, jittered } from "../../../clock.ts";
 import type { ObservedReplica } from "../../cluster.ts";
 import { isNewLatency } from "../../latency.ts";

@@ -1,3 +1,5 @@
+// Parses Kubernetes quantities.
+
 const UNITS: Record<string, number> = {
   n: 1e-9,
   u: 1e-6,

@@ -1,3 +1,6 @@
+// Explains why pods do not become ready or are not created, in words a person can act on: made of what the scheduler,
+// the nodes and the cluster's controllers wrote. The reasons are Kubernetes' own words where it has one.
+
 import { type Failure, type Hindrance, TERMINATING } from "../../cluster.ts";
 import { CONTAINER } from "../names.ts";
 import { lastWords, memoryWords } from "./last-words.ts";
@@ -14,11 +17,6 @@ import {
   type ReplicaSet,
   timeOf,
 } from "./objects.ts";
-
-/**
- * Why something does not come up, in words a person can act on: made of what the scheduler, the nodes and the cluster's
- * controllers wrote. The reasons are Kubernetes' own words where it has one.
- */
 
 /** Why a pod does not become ready; undefined where nothing says so, or only time is missing. */
 export function hindranceOf(pod: Pod, warnings: readonly EventNote[]): Hindrance | undefined {

@@ -1,3 +1,5 @@
+// Keeps each pod's secrets out of its logs.
+
 import { createRedactor } from "../../../shipping/redact.ts";
 import type { KubeApi } from "../api.ts";
 import { CONTAINER } from "../names.ts";

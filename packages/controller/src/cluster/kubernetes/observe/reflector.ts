@@ -1,3 +1,5 @@
+// Mirrors one kind of object by list and watch, and survives every way a watch can break.
+
 import { backoff, type Clock, jittered } from "../../../clock.ts";
 import { errorMessage, type Log } from "../../../log.ts";
 import {

@@ -1,3 +1,5 @@
+// Reports the health of the registry that agents' images come from.
+
 import { request } from "undici";
 import type { Clock } from "../../../clock.ts";
 import { CONTAINER, LABELS } from "../names.ts";

@@ -1,3 +1,5 @@
+// Reads from a Gateway's status whether an agent is reachable from outside.
+
 import type { Exposure } from "../../cluster.ts";
 import type { KubeObject } from "../api.ts";
 import { type Condition, conditionOf } from "./objects.ts";

@@ -1,3 +1,5 @@
+// Samples CPU, memory and request counters of each replica.
+
 import { type Clock, systemClock } from "../../../clock.ts";
 import type { ReplicaSample } from "../../cluster.ts";
 import { parseFigures, type RuntimeFigures } from "../../runtime.ts";

@@ -1,3 +1,5 @@
+// Indexes the watched objects by agent and by user.
+
 import type { Kind, KubeObject } from "../api.ts";
 import { LABELS, userOf } from "../names.ts";
 import { isLater, trim } from "./objects.ts";

@@ -1,3 +1,5 @@
+// A fake API server for tests of the watching side.
+
 import {
   KINDS,
   type Kind,

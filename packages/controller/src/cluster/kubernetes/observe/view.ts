@@ -1,3 +1,5 @@
+// Watches the cluster and answers what there is of an agent.
+
 import { type Clock, jittered } from "../../../clock.ts";
 import type { Log } from "../../../log.ts";
 import {

@@ -1,3 +1,5 @@
+// Keeps the latest warning events about the installation's objects.
+
 import type { KubeObject } from "../api.ts";
 import { REPORTER } from "../events/recorder.ts";
 import { type EventNote, timeOf } from "./objects.ts";
