@@ -78,8 +78,8 @@ export class KubernetesControllers {
     const { name, namespace = "", uid } = deployment.metadata;
     const spec = deployment.spec as DeploymentSpec;
     const sets = model.all("ReplicaSet").filter((set) => ownedBy(set, uid));
-    const wanted = canonical(spec.template);
-    let current = sets.find((set) => templateText(set) === wanted);
+    const wanted = once(texts, spec.template, canonical);
+    let current = sets.find((set) => once(texts, specOf(set).template, textWithoutHash) === wanted);
     if (current === undefined) {
       this.#names += 1;
       const hash = `h${this.#names}`;
@@ -354,8 +354,16 @@ function statusOf(set: KubeObject): { replicas?: number; readyReplicas?: number 
   return (set.status ?? {}) as { replicas?: number; readyReplicas?: number };
 }
 
-function templateText(set: KubeObject): string {
-  const { metadata, spec } = specOf(set).template;
+/** Of templates; a stored object's is replaced, never edited. */
+const texts = new WeakMap<DeploymentSpec["template"], string>();
+
+function once<K extends WeakKey, V>(known: WeakMap<K, V>, key: K, make: (key: K) => V): V {
+  const value = known.get(key) ?? make(key);
+  known.set(key, value);
+  return value;
+}
+
+function textWithoutHash({ metadata, spec }: DeploymentSpec["template"]): string {
   const { [HASH]: _, ...labels } = metadata.labels;
   return canonical({ metadata: { labels }, spec });
 }

@@ -44,6 +44,8 @@ const HISTORY = 400;
 export class KubernetesModel {
   readonly #clock: Clock;
   readonly #objects = new Map<string, Stored>();
+  /** The same by kind: what the cluster's controllers walk through after every change. */
+  readonly #ofKind = new Map<string, Map<string, Stored>>();
   readonly #history: Told[] = [];
   readonly #watchers = new Set<(told: Told) => void>();
   #version = 1;
@@ -176,8 +178,7 @@ export class KubernetesModel {
   // What the cluster's own controllers and people do.
 
   all(kind: Kind): KubeObject[] {
-    const prefix = `${kind}/`;
-    return [...this.#objects].flatMap(([key, { object }]) => (key.startsWith(prefix) ? [object] : []));
+    return Array.from(this.#ofKind.get(kind)?.values() ?? [], ({ object }) => object);
   }
 
   /** Makes an object, as its controller does. */
@@ -248,6 +249,7 @@ export class KubernetesModel {
     const stored = this.#objects.get(key);
     if (stored === undefined) return;
     this.#objects.delete(key);
+    this.#ofKind.get(kind)?.delete(key);
     this.#tell("DELETED", kind, stored);
   }
 
@@ -308,6 +310,7 @@ export class KubernetesModel {
     const times = new Map(stored?.times).set(writer, this.#time());
     const next: Stored = { object, owners, times };
     this.#objects.set(key, next);
+    this.#ofKind.set(kind, (this.#ofKind.get(kind) ?? new Map()).set(key, next));
     this.#tell(before === undefined ? "ADDED" : "MODIFIED", kind, next, before);
     return this.#told(next);
   }

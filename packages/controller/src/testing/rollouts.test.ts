@@ -4,44 +4,9 @@ import { test } from "node:test";
 import { KubeError } from "../cluster/kubernetes/api.ts";
 import { FORM } from "../cluster/kubernetes/manifests/form.ts";
 import { ANNOTATIONS, LABELS } from "../cluster/kubernetes/names.ts";
-import { isReady } from "./kubernetes-controllers.ts";
-import { KubernetesSimulation } from "./kubernetes-simulation.ts";
+import type { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";
-
-const AGENTS = 20;
-const GOOD = "runtime:1";
-const BETTER = "runtime:2";
-const BAD = "runtime:bad";
-
-async function fleet(seed = 1, controllers = 2): Promise<KubernetesSimulation> {
-  const simulation = new KubernetesSimulation(seed, controllers);
-  simulation.faults.on = false;
-  simulation.image = GOOD;
-  for (let index = 0; index < AGENTS; index += 1) {
-    simulation.database.launch(`agent-${index}`, specOf(), 1, `user-${index % 5}`);
-  }
-  await simulation.clock.advance(120_000);
-  assert.deepEqual(agentsOn(simulation, GOOD).size, AGENTS);
-  return simulation;
-}
-
-/** The agents that have pods with this image; ready ones alone, where that is asked. */
-function agentsOn({ model }: KubernetesSimulation, image: string, ready = false): Set<string> {
-  const pods = model.all("Pod").filter((pod) => {
-    const { containers } = pod.spec as { containers: { image: string }[] };
-    return containers[0]?.image === image && (!ready || isReady(pod));
-  });
-  return new Set(pods.flatMap(({ metadata }) => metadata.labels?.[LABELS.agent] ?? []));
-}
-
-function serving({ model }: KubernetesSimulation): number {
-  return new Set(
-    model
-      .all("Pod")
-      .filter(isReady)
-      .map(({ metadata }) => metadata.labels?.[LABELS.agent]),
-  ).size;
-}
+import { AGENTS, agentsOn, BAD, BETTER, fleet, GOOD, serving } from "./rollout-fleet.ts";
 
 /** Advances a second at a time, and calls `see` after each. */
 async function watch(simulation: KubernetesSimulation, seconds: number, see: () => void): Promise<void> {
@@ -227,29 +192,3 @@ test("while the controllers disagree about the image nothing is rolled out", asy
   await simulation.clock.advance(600_000);
   assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
 });
-
-for (let seed = 1; seed <= 4; seed += 1) {
-  test(`with faults and crashes (seed ${seed}): a bad image stays in its wave, a good one reaches all`, async (context) => {
-    const simulation = await fleet(seed);
-    context.after(() => simulation.stop());
-    const { clock, faults, random } = simulation;
-    faults.on = true;
-    simulation.image = BAD;
-    for (let step = 0; step < 60; step += 1) {
-      if (random() < 0.1) simulation.restart();
-      await clock.advance(10_000);
-      assert.ok(agentsOn(simulation, BAD).size <= 2, "no second wave");
-      assert.equal(serving(simulation), AGENTS);
-    }
-    simulation.image = BETTER;
-    for (let step = 0; step < 60; step += 1) {
-      if (random() < 0.1) simulation.restart();
-      await clock.advance(10_000);
-      assert.equal(serving(simulation), AGENTS);
-    }
-    await simulation.calm(900_000);
-    assert.equal(agentsOn(simulation, BETTER, true).size, AGENTS);
-    assert.deepEqual([agentsOn(simulation, BAD).size, agentsOn(simulation, GOOD).size], [0, 0]);
-    assert.equal(simulation.database.rollouts.state, null);
-  });
-}

@@ -9,6 +9,6 @@ for (let seed = first; seed <= last; seed += step) {
   try {
     await run(seed, options);
   } catch (error) {
-    throw new Error(`LAUNCHPAD_SIMULATION_SEED=${seed} ${JSON.stringify(options)}`, { cause: error });
+    throw new Error(`seed ${seed} ${JSON.stringify(options)}`, { cause: error });
   }
 }

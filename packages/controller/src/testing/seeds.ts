@@ -3,10 +3,6 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 
-/** How many: more with LAUNCHPAD_SIMULATION_SEEDS, e.g. 10000; one alone with LAUNCHPAD_SIMULATION_SEED. */
-export const SEEDS = Number(process.env.LAUNCHPAD_SIMULATION_SEEDS ?? 100);
-const ONE = Number(process.env.LAUNCHPAD_SIMULATION_SEED ?? 0);
-
 /** What a thread is told: each `step`th seed from `first` to `last` is its own. */
 export interface Share {
   /** Of the module that exports `run(seed, options)`. */
@@ -24,8 +20,7 @@ export interface Share {
  * @param module of the simulation: exports `run(seed, options)`
  * @throws {Error} the first failure that a thread met, with the seed that shows it again
  */
-export async function runSeeds(module: URL, options: unknown, seeds = SEEDS): Promise<void> {
-  const [first, last] = ONE > 0 ? [ONE, ONE] : [1, seeds];
+export async function runSeeds(module: URL, options: unknown, first: number, last: number): Promise<void> {
   const step = Math.min(availableParallelism(), last - first + 1);
   const threads = Array.from({ length: step }, (_, index) => {
     const at = new Int32Array(new SharedArrayBuffer(4));
@@ -46,7 +41,7 @@ async function ended({ thread, at }: { thread: Worker; at: Int32Array }): Promis
   thread.once("exit", (code) => {
     // With code 13 a run waits for something that will never come.
     if (code === 0) resolve();
-    else reject(new Error(`LAUNCHPAD_SIMULATION_SEED=${at[0]}: its thread ended with ${code}`));
+    else reject(new Error(`seed ${at[0]}: its thread ended with ${code}`));
   });
   await promise;
 }

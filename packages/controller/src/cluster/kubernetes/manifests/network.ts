@@ -169,7 +169,16 @@ const METADATA = ["100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128",
 export const isMetadataOrSpecial = (address: string): boolean =>
   [...SPECIAL, ...METADATA].some((network) => holds(network, address));
 
-function openings({ allowCidrs, allowPrivate, exceptCidrs, ports }: EgressOptions) {
+/** By its options, which a controller has once: it asks for every agent that it looks at. */
+const known = new WeakMap<EgressOptions, ReturnType<typeof openingsOf>>();
+
+function openings(egress: EgressOptions) {
+  const found = known.get(egress) ?? openingsOf(egress);
+  known.set(egress, found);
+  return found;
+}
+
+function openingsOf({ allowCidrs, allowPrivate, exceptCidrs, ports }: EgressOptions) {
   const cidrs = allowCidrs.length === 0 ? ["0.0.0.0/0", "::/0"] : allowCidrs;
   const excepted = [...new Set([...SPECIAL, ...(allowPrivate ? [] : PRIVATE), ...METADATA, ...exceptCidrs])];
   return {

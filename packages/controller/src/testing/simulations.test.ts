@@ -1,0 +1,6 @@
+import { test } from "node:test";
+import { simulations } from "./simulations.ts";
+
+for (const { name, seeds, run } of simulations) {
+  test(`${name}, faults at every call: ${seeds} seeds`, async () => await run(1, seeds));
+}
