@@ -176,7 +176,13 @@ describe("names to versions", () => {
 
   const failures: [entry: string, reason: string, message: RegExp][] = [
     ["@elizaos/plugin-discrod", "PLUGIN_NOT_FOUND", /plugin-discrod.*Did you mean @elizaos\/plugin-discord/],
-    ["my-tool@^9", "PLUGIN_NOT_FOUND", /my-tool@\^9/],
+    ["my-tool@^9", "PLUGIN_NOT_FOUND", /my-tool has no version \^9 .* such as 1\.2\.0\.$/],
+    ["my-tool@1.1.0", "PLUGIN_NOT_FOUND", /has no version 1\.1\.0 .* such as 1\.2\.0, 1\.0\.0\.$/],
+    ["my-tool@nightly", "PLUGIN_NOT_FOUND", /has no tag nightly .* such as 1\.2\.0\.$/],
+    ["@elizaos/plugin-pre@1.0.0", "PLUGIN_NOT_FOUND", /such as 2\.0\.0-alpha\.3\.$/],
+    // 2.0.0 is there, and is for another elizaOS.
+    ["@elizaos/plugin-one@99", "PLUGIN_NOT_FOUND", /such as 1\.1\.0\.$/],
+    ["no-such-tool@1.0.0", "PLUGIN_NOT_FOUND", /no-such-tool@1\.0\.0 is not in the registry/],
     [
       "@elizaos/plugin-one@2.0.0",
       "PLUGIN_INCOMPATIBLE",

@@ -64,6 +64,24 @@ export function incompatible(name: string, newest: Manifest, host: Host, fit: Ma
   return { reason: "PLUGIN_INCOMPATIBLE", message: `Plugin ${name}@${newest.version} ${why}. ${cure}.` };
 }
 
+/**
+ * The versions to name in place of one that does not exist: the next below and above it, and the newest. Those that fit come
+ * before others, releases before pre-releases.
+ * @param wanted a version, a range or a tag
+ */
+export function nearestVersions(wanted: string, manifests: readonly Manifest[], host: Host): string[] {
+  const fits = manifests.filter((manifest) => misfit(manifest, host) === undefined);
+  const versions = (fits.length > 0 ? fits : manifests).map(({ version }) => version);
+  const stable = versions.filter((version) => prerelease(version) === null);
+  const sorted = (stable.length > 0 ? stable : versions).sort(rcompare);
+  const asked = validRange(wanted) === null ? null : minVersion(wanted);
+  if (asked === null) return sorted.slice(0, 1);
+  const above = sorted.findLast((version) => rcompare(version, asked) < 0);
+  const below = sorted.find((version) => rcompare(version, asked) > 0);
+  const near = [below, above, sorted[0]].filter((version) => version !== undefined);
+  return [...new Set(near)].sort(rcompare);
+}
+
 /** Names that are near to one that does not exist: at most three. */
 export function nearest(name: string, known: readonly string[]): string[] {
   const own = bare(name);

@@ -11,7 +11,7 @@ import {
 import { satisfies, validRange } from "semver";
 import type { Failure } from "../cluster/cluster.ts";
 import { errorMessage } from "../log.ts";
-import { CORE, type Host, incompatible, nearest, newestFit, usesEliza } from "./choose.ts";
+import { CORE, type Host, incompatible, nearest, nearestVersions, newestFit, usesEliza } from "./choose.ts";
 import { makeDraft } from "./drafts.ts";
 import { type Manifest, type Npm, NpmError, readNpmJson } from "./npm.ts";
 import {
@@ -182,8 +182,31 @@ async function find(npm: Npm, name: string, wanted: string | undefined, host: Ho
     throw new PluginError(incompatible(name, newest, host, other));
   } catch (error) {
     if (error instanceof PluginError) throw error;
+    const code = error instanceof NpmError ? error.code : "";
+    if (wanted !== undefined && (code === "E404" || code === "ETARGET")) {
+      const near = nearestVersions(wanted, await versionsOf(npm, name), host);
+      if (near.length > 0) throw new PluginError(noSuchVersion(name, wanted, near));
+    }
     throw new PluginError(explainNpm(error, wanted === undefined ? name : `${name}@${wanted}`, name));
   }
+}
+
+/** What the registry has of a package; without a release, what "latest" means; nothing where it has neither. */
+async function versionsOf(npm: Npm, name: string): Promise<Manifest[]> {
+  for (const wanted of [">=0.0.0", "latest"]) {
+    const found = await npm.view(`${name}@${wanted}`).catch(() => []);
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+/** The failure of a version that a known package does not have. */
+function noSuchVersion(name: string, wanted: string, near: readonly string[]): Failure {
+  const tag = validRange(wanted) === null;
+  return {
+    reason: "PLUGIN_NOT_FOUND",
+    message: `Plugin ${name} has no ${tag ? "tag" : "version"} ${wanted} in the registry that npm is configured with. Name one it has, such as ${near.join(", ")}.`,
+  };
 }
 
 /** npm's refusal as the reason of a failed generation. */
