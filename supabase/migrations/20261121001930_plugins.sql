@@ -14,7 +14,7 @@ create table private.plugin_rules (
   created_at timestamptz not null default now(),
   constraint plugin_rules_pkey primary key (pattern, action, versions),
   constraint plugin_rules_pattern_form check (pattern ~ ('^(\*|@[a-z0-9][a-z0-9._-]*/\*|(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*|'
-    || 'mcp:\*|mcp:(?!https://[^/]*:443/|http://[^/]*:80/)https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?/\*)$')),
+    || 'mcp:\*|mcp:(?!https://[^/]*:443/|http://[^/]*:80/)https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?/\*)$') and private.mcp_host_problem(pattern) is null),
   constraint plugin_rules_action_known check (action in ('allow', 'deny')),
   constraint plugin_rules_versions_form check (versions ~ '^((^| )(>=|<=|>|<|=)[0-9]+\.[0-9]+\.[0-9]+)*$'),
   constraint plugin_rules_reason_length check (length(reason) <= 300)

@@ -60,6 +60,26 @@ return (
     where private.plugin_refusal(x.package, x.version) is not null)
   select count(*) from public.agents a where a.deleted_at is null and a.plugins && array(select r.plugin from refused r));
 
+-- What a refused pattern was probably meant to be, as a problem that names it; null where that is not plain.
+create function private.pattern_meant(pattern text) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  server text := substring(lower(pattern) from '^(?:mcp:)?(https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[1-9][0-9]{0,4})?)(?:[/?#]|$)');
+  scope text := substring(lower(pattern) from '^(@[a-z0-9][a-z0-9._-]*)/?$');
+begin
+  if server is not null then
+    return format('Rules for an MCP server are about its origin: write mcp:%s/*', regexp_replace(server, '^(https://.*):443$|^(http://.*):80$', '\1\2'));
+  elsif lower(pattern) in ('mcp:', 'mcp/*', 'mcp:/*') then
+    return 'For every MCP server write mcp:*, for one of them mcp:https://host/*';
+  elsif scope is not null then
+    return format('For every package of a scope write %s/*', scope);
+  elsif pattern ~ '^@?[^@\s]+@.' then
+    return 'Must have no version: name it in versions';
+  end if;
+  return null;
+end
+$$;
+
 -- Adds a rule, or changes the named parts of one. rule: {pattern, action?, versions?, require_advisory_free?, reason?}. One pattern
 -- has one rule for the same versions: an allowance takes the place of a denial. Raises VALIDATION_ERROR. Returns the rule,
 -- `agents_refused`, and `still_refused` where another rule refuses a package that this one allows.
@@ -86,7 +106,9 @@ begin
   exception when check_violation then
     get stacked diagnostics broken = constraint_name;
     perform private.raise_problems(
-      private.problem_if(broken = 'plugin_rules_pattern_form', 'rule.pattern', 'Must be the name of a package, @scope/*, mcp:*, mcp:https://host/*, or *')
+      private.problem_if(broken = 'plugin_rules_pattern_form', 'rule.pattern',
+        coalesce(private.mcp_host_problem(wanted.pattern), private.pattern_meant(wanted.pattern),
+          'Must be the name of a package, @scope/*, mcp:*, mcp:https://host/*, or *'))
       || private.problem_if(broken = 'plugin_rules_action_known', 'rule.action', 'Must be allow or deny')
       || private.problem_if(broken = 'plugin_rules_versions_form', 'rule.versions', 'Must be comparisons such as ">=1.2.0 <2.0.0"')
       || private.problem_if(broken = 'plugin_rules_reason_length', 'rule.reason', 'Must have at most 300 characters'));

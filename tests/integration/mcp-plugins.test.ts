@@ -45,6 +45,10 @@ describe("names", () => {
     "mcp:https://mcp.example.com",
     "mcp:https://mcp.example.com:8443/a/b.c?team=7&x=@scope/y",
     "mcp:https://[2001:db8::1]:444/mcp",
+    "mcp:http://[::1]/mcp",
+    "mcp:http://[::]",
+    "mcp:https://[2001:db8:0:1:1:1:1:1]?a=[0:0::1]",
+    "mcp:https://[64:ff9b::7f00:1]#TOKEN",
     "mcp:https://203.0.113.7:444/mcp",
     "mcp:https://1.2.3.4.example.com/mcp",
     `${SERVER}#TOKEN`,
@@ -62,6 +66,16 @@ describe("names", () => {
     ["mcp:https://3405803783/mcp", /^Must have an IPv4 address in its plain form/],
     ["mcp:https://0xcb.0.0x7107#TOKEN", /^Must have an IPv4 address in its plain form/],
     ["mcp:https://203.0.113.07:444/mcp", /^Must have an IPv4 address in its plain form/],
+    ["mcp:http://[0:0::1]/mcp", /^Must have an IPv6 address in its shortest form/],
+    ["mcp:http://[0:0:0:0:0:0:0:1]/mcp", /^Must have an IPv6 address in its shortest form/],
+    ["mcp:http://[::01]:3000/mcp#TOKEN", /^Must have an IPv6 address in its shortest form/],
+    ["mcp:https://[2001:db8:0:1:0:0:0:1]", /^Must have an IPv6 address in its shortest form/],
+    ["mcp:https://[2001:0db8::1]", /^Must have an IPv6 address in its shortest form/],
+    ["mcp:http://[::ffff:127.0.0.1]/", /^Must have an IPv6 .* an IPv4 address without brackets$/],
+    ["mcp:http://[::ffff:7f00:1]/", /^Must have an IPv6 .* an IPv4 address without brackets$/],
+    ["mcp:http://[::7f00:1]/", /^Must have an IPv6 .* an IPv4 address without brackets$/],
+    ["mcp:http://[127.0.0.1]/", /^Must have an IPv6 .* an IPv4 address without brackets$/],
+    ["mcp:http://[:::]/", /^Must have an IPv6 address in its shortest form/],
     [`${SERVER}#`, /^Must be mcp: with/],
     [`${SERVER}#7TOKEN`, /^Must be mcp: with/],
     [`${SERVER}#A=B=C`, /^Must be mcp: with/],
@@ -139,13 +153,31 @@ describe("rules", () => {
     await rule("mcp:*", "allow");
   });
 
+  test("a denied IPv6 address is denied in every accepted spelling of its address, and the others are refused", async () => {
+    await rule("mcp:http://[2001:db8::7]/*", "deny");
+    const codes = await Promise.all(
+      ["[2001:db8::7]", "[2001:db8::7]:80", "[2001:db8:0::7]", "[2001:0db8::0007]"].map(
+        async (host) => (await launch([`mcp:http://${host}/mcp#TOKEN`])).body.code,
+      ),
+    );
+    assert.deepEqual(codes, [
+      "PLUGIN_NOT_ALLOWED",
+      "PLUGIN_NOT_ALLOWED",
+      "VALIDATION_ERROR",
+      "VALIDATION_ERROR",
+    ]);
+  });
+
   test("are written as those of packages are", async () => {
     const put = (pattern: string) =>
       rpc(db, service, "put_plugin_rule", { rule: { pattern, action: "deny", reason: "ask us" } });
     assert.equal((await put("mcp:https://x.example.com:8443/*")).status, 200);
     const { body } = await launch(["mcp:https://x.example.com:8443/mcp"]);
     assert.match(body.message, /: ask us$/);
-    assert.match((await put("mcp:https://x.example.com")).body.details, /mcp:https:\/\/host\/\*/);
+    assert.match(
+      (await put("mcp:https://x.example.com")).body.details,
+      /write mcp:https:\/\/x\.example\.com\/\*/,
+    );
   });
 
   test("a pattern that could never match is refused", async () => {
@@ -156,6 +188,10 @@ describe("rules", () => {
       "mcp:https://x/mcp",
       "mcp:https://x:443/*",
       "mcp:http://x:80/*",
+      "mcp:http://[0:0::1]/*",
+      "mcp:http://[::ffff:7f00:1]/*",
+      "mcp:http://0x7f.1/*",
+      "mcp:http://127.1/*",
     ]) {
       await assert.rejects(rule(pattern, "deny"), { code: "23514" }, pattern);
     }

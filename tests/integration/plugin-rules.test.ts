@@ -126,6 +126,12 @@ describe("rules", () => {
     for (const [rule, field, problem] of [
       [{ pattern: "../x" }, "rule.pattern", /name of a package, @scope/],
       [{ pattern: "*/x" }, "rule.pattern", /name of a package/],
+      [{ pattern: "mcp:" }, "rule.pattern", /^For every MCP server write mcp:\*,/],
+      [{ pattern: "https://X.example:443/mcp" }, "rule.pattern", /write mcp:https:\/\/x\.example\/\*$/],
+      [{ pattern: "mcp:http://[0:0::1]/*" }, "rule.pattern", /IPv6 address in its shortest form/],
+      [{ pattern: "mcp:http://127.1/*" }, "rule.pattern", /IPv4 address in its plain form/],
+      [{ pattern: "@Scope" }, "rule.pattern", /write @scope\/\*$/],
+      [{ pattern: "x@1.0.0" }, "rule.pattern", /^Must have no version: name it in versions$/],
       [{ pattern: "x", action: "maybe" }, "rule.action", /allow or deny/],
       [{ pattern: "x", versions: "^1" }, "rule.versions", />=1\.2\.0 <2\.0\.0/],
       [{ pattern: "x", reason: "y".repeat(301) }, "rule.reason", /300 characters/],

@@ -65,6 +65,9 @@ describe("which plugins may be named", () => {
     assert.match(stdout, /^@elizaos\/plugin-discord +\d[\w.-]+ +elizaos +DISCORD_API_TOKEN\*/m);
     const { json } = await ok("plugins", "--all", "--json");
     assert.ok(json.plugins.length > 1);
+    for (const word of ["list", "ls"]) {
+      assert.deepEqual((await ok("plugins", word, "--all", "--json")).json, json);
+    }
     const none = await ok("plugins", "no such words");
     assert.match(none.stderr, /No known plugin matches "no such words"/);
   });
@@ -95,6 +98,10 @@ describe("launchpad plugins rules", () => {
   test("names what is wrong, and needs the secret key", async () => {
     assert.match((await operate("allow", "../x")).stderr, /Must be the name of a package, @scope\/\*,/);
     assert.match((await operate("allow", "x", "--versions", "^1")).stderr, />=1\.2\.0 <2\.0\.0/);
+    assert.match((await operate("deny", "mcp:")).stderr, /For every MCP server write mcp:\*,/);
+    assert.match((await operate("deny", "https://x.example")).stderr, /write mcp:https:\/\/x\.example\/\*/);
+    const named = await operate("deny", "mcp");
+    assert.match(named.stderr, /the package mcp\. For MCP servers: `launchpad plugins rules deny 'mcp:\*'`/);
     const outdone = await operate("deny", "x");
     assert.equal(outdone.code, 0);
     assert.match(

@@ -68,6 +68,10 @@ async function put(
     context.out.note(
       `Another rule decides: ${oneLine(made.still_refused)}. \`launchpad plugins rules list\` shows it.`,
     );
+  if (pattern === "mcp")
+    context.out.note(
+      `This rule is about the package mcp. For MCP servers: \`launchpad plugins rules ${action} 'mcp:*'\`, or 'mcp:https://host/*' for one.`,
+    );
   noteRefused(context, made);
 }
 

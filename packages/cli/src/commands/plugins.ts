@@ -11,12 +11,13 @@ interface Options {
   all?: boolean;
 }
 
-/** `launchpad plugins` */
+/** `launchpad plugins`; the words `list` and `ls` search for nothing: they list, as for other nouns. */
 export async function run(
   context: Context,
-  [query]: readonly string[],
+  [words]: readonly string[],
   { limit, all }: Options,
 ): Promise<void> {
+  const query = words === "list" || words === "ls" ? undefined : words;
   const { client } = await context.session();
   const { signal } = context;
   const page = await readPages(
@@ -29,7 +30,7 @@ export async function run(
   const { length } = page.plugins;
   if (length === 0)
     context.out.note(
-      `No known plugin matches "${query ?? ""}"; \`launchpad plugins\` alone lists all. Any package that the operator's rules allow may be named in plugins, and an MCP server as mcp:https://….`,
+      `No known plugin matches "${query ?? ""}"; \`launchpad plugins list\` lists all. Any package that the operator's rules allow may be named in plugins, and an MCP server as mcp:https://….`,
     );
   else if (page.nextCursor !== null)
     context.out.note(`${length} of ${page.total}; --limit or --all shows more.`);

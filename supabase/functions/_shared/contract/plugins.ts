@@ -15,6 +15,9 @@ const OWN_HEADER =
 const IPV4 = /^mcp:https?:\/\/([a-z0-9.-]*\.)?(0x[0-9a-f]*|\d+)([:/?#]|$)/;
 const PLAIN_IPV4 =
   /^mcp:https?:\/\/((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)([:/?#]|$)/;
+const IPV6 = /^mcp:https?:\/\/\[([^\]]*)\]/;
+/** An IPv4 address inside an IPv6 one is another spelling of it. */
+const EMBEDS_IPV4 = /^::(ffff:)?[0-9a-f]+:[0-9a-f]+$/;
 /** A path, a URL or a git address: what npm would install from elsewhere than the registry. */
 const ELSEWHERE = /^(\.|\/|~|[a-z0-9+.-]+:|[^@/]+\/|.*\.git$)/;
 const OF_NODE = new RegExp(
@@ -24,6 +27,14 @@ const OF_NODE = new RegExp(
     "string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib",
   ].join("|")})(?:@|$)`,
 );
+
+/** Whether an IPv6 address, where a server has one, is spelled as URLs are read. */
+function hasPlainIpv6(name: string): boolean {
+  const address = IPV6.exec(name)?.[1];
+  if (address === undefined) return true;
+  const url = `http://[${address}]/`;
+  return URL.canParse(url) && new URL(url).href === url && !EMBEDS_IPV4.test(address);
+}
 
 const aPackage = "Must be an npm package name, with or without @version";
 const aServer =
@@ -43,6 +54,10 @@ export const plugin = z
   })
   .refine((name) => !IPV4.test(name) || PLAIN_IPV4.test(name), {
     error: "Must have an IPv4 address in its plain form, such as 203.0.113.7",
+  })
+  .refine(hasPlainIpv6, {
+    error:
+      "Must have an IPv6 address in its shortest form, such as [2001:db8::1], and an IPv4 address without brackets",
   })
   .refine((name) => !OWN_HEADER.test(name), { error: "Names a header that cannot be set" })
   .refine((name) => !OF_NODE.test(name), { error: "Must be a package, not a module of Node itself" });
