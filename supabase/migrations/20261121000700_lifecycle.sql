@@ -379,7 +379,7 @@ begin
     perform private.enforce_quota(case when verb not in ('start', 'deploy', 'retry') then before end, after);
   end if;
   -- Whatever launches anew is judged by the present rules; a change of what runs is not kept back by a plugin that it leaves alone.
-  if verb in ('start', 'deploy') or (verb = 'restart' and before.phase = 'FAILED')
+  if verb in ('start', 'deploy', 'retry') or (verb = 'restart' and before.phase = 'FAILED')
     or (verb = 'update' and current_setting('launchpad.rollback_to', true) <> '') then
     perform private.refuse_denied_plugins(a, after.revision);
   end if;

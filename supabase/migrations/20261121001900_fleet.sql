@@ -115,7 +115,8 @@ begin
 end
 $$;
 -- Tries again what FAILED (a new generation of the same revision), and at once what waits after an error: after an outage, a
--- policy that was wrong, a quota that was raised. What the user's quota does not allow is skipped. Locks agents, then deployments.
+-- policy that was wrong, a quota that was raised. What the user's quota or the rules for plugins do not allow is skipped. Locks agents, then
+-- deployments.
 -- of_reason: only those that FAILED for it; null: all. Raises VALIDATION_ERROR. Definer: as above.
 create function private.fleet_retry(of_reason text, max_count integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$

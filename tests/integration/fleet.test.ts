@@ -128,8 +128,8 @@ interface Claimed {
 }
 
 /** A deployed agent whose newest generation FAILED for this reason. */
-async function failedAgent(reason: string): Promise<string> {
-  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } });
+async function failedAgent(reason: string, plugins: string[] = []): Promise<string> {
+  const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot", plugins } });
   const claimed: Claimed[] = await call("claim_deployments", { worker: "w" });
   const [mine] = claimed.filter(({ agentId }) => agentId === body.agentId);
   for (const phase of ["DEPLOYING", "FAILED"]) {
@@ -223,6 +223,27 @@ test("a retry skips what its user's quota does not allow, and tries the rest", a
     [fine]: "DEPLOYING",
     [bad]: "FAILED",
   });
+});
+
+test("a retry skips an agent whose plugin the rules refuse now", async () => {
+  await db.pool.query("update private.agent_deployments set removed_at = now()");
+  const rule = (action: string) =>
+    call("put_plugin_rule", { rule: { pattern: "denied-tool", action, reason: "an advisory" } });
+  await rule("allow");
+  const [plugged, fine] = [await failedAgent("CRASH_LOOP", ["denied-tool"]), await failedAgent("CRASH_LOOP")];
+  await rule("deny");
+  const phases = async () => {
+    const { rows } = await db.pool.query(
+      "select agent_id, phase from private.agent_deployments where removed_at is null",
+    );
+    return Object.fromEntries(rows.map(({ agent_id, phase }) => [agent_id, phase]));
+  };
+  const { retried, skipped } = await call("fleet_retry");
+  assert.deepEqual([retried, skipped], [1, 1]);
+  assert.deepEqual(await phases(), { [plugged]: "FAILED", [fine]: "DEPLOYING" });
+  await rule("allow");
+  assert.equal((await call("fleet_retry")).retried, 1);
+  assert.equal((await phases())[plugged], "DEPLOYING");
 });
 
 test("the list shows agents of all users, FAILED ones first, filtered and paged", async () => {

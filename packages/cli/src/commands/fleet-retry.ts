@@ -18,7 +18,9 @@ export async function run(
     done,
     () =>
       `Retrying ${counted(done.retried, "FAILED agent")}, and ${done.hastened} that waited after an error.${
-        done.skipped === 0 ? "" : ` ${done.skipped} skipped: over their user's quota.`
+        done.skipped === 0
+          ? ""
+          : ` ${done.skipped} skipped: over their user's quota, or with plugins that the rules refuse.`
       }\n`,
   );
 }
