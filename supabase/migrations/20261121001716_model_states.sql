@@ -88,7 +88,8 @@ begin
       reason := 'SETTING_IGNORED'; message := left(ignored, 600);
     elsif m.retires_at is not null then
       reason := 'MODEL_RETIRING'; message := private.model_notice(a.framework, a.model);
-    elsif s.agent_id is not null then
+    -- News for an hour, then as if it had never been otherwise.
+    elsif s.changed_at > now() - interval '1 hour' then
       reason := 'MODEL_ANSWERS'; message := s.message;
     else
       return '[]';

@@ -287,6 +287,17 @@ describe("what becomes of calls", () => {
     assert.equal((await events()).filter(([type]) => type === "MODEL_ANSWERS").length, 1);
   });
 
+  test("an hour later it is no longer news", async () => {
+    const shift = (by: string) =>
+      db.pool.query(
+        "update private.model_states set changed_at = changed_at + $2::interval where agent_id = $1",
+        [agentId, by],
+      );
+    await shift("-1 hour");
+    assert.deepEqual(await statusOf(agentId), []);
+    await shift("1 hour");
+  });
+
   test("calls that are refused and answered by turns do not fill the log", async () => {
     const count = (await events()).length;
     for (let turn = 0; turn < 5; turn++) {
