@@ -2,7 +2,7 @@
 import ltr from "semver/ranges/ltr.js";
 import validRange from "semver/ranges/valid.js";
 import { ConfigurationError } from "../errors.ts";
-import { majorBehindTag, readManifest } from "./packages.ts";
+import { installedVersion, majorBehindTag, readManifest } from "./packages.ts";
 
 /** The versions that a plugin meets here. */
 export interface Here {
@@ -32,6 +32,33 @@ export function requireCompatible(name: string, from: string, here: Here): void 
   if (here.core !== undefined && (isNewer(core, here.core) || isBehindTag(name, version, core, here.core))) {
     fail(`elizaOS ${core}`, here.core, `Name a version of it for elizaOS ${here.core.split(".")[0]}.x.`);
   }
+}
+
+/** How Node says that a module has no such export: of an ECMAScript module, and of one of CommonJS. */
+const MISSING_EXPORT =
+  /requested module '@elizaos\/core' does not provide an export named '([\w$]+)'|Named export '([\w$]+)' not found\. The requested module '@elizaos\/core'/;
+
+/**
+ * A plugin that asks for any elizaOS, and imports what the one here does not have, is made for another one all the same.
+ * @param error what loading it threw
+ * @returns the failure to tell instead; undefined for any other error
+ */
+export function missesExport(
+  name: string,
+  from: string,
+  error: unknown,
+  core: string | undefined,
+): ConfigurationError | undefined {
+  const [, ...found] = MISSING_EXPORT.exec(error instanceof Error ? error.message : "") ?? [];
+  const missing = found.find((part) => part !== undefined);
+  if (missing === undefined) return undefined;
+  const version = installedVersion(name, from);
+  const what = version === undefined ? name : `${name}@${version}`;
+  return new ConfigurationError(
+    "PLUGIN_INCOMPATIBLE",
+    `Plugin ${what} needs another elizaOS: it imports ${missing}, which elizaOS ${core ?? ""} does not have. Name an older version of it, or remove it.`,
+    { plugin: name },
+  );
 }
 
 /**

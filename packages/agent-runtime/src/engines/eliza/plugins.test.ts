@@ -69,6 +69,13 @@ const FATAL = {
     reason: "PLUGIN_INCOMPATIBLE",
     says: /elizaOS \^2\.0\.0-alpha\.1; agents run on 1\.7\.2\. Name a version of it for elizaOS 1\.x/,
   },
+  // As @elizaos/plugin-mcp 1.8.2: it asks for any elizaOS, and needs what the later ones have.
+  "imports-of-a-newer-eliza": {
+    module: `import { getRequestContext, logger } from "@elizaos/core";\n${plugin("x", "init() { logger.info(getRequestContext) }")}`,
+    manifest: { dependencies: {}, peerDependencies: { "@elizaos/core": "*" } },
+    reason: "PLUGIN_INCOMPATIBLE",
+    says: /imports-of-a-newer-eliza@1\.0\.0 needs another elizaOS: it imports getRequestContext, which elizaOS 1\.7\.2 does not have\. Name an older version/,
+  },
 };
 
 test("a plugin that cannot start ends the launch with a reason that names it, and what to do", {

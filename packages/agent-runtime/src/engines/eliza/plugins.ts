@@ -5,7 +5,7 @@ import { readPlugin } from "../model/package-tools.ts";
 import { pluginsNotFound } from "../model/plugins.ts";
 import { isPackageName } from "../packages.ts";
 import { startStep } from "../plugin-faults.ts";
-import { requireCompatible } from "../requirements.ts";
+import { missesExport, requireCompatible } from "../requirements.ts";
 import { BOOTSTRAP, type ElizaPart, SQL } from "./installation.ts";
 import type { ElizaPlugin, ElizaRuntime } from "./types.ts";
 
@@ -68,7 +68,13 @@ const isInstalled = (part: ElizaPart, name: string) => isPackageName(name) && pa
 
 async function load(part: ElizaPart, name: string, limitMs: number): Promise<ElizaPlugin> {
   requireCompatible(name, part.from, { node: process.versions.node, core: part.version });
-  const module = await startStep(name, "cannot be loaded", limitMs, () => part.load(name));
+  const module = await startStep(name, "cannot be loaded", limitMs, async () => {
+    try {
+      return await part.load(name);
+    } catch (error) {
+      throw missesExport(name, part.from, error, part.version) ?? error;
+    }
+  });
   const made = typeof module.default === "function" && module.default.length === 0 ? [module.default] : [];
   const plugin =
     [module.default, module.plugin, ...Object.values(module)].find(isPlugin) ??
