@@ -81,7 +81,13 @@ export async function setStage(): Promise<Stage> {
     await once(server.listen(0, "127.0.0.1"), "listening");
     const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const stack = await startTestStack({
-      env: { ...stub.environment, LAUNCHPAD_TOOL_PRIVATE_HOSTS: host, LAUNCHPAD_AGENT_PRIVATE_HOSTS: host },
+      // The stub stands for the providers themselves.
+      env: {
+        ...stub.environment,
+        OPENAI_API: "catalogue",
+        LAUNCHPAD_TOOL_PRIVATE_HOSTS: host,
+        LAUNCHPAD_AGENT_PRIVATE_HOSTS: host,
+      },
     });
     try {
       await stack.raiseRateLimits();

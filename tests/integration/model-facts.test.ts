@@ -81,7 +81,7 @@ async function call(framework: Framework, name: string, settings: ModelSettings,
   const variables = { openai: "OPENAI", anthropic: "ANTHROPIC", google: "GOOGLE_GENERATIVE_AI" };
   const access = {
     framework,
-    openaiApi: "auto" as const,
+    openaiApi: "catalogue" as const,
     provider: {
       apiKey: "k",
       baseUrl: stub.environment[`${variables[framework]}_BASE_URL`],

@@ -240,6 +240,11 @@ describe("the life of an agent", () => {
       /AT +STEP +NAME.*\n *\+0\.00s +model +\S+ +ok +[\d.]+s +\d+ in, \d+ out/,
     );
     failed(await mine.run(["trace", "my-bot"]), 2, /Pass the id of a message/);
+    failed(
+      await mine.run(["trace", crypto.randomUUID()]),
+      5,
+      /No steps found: you have no answer with this id/,
+    );
     const second = await ok(["chat", name, "--conversation", json.conversationId], { input: "and again" });
     assert.match(second.stdout, /You said "and again" \(message 2\)\n/);
     failed(await mine.run(["chat", name], { input: "" }), 2, /Say something/);

@@ -137,12 +137,11 @@ test("an address without a key is enough, and a model of another server goes by 
   );
 });
 
-test("the default goes by the responses API", async () => {
+test("the default model is called by chat completions at another server's address", async () => {
   const { data } = await user.client.from("agents").insert({ name: "Default" }).select().single();
   const answer = await say(data?.id);
   assert.deepEqual([answer.status, answer.model, answer.warnings], ["complete", "gpt-6-luna", []]);
-  const [asked] = stub.requests;
-  assert.deepEqual([asked?.path, asked?.body.store], ["/openai/v1/responses", false]);
+  assert.equal(stub.requests[0]?.path, "/openai/v1/chat/completions");
 });
 
 describe("launchpad models", () => {

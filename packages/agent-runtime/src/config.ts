@@ -73,7 +73,7 @@ const environmentSchema = z.object({
   AGENT_PLUGIN_RETRY_MS: milliseconds(5_000),
   AGENT_MAX_CONCURRENT_MESSAGES: z.coerce.number().int().min(1).max(1_000).default(16),
   AGENT_MODEL_RETRIES: z.coerce.number().int().min(0).max(5).default(1),
-  OPENAI_API: z.enum(["auto", "chat", "responses"]).default("auto"),
+  OPENAI_API: z.enum(["auto", "catalogue", "chat", "responses"]).default("auto"),
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: z.coerce.number().int().min(0).max(65_535).default(0),
 });
@@ -115,7 +115,7 @@ export interface Config {
   readonly supabaseProject: string | undefined;
   readonly settings: ModelSettings;
   readonly provider: ProviderAccess;
-  readonly openaiApi: "auto" | "chat" | "responses";
+  readonly openaiApi: "auto" | "catalogue" | "chat" | "responses";
   readonly modelRetries: number;
   /** The agent's own variables (secrets and provider settings), for engines and plugins. */
   readonly environment: Readonly<Record<string, string>>;

@@ -67,6 +67,8 @@ export class AgentError extends Error {
   readonly status: number;
   readonly details: Record<string, string> | undefined;
   readonly retryAfterSeconds: number | undefined;
+  /** The answer that failed, where one was begun. */
+  messageId?: string;
 
   constructor(
     code: AgentErrorCode,

@@ -51,6 +51,14 @@ for (const [status, text, outcome, says] of [
   });
 }
 
+test("a failed answer keeps the id that its trace is found by", () => {
+  const error = { code: "MODEL_NOT_FOUND", message: "openai does not know the model.", messageId: "m-1" };
+  assert.throws(() => replyOf(502, JSON.stringify({ error }), url), {
+    code: "MODEL_NOT_FOUND",
+    details: { messageId: "m-1" },
+  });
+});
+
 test("names below localhost are this machine, and the host's name travels along", async (t) => {
   const server = createServer();
   t.after(() => server.close());

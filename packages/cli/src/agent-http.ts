@@ -64,14 +64,16 @@ const MORE_IN_LOGS: ReadonlySet<string> = new Set([
 
 /** The reply in an agent's answer. Throws CliError for anything else. Pure. */
 export function replyOf(status: number, text: string, url: string, agent = "<agent>"): AgentReply {
-  let body: Partial<AgentReply> & { error?: { code?: string; message?: string } } = {};
+  let body: Partial<AgentReply> & {
+    error?: { code?: string; message?: string; messageId?: string };
+  } = {};
   try {
     body = JSON.parse(text) as typeof body;
   } catch {
     // something before the agent answered: told below
   }
   if (status === 200 && typeof body.reply === "string") return body as AgentReply;
-  const { code, message } = body.error ?? {};
+  const { code, message, messageId } = body.error ?? {};
   if (!message)
     throw new CliError("unreachable", `${url} does not answer as an agent does (status ${status}).`, {
       code: "NOT_AN_AGENT",
@@ -82,6 +84,8 @@ export function replyOf(status: number, text: string, url: string, agent = "<age
     (MORE_IN_LOGS.has(code ?? "") ? ` Run \`launchpad logs ${agent}\` for details.` : "");
   throw new CliError(code === "VALIDATION_ERROR" ? "invalid" : "failed", said + advice, {
     ...(code ? { code } : {}),
+    // What `launchpad trace` takes.
+    ...(messageId ? { details: { messageId } } : {}),
   });
 }
 

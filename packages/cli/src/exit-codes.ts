@@ -5,7 +5,7 @@ export const exitCodes = {
   usage: { code: 2, meaning: "the command line is wrong, or no project is configured" },
   unauthenticated: { code: 3, meaning: "not signed in, or the login, token or key is not valid" },
   forbidden: { code: 4, meaning: "a permission is missing" },
-  notFound: { code: 5, meaning: "no such agent, secret, revision or path" },
+  notFound: { code: 5, meaning: "no such agent, secret, revision, answer or path" },
   invalid: { code: 6, meaning: "the input is wrong: a field, or a file" },
   conflict: { code: 7, meaning: "the request contradicts the present state" },
   limited: { code: 8, meaning: "a rate limit or quota is reached" },

@@ -105,6 +105,7 @@ const environment = z.object({
 const PROVIDER_NAMES = [
   "OPENAI_API_KEY",
   "OPENAI_BASE_URL",
+  "OPENAI_API",
   "ANTHROPIC_API_KEY",
   "ANTHROPIC_BASE_URL",
   "GOOGLE_GENERATIVE_AI_API_KEY",

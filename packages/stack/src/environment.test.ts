@@ -18,6 +18,8 @@ describe("readEnvironment", () => {
   test("gives a model server's address without a key the key none", () => {
     const { provider, functions } = readEnvironment({ OPENAI_BASE_URL: OLLAMA }, join(folder, "missing"));
     assert.deepEqual(provider, { OPENAI_API_KEY: "none", OPENAI_BASE_URL: OLLAMA });
+    const chosen = readEnvironment({ OPENAI_API: "chat" }, join(folder, "missing"));
+    assert.deepEqual([chosen.provider.OPENAI_API, chosen.functions.OPENAI_API], ["chat", "chat"]);
     assert.equal(functions.OPENAI_API_KEY, "none");
   });
 

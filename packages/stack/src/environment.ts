@@ -8,6 +8,7 @@ import { codeOf, StackError } from "./errors.ts";
 const PROVIDER_SETTINGS = [
   "OPENAI_API_KEY",
   "OPENAI_BASE_URL",
+  "OPENAI_API",
   "ANTHROPIC_API_KEY",
   "ANTHROPIC_BASE_URL",
   "GOOGLE_GENERATIVE_AI_API_KEY",
@@ -18,7 +19,7 @@ const PROVIDER_SETTINGS = [
 const NO_KEY = "none";
 
 /** How agents without a deployment answer: read by the function `respond`. */
-const ANSWERING_SETTINGS = /^(OPENAI_API|LAUNCHPAD_(ANSWER|TOOL|RESPOND|EMBEDDING)_\w+)$/;
+const ANSWERING_SETTINGS = /^LAUNCHPAD_(ANSWER|TOOL|RESPOND|EMBEDDING)_\w+$/;
 
 /** Where npm installs plugins from, and the tokens that an .npmrc names: read by the controller's npm. */
 const NPM_SETTINGS = /^(npm_config_.+|NPM_CONFIG_.+|NPM_TOKEN|NODE_AUTH_TOKEN)$/;

@@ -19,7 +19,7 @@ const environment = z.object({
   LAUNCHPAD_ANSWER_SILENCE_SECONDS: number(0.1, 600, 45),
   LAUNCHPAD_TOOL_SECONDS: number(0.1, 120, 10),
   LAUNCHPAD_TOOL_PRIVATE_HOSTS: optional(z.string()),
-  OPENAI_API: z.preprocess(blankIsAbsent, z.enum(["auto", "chat", "responses"]).default("auto")),
+  OPENAI_API: z.preprocess(blankIsAbsent, z.enum(["auto", "catalogue", "chat", "responses"]).default("auto")),
   OPENAI_API_KEY: optional(z.string()),
   OPENAI_BASE_URL: optional(address),
   ANTHROPIC_API_KEY: optional(z.string()),
@@ -54,7 +54,7 @@ export interface Settings {
   readonly toolMs: number;
   /** Hosts (or host:port) that tools may reach though their addresses are not public. */
   readonly privateHosts: readonly string[];
-  readonly openaiApi: "auto" | "chat" | "responses";
+  readonly openaiApi: "auto" | "catalogue" | "chat" | "responses";
   readonly providers: Readonly<Record<Framework, ProviderAccess>>;
   /** How the embedding model is reached: as its provider's models, unless it has an address or a key for itself. */
   readonly embedding: EmbeddingProviders;

@@ -127,7 +127,11 @@ async function answer(
     ...(message.caller === "platform" && reply.warnings && { warnings: reply.warnings }),
   });
   if (!wantsEvents(request.headers.accept)) {
-    return send(response, 200, told(await agent.answer(message, over.signal)));
+    try {
+      return send(response, 200, told(await agent.answer(message, over.signal)));
+    } catch (thrown) {
+      throw asFailedAnswer(thrown, said.answer.id, options.log);
+    }
   }
   const stream = openEventStream(response);
   try {
@@ -139,10 +143,10 @@ async function answer(
   } catch (thrown) {
     if (!stream.begun) {
       stream.abandon();
-      throw thrown;
+      throw asFailedAnswer(thrown, said.answer.id, options.log);
     }
-    const { code, message: text, details } = asAgentError(thrown, options.log);
-    stream.end("error", { code, message: text, ...(details && { details }) });
+    const { code, message: text, details, messageId } = asFailedAnswer(thrown, said.answer.id, options.log);
+    stream.end("error", { code, message: text, messageId, ...(details && { details }) });
   } finally {
     unwatch();
   }
@@ -206,6 +210,11 @@ function asAgentError(thrown: unknown, log: Log): AgentError {
   return new AgentError("INTERNAL_ERROR", "The agent failed to answer.");
 }
 
+/** The failure of an answer, with the id that its steps are kept by. */
+function asFailedAnswer(thrown: unknown, messageId: string, log: Log): AgentError {
+  return Object.assign(asAgentError(thrown, log), { messageId });
+}
+
 function sendError(response: ServerResponse, thrown: unknown, log: Log): void {
   if (response.headersSent || response.destroyed) return;
   const error = asAgentError(thrown, log);
@@ -216,6 +225,7 @@ function sendError(response: ServerResponse, thrown: unknown, log: Log): void {
   if (error.status === 413 || error.code === "AGENT_STOPPING") {
     response.setHeader("connection", "close");
   }
-  const { code, message, details } = error;
-  send(response, error.status, { error: { code, message, ...(details && { details }) } });
+  const { code, message, details, messageId } = error;
+  const more = { ...(messageId !== undefined && { messageId }), ...(details && { details }) };
+  send(response, error.status, { error: { code, message, ...more } });
 }

@@ -17,9 +17,14 @@ export async function run(context: Context, [message = ""]: readonly string[]): 
   }
   const { client } = await context.session();
   const steps = await client.messages.steps(message, { signal: context.signal });
+  if (steps.length === 0) {
+    throw new CliError(
+      "notFound",
+      "No steps found: you have no answer with this id, or it is older than 30 days.",
+      { code: "NOT_FOUND" },
+    );
+  }
   context.out.result({ steps }, (look) => traceTable(steps, look));
-  if (steps.length === 0)
-    context.out.note("No steps found: you have no answer with this id, or it is older than 30 days.");
 }
 
 /** The table of steps; what went in and came out stands below each. Pure. */

@@ -34,7 +34,7 @@ Usage: npm start -- [flags]
   --json           when ready, print one line of JSON on stdout and no table
   --help           this text
 
-Settings of model providers (OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL,
+Settings of model providers (OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_API, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL,
 GOOGLE_GENERATIVE_AI_API_KEY, GOOGLE_GENERATIVE_AI_BASE_URL) are taken from the environment or from
 supabase/functions/.env and reach the functions and the agents.
 `;

@@ -203,13 +203,13 @@ describe("an answer that is none", () => {
     "a web page": [
       { type: "text/html", body: "<html>Sign in</html>" },
       "MODEL_NOT_FOUND",
-      /web page; set OPENAI_BASE_URL/,
+      /web page; set OPENAI_BASE_URL to the address of its API\. It was requested at http:\/\/127\.0\.0\.1:\d+\/\S+\.$/,
       true,
     ],
     "an error that is a text (Ollama)": [
       json({ error: "model 'm' not found, try pulling it first" }, 404),
       "MODEL_NOT_FOUND",
-      /It says: model 'm' not found, try pulling it first$/,
+      /model \(404\)\. Model m was requested at http:\/\/127\.0\.0\.1:\d+\/(v1\/)?chat\/completions\. It says: model 'm' not found, try pulling it first$/,
       true,
     ],
     "an error of FastAPI (vLLM)": [

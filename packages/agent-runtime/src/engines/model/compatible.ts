@@ -16,7 +16,9 @@ export const compatibleFetch: typeof fetch = async (input, init) => {
   if (/\bhtml\b/i.test(type)) {
     await response.body?.cancel();
     const message = "openai answered with a web page; set OPENAI_BASE_URL to the address of its API.";
-    throw new AgentError("MODEL_NOT_FOUND", message);
+    throw new AgentError("MODEL_NOT_FOUND", message, {
+      cause: Object.assign(new Error("A web page"), { url: response.url }),
+    });
   }
   if (!/\bjson\b/i.test(type) || !asksForStream(init?.body)) return response;
   const text = await response.text();

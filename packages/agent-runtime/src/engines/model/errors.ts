@@ -103,12 +103,24 @@ export function withProviderWords(failure: AgentError, secrets: readonly string[
   let words = EXPLAINED.has(failure.code) ? withoutKeys(wordsOf(cause), secrets) : "";
   words = words.replaceAll(/[\s\p{Cc}]+/gu, " ").trim();
   if (words.length > MAX_WORDS) words = `${words.slice(0, MAX_WORDS)} …`;
-  const { code, message, details, retryAfterSeconds } = failure;
+  const { code, details, retryAfterSeconds } = failure;
+  const message = `${failure.message}${failure.code === "MODEL_NOT_FOUND" ? withoutKeys(requested(cause), secrets) : ""}`;
   return new AgentError(code, words === "" ? message : `${message} It says: ${words}`, {
     ...(details && { details }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     ...(cause !== undefined && { cause: withoutKeys(String(cause), secrets) }),
   });
+}
+
+/** Which model was requested where, as far as a failed call says so; begins with a blank. */
+function requested(cause: unknown): string {
+  const { url, requestBodyValues } = (cause ?? {}) as { url?: unknown; requestBodyValues?: unknown };
+  if (typeof url !== "string" || !URL.canParse(url)) return "";
+  const { origin, pathname } = new URL(url);
+  const { model } = (requestBodyValues ?? {}) as { model?: unknown };
+  // Google's addresses name the model.
+  const what = typeof model === "string" ? `Model ${model.slice(0, 200)}` : "It";
+  return ` ${what} was requested at ${origin}${pathname}.`;
 }
 
 /** A provider's words without keys: those called with, what looks like one, and what the provider itself masked (`abcd***wxyz`). */

@@ -23,7 +23,8 @@ export const OWN_OPTIONS = "launchpad";
 /**
  * Makes the language model of an agent, importing the one provider it uses.
  * OpenAI's models are called by the API that the catalogue names for them: chat completions, which honour every setting and
- * which compatible servers speak, or responses, where a model thinks and calls tools there alone. OPENAI_API decides otherwise.
+ * which compatible servers speak, or responses, where a model thinks and calls tools there alone. Other servers are called by
+ * chat completions, which all of them know. OPENAI_API decides otherwise.
  */
 export async function createLanguageModel(config: ModelAccess, model: string): Promise<LanguageModel> {
   const { apiKey, baseUrl: baseURL } = config.provider;
@@ -36,7 +37,7 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
       const responses = openai.responses(model);
       return byCall(chat, (options) => {
         const { api } = options.providerOptions?.[OWN_OPTIONS] ?? {};
-        const wanted = config.openaiApi === "auto" ? api : config.openaiApi;
+        const wanted = openaiApiOf(config.openaiApi, baseURL, api);
         return wanted === "responses" ? [responses, withoutStore(options)] : [chat, options];
       });
     }
@@ -51,6 +52,25 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
       return createGoogleGenerativeAI(access)(model);
     }
   }
+}
+
+/** Hosts that know all of OpenAI's APIs: its own, in any region, and Azure's. */
+const OF_OPENAI = /^(([a-z]{2}\.)?api\.openai\.com|[a-z0-9-]+\.openai\.azure\.com)$/;
+
+/**
+ * By which API a model of OpenAI's form is called. Pure.
+ * @param setting OPENAI_API
+ * @param baseUrl the address that is set; undefined: the provider's own
+ * @param named the model's own API, in the catalogue
+ */
+function openaiApiOf(
+  setting: ModelAccess["openaiApi"],
+  baseUrl: string | undefined,
+  named: unknown,
+): unknown {
+  if (setting === "chat" || setting === "responses") return setting;
+  const elsewhere = baseUrl !== undefined && !OF_OPENAI.test(new URL(baseUrl).hostname);
+  return setting === "auto" && elsewhere ? "chat" : named;
 }
 
 type CallOptions = Parameters<LanguageModel["doStream"]>[0];

@@ -7,7 +7,7 @@ import type { ModelSettings } from "../../config.ts";
 import type { Reserving } from "../../meter.ts";
 import { fromSdkWarnings, type ModelFacts } from "./facts.ts";
 import { metered } from "./metered.ts";
-import { createLanguageModel } from "./providers.ts";
+import { createLanguageModel, type ModelAccess } from "./providers.ts";
 
 const LUNA: ModelFacts = { takes: ["temperature", "top_p"], thinks: "unless_sampled", api: "responses" };
 
@@ -17,13 +17,16 @@ const useTool: Answering = ({ body }) =>
     ? { pieces: ["It is ", "sunny."] }
     : { pieces: [], toolCalls: [{ name: "weather", arguments: { city: "Oslo" } }] };
 
+/** Answers at the server of this address; undefined: at OpenAI's own, for which the stub stands. */
 async function answer(
   settings: ModelSettings,
   facts: ModelFacts,
-  openaiApi: "auto" | "chat" | "responses" = "auto",
+  openaiApi: ModelAccess["openaiApi"] = "auto",
+  address?: string,
 ) {
   await using stub = await startProviderStub(useTool);
-  const provider = { apiKey: "k", baseUrl: stub.environment.OPENAI_BASE_URL, keyVariable: "OPENAI_API_KEY" };
+  using _ = redirect(address ?? "https://api.openai.com/v1", stub.environment.OPENAI_BASE_URL ?? "");
+  const provider = { apiKey: "k", baseUrl: address, keyVariable: "OPENAI_API_KEY" };
   const reserving: Reserving = {
     reserve: async ({ outputTokens }) => ({
       outputTokens,
@@ -51,6 +54,20 @@ async function answer(
     text,
     warnings,
     asked: stub.requests.map(({ path, body }) => ({ path: path.split("/v1")[1], body })),
+  };
+}
+
+/** Sends calls of the process's fetch that go below one address to another. */
+function redirect(from: string, to: string): Disposable {
+  const { fetch: plain } = globalThis;
+  globalThis.fetch = (input, init) => {
+    assert.ok(String(input).startsWith(`${from}/`), String(input));
+    return plain(String(input).replace(from, to), init);
+  };
+  return {
+    [Symbol.dispose]() {
+      globalThis.fetch = plain;
+    },
   };
 }
 
@@ -82,6 +99,22 @@ describe("a model of the responses API", () => {
     const { text, asked } = await answer({}, LUNA, "chat");
     assert.deepEqual([text, asked[0]?.path], ["It is sunny.", "/chat/completions"]);
   });
+
+  const cases: [address: string, openaiApi: ModelAccess["openaiApi"], path: string][] = [
+    ["http://127.0.0.1:11434/v1", "auto", "/chat/completions"],
+    ["https://openrouter.ai/api/v1", "auto", "/chat/completions"],
+    ["https://api.openai.com.example/v1", "auto", "/chat/completions"],
+    ["https://eu.api.openai.com/v1", "auto", "/responses"],
+    ["https://ours.openai.azure.com/openai/v1", "auto", "/responses"],
+    ["http://127.0.0.1:4000/v1", "catalogue", "/responses"],
+    ["http://127.0.0.1:4000/v1", "responses", "/responses"],
+  ];
+  for (const [address, openaiApi, path] of cases) {
+    it(`is called at ${path} of ${address} with OPENAI_API=${openaiApi}`, async () => {
+      const { text, asked } = await answer({}, LUNA, openaiApi, address);
+      assert.deepEqual([text, asked[0]?.path], ["It is sunny.", path]);
+    });
+  }
 });
 
 it("a model of which the catalogue knows nothing goes by chat completions", async () => {

@@ -581,6 +581,7 @@ test("a Secret is read once for all pods that start with it, and never kept when
       const data = {
         KEY: encode("sk-1234567"),
         OPENAI_BASE_URL: encode("https://api.example"),
+        OPENAI_API: encode("responses"),
         X_BASE_URL: encode("https://u:p@x.example"),
       };
       const item = { apiVersion: "v1", kind: "Secret", metadata: { name: "s-1" }, data };
@@ -595,8 +596,8 @@ test("a Secret is read once for all pods that start with it, and never kept when
   broken = false;
   const redact = await redactors.of(one);
   assert.equal(
-    redact("sk-1234567 at https://api.example and https://u:p@x.example"),
-    "*** at https://api.example and ***",
+    redact("sk-1234567 at https://api.example, its responses, and https://u:p@x.example"),
+    "*** at https://api.example, its responses, and ***",
   );
   await redactors.of({ ...one, metadata: { ...one.metadata, name: "q" } });
   assert.deepEqual(

@@ -53,16 +53,16 @@ export class Redactors {
       if (secret === undefined) throw new Error(`the Secret ${name} is gone`);
       for (const [field, encoded] of Object.entries((secret.data as Record<string, string> | null) ?? {})) {
         const value = Buffer.from(encoded, "base64").toString("utf8");
-        if (!isPlainAddress(field, value)) values.push(value);
+        if (!isPlain(field, value)) values.push(value);
       }
     }
     return createRedactor(values);
   }
 }
 
-/** A provider's address is no secret, unless it holds one. */
-function isPlainAddress(name: string, value: string): boolean {
-  return name.endsWith("_BASE_URL") && !/[@?]/.test(value);
+/** A provider's address is no secret, unless it holds one; nor is which of its APIs is called. */
+function isPlain(name: string, value: string): boolean {
+  return name === "OPENAI_API" || (name.endsWith("_BASE_URL") && !/[@?]/.test(value));
 }
 
 /** The names of the Secrets that the agent's container starts with. */
