@@ -74,8 +74,8 @@ export function nearestVersions(wanted: string, manifests: readonly Manifest[], 
   const versions = (fits.length > 0 ? fits : manifests).map(({ version }) => version);
   const stable = versions.filter((version) => prerelease(version) === null);
   const sorted = (stable.length > 0 ? stable : versions).sort(rcompare);
-  const asked = validRange(wanted) === null ? null : minVersion(wanted);
-  if (asked === null) return sorted.slice(0, 1);
+  const asked = validRange(wanted) === null ? undefined : minVersion(wanted)?.version;
+  if (asked === undefined) return sorted.slice(0, 1);
   const above = sorted.findLast((version) => rcompare(version, asked) < 0);
   const below = sorted.find((version) => rcompare(version, asked) > 0);
   const near = [below, above, sorted[0]].filter((version) => version !== undefined);

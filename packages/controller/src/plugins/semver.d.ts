@@ -5,7 +5,7 @@ declare module "semver" {
     range: string,
     options?: { includePrerelease?: boolean },
   ): boolean;
-  export function minVersion(range: string): { major: number } | null;
+  export function minVersion(range: string): { major: number; version: string } | null;
   export function validRange(range: string): string | null;
   export function rcompare(a: string, b: string): number;
   export function prerelease(version: string): readonly (string | number)[] | null;
