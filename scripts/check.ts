@@ -15,6 +15,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["the chart's roles are current", process.execPath, ["scripts/chart-roles.ts", "--check"]],
   ["the chart's dashboard is current", process.execPath, ["scripts/dashboard.ts", "--check"]],
   ["the chart's values are described", process.execPath, ["scripts/chart-values.ts", "--check"]],
+  ["the migration follows from supabase/schemas", process.execPath, ["scripts/migration.ts", "--check"]],
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
 ];
 if (!process.argv.includes("--no-tests")) {

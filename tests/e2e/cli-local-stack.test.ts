@@ -141,10 +141,10 @@ describe("doctor", () => {
 
   test("a missing migration", () =>
     broken(
-      "update supabase_migrations.schema_migrations set version = 'x' || version where name = 'swarms'",
+      "update supabase_migrations.schema_migrations set version = 'x' || version where name = 'agent_launchpad'",
       "update supabase_migrations.schema_migrations set version = substr(version, 2) where version like 'x%'",
       "migrations",
-      /1 of \d+ are missing \(\d+_swarms\); run `supabase db push`/,
+      /1 of \d+ are missing \(\d+_agent_launchpad\); run `supabase db push`/,
     ));
 
   test("row-level security off", () =>

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { spawnStack, startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const OLDER = `update supabase_migrations.schema_migrations set statements = array['select 1'] where name = 'swarms'`;
+const OLDER = `update supabase_migrations.schema_migrations set statements = array['select 1'] where name = 'agent_launchpad'`;
 
 let dataDir: string;
 let stack: TestStack | undefined;
@@ -59,7 +59,7 @@ test("an edited comment alone stops nothing", { timeout: 120_000 }, async () => 
   await stack?.stop();
   stack = await startTestStack({ dataDir });
   const [noted] = await stack.sql<{ length: number }>(
-    "select array_length(statements, 1) as length from supabase_migrations.schema_migrations where name = 'swarms'",
+    "select array_length(statements, 1) as length from supabase_migrations.schema_migrations where name = 'agent_launchpad'",
   );
   assert.ok((noted?.length ?? 0) > 1);
 });

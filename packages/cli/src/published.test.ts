@@ -58,7 +58,7 @@ test("it knows the migrations that a project should have", () => {
     version: string;
     name: string;
   }[];
-  assert.ok(known.some(({ name }) => name === "foundation"));
+  assert.ok(known.some(({ name }) => name === "agent_launchpad"));
 });
 
 test("what --help loads at once has neither supabase-js nor YAML nor pg in it", () => {

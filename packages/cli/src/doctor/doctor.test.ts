@@ -20,6 +20,13 @@ describe("migrations", () => {
     ["none is there", [], "problem", /supabase db push/],
     ["one is missing", ["1", "2"], "problem", /1 of 3 are missing \(3_m3\)/],
     ["one in the middle is missing", ["1", "3"], "problem", /2_m2/],
+    [
+      "only ones from before the first release",
+      ["0"],
+      "problem",
+      /before the first release.*npm run upgrade/,
+    ],
+    ["the user's own are between", ["1", "15", "2"], "problem", /1 of 3 are missing/],
     ["there are later ones", ["1", "2", "3", "4"], "warning", /1 that this copy does not know/],
   ] as const) {
     test(why, () => {

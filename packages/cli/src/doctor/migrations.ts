@@ -11,6 +11,8 @@ export interface Migration {
   name: string;
 }
 
+/** The migration that every release has. */
+const OURS = "agent_launchpad";
 const FILE = /^(\d{14})_(.+)\.sql$/;
 
 /**
@@ -28,7 +30,7 @@ export async function knownMigrations(folder: string | undefined, from: string):
   }
   for (let at = from; ; at = dirname(at)) {
     const found = await inFolder(join(at, "supabase/migrations"));
-    if (found.some(({ name }) => name === "foundation")) return found; // another project's folder is not meant
+    if (found.some(({ name }) => name === OURS)) return found; // another project's folder is not meant
     if (dirname(at) === at) break;
   }
   const builtIn = await readFile(new URL("./migrations.json", import.meta.url), "utf8").catch(
@@ -54,7 +56,14 @@ export function judgeMigrations(known: readonly Migration[], applied: readonly s
   if (applied.length === 0)
     return finding(check, "problem", "The database has no migrations; run `supabase db push`.");
   const missing = known.filter(({ version }) => !applied.includes(version));
-  const newest = known.at(-1);
+  const [oldest, newest] = [known.at(0), known.at(-1)];
+  const unreleased = applied.filter((version) => oldest !== undefined && version < oldest.version);
+  if (missing.length > 0 && unreleased.length > 0)
+    return finding(
+      check,
+      "problem",
+      `The database was made before the first release (${unreleased[0]} …); in a checkout run \`npm run upgrade -- --db-url …\`.`,
+    );
   if (missing.length > 0) {
     const names = missing.slice(0, 3).map(({ version, name }) => `${version}_${name}`);
     const more = missing.length > 3 ? ` and ${missing.length - 3} more` : "";
