@@ -47,13 +47,9 @@ create index agents_framework_model_idx on public.agents (framework, model);
 
 alter table public.agents enable row level security;
 grant select, delete on public.agents to authenticated;
--- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right below.
-grant insert (user_id, name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
-  platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day, status, updated_at)
-  on public.agents to authenticated;
-grant update (name, description, role, avatar, framework, model, system_prompt, settings, "character", plugins,
-  platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day, status, updated_at)
-  on public.agents to authenticated;
+-- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right below. The
+-- fields that a person writes: private.agent_fields.
+grant insert (user_id, status, updated_at), update (status, updated_at) on public.agents to authenticated;
 grant select, insert, update, delete on public.agents to service_role;
 create policy "owners can read their agents" on public.agents for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
@@ -399,10 +395,7 @@ begin
   return new;
 end
 $$;
-create trigger _200_validate before insert or update of name, description, role, avatar, framework, model, system_prompt,
-  settings, "character", plugins, platforms, resources, replicas, scaling_policy, supabase_config, visibility, max_tokens_per_day
-  on public.agents
-  for each row execute function private.tg_agents__validate();
+-- _200_validate: private.agent_fields makes it.
 
 -- Definer: counts all of the owner's agents. Locks the owner's quota row, so that two inserts cannot both be the last.
 -- Raises AGENT_LIMIT_REACHED.

@@ -12,15 +12,7 @@ begin
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('body',
       'This is a character file: send it as {"agentName": "…", "character": …}'));
   end if;
-  a.id := 'agent-' || private.random_base32(12);
-  a.user_id := caller;
-  a.framework := 'openai';
-  a.settings := '{}'; a.plugins := '{}'; a.platforms := '{}';
-  a.resources := '{"memory": "512Mi", "cpu": "250m"}';
-  a.replicas := 1;
-  a.status := 'idle';
-  a.created_at := now(); a.updated_at := now();
-  a := private.check_definition(a, definition, true);
+  a := private.check_definition(private.blank_agent(caller), definition, true);
   if definition -> 'resources' ->> 'memory' is null then
     a.resources := a.resources || jsonb_build_object('memory', private.default_resources(a.plugins) -> 'memory');
   end if;
@@ -89,6 +81,7 @@ declare
   after public.agents;
   changes jsonb := coalesce(args -> 'changes', 'null');
   changed_secrets text[];
+  changed text[];
   event_before text := private.last_event(before.id);
   deployed boolean;
   event_id text;
@@ -115,12 +108,8 @@ begin
     after.supabase_config := after.supabase_config - 'database_url';
   end if;
   perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then '' else 'on' end, true);
-  update public.agents a set name = after.name, description = after.description, role = after.role, avatar = after.avatar,
-      framework = after.framework, model = after.model, system_prompt = after.system_prompt, settings = after.settings,
-      "character" = after."character", plugins = after.plugins, platforms = after.platforms, resources = after.resources,
-      replicas = after.replicas, scaling_policy = after.scaling_policy, supabase_config = after.supabase_config,
-      visibility = after.visibility, max_tokens_per_day = after.max_tokens_per_day
-    where a.id = before.id returning * into after;
+  after := private.write_agent(after);
+  select array_agg(split_part(f, '.', 1)) into changed from unnest(private.changed_fields(before, after)) f;
   perform set_config('launchpad.memory_named', '', true);
   -- The triggers on agents tell of a new revision, if anything that runs changed, and of a new visibility.
   if private.last_event(before.id) is not distinct from event_before then
@@ -133,13 +122,10 @@ begin
     'status', coalesce(private.verb_answer(before.id, event_id, '{}') ->> 'status', upper(after.status)),
     'changes_applied', (
       select coalesce(jsonb_object_agg(k, case k
-        when 'agentName' then after.name is distinct from before.name
         when 'environment' then changed_secrets <> '{}'
-        when 'maxTokensPerDay' then after.max_tokens_per_day is distinct from before.max_tokens_per_day
-        when 'resources' then (after.resources, after.replicas) is distinct from (before.resources, before.replicas)
-        when 'supabase_config' then changed_database_url or after.supabase_config is distinct from before.supabase_config
-        else to_jsonb(after) -> k is distinct from to_jsonb(before) -> k end), '{}')
-      from jsonb_object_keys(changes) k where k not in ('description', 'role', 'avatar')),
+        else coalesce(k = any (changed), false) or k = 'supabase_config' and changed_database_url end), '{}')
+      from jsonb_object_keys(changes) k
+      where not exists (select from private.agent_fields f where f.field = k and f.effect = 'shown')),
     'supabase_event_id', event_id, 'updatedAt', private.iso(after.updated_at));
 end
 $$;
@@ -269,12 +255,8 @@ begin
   perform set_config('launchpad.change_reason', format('Rollback to revision %s', wanted), true);
   perform set_config('launchpad.rollback_to', wanted::text, true);
   perform set_config('launchpad.memory_named', 'on', true);
-  update public.agents a set name = old_spec ->> 'name', "character" = nullif(old_spec -> 'character', 'null'),
-      plugins = private.texts(old_spec -> 'plugins'), platforms = private.texts(old_spec -> 'platforms'),
-      framework = old_spec ->> 'framework', model = old_spec ->> 'model', system_prompt = old_spec ->> 'systemPrompt',
-      settings = old_spec -> 'settings', supabase_config = nullif(old_spec -> 'supabaseConfig', 'null'),
-      resources = (old_spec -> 'resources') - '{memoryBytes,cpuMillicores}'::text[]
-    where a.id = d.agent_id;
+  perform private.write_agent(jsonb_populate_record(a, private.spec_columns(old_spec)))
+    from public.agents a where a.id = d.agent_id;
   perform set_config('launchpad.memory_named', '', true);
   perform set_config('launchpad.change_reason', '', true);
   if (select x.generation from private.agent_deployments x where x.agent_id = d.agent_id) = d.generation then
@@ -329,9 +311,9 @@ begin
     delete from public.agents x where x.id = a.id;
   elsif a.deleted_at is null then
     event_id := private.teardown(a.id, caller, 'user:' || caller);
-    update public.agents x set deleted_at = now(), description = null, role = null, avatar = null, system_prompt = null,
-        settings = '{}', "character" = null, plugins = '{}', platforms = '{}', supabase_config = null
-      where x.id = a.id;
+    a.deleted_at := now();
+    perform private.write_agent(jsonb_populate_record(a,
+      (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f where f.erased)));
   end if;
   event_id := coalesce(event_id, private.last_event(a.id));
   return jsonb_build_object('agentId', a.id, 'user_id', caller, 'status', 'DELETING', 'message', 'Agent deletion initiated',

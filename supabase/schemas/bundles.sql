@@ -26,28 +26,6 @@ begin
 end
 $$;
 
-create function private.definition_of(a public.agents) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  return private.without_nulls(jsonb_build_object('agentName', a.name, 'description', a.description, 'role', a.role,
-    'avatar', a.avatar, 'framework', a.framework, 'model', a.model, 'system_prompt', a.system_prompt, 'settings', a.settings,
-    'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
-    'resources', a.resources || jsonb_build_object('replicas', a.replicas), 'scaling_policy', a.scaling_policy,
-    'supabase_config', a.supabase_config, 'visibility', a.visibility, 'maxTokensPerDay', a.max_tokens_per_day));
-end
-$$;
-
--- The same of what a revision froze (private.agent_spec).
-create function private.definition_of(spec jsonb) returns jsonb
-language plpgsql immutable set search_path = '' as $$
-begin
-  return private.without_nulls(jsonb_build_object('agentName', spec -> 'name', 'framework', spec -> 'framework',
-    'model', spec -> 'model', 'system_prompt', spec -> 'systemPrompt', 'settings', spec -> 'settings',
-    'character', spec -> 'character', 'plugins', spec -> 'plugins', 'platforms', spec -> 'platforms',
-    'resources', (spec -> 'resources') - '{memoryBytes,cpuMillicores}'::text[], 'supabase_config', spec -> 'supabaseConfig'));
-end
-$$;
-
 -- GET /api/agents/{id}/export.
 create function private.verb_export_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -64,7 +42,7 @@ begin
     perform private.raise_error('CONFLICT', 'This agent is being deleted', '{"phase": "DELETING"}');
   end if;
   with sized as (
-    select r.revision, r.reason, r.created_at, private.definition_of(r.spec) as definition,
+    select r.revision, r.reason, r.created_at, private.without_nulls(private.as_definition(private.spec_columns(r.spec))) as definition,
       sum(octet_length(r.spec::text)) over (order by r.revision desc) as bytes, row_number() over (order by r.revision desc) as n
     from public.agent_revisions r where r.agent_id = a.id
   )
@@ -98,7 +76,7 @@ begin
   event_id := private.record_event(a.id, caller, 'EXPORTED', 'user:' || caller, 'Agent exported', null, null, null, null,
     jsonb_build_object('revisions', jsonb_array_length(revisions), 'messages', messages, 'assets', jsonb_array_length(assets)));
   return jsonb_build_object('format', 'agent-launchpad/agent', 'version', 1, 'exportedAt', private.iso(now()), 'agentId', a.id,
-    'definition', private.definition_of(a),
+    'definition', private.without_nulls(private.as_definition(to_jsonb(a))),
     'secrets', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s where s.agent_id = a.id),
     'revisions', revisions, 'conversations', conversations, 'assets', assets, 'omitted', omitted);
 end
@@ -191,14 +169,7 @@ begin
     || private.problem_if(bundle -> 'version' <> '1', 'version', 'Must be 1, the version this project reads') || problems;
   perform private.raise_problems(problems);
 
-  blank.id := 'agent-' || private.random_base32(12);
-  blank.user_id := caller;
-  blank.framework := 'openai';
-  blank.settings := '{}'; blank.plugins := '{}'; blank.platforms := '{}';
-  blank.resources := '{"memory": "512Mi", "cpu": "250m"}';
-  blank.replicas := 1;
-  blank.status := 'idle';
-  blank.created_at := now(); blank.updated_at := now();
+  blank := private.blank_agent(caller);
   select * into judged from private.bundled_definition(blank, bundle -> 'definition', 'definition.');
   -- A framework or model that this project lacks keeps its code, as it does for a launch.
   if judged.problems <> '{}' and judged.problems - 'definition.framework' = '{}' then

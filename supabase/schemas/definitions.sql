@@ -35,16 +35,9 @@ $$;
 
 -- Field → problem of a definition's types and names, in the names of the Launchpad spec.
 create function private.definition_problems(definition jsonb, launching boolean) returns jsonb
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 declare
-  problems jsonb := private.shape_problems(definition, jsonb_build_object(
-    'agentName', case when launching then 'string 1 100!' else 'string 1 100' end,
-    'description', 'string', 'role', 'string', 'avatar', 'string', 'framework', 'string', 'model', 'string',
-    'system_prompt', 'string', 'settings', 'object', 'character', 'object', 'plugins', 'strings', 'platforms', 'strings',
-    'resources', jsonb_build_object('memory', 'quantity', 'cpu', 'quantity',
-      'replicas', case when launching then 'integer 1 100' else 'integer 0 100' end),
-    'environment', 'object', 'supabase_config', 'object', 'scaling_policy', 'object',
-    'visibility', 'one private public', 'maxTokensPerDay', 'integer 0 999999999'));
+  problems jsonb := private.shape_problems(definition, private.definition_shape(launching));
 begin
   -- Their parts are cast before the row is judged, or go into Vault.
   if jsonb_typeof(definition -> 'scaling_policy') = 'object' then
@@ -67,39 +60,6 @@ begin
 end
 $$;
 
--- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their own
--- (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
-create function private.with_definition(a public.agents, d jsonb) returns public.agents
-language plpgsql immutable set search_path = '' as $$
-begin
-  if d ? 'agentName' then a.name := d ->> 'agentName'; end if;
-  if d ? 'description' then a.description := d ->> 'description'; end if;
-  if d ? 'role' then a.role := d ->> 'role'; end if;
-  if d ? 'avatar' then a.avatar := d ->> 'avatar'; end if;
-  if d ? 'framework' then a.framework := coalesce(d ->> 'framework', 'openai'); end if;
-  if d ? 'model' then a.model := d ->> 'model'; end if;
-  if d ? 'system_prompt' then a.system_prompt := d ->> 'system_prompt'; end if;
-  if d ? 'settings' then a.settings := coalesce(a.settings, '{}') || coalesce(nullif(d -> 'settings', 'null'), '{}'); end if;
-  if d ? 'character' then a."character" := nullif(d -> 'character', 'null'); end if;
-  if d ? 'plugins' then a.plugins := case when d -> 'plugins' = 'null' then '{}' else private.texts(d -> 'plugins') end; end if;
-  if d ? 'platforms' then
-    a.platforms := case when d -> 'platforms' = 'null' then '{}' else private.texts(d -> 'platforms') end;
-  end if;
-  if jsonb_typeof(d -> 'resources') = 'object' then
-    a.replicas := coalesce((d -> 'resources' ->> 'replicas')::integer, a.replicas);
-    a.resources := a.resources || private.canonical_resources(jsonb_strip_nulls(d -> 'resources') - 'replicas');
-  end if;
-  if d ? 'supabase_config' then
-    a.supabase_config := case when d -> 'supabase_config' = 'null' then null
-      else coalesce(a.supabase_config, '{}') || (d -> 'supabase_config') end;
-  end if;
-  if d ? 'visibility' then a.visibility := coalesce(d ->> 'visibility', 'private'); end if;
-  if d ? 'maxTokensPerDay' then a.max_tokens_per_day := (d ->> 'maxTokensPerDay')::bigint; end if;
-  if d ? 'scaling_policy' then a.scaling_policy := nullif(d -> 'scaling_policy', 'null'); end if;
-  return a;
-end
-$$;
-
 -- Raises one error that names every wrong field of a definition laid over `a`, types and bounds together.
 create function private.check_definition(a public.agents, definition jsonb, launching boolean) returns public.agents
 language plpgsql stable set search_path = '' as $$
@@ -119,18 +79,9 @@ begin
     sound := sound || jsonb_build_object(field, definition -> field);
   end loop;
   a := private.with_definition(a, sound);
-  row_problems := private.agent_problems(a);
-  if row_problems ? 'name' then
-    row_problems := row_problems - 'name'
-      || case when problems ? 'agentName' then '{}' else jsonb_build_object('agentName', row_problems -> 'name') end;
-  end if;
-  if row_problems ? 'max_tokens_per_day' then
-    row_problems := row_problems - 'max_tokens_per_day' || case when problems ? 'maxTokensPerDay' then '{}'
-      else jsonb_build_object('maxTokensPerDay', row_problems -> 'max_tokens_per_day') end;
-  end if;
-  if row_problems ? 'replicas' then
-    row_problems := row_problems - 'replicas' || jsonb_build_object('resources.replicas', row_problems -> 'replicas');
-  end if;
+  -- What is wrong with a column, under the name that the request has for it.
+  select coalesce(jsonb_object_agg(coalesce(f.field || substr(p.key, length(f.name) + 1), p.key), p.value), '{}') into row_problems
+    from jsonb_each(private.agent_problems(a)) p left join private.agent_fields f on f.name = split_part(p.key, '.', 1);
   perform private.raise_problems(row_problems || problems);
   return a;
 end

@@ -204,23 +204,6 @@ end
 $$;
 comment on function private.record_event is 'Appends one event to an agent''s log; returns its id.';
 
--- The configuration of an agent that a revision freezes.
-create function private.agent_spec(a public.agents) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  return jsonb_build_object(
-  'name', a.name, 'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
-  'framework', a.framework, 'model', a.model, 'systemPrompt', a.system_prompt, 'settings', a.settings,
-  'supabaseConfig', a.supabase_config,
-  'resources', a.resources || jsonb_build_object(
-    'memoryBytes', private.run_memory_bytes(a.resources, a.plugins),
-    'cpuMillicores', private.cpu_millicores(a.resources ->> 'cpu')),
-  'secretVersions', (select coalesce(jsonb_object_agg(s.name, s.version), '{}')
-                     from public.agent_secrets s where s.agent_id = a.id)
-);
-end
-$$;
-
 -- What agents.status holds: the phase of a deployed agent in lower case, which work under way covers while it is DEPLOYED (a
 -- phase in progress is more worth knowing); the activity of one never deployed. A failed answer is no phase: error shows on
 -- the latter alone.
@@ -425,9 +408,7 @@ begin
   return null;
 end
 $$;
-create trigger _500_request_change after update of name, framework, model, system_prompt, settings, "character", plugins,
-  platforms, resources, replicas, scaling_policy, supabase_config on public.agents
-  for each row when (new.deleted_at is null) execute function private.tg_agents__request_change();
+-- _500_request_change: private.agent_fields makes it.
 
 -- Definer: writes the event log.
 create function private.tg_agents__record_created() returns trigger

@@ -93,12 +93,8 @@ begin
     perform private.own_agent(caller, args ->> 'agent_id');
   end if;
   select * into d from private.agent_deployments x where x.agent_id = a.id;
-  return jsonb_build_object('agentId', a.id, 'name', a.name, 'description', a.description, 'status',
-    coalesce(d.phase, upper(a.status)), 'user_id', a.user_id, 'url', d.url, 'role', a.role, 'avatar', a.avatar,
-    'framework', a.framework, 'model', a.model, 'system_prompt', a.system_prompt, 'settings', a.settings,
-    'character', a."character", 'plugins', to_jsonb(a.plugins), 'platforms', to_jsonb(a.platforms),
-    'resources', a.resources || jsonb_build_object('replicas', a.replicas), 'scaling_policy', a.scaling_policy,
-    'supabase_config', a.supabase_config, 'visibility', a.visibility, 'maxTokensPerDay', a.max_tokens_per_day,
+  return private.as_definition(to_jsonb(a)) - 'agentName' || jsonb_build_object('agentId', a.id, 'name', a.name,
+    'status', coalesce(d.phase, upper(a.status)), 'user_id', a.user_id, 'url', d.url,
     'environment', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s where s.agent_id = a.id),
     'generation', d.generation, 'revision', d.revision, 'createdAt', private.iso(a.created_at),
     'updatedAt', private.iso(a.updated_at), 'deployedAt', private.iso(a.deployed_at));

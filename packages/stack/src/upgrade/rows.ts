@@ -17,6 +17,7 @@ export interface TableRows {
 
 /** Tables whose rows belong to the code: an operator changes none of them, so the release's win. */
 export const CODE_TABLES: readonly string[] = [
+  "private.agent_fields",
   "private.verbs",
   "private.phase_transitions",
   "private.security_event_types",
