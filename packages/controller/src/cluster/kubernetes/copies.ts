@@ -1,10 +1,12 @@
 // Copies of named objects of the controller's namespace in users' namespaces: pull secrets, a certificate for all agents, certificate
 // authorities. Each is read by its name; no list of the Secrets there is ever asked for.
+import type { V1ConfigMap, V1Secret } from "@kubernetes/client-node";
 import { type Clock, jittered } from "../../clock.ts";
 import type { FleetGuard } from "../../fleet/guard.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import { type Kind, type KubeApi, KubeError, type KubeObject, type ObjectMeta } from "./api.ts";
 import type { Inventory } from "./inventory.ts";
+import type { Wire } from "./manifests/wire.ts";
 import { ANNOTATIONS, userLabels, userOf } from "./names.ts";
 import { isPaused } from "./observe/observed-workload.ts";
 import type { ClusterView } from "./observe/view.ts";
@@ -186,7 +188,7 @@ export class Copies {
         annotations: { [ANNOTATIONS.copyOf]: version },
       },
       ...content,
-    };
+    } satisfies Wire<V1Secret | V1ConfigMap>;
     try {
       if (await this.#isForeign({ kind, name }, namespace, there)) {
         this.#foreign.add(place);

@@ -1,8 +1,10 @@
 // Writes what the controller did as Kubernetes Events, where `kubectl describe` and `kubectl events` show it.
 import { hostname } from "node:os";
+import type { EventsV1Event } from "@kubernetes/client-node";
 import type { Clock } from "../../../clock.ts";
 import { errorMessage, type Log } from "../../../log.ts";
 import type { KubeApi, KubeObject } from "../api.ts";
+import { optional, type Wire } from "../manifests/wire.ts";
 import { Gate } from "../observe/concurrency.ts";
 import { type Note, type Series, SeriesBook, type SeriesLimits } from "./series.ts";
 
@@ -137,8 +139,10 @@ export function eventOf(
     regarding,
     reportingController: REPORTER,
     reportingInstance: instance,
-    ...(count === 1 ? {} : { series: { count, lastObservedTime: microTime(lastSeen) } }),
-  };
+    ...optional<Pick<EventsV1Event, "series">>(
+      count > 1 && { series: { count, lastObservedTime: microTime(lastSeen) } },
+    ),
+  } satisfies Wire<EventsV1Event>;
 }
 
 /** A number below 1000 that tells two texts of the same millisecond apart. */

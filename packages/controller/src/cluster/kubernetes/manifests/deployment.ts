@@ -1,5 +1,16 @@
 // Builds the Deployment and pod template of an agent.
 
+import type {
+  V1Container,
+  V1Deployment,
+  V1DeploymentSpec,
+  V1ObjectMeta,
+  V1PodSpec,
+  V1PodTemplateSpec,
+  V1Probe,
+  V1TopologySpreadConstraint,
+  V1Volume,
+} from "@kubernetes/client-node";
 import { heapMebibytes } from "../../processes/memory-limit.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, CONTAINER, LABELS, PORT, PORT_NAME } from "../names.ts";
@@ -15,6 +26,7 @@ import {
   pluginVolume,
 } from "./plugin-set.ts";
 import { DISK, placement, podSettingsDigest } from "./pod-settings.ts";
+import { optional, type Wire } from "./wire.ts";
 
 /** An address is taken out of every proxy some time after a pod is told to end: so long it still answers. */
 const DRAIN_SECONDS = 5;
@@ -44,7 +56,7 @@ export function deployment(context: AgentContext, replicas: number | undefined):
       },
     },
     spec: {
-      ...(replicas === undefined ? {} : { replicas }),
+      ...optional<V1DeploymentSpec>(replicas !== undefined && { replicas }),
       selector: { matchLabels: selector },
       // The last one that was complete, to go back to, and one more.
       revisionHistoryLimit: 2,
@@ -52,13 +64,13 @@ export function deployment(context: AgentContext, replicas: number | undefined):
       strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       template: podTemplate(context),
     },
-  };
+  } satisfies Wire<V1Deployment>;
 }
 
-function podTemplate(context: AgentContext): Record<string, unknown> {
+function podTemplate(context: AgentContext): Wire<V1PodTemplateSpec> {
   const { workload, options, labels, selector, settings } = context;
   const { annotations } = settings;
-  const spread = (topologyKey: string) => ({
+  const spread = (topologyKey: string): Wire<V1TopologySpreadConstraint> => ({
     maxSkew: 1,
     topologyKey,
     // Better crowded than not at all.
@@ -78,13 +90,13 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
         [LABELS.template]: workload.template,
         ...(workload.platform === undefined ? {} : { [LABELS.platform]: workload.platform.id }),
       },
-      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+      ...optional<V1ObjectMeta>(Object.keys(annotations).length > 0 && { annotations }),
     },
     spec: {
       serviceAccountName: workload.agentId,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      ...(secrets.length === 0 ? {} : { imagePullSecrets: secrets.map((name) => ({ name })) }),
+      ...optional<V1PodSpec>(secrets.length > 0 && { imagePullSecrets: secrets.map((name) => ({ name })) }),
       terminationGracePeriodSeconds: DRAIN_SECONDS + Math.ceil(options.graceMs / 1000) + 5,
       securityContext: {
         runAsNonRoot: true,
@@ -93,13 +105,13 @@ function podTemplate(context: AgentContext): Record<string, unknown> {
       },
       ...placement(settings),
       topologySpreadConstraints: [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
-      ...(set === undefined
-        ? {}
-        : {
-            initContainers: [
-              pluginContainer(workload, options, set, settings.diskLimit, secretName(context), agent),
-            ],
-          }),
+      ...optional<V1PodSpec>(
+        set !== undefined && {
+          initContainers: [
+            pluginContainer(workload, options, set, settings.diskLimit, secretName(context), agent),
+          ],
+        },
+      ),
       containers: [agent],
       volumes: [
         { name: "config", configMap: { name: configName(context) } },
@@ -117,17 +129,19 @@ function stateLimit(diskLimit: number | undefined): string {
   return diskLimit === undefined ? "1Gi" : String(Math.floor(diskLimit / 2));
 }
 
-function container(context: AgentContext): Record<string, unknown> {
+function container(context: AgentContext): Wire<V1Container> {
   const { workload, options, settings } = context;
   const disk = settings.diskLimit ?? DISK.limit;
   const { cpuMillicores, memoryBytes } = workload.spec.resources;
   const size = { cpu: quantity(`${Math.ceil(cpuMillicores)}m`), memory: String(Math.ceil(memoryBytes)) };
   const fetched = pluginSetOf(workload, options) !== undefined;
-  const get = (path: string) => ({ httpGet: { path, port: PORT_NAME } });
+  const get = (path: string) => ({ httpGet: { path, port: PORT_NAME } }) satisfies Wire<V1Probe>;
   return {
     name: CONTAINER,
     image: settings.image,
-    ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
+    ...optional<V1Container>(
+      options.imagePullPolicy !== undefined && { imagePullPolicy: options.imagePullPolicy },
+    ),
     // Ahead of the Secret's names: what is said here, no secret can change.
     env: [
       { name: "AGENT_ID", value: workload.agentId },
@@ -187,10 +201,13 @@ function container(context: AgentContext): Record<string, unknown> {
   };
 }
 
-function caVolume({ caBundle }: ManifestOptions): Record<string, unknown>[] {
+function caVolume({ caBundle }: ManifestOptions): Wire<V1Volume>[] {
   if (caBundle === undefined) return [];
   const { kind, name } = caBundle;
   return [
-    { name: "ca", ...(kind === "Secret" ? { secret: { secretName: name } } : { configMap: { name } }) },
+    {
+      name: "ca",
+      ...optional<V1Volume>(kind === "Secret" ? { secret: { secretName: name } } : { configMap: { name } }),
+    },
   ];
 }

@@ -1,5 +1,6 @@
 // Builds a user's namespace with its quota, limits, network policy and access.
 
+import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1RoleBinding } from "@kubernetes/client-node";
 import { type AgentClass, type Quota, quotaSchema } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { KubeObject } from "../api.ts";
@@ -7,6 +8,7 @@ import { ANNOTATIONS, namespaceOf, userLabels } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import { networkPolicies } from "./network.ts";
 import { DISK, egressOf } from "./pod-settings.ts";
+import type { Wire } from "./wire.ts";
 
 /** A user's namespace and what bounds it; `namespace` comes first, then `access`, then the rest. */
 export interface NamespaceManifests {
@@ -58,7 +60,7 @@ export function namespaceManifests(
         labels: { ...labels, ...podSecurity() },
         annotations: { [ANNOTATIONS.database]: options.databaseId() },
       },
-    },
+    } satisfies Wire<V1Namespace>,
     access:
       options.tenantRole === undefined
         ? []
@@ -79,7 +81,7 @@ export function namespaceManifests(
                   namespace: options.controllerNamespace,
                 },
               ],
-            },
+            } satisfies Wire<V1RoleBinding>,
           ],
     bounds: [
       ...(quota === null
@@ -125,7 +127,7 @@ function resourceQuota(metadata: KubeObject["metadata"], quota: Quota, disk: num
         "services.nodeports": "0",
       },
     },
-  };
+  } satisfies Wire<V1ResourceQuota>;
 }
 
 /** What a container gets that says nothing of its size, and the most that one may ask for. */
@@ -150,7 +152,7 @@ function limitRange(metadata: KubeObject["metadata"], quota: Quota, mostDisk: nu
         },
       ],
     },
-  };
+  } satisfies Wire<V1LimitRange>;
 }
 
 /** Whole cores without the `m`, as the API server writes them. */

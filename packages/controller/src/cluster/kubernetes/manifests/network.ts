@@ -1,5 +1,12 @@
 // The network policies of a user's namespace: who reaches agents, and where agents connect to.
 import { BlockList, isIPv6 } from "node:net";
+import type {
+  V1IPBlock,
+  V1NetworkPolicy,
+  V1NetworkPolicyEgressRule,
+  V1NetworkPolicyPeer,
+  V1NetworkPolicySpec,
+} from "@kubernetes/client-node";
 import { projectPort } from "../../../config.ts";
 import type { KubeObject } from "../api.ts";
 import { PORT_NAME } from "../names.ts";
@@ -12,18 +19,20 @@ import type {
   ProjectPlace,
 } from "../options.ts";
 import { pluginPolicy } from "./plugin-set.ts";
+import { optional, type Wire } from "./wire.ts";
 
 /** Nothing in and nothing out, but for what agents need. */
 export function networkPolicies(
   meta: (name: string) => KubeObject["metadata"],
   options: ManifestOptions,
 ): KubeObject[] {
-  const policy = (name: string, spec: Record<string, unknown>): KubeObject => ({
-    apiVersion: "networking.k8s.io/v1",
-    kind: "NetworkPolicy",
-    metadata: meta(name),
-    spec: { podSelector: {}, ...spec },
-  });
+  const policy = (name: string, spec: Wire<Omit<V1NetworkPolicySpec, "podSelector">>): KubeObject =>
+    ({
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: meta(name),
+      spec: { podSelector: {}, ...spec },
+    }) satisfies Wire<V1NetworkPolicy>;
   const places = closedPlaces(options);
   return [
     policy("default-deny", { policyTypes: ["Ingress", "Egress"] }),
@@ -60,11 +69,14 @@ const USUAL_DNS: DnsOptions = {
   cidrs: ["169.254.20.10/32"],
 };
 
-function dnsRule({ cidrs, namespaces, podLabels, ports }: DnsOptions): Record<string, unknown> {
+function dnsRule({ cidrs, namespaces, podLabels, ports }: DnsOptions): Wire<V1NetworkPolicyEgressRule> {
   const labelled = Object.keys(podLabels).length > 0;
   return {
     to: [
-      { ...inNamespaces(namespaces), ...(labelled && { podSelector: { matchLabels: podLabels } }) },
+      {
+        ...inNamespaces(namespaces),
+        ...optional<V1NetworkPolicyPeer>(labelled && { podSelector: { matchLabels: podLabels } }),
+      },
       ...cidrs.map((cidr) => ({ ipBlock: { cidr } })),
     ],
     ports: ports.flatMap((port) => [
@@ -85,9 +97,14 @@ function closedPlaces({ egress, project: { places, url } }: ManifestOptions): re
 }
 
 /** A Service of the cluster is judged by its pods' ports, which its address does not name; any other address by its own. */
-function projectRule({ url, places }: ProjectOptions): Record<string, unknown> {
+function projectRule({ url, places }: ProjectOptions): Wire<V1NetworkPolicyEgressRule> {
   const inside = places.some((place) => "namespaceSelector" in place);
-  return { to: places, ...(inside ? {} : { ports: [{ protocol: "TCP", port: projectPort(url) }] }) };
+  return {
+    to: places,
+    ...optional<V1NetworkPolicyEgressRule>(
+      !inside && { ports: [{ protocol: "TCP", port: projectPort(url) }] },
+    ),
+  };
 }
 
 /** The ports on which the runtime's guard lets tools speak HTTP. */
@@ -98,7 +115,7 @@ const HTTP_PORTS = [
 ];
 
 /** One rule for each port, without what is open anyway. A Service is open by its pods' ports, whatever its own is. */
-function privateRules({ egress, privatePlaces = [] }: ManifestOptions): Record<string, unknown>[] {
+function privateRules({ egress, privatePlaces = [] }: ManifestOptions): Wire<V1NetworkPolicyEgressRule>[] {
   const portsOf = ({ to, port }: PrivatePlace) =>
     "namespaceSelector" in to ? undefined : port === undefined ? HTTP_PORTS : [{ protocol: "TCP", port }];
   const closed = privatePlaces.filter(
@@ -109,11 +126,11 @@ function privateRules({ egress, privatePlaces = [] }: ManifestOptions): Record<s
   return [...byPorts.values()].map((places) => {
     const ports = places[0] && portsOf(places[0]);
     const to = [...new Map(places.map((place) => [JSON.stringify(place.to), place.to])).values()];
-    return { to, ...(ports && { ports }) };
+    return { to, ...optional<V1NetworkPolicyEgressRule>(ports !== undefined && { ports }) };
   });
 }
 
-function inNamespaces(names: readonly string[]): Record<string, unknown> {
+function inNamespaces(names: readonly string[]): Wire<V1NetworkPolicyPeer> {
   return {
     namespaceSelector: {
       matchExpressions: [{ key: "kubernetes.io/metadata.name", operator: "In", values: names }],
@@ -186,13 +203,13 @@ function openingsOf({ allowCidrs, allowPrivate, exceptCidrs, ports }: EgressOpti
       // What lies in such a network was named on purpose; a wider network does not mean those in it.
       const within = excepted.filter((one) => one !== cidr && contains(cidr, one));
       const except = within.filter((one) => !within.some((wider) => wider !== one && contains(wider, one)));
-      return { cidr, ...(except.length === 0 ? {} : { except }) };
+      return { cidr, ...optional<Pick<V1IPBlock, "except">>(except.length > 0 && { except }) };
     }),
     ports: ports.length === 0 ? [443] : ports,
   };
 }
 
-function egressRule(egress: EgressOptions): Record<string, unknown> {
+function egressRule(egress: EgressOptions): Wire<V1NetworkPolicyEgressRule> {
   const { networks, ports } = openings(egress);
   return {
     to: networks.map((ipBlock) => ({ ipBlock })),

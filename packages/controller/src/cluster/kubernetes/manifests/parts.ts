@@ -1,11 +1,21 @@
 // Builds an agent's Secret, ConfigMap, ServiceAccount, Service and its Ingress or HTTPRoute.
 
+import type {
+  V1ConfigMap,
+  V1Ingress,
+  V1IngressSpec,
+  V1Secret,
+  V1Service,
+  V1ServiceAccount,
+} from "@kubernetes/client-node";
 import { agentConfig } from "../../agent-config.ts";
 import type { KubeObject } from "../api.ts";
 import { ANNOTATIONS, PORT_NAME, serviceName } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import type { AgentContext } from "./context.ts";
 import { configName, secretName } from "./context.ts";
+import type { HttpRoute } from "./http-route.ts";
+import { optional, type Wire } from "./wire.ts";
 
 /** What the agent must not be without when its pods start: its secrets, its configuration, its identity. */
 export function startingParts(context: AgentContext, environment: Record<string, string>): KubeObject[] {
@@ -16,7 +26,7 @@ export function startingParts(context: AgentContext, environment: Record<string,
       kind: "ServiceAccount",
       metadata: meta(workload.agentId),
       automountServiceAccountToken: false,
-    },
+    } satisfies Wire<V1ServiceAccount>,
     {
       apiVersion: "v1",
       kind: "Secret",
@@ -26,14 +36,14 @@ export function startingParts(context: AgentContext, environment: Record<string,
       data: Object.fromEntries(
         Object.entries(environment).map(([name, value]) => [name, Buffer.from(value).toString("base64")]),
       ),
-    },
+    } satisfies Wire<V1Secret>,
     {
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: meta(configName(context)),
       immutable: true,
       data: { "agent.json": JSON.stringify(agentConfig(workload)) },
-    },
+    } satisfies Wire<V1ConfigMap>,
   ];
 }
 
@@ -48,7 +58,7 @@ export function service({ workload, meta, selector }: AgentContext): KubeObject 
       selector,
       ports: [{ name: PORT_NAME, port: 80, targetPort: PORT_NAME, protocol: "TCP" }],
     },
-  };
+  } satisfies Wire<V1Service>;
 }
 
 /** How it is reached from outside, at `<agentId>.agents.<domain>`. */
@@ -66,8 +76,10 @@ export function outside(context: AgentContext): KubeObject[] {
         kind: "Ingress",
         metadata: { ...metadata, annotations: annotationsOf(context) },
         spec: {
-          ...(ingressClassName === undefined ? {} : { ingressClassName }),
-          ...(certificate === undefined ? {} : { tls: [{ hosts: [host], secretName: certificate }] }),
+          ...optional<V1IngressSpec>(ingressClassName !== undefined && { ingressClassName }),
+          ...optional<V1IngressSpec>(
+            certificate !== undefined && { tls: [{ hosts: [host], secretName: certificate }] },
+          ),
           rules: [
             {
               host,
@@ -83,7 +95,7 @@ export function outside(context: AgentContext): KubeObject[] {
             },
           ],
         },
-      },
+      } satisfies Wire<V1Ingress>,
     ];
   }
   if (options.expose === "gateway" && options.gateway !== undefined) {
@@ -103,7 +115,7 @@ export function outside(context: AgentContext): KubeObject[] {
             },
           ],
         },
-      },
+      } satisfies HttpRoute,
     ];
   }
   return [];

@@ -1,11 +1,13 @@
 // What a pod has more where its plugins come from the controller: an init step that fetches them, and a volume that it fills and
 // the agent reads. Agents without plugins have none of it. Pure.
+import type { V1Container, V1NetworkPolicy, V1Volume } from "@kubernetes/client-node";
 import { setKey } from "../../../plugins/set-server.ts";
 import type { KubeObject } from "../api.ts";
 import { LABELS, PLUGIN_CONTAINER } from "../names.ts";
 import type { ManifestOptions } from "../options.ts";
 import type { Intent } from "./context.ts";
 import { DISK } from "./pod-settings.ts";
+import { optional, type Wire } from "./wire.ts";
 
 const FOLDER = "/plugins";
 const PROGRAM = ["/usr/local/bin/node", "/app/packages/agent-runtime/src/plugin-set/main.ts"];
@@ -30,7 +32,7 @@ export function pluginSecret(workload: Intent, options: ManifestOptions): Record
 const room = (diskLimit: number | undefined): number => Math.floor(((diskLimit ?? DISK.limit) * 3) / 8);
 
 /** The volume. */
-export function pluginVolume(diskLimit: number | undefined): Record<string, unknown> {
+export function pluginVolume(diskLimit: number | undefined): Wire<V1Volume> {
   return { name: "plugins", emptyDir: { sizeLimit: String(room(diskLimit)) } };
 }
 
@@ -48,13 +50,13 @@ export function pluginContainer(
   set: string,
   diskLimit: number | undefined,
   secret: string,
-  like: Record<string, unknown>,
-): Record<string, unknown> {
+  like: Wire<V1Container>,
+): Wire<V1Container> {
   const { image, imagePullPolicy, resources, securityContext, terminationMessagePolicy } = like;
   return {
     name: PLUGIN_CONTAINER,
     image,
-    ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
+    ...optional<V1Container>(imagePullPolicy !== undefined && { imagePullPolicy }),
     command: PROGRAM,
     env: [
       { name: "AGENT_PLUGIN_URL", value: `${plugins?.url}/agents/${workload.agentId}/sets` },
@@ -97,6 +99,6 @@ export function pluginPolicy(
           },
         ],
       },
-    },
+    } satisfies Wire<V1NetworkPolicy>,
   ];
 }

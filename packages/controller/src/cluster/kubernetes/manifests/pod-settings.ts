@@ -1,8 +1,10 @@
 // What operators decide of an agent's pods: by the installation's settings, and by the class of its user.
 import { createHash } from "node:crypto";
+import type { V1PodSpec } from "@kubernetes/client-node";
 import type { AgentClass, PodClass, PodFields } from "../../../contract.ts";
 import { canonical } from "../../../reconcile/template.ts";
 import type { EgressOptions, ManifestOptions } from "../options.ts";
+import { optional, type Wire } from "./wire.ts";
 
 /** Disk of a replica, in bytes: its state, its log, what it writes to /tmp. Beyond the limit its node evicts it. */
 export const DISK = { request: 128 * 1024 ** 2, limit: 2 * 1024 ** 3 } as const;
@@ -44,13 +46,15 @@ export function podSettingsDigest(settings: PodSettings): string {
 }
 
 /** The fields of a pod's spec that the settings fill in; empty ones are left out. */
-export function placement(settings: PodSettings): Record<string, unknown> {
+export function placement(settings: PodSettings): Partial<Wire<V1PodSpec>> {
   const { runtimeClassName, priorityClassName, nodeSelector, tolerations, affinity, hostUsers } = settings;
-  const fields = { runtimeClassName, priorityClassName, nodeSelector, tolerations, affinity };
+  const fields = { runtimeClassName, priorityClassName, nodeSelector, tolerations, affinity } satisfies {
+    [Field in keyof V1PodSpec]?: unknown;
+  };
   return {
     ...Object.fromEntries(Object.entries(fields).filter(([, value]) => !isEmpty(value))),
     // `true` is what Kubernetes does anyway.
-    ...(hostUsers === false ? { hostUsers } : {}),
+    ...optional<V1PodSpec>(hostUsers === false && { hostUsers }),
   };
 }
 

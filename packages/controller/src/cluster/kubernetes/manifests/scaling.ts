@@ -1,8 +1,10 @@
 // Builds an agent's autoscaler and disruption budget.
 
+import type { V1PodDisruptionBudget, V2HorizontalPodAutoscaler } from "@kubernetes/client-node";
 import { z } from "zod";
 import type { KubeObject } from "../api.ts";
 import type { AgentContext, Intent } from "./context.ts";
+import type { Wire } from "./wire.ts";
 
 const policySchema = z.object({
   min_replicas: z.number().int().nullish(),
@@ -50,7 +52,7 @@ export function autoscaler(context: AgentContext, scaling: Scaling): KubeObject 
         },
       ],
     },
-  };
+  } satisfies Wire<V2HorizontalPodAutoscaler>;
 }
 
 /** Nodes may be emptied, one replica at a time; one that does not work never stands in the way. */
@@ -64,5 +66,5 @@ export function disruptionBudget(context: AgentContext): KubeObject {
       selector: { matchLabels: context.selector },
       unhealthyPodEvictionPolicy: "AlwaysAllow",
     },
-  };
+  } satisfies Wire<V1PodDisruptionBudget>;
 }
