@@ -269,6 +269,7 @@ export interface PlatformReport {
 export interface LogRow {
   agentId: string;
   replica: string;
+  /** Grows with each line of the replica; a line that is told twice has the same. */
   sequence: number;
   timestamp: string;
   level: "DEBUG" | "INFO" | "WARN" | "ERROR";

@@ -1,7 +1,7 @@
 /** Takes indexed files that lack vectors, and has them made in batches, until none waits. A failure delays vectors alone. */
-import { ClaimedWork } from "../_shared/claimed-work.ts";
 import { type Embed, embeddingFailure } from "../_shared/embeddings.ts";
 import type { EmbeddingDatabase, EmbeddingJob } from "./embedding-database.ts";
+import { inPlaces } from "./in-places.ts";
 import type { Log } from "./indexer.ts";
 
 /** Files at once. */
@@ -13,7 +13,13 @@ export class Embedder {
   readonly #database: EmbeddingDatabase;
   readonly #embed: Embed;
   readonly #log: Log;
-  readonly #work = new ClaimedWork(() => this.#claim());
+  readonly #work = inPlaces<EmbeddingJob>({
+    places: PLACES,
+    claim: (count) => this.#database.claim(count),
+    carryOut: (job) => this.#make(job),
+    failed: (cause) =>
+      this.#log("ERROR", "Files that lack vectors cannot be claimed", { cause: String(cause) }),
+  });
 
   constructor(database: EmbeddingDatabase, embed: Embed, log: Log) {
     this.#database = database;
@@ -24,18 +30,6 @@ export class Embedder {
   /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
   async wake(): Promise<void> {
     await this.#work.wake();
-  }
-
-  async #claim(): Promise<boolean> {
-    while (this.#work.size >= PLACES) await this.#work.oneEnds();
-    try {
-      const jobs = await this.#database.claim(PLACES - this.#work.size);
-      for (const job of jobs) this.#work.start(this.#make(job));
-      return jobs.length > 0;
-    } catch (error) {
-      this.#log("ERROR", "Files that lack vectors cannot be claimed", { cause: String(error) });
-      return false;
-    }
   }
 
   async #make(job: EmbeddingJob): Promise<void> {

@@ -1,8 +1,8 @@
 /** Takes waiting files in turn, reads and cuts them, and brings their chunks in parts, until none waits. */
 import { readCharacter } from "../../../packages/agent-runtime/src/character.ts";
-import { ClaimedWork } from "../_shared/claimed-work.ts";
 import { type Chunk, cut } from "./cut.ts";
 import type { Database, Job, Outcome } from "./database.ts";
+import { inPlaces } from "./in-places.ts";
 import { type Read, readFile } from "./read.ts";
 
 /** As the database has it (private.knowledge_limit); it refuses larger files unread. */
@@ -21,7 +21,12 @@ export type Log = (
 export class Indexer {
   readonly #database: Database;
   readonly #log: Log;
-  readonly #work = new ClaimedWork(() => this.#claim());
+  readonly #work = inPlaces<Job>({
+    places: PLACES,
+    claim: (count) => this.#database.claim(count),
+    carryOut: (job) => this.#index(job),
+    failed: (cause) => this.#log("ERROR", "Files cannot be claimed", { cause: String(cause) }),
+  });
 
   constructor(database: Database, log: Log) {
     this.#database = database;
@@ -31,18 +36,6 @@ export class Indexer {
   /** Looks for work; returns when all it found, here or meanwhile, is done. Never throws. */
   async wake(): Promise<void> {
     await this.#work.wake();
-  }
-
-  async #claim(): Promise<boolean> {
-    while (this.#work.size >= PLACES) await this.#work.oneEnds();
-    try {
-      const jobs = await this.#database.claim(PLACES - this.#work.size);
-      for (const job of jobs) this.#work.start(this.#index(job));
-      return jobs.length > 0;
-    } catch (error) {
-      this.#log("ERROR", "Files cannot be claimed", { cause: String(error) });
-      return false;
-    }
   }
 
   async #index(job: Job): Promise<void> {

@@ -1,6 +1,6 @@
 // The interface between the controller and whatever runs agents, with the types both sides share.
 
-import type { AgentClass, AgentSpec, Platform, Quota } from "../contract.ts";
+import type { AgentClass, AgentSpec, LogRow, Platform, Quota } from "../contract.ts";
 
 /**
  * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
@@ -189,17 +189,8 @@ export interface ObservedWorkload {
   progressedAt: number;
 }
 
-export interface ReplicaLog {
-  agentId: string;
-  replica: string;
-  /** Grows with each line of the replica; a line that is told twice has the same. */
-  sequence: number;
-  timestamp: string;
-  level: "DEBUG" | "INFO" | "WARN" | "ERROR";
-  message: string;
-  source: string;
-  metadata: Record<string, unknown>;
-}
+/** A line that a replica wrote, in the form in which the database stores it. */
+export type ReplicaLog = LogRow;
 
 export interface ReplicaSample {
   agentId: string;

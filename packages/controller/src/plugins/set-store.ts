@@ -14,6 +14,7 @@ import { canonical } from "../reconcile/template.ts";
 import { makeDraft, removeLeftovers } from "./drafts.ts";
 import { type Npm, NpmError } from "./npm.ts";
 import { type Tree, treeId, treeSchema } from "./tree.ts";
+import { UnderWay } from "./under-way.ts";
 
 export interface SetStoreOptions {
   folder: string;
@@ -36,13 +37,11 @@ export class SetStore {
   readonly #sets: string;
   readonly #archives: string;
   /** Downloads and checks under way, by set. */
-  readonly #busy = new Map<string, Promise<void>>();
-  readonly #progress = new Map<string, string>();
+  readonly #work = new UnderWay<undefined>();
   /** The archives of sets that were read: an id means the same for ever. */
   readonly #archivesOf = new Map<string, ReadonlyMap<string, SetArchive>>();
   /** Archives that were read and are as promised, by the time of their last change. */
   readonly #sound = new Map<string, number>();
-  readonly #stopping = new AbortController();
   /** npm works one download after the other: each takes 200 MB of memory. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -60,8 +59,7 @@ export class SetStore {
 
   /** Ends downloads under way. */
   async close(): Promise<void> {
-    this.#stopping.abort();
-    await Promise.allSettled(this.#busy.values());
+    await this.#work.close();
   }
 
   /** Where lock files are made. */
@@ -71,7 +69,7 @@ export class SetStore {
 
   /** How far the download of a set is; undefined where none is under way. */
   progress(id: string): string | undefined {
-    return this.#progress.get(id);
+    return this.#work.progress(id);
   }
 
   /**
@@ -79,24 +77,13 @@ export class SetStore {
    * @param tree its lock file, asked for only where it is not there
    * @throws NpmError, or an error of the disk
    */
-  async provide(id: string, tree: () => Promise<Tree>): Promise<undefined> {
-    const under = this.#busy.get(id);
-    if (under !== undefined) {
-      await under;
-      return undefined;
-    }
-    const work = this.#provide(id, tree).finally(() => {
-      this.#busy.delete(id);
-      this.#progress.delete(id);
-    });
-    this.#busy.set(id, work);
-    await work;
-    return undefined;
+  provide(id: string, tree: () => Promise<Tree>): Promise<undefined> {
+    return this.#work.once(id, () => this.#provide(id, tree));
   }
 
   /** The lock file of a set whose archives are all there; undefined where the set has to be provided. */
   async lockOf(id: string): Promise<string | undefined> {
-    const tree = this.#busy.has(id) ? undefined : await this.#read(id);
+    const tree = this.#work.has(id) ? undefined : await this.#read(id);
     if (tree === undefined || (await this.#missing(this.#know(id, tree))).length > 0) return undefined;
     return canonical(tree);
   }
@@ -114,7 +101,7 @@ export class SetStore {
     return (await this.#isSound(archive)) ? join(this.#archives, file) : undefined;
   }
 
-  async #provide(id: string, read: () => Promise<Tree>): Promise<void> {
+  async #provide(id: string, read: () => Promise<Tree>): Promise<undefined> {
     let tree = await this.#read(id);
     if (tree === undefined) {
       tree = await read();
@@ -125,10 +112,11 @@ export class SetStore {
     }
     const archives = this.#know(id, tree);
     const missing = await this.#missing(archives);
-    if (missing.length === 0) return;
+    if (missing.length === 0) return undefined;
     const turn = this.#turn.then(() => this.#download(id, missing, archives.size));
     this.#turn = turn.catch(() => {});
     await turn;
+    return undefined;
   }
 
   #know(id: string, { lock }: Tree): ReadonlyMap<string, SetArchive> {
@@ -162,10 +150,10 @@ export class SetStore {
           const done = total - left.size;
           const megabytes = Math.round(bytes / MEGABYTE);
           const words = `Installing plugins: ${done} of ${total} packages (${megabytes} MB), ${left.size} left`;
-          this.#progress.set(id, words);
+          this.#work.note(id, words);
           await this.#makeRoom(id);
           const specs = rest.slice(at, at + atOnce).map(({ spec }) => spec);
-          await npm.pack(specs, draft, this.#stopping.signal);
+          await npm.pack(specs, draft, this.#work.signal);
           bytes += await this.#keep(draft, left);
         }
         if (left.size === 0) break;
@@ -243,7 +231,7 @@ export class SetStore {
     for (;;) {
       const size = await this.#size();
       if (size <= maxBytes) return;
-      const others = (await this.#known()).filter((set) => set.id !== id && !this.#busy.has(set.id));
+      const others = (await this.#known()).filter((set) => set.id !== id && !this.#work.has(set.id));
       const [oldest] = others.sort((a, b) => a.usedAt - b.usedAt);
       if (oldest === undefined) {
         const gigabytes = (maxBytes / 1024 ** 3).toFixed(1);
@@ -281,11 +269,11 @@ export class SetStore {
   async collect(wanted: ReadonlySet<string>, now: number): Promise<string[]> {
     const gone: string[] = [];
     for (const { id, usedAt } of await this.#known()) {
-      if (wanted.has(id) || this.#busy.has(id) || usedAt > now - KEEP_MS) continue;
+      if (wanted.has(id) || this.#work.has(id) || usedAt > now - KEEP_MS) continue;
       await rm(this.#fileOf(id), { force: true });
       gone.push(id);
     }
-    if (gone.length > 0 && this.#busy.size === 0) await this.#forgetUnnamed();
+    if (gone.length > 0 && this.#work.size === 0) await this.#forgetUnnamed();
     return gone;
   }
 

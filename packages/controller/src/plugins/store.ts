@@ -12,6 +12,7 @@ import { findChange, forgetUnshared, seal } from "./files.ts";
 import type { Npm } from "./npm.ts";
 import { describeProgress, ProgressMeter } from "./progress.ts";
 import { installedFolders, npmrc, type Tree } from "./tree.ts";
+import { UnderWay } from "./under-way.ts";
 
 export interface StoreOptions {
   folder: string;
@@ -34,13 +35,11 @@ export class PluginStore {
   readonly #trees: string;
   readonly #files: string;
   /** Installs and checks under way, by tree. */
-  readonly #busy = new Map<string, Promise<string>>();
-  readonly #progress = new Map<string, string>();
+  readonly #work = new UnderWay<string>();
   /** Trees that were read whole by this process. */
   readonly #read = new Set<string>();
   /** Trees that agents of this process use. */
   readonly #used = new Set<string>();
-  readonly #stopping = new AbortController();
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -73,8 +72,7 @@ export class PluginStore {
 
   /** Ends installs under way; nothing half is left. */
   async close(): Promise<void> {
-    this.#stopping.abort();
-    await Promise.allSettled(this.#busy.values());
+    await this.#work.close();
   }
 
   /** Where lock files are made. */
@@ -84,7 +82,7 @@ export class PluginStore {
 
   /** How far the install of a tree is; undefined where none is under way. */
   progress(id: string): string | undefined {
-    return this.#progress.get(id);
+    return this.#work.progress(id);
   }
 
   /**
@@ -93,14 +91,7 @@ export class PluginStore {
    * @throws NpmError, or an error of the disk
    */
   provide(id: string, tree: () => Promise<Tree>): Promise<string> {
-    const under = this.#busy.get(id);
-    if (under !== undefined) return under;
-    const work = this.#use(id, tree).finally(() => {
-      this.#busy.delete(id);
-      this.#progress.delete(id);
-    });
-    this.#busy.set(id, work);
-    return work;
+    return this.#work.once(id, () => this.#use(id, tree));
   }
 
   async #use(id: string, tree: () => Promise<Tree>): Promise<string> {
@@ -139,7 +130,7 @@ export class PluginStore {
     const look = async () => {
       const progress = await meter.look();
       if (!installing) return;
-      this.#progress.set(id, describeProgress(progress));
+      this.#work.note(id, describeProgress(progress));
       timer = setTimeout(() => void look(), LOOK_MS);
     };
     try {
@@ -149,9 +140,9 @@ export class PluginStore {
       await writeFile(join(draft, ".npmrc"), npmrc(tree.manifest.legacyPeerDeps !== true));
       await copyFile(loader, join(draft, "load.mjs"));
       await look();
-      await npm.install(draft, this.#stopping.signal);
+      await npm.install(draft, this.#work.signal);
       installing = false;
-      this.#progress.set(id, "Installing plugins: writing down what was installed");
+      this.#work.note(id, "Installing plugins: writing down what was installed");
       await seal(draft, this.#files);
       await rename(draft, folder).catch((error: NodeJS.ErrnoException) => {
         // Another controller with the same store was faster; what it installed is the same.
@@ -176,12 +167,12 @@ export class PluginStore {
     await writeUses(this.#options.folder, [...this.#used, ...wanted]);
     const others = await othersUses(this.#options.folder);
     for (const id of await readdir(this.#trees)) {
-      if (wanted.has(id) || others.has(id) || this.#busy.has(id)) continue;
+      if (wanted.has(id) || others.has(id) || this.#work.has(id)) continue;
       if ((await stat(join(this.#trees, id))).mtimeMs > now - KEEP_MS) continue;
       await rm(join(this.#trees, id), { recursive: true, force: true });
       gone.push(id);
     }
-    if (gone.length > 0 && this.#busy.size === 0) await forgetUnshared(this.#files);
+    if (gone.length > 0 && this.#work.size === 0) await forgetUnshared(this.#files);
     return gone;
   }
 }

@@ -1,6 +1,7 @@
 // Compares an object as applied with the object in the cluster.
 
 import type { JsonPatch, KubeObject } from "./api.ts";
+import { parseQuantity } from "./quantity.ts";
 
 /** How a live object differs from what was asked for. */
 export interface Differences {
@@ -164,28 +165,8 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === false || value === "";
 }
 
-const FACTORS: Record<string, number> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  "": 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-};
-
 /** The number that a quantity means; not a number where it is none. */
 export function quantityOf(value: unknown): number {
   if (typeof value === "number") return value;
-  const match = /^([0-9.]+(?:e[0-9]+)?)([numk]|[MGTPE]i?|Ki)?$/.exec(typeof value === "string" ? value : "");
-  return match === null ? Number.NaN : Number(match[1]) * (FACTORS[match[2] ?? ""] ?? Number.NaN);
+  return (typeof value === "string" ? parseQuantity(value) : undefined) ?? Number.NaN;
 }

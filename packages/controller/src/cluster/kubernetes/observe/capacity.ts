@@ -4,9 +4,9 @@ import type { Clock } from "../../../clock.ts";
 import { errorMessage } from "../../../log.ts";
 import type { ClusterHealth } from "../../cluster.ts";
 import { type KubeApi, KubeError, type KubeObject } from "../api.ts";
+import { parseQuantity } from "../quantity.ts";
 import { kept, within } from "./concurrency.ts";
 import { type Condition, conditionOf } from "./objects.ts";
-import { parseQuantity } from "./quantity.ts";
 import type { RegistryHealth } from "./registry.ts";
 import type { ClusterView } from "./view.ts";
 

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { SimulatedClock } from "../../../testing/simulated-clock.ts";
 import { probeKeyOf } from "../../runtime.ts";
 import { KubeError, type KubeObject } from "../api.ts";
+import { parseQuantity } from "../quantity.ts";
 import type { Pod } from "./objects.ts";
 import { createPodAccess, type PodAccess } from "./pod-access.ts";
-import { parseQuantity } from "./quantity.ts";
 import { takeSamples } from "./samples.ts";
 import { FakePods, readyPod } from "./testing.ts";
 

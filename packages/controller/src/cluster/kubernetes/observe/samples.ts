@@ -5,10 +5,10 @@ import type { ReplicaSample } from "../../cluster.ts";
 import { parseFigures, type RuntimeFigures } from "../../runtime.ts";
 import type { KubeApi, KubeObject } from "../api.ts";
 import { CONTAINER, installationSelector, LABELS } from "../names.ts";
+import { parseQuantity } from "../quantity.ts";
 import { forEach, within } from "./concurrency.ts";
 import { containerOf, type Pod, timeOf } from "./objects.ts";
 import type { PodAccess } from "./pod-access.ts";
-import { parseQuantity } from "./quantity.ts";
 import type { ClusterView } from "./view.ts";
 
 export interface SamplesOptions {

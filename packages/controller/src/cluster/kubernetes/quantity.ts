@@ -22,7 +22,7 @@ const UNITS: Record<string, number> = {
 /** A quantity of Kubernetes (250m, 128974848, 129e6, 123Mi) as a number; undefined when it is none. */
 export function parseQuantity(text: string | undefined): number | undefined {
   const [, number, unit = ""] =
-    /^([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(text ?? "") ?? [];
+    /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(text ?? "") ?? [];
   const factor = UNITS[unit];
   return number === undefined || factor === undefined ? undefined : Number(number) * factor;
 }
