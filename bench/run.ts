@@ -9,6 +9,7 @@
 //   before     this build beside an earlier checkout (LAUNCHPAD_BENCH_BEFORE)
 //   eliza      an elizaOS agent's memory, folder and costs over 2,000 messages
 //   plugins    ten public plugins from the registry; only by its name
+//   store      installs and launches with the plugin store; only by its name
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
@@ -38,10 +39,11 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   kubernetes: () => import("./benchmarks/kubernetes.ts"),
   database: () => import("./benchmarks/database.ts"),
   plugins: () => import("./benchmarks/plugins.ts"),
+  store: () => import("./benchmarks/store.ts"),
 };
 
 /** Not run unless they are named: they ask the registry of npm. */
-const BY_NAME = ["plugins"];
+const BY_NAME = ["plugins", "store"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -14,8 +14,8 @@ export interface BenchStack {
   json(user: TestUser, method: string, path: string, body?: unknown): Promise<{ body: Json; took: number }>;
   /** Makes definitions without deploying them. */
   define(user: TestUser, count: number): Promise<void>;
-  /** Creates an agent and waits until it is DEPLOYED; the milliseconds of both. */
-  launch(user: TestUser): Promise<{ agentId: string; answered: number; deployed: number }>;
+  /** Creates an agent ({@link AGENT} and a definition of its own) and waits until it is DEPLOYED; the milliseconds of both. */
+  launch(user: TestUser, definition?: Json): Promise<{ agentId: string; answered: number; deployed: number }>;
   /** Deletes an agent and waits until its replicas are gone. */
   remove(user: TestUser, agentId: string): Promise<void>;
   stop(): Promise<void>;
@@ -39,11 +39,11 @@ export const AGENT = {
 };
 
 const POLL_MS = 20;
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 300_000;
 
 /** Starts a stack of its own, ephemeral, on free ports, with rate limits out of the way. */
-export async function startBenchStack(): Promise<BenchStack> {
-  const stack = await startTestStack();
+export async function startBenchStack(env: Record<string, string> = {}): Promise<BenchStack> {
+  const stack = await startTestStack({ env });
   await stack.raiseRateLimits();
   const agent = new Agent({ keepAlive: true });
   let names = 0;
@@ -101,11 +101,12 @@ export async function startBenchStack(): Promise<BenchStack> {
       }));
       for (const row of rows) await json(user, "POST", "/rest/v1/agents", { ...row, user_id: user.id });
     },
-    async launch(user) {
+    async launch(user, definition = {}) {
       const started = performance.now();
       const { body, took } = await json(user, "POST", "/api/agents", {
         agentName: `bench-${++names}`,
         ...AGENT,
+        ...definition,
       });
       const agentId = String(body.agentId);
       await waitFor(agentId, "DEPLOYED");

@@ -56,7 +56,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     stateDir: config.stateDir,
     log,
     guard: context.guard,
-    readable: [config.plugins.folder],
+    pluginStore: config.plugins.folder,
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
     privateHosts: config.privateHosts,

@@ -1,5 +1,6 @@
 // The store: installed trees by their digest, one copy each, read-only, checked before they are used.
 //   trees/<id>    a tree: package.json, package-lock.json, node_modules, load.mjs, the list of its files
+//   compiled/<id> its compiled code (cluster/processes/compiled-trees.ts)
 //   files/xx/<d>  one file of each content, under its digest: trees hold further names of it
 //   resolved/<d>  what names were resolved to before
 //   .…            what a process makes and uses: gone at the next start once that process has ended
@@ -169,7 +170,8 @@ export class PluginStore {
     for (const id of await readdir(this.#trees)) {
       if (wanted.has(id) || others.has(id) || this.#work.has(id)) continue;
       if ((await stat(join(this.#trees, id))).mtimeMs > now - KEEP_MS) continue;
-      await rm(join(this.#trees, id), { recursive: true, force: true });
+      for (const kind of ["trees", "compiled"])
+        await rm(join(this.#options.folder, kind, id), { recursive: true, force: true });
       gone.push(id);
     }
     if (gone.length > 0 && this.#work.size === 0) await forgetUnshared(this.#files);

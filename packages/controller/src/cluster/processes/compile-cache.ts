@@ -14,15 +14,21 @@ const OF_A_USER = /^(v.*-)(\d+)$/;
 export function fillCompileCache(shared: string, own: string, uid?: number): string[] {
   mkdirSync(own, { recursive: true, mode: 0o700 });
   const folders = [own];
-  for (const name of list(shared)) {
-    const match = OF_A_USER.exec(name);
-    if (match === null || match[2] !== String(process.getuid?.() ?? "")) continue;
-    const folder = join(own, uid === undefined ? name : `${match[1]}${uid}`);
+  for (const { name, version } of compiledFor(shared)) {
+    const folder = join(own, uid === undefined ? name : `${version}${uid}`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     folders.push(folder);
     for (const file of list(join(shared, name))) put(join(shared, name, file), join(folder, file));
   }
   return folders;
+}
+
+/** The folders in a cache that hold compiled code of a user; absent: of this process's. */
+export function compiledFor(cache: string, uid = process.getuid?.()): { name: string; version: string }[] {
+  return list(cache).flatMap((name) => {
+    const match = OF_A_USER.exec(name);
+    return match !== null && match[2] === String(uid ?? "") ? [{ name, version: match[1] ?? "" }] : [];
+  });
 }
 
 function put(from: string, to: string): void {

@@ -95,26 +95,19 @@ export class Folders {
   /**
    * Makes a replica's folder and configuration; nobody else may read it.
    * @param account whose they become, where it has one of its own
-   * @param sharedCache compiled code to start from
+   * @param caches folders of compiled code to start from
    */
-  makeReplica(replica: string, workload: Workload, account?: Account, sharedCache?: string): ReplicaPlace {
+  makeReplica(
+    replica: string,
+    workload: Workload,
+    account?: Account,
+    caches: readonly string[] = [],
+  ): ReplicaPlace {
     const agent = join(this.#root, workload.agentId);
-    const folder = join(agent, replica);
-    const [configFile, dataDir, cacheDir] = [
-      join(folder, "agent.json"),
-      join(folder, "data"),
-      join(folder, "cache"),
-    ];
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(configFile, JSON.stringify(agentConfig(workload)), { mode: 0o600 });
-    const caches = sharedCache === undefined ? [] : fillCompileCache(sharedCache, cacheDir, account?.uid);
-    if (account !== undefined) {
-      for (const passed of [agent, folder]) chmodSync(passed, PASSED);
-      for (const own of [dataDir, ...caches]) chownSync(own, account.uid, account.gid);
-      chownSync(configFile, process.getuid?.() ?? 0, account.gid);
-      chmodSync(configFile, 0o640);
-    }
-    return { configFile, dataDir, cacheDir };
+    mkdirSync(agent, { recursive: true, mode: 0o700 });
+    const place = makePlace(join(agent, replica), agentConfig(workload), account, caches);
+    if (account !== undefined) chmodSync(agent, PASSED);
+    return place;
   }
 
   removeReplica(agentId: string, replica: string): void {
@@ -163,6 +156,34 @@ export class Folders {
     if (typeof stable?.template !== "string" || typeof stable.replicas !== "number") return undefined;
     return stable.spec === undefined ? undefined : (stable as StableWorkload);
   }
+}
+
+/**
+ * Makes the files that the runtime is started with.
+ * @param account whose they become, where it has one of its own
+ * @param caches folders of compiled code to start from; the first wins
+ */
+export function makePlace(
+  folder: string,
+  config: Record<string, unknown>,
+  account?: Account,
+  caches: readonly string[] = [],
+): ReplicaPlace {
+  const [configFile, dataDir, cacheDir] = [
+    join(folder, "agent.json"),
+    join(folder, "data"),
+    join(folder, "cache"),
+  ];
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+  const filled = caches.flatMap((shared) => fillCompileCache(shared, cacheDir, account?.uid));
+  if (account !== undefined) {
+    chmodSync(folder, PASSED);
+    for (const own of new Set([dataDir, ...filled])) chownSync(own, account.uid, account.gid);
+    chownSync(configFile, process.getuid?.() ?? 0, account.gid);
+    chmodSync(configFile, 0o640);
+  }
+  return { configFile, dataDir, cacheDir };
 }
 
 /** The folders in a folder; none when it does not exist. */

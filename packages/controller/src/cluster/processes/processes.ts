@@ -28,6 +28,8 @@ import { LogBudgets } from "../log-budget.ts";
 import { ReplicaSet } from "../replica-set.ts";
 import { RESTARTS, type RestartLimits } from "../restarts.ts";
 import { replicaAccounts } from "./accounts.ts";
+import { compileRun } from "./compile-run.ts";
+import { CompiledTrees } from "./compiled-trees.ts";
 import { Folders, type ReplicaPlace } from "./folders.ts";
 import { endLeftovers } from "./leftover-processes.ts";
 import { machineMeter } from "./machine.ts";
@@ -39,8 +41,8 @@ export interface ProcessesOptions {
   command?: readonly string[] | undefined;
   stateDir: string;
   log: Log;
-  /** Further folders that replicas read: the plugin store. */
-  readable?: readonly string[];
+  /** The plugin store, which replicas read. */
+  pluginStore?: string;
   /** Compares the database with the one that the state folder was made for. */
   guard?: FleetGuard;
   machineEnvironment: Record<string, string>;
@@ -73,6 +75,8 @@ export class ProcessesCluster implements Cluster {
   readonly endpoints = new Endpoints();
   readonly #folders: Folders;
   readonly #warming = new AbortController();
+  #warmed: Promise<void> = Promise.resolve();
+  readonly #compiledTrees: CompiledTrees | undefined;
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
@@ -89,12 +93,22 @@ export class ProcessesCluster implements Cluster {
     options.guard?.compareWith(() => this.#folders.marks());
     this.#meter = machineMeter(stateDir);
     this.#budgets = new LogBudgets({ clock: systemClock, maxLines: options.logLines });
+    const account = replicaAccounts(
+      [
+        ...reachedBy(command),
+        dirname(stateDir),
+        ...(options.pluginStore === undefined ? [] : [options.pluginStore]),
+      ],
+      log,
+    );
+    this.#compiledTrees = command === undefined ? this.#compileTrees(account) : undefined;
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
-      account: replicaAccounts([...reachedBy(command), dirname(stateDir), ...(options.readable ?? [])], log),
+      account,
       sharedCache: command === undefined ? compileCacheDir : undefined,
       folders: this.#folders,
       endpoints: this.endpoints,
+      compiledTrees: this.#compiledTrees,
       log,
       machineEnvironment,
       providerEnvironment,
@@ -114,7 +128,8 @@ export class ProcessesCluster implements Cluster {
   async start(): Promise<void> {
     this.#folders.prepare(this.#replicaOptions.account !== undefined);
     await endLeftovers(this.#folders, this.#options.log);
-    if (this.#replicaOptions.sharedCache !== undefined) this.#warm(this.#replicaOptions.sharedCache);
+    const { sharedCache } = this.#replicaOptions;
+    if (sharedCache !== undefined) this.#warmed = this.#warm(sharedCache);
   }
 
   /** Ends every replica without waiting for open requests; what does not end by itself soon is killed. */
@@ -127,6 +142,7 @@ export class ProcessesCluster implements Cluster {
     for (const { set } of this.#agents.values()) set.freeze(STOP_MS);
     this.#checkStopped();
     await ended;
+    await this.#compiledTrees?.idle();
   }
 
   async apply(workload: Workload): Promise<void> {
@@ -196,16 +212,38 @@ export class ProcessesCluster implements Cluster {
   }
 
   /** Beside everything else: replicas that start meanwhile start slower. */
-  #warm(folder: string): void {
-    warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder).catch(
-      (error: unknown) => {
-        if (this.#warming.signal.aborted) return;
-        this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
-          folder,
-          error: errorMessage(error),
-        });
+  async #warm(folder: string): Promise<void> {
+    try {
+      await warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder);
+    } catch (error) {
+      if (this.#warming.signal.aborted) return;
+      this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
+        folder,
+        error: errorMessage(error),
+      });
+    }
+  }
+
+  /** After the runtime's own code, so that two programs do not compile the same. */
+  #compileTrees(account: ReplicaOptions["account"]): CompiledTrees | undefined {
+    const { log, machineEnvironment, pluginStore, stateDir } = this.#options;
+    if (pluginStore === undefined) return undefined;
+    const options = {
+      command: restrictedCommand,
+      scratch: join(stateDir, "compile"),
+      account,
+      sharedCache: compileCacheDir,
+      machineEnvironment,
+      signal: this.#warming.signal,
+    };
+    return new CompiledTrees({
+      store: pluginStore,
+      log,
+      run: async (...args) => {
+        await this.#warmed;
+        await compileRun(options, ...args);
       },
-    );
+    });
   }
 
   #replicas(): Replica[] {

@@ -13,6 +13,7 @@ import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
 import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
+import type { CompiledTrees } from "./compiled-trees.ts";
 import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
 import type { Folders, ReplicaPlace } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";
@@ -26,6 +27,8 @@ export interface ReplicaOptions {
   account: (() => Account) | undefined;
   /** Compiled code that replicas start from; absent: they have no compile cache of their own. */
   sharedCache: string | undefined;
+  /** Compiled code of plugins; absent: there is none. */
+  compiledTrees: CompiledTrees | undefined;
   folders: Folders;
   endpoints: Endpoints;
   log: Log;
@@ -158,6 +161,7 @@ export class Replica implements ReplicaHandle {
     this.#unread = undefined;
     const {
       command,
+      compiledTrees,
       folders,
       machineEnvironment,
       privateHosts,
@@ -168,7 +172,9 @@ export class Replica implements ReplicaHandle {
     } = this.#options;
     const { agentId, environment, generation, pluginFolder, spec } = this.workload;
     try {
-      const place = folders.makeReplica(this.name, this.workload, this.#account, sharedCache);
+      const ofPlugins = pluginFolder === undefined ? undefined : compiledTrees?.folder(pluginFolder);
+      const caches = [sharedCache, ofPlugins].filter((cache) => cache !== undefined);
+      const place = folders.makeReplica(this.name, this.workload, this.#account, caches);
       const { cacheDir, configFile, dataDir } = place;
       const { memoryBytes } = spec.resources;
       const identity = {
@@ -265,6 +271,10 @@ export class Replica implements ReplicaHandle {
     this.#readyAt ??= Date.now();
     this.#options.endpoints.add(this.workload.agentId, this.name, port, () => this.#prober?.suspect());
     this.#changed();
+    const { pluginFolder, spec } = this.workload;
+    // Its plugins start, and it runs: whoever starts with them later may find them compiled.
+    if (pluginFolder !== undefined)
+      void this.#options.compiledTrees?.compile(pluginFolder, spec.plugins ?? []);
   }
 
   #unready(): void {
