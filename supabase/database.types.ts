@@ -1597,6 +1597,18 @@ export type Database = {
         Args: { agent_id: string; attempt: string; credential: string; message_id: string };
         Returns: Json;
       };
+      runtime_begin_message: {
+        Args: {
+          agent_id: string;
+          by_service?: boolean;
+          content: string;
+          conversation_id: string;
+          credential: string;
+          id: string;
+          replica: string;
+        };
+        Returns: Json;
+      };
       runtime_knowledge: {
         Args: {
           agent_id: string;

@@ -2,7 +2,7 @@
 
 insert into public.rate_limits (bucket, max_requests, window_seconds) values ('public_messages', 20, 60);
 comment on table public.rate_limits is
-  'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address; public_messages by agent and caller''s address.';
+  'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address; public_messages by agent and caller''s address; begun_messages and begun_messages_day by agent.';
 
 -- Strangers' messages to public agents. Unlogged, as rate_counters. The address itself is not kept.
 create unlogged table private.public_callers (

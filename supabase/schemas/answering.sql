@@ -101,6 +101,10 @@ begin
     return query select m.to_agent_id, 1 where m.sender_kind = 'user' and m.to_agent_id is not null;
     return;
   end if;
+  -- What an agent begins itself: nobody asked for what would follow.
+  if m.sender_kind = 'agent' and m.root_id is null then
+    return;
+  end if;
   select * into swarm from public.swarms s where s.id = m.swarm_id;
   if swarm.reply_mode = 'rounds' then
     if m.sender_kind = 'user' then

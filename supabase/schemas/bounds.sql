@@ -51,6 +51,7 @@ select private.bound_columns(t.name::regclass, t.bounds::jsonb) from (values
   ('public.usage_daily', '{"agent_id": 63, "model": 800}'),
   ('private.agent_deployments', '{"agent_id": 63, "application": 65536, "conditions": 65536, "last_error": 8000, "lease_holder": 400,
     "message": 8000, "reason": 400, "timings": 4096, "url": 2048}'),
+  ('private.begun_messages', '{"agent_id": 63}'),
   ('private.idempotency_keys', '{"key": 1020, "request_hash": 64, "response": 1048576}'),
   ('private.model_states', '{"agent_id": 63, "code": 63, "message": 4000}'),
   ('private.platform_leases', '{"agent_id": 63, "replica": 400}'),

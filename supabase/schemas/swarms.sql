@@ -127,7 +127,8 @@ create table public.messages (
   -- sent: by a person; complete: an answer; error: an answer that failed for good (see error).
   status text not null default 'sent',
   error jsonb,
-  -- The message that this one answers, the person's message that began it, and the how-manieth turn it is since then.
+  -- The message that this one answers, the person's message that began it, and the how-manieth turn it is since then. An agent's
+  -- message without the two was begun by the agent itself.
   reply_to uuid references public.messages (id) on delete set null,
   root_id uuid,
   turn integer not null default 0,

@@ -317,6 +317,7 @@ export const FUNCTIONS = {
     "report_plugins",
     "reserve_model_call",
     "runtime_acts",
+    "runtime_begin_message",
     "runtime_knowledge",
     "runtime_plugin_secret",
     "runtime_search",

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal, ProjectUnavailable } from "../project.ts";
+import { type Begin, createBegin } from "./begun-messages.ts";
 import { type Piece, piecesSchema } from "./knowledge.ts";
 import { createPlatformLease, type PlatformLease } from "./platform-lease.ts";
 import { openStepJournal } from "./step-journal.ts";
@@ -39,6 +40,8 @@ export interface Abilities {
   knowledge(answerId: string, question: string, before: string | undefined): Promise<readonly Piece[]>;
   /** Whether an attempt at an answer may act: the first that asks may, and no other. Throws where the project does not answer. */
   mayAct(answerId: string, attempt: string): Promise<boolean>;
+  /** Appends a message that the agent begins to one of its stored conversations. */
+  readonly begin: Begin;
   /** Earlier messages of a stored conversation. */
   search(conversationId: string, query: string, limit: number): Promise<unknown>;
 }
@@ -143,6 +146,7 @@ export function createAbilities({
   return {
     steps: createStepLog({ connected, journal, warn }),
     platforms: createPlatformLease({ agentId, replica, project, credential, warn }),
+    begin: createBegin({ agentId, replica, project, credential }),
     prepare: () => void latest().catch(() => undefined),
     async tools(digest) {
       if (digest === undefined) return latest();

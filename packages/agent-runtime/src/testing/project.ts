@@ -60,6 +60,7 @@ export const granting = ({ rpc, args }: Pick<Called, "rpc" | "args">): ProjectAn
   }
   if (rpc === "runtime_tools") return { body: { tools: [] } };
   if (rpc === "runtime_acts") return { body: { may: true } };
+  if (rpc === "runtime_begin_message") return { body: { messageId: args.id } };
   if (rpc === "runtime_search") return { body: [] };
   if (rpc === "hold_platforms") return { body: { held: true } };
   if (rpc === "report_plugins") return { body: { kept: args.plugins.length } };

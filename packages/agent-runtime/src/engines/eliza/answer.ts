@@ -9,15 +9,15 @@ import type { Meter } from "../../meter.ts";
 import { Acting } from "../acting.ts";
 import { Turns } from "../conversation-queue.ts";
 import { type Listener, type Message, type Reply, roomOf } from "../engine.ts";
+import { SOURCE } from "./begun-messages.ts";
 import { elizaModel } from "./character.ts";
 import { Housekeeping } from "./growth.ts";
 import type { KnowledgePart } from "./knowledge.ts";
 import { createLookingBack } from "./looking-back.ts";
-import { forgetOld, MESSAGES, type Place, recall } from "./rooms.ts";
+import { forgetOld, isId, MESSAGES, type Place, recall, STORED_ROOM, type ToUuid } from "./rooms.ts";
 import { type Outcome, reasonOfSilence } from "./silence.ts";
 import { createElizaTools, type ToolCalls } from "./tools.ts";
 import type { ElizaContent, ElizaCore, ElizaMemory, ElizaRuntime } from "./types.ts";
-import { SOURCE } from "./unasked.ts";
 import { Underway } from "./underway.ts";
 
 /** Of an agent without tools: no action asks. */
@@ -92,7 +92,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     // Rooms of their own: a caller who guesses a stored conversation's id finds nothing of it.
     const place = {
       entityId: id("user", user ?? `caller of ${conversation}`),
-      roomId: id(stored ? "stored room" : "room", conversation),
+      roomId: id(stored ? STORED_ROOM : "room", conversation),
     };
     // An id is no name: elizaOS writes it before what the person says.
     const name = userName ?? (isId(userId) ? "User" : (userId ?? "User"));
@@ -134,7 +134,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     outer.throwIfAborted();
     const acting = new Acting(message.mayAct);
     const signal = AbortSignal.any([outer, acting.signal]);
-    const underway = new Underway(listener, acting);
+    const underway = new Underway(listener, acting, message.answer?.id);
     const done = underway.run(() => work(message, underway, signal));
     working.add(done);
     done.catch(() => undefined).finally(() => working.delete(done));
@@ -173,11 +173,11 @@ export function createAnswers(options: AnswersOptions): Answers {
   };
 }
 
-const toUuid = (config: Config, core: ElizaCore) => (kind: string, name: string) =>
-  core.stringToUuid(`${config.agentId}:${kind}:${name}`);
-
-const isId = (text: string | undefined): boolean =>
-  text !== undefined && /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(text);
+/** Makes elizaOS's ids of one agent. */
+export const toUuid =
+  (config: Config, core: ElizaCore): ToUuid =>
+  (kind, name) =>
+    core.stringToUuid(`${config.agentId}:${kind}:${name}`);
 
 /** What is found for a message, marked: by the platform for its own, else by this replica. */
 async function findFor({ answer, text, history }: Message, abilities: Abilities): Promise<string> {

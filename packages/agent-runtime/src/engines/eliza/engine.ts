@@ -10,7 +10,8 @@ import { logModelWarnings } from "../model-warnings.ts";
 import { listenToFaults } from "../plugin-faults.ts";
 import { missingSecrets } from "../requirements.ts";
 import { watchActions } from "./actions.ts";
-import { createAnswers } from "./answer.ts";
+import { createAnswers, toUuid } from "./answer.ts";
+import { sendBegunMessages } from "./begun-messages.ts";
 import {
   elizaModel,
   modelOfProvider,
@@ -27,8 +28,8 @@ import { meterModels } from "./metered.ts";
 import { loadElizaPlugins, registerPlugins } from "./plugins.ts";
 import { paceReflection } from "./reflection.ts";
 import { superviseServices } from "./services.ts";
+import { watchTasks } from "./task-runs.ts";
 import type { ElizaCore, ElizaDatabase, ElizaPlugin, ElizaSql } from "./types.ts";
-import { refuseUnasked } from "./unasked.ts";
 import { openWorkspace, type Workspace } from "./workspace.ts";
 
 const TEXT_MODEL = "TEXT_LARGE";
@@ -101,7 +102,9 @@ export async function startElizaEngine(
   const own = knowledge.plugin;
   const all = new Map([[SQL, sql.default], [BOOTSTRAP, bootstrap], [own.name, own], ...plugins]);
   boundGrowth(runtime, adapter);
-  refuseUnasked(runtime, log);
+  const { begin } = abilities;
+  const giveUpBegun = sendBegunMessages({ runtime, begin, toUuid: toUuid(config, core), log });
+  watchTasks(runtime);
   watchActions(runtime, all, config.secrets);
   paceReflection(runtime, config.settings.reflection === "off");
   await registerPlugins(runtime, all, limitMs);
@@ -127,6 +130,7 @@ export async function startElizaEngine(
     },
     async close() {
       services.stop();
+      giveUpBegun();
       await answers.end();
       try {
         await runtime.stop();

@@ -219,7 +219,7 @@ test("of several replicas one runs the services of platforms; another takes over
   assert.ok(!told.some(({ name }) => name === "bot-telegram"), "who stands by says nothing of it");
 });
 
-test("routes that a plugin wants served are warned of; its stack in the log is one line", {
+test("E12: routes that a plugin wants served are warned of and answer 404; its stack in the log is one line", {
   skip,
 }, async () => {
   const module = plugin(
@@ -233,39 +233,12 @@ test("routes that a plugin wants served are warned of; its stack in the log is o
   });
   const warned = agent.lines.find(({ message }) => message.startsWith("Routes of plugins are not served"));
   assert.deepEqual([warned?.level, warned?.metadata.paths], ["WARN", ["/routed/hook"]]);
+  for (const path of ["/hook", "/routed/hook", "/api/routed/hook"]) {
+    assert.equal((await agent.get(path)).status, 404, path);
+  }
   const shown = agent.lines.filter(({ message }) => /shown once|^\s+at /.test(message));
   assert.equal(shown.length, 1);
   assert.match(shown[0]?.message ?? "", /shown once\n\s+at /);
-});
-
-test("E12: a plugin that begins messages in a conversation is refused and named, once in the log", {
-  skip,
-}, async () => {
-  const module = plugin(
-    "reminder",
-    `services: [class {
-      static serviceType = "reminder";
-      static async start(runtime) {
-        for (const text of ["one", "two"]) {
-          await runtime.sendMessageToTarget({ source: "launchpad", roomId: runtime.agentId }, { text }).catch((error) => console.log("refused " + text + " " + error.message));
-        }
-        return { stop: async () => undefined };
-      }
-    }]`,
-  );
-  using part = makeElizaPart({ "reminder-plugin": { module } });
-  await using agent = await startAgent({
-    config: { plugins: ["reminder-plugin"] },
-    environment: { AGENT_ELIZA_DIR: part.folder },
-  });
-  const words = "reminder-plugin wanted to begin a message in a conversation.";
-  assert.equal(agent.lines.filter(({ message }) => message.startsWith(`refused one ${words}`)).length, 1);
-  assert.equal(agent.lines.filter(({ message }) => message.startsWith(`refused two ${words}`)).length, 1);
-  const warned = agent.lines.filter(({ message }) => message.startsWith(words));
-  assert.deepEqual(
-    warned.map(({ level, metadata }) => [level, metadata.plugin]),
-    [["WARN", "reminder-plugin"]],
-  );
 });
 
 const DEPENDENT = {

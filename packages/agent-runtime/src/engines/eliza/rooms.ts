@@ -6,6 +6,9 @@ import type { ElizaMemory, ElizaRuntime } from "./types.ts";
 /** elizaOS's table of what was said. */
 export const MESSAGES = "messages";
 
+/** What the ids of rooms of stored conversations are made of, with the conversation's id. */
+export const STORED_ROOM = "stored room";
+
 /** Who speaks, and in which conversation. */
 export interface Place {
   readonly entityId: string;
@@ -16,6 +19,10 @@ export interface Place {
 const KEPT_LENGTHS = 4;
 
 export type ToUuid = (kind: string, name: string) => string;
+
+/** Whether a text is a UUID. */
+export const isId = (text: string | undefined): boolean =>
+  text !== undefined && /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(text);
 
 interface Wanted {
   readonly id: string;

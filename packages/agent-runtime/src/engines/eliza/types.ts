@@ -76,6 +76,25 @@ export interface ElizaEvaluator {
   handler(runtime: ElizaRuntime, message: ElizaMemory, ...rest: unknown[]): Promise<unknown>;
 }
 
+/** Where a plugin sends a message that answers none. */
+export interface ElizaTarget {
+  readonly source: string;
+  readonly roomId?: string;
+  readonly channelId?: string;
+}
+
+/** Work that elizaOS keeps in its database and does later, once or again and again. */
+export interface ElizaTask {
+  readonly id: string;
+  readonly roomId?: string | null;
+  readonly metadata?: { readonly updatedAt?: unknown };
+}
+
+export interface ElizaTaskWorker {
+  readonly name: string;
+  execute(runtime: ElizaRuntime, options: unknown, task: ElizaTask): Promise<unknown>;
+}
+
 export interface ElizaRuntime {
   readonly agentId: string;
   readonly adapter: ElizaDatabase;
@@ -113,7 +132,13 @@ export interface ElizaRuntime {
   getModel(type: string): unknown;
   registerModel(kind: string, handler: ElizaHandler, provider: string, priority?: number): void;
   /** Takes what is to be sent to rooms of a source. */
-  registerSendHandler(source: string, handler: () => Promise<void>): void;
+  registerSendHandler(
+    source: string,
+    handler: (runtime: ElizaRuntime, target: ElizaTarget, content: ElizaContent) => Promise<void>,
+  ): void;
+  /** Takes the code of tasks of one name. */
+  registerTaskWorker(worker: ElizaTaskWorker): void;
+  getRoom(id: string): Promise<{ readonly channelId?: string } | null>;
   registerEvent(event: string, handler: (payload: ElizaUsage) => Promise<void>): void;
   ensureConnection(connection: Record<string, unknown>): Promise<void>;
   createMemory(memory: ElizaMemory, table: string): Promise<string>;

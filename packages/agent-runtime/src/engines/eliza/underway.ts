@@ -33,11 +33,16 @@ export class Underway {
   isGivenUp = false;
   /** The answer is out: what follows is elizaOS's own work on it. */
   isAnswered = false;
+  /** How many messages it began beside its answer. */
+  begun = 0;
+  /** The id of the answer's message. */
+  readonly answerId: string | undefined;
   readonly #actions: Begun[] = [];
   readonly #listener: Listener | undefined;
   readonly #acting: Acting;
 
-  constructor(listener: Listener | undefined, acting = new Acting()) {
+  constructor(listener: Listener | undefined, acting = new Acting(), answerId?: string) {
+    this.answerId = answerId;
     this.#listener = listener;
     this.#acting = acting;
   }
@@ -86,6 +91,11 @@ export class Underway {
     // elizaOS says whole texts, each when it is ready.
     this.#listener?.delta(this.texts.length === 0 ? text : `\n\n${text}`);
     this.texts.push(text);
+  }
+
+  /** The plugin whose action is running. */
+  get plugin(): string | undefined {
+    return this.#actions.findLast(({ status }) => status === "running")?.plugin;
   }
 
   /** Whether an action began. */
