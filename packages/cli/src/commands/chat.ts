@@ -1,6 +1,7 @@
 // The command `launchpad chat`.
 
 import { createInterface } from "node:readline/promises";
+import type { AgentLaunchpadClient, Message } from "@agent-launchpad/sdk";
 import { say } from "../agent-http.ts";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
@@ -45,10 +46,10 @@ export async function run(
   const { client } = await context.session();
   const { name, url, status } = await client.agents.getStatus(agentId, { signal: context.signal });
   const named = agent !== undefined && /^[\w.-]+$/.test(agent) ? agent : agentId;
+  const serves = url !== null && !["STOPPED", "STOPPING", "FAILED"].includes(status);
+  const stored = await isStored(client, agentId, options.conversation);
   const speak =
-    url !== null && !["STOPPED", "STOPPING", "FAILED"].includes(status)
-      ? atUrl(context, url, named, options)
-      : byMessages(context, agentId, named, options);
+    serves && !stored ? atUrl(context, url, named, options) : byMessages(context, agentId, named, options);
   if (words.length > 0 || !canAsk()) {
     const text = words.length > 0 ? words.join(" ") : await readStdin();
     if (text.trim() === "")
@@ -56,8 +57,23 @@ export async function run(
     await tellAnswer(context, text, options.conversation, speak, "");
     return "ok";
   }
-  return await converse(context, oneLine(name), options.conversation, speak);
+  return await converse(context, { id: agentId, name: oneLine(name), stored }, options.conversation, speak);
 }
+
+/** Whether a conversation is one of messages: the agent's own address would begin another one under its id. */
+async function isStored(
+  client: AgentLaunchpadClient,
+  agentId: string,
+  id: string | undefined,
+): Promise<boolean> {
+  if (id === undefined || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return false;
+  const messages = await client.messages.list({ conversationId: id });
+  return messages.some(({ to_agent_id, agent_id }) => to_agent_id === agentId || agent_id === agentId);
+}
+
+/** Whether the agent began a message itself: it answers none. Pure. */
+export const isBegun = ({ sender_kind, root_id }: Pick<Message, "sender_kind" | "root_id">): boolean =>
+  sender_kind === "agent" && root_id === null;
 
 /** A deployed agent answers at its own address. */
 function atUrl(context: Context, url: string, agent: string, { timeout }: Options): Say {
@@ -136,7 +152,7 @@ async function tellAnswer(
 /** A conversation on a terminal, until Ctrl-C, Ctrl-D or `/exit`. */
 async function converse(
   context: Context,
-  name: string,
+  { id, name, stored }: { id: string; name: string; stored: boolean },
   first: string | undefined,
   speak: Say,
 ): Promise<Outcome> {
@@ -150,6 +166,16 @@ async function converse(
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   signal.addEventListener("abort", () => lines.close(), { once: true });
   let conversation = first;
+  const { client } = await context.session();
+  const deafen = stored
+    ? client.messages.subscribe({ agentId: id }, (update) => {
+        if (update.type !== "message" || !isBegun(update.message)) return;
+        const { content, conversation_id } = update.message;
+        if (conversation_id !== conversation) return;
+        out.item({ begun: content }, ({ paint }) => `\n${paint("bold", `${name}> `)}${printable(content)}\n`);
+        lines.prompt(true);
+      })
+    : () => undefined;
   lines.prompt();
   for await (const line of lines) {
     const text = line.trim();
@@ -171,6 +197,7 @@ async function converse(
     }
     lines.prompt();
   }
+  deafen();
   lines.close();
   return signal.aborted ? "interrupted" : "ok";
 }

@@ -17,7 +17,7 @@ import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
 import { budgetTable, microsOf } from "./budgets.ts";
-import { answerText } from "./chat.ts";
+import { answerText, isBegun } from "./chat.ts";
 import { merged } from "./create.ts";
 import { unwritten } from "./export.ts";
 import { listText } from "./fleet-list.ts";
@@ -530,4 +530,11 @@ test("fleet list shows each agent's class, and one attempt as one", () => {
   );
   assert.match(text, /^AGENT +USER +CLASS +PHASE/);
   assert.match(text, /^agent-x +u +sandboxed +DEPLOYING +0\/1 +1 attempt *$/m);
+});
+
+test("chat: a message of the agent that answers none was begun by it; answers and people's messages were not", () => {
+  const root_id = "5f0c3f4e-0000-4000-8000-000000000001";
+  assert.equal(isBegun({ sender_kind: "agent", root_id: null }), true);
+  assert.equal(isBegun({ sender_kind: "agent", root_id }), false);
+  assert.equal(isBegun({ sender_kind: "user", root_id: null }), false);
 });
