@@ -262,17 +262,20 @@ describe("steps of answers", () => {
     const { meter, say } = makeWithSteps();
     await say("m0");
     await until(() => reserves().length === 2);
-    for (let message = 1; message <= 5; message++) {
+    const extraCalls: number[] = [];
+    for (let message = 1; message <= 20; message++) {
       const before = stub.calls.length;
       await say(`m${message}`);
       await until(() => reserves().length === message + 2);
-      assert.ok(stub.calls.length - before <= 1, "the reserve alone");
+      extraCalls.push(stub.calls.length - before - 1);
     }
     await meter.close();
     assert.deepEqual(
       stub.steps().map(({ messageId }) => messageId),
-      ["m0", "m1", "m2", "m3", "m4", "m5"],
+      Array.from({ length: 21 }, (_, i) => `m${i}`),
     );
+    // On a busy machine what waits may go by itself before the next message comes. It must not do so always.
+    assert.ok(extraCalls.filter((calls) => calls === 0).length >= 5, `beside the reserve: ${extraCalls}`);
   });
 
   it("are told once more when the project was down, and dropped with a warning when it stays so", async () => {
