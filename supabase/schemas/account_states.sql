@@ -1,8 +1,9 @@
--- What becomes of an account that Auth marks: a ban stops its agents until it ends, a soft deletion erases as a deletion does.
+-- What becomes of an account that Auth marks: a ban stops its agents until it ends, a soft
+-- deletion erases as a deletion does.
 -- Auth's own service refuses a banned account's sign-ins; the doors of this project ask private.account_state.
 
--- Agents that a ban stopped, and that start again when it ends. One that its owner or an operator starts, stops or deletes
--- meanwhile is not touched again (generation).
+-- Agents that a ban stopped, and that start again when it ends. One that its owner or an operator starts, stops or
+-- deletes meanwhile is not touched again (generation).
 create table private.suspended_agents (
   agent_id text primary key,
   user_id uuid not null,
@@ -13,8 +14,8 @@ alter table private.suspended_agents enable row level security;
 create index suspended_agents_user_id_idx on private.suspended_agents (user_id);
 comment on table private.suspended_agents is 'Agents stopped by a ban of their owner, until it ends.';
 
--- Stops what runs of a banned account and drops its answers that have not begun. An agent that cannot be stopped must not
--- keep the ban from being set: it is tried again by private.apply_bans.
+-- Stops what runs of a banned account and drops its answers that have not begun. An agent that cannot be stopped must
+-- not keep the ban from being set: it is tried again by private.apply_bans.
 create function private.suspend_agents(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -54,7 +55,8 @@ begin
       perform from public.agents a where a.id = stopped.agent_id for update;
       if exists (select from private.agent_deployments d where d.agent_id = stopped.agent_id and d.desired = 'stopped'
           and d.generation = stopped.generation and d.removed_at is null) then
-        perform private.request_change(stopped.agent_id, 'start', 'system', 'Started: the ban of the owner''s account ended');
+        perform private.request_change(stopped.agent_id,
+          'start', 'system', 'Started: the ban of the owner''s account ended');
       end if;
     exception when others then
       raise warning 'launchpad: agent % was not started after a ban: %', stopped.agent_id, sqlerrm;
@@ -85,10 +87,12 @@ create function private.apply_bans() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   perform private.suspend_agents(r.user_id)
-    from (select distinct d.user_id from private.agent_deployments d where d.desired = 'running' and d.removed_at is null) r
+    from (select distinct d.user_id from private.agent_deployments d where d.desired = 'running'
+      and d.removed_at is null) r
     where private.account_state(r.user_id) = 'banned';
   perform private.resume_agents(s.user_id)
-    from (select distinct x.user_id from private.suspended_agents x) s where private.account_state(s.user_id) = 'active';
+    from (select distinct x.user_id from private.suspended_agents x) s
+      where private.account_state(s.user_id) = 'active';
 end
 $$;
 comment on function private.apply_bans() is 'Starts agents whose owner''s ban has ended; run by pg_cron.';

@@ -1,7 +1,8 @@
--- Which attempt at an answer began to act (called a tool or an action that may change something outside). The first that asks may; a
--- later one, at whichever replica or worker, may not: what the first did is not done twice.
+-- Which attempt at an answer began to act (called a tool or an action that may change something outside). The first
+-- that asks may; a later one, at whichever replica or worker, may not: what the first did is not done twice.
 
--- A table of its own without a foreign key: a lock on the job, however short, would cost its lease (report_reply skips what is locked).
+-- A table of its own without a foreign key: a lock on the job, however short, would cost its
+-- lease (report_reply skips what is locked).
 create table private.acting_replies (
   job_id uuid primary key,
   -- The attempt: drawn by the runtime, or the lease of `respond`.
@@ -22,12 +23,14 @@ $$;
 create trigger _510_forget_acting after delete on private.reply_jobs
   referencing old table as gone for each statement execute function private.tg_reply_jobs__forget_acting();
 
--- Whether an attempt may act: it is the first that asks, and somebody is at work on the answer. Asking again is answered the same.
+-- Whether an attempt may act: it is the first that asks, and somebody is at work on the
+-- answer. Asking again is answered the same.
 create function private.may_act(of_job uuid, of_attempt uuid) returns boolean
 language plpgsql volatile set search_path = '' as $$
 begin
   insert into private.acting_replies (job_id, attempt)
-    select j.id, of_attempt from private.reply_jobs j where j.id = of_job and j.state = 'running' and of_attempt is not null
+    select j.id, of_attempt from private.reply_jobs j where j.id = of_job and j.state = 'running'
+      and of_attempt is not null
     on conflict (job_id) do nothing;
   return exists (select from private.acting_replies x where x.job_id = of_job and x.attempt = of_attempt);
 end

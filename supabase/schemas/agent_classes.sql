@@ -1,8 +1,9 @@
 -- Classes of users: what the pods of a user's agents get beyond what their owner chooses (a sandboxed runtime, nodes, a
--- priority, an image, networks) and the limits of such users. Operators write them (…_agent_classes_api.sql), …_agent_class_checks.sql judges them; a user has one
--- class, and reads its name alone (quotas.agent_class). docs/agent-classes.md explains them.
--- A field that a class leaves null is the installation's (the chart's `agents.*`); a limit that it leaves null is that of the
--- class `default`.
+-- priority, an image, networks) and the limits of such users. Operators write them (…_agent_classes_api.sql),
+-- …_agent_class_checks.sql judges them; a user has one class, and reads its name alone (quotas.agent_class).
+-- docs/agent-classes.md explains them.
+-- A field that a class leaves null is the installation's (the chart's `agents.*`); a limit that it leaves null is that
+-- of the class `default`.
 
 create table private.agent_classes (
   name text primary key,
@@ -29,10 +30,11 @@ create table private.agent_classes (
     or (max_agents is not null and max_replicas is not null and max_cpu is not null and max_memory is not null))
 );
 alter table private.agent_classes enable row level security;
-comment on table private.agent_classes is 'Classes of users: what operators give the pods of their agents, and the limits of such users.';
+comment on table private.agent_classes is
+  'Classes of users: what operators give the pods of their agents, and the limits of such users.';
 
--- Grows with each change of a class or of who has which, in the order of commits: the row is locked until then. Controllers
--- compare it with what they know.
+-- Grows with each change of a class or of who has which, in the order of commits: the row is locked until then.
+-- Controllers compare it with what they know.
 create table private.agent_classes_version (
   only_one boolean primary key default true,
   version bigint not null default 1,
@@ -45,9 +47,11 @@ insert into private.agent_classes_version default values;
 -- A class as a document: what operators write, and what controllers read.
 create function private.class_document(c private.agent_classes) returns jsonb
 language sql immutable set search_path = ''
-return jsonb_strip_nulls(jsonb_build_object('description', c.description, 'image', c.image, 'runtimeClassName', c.runtime_class_name,
+return jsonb_strip_nulls(jsonb_build_object('description', c.description, 'image', c.image,
+  'runtimeClassName', c.runtime_class_name,
   'priorityClassName', c.priority_class_name, 'nodeSelector', c.node_selector, 'tolerations', c.tolerations,
-  'affinity', c.affinity, 'labels', c.labels, 'annotations', c.annotations, 'hostUsers', c.host_users, 'egress', c.egress,
+  'affinity', c.affinity, 'labels', c.labels, 'annotations', c.annotations, 'hostUsers', c.host_users,
+    'egress', c.egress,
   'limits', nullif(jsonb_strip_nulls(jsonb_build_object('maxAgents', c.max_agents, 'maxReplicas', c.max_replicas,
     'maxCpu', c.max_cpu || 'm', 'maxMemory', private.memory_text(c.max_memory),
     'ephemeralStorage', private.memory_text(c.ephemeral_storage))), '{}')));

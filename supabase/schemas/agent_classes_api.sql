@@ -1,15 +1,18 @@
--- Classes of users for operators (service_role: `launchpad fleet classes`, `launchpad fleet class`) and for controllers.
+-- Classes of users for operators (service_role: `launchpad fleet classes`, `launchpad fleet
+-- class`) and for controllers.
 
 -- The limits of a class, where it has them, else those of the class `default`.
-create function private.class_limits(of_class text) returns table (max_agents integer, max_replicas integer, max_cpu integer, max_memory bigint)
+create function private.class_limits(of_class text) returns table (max_agents integer, max_replicas integer,
+  max_cpu integer, max_memory bigint)
 language sql stable set search_path = '' as $$
   select coalesce(c.max_agents, b.max_agents), coalesce(c.max_replicas, b.max_replicas), coalesce(c.max_cpu, b.max_cpu),
     coalesce(c.max_memory, b.max_memory)
   from private.agent_classes c, private.agent_classes b where c.name = of_class and b.name = 'default'
 $$;
 
--- A user who gets another class gets its limits, but for those that the same statement sets, and those of the user's own that
--- the class says nothing of; `default` says nothing of them, it is what others fall back to. Definer: operators write quotas and have no rights on classes.
+-- A user who gets another class gets its limits, but for those that the same statement sets, and those of the user's
+-- own that the class says nothing of; `default` says nothing of them, it is what others fall back to. Definer:
+-- operators write quotas and have no rights on classes.
 create function private.tg_quotas__class_limits() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -33,7 +36,8 @@ begin
   if new.max_agents = old.max_agents and (named.max_agents is not null or old.max_agents = former.max_agents) then
     new.max_agents := given.max_agents;
   end if;
-  if new.max_replicas = old.max_replicas and (named.max_replicas is not null or old.max_replicas = former.max_replicas) then
+  if new.max_replicas = old.max_replicas
+    and (named.max_replicas is not null or old.max_replicas = former.max_replicas) then
     new.max_replicas := given.max_replicas;
   end if;
   if new.max_cpu = old.max_cpu and (named.max_cpu is not null or old.max_cpu = former.max_cpu) then
@@ -46,9 +50,11 @@ begin
 end
 $$;
 create trigger _500_class_limits before update of agent_class on public.quotas
-  for each row when (new.agent_class is distinct from old.agent_class) execute function private.tg_quotas__class_limits();
+  for each row when (new.agent_class is distinct from old.agent_class) execute function
+    private.tg_quotas__class_limits();
 create trigger _900_class_changed after update of agent_class on public.quotas
-  for each row when (new.agent_class is distinct from old.agent_class) execute function private.tg_agent_classes__changed();
+  for each row when (new.agent_class is distinct from old.agent_class) execute function
+    private.tg_agent_classes__changed();
 create trigger _900_class_given after insert on public.quotas
   for each row when (new.agent_class <> 'default') execute function private.tg_agent_classes__changed();
 
@@ -78,7 +84,8 @@ begin
 end
 $$;
 create trigger _500_limits after update of max_agents, max_replicas, max_cpu, max_memory on private.agent_classes
-  for each row when (old.max_agents is distinct from new.max_agents or old.max_replicas is distinct from new.max_replicas
+  for each row when (old.max_agents is distinct from new.max_agents
+    or old.max_replicas is distinct from new.max_replicas
     or old.max_cpu is distinct from new.max_cpu or old.max_memory is distinct from new.max_memory)
   execute function private.tg_agent_classes__limits();
 
@@ -91,12 +98,14 @@ return jsonb_build_object('name', c.name, 'users', (select count(*) from public.
 create function private.fleet_classes() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return (select jsonb_agg(private.described_class(c) order by c.name <> 'default', c.name) from private.agent_classes c);
+  return (select jsonb_agg(private.described_class(c) order by c.name <> 'default', c.name)
+    from private.agent_classes c);
 end
 $$;
 
--- Makes the class this one, or creates it: what the document leaves out is the installation's again. The class `default` keeps
--- limits that are left out: others fall back to them. Raises VALIDATION_ERROR, CONFLICT. Definer: as above.
+-- Makes the class this one, or creates it: what the document leaves out is the installation's again. The class
+-- `default` keeps limits that are left out: others fall back to them. Raises VALIDATION_ERROR,
+-- CONFLICT. Definer: as above.
 create function private.fleet_set_class(of_name text, class jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -107,21 +116,26 @@ begin
   if (select count(*) >= 200 from private.agent_classes c where c.name <> of_name) then
     perform private.raise_error('CONFLICT', 'There are 200 classes, which is the most; delete one first');
   end if;
-  insert into private.agent_classes as c (name, description, image, runtime_class_name, priority_class_name, node_selector,
+  insert into private.agent_classes as c (name, description, image, runtime_class_name, priority_class_name,
+    node_selector,
       tolerations, affinity, labels, annotations, host_users, egress, max_agents, max_replicas, max_cpu, max_memory,
       ephemeral_storage)
-  select of_name, class ->> 'description', class ->> 'image', class ->> 'runtimeClassName', class ->> 'priorityClassName',
-    nullif(class -> 'nodeSelector', 'null'), nullif(class -> 'tolerations', 'null'), nullif(class -> 'affinity', 'null'),
+  select of_name, class ->> 'description', class ->> 'image', class ->> 'runtimeClassName',
+    class ->> 'priorityClassName',
+    nullif(class -> 'nodeSelector', 'null'), nullif(class -> 'tolerations', 'null'),
+      nullif(class -> 'affinity', 'null'),
     nullif(class -> 'labels', 'null'), nullif(class -> 'annotations', 'null'), (class ->> 'hostUsers')::boolean,
     nullif(class -> 'egress', 'null'), coalesce((limits ->> 'maxAgents')::integer, was.max_agents),
     coalesce((limits ->> 'maxReplicas')::integer, was.max_replicas),
     coalesce(private.cpu_millicores(limits ->> 'maxCpu'), was.max_cpu),
-    coalesce(private.memory_bytes(limits ->> 'maxMemory'), was.max_memory), private.memory_bytes(limits ->> 'ephemeralStorage')
+    coalesce(private.memory_bytes(limits ->> 'maxMemory'), was.max_memory),
+      private.memory_bytes(limits ->> 'ephemeralStorage')
   from (values (true)) one left join private.agent_classes was on was.name = of_name and was.name = 'default'
   on conflict (name) do update set description = excluded.description, image = excluded.image,
     runtime_class_name = excluded.runtime_class_name, priority_class_name = excluded.priority_class_name,
     node_selector = excluded.node_selector, tolerations = excluded.tolerations, affinity = excluded.affinity,
-    labels = excluded.labels, annotations = excluded.annotations, host_users = excluded.host_users, egress = excluded.egress,
+    labels = excluded.labels, annotations = excluded.annotations, host_users = excluded.host_users,
+      egress = excluded.egress,
     max_agents = excluded.max_agents, max_replicas = excluded.max_replicas, max_cpu = excluded.max_cpu,
     max_memory = excluded.max_memory, ephemeral_storage = excluded.ephemeral_storage
   returning * into made;
@@ -136,14 +150,17 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   users integer;
 begin
-  perform private.raise_problems(private.problem_if(of_name = 'default', 'name', 'Must be another class: users without one have this'));
+  perform private.raise_problems(private.problem_if(of_name = 'default', 'name',
+    'Must be another class: users without one have this'));
   perform from private.agent_classes c where c.name = of_name for update;
   if not found then
-    perform private.raise_error('NOT_FOUND', 'No such class', jsonb_build_object('name', 'Must be a class that fleet_classes names'));
+    perform private.raise_error('NOT_FOUND', 'No such class',
+      jsonb_build_object('name', 'Must be a class that fleet_classes names'));
   end if;
   select count(*) into users from public.quotas q where q.agent_class = of_name;
   if users > 0 then
-    perform private.raise_error('CONFLICT', case users when 1 then format('1 user has the class %s; assign another class first', of_name)
+    perform private.raise_error('CONFLICT',
+      case users when 1 then format('1 user has the class %s; assign another class first', of_name)
       else format('%s users have the class %s; assign them another class first', users, of_name) end,
       jsonb_build_object('users', users));
   end if;
@@ -172,17 +189,20 @@ begin
   end if;
   perform from private.agent_classes c where c.name = of_class;
   if not found then
-    perform private.raise_error('NOT_FOUND', 'No such class', jsonb_build_object('class', 'Must be a class that fleet_classes names'));
+    perform private.raise_error('NOT_FOUND', 'No such class',
+      jsonb_build_object('class', 'Must be a class that fleet_classes names'));
   end if;
   if former <> of_class then
     update public.quotas q set agent_class = of_class, updated_at = now() where q.user_id = of_user;
-    perform private.note_fleet_action('assign_class', jsonb_build_object('user', of_user, 'class', of_class, 'former', former));
+    perform private.note_fleet_action('assign_class', jsonb_build_object('user', of_user, 'class', of_class,
+      'former', former));
   end if;
   return jsonb_build_object('userId', of_user, 'class', of_class, 'former', former);
 end
 $$;
 
--- All classes, and which users of agents have another than `default`: what a controller reads when their version has changed.
+-- All classes, and which users of agents have another than `default`: what a controller reads
+-- when their version has changed.
 -- Definer: as above.
 create function private.controller_classes() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -194,7 +214,8 @@ begin
         where d.user_id = q.user_id and d.removed_at is null)));
 end
 $$;
-grant execute on function private.fleet_classes(), private.fleet_set_class(text, jsonb), private.fleet_delete_class(text),
+grant execute on function private.fleet_classes(), private.fleet_set_class(text, jsonb),
+  private.fleet_delete_class(text),
   private.fleet_assign_class(text, text), private.controller_classes() to service_role;
 
 create function public.fleet_classes() returns jsonb
@@ -219,7 +240,8 @@ grant execute on function public.fleet_classes(), public.fleet_set_class(text, j
 comment on function public.fleet_classes() is 'Operators: the classes of users, and how many users have each.';
 comment on function public.fleet_set_class(text, jsonb) is 'Operators: creates or replaces a class of users.';
 comment on function public.fleet_delete_class(text) is 'Operators: deletes a class that no user has.';
-comment on function public.fleet_assign_class(text, text) is 'Operators: gives a user, named by id or e-mail address, a class.';
+comment on function public.fleet_assign_class(text, text) is
+  'Operators: gives a user, named by id or e-mail address, a class.';
 comment on function public.controller_classes() is 'Controller: the classes of users, and who has which.';
 
 revoke execute on all functions in schema private from public;

@@ -2,7 +2,8 @@
 
 insert into public.rate_limits (bucket, max_requests, window_seconds) values ('public_messages', 20, 60);
 comment on table public.rate_limits is
-  'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address; public_messages by agent and caller''s address; begun_messages and begun_messages_day by agent.';
+  'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address; '
+    'public_messages by agent and caller''s address; begun_messages and begun_messages_day by agent.';
 
 -- Strangers' messages to public agents. Unlogged, as rate_counters. The address itself is not kept.
 create unlogged table private.public_callers (
@@ -14,7 +15,8 @@ create unlogged table private.public_callers (
 );
 alter table private.public_callers enable row level security;
 create index public_callers_window_start_idx on private.public_callers (window_start);
-comment on table private.public_callers is 'Messages to public agents in the current window, by agent and keyed digest of the address.';
+comment on table private.public_callers is
+  'Messages to public agents in the current window, by agent and keyed digest of the address.';
 
 -- A user's own token: the owner, or someone from whom the agent is hidden. A refusal is recorded as any other probe is.
 create function private.judge_user(caller uuid, a public.agents, of_agent text, need text) returns jsonb
@@ -24,7 +26,8 @@ declare
   args jsonb := jsonb_build_object('agent_id', of_agent);
 begin
   if a.user_id is distinct from caller then
-    return private.refuse('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(of_agent, 100)),
+    return private.refuse('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied',
+      left(of_agent, 100)),
       null, '{}', 'judge_caller', args);
   elsif not permission = any (private.effective_permissions(caller)) then
     return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || permission,
@@ -64,8 +67,9 @@ $$;
 
 -- Who calls `of_agent`, and whether they may: the caller's own token, a key, or neither (a public agent's caller).
 -- need: invoke (send messages), read (health and the like), preflight (may a web page of this origin ask at all?).
--- → {caller: 'user:<id>' | 'key:<id>' | 'public', visibility, allowed (preflight)}. Definer: keys and agents of others are
--- judged. It counts in no bucket. Raises INVALID_API_KEY, INSUFFICIENT_PERMISSIONS, AGENT_NOT_FOUND, VALIDATION_ERROR.
+-- → {caller: 'user:<id>' | 'key:<id>' | 'public', visibility, allowed (preflight)}. Definer: keys and agents of others
+-- are judged. It counts in no bucket. Raises INVALID_API_KEY, INSUFFICIENT_PERMISSIONS,
+-- AGENT_NOT_FOUND, VALIDATION_ERROR.
 create function private.judge_caller(of_agent text, key text, origin text, need text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -102,16 +106,18 @@ end
 $$;
 grant execute on function private.judge_caller(text, text, text, text) to anon, authenticated;
 
-create function public.judge_caller(agent_id text, need text, key text default null, origin text default null) returns jsonb
+create function public.judge_caller(agent_id text, need text, key text default null,
+  origin text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.judge_caller(agent_id, key, origin, need); end $$;
 revoke execute on function public.judge_caller(text, text, text, text) from public, service_role;
 grant execute on function public.judge_caller(text, text, text, text) to anon, authenticated;
 comment on function public.judge_caller(text, text, text, text) is 'For agents: who calls, and whether they may.';
 
--- Counts one message of a stranger's address to a public agent, for all its replicas together → {allowed, retryAfter (seconds)}.
--- Definer: counters are private. The runtime's credential authorises: nobody else could be kept from using up the counter
--- of an address that is not theirs. Raises INSUFFICIENT_PERMISSIONS.
+-- Counts one message of a stranger's address to a public agent, for all its replicas together
+-- → {allowed, retryAfter (seconds)}.
+-- Definer: counters are private. The runtime's credential authorises: nobody else could be kept from using up the
+-- counter of an address that is not theirs. Raises INSUFFICIENT_PERMISSIONS.
 create function private.count_public_message(of_agent text, address text, credential text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -139,7 +145,8 @@ language plpgsql volatile set search_path = '' as $$
 begin return private.count_public_message(agent_id, address, credential); end $$;
 revoke execute on function public.count_public_message(text, text, text) from public, authenticated, service_role;
 grant execute on function public.count_public_message(text, text, text) to anon;
-comment on function public.count_public_message(text, text, text) is 'For agents: counts a message of a public agent''s caller.';
+comment on function public.count_public_message(text, text, text) is
+  'For agents: counts a message of a public agent''s caller.';
 
 select cron.schedule('launchpad-public-callers', '*/10 * * * *',
   $$delete from private.public_callers c where c.window_start < now() - interval '1 hour'$$);

@@ -1,5 +1,6 @@
--- The one list of what a person writes of an agent. What a request may say, what a change of it does, what a revision keeps,
--- what an export carries and what goes with the agent follow from it: a new field is a column of public.agents and a row here.
+-- The one list of what a person writes of an agent. What a request may say, what a change of it does, what a revision
+-- keeps, what an export carries and what goes with the agent follow from it: a new field is a
+-- column of public.agents and a row here.
 
 create table private.agent_fields (
   -- The column of public.agents.
@@ -11,11 +12,13 @@ create table private.agent_fields (
   at_launch jsonb,
   -- What null becomes, and what a new agent has; null: nothing.
   empty jsonb,
-  -- Whether a change names parts of an object and leaves the others. Null then changes nothing where `empty` is something.
+  -- Whether a change names parts of an object and leaves the others. Null then changes nothing
+  -- where `empty` is something.
   parts boolean not null default false,
   -- Its name in a revision; null: a revision does not keep it.
   spec text,
-  -- What a change does to a deployed agent: makes a new revision, scales it, counts at once without the cluster, or is only shown.
+  -- What a change does to a deployed agent: makes a new revision, scales it, counts at once
+  -- without the cluster, or is only shown.
   effect text not null,
   -- Whether it is emptied when the agent is deleted.
   erased boolean not null default true,
@@ -25,10 +28,11 @@ create table private.agent_fields (
   constraint agent_fields_revisions_keep_what_runs check ((effect = 'revision') = (spec is not null))
 );
 alter table private.agent_fields enable row level security;
-comment on table private.agent_fields is 'The one list of what a person writes of an agent, and what follows from each field.';
+comment on table private.agent_fields is
+  'The one list of what a person writes of an agent, and what follows from each field.';
 
--- What depends on the columns by name is made from the list whenever it changes: what clients may write, and when the triggers
--- that judge a row and that redeploy an agent fire.
+-- What depends on the columns by name is made from the list whenever it changes: what clients may write, and when the
+-- triggers that judge a row and that redeploy an agent fire.
 create function private.tg_agent_fields__follow() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -64,7 +68,8 @@ insert into private.agent_fields (name, field, takes, at_launch, empty, parts, s
   ('character', 'character', '"object"', null, null, false, 'character', 'revision', true),
   ('plugins', 'plugins', '"strings"', null, '[]', false, 'plugins', 'revision', true),
   ('platforms', 'platforms', '"strings"', null, '[]', false, 'platforms', 'revision', true),
-  ('resources', 'resources', '{"memory": "quantity", "cpu": "quantity"}', null, '{"memory": "512Mi", "cpu": "250m"}', true,
+  ('resources', 'resources', '{"memory": "quantity", "cpu": "quantity"}', null,
+    '{"memory": "512Mi", "cpu": "250m"}', true,
     'resources', 'revision', false),
   ('replicas', 'resources.replicas', '"integer 0 100"', '"integer 1 100"', '1', false, null, 'scale', false),
   ('scaling_policy', 'scaling_policy', '"object"', null, null, false, null, 'scale', false),
@@ -81,7 +86,8 @@ declare
 begin
   -- A field comes before its parts.
   for f in select * from private.agent_fields x order by x.field loop
-    shape := jsonb_set(shape, string_to_array(f.field, '.'), case when launching then coalesce(f.at_launch, f.takes) else f.takes end);
+    shape := jsonb_set(shape, string_to_array(f.field, '.'), case when launching then coalesce(f.at_launch, f.takes)
+      else f.takes end);
   end loop;
   return shape;
 end
@@ -93,7 +99,8 @@ language plpgsql volatile set search_path = '' as $$
 declare
   a public.agents;
 begin
-  select * into a from jsonb_populate_record(null::public.agents, (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f));
+  select * into a from jsonb_populate_record(null::public.agents,
+    (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f));
   a.id := 'agent-' || private.random_base32(12);
   a.user_id := caller;
   a.status := 'idle';
@@ -103,8 +110,8 @@ begin
 end
 $$;
 
--- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their own
--- (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
+-- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their
+-- own (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
 create function private.with_definition(a public.agents, d jsonb) returns public.agents
 language plpgsql stable set search_path = '' as $$
 declare
@@ -112,14 +119,16 @@ declare
   part text[];
 begin
   for part in select string_to_array(f.field, '.') from private.agent_fields f where f.field like '%.%' loop
-    d := d || case when d #> part <> 'null' then jsonb_build_object(array_to_string(part, '.'), d #> part) else '{}' end #- part;
+    d := d || case when d #> part <> 'null' then jsonb_build_object(array_to_string(part, '.'), d #> part)
+      else '{}' end #- part;
   end loop;
   if jsonb_typeof(d -> 'resources') = 'object' then
     d := d || jsonb_build_object('resources', private.canonical_resources(jsonb_strip_nulls(d -> 'resources')));
   end if;
   return jsonb_populate_record(a, (
     select coalesce(jsonb_object_agg(f.name, case
-        when v.value = 'null' then case when f.parts and f.empty is not null then before -> f.name else coalesce(f.empty, 'null') end
+        when v.value = 'null' then case when f.parts and f.empty is not null then before -> f.name
+          else coalesce(f.empty, 'null') end
         when f.parts then coalesce(nullif(before -> f.name, 'null'), '{}') || v.value
         else v.value end), '{}')
     from jsonb_each(d) v join private.agent_fields f on f.field = v.key));
@@ -130,7 +139,8 @@ $$;
 create function private.as_definition(columns jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  definition jsonb := (select jsonb_object_agg(f.field, v.value) from jsonb_each(columns) v join private.agent_fields f on f.name = v.key);
+  definition jsonb := (select jsonb_object_agg(f.field, v.value) from jsonb_each(columns) v join private.agent_fields f
+    on f.name = v.key);
   part text;
 begin
   for part in select f.field from private.agent_fields f where f.field like '%.%' and definition ? f.field loop
@@ -145,7 +155,8 @@ comment on function private.as_definition(jsonb) is 'The columns of an agent und
 create function private.agent_spec(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select jsonb_object_agg(f.spec, v.value) from jsonb_each(to_jsonb(a)) v join private.agent_fields f on f.name = v.key
+  return (select jsonb_object_agg(f.spec, v.value) from jsonb_each(to_jsonb(a)) v join private.agent_fields f
+    on f.name = v.key
       where f.spec is not null)
     || jsonb_build_object(
       'resources', a.resources || jsonb_build_object(
@@ -171,7 +182,8 @@ create function private.changed_fields(before public.agents, after public.agents
 language plpgsql stable set search_path = '' as $$
 begin
   return (select coalesce(array_agg(f.field), '{}')
-    from jsonb_each(to_jsonb(before)) b join jsonb_each(to_jsonb(after)) n using (key) join private.agent_fields f on f.name = key
+    from jsonb_each(to_jsonb(before)) b join jsonb_each(to_jsonb(after)) n using (key) join private.agent_fields f
+      on f.name = key
     where n.value <> b.value);
 end
 $$;

@@ -1,7 +1,8 @@
 -- The agent's door: keys that call an agent at its own address, and the one judgement of who calls. Replicas ask it
 -- (packages/agent-runtime), so that the rules are the same wherever they run.
 
--- A key is shown once, when it is made. What is kept here is what its owner may read; its digest is private.agent_key_digests.
+-- A key is shown once, when it is made. What is kept here is what its owner may read; its digest is
+-- private.agent_key_digests.
 create table public.agent_keys (
   id uuid primary key default gen_random_uuid(),
   agent_id text not null references public.agents (id) on delete cascade,
@@ -25,7 +26,8 @@ create index agent_keys_user_id_idx on public.agent_keys (user_id);
 grant select on public.agent_keys to authenticated, service_role;
 create policy "owners can read their agents' keys" on public.agent_keys for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
-comment on table public.agent_keys is 'Keys that call an agent at its address; made and revoked through the API, never readable.';
+comment on table public.agent_keys is
+  'Keys that call an agent at its address; made and revoked through the API, never readable.';
 
 create table private.agent_key_digests (
   digest bytea primary key,
@@ -60,7 +62,8 @@ $$;
 create function private.is_origin(value text) returns boolean
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return length(value) <= 300 and value ~ '^https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$'
+  return length(value) <= 300 and value ~
+    '^https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$'
     and value !~ '^https://.*:443$' and value !~ '^http://.*:80$';
 end
 $$;
@@ -96,11 +99,13 @@ begin
     scopes := coalesce(nullif(body -> 'scopes', 'null'), '["invoke"]');
     problems := problems || private.problem_if(scopes = '[]', 'scopes', 'Must be "invoke", "read" or both')
       || (select coalesce(jsonb_object_agg('scopes.' || s.place - 1, 'Must be "invoke" or "read"'), '{}')
-          from jsonb_array_elements(scopes) with ordinality as s (scope, place) where s.scope not in ('"invoke"', '"read"'));
+          from jsonb_array_elements(scopes) with ordinality as s (scope, place)
+            where s.scope not in ('"invoke"', '"read"'));
   end if;
   if not exists (select from jsonb_object_keys(problems) p where p like 'origins%') then
     problems := problems || (select coalesce(jsonb_object_agg('origins.' || o.place - 1,
-        'Must be an origin such as "https://app.example.com": scheme, host in lower case, port if it is not the default'), '{}')
+        'Must be an origin such as "https://app.example.com": scheme, host in lower case, port if it is not the '
+          'default'), '{}')
       from unnest(private.texts(nullif(body -> 'origins', 'null'))) with ordinality as o (origin, place)
       where not private.is_origin(o.origin));
   end if;
@@ -112,7 +117,8 @@ begin
 end
 $$;
 
--- POST /api/agents/{id}/keys. Raises VALIDATION_ERROR, RESOURCE_LIMIT_EXCEEDED, AGENT_NOT_FOUND, CONFLICT. Locks the agent.
+-- POST /api/agents/{id}/keys. Raises VALIDATION_ERROR, RESOURCE_LIMIT_EXCEEDED,
+-- AGENT_NOT_FOUND, CONFLICT. Locks the agent.
 create function private.verb_create_agent_key(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -127,7 +133,8 @@ begin
   end if;
   perform private.raise_problems(private.key_problems(body));
   if (select count(*) from public.agent_keys x where x.agent_id = a.id and x.revoked_at is null) >= most then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('This agent has %s; revoke one first', private.counted(most, 'key')),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('This agent has %s; revoke one first',
+      private.counted(most, 'key')),
       jsonb_build_object('quota', 'agent_keys', 'limit', most));
   end if;
   -- Of revoked keys the newest are kept, to be looked up; the rest would grow without bound.
@@ -136,8 +143,10 @@ begin
     order by old.revoked_at desc offset most);
   insert into public.agent_keys (agent_id, user_id, name, prefix, scopes, origins, expires_at)
     values (a.id, caller, body ->> 'name', left(secret, 11),
-      coalesce((select array_agg(distinct s order by s) from jsonb_array_elements_text(nullif(body -> 'scopes', 'null')) s), '{invoke}'),
-      coalesce((select array_agg(distinct o order by o) from jsonb_array_elements_text(nullif(body -> 'origins', 'null')) o), '{}'),
+      coalesce((select array_agg(distinct s order by s)
+        from jsonb_array_elements_text(nullif(body -> 'scopes', 'null')) s), '{invoke}'),
+      coalesce((select array_agg(distinct o order by o)
+        from jsonb_array_elements_text(nullif(body -> 'origins', 'null')) o), '{}'),
       private.key_expiry(body -> 'expiresAt'))
     returning * into k;
   insert into private.agent_key_digests (digest, key_id) values (private.key_digest(secret), k.id);
@@ -166,7 +175,8 @@ begin
   select private.page('keys',
       jsonb_agg(private.key_answer(k) || jsonb_build_object('lastUsedAt', private.iso(k.last_used_at),
         'revokedAt', private.iso(k.revoked_at)) order by k.created_at desc, k.id),
-      jsonb_agg(jsonb_build_array(private.moment_key(k.created_at), k.id) order by k.created_at desc, k.id), most, binding)
+      jsonb_agg(jsonb_build_array(private.moment_key(k.created_at), k.id) order by k.created_at desc, k.id),
+        most, binding)
     into page
     from (
       select * from public.agent_keys x
@@ -205,7 +215,8 @@ create function public.list_agent_keys(agent_id text, "limit" integer default 20
   "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('list_agent_keys', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset",
+  return private.handle('list_agent_keys', jsonb_build_object('agent_id', agent_id, 'limit', "limit",
+    'offset', "offset",
     'after', "after"));
 end $$;
 create function public.revoke_agent_key(agent_id text, key_id text) returns jsonb
@@ -215,8 +226,10 @@ revoke execute on function public.create_agent_key(text, jsonb), public.list_age
   public.revoke_agent_key(text, text) from public, anon, service_role;
 grant execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer, text),
   public.revoke_agent_key(text, text) to authenticated;
-comment on function public.create_agent_key(text, jsonb) is 'Makes a key for an agent''s address; the answer alone holds it.';
-comment on function public.list_agent_keys(text, integer, integer, text) is 'An agent''s keys, newest first, without the keys themselves.';
+comment on function public.create_agent_key(text, jsonb) is
+  'Makes a key for an agent''s address; the answer alone holds it.';
+comment on function public.list_agent_keys(text, integer, integer, text) is
+  'An agent''s keys, newest first, without the keys themselves.';
 comment on function public.revoke_agent_key(text, text) is 'Revokes a key of an agent for good.';
 
 -- One event per change of who may call the agent. Definer: writes the event log.
@@ -224,12 +237,14 @@ create function private.tg_agents__record_visibility() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   perform private.record_event(new.id, new.user_id, 'VISIBILITY_CHANGED',
-    coalesce('user:' || (select auth.uid())::text, 'system'), format('Agent is now %s', new.visibility), null, null, null, null,
+    coalesce('user:' || (select auth.uid())::text, 'system'), format('Agent is now %s', new.visibility), null,
+      null, null, null,
     jsonb_build_object('from', old.visibility, 'to', new.visibility));
   return null;
 end
 $$;
 create trigger _510_record_visibility after update of visibility on public.agents
-  for each row when (new.visibility is distinct from old.visibility) execute function private.tg_agents__record_visibility();
+  for each row when (new.visibility is distinct from old.visibility) execute function
+    private.tg_agents__record_visibility();
 
 revoke execute on all functions in schema private from public;

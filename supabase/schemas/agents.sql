@@ -47,8 +47,8 @@ create index agents_framework_model_idx on public.agents (framework, model);
 
 alter table public.agents enable row level security;
 grant select, delete on public.agents to authenticated;
--- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right below. The
--- fields that a person writes: private.agent_fields.
+-- id, url, deployed_at and deleted_at are not a client's to write; updated_at and status are accepted and put right
+-- below. The fields that a person writes: private.agent_fields.
 grant insert (user_id, status, updated_at), update (status, updated_at) on public.agents to authenticated;
 grant select, insert, update, delete on public.agents to service_role;
 create policy "owners can read their agents" on public.agents for select to authenticated
@@ -72,7 +72,8 @@ create function private.settings_problems(settings jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return private.shape_problems(settings, '{"temperature": "number 0 2", "max_tokens": "integer 1 1000000",
-    "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1", "stop": "strings 16 200", "reflection": "one on off"}', 'settings.');
+    "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1",
+    "stop": "strings 16 200", "reflection": "one on off"}', 'settings.');
 end
 $$;
 
@@ -88,8 +89,10 @@ begin
 end
 $$;
 
--- The entries of a list that do not fit: `field.N` → problem. One that is null is no text, whatever else is asked of it.
-create function private.entry_problems(entries text[], pattern text, longest integer, field text, problem text) returns jsonb
+-- The entries of a list that do not fit: `field.N` → problem. One that is null is no text,
+-- whatever else is asked of it.
+create function private.entry_problems(entries text[], pattern text, longest integer, field text,
+  problem text) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return (select coalesce(jsonb_object_agg(format('%s.%s', field, x.place - 1),
@@ -109,7 +112,8 @@ end
 $$;
 comment on function private.is_words(jsonb) is 'Whether a value is text, a list of texts, or absent.';
 
--- What a runtime could not read of a character (packages/agent-runtime/src/character.ts reads the rest whole): field → problem.
+-- What a runtime could not read of a character (packages/agent-runtime/src/character.ts reads
+-- the rest whole): field → problem.
 -- The forms are those of elizaOS 0.x and 1.x files and of knowledge2character; further fields are kept as they are.
 create function private.character_problems("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
@@ -126,16 +130,20 @@ begin
   problems := private.problem_if(octet_length("character"::text) > 65536, 'character', 'Must be at most 64 KiB of JSON')
     || private.problem_if(jsonb_typeof("character" -> 'name') not in ('string', 'null')
          or length("character" ->> 'name') > 200, 'character.name', 'Must be text of at most 200 characters')
-    || private.problem_if(jsonb_typeof("character" -> 'username') not in ('string', 'null'), 'character.username', 'Must be text')
-    || private.problem_if(jsonb_typeof("character" -> 'system') not in ('string', 'null'), 'character.system', 'Must be text')
+    || private.problem_if(jsonb_typeof("character" -> 'username') not in ('string', 'null'), 'character.username',
+      'Must be text')
+    || private.problem_if(jsonb_typeof("character" -> 'system') not in ('string', 'null'), 'character.system',
+      'Must be text')
     || private.problem_if(jsonb_typeof("character" -> 'style') not in ('object', 'null'), 'character.style',
          'Must be an object with all, chat and post');
   foreach field in array array['bio', 'lore', 'personality', 'adjectives', 'topics', 'postExamples'] loop
     problems := problems
-      || private.problem_if(not private.is_words("character" -> field), 'character.' || field, 'Must be text or a list of texts');
+      || private.problem_if(not private.is_words("character" -> field), 'character.' || field,
+        'Must be text or a list of texts');
   end loop;
   foreach field in array array['all', 'chat', 'post'] loop
-    problems := problems || private.problem_if(not private.is_words("character" -> 'style' -> field), 'character.style.' || field,
+    problems := problems || private.problem_if(not private.is_words("character" -> 'style' -> field),
+      'character.style.' || field,
       'Must be text or a list of texts');
   end loop;
   return problems
@@ -143,15 +151,19 @@ begin
            when 'null' then false
            when 'string' then false
            -- Strict: lax paths look through lists, so that a list in a list would be no entry at all.
-           when 'array' then jsonb_path_exists(knowledge, 'strict $[*] ? (@.type() != "string" && @.type() != "object")')
+           when 'array' then jsonb_path_exists(knowledge,
+             'strict $[*] ? (@.type() != "string" && @.type() != "object")')
              or exists (select from jsonb_array_elements(knowledge) item where jsonb_typeof(item) = 'object'
-               and not 'string' in (coalesce(jsonb_typeof(item -> 'content'), ''), coalesce(jsonb_typeof(item -> 'text'), ''),
+               and not 'string' in (coalesce(jsonb_typeof(item -> 'content'), ''),
+                 coalesce(jsonb_typeof(item -> 'text'), ''),
                  coalesce(jsonb_typeof(item -> 'path'), ''), coalesce(jsonb_typeof(item -> 'directory'), '')))
            when 'object' then jsonb_typeof(knowledge -> 'documents') is distinct from 'array'
              and jsonb_typeof(knowledge -> 'chunks') is distinct from 'array'
            else true end,
-         'character.knowledge', 'Must be a list of texts or of items with content, text, path or directory; or an object with documents or chunks')
-    || private.problem_if(coalesce(jsonb_typeof(examples), 'null') not in ('null', 'array'), 'character.messageExamples', a_talk)
+         'character.knowledge', 'Must be a list of texts or of items with content, text, path or directory; or an '
+           'object with documents or chunks')
+    || private.problem_if(coalesce(jsonb_typeof(examples), 'null') not in ('null', 'array'),
+      'character.messageExamples', a_talk)
     || case when jsonb_typeof(examples) = 'array' then (
          select coalesce(jsonb_object_agg('character.messageExamples.' || x.place - 1, a_talk), '{}') from (
            select t.place from jsonb_array_elements(examples) with ordinality as t (talk, place)
@@ -173,8 +185,8 @@ begin
 end
 $$;
 
--- Why the host of an MCP server's address cannot be compared with rules, or null. URLs have many spellings of an IP address
--- (0x7f.1, [0:0::1], [::ffff:7f00:1]); rules would have to know them all, so that one alone is accepted.
+-- Why the host of an MCP server's address cannot be compared with rules, or null. URLs have many spellings of an IP
+-- address (0x7f.1, [0:0::1], [::ffff:7f00:1]); rules would have to know them all, so that one alone is accepted.
 create function private.mcp_host_problem(address text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -188,7 +200,8 @@ begin
         return null;
       end if;
     end if;
-    return 'Must have an IPv6 address in its shortest form, such as [2001:db8::1], and an IPv4 address without brackets';
+    return
+      'Must have an IPv6 address in its shortest form, such as [2001:db8::1], and an IPv4 address without brackets';
   end if;
   if server ~ '(^|\.)(0x[0-9a-f]*|[0-9]+)$'
       and server !~ '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.(?!$)|$)){4}$' then
@@ -199,28 +212,38 @@ end
 $$;
 comment on function private.mcp_host_problem(text) is 'Why the host of an MCP server''s address is refused.';
 
--- Plugins are names of packages, with or without an exact version, a range or a tag; or MCP servers, `mcp:` and their address,
--- with the secret that they are called with behind a `#`. `_shared/contract/plugins.ts` says the same.
+-- Plugins are names of packages, with or without an exact version, a range or a tag; or MCP servers, `mcp:` and their
+-- address, with the secret that they are called with behind a `#`. `_shared/contract/plugins.ts` says the same.
 create function private.plugin_name_problems(plugins text[]) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return (select coalesce(jsonb_object_agg('plugins.' || (x.place - 1), x.problem), '{}') from (
-      select e.place, private.mcp_host_problem(e.plugin) as problem from unnest(plugins) with ordinality e (plugin, place)
+      select e.place, private.mcp_host_problem(e.plugin) as problem from unnest(plugins)
+        with ordinality e (plugin, place)
       where private.mcp_host_problem(e.plugin) is not null limit 50) x)
     || private.entry_problems(plugins,
-      '^(mcp:.*|(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?)$',
+      '^(mcp:.*|(@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*(@([~^]?[0-9]+(\.([0-9]+|'
+        '[x*])){0,2}([+-][0-9A-Za-z.+-]{1,48})?|[a-z][a-z0-9-]{0,30}))?)$',
       214, 'plugins', 'Must be an npm package name, with or without @version')
     || private.entry_problems(plugins, '^(mcp:|(?!\.|/|~|[a-z0-9+.-]+:|[^@/]+/|.*\.git$))', 2147483647, 'plugins',
-      'Must be the name of a package in the registry, not a path, a URL or a git address (an MCP server: mcp: before its address)')
-    || private.entry_problems(plugins, '^(?!(assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|'
-      || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|process|punycode|'
-      || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|worker_threads|zlib)'
+      'Must be the name of a package in the registry, not a path, a URL or a git address (an MCP server: mcp: before '
+        'its address)')
+    || private.entry_problems(plugins,
+      '^(?!(assert|async_hooks|buffer|child_process|cluster|console|constants|crypto|dgram|'
+      || 'diagnostics_channel|dns|domain|events|fs|http|http2|https|inspector|module|net|node|os|path|perf_hooks|'
+        'process|punycode|'
+      || 'querystring|readline|repl|stream|string_decoder|sys|timers|tls|trace_events|tty|url|util|v8|vm|wasi|'
+        'worker_threads|zlib)'
       || '(@|$))', 2147483647, 'plugins', 'Must be a package, not a module of Node itself')
-    || private.entry_problems(plugins, '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?'
+    || private.entry_problems(plugins,
+      '^((?!mcp:)|mcp:https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?'
       || '([/?][!-"$-~]*)?(#([A-Za-z0-9-]{1,64}=)?[A-Za-z_][A-Za-z0-9_]{0,127})?$)', 2147483647, 'plugins',
-      'Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it needs')
-    || private.entry_problems(plugins, '(?i)^(?!mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|'
-      || 'accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=)', 2147483647, 'plugins', 'Names a header that cannot be set');
+      'Must be mcp: with the http or https address of an MCP server, then #NAME or #Header=NAME for the secret it '
+        'needs')
+    || private.entry_problems(plugins,
+      '(?i)^(?!mcp:[^#]*#(host|connection|cookie|te|upgrade|expect|keep-alive|transfer-encoding|last-event-id|'
+      || 'accept[a-z-]*|content-[a-z-]*|mcp-[a-z0-9-]*|proxy-[a-z-]*)=)', 2147483647,
+        'plugins', 'Names a header that cannot be set');
 end
 $$;
 
@@ -243,8 +266,10 @@ declare
     || private.problem_if(cardinality(a.platforms) > 20, 'platforms', 'Must have at most 20 items')
     || private.entry_problems(a.platforms, '^[a-z0-9][a-z0-9_-]{0,31}$', 32,
          'platforms', 'Must be a short lower-case name such as "discord"')
-    || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100, 'replicas', 'Must be a whole number from 0 to 100')
-    || private.problem_if(coalesce(a.visibility, 'private') not in ('private', 'public'), 'visibility', 'Must be private or public')
+    || private.problem_if(coalesce(a.replicas, -1) not between 0 and 100,
+      'replicas', 'Must be a whole number from 0 to 100')
+    || private.problem_if(coalesce(a.visibility, 'private') not in ('private', 'public'),
+      'visibility', 'Must be private or public')
     || private.problem_if(a.visibility = 'public' and a.max_tokens_per_day is null, 'max_tokens_per_day',
          'Required for a public agent: what its callers may spend in a day')
     || private.problem_if(a.max_tokens_per_day not between 0 and 999999999, 'max_tokens_per_day',
@@ -272,7 +297,8 @@ begin
     problems := problems || private.supabase_config_problems(a.supabase_config);
   end if;
   if not exists (select from public.frameworks f where f.name = a.framework) then
-    select string_agg(f.name, ', ' order by f.created_at, case f.name when 'openai' then 1 when 'anthropic' then 2 else 3 end)
+    select string_agg(f.name, ', ' order by f.created_at,
+      case f.name when 'openai' then 1 when 'anthropic' then 2 else 3 end)
       into frameworks from public.frameworks f;
     problems := problems || jsonb_build_object('framework', 'Framework must be one of: ' || frameworks);
   elsif a.model is not null
@@ -284,7 +310,8 @@ end
 $$;
 comment on function private.agent_problems(public.agents) is 'Column → problem of an agent''s row.';
 
--- Raises the one error for `problems`: INVALID_FRAMEWORK or INVALID_MODEL when that is all, else VALIDATION_ERROR with this message.
+-- Raises the one error for `problems`: INVALID_FRAMEWORK or INVALID_MODEL when that is all,
+-- else VALIDATION_ERROR with this message.
 create function private.raise_problems(problems jsonb, message text default 'Invalid request body') returns void
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -318,7 +345,8 @@ begin
   -- A row without a framework is a definition like that of a launch: what its model and character imply takes effect.
   if tg_op = 'INSERT' and coalesce(new.framework, '') = '' then
     implied := private.with_character(jsonb_build_object('model', new.model, 'character', new."character",
-      'settings', nullif(new.settings, '{}'), 'plugins', nullif(new.plugins, '{}'), 'platforms', nullif(new.platforms, '{}')));
+      'settings', nullif(new.settings, '{}'), 'plugins', nullif(new.plugins, '{}'),
+        'platforms', nullif(new.platforms, '{}')));
     new.framework := coalesce(implied ->> 'framework', 'openai');
     new.model := implied ->> 'model';
     new.settings := nullif(implied -> 'settings', 'null');
@@ -337,7 +365,8 @@ begin
     if new.plugins <> old.plugins and current_setting('launchpad.memory_named', true) is distinct from 'on'
         and new.resources -> 'memory' = old.resources -> 'memory'
         and old.resources -> 'memory' = private.default_resources(old.plugins) -> 'memory' then
-      new.resources := new.resources || jsonb_build_object('memory', private.default_resources(new.plugins) -> 'memory');
+      new.resources := new.resources
+        || jsonb_build_object('memory', private.default_resources(new.plugins) -> 'memory');
     end if;
   end if;
   if jsonb_typeof(new.resources) = 'object' then
@@ -382,16 +411,18 @@ create trigger _100_normalise before insert or update on public.agents
 create function private.tg_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  -- Who has a retired model already may change everything else, and is warned. A setting is judged when it is set: one that
-  -- the model no longer takes, because either changed later, is left out of calls and told in the status; so is one that the
-  -- framework's default does not take: most agents on it never chose it, and it changes.
+  -- Who has a retired model already may change everything else, and is warned. A setting is judged when it is set: one
+  -- that the model no longer takes, because either changed later, is left out of calls and told in the status; so is
+  -- one that the framework's default does not take: most agents on it never chose it, and it changes.
   perform private.raise_problems(case when tg_op = 'INSERT' or new.model is distinct from old.model
       then private.model_problems(new.framework, new.model) else '{}' end
     || private.agent_problems(new)
     || (select coalesce(jsonb_object_agg(p.key, p.value), '{}')
         from jsonb_each(private.model_setting_problems(new.framework, new.model, new.settings)) p
-        where (tg_op = 'INSERT' or new.settings -> split_part(p.key, '.', 2) is distinct from old.settings -> split_part(p.key, '.', 2))
-          and not exists (select from public.frameworks f where f.name = new.framework and f.default_model = new.model)));
+        where (tg_op = 'INSERT' or new.settings -> split_part(p.key, '.', 2) is distinct from old.settings
+          -> split_part(p.key, '.', 2))
+          and not exists (select from public.frameworks f where f.name = new.framework
+            and f.default_model = new.model)));
   return new;
 end
 $$;

@@ -1,7 +1,8 @@
 -- The verbs that change agents: launch, deploy, update, scale, restart, stop, start, stop_all, rollback, delete.
 -- verb_<name>(caller, args) are called by private.handle alone, which has authorised the caller.
 
--- POST /api/agents. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL, AGENT_LIMIT_REACHED, RESOURCE_LIMIT_EXCEEDED.
+-- POST /api/agents. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL, AGENT_LIMIT_REACHED,
+-- RESOURCE_LIMIT_EXCEEDED.
 create function private.verb_launch_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -22,8 +23,10 @@ begin
   insert into public.agents select a.* returning * into a;
   perform private.apply_environment(a.id, caller, coalesce(nullif(definition -> 'environment', 'null'), '{}'));
   perform private.begin_deployment(a, 'user:' || caller);
-  return jsonb_build_object('agentId', a.id, 'status', 'QUEUED', 'user_id', caller, 'createdAt', private.iso(a.created_at),
-    'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration', private.supabase_integration(a.supabase_config),
+  return jsonb_build_object('agentId', a.id, 'status', 'QUEUED', 'user_id', caller,
+    'createdAt', private.iso(a.created_at),
+    'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration',
+      private.supabase_integration(a.supabase_config),
     'warnings', private.definition_warnings(a, args -> 'definition'));
 end
 $$;
@@ -34,7 +37,8 @@ language plpgsql stable set search_path = '' as $$
 begin
   return (
   select jsonb_build_object('agentId', d.agent_id, 'user_id', d.user_id,
-    'status', case when d.desired = 'running' and e.event_type in ('SCALING', 'UPDATING', 'RESTARTING') then e.event_type
+    'status', case when d.desired = 'running' and e.event_type in ('SCALING', 'UPDATING', 'RESTARTING')
+      then e.event_type
                    else d.phase end,
     'generation', d.generation, 'revision', d.revision, 'supabase_event_id', e.id) || extra
   from private.agent_deployments d left join public.agent_events e on e.id = event_id
@@ -92,7 +96,8 @@ begin
   end if;
   after := private.check_definition(before, changes, false);
   if changes = '{}' then
-    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', '{"body": "Must name at least one field to change"}');
+    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body',
+      '{"body": "Must name at least one field to change"}');
   end if;
   perform from private.agent_deployments d where d.agent_id = before.id for update;
   deployed := found;
@@ -107,7 +112,8 @@ begin
       else private.remove_secret(before.id, 'SUPABASE_DB_URL') end;
     after.supabase_config := after.supabase_config - 'database_url';
   end if;
-  perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then '' else 'on' end, true);
+  perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then ''
+    else 'on' end, true);
   after := private.write_agent(after);
   select array_agg(split_part(f, '.', 1)) into changed from unnest(private.changed_fields(before, after)) f;
   perform set_config('launchpad.memory_named', '', true);
@@ -149,13 +155,15 @@ begin
   end if;
   if not problems ? 'replicas' then
     wanted := (scale ->> 'replicas')::integer;
-    if problems = '{}' and (wanted < (policy ->> 'min_replicas')::integer or wanted > (policy ->> 'max_replicas')::integer) then
+    if problems = '{}' and (wanted < (policy ->> 'min_replicas')::integer
+      or wanted > (policy ->> 'max_replicas')::integer) then
       problems := problems || '{"replicas": "Must lie within scaling_policy"}';
     end if;
   end if;
   perform private.raise_problems(problems);
   if (a.replicas, a.scaling_policy) is not distinct from (wanted, policy) then
-    event_id := private.request_change(a.id, 'scale', 'user:' || caller, format('Scaling to %s', private.counted(wanted, 'replica')), false,
+    event_id := private.request_change(a.id, 'scale', 'user:' || caller,
+      format('Scaling to %s', private.counted(wanted, 'replica')), false,
       jsonb_build_object('from', wanted, 'to', wanted, 'scaling_policy', policy));
   else
     update public.agents x set replicas = wanted, scaling_policy = policy where x.id = a.id;
@@ -193,7 +201,8 @@ begin
   else
     event_id := private.request_change(d.agent_id, 'stop', 'user:' || caller, 'Stop requested');
   end if;
-  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', message, 'timestamp', private.iso(now())));
+  return private.verb_answer(d.agent_id, event_id,
+    jsonb_build_object('message', message, 'timestamp', private.iso(now())));
 end
 $$;
 
@@ -206,11 +215,13 @@ declare
 begin
   if d.desired = 'running' and d.phase <> 'FAILED' then
     event_id := private.last_event(d.agent_id);
-    message := format('Agent is %s already', case when d.phase in ('QUEUED', 'DEPLOYING') then 'starting' else 'started' end);
+    message := format('Agent is %s already', case when d.phase in ('QUEUED', 'DEPLOYING') then 'starting'
+      else 'started' end);
   else
     event_id := private.request_change(d.agent_id, 'start', 'user:' || caller, 'Start requested');
   end if;
-  return private.verb_answer(d.agent_id, event_id, jsonb_build_object('message', message, 'timestamp', private.iso(now())));
+  return private.verb_answer(d.agent_id, event_id,
+    jsonb_build_object('message', message, 'timestamp', private.iso(now())));
 end
 $$;
 
@@ -261,7 +272,8 @@ begin
   perform set_config('launchpad.change_reason', '', true);
   if (select x.generation from private.agent_deployments x where x.agent_id = d.agent_id) = d.generation then
     -- The old configuration equals the present one: still a new revision, because the user asked for a rollout.
-    event_id := private.request_change(d.agent_id, 'update', 'user:' || caller, format('Rollback to revision %s', wanted), true);
+    event_id := private.request_change(d.agent_id, 'update', 'user:' || caller,
+      format('Rollback to revision %s', wanted), true);
   else
     event_id := private.last_event(d.agent_id);
   end if;
@@ -316,7 +328,8 @@ begin
       (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f where f.erased)));
   end if;
   event_id := coalesce(event_id, private.last_event(a.id));
-  return jsonb_build_object('agentId', a.id, 'user_id', caller, 'status', 'DELETING', 'message', 'Agent deletion initiated',
+  return jsonb_build_object('agentId', a.id, 'user_id', caller, 'status', 'DELETING', 'message',
+    'Agent deletion initiated',
     'supabase_cleanup', jsonb_build_object(
       'data_retention_policy', private.retention_days() || '_days',
       'personal_data_removal', case when exists (select from public.agent_conversations c where c.agent_id = a.id)

@@ -1,7 +1,9 @@
--- Steps of an answer: each call of a model or tool, each retrieval and approval, with times, tokens, and what went in and came out.
+-- Steps of an answer: each call of a model or tool, each retrieval and approval, with times,
+-- tokens, and what went in and came out.
 
--- No foreign key to messages: steps are written before their answer is. message_id is the answer's, which is known from the
--- beginning (reply_jobs.id); of an answer at the agent's address, which no message keeps, the id that its caller was given.
+-- No foreign key to messages: steps are written before their answer is. message_id is the answer's, which is known from
+-- the beginning (reply_jobs.id); of an answer at the agent's address, which no message keeps,
+-- the id that its caller was given.
 -- Written by private.add_answer_step alone.
 create table public.answer_steps (
   -- private.step_id of what its reporter calls it.
@@ -38,7 +40,8 @@ create index answer_steps_started_at_idx on public.answer_steps using brin (star
 grant select on public.answer_steps to authenticated, service_role;
 create policy "owners can read the steps of their agents' answers" on public.answer_steps for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
-comment on table public.answer_steps is 'What an answer was made of: calls of models and tools, retrievals, approvals; kept for 30 days.';
+comment on table public.answer_steps is
+  'What an answer was made of: calls of models and tools, retrievals, approvals; kept for 30 days.';
 
 -- Bounds of one answer's steps, and of one text of a step.
 create function private.step_limit(name text) returns integer
@@ -52,18 +55,19 @@ return case when octet_length(value) <= bytes then value
   -- Half of it at worst: a character has up to four bytes.
   else left(value, greatest(1, bytes::bigint * length(value) / octet_length(value) / 2)::integer) || '…' end;
 
--- The id of a step: whoever reports it names it, so that a report may come again. The same name in another answer, or from
--- another agent, is another step. One without a name (a uuid) is new each time.
+-- The id of a step: whoever reports it names it, so that a report may come again. The same name in another answer, or
+-- from another agent, is another step. One without a name (a uuid) is new each time.
 create function private.step_id(of_message uuid, of_agent text, named text) returns uuid
 language sql volatile set search_path = ''
 return case when named ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
   then left(encode(sha256(convert_to(format('%s %s %s', of_message, lower(named), of_agent), 'UTF8')), 'hex'), 32)::uuid
   else gen_random_uuid() end;
 
--- Adds one step to an answer, once, and tells its channel (reply.step). Never raises because of what a step says: a trace must
--- not cost an answer. Returns whether it was added. For definers; the caller has judged who reports.
--- step: {id?, kind, name, status, startedAt (milliseconds since 1970), milliseconds, inputTokens?, outputTokens?, cachedInputTokens?,
--- arguments? (an object), result?, error? {code, message}}. A tool that was refused by a rule of the platform leaves an event too.
+-- Adds one step to an answer, once, and tells its channel (reply.step). Never raises because of what a step says: a
+-- trace must not cost an answer. Returns whether it was added. For definers; the caller has judged who reports.
+-- step: {id?, kind, name, status, startedAt (milliseconds since 1970), milliseconds, inputTokens?, outputTokens?,
+-- cachedInputTokens?, arguments? (an object), result?, error? {code, message}}. A tool that was refused by a rule of
+-- the platform leaves an event too.
 create function private.add_answer_step(of_message uuid, of_agent text, of_user uuid, step jsonb) returns boolean
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -89,12 +93,15 @@ begin
   s.message_id := of_message;
   s.agent_id := of_agent;
   s.user_id := of_user;
-  s.kind := case when step ->> 'kind' in ('model', 'tool', 'retrieval', 'approval') then step ->> 'kind' else 'tool' end;
+  s.kind := case when step ->> 'kind' in ('model', 'tool', 'retrieval', 'approval') then step ->> 'kind'
+    else 'tool' end;
   s.name := private.step_text(coalesce(nullif(step ->> 'name', ''), s.kind), 200);
-  s.status := case when step ->> 'status' in ('ok', 'error', 'refused', 'pending') then step ->> 'status' else 'error' end;
+  s.status := case when step ->> 'status' in ('ok', 'error', 'refused', 'pending') then step ->> 'status'
+    else 'error' end;
   s.milliseconds := least(private.token_count(step, 'milliseconds'), 3600000);
   -- Whoever reports has a clock of its own: never later than now, at most an hour ago.
-  past := case when jsonb_typeof(step -> 'startedAt') = 'number' then extract(epoch from clock_timestamp()) - (step ->> 'startedAt')::numeric / 1000
+  past := case when jsonb_typeof(step -> 'startedAt') = 'number'
+    then extract(epoch from clock_timestamp()) - (step ->> 'startedAt')::numeric / 1000
     else s.milliseconds / 1000.0 end;
   s.started_at := clock_timestamp() - make_interval(secs => least(3600, greatest(0, past))::double precision);
   if s.kind = 'model' then
@@ -107,7 +114,8 @@ begin
     else jsonb_build_object('cut', private.step_text((step -> 'arguments')::text, most - 64)) end;
   s.result := private.step_text(step ->> 'result', most);
   if jsonb_typeof(step -> 'error') = 'object' then
-    s.error := jsonb_build_object('code', private.step_text(coalesce(step -> 'error' ->> 'code', 'INTERNAL_ERROR'), 100),
+    s.error := jsonb_build_object('code',
+      private.step_text(coalesce(step -> 'error' ->> 'code', 'INTERNAL_ERROR'), 100),
       'message', private.step_text(coalesce(step -> 'error' ->> 'message', ''), 1000));
   end if;
   insert into public.answer_steps select (s).*;
@@ -122,7 +130,8 @@ begin
   return true;
 end
 $$;
-comment on function private.add_answer_step(uuid, text, uuid, jsonb) is 'Adds one step to an answer, once; false where it was not added.';
+comment on function private.add_answer_step(uuid, text, uuid, jsonb) is
+  'Adds one step to an answer, once; false where it was not added.';
 
 -- A step as the channel tells it.
 create function private.step_answer(s public.answer_steps) returns jsonb
@@ -131,8 +140,8 @@ return jsonb_strip_nulls(jsonb_build_object('index', s.index, 'kind', s.kind, 'n
   'startedAt', private.iso(s.started_at), 'milliseconds', s.milliseconds, 'inputTokens', s.input_tokens,
   'outputTokens', s.output_tokens, 'cachedInputTokens', s.cached_input_tokens, 'error', s.error));
 
--- The event of a tool that was refused: its owner has something to mend. Once in ten minutes per tool and code; a model may try
--- the same again in every answer, and events are for good. Arguments stay in the step, which is not.
+-- The event of a tool that was refused: its owner has something to mend. Once in ten minutes per tool and code; a model
+-- may try the same again in every answer, and events are for good. Arguments stay in the step, which is not.
 create function private.note_refused_tool(s public.answer_steps) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -144,12 +153,13 @@ begin
   end if;
   perform private.record_event(s.agent_id, s.user_id, 'TOOL_REFUSED', 'system',
     format('The tool %s was refused: %s', s.name, coalesce(s.error ->> 'message', 'it is not allowed')),
-    details => jsonb_build_object('tool', s.name, 'code', s.error -> 'code', 'messageId', s.message_id, 'milliseconds', s.milliseconds));
+    details => jsonb_build_object('tool', s.name, 'code', s.error -> 'code', 'messageId', s.message_id,
+      'milliseconds', s.milliseconds));
 end
 $$;
 
--- Adds a report's steps, in the order of their beginnings. Returns how many were kept. Where a user has as many as the quota of
--- rows or bytes allows, the oldest go.
+-- Adds a report's steps, in the order of their beginnings. Returns how many were kept. Where a user has as many as the
+-- quota of rows or bytes allows, the oldest go.
 create function private.add_answer_steps(of_message uuid, of_agent text, of_user uuid, steps jsonb) returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -167,11 +177,13 @@ begin
   return kept;
 end
 $$;
-comment on function private.add_answer_steps(uuid, text, uuid, jsonb) is 'Adds steps to an answer; returns how many were kept.';
+comment on function private.add_answer_steps(uuid, text, uuid, jsonb) is
+  'Adds steps to an answer; returns how many were kept.';
 
--- Adds what an agent's runtime reports of its answers: [{messageId, steps}], in the order of the ids, so that two reports wait for
--- each other in one order. They come along with what calls used, which must not be refused for them: what is of another form or
--- another agent's, and what is above the bound of one answer, is passed over. Returns how many steps were kept.
+-- Adds what an agent's runtime reports of its answers: [{messageId, steps}], in the order of the ids, so that two
+-- reports wait for each other in one order. They come along with what calls used, which must not be refused for them:
+-- what is of another form or another agent's, and what is above the bound of one answer, is
+-- passed over. Returns how many steps were kept.
 create function private.add_runtime_steps(of_agent text, answers jsonb) returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -187,7 +199,8 @@ begin
     select x.of_message::uuid, jsonb_agg(x.step order by x.answer_place, x.place) from (
       select lower(a.answer ->> 'messageId') as of_message, s.step, a.place as answer_place, s.place
       from jsonb_array_elements(answers) with ordinality as a (answer, place)
-      cross join lateral jsonb_array_elements(case when jsonb_typeof(a.answer -> 'steps') = 'array' then a.answer -> 'steps' else '[]' end)
+      cross join lateral jsonb_array_elements(case when jsonb_typeof(a.answer -> 'steps') = 'array'
+        then a.answer -> 'steps' else '[]' end)
         with ordinality as s (step, place)
       where a.answer ->> 'messageId' ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
       limit private.step_limit('of_answer')
@@ -200,9 +213,11 @@ begin
   return kept;
 end
 $$;
-comment on function private.add_runtime_steps(text, jsonb) is 'Adds the steps that an agent''s runtime reports; returns how many were kept.';
+comment on function private.add_runtime_steps(text, jsonb) is
+  'Adds the steps that an agent''s runtime reports; returns how many were kept.';
 
--- What a user has beyond the quota goes, oldest first: nobody can delete steps, so that a full quota must not end traces.
+-- What a user has beyond the quota goes, oldest first: nobody can delete steps, so that a full
+-- quota must not end traces.
 create function private.trim_answer_steps(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 begin

@@ -1,7 +1,8 @@
--- Answering: each message asks agents for replies (an outbox with leases), the function `respond` takes them in batches and
--- reports what became of them. Losing a call of the function costs latency, never an answer.
+-- Answering: each message asks agents for replies (an outbox with leases), the function `respond` takes them in batches
+-- and reports what became of them. Losing a call of the function costs latency, never an answer.
 
--- The outbox: one row per answer that is wanted. id becomes the id of the answer's message, so that it can exist once only.
+-- The outbox: one row per answer that is wanted. id becomes the id of the answer's message, so
+-- that it can exist once only.
 create table private.reply_jobs (
   id uuid primary key default gen_random_uuid(),
   message_id uuid not null references public.messages (id) on delete cascade,
@@ -78,7 +79,8 @@ begin
     return found_names;
   end if;
   for name in select distinct n, length(n) from unnest(names) n order by length(n) desc, n loop
-    pattern := '(^|[^[:alnum:]_@])@' || regexp_replace(lower(name), '([^[:alnum:] ])', '\\\1', 'g') || '(?![[:alnum:]_])';
+    pattern := '(^|[^[:alnum:]_@])@' || regexp_replace(lower(name), '([^[:alnum:] ])', '\\\1', 'g')
+      || '(?![[:alnum:]_])';
     if rest ~ pattern then
       found_names := found_names || name;
       rest := regexp_replace(rest, pattern, '\1 ', 'g');
@@ -112,7 +114,8 @@ begin
         order by s.position, s.agent_id limit 1;
       return;
     end if;
-    select s.position into own_position from public.swarm_agents s where s.swarm_id = m.swarm_id and s.agent_id = m.agent_id;
+    select s.position into own_position from public.swarm_agents s where s.swarm_id = m.swarm_id
+      and s.agent_id = m.agent_id;
     select s.agent_id into next_agent from public.swarm_agents s
       where s.swarm_id = m.swarm_id and (s.position, s.agent_id) > (coalesce(own_position, 0), m.agent_id)
       order by s.position, s.agent_id limit 1;
@@ -206,4 +209,5 @@ begin
 end
 $$;
 create trigger _460_drop_replies after update of deleted_at on public.agents
-  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function private.tg_agents__drop_replies();
+  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function
+    private.tg_agents__drop_replies();

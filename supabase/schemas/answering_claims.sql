@@ -1,6 +1,7 @@
 -- Answering, the worker's beginning: what agents show meanwhile, what stands in an answer's way, the claim.
 
--- Shows what an agent is doing: responding, thinking, else its phase or idle (a definition whose answer failed for good: error).
+-- Shows what an agent is doing: responding, thinking, else its phase or idle (a definition
+-- whose answer failed for good: error).
 -- The caller holds the agent's row lock, so that two answers ending at once cannot both take the other for running.
 create function private.show_activity(of_agent text, failed boolean default false) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -20,7 +21,8 @@ create function private.last_answer_failed(a public.agents) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   return coalesce((select max(j.updated_at) from private.reply_jobs j where j.agent_id = a.id and j.state = 'failed')
-    > greatest(a.deployed_at, (select max(j.updated_at) from private.reply_jobs j where j.agent_id = a.id and j.state = 'done')),
+    > greatest(a.deployed_at, (select max(j.updated_at) from private.reply_jobs j where j.agent_id = a.id
+      and j.state = 'done')),
     false);
 end
 $$;
@@ -33,8 +35,8 @@ begin
 end
 $$;
 
--- Ends a job for good: the failure becomes an answer of status error, with what was said before, the agent shows it and its log
--- keeps it.
+-- Ends a job for good: the failure becomes an answer of status error, with what was said before, the agent shows it and
+-- its log keeps it.
 -- The caller holds the locks of the agent and the job.
 create function private.conclude_failure(j private.reply_jobs, failure jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -44,9 +46,11 @@ declare
 begin
   update private.reply_jobs x set state = 'failed', last_error = code || ': ' || reason, lease_expires_at = null,
       updated_at = now() where x.id = j.id;
-  insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name, content, status,
+  insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name,
+    content, status,
       error, reply_to, root_id, turn)
-    select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name, left(coalesce(failure ->> 'content', ''), 200000),
+    select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name,
+      left(coalesce(failure ->> 'content', ''), 200000),
       'error',
       jsonb_build_object('code', code, 'message', reason), m.id, j.root_id, j.turn
     from public.messages m, public.agents a where m.id = j.message_id and a.id = j.agent_id;
@@ -57,7 +61,8 @@ begin
 end
 $$;
 
--- Why an answer must not, or cannot yet, be made: {code, message, final}, or {code, wait} for a moment's wait; null when it can.
+-- Why an answer must not, or cannot yet, be made: {code, message, final}, or {code, wait} for
+-- a moment's wait; null when it can.
 -- What it may cost is judged by private.reserve.
 create function private.reply_obstacle(j private.reply_jobs) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -78,12 +83,13 @@ end
 $$;
 
 -- The most tokens that a task can be as a model's input. A token is at least one byte of text, so bytes are a bound for
--- every provider; what marks, names and instructions add stands in the constants. `respond` measures the prompt itself and
--- reserves anew where this was too little.
+-- every provider; what marks, names and instructions add stands in the constants. `respond` measures the prompt itself
+-- and reserves anew where this was too little.
 create function private.task_tokens(task jsonb) returns bigint
 language sql immutable set search_path = ''
 return 200
-  + coalesce(octet_length(task -> 'agent' ->> 'systemPrompt'), 0) + coalesce(octet_length(task -> 'agent' ->> 'character'), 0)
+  + coalesce(octet_length(task -> 'agent' ->> 'systemPrompt'), 0)
+    + coalesce(octet_length(task -> 'agent' ->> 'character'), 0)
   + case when jsonb_typeof(task -> 'swarm') = 'object' then 600 + octet_length(task ->> 'swarm') else 0 end
   + case when (task ->> 'knowledge')::boolean then 800 + private.answering_limit('knowledge_bytes')
       + private.answering_limit('knowledge_chunks') * 300 else 0 end
@@ -104,7 +110,8 @@ declare
     (select s.vault_id from public.agent_secrets s where s.agent_id = of_agent and s.name = secret_name),
     (select s.vault_id from public.user_secrets s where s.user_id = of_user and s.name = secret_name));
 begin
-  return case when held is not null then (select v.decrypted_secret from vault.decrypted_secrets v where v.id = held) end;
+  return case when held is not null then (select v.decrypted_secret from vault.decrypted_secrets v
+    where v.id = held) end;
 end
 $$;
 
@@ -113,25 +120,30 @@ create function private.mcp_secret_name(plugin text) returns text
 language sql immutable set search_path = ''
 return substring(plugin from '^mcp:[^#]*#(?:[^=]*=)?(.+)$');
 
--- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address of
--- mail is no name: it goes to no model.
+-- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address
+-- of mail is no name: it goes to no model.
 create function private.name_of_user(of_user uuid) returns text
 language sql stable set search_path = ''
-return (select nullif(left(btrim(regexp_replace(coalesce(u.raw_user_meta_data ->> 'name', u.raw_user_meta_data ->> 'full_name'),
+return (
+  select nullif(left(btrim(regexp_replace(
+    coalesce(u.raw_user_meta_data ->> 'name', u.raw_user_meta_data ->> 'full_name'),
     '[[:cntrl:]]+', ' ', 'g')), 100), '') from auth.users u where u.id = of_user);
 
--- Everything that `respond` needs for these answers. The context is what was said up to the message being answered, oldest
--- first; the oldest goes first when it is too much. One statement for the whole batch: it is planned once
+-- Everything that `respond` needs for these answers. The context is what was said up to the message being answered,
+-- oldest first; the oldest goes first when it is too much. One statement for the whole batch: it is planned once
 -- (a claim of 50: 14 ms; with a function per answer 46 ms).
 create function private.reply_tasks(ids uuid[]) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id, 'userName', private.name_of_user(j.user_id), 'question', j.message_id,
+      'jobId', j.id, 'leaseToken', j.lease_token, 'attempt', j.attempts, 'turn', j.turn, 'userId', j.user_id,
+        'userName', private.name_of_user(j.user_id), 'question', j.message_id,
       'conversationId', coalesce(question.swarm_id, question.conversation_id),
-      'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework, 'model', a.model,
-        'systemPrompt', a.system_prompt, 'settings', a.settings, 'character', private.instructed_character(a."character")),
+      'agent', jsonb_build_object('id', a.id, 'name', a.name, 'role', a.role, 'framework', a.framework,
+        'model', a.model,
+        'systemPrompt', a.system_prompt, 'settings', a.settings,
+          'character', private.instructed_character(a."character")),
       'knowledge', exists (select from public.knowledge_files f where f.agent_id = a.id and f.status = 'indexed'),
       'embedding', private.question_model(a.id),
       'swarm', (
@@ -150,7 +162,8 @@ begin
                and x.status <> 'error' and x.silence is null and x.created_at <= question.created_at
              order by x.created_at desc limit private.answering_limit('context_messages'))
             union all
-            (select * from public.messages x where x.conversation_id = question.conversation_id and x.user_id = j.user_id
+            (select * from public.messages x where x.conversation_id = question.conversation_id
+              and x.user_id = j.user_id
                and x.status <> 'error' and x.silence is null and x.created_at <= question.created_at
              order by x.created_at desc limit private.answering_limit('context_messages'))
           ) m
@@ -161,12 +174,14 @@ begin
         select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'description', t.description,
           'inputSchema', t.input_schema, 'implementation', t.implementation, 'configuration', x.configuration,
           'secret', case when x.configuration ? 'api_key_ref' then
-            private.reply_secret(null, j.user_id, x.configuration ->> 'api_key_ref') end) order by t.user_id nulls first, t.name), '[]')
+            private.reply_secret(null, j.user_id, x.configuration ->> 'api_key_ref') end)
+              order by t.user_id nulls first, t.name), '[]')
         from public.agent_tools x join public.tools t on t.id = x.tool_id where x.agent_id = j.agent_id and x.enabled),
       'mcpServers', (
         select coalesce(jsonb_agg(jsonb_build_object('plugin', p.plugin, 'secret', case when p.plugin like '%#%' then
           private.reply_secret(j.agent_id, j.user_id, private.mcp_secret_name(p.plugin)) end) order by p.place), '[]')
-        from unnest(a.plugins) with ordinality p (plugin, place) where private.is_mcp_plugin(p.plugin) and d.url is null),
+        from unnest(a.plugins) with ordinality p (plugin, place) where private.is_mcp_plugin(p.plugin)
+          and d.url is null),
       'apiKey', private.reply_secret(j.agent_id, j.user_id, case a.framework when 'openai' then 'OPENAI_API_KEY'
         when 'anthropic' then 'ANTHROPIC_API_KEY' when 'google' then 'GOOGLE_GENERATIVE_AI_API_KEY' end),
       'url', d.url) order by j.created_at, j.id), '[]')
@@ -178,9 +193,9 @@ begin
 end
 $$;
 
--- Jobs that this worker may take now, each user's in turn. A user's places are those the worker already answers for them and
--- the waiting ones behind: at most 4 while somebody else waits, at most 16 else. So an agent that never answers holds a few
--- places of the worker (32), and the others go on.
+-- Jobs that this worker may take now, each user's in turn. A user's places are those the worker already answers for
+-- them and the waiting ones behind: at most 4 while somebody else waits, at most 16 else. So an agent that never
+-- answers holds a few places of the worker (32), and the others go on.
 create function private.claimable_replies(worker text, most integer) returns setof uuid
 language sql stable set search_path = '' as $$
   with held as (
@@ -198,8 +213,8 @@ language sql stable set search_path = '' as $$
   order by c.place, c.next_attempt_at limit most
 $$;
 
--- Waits with an answer for its budget: until the period ends, or until it is raised (private.resume_replies). Judged again
--- every ten minutes, because prices change too. The first time its channel hears of it.
+-- Waits with an answer for its budget: until the period ends, or until it is raised (private.resume_replies). Judged
+-- again every ten minutes, because prices change too. The first time its channel hears of it.
 create function private.await_budget(j private.reply_jobs, refusal jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -209,7 +224,8 @@ begin
       next_attempt_at = now() + make_interval(secs => least(600, (refusal ->> 'retryAfterSeconds')::integer))
     where x.id = j.id;
   if j.last_error is distinct from reason then
-    perform private.tell(j, 'reply.waiting', jsonb_build_object('code', refusal -> 'code', 'message', refusal -> 'message',
+    perform private.tell(j, 'reply.waiting',
+      jsonb_build_object('code', refusal -> 'code', 'message', refusal -> 'message',
       'resumesAt', refusal -> 'details' -> 'resumesAt'));
   end if;
 end
@@ -267,11 +283,13 @@ begin
           lease_token = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => lease_seconds),
           responding_at = null, updated_at = now()
         where y.id = j.id returning * into j;
-      taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts, 'reservation', reserved,
+      taken := taken || (task || jsonb_build_object('leaseToken', j.lease_token, 'attempt', j.attempts,
+        'reservation', reserved,
         'begun', exists (select from private.acting_replies x where x.job_id = j.id)));
       perform private.tell(j, 'reply.started');
     elsif obstacle ? 'wait' then
-      update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second', updated_at = now(),
+      update private.reply_jobs y set state = 'waiting', next_attempt_at = now() + interval '1 second',
+        updated_at = now(),
           lease_expires_at = null, last_error = obstacle ->> 'code'
         where y.id = j.id;
     elsif obstacle ->> 'code' = 'BUDGET_EXHAUSTED' then
@@ -280,7 +298,8 @@ begin
       perform private.conclude_failure(j, obstacle);
     else
       update private.reply_jobs y set state = 'waiting', attempts = y.attempts + 1,
-          next_attempt_at = now() + private.reply_backoff(y.attempts + 3), last_error = obstacle ->> 'message', updated_at = now()
+          next_attempt_at = now() + private.reply_backoff(y.attempts + 3), last_error = obstacle ->> 'message',
+            updated_at = now()
         where y.id = j.id;
     end if;
   end loop;
@@ -289,14 +308,16 @@ begin
   return taken;
 end
 $$;
-comment on function private.claim_replies(text, integer, integer) is 'Leases answers to a worker, each with its reservation.';
+comment on function private.claim_replies(text, integer, integer) is
+  'Leases answers to a worker, each with its reservation.';
 
 -- Wakes the answers that wait for a budget of this user. Jobs that someone holds are being judged at this moment.
 create function private.resume_replies(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   update private.reply_jobs y set next_attempt_at = now() where y.id in (
-    select x.id from private.reply_jobs x where x.user_id = of_user and x.state = 'waiting' and x.next_attempt_at > now()
+    select x.id from private.reply_jobs x where x.user_id = of_user and x.state = 'waiting'
+      and x.next_attempt_at > now()
       and x.last_error like 'BUDGET_EXHAUSTED:%' for update skip locked);
   if found then
     perform private.post_to_respond('{"reason": "budget"}');

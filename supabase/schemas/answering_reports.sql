@@ -1,7 +1,8 @@
 -- Answering, the worker's end: text on the way, the answer, failures, the sweep; the RPCs of it all.
 
 -- Definer: service_role has no rights on private tables. Renews the lease; broadcasts new text and keeps steps, if any.
-create function private.report_reply(job_id uuid, token uuid, new_text text, part integer, lease_seconds integer, steps jsonb)
+create function private.report_reply(job_id uuid, token uuid, new_text text, part integer,
+  lease_seconds integer, steps jsonb)
 returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -10,7 +11,8 @@ begin
   perform private.check_worker('reply', lease_seconds);
   -- Its agent before the job, as who deletes the agent takes them: else each would wait for the other.
   if coalesce(new_text, '') <> '' then
-    perform private.lock_agents(array(select x.agent_id from private.reply_jobs x where x.id = job_id and x.responding_at is null));
+    perform private.lock_agents(array(select x.agent_id from private.reply_jobs x where x.id = job_id
+      and x.responding_at is null));
   end if;
   select * into j from private.reply_jobs x where x.id = job_id and x.state = 'running' and x.lease_token = token
     for update skip locked;
@@ -18,7 +20,8 @@ begin
     return '{"accepted": false}';
   end if;
   update private.reply_jobs x set lease_expires_at = now() + make_interval(secs => lease_seconds),
-      responding_at = case when coalesce(new_text, '') = '' then x.responding_at else coalesce(x.responding_at, now()) end
+      responding_at = case when coalesce(new_text, '') = '' then x.responding_at
+        else coalesce(x.responding_at, now()) end
     where x.id = job_id;
   if coalesce(new_text, '') <> '' then
     perform private.tell(j, 'reply.delta', jsonb_build_object('sequence', part, 'text', left(new_text, 100000)));
@@ -31,14 +34,16 @@ begin
 end
 $$;
 
--- The job of this lease, locked after the message it answers and its agent (who deletes a message takes them in that order
--- too); null when the lease is lost. A job that someone else has locked is being claimed anew: its lease was over.
+-- The job of this lease, locked after the message it answers and its agent (who deletes a message takes them in that
+-- order too); null when the lease is lost. A job that someone else has locked is being claimed
+-- anew: its lease was over.
 create function private.own_reply(job_id uuid, token uuid) returns private.reply_jobs
 language plpgsql volatile set search_path = '' as $$
 declare
   j private.reply_jobs;
 begin
-  perform from public.messages m where m.id = (select x.message_id from private.reply_jobs x where x.id = job_id) for key share;
+  perform from public.messages m where m.id = (select x.message_id from private.reply_jobs x where x.id = job_id)
+    for key share;
   perform private.lock_agents(array(select x.agent_id from private.reply_jobs x where x.id = job_id));
   select * into j from private.reply_jobs x where x.id = job_id and x.lease_token = token for update skip locked;
   return j;
@@ -66,7 +71,8 @@ end
 $$;
 
 -- Definer: as above. Stores the answer, once: a repeated report of the same lease changes nothing.
--- answer: {content, silence?: why content is empty, model, inputTokens?, outputTokens?, warnings?: [{field, message}], settled?: as private.settle takes it, steps?}.
+-- answer: {content, silence?: why content is empty, model, inputTokens?, outputTokens?, warnings?: [{field, message}],
+-- settled?: as private.settle takes it, steps?}.
 create function private.finish_reply(job_id uuid, token uuid, answer jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -79,11 +85,14 @@ begin
   elsif j.state = 'done' then
     return jsonb_build_object('accepted', true, 'messageId', j.id);
   end if;
-  update private.reply_jobs x set state = 'done', lease_expires_at = null, last_error = null, updated_at = now() where x.id = j.id;
-  insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name, content, status,
+  update private.reply_jobs x set state = 'done', lease_expires_at = null, last_error = null, updated_at = now()
+    where x.id = j.id;
+  insert into public.messages (id, user_id, swarm_id, conversation_id, agent_id, sender_kind, sender_name,
+    content, status,
       reply_to, root_id, turn, model, warnings, silence, input_tokens, output_tokens, sources)
     select j.id, j.user_id, j.swarm_id, m.conversation_id, j.agent_id, 'agent', a.name,
-      left(coalesce(answer ->> 'content', ''), 200000), 'complete', m.id, j.root_id, j.turn, left(answer ->> 'model', 200),
+      left(coalesce(answer ->> 'content', ''), 200000), 'complete', m.id, j.root_id, j.turn,
+        left(answer ->> 'model', 200),
       private.setting_warnings(answer -> 'warnings'),
       case when coalesce(answer ->> 'content', '') = '' then left(answer ->> 'silence', 500) end,
       tokens_in, tokens_out, j.sources
@@ -99,7 +108,8 @@ end
 $$;
 comment on function private.finish_reply(uuid, uuid, jsonb) is 'Stores an answer once, fenced by its lease.';
 
--- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens, outputTokens, settled?, steps?}.
+-- Definer: as above. failure: {code, message, retryable, retryAfterSeconds, inputTokens,
+-- outputTokens, settled?, steps?}.
 create function private.fail_reply(job_id uuid, token uuid, failure jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -118,7 +128,8 @@ begin
   wait := greatest(private.reply_backoff(j.attempts),
     make_interval(secs => least(600, greatest(0, coalesce((failure ->> 'retryAfterSeconds')::numeric, 0)))));
   update private.reply_jobs x set state = 'waiting', lease_expires_at = null, next_attempt_at = now() + wait,
-      last_error = left(coalesce(failure ->> 'code', '') || ': ' || coalesce(failure ->> 'message', ''), 600), updated_at = now()
+      last_error = left(coalesce(failure ->> 'code', '') || ': ' || coalesce(failure ->> 'message', ''), 600),
+        updated_at = now()
     where x.id = j.id;
   perform private.show_activity(j.agent_id);
   perform private.tell(j, 'reply.retried', jsonb_build_object('code', left(failure ->> 'code', 100)));
@@ -126,13 +137,16 @@ begin
 end
 $$;
 
--- Earlier messages of a conversation (or swarm) of this user that hold the words of `query`, newest first. Looks at the newest
--- 500 of them, at 8,000 characters of each: the call is the service's, and a long conversation must not hold up its other calls.
-create function private.search_messages(of_user uuid, conversation uuid, without uuid, until timestamptz, query text, most integer)
+-- Earlier messages of a conversation (or swarm) of this user that hold the words of `query`, newest first. Looks at the
+-- newest 500 of them, at 8,000 characters of each: the call is the service's, and a long
+-- conversation must not hold up its other calls.
+create function private.search_messages(of_user uuid, conversation uuid, without uuid, until timestamptz,
+  query text, most integer)
 returns jsonb
 language sql stable set search_path = ''
 return (
-  select coalesce(jsonb_agg(jsonb_build_object('from', coalesce(c.sender_name, c.sender_kind), 'at', private.iso(c.created_at),
+  select coalesce(jsonb_agg(jsonb_build_object('from', coalesce(c.sender_name, c.sender_kind),
+    'at', private.iso(c.created_at),
     'text', left(c.content, 1000)) order by c.created_at desc), '[]')
   from (
     select m.sender_name, m.sender_kind, m.created_at, m.content from (
@@ -163,7 +177,8 @@ begin
 end
 $$;
 
--- What no worker holds any more is taken back, what waits is hinted at again, and no agent keeps an activity it has not.
+-- What no worker holds any more is taken back, what waits is hinted at again, and no agent
+-- keeps an activity it has not.
 create function private.sweep_replies() returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -171,7 +186,8 @@ declare
   j private.reply_jobs;
 begin
   select coalesce(array_agg(x.id), '{}') into lost from (
-    select y.id from private.reply_jobs y where y.state = 'running' and y.lease_expires_at < now() for update skip locked) x;
+    select y.id from private.reply_jobs y where y.state = 'running' and y.lease_expires_at < now()
+      for update skip locked) x;
   perform private.lock_agents(array(select y.agent_id from private.reply_jobs y where y.id = any (lost)));
   perform private.lock_spending(array(select y.user_id from private.reply_jobs y where y.id = any (lost)));
   for j in select * from private.reply_jobs y where y.id = any (lost) loop
@@ -188,7 +204,8 @@ begin
   perform private.show_activity(a.id) from (
     select b.id from public.agents b
     where b.status in ('thinking', 'responding') and b.updated_at < now() - interval '30 seconds'
-      and exists (select from private.reply_jobs y where y.agent_id = b.id and y.updated_at >= b.updated_at - interval '1 minute')
+      and exists (select from private.reply_jobs y where y.agent_id = b.id
+        and y.updated_at >= b.updated_at - interval '1 minute')
       and not exists (select from private.reply_jobs y where y.agent_id = b.id and y.state = 'running')
     order by b.id for no key update skip locked) a;
   if exists (select from private.reply_jobs y where y.state = 'waiting' and y.next_attempt_at <= now()) then
@@ -201,7 +218,8 @@ $$;
 create function private.delete_settled_replies(batch integer default 5000) returns void
 language sql volatile set search_path = '' as $$
   delete from private.reply_jobs j where j.id in (
-    select x.id from private.reply_jobs x where x.state in ('done', 'failed') and x.updated_at < now() - interval '7 days' limit batch)
+    select x.id from private.reply_jobs x where x.state in ('done', 'failed')
+      and x.updated_at < now() - interval '7 days' limit batch)
 $$;
 
 select cron.schedule('launchpad-replies', '10 seconds', 'select private.sweep_replies()');
@@ -210,7 +228,8 @@ select cron.schedule('launchpad-reply-retention', '23 * * * *', 'select private.
 create function public.claim_replies(worker text, max_count integer default 20, lease_seconds integer default 15)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.claim_replies(worker, max_count, lease_seconds); end $$;
-create function public.report_reply(job_id uuid, lease_token uuid, "text" text default '', sequence integer default 0, lease_seconds integer default 15,
+create function public.report_reply(job_id uuid, lease_token uuid, "text" text default '', sequence integer default 0,
+  lease_seconds integer default 15,
   steps jsonb default '[]')
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.report_reply(job_id, lease_token, "text", sequence, lease_seconds, steps); end $$;
@@ -225,17 +244,22 @@ returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.search_conversation(job_id, lease_token, query, "limit"); end $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.claim_replies(text, integer, integer), private.report_reply(uuid, uuid, text, integer, integer, jsonb),
+grant execute on function private.claim_replies(text, integer, integer), private.report_reply(uuid, uuid, text, integer,
+  integer, jsonb),
   private.finish_reply(uuid, uuid, jsonb), private.fail_reply(uuid, uuid, jsonb),
   private.search_conversation(uuid, uuid, text, integer) to service_role;
-revoke execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer, jsonb),
+revoke execute on function public.claim_replies(text, integer, integer),
+  public.report_reply(uuid, uuid, text, integer, integer, jsonb),
   public.finish_reply(uuid, uuid, jsonb), public.fail_reply(uuid, uuid, jsonb),
   public.search_conversation(uuid, uuid, text, integer) from public, anon, authenticated;
-grant execute on function public.claim_replies(text, integer, integer), public.report_reply(uuid, uuid, text, integer, integer, jsonb),
+grant execute on function public.claim_replies(text, integer, integer),
+  public.report_reply(uuid, uuid, text, integer, integer, jsonb),
   public.finish_reply(uuid, uuid, jsonb), public.fail_reply(uuid, uuid, jsonb),
   public.search_conversation(uuid, uuid, text, integer) to service_role;
 comment on function public.claim_replies(text, integer, integer) is 'Answering: leases answers with all they need.';
-comment on function public.report_reply(uuid, uuid, text, integer, integer, jsonb) is 'Answering: renews a lease and broadcasts new text.';
+comment on function public.report_reply(uuid, uuid, text, integer, integer, jsonb) is
+  'Answering: renews a lease and broadcasts new text.';
 comment on function public.finish_reply(uuid, uuid, jsonb) is 'Answering: stores an answer, once.';
 comment on function public.fail_reply(uuid, uuid, jsonb) is 'Answering: an attempt failed; tried again or ended.';
-comment on function public.search_conversation(uuid, uuid, text, integer) is 'Answering: earlier messages of the conversation being answered.';
+comment on function public.search_conversation(uuid, uuid, text, integer) is
+  'Answering: earlier messages of the conversation being answered.';

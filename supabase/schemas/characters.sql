@@ -1,14 +1,15 @@
--- What a character file says beyond who the agent is: secrets, model, plugins, clients. Each part takes effect, or a warning
--- names it. The forms are those of elizaOS 0.x and 1.x.
+-- What a character file says beyond who the agent is: secrets, model, plugins, clients. Each part takes effect, or a
+-- warning names it. The forms are those of elizaOS 0.x and 1.x.
 
--- Whether an entry of a character's settings is a secret by its name: DISCORD_API_TOKEN, but not publicKey. A name that no
--- environment variable can have stays where it is; scans find it there.
+-- Whether an entry of a character's settings is a secret by its name: DISCORD_API_TOKEN, but not publicKey. A name that
+-- no environment variable can have stays where it is; scans find it there.
 create function private.is_secret_setting(name text, value jsonb) returns boolean
 language sql immutable set search_path = ''
 return jsonb_typeof(value) = 'string' and value <> '""' and value #>> '{}' !~ '^\$\{[A-Za-z_][A-Za-z0-9_]*\}$'
   and name ~* '^([a-z_][a-z0-9_]*)?(key|token|secret|password|passphrase|mnemonic|seed)$' and name !~* 'public_?key$';
 
--- Whether a character's settings cannot set this: where models and databases are, and with which keys, environment alone says.
+-- Whether a character's settings cannot set this: where models and databases are, and with
+-- which keys, environment alone says.
 -- The runtime leaves the same out (engines/eliza/character-settings.ts); a test compares them.
 create function private.is_platform_setting(name text) returns boolean
 language sql immutable set search_path = ''
@@ -19,29 +20,35 @@ create function private.plain_secrets(settings jsonb) returns text[]
 language sql immutable set search_path = ''
 return (
   with recursive entries (path, name, value, depth) as (
-    select e.key, e.key, e.value, 1 from jsonb_each(case when jsonb_typeof(settings) = 'object' then settings - 'secrets' else '{}' end) e
+    select e.key, e.key, e.value, 1
+      from jsonb_each(case when jsonb_typeof(settings) = 'object' then settings - 'secrets' else '{}' end) e
     union all
     select x.path || '.' || c.key, c.key, c.value, x.depth + 1 from entries x cross join lateral (
       select o.key, o.value from jsonb_each(case when jsonb_typeof(x.value) = 'object' then x.value else '{}' end) o
       union all
-      select (l.n - 1)::text, l.value from jsonb_array_elements(case when jsonb_typeof(x.value) = 'array' then x.value else '[]' end)
+      select (l.n - 1)::text, l.value
+        from jsonb_array_elements(case when jsonb_typeof(x.value) = 'array' then x.value else '[]' end)
         with ordinality l (value, n)) c
     where x.depth < 10)
   select coalesce(array_agg(x.path order by x.path), '{}') from entries x
   where x.depth > 1 and private.is_secret_setting(x.name, x.value));
 
--- The secrets inside a character (settings.secrets, secrets, and settings that are secrets by their names) as name → text.
+-- The secrets inside a character (settings.secrets, secrets, and settings that are secrets by
+-- their names) as name → text.
 create function private.character_secrets("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return (
-    select coalesce(jsonb_object_agg(s.key, case when jsonb_typeof(s.value) in ('number', 'boolean') then to_jsonb(s.value #>> '{}')
+    select coalesce(jsonb_object_agg(s.key, case when jsonb_typeof(s.value) in ('number', 'boolean')
+      then to_jsonb(s.value #>> '{}')
       else s.value end), '{}')
     from jsonb_each(
       (select coalesce(jsonb_object_agg(e.key, e.value), '{}')
-        from jsonb_each(case when jsonb_typeof("character" -> 'settings') = 'object' then "character" -> 'settings' else '{}' end) e
+        from jsonb_each(case when jsonb_typeof("character" -> 'settings') = 'object' then "character" -> 'settings'
+          else '{}' end) e
         where private.is_secret_setting(e.key, e.value))
-      || case when jsonb_typeof("character" -> 'settings' -> 'secrets') = 'object' then "character" -> 'settings' -> 'secrets' else '{}' end
+      || case when jsonb_typeof("character" -> 'settings' -> 'secrets') = 'object'
+        then "character" -> 'settings' -> 'secrets' else '{}' end
       || case when jsonb_typeof("character" -> 'secrets') = 'object' then "character" -> 'secrets' else '{}' end) s
     where s.value not in ('null', '""'));
 end
@@ -56,7 +63,8 @@ begin
     return "character";
   elsif jsonb_typeof("character" -> 'settings') = 'object' then
     "character" := jsonb_set("character", '{settings}', ("character" -> 'settings') - 'secrets' - (
-      select coalesce(array_agg(e.key), '{}') from jsonb_each("character" -> 'settings') e where private.is_secret_setting(e.key, e.value)));
+      select coalesce(array_agg(e.key), '{}') from jsonb_each("character" -> 'settings') e
+        where private.is_secret_setting(e.key, e.value)));
   end if;
   return "character" - 'secrets';
 end
@@ -79,7 +87,8 @@ create function private.is_bare_character(body jsonb) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return jsonb_typeof(body) = 'object' and body ? 'name' and not body ?| array['agentName', 'character']
-    and body ?| array['bio', 'lore', 'style', 'messageExamples', 'postExamples', 'modelProvider', 'clients', 'adjectives', 'topics'];
+    and body ?| array['bio', 'lore', 'style', 'messageExamples', 'postExamples', 'modelProvider', 'clients',
+      'adjectives', 'topics'];
 end
 $$;
 comment on function private.is_bare_character(jsonb) is 'Whether a body is an elizaOS character file.';
@@ -107,8 +116,10 @@ begin
     given := (given -> 'modelConfig') || given;
   end if;
   return (select coalesce(jsonb_object_agg(n.ours, given -> n.theirs), '{}')
-    from (values ('temperature', 'temperature'), ('max_tokens', 'maxTokens'), ('max_tokens', 'maxOutputTokens'), ('max_tokens', 'max_tokens'),
-      ('frequency_penalty', 'frequency_penalty'), ('presence_penalty', 'presence_penalty'), ('top_p', 'top_p')) n (ours, theirs)
+    from (values ('temperature', 'temperature'), ('max_tokens', 'maxTokens'), ('max_tokens', 'maxOutputTokens'),
+      ('max_tokens', 'max_tokens'),
+      ('frequency_penalty', 'frequency_penalty'), ('presence_penalty', 'presence_penalty'),
+        ('top_p', 'top_p')) n (ours, theirs)
     where jsonb_typeof(given -> n.theirs) = 'number');
 end
 $$;
@@ -119,7 +130,8 @@ language plpgsql stable set search_path = '' as $$
 begin
   return (select coalesce(jsonb_object_agg(s.key, s.value), '{}') from jsonb_each(settings) s
     where not private.model_setting_problems(of_framework, coalesce(of_model,
-      (select f.default_model from public.frameworks f where f.name = of_framework)), settings) ? ('settings.' || s.key));
+      (select f.default_model from public.frameworks f where f.name = of_framework)),
+        settings) ? ('settings.' || s.key));
 end
 $$;
 
@@ -128,7 +140,8 @@ create function private.is_base_plugin(plugin text) returns boolean
 language sql immutable set search_path = ''
 return plugin ~ '^@elizaos/plugin-(bootstrap|sql|node|openai|anthropic|google-genai)(@.*)?$';
 
--- Plugins that the runtime brings itself: packages/agent-runtime/src/plugins/built-in.ts holds the same list, a test compares them.
+-- Plugins that the runtime brings itself: packages/agent-runtime/src/plugins/built-in.ts holds
+-- the same list, a test compares them.
 create function private.built_in_plugins() returns text[]
 language sql immutable parallel safe set search_path = ''
 return array['@elizaos/plugin-supabase', '@elizaos/plugin-web3'];
@@ -138,7 +151,8 @@ create function private.is_mcp_plugin(plugin text) returns boolean
 language sql immutable parallel safe set search_path = ''
 return starts_with(plugin, 'mcp:');
 
--- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks into packages (engines/packages.ts).
+-- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks
+-- into packages (engines/packages.ts).
 create function private.needs_eliza(plugins text[]) returns boolean
 language sql immutable set search_path = ''
 return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)'
@@ -177,12 +191,15 @@ begin
     implied := jsonb_strip_nulls(jsonb_build_object(
       'framework', private.framework_of_provider(file ->> 'modelProvider'),
       'model', case when jsonb_typeof(file -> 'settings' -> 'model') = 'string'
-        and exists (select from public.models m where m.name = file -> 'settings' ->> 'model') then file -> 'settings' -> 'model' end,
+        and exists (select from public.models m where m.name = file -> 'settings' ->> 'model')
+          then file -> 'settings' -> 'model' end,
       'settings', nullif(private.character_sampling(file), '{}'),
-      'plugins', (select jsonb_agg(p order by n) from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array'
+      'plugins', (select jsonb_agg(p order by n)
+        from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array'
           then file -> 'plugins' else '[]' end) with ordinality x (p, n)
         where jsonb_typeof(p) = 'string' and not private.is_base_plugin(p #>> '{}')),
-      'platforms', (select jsonb_agg(distinct lower(p #>> '{}')) from jsonb_array_elements(case when jsonb_typeof(file -> 'clients') = 'array'
+      'platforms', (select jsonb_agg(distinct lower(p #>> '{}'))
+        from jsonb_array_elements(case when jsonb_typeof(file -> 'clients') = 'array'
           then file -> 'clients' else '[]' end) p
         where jsonb_typeof(p) = 'string' and p #>> '{}' ~* '^[a-z0-9][a-z0-9_-]{0,31}$')));
   end if;
@@ -200,11 +217,13 @@ begin
   sampling := private.taken_settings(coalesce(implied ->> 'framework', 'openai'), model, sampling);
   if coalesce(jsonb_typeof(definition -> 'settings'), 'null') in ('object', 'null') then
     sampling := sampling || coalesce(nullif(definition -> 'settings', 'null'), '{}');
-    implied := implied - 'settings' || case when sampling = '{}' then '{}' else jsonb_build_object('settings', sampling) end;
+    implied := implied - 'settings'
+      || case when sampling = '{}' then '{}' else jsonb_build_object('settings', sampling) end;
   end if;
   -- Only what is new: types and names of the definition's own fields are judged as they were sent.
   return definition || (select coalesce(jsonb_object_agg(i.key, i.value), '{}') from jsonb_each(implied) i
-    where not definition ? i.key or definition -> i.key = 'null' or i.key = 'settings' and jsonb_typeof(definition -> 'settings') = 'object');
+    where not definition ? i.key or definition -> i.key = 'null' or i.key = 'settings'
+      and jsonb_typeof(definition -> 'settings') = 'object');
 end
 $$;
 comment on function private.with_character(jsonb) is 'A definition with what its character implies.';
@@ -215,11 +234,13 @@ language sql immutable set search_path = ''
 return platform in ('api', 'web', 'http', 'rest', 'direct', 'supabase');
 comment on function private.is_served_by_address(text) is 'Whether a platform is the agent''s own address.';
 
--- What a launch says without effect, and a model that its provider retires: [{field, message}], in the order of the fields.
+-- What a launch says without effect, and a model that its provider retires: [{field,
+-- message}], in the order of the fields.
 create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  file jsonb := coalesce(case when jsonb_typeof(definition -> 'character') = 'object' then definition -> 'character' end, '{}');
+  file jsonb := coalesce(case when jsonb_typeof(definition -> 'character') = 'object'
+    then definition -> 'character' end, '{}');
   settings jsonb := case when jsonb_typeof(file -> 'settings') = 'object' then file -> 'settings' else '{}' end;
   warnings jsonb := '{}';
 begin
@@ -228,8 +249,10 @@ begin
       where k in ('clientConfig', 'twitterProfile', 'twitterQuery', 'nft', 'extends', 'imageModelProvider',
         'imageVisionModelProvider', 'modelEndpointOverride', 'experience', 'processors')), '{}')
     || coalesce((
-      select jsonb_object_agg('character.' || k, 'Has no effect without an elizaOS plugin') from jsonb_object_keys(file) k
-      where k in ('templates', 'postExamples') and file -> k not in ('null', '{}', '[]', '""') and not private.needs_eliza(a.plugins)), '{}')
+      select jsonb_object_agg('character.' || k, 'Has no effect without an elizaOS plugin')
+        from jsonb_object_keys(file) k
+      where k in ('templates', 'postExamples') and file -> k not in ('null', '{}', '[]', '""')
+        and not private.needs_eliza(a.plugins)), '{}')
     || coalesce((
       select jsonb_object_agg('character.settings.' || k, case
         when private.is_platform_setting(k) then 'Not used from a character; set it in environment'
@@ -244,8 +267,10 @@ begin
         'Stored in plain text; put the value in environment, for example as %1$s, and write ${%1$s} here',
         upper(regexp_replace(split_part(path, '.', -1), '[^A-Za-z0-9]+', '_', 'g'))))
       from unnest(private.plain_secrets(settings)) path where private.needs_eliza(a.plugins)), '{}')
-    || case when private.framework_of_provider(file ->> 'modelProvider') is null and jsonb_typeof(file -> 'modelProvider') = 'string'
-         then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s', left(file ->> 'modelProvider', 100), a.framework))
+    || case when private.framework_of_provider(file ->> 'modelProvider') is null
+      and jsonb_typeof(file -> 'modelProvider') = 'string'
+         then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s',
+           left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end
     || case when private.needs_eliza(a.plugins) then jsonb_strip_nulls(jsonb_build_object('resources.memory', case
          when definition -> 'resources' ->> 'memory' is null then
@@ -255,37 +280,48 @@ begin
     || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
     || private.model_setting_problems(a.framework, a.model, a.settings)
     || case when private.needs_eliza(a.plugins) then
-         private.problem_if(jsonb_typeof(a.settings -> 'stop') = 'array' and a.settings -> 'stop' <> '[]', 'settings.stop',
+         private.problem_if(jsonb_typeof(a.settings -> 'stop') = 'array' and a.settings -> 'stop' <> '[]',
+           'settings.stop',
            'Has no effect with elizaOS plugins: their answers have a form that a stop would cut')
-         || private.problem_if(a.framework = 'openai' and a.settings ->> 'presence_penalty' <> '0', 'settings.presence_penalty',
+         || private.problem_if(a.framework = 'openai' and a.settings ->> 'presence_penalty' <> '0',
+           'settings.presence_penalty',
            'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
-         || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0', 'settings.frequency_penalty',
+         || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0',
+           'settings.frequency_penalty',
            'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
-       else private.problem_if(a.settings ? 'reflection', 'settings.reflection', 'Has no effect without an elizaOS plugin') end
+       else private.problem_if(a.settings ? 'reflection', 'settings.reflection',
+         'Has no effect without an elizaOS plugin') end
     || coalesce((
       select jsonb_object_agg(regexp_replace(p.key, '^settings', 'character.settings'), p.value)
       from jsonb_each(private.model_setting_problems(a.framework, a.model, private.character_sampling(file))) p
       where not a.settings ? split_part(p.key, '.', 2)), '{}')
     || case when jsonb_typeof(settings -> 'model') = 'string' and a.model is distinct from settings ->> 'model'
-         then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model)) else '{}' end
-    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array' then file -> 'knowledge' else '[]' end) k
+         then jsonb_build_object('character.settings.model', format('Not used; this agent uses %s', a.model))
+           else '{}' end
+    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'knowledge') = 'array'
+      then file -> 'knowledge' else '[]' end) k
            where jsonb_typeof(k) = 'object' and not k ?| array['content', 'text'])
-         then '{"character.knowledge": "Names files: upload them under knowledge/ in the agent''s folder of the bucket agent-assets, or put their text into content"}'::jsonb else '{}' end
-    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array' then file -> 'plugins' else '[]' end) p
+         then '{"character.knowledge": "Names files: upload them under knowledge/ in the agent''s folder of the bucket '
+           'agent-assets, or put their text into content"}'::jsonb else '{}' end
+    || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array'
+      then file -> 'plugins' else '[]' end) p
            where jsonb_typeof(p) <> 'string')
          then '{"character.plugins": "Only names of npm packages have an effect"}'::jsonb else '{}' end
     || coalesce((
-      select jsonb_object_agg('platforms.' || (p.n - 1), format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', p.name, p.name))
+      select jsonb_object_agg('platforms.' || (p.n - 1),
+        format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', p.name, p.name))
       from unnest(a.platforms) with ordinality p (name, n)
       where not private.is_served_by_address(p.name)
         and not exists (select from unnest(a.plugins) q where position(p.name in q) > 0)), '{}');
-  return (select coalesce(jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key), '[]') from jsonb_each(warnings) w);
+  return (select coalesce(jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key), '[]')
+    from jsonb_each(warnings) w);
 end
 $$;
-comment on function private.definition_warnings(public.agents, jsonb) is 'Parts of a definition that have no effect, and why.';
+comment on function private.definition_warnings(public.agents, jsonb) is
+  'Parts of a definition that have no effect, and why.';
 
--- Whether a character's knowledge is too long for the instructions: it is indexed then (…_knowledge.sql), and an answer gets
--- what fits its question.
+-- Whether a character's knowledge is too long for the instructions: it is indexed then (…_knowledge.sql), and an answer
+-- gets what fits its question.
 create function private.is_knowledge_indexed("character" jsonb) returns boolean
 language sql immutable set search_path = ''
 return coalesce(octet_length(("character" -> 'knowledge')::text) > 8000, false);

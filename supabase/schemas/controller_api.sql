@@ -12,7 +12,8 @@ alter table private.installation enable row level security;
 comment on table private.installation is 'The name of this database towards clusters; one row.';
 insert into private.installation default values;
 
--- What operators decide of agents' pods, by its digest: the image. Agents are given one by rollouts (…1920_rollouts.sql).
+-- What operators decide of agents' pods, by its digest: the image. Agents are given one by
+-- rollouts (…1920_rollouts.sql).
 create table private.platforms (
   id text primary key,
   content jsonb not null,
@@ -42,13 +43,14 @@ language plpgsql immutable set search_path = '' as $$
 begin
   perform private.raise_problems(
     private.problem_if(coalesce(length(worker) not between 1 and 200, true), 'worker', 'Must be 1 to 200 characters')
-    || private.problem_if(coalesce(lease_seconds not between 1 and 600, true), 'lease_seconds', 'Must be between 1 and 600'));
+    || private.problem_if(coalesce(lease_seconds not between 1 and 600, true),
+      'lease_seconds', 'Must be between 1 and 600'));
 end
 $$;
 
 -- Rows this worker may take now: its own unsettled ones, and unheld ones that are unsettled or should run.
--- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served, or it was
--- the cluster that refused it: that is tried again now and then.
+-- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served, or
+-- it was the cluster that refused it: that is tried again now and then.
 create function private.claimable(of_worker text) returns setof private.agent_deployments
 language sql stable set search_path = '' as $$
   select d.* from private.agent_deployments d
@@ -87,7 +89,8 @@ return jsonb_build_object(
     where q.user_id = d.user_id),
   'classesVersion', (select v.version from private.agent_classes_version v),
   'spec', case when d.desired <> 'absent' then (
-    select r.spec || jsonb_build_object('resolvedPlugins', r.resolved_plugins, 'character', private.instructed_character(r.spec -> 'character'),
+    select r.spec || jsonb_build_object('resolvedPlugins', r.resolved_plugins,
+      'character', private.instructed_character(r.spec -> 'character'),
       'scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
     from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
 );
@@ -128,7 +131,8 @@ end
 $$;
 comment on function private.claim_deployments(text, integer, integer) is 'Leases work to a controller.';
 
--- How long the oldest agent in each phase has waited for its newest change, in seconds. Agents that no controller holds count too:
+-- How long the oldest agent in each phase has waited for its newest change, in seconds. Agents
+-- that no controller holds count too:
 -- they wait after an error. Agents that an operator paused wait on purpose.
 create function private.oldest_waits() returns jsonb
 language sql stable set search_path = ''
@@ -152,7 +156,8 @@ begin
   perform private.heartbeat(of_worker, lease_seconds, coalesce(report, '{}'));
   perform private.hear_platform();
   return jsonb_build_object('alive', true,
-    'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker and d.removed_at is null),
+    'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker
+      and d.removed_at is null),
     'pending', (select count(*) from private.claimable(of_worker)),
     'waiting', private.oldest_waits(),
     'classesVersion', (select v.version from private.agent_classes_version v),
@@ -198,7 +203,8 @@ begin
     next_phase := null;
   elsif next_phase is not null and not exists (select from private.phase_transitions t
       where t.from_phase = d.phase and t.cause = 'controller' and t.to_phase = next_phase) then
-    return jsonb_build_object('accepted', false, 'reason', 'transition_refused', 'generation', d.generation, 'phase', d.phase);
+    return jsonb_build_object('accepted', false, 'reason', 'transition_refused', 'generation', d.generation,
+      'phase', d.phase);
   end if;
   if jsonb_array_length(coalesce(nullif(report -> 'corrections', 'null'), '[]')) > 0 then
     perform private.record_event(of_agent, d.user_id, 'CORRECTED', 'controller',
@@ -215,7 +221,8 @@ begin
   after.conditions := case when octet_length((report -> 'conditions')::text) > 16384 then d.conditions
     else coalesce(nullif(report -> 'conditions', 'null'), d.conditions) end;
   if report -> 'platform' ->> 'id' is not null then
-    after.platform_at := case when report -> 'platform' ->> 'id' is distinct from d.platform_seen or d.platform_at is null
+    after.platform_at := case when report -> 'platform' ->> 'id' is distinct from d.platform_seen
+      or d.platform_at is null
       then case when report -> 'platform' ->> 'state' = 'ready' then now() end else d.platform_at end;
     after.platform_seen := report -> 'platform' ->> 'id';
     after.platform_state := report -> 'platform' ->> 'state';
@@ -245,8 +252,10 @@ begin
   end if;
   update private.agent_deployments x set phase = after.phase, observed_generation = after.observed_generation,
       current_replicas = after.current_replicas, ready_replicas = after.ready_replicas, url = after.url,
-      platform_seen = after.platform_seen, platform_state = after.platform_state, platform_problem = after.platform_problem,
-      platform_at = after.platform_at, conditions = after.conditions, application = after.application, reason = after.reason, message = after.message,
+      platform_seen = after.platform_seen, platform_state = after.platform_state,
+        platform_problem = after.platform_problem,
+      platform_at = after.platform_at, conditions = after.conditions, application = after.application,
+        reason = after.reason, message = after.message,
       attempts = after.attempts, last_error = after.last_error, timings = after.timings, removed_at = after.removed_at,
       lease_holder = after.lease_holder, lease_token = after.lease_token, updated_at = now()
     where x.agent_id = of_agent;
@@ -263,7 +272,8 @@ begin
   return jsonb_build_object('accepted', true, 'phase', after.phase);
 end
 $$;
-comment on function private.report_deployment(text, bigint, uuid, jsonb) is 'Stores what a controller saw, fenced by lease and generation.';
+comment on function private.report_deployment(text, bigint, uuid, jsonb) is
+  'Stores what a controller saw, fenced by lease and generation.';
 
 -- Definer: as above. Backoff after an error: 1 s, three times as long per attempt up to 5 minutes, with 25 % jitter.
 create function private.release_deployment(of_agent text, token uuid, error text) returns jsonb
@@ -279,8 +289,8 @@ begin
 end
 $$;
 
--- What signs the platform's messages to an agent's own address: `respond` derives the same (messageKey). Reads Vault; null
--- where the function has no secret yet.
+-- What signs the platform's messages to an agent's own address: `respond` derives the same (messageKey). Reads Vault;
+-- null where the function has no secret yet.
 create function private.message_key(of_agent text) returns text
 language sql stable set search_path = ''
 return (select encode(extensions.hmac('messages of ' || of_agent, s.decrypted_secret, 'sha256'), 'hex')
@@ -291,7 +301,8 @@ create function private.agent_environment(of_agent text, of_generation bigint, t
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   if not exists (select from private.agent_deployments d
-      where d.agent_id = of_agent and d.generation = of_generation and d.lease_token = token and d.desired <> 'absent') then
+      where d.agent_id = of_agent and d.generation = of_generation and d.lease_token = token
+        and d.desired <> 'absent') then
     perform private.raise_error('CONFLICT', 'No lease on this generation of this agent');
   end if;
   perform private.record_secret_access(of_agent);
@@ -312,17 +323,18 @@ end
 $$;
 
 -- Of what a cluster holds, what nobody wants any more: agents without a deployment that is still to be removed by its
--- holder, those that are stopped and held by nobody (a call that was given up may take effect after the stop), and users
--- with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. known: those of them whose end the database has
--- seen; the others it never heard of. The answer says which database gives it, and what operators want: a word of another
--- database removes nothing. Definer: as above, and reads auth.users.
+-- holder, those that are stopped and held by nobody (a call that was given up may take effect after the stop), and
+-- users with neither a deployment nor an account. held: {agents: [id], users: [uuid]}. known: those of them whose end
+-- the database has seen; the others it never heard of. The answer says which database gives it, and what operators
+-- want: a word of another database removes nothing. Definer: as above, and reads auth.users.
 create function private.gone_workloads(held jsonb) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return jsonb_build_object(
     'agents', (select coalesce(jsonb_agg(a), '[]') from jsonb_array_elements_text(held -> 'agents') a
       where not exists (select from private.agent_deployments d where d.agent_id = a and d.removed_at is null
-        and (d.phase <> 'STOPPED' or d.desired <> 'stopped' or d.observed_generation < d.generation or d.lease_holder is not null))),
+        and (d.phase <> 'STOPPED' or d.desired <> 'stopped' or d.observed_generation < d.generation
+          or d.lease_holder is not null))),
     'users', (select coalesce(jsonb_agg(u), '[]') from jsonb_array_elements_text(held -> 'users') u
       where not exists (select from private.agent_deployments d where d.user_id = u::uuid and d.removed_at is null)
         and not exists (select from auth.users x where x.id = u::uuid)),
@@ -336,7 +348,8 @@ begin
 end
 $$;
 
--- Stores log lines in one pass. What was not stored is counted only when something was not: a batch is rarely sent twice.
+-- Stores log lines in one pass. What was not stored is counted only when something was not: a
+-- batch is rarely sent twice.
 -- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
 create function private.ingest_agent_logs(rows jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -374,13 +387,16 @@ begin
   with r as (
     select * from jsonb_to_recordset(rows) as x ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
       "cpuUsage" double precision, "cpuLimit" double precision, "memoryUsage" bigint, "memoryLimit" bigint,
-      "networkIn" bigint, "networkOut" bigint, "requestsTotal" bigint, "requestsSuccess" bigint, "requestsErrors" bigint,
+      "networkIn" bigint, "networkOut" bigint, "requestsTotal" bigint, "requestsSuccess" bigint,
+        "requestsErrors" bigint,
       "requestRate" double precision, "responseTimeMs" double precision)
   ), owned as (
     select r.*, d.user_id from r join private.agent_deployments d on d.agent_id = r."agentId"
   ), stored as (
-    insert into public.agent_metrics (agent_id, user_id, "timestamp", replica, sequence, cpu_usage, cpu_limit, memory_usage,
-      memory_limit, network_in, network_out, requests_total, requests_success, requests_errors, request_rate, response_time_ms)
+    insert into public.agent_metrics (agent_id, user_id, "timestamp", replica, sequence, cpu_usage,
+      cpu_limit, memory_usage,
+      memory_limit, network_in, network_out, requests_total, requests_success, requests_errors, request_rate,
+        response_time_ms)
     select o."agentId", o.user_id, coalesce(o."timestamp", now()), o.replica, o.sequence, o."cpuUsage", o."cpuLimit",
       o."memoryUsage", o."memoryLimit", o."networkIn", o."networkOut", o."requestsTotal", o."requestsSuccess",
       o."requestsErrors", o."requestRate", o."responseTimeMs"
@@ -393,8 +409,10 @@ begin
 end
 $$;
 
-grant execute on function private.claim_deployments(text, integer, integer), private.heartbeat_controller(text, integer, jsonb),
-  private.release_worker(text), private.report_deployment(text, bigint, uuid, jsonb), private.release_deployment(text, uuid, text),
+grant execute on function private.claim_deployments(text, integer, integer),
+  private.heartbeat_controller(text, integer, jsonb),
+  private.release_worker(text), private.report_deployment(text, bigint, uuid, jsonb),
+    private.release_deployment(text, uuid, text),
   private.agent_environment(text, bigint, uuid), private.controller_installation(), private.gone_workloads(jsonb),
   private.ingest_agent_logs(jsonb), private.ingest_agent_metrics(jsonb)
   to service_role;
@@ -430,23 +448,34 @@ create function public.ingest_agent_metrics(rows jsonb)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.ingest_agent_metrics(rows); end $$;
 
-revoke execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
-  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
+revoke execute on function public.claim_deployments(text, integer, integer),
+  public.heartbeat_controller(text, integer, jsonb),
+  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb),
+    public.release_deployment(text, uuid, text),
   public.agent_environment(text, bigint, uuid), public.controller_installation(), public.gone_workloads(jsonb),
   public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
   from public, anon, authenticated;
-grant execute on function public.claim_deployments(text, integer, integer), public.heartbeat_controller(text, integer, jsonb),
-  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb), public.release_deployment(text, uuid, text),
+grant execute on function public.claim_deployments(text, integer, integer),
+  public.heartbeat_controller(text, integer, jsonb),
+  public.release_worker(text), public.report_deployment(text, bigint, uuid, jsonb),
+    public.release_deployment(text, uuid, text),
   public.agent_environment(text, bigint, uuid), public.controller_installation(), public.gone_workloads(jsonb),
   public.ingest_agent_logs(jsonb), public.ingest_agent_metrics(jsonb)
   to service_role;
-comment on function public.claim_deployments(text, integer, integer) is 'Controller: leases deployments that need work.';
-comment on function public.heartbeat_controller(text, integer, jsonb) is 'Controller: keeps its leases; returns what waits.';
+comment on function public.claim_deployments(text, integer, integer) is
+  'Controller: leases deployments that need work.';
+comment on function public.heartbeat_controller(text, integer, jsonb) is
+  'Controller: keeps its leases; returns what waits.';
 comment on function public.release_worker(text) is 'Controller: gives back all leases of a worker.';
-comment on function public.report_deployment(text, bigint, uuid, jsonb) is 'Controller: reports what it saw of a deployment.';
-comment on function public.release_deployment(text, uuid, text) is 'Controller: gives back a lease; an error delays the next try.';
-comment on function public.agent_environment(text, bigint, uuid) is 'Controller: the secrets of an agent it holds a lease on.';
-comment on function public.controller_installation() is 'Controller: the name that marks this database''s objects in a cluster, and what operators want.';
-comment on function public.gone_workloads(jsonb) is 'Controller: which agents and users of a cluster are no longer wanted.';
+comment on function public.report_deployment(text, bigint, uuid, jsonb) is
+  'Controller: reports what it saw of a deployment.';
+comment on function public.release_deployment(text, uuid, text) is
+  'Controller: gives back a lease; an error delays the next try.';
+comment on function public.agent_environment(text, bigint, uuid) is
+  'Controller: the secrets of an agent it holds a lease on.';
+comment on function public.controller_installation() is
+  'Controller: the name that marks this database''s objects in a cluster, and what operators want.';
+comment on function public.gone_workloads(jsonb) is
+  'Controller: which agents and users of a cluster are no longer wanted.';
 comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
 comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

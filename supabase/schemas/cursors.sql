@@ -1,6 +1,7 @@
--- Pages of lists: by `limit` and `offset`, and by cursors, which neither skip nor repeat a row while others come and go.
--- A cursor is opaque to clients: 16 hex digits that bind it to its list, caller and filters, then the sort keys of the page's
--- last row. It is no secret and needs no signature: wherever a list begins, it shows its caller's rows alone.
+-- Pages of lists: by `limit` and `offset`, and by cursors, which neither skip nor repeat a row
+-- while others come and go.
+-- A cursor is opaque to clients: 16 hex digits that bind it to its list, caller and filters, then the sort keys of the
+-- page's last row. It is no secret and needs no signature: wherever a list begins, it shows its caller's rows alone.
 
 -- What a cursor belongs to. filters: everything that decides which rows are in the list.
 create function private.list_binding(list text, caller uuid, filters jsonb default '[]') returns text
@@ -35,7 +36,8 @@ begin
       keys := null;
     end;
     if cardinality(keys) = cardinality(kinds)
-       and (select bool_and(coalesce(pg_input_is_valid(k.key, k.kind), false)) from unnest(keys, kinds) as k (key, kind)) then
+       and (select bool_and(coalesce(pg_input_is_valid(k.key, k.kind), false))
+         from unnest(keys, kinds) as k (key, kind)) then
       return keys;
     end if;
   end if;
@@ -45,17 +47,21 @@ end
 $$;
 
 -- limit, offset and cursor of a list; raises VALIDATION_ERROR.
-create function private.check_page("limit" integer, "offset" integer, "after" text, largest integer default 100) returns void
+create function private.check_page("limit" integer, "offset" integer, "after" text,
+  largest integer default 100) returns void
 language plpgsql stable set search_path = '' as $$
 begin
   perform private.raise_query_problems(
-    private.problem_if(coalesce("limit" not between 1 and largest, false), 'limit', format('Must be a whole number from 1 to %s', largest))
-    || private.problem_if(coalesce("offset" not between 0 and 1000000, false), 'offset', 'Must be a whole number from 0 to 1000000')
+    private.problem_if(coalesce("limit" not between 1 and largest, false),
+      'limit', format('Must be a whole number from 1 to %s', largest))
+    || private.problem_if(coalesce("offset" not between 0 and 1000000, false),
+      'offset', 'Must be a whole number from 0 to 1000000')
     || private.problem_if("offset" > 0 and "after" is not null, 'offset', 'Must be left out where `after` is given'));
 end
 $$;
 
--- One page: {<list>: items, nextCursor}. items and keys (the sort keys of each) hold one more than `most` where there are more.
+-- One page: {<list>: items, nextCursor}. items and keys (the sort keys of each) hold one more
+-- than `most` where there are more.
 create function private.page(list text, items jsonb, keys jsonb, most integer, binding text) returns jsonb
 language sql stable set search_path = ''
 return jsonb_build_object(list, coalesce(items, '[]') - most, 'nextCursor',

@@ -9,7 +9,8 @@ declare
 begin
   select * into a from public.agents x where x.id = wanted and x.user_id = caller for update;
   if not found then
-    perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(wanted, 100)));
+    perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied',
+      left(wanted, 100)));
   end if;
   return a;
 end
@@ -70,7 +71,8 @@ declare
   row_problems jsonb;
 begin
   -- A body of thousands of fields has unknown ones, and those are in `problems`.
-  if jsonb_typeof(definition) is distinct from 'object' or (select count(*) from jsonb_object_keys(definition)) > 100 then
+  if jsonb_typeof(definition) is distinct from 'object'
+    or (select count(*) from jsonb_object_keys(definition)) > 100 then
     perform private.raise_problems(problems);
   end if;
   -- Fields of the right type are judged further, so that one answer names everything.
@@ -80,15 +82,16 @@ begin
   end loop;
   a := private.with_definition(a, sound);
   -- What is wrong with a column, under the name that the request has for it.
-  select coalesce(jsonb_object_agg(coalesce(f.field || substr(p.key, length(f.name) + 1), p.key), p.value), '{}') into row_problems
+  select coalesce(jsonb_object_agg(coalesce(f.field || substr(p.key, length(f.name) + 1), p.key), p.value),
+    '{}') into row_problems
     from jsonb_each(private.agent_problems(a)) p left join private.agent_fields f on f.name = split_part(p.key, '.', 1);
   perform private.raise_problems(row_problems || problems);
   return a;
 end
 $$;
 
--- Whether changes of a table reach Realtime subscribers. From the catalogue: the view pg_publication_tables expands every
--- publication first.
+-- Whether changes of a table reach Realtime subscribers. From the catalogue: the view pg_publication_tables expands
+-- every publication first.
 create function private.is_published(wanted regclass) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
@@ -110,7 +113,8 @@ begin
       and exists (select from pg_policy p where p.polrelid = c.oid)), false),
     'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
       and private.is_published('public.agents'))
-  from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets']) as needed
+  from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets'])
+    as needed
   left join pg_class c on c.relname = needed and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
 );
 end

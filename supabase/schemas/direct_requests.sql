@@ -1,9 +1,10 @@
--- Requests straight to /rest/v1 tables: writes counted by PostgREST's pre-request, reads judged by permission. RPCs go through
--- private.handle, which counts and judges them by itself. A GET runs read only, so it cannot be counted here; where a gateway
--- of ours stands before PostgREST it counts reads and adds them by private.count_reads.
+-- Requests straight to /rest/v1 tables: writes counted by PostgREST's pre-request, reads judged by permission. RPCs go
+-- through private.handle, which counts and judges them by itself. A GET runs read only, so it cannot be counted here;
+-- where a gateway of ours stands before PostgREST it counts reads and adds them by private.count_reads.
 
 insert into public.rate_limits (bucket, max_requests, window_seconds) values ('auth', 30, 3600);
-comment on table public.rate_limits is 'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address.';
+comment on table public.rate_limits is
+  'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address.';
 
 -- As raise_error, with headers of its own.
 create function private.raise_error(code text, message text, details jsonb, headers jsonb) returns void
@@ -15,12 +16,13 @@ begin
 end
 $$;
 
--- The permission that reading a table takes, or null where signing in is enough. The policies say the same (private.reader), for
--- every other door: Realtime, and tables embedded in another's request.
+-- The permission that reading a table takes, or null where signing in is enough. The policies say the same
+-- (private.reader), for every other door: Realtime, and tables embedded in another's request.
 create function private.read_permission("table" text) returns text
 language sql immutable parallel safe set search_path = ''
 return case
-  when "table" in ('agents', 'agent_events', 'agent_revisions', 'agent_secrets', 'agent_conversations', 'agent_keys', 'tools', 'agent_tools',
+  when "table" in ('agents', 'agent_events', 'agent_revisions', 'agent_secrets', 'agent_conversations', 'agent_keys',
+    'tools', 'agent_tools',
     'user_secrets', 'swarms', 'swarm_agents', 'messages', 'usage_daily', 'budgets') then 'agents:read'
   when "table" in ('agent_logs', 'agent_metrics', 'agent_metrics_minute', 'agent_metrics_hour') then 'monitoring:read'
 end;
@@ -34,8 +36,9 @@ return jsonb_build_object(
   'X-RateLimit-Reset', bucket ->> 'reset',
   'Supabase-RateLimit-Remaining', greatest(0, (bucket ->> 'remaining')::bigint)::text);
 
--- Refuses what the header asks of the planner's estimates, which know the rows of all users. As PostgREST reads it: values with
--- commas between them. Of a header that comes twice SQL is given the last alone; private.one_row refuses what is asked then.
+-- Refuses what the header asks of the planner's estimates, which know the rows of all users. As PostgREST reads it:
+-- values with commas between them. Of a header that comes twice SQL is given the last alone;
+-- private.one_row refuses what is asked then.
 -- Raises VALIDATION_ERROR.
 create function private.judge_preferences() returns void
 language plpgsql stable set search_path = '' as $$
@@ -48,10 +51,11 @@ begin
 end
 $$;
 
--- PostgREST calls this before each request, as the request's role. Definer: counters and permissions are private. It knows the
--- caller by the verified claims alone. Raises VALIDATION_ERROR, RATE_LIMIT_EXCEEDED, PERMISSION_DENIED, INVALID_JWT_TOKEN.
--- A write that fails later is rolled back and its count with it; so is the count of a refused one, which changes nothing: the
--- window stays full.
+-- PostgREST calls this before each request, as the request's role. Definer: counters and permissions are private. It
+-- knows the caller by the verified claims alone. Raises VALIDATION_ERROR, RATE_LIMIT_EXCEEDED,
+-- PERMISSION_DENIED, INVALID_JWT_TOKEN.
+-- A write that fails later is rolled back and its count with it; so is the count of a refused one, which changes
+-- nothing: the window stays full.
 create function private.pre_request() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -83,14 +87,16 @@ begin
   -- check_rls_policies.
   permissions := private.effective_permissions(caller);
   perform set_config('launchpad.permissions', caller || ' ' || array_to_string(permissions, ' '), true);
-  -- From the next statement on, for this request alone. A slow read keeps others waiting; RPCs and writes have the role's 8 s.
+  -- From the next statement on, for this request alone. A slow read keeps others waiting; RPCs
+  -- and writes have the role's 8 s.
   if method in ('GET', 'HEAD') or path = '/rpc/graphql' then
     perform set_config('statement_timeout', '3s', true);
   end if;
   if method in ('GET', 'HEAD') then
     needed := private.read_permission(ltrim(path, '/'));
     if needed is not null and not needed = any (permissions) then
-      perform private.raise_error('PERMISSION_DENIED', 'This needs the permission ' || needed, jsonb_build_object('required', needed));
+      perform private.raise_error('PERMISSION_DENIED', 'This needs the permission ' || needed,
+        jsonb_build_object('required', needed));
     end if;
   -- PostgREST runs a POST to a stable function read only. None of those is for users: the privilege refuses them.
   elsif method in ('POST', 'PUT', 'PATCH', 'DELETE') and not current_setting('transaction_read_only')::boolean then
@@ -103,7 +109,8 @@ begin
           greatest(1, (bucket ->> 'reset')::bigint - extract(epoch from now())::bigint)::text));
     end if;
     perform set_config('response.headers',
-      (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(private.bucket_headers(bucket)) h)::text, true);
+      (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(private.bucket_headers(bucket)) h)::text,
+        true);
   end if;
 end
 $$;
@@ -111,7 +118,8 @@ $$;
 grant usage on schema private to anon;
 grant execute on function private.pre_request() to anon, authenticated, service_role;
 comment on function private.pre_request() is 'Before each request to /rest/v1: counts writes, judges reads.';
--- Pages of an index walk come from memory or an SSD; at the default of 4 the planner would sort all of a user's agents to show 20.
+-- Pages of an index walk come from memory or an SSD; at the default of 4 the planner would
+-- sort all of a user's agents to show 20.
 do $$
 begin
   alter role authenticator set random_page_cost = 1.1;
@@ -152,7 +160,8 @@ revoke execute on function public.count_reads(jsonb) from public, anon, authenti
 grant execute on function public.count_reads(jsonb) to service_role;
 comment on function public.count_reads(jsonb) is 'Gateway: adds direct reads to their users'' budgets.';
 
--- Auth requests by e-mail address, counted by a gateway of ours. The address itself is not kept. Unlogged, as rate_counters.
+-- Auth requests by e-mail address, counted by a gateway of ours. The address itself is not
+-- kept. Unlogged, as rate_counters.
 create unlogged table private.auth_counters (
   email_digest bytea primary key,
   window_start timestamptz not null,
@@ -200,9 +209,11 @@ language plpgsql stable set search_path = '' as $$
 begin
   return coalesce(
     (select c.used from private.auth_counters c, public.rate_limits l
-     where l.bucket = 'auth' and c.email_digest = (select private.email_digest(u.email) from auth.users u where u.id = of_user)
+     where l.bucket = 'auth' and c.email_digest = (select private.email_digest(u.email) from auth.users u
+       where u.id = of_user)
        and c.window_start = to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds)),
-    (select count(*)::integer from auth.sessions s where s.user_id = of_user and s.created_at > now() - interval '1 hour'));
+    (select count(*)::integer from auth.sessions s where s.user_id = of_user
+      and s.created_at > now() - interval '1 hour'));
 end
 $$;
 

@@ -1,5 +1,5 @@
--- What a user may take along (GDPR articles 15 and 20): one document, bounded by bytes, that names what did not fit and where
--- the rest is read.
+-- What a user may take along (GDPR articles 15 and 20): one document, bounded by bytes, that names what did not fit and
+-- where the rest is read.
 
 insert into private.verbs (name, permission, status, idempotent) values ('export_my_data', null, 200, false);
 
@@ -7,9 +7,10 @@ insert into private.security_settings (name, value, description) values
   ('export', '{"max_bytes": 16777216, "max_rows": 50000}',
    'How much one export of a user''s data holds: bytes of rows in all, and rows of one table.');
 
--- The newest rows of a user in one table, until one more would not fit: {rows, count, bytes}. Read row by row, so that what
--- does not fit is not built.
-create function private.newest_rows(wanted text, moment text, of_user uuid, most_rows integer, most_bytes bigint) returns jsonb
+-- The newest rows of a user in one table, until one more would not fit: {rows, count, bytes}. Read row by row, so that
+-- what does not fit is not built.
+create function private.newest_rows(wanted text, moment text, of_user uuid, most_rows integer,
+  most_bytes bigint) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   r record;
@@ -19,7 +20,8 @@ declare
 begin
   -- Sorted before it is written as JSON: 241 MB of one user's rows took 5.6 s the other way round.
   for r in execute format('select to_jsonb(t) - ''vault_id'' as body
-      from (select * from public.%I x where x.user_id = $1 order by x.%I desc limit $2) t', wanted, moment) using of_user, most_rows loop
+      from (select * from public.%I x where x.user_id = $1 order by x.%I desc limit $2) t', wanted, moment)
+  using of_user, most_rows loop
     bytes := bytes + octet_length(r.body::text) + 2;
     exit when bytes > most_bytes;
     taken := taken || r.body;
@@ -29,9 +31,9 @@ begin
 end
 $$;
 
--- Everything a user owns as one document. Names of secrets, never values. Small tables come first, so that the telemetry of
--- years does not leave out what a person wrote. `omitted` says how many older rows of which table did not fit, and `rest`
--- where each is read on, a thousand at a time.
+-- Everything a user owns as one document. Names of secrets, never values. Small tables come first, so that the
+-- telemetry of years does not leave out what a person wrote. `omitted` says how many older rows of which table did not
+-- fit, and `rest` where each is read on, a thousand at a time.
 create function private.verb_export_my_data(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -52,7 +54,8 @@ begin
     select a.attname into moment from pg_attribute a
       where a.attrelid = ('public.' || quote_ident(wanted))::regclass
         and a.attname in ('timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'started_at', 'user_id')
-      order by array_position(array['timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'started_at', 'user_id'], a.attname::text) limit 1;
+      order by array_position(array['timestamp', 'created_at', 'updated_at', 'granted_at', 'day', 'started_at',
+        'user_id'], a.attname::text) limit 1;
     part := private.newest_rows(wanted, moment, caller, most_rows, budget);
     tables := tables || jsonb_build_object(wanted, part -> 'rows');
     budget := budget - (part ->> 'bytes')::bigint;
@@ -64,12 +67,15 @@ begin
     end if;
   end loop;
   return private.profile(caller)
-    || jsonb_build_object('exportedAt', private.iso(now()), 'user_id', caller, 'tables', tables, 'omitted', omitted, 'rest', rest,
+    || jsonb_build_object('exportedAt', private.iso(now()), 'user_id', caller, 'tables', tables,
+      'omitted', omitted, 'rest', rest,
     'sessions', (select coalesce(jsonb_agg(jsonb_build_object('created_at', private.iso(s.created_at), 'ip', host(s.ip),
       'user_agent', s.user_agent) order by s.created_at), '[]') from auth.sessions s where s.user_id = caller),
-    'identities', (select coalesce(jsonb_agg(jsonb_build_object('provider', i.provider, 'created_at', private.iso(i.created_at),
+    'identities',
+      (select coalesce(jsonb_agg(jsonb_build_object('provider', i.provider, 'created_at', private.iso(i.created_at),
       'identity_data', i.identity_data) order by i.created_at), '[]') from auth.identities i where i.user_id = caller),
-    'files', (select coalesce(jsonb_agg(jsonb_build_object('bucket', o.bucket_id, 'name', o.name, 'size', o.metadata -> 'size',
+    'files',
+      (select coalesce(jsonb_agg(jsonb_build_object('bucket', o.bucket_id, 'name', o.name, 'size', o.metadata -> 'size',
       'created_at', private.iso(o.created_at)) order by o.bucket_id, o.name), '[]')
       from storage.objects o where o.owner_id = caller::text or o.owner = caller));
 end

@@ -1,4 +1,5 @@
--- What operators want of all controllers: the brake on removals, and whose cluster this is (docs/what-can-delete-agents.md).
+-- What operators want of all controllers: the brake on removals, and whose cluster this is
+-- (docs/what-can-delete-agents.md).
 -- The wish stands here, so that every controller obeys it; each learns it with its heartbeat and before each removal.
 
 create table private.fleet (
@@ -30,7 +31,8 @@ create table private.fleet_actions (
 alter table private.fleet_actions enable row level security;
 comment on table private.fleet_actions is 'What operators did to all controllers, in order.';
 
--- What a controller must know before it acts: which database this is, and what operators want. Seconds, not a time: clocks differ.
+-- What a controller must know before it acts: which database this is, and what operators want.
+-- Seconds, not a time: clocks differ.
 create function private.fleet_state() returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -48,20 +50,25 @@ language sql volatile set search_path = '' as $$
   insert into private.fleet_actions (action, details) values (action, jsonb_strip_nulls(details))
 $$;
 
--- How the fleet is: what is wanted, what each controller says of it, how many agents are in which phase, the last actions.
+-- How the fleet is: what is wanted, what each controller says of it, how many agents are in
+-- which phase, the last actions.
 -- Definer: service_role has no rights on private tables.
 create function private.fleet_status() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return private.fleet_state() || jsonb_build_object(
-    'controllers', (select coalesce(jsonb_agg(jsonb_build_object('worker', c.worker, 'alive', c.expires_at > now(), 'drained', c.drained,
-        'heartbeatAt', private.iso(c.heartbeat_at), 'version', c.report ->> 'version', 'cluster', c.report ->> 'cluster',
-        'held', (select count(*) from private.agent_deployments d where d.lease_holder = c.worker and d.removed_at is null),
+    'controllers', (select coalesce(jsonb_agg(jsonb_build_object('worker', c.worker, 'alive', c.expires_at > now(),
+      'drained', c.drained,
+        'heartbeatAt', private.iso(c.heartbeat_at), 'version', c.report ->> 'version', 'cluster',
+          c.report ->> 'cluster',
+        'held', (select count(*) from private.agent_deployments d where d.lease_holder = c.worker
+          and d.removed_at is null),
         'fleet', coalesce(c.report -> 'fleet', '{}')) order by c.worker), '[]')
       from private.controllers c where c.heartbeat_at > now() - interval '1 day'),
     'phases', (select coalesce(jsonb_object_agg(p.phase, p.n), '{}') from (select d.phase, count(*) as n
       from private.agent_deployments d where d.removed_at is null group by d.phase) p),
-    'actions', (select coalesce(jsonb_agg(jsonb_build_object('at', private.iso(a.at), 'action', a.action, 'details', a.details)
+    'actions', (select coalesce(jsonb_agg(jsonb_build_object('at', private.iso(a.at), 'action', a.action,
+      'details', a.details)
         order by a.id desc), '[]') from (select * from private.fleet_actions x order by x.id desc limit 10) a));
 end
 $$;
@@ -76,7 +83,8 @@ begin
       'Must be the id of a database, as the controller''s log names it')
     || private.problem_if(coalesce(other = (select i.id::text from private.installation i), false), 'installation',
       'Is this database; there is nothing to adopt'));
-  update private.fleet f set adopted = case when other = any (f.adopted) then f.adopted else f.adopted || other end where f.only_one;
+  update private.fleet f set adopted = case when other = any (f.adopted) then f.adopted else f.adopted || other end
+    where f.only_one;
   perform private.note_fleet_action('adopt', jsonb_build_object('installation', other));
   return private.fleet_state();
 end
@@ -87,16 +95,19 @@ create function private.fleet_hold(scope text, reason text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform private.raise_problems(
-    private.problem_if(coalesce(scope not in ('removals', 'everything'), true), 'scope', 'Must be removals or everything')
+    private.problem_if(coalesce(scope not in ('removals', 'everything'), true),
+      'scope', 'Must be removals or everything')
     || private.problem_if(coalesce(length(reason) > 500, false), 'reason', 'Must be at most 500 characters'));
-  update private.fleet set hold = scope, hold_reason = reason, held_at = now(), released_removals = 0, released_until = null
+  update private.fleet set hold = scope, hold_reason = reason, held_at = now(), released_removals = 0,
+    released_until = null
     where only_one;
   perform private.note_fleet_action('hold', jsonb_build_object('scope', scope, 'reason', reason));
   return private.fleet_state();
 end
 $$;
 
--- Ends a hold. With `removals`: for so many minutes up to that many things may go at once, though the brake would stop it.
+-- Ends a hold. With `removals`: for so many minutes up to that many things may go at once,
+-- though the brake would stop it.
 -- Raises VALIDATION_ERROR. Definer: as above.
 create function private.fleet_release(removals integer, minutes integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -114,9 +125,9 @@ begin
   return private.fleet_state();
 end
 $$;
--- Tries again what FAILED (a new generation of the same revision), and at once what waits after an error: after an outage, a
--- policy that was wrong, a quota that was raised. What the user's quota or the rules for plugins do not allow is skipped. Locks agents, then
--- deployments.
+-- Tries again what FAILED (a new generation of the same revision), and at once what waits after an error: after an
+-- outage, a policy that was wrong, a quota that was raised. What the user's quota or the rules for plugins do not allow
+-- is skipped. Locks agents, then deployments.
 -- of_reason: only those that FAILED for it; null: all. Raises VALIDATION_ERROR. Definer: as above.
 create function private.fleet_retry(of_reason text, max_count integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -130,7 +141,8 @@ begin
     'Must be between 1 and 10000'));
   for each in
     select d.agent_id from private.agent_deployments d
-    where d.removed_at is null and d.desired = 'running' and d.phase = 'FAILED' and (of_reason is null or d.reason = of_reason)
+    where d.removed_at is null and d.desired = 'running' and d.phase = 'FAILED'
+      and (of_reason is null or d.reason = of_reason)
     order by d.updated_at limit max_count
   loop
     begin
@@ -153,8 +165,8 @@ begin
 end
 $$;
 
--- Takes everything from one controller, and gives it nothing more until it starts anew: others take over at once. On processes
--- its replicas end. undo: it may claim again. Raises NOT_FOUND. Definer: as above.
+-- Takes everything from one controller, and gives it nothing more until it starts anew: others take over at once. On
+-- processes its replicas end. undo: it may claim again. Raises NOT_FOUND. Definer: as above.
 create function private.fleet_drain(of_worker text, undo boolean) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -185,16 +197,20 @@ begin
   return (
     with wanted as (
       select d.* from private.agent_deployments d
-      where d.removed_at is null and (of_phase is null or d.phase = upper(of_phase)) and (of_reason is null or d.reason = of_reason)
+      where d.removed_at is null and (of_phase is null or d.phase = upper(of_phase))
+        and (of_reason is null or d.reason = of_reason)
     )
     select jsonb_build_object('total', (select count(*) from wanted), 'agents', (
       select coalesce(jsonb_agg(jsonb_build_object('agentId', w.agent_id, 'userId', w.user_id, 'name', a.name,
         'class', coalesce(q.agent_class, 'default'), 'phase', w.phase,
-        'reason', w.reason, 'message', coalesce(w.message, w.last_error, w.platform_problem), 'image', p.content ->> 'image', 'imageState', case
-          when w.platform is distinct from w.platform_seen then 'updating' else w.platform_state end, 'replicas', w.target_replicas, 'ready', w.ready_replicas,
+        'reason', w.reason, 'message', coalesce(w.message, w.last_error, w.platform_problem),
+          'image', p.content ->> 'image', 'imageState', case
+          when w.platform is distinct from w.platform_seen then 'updating' else w.platform_state end,
+            'replicas', w.target_replicas, 'ready', w.ready_replicas,
         'settled', w.generation <= w.observed_generation, 'attempts', w.attempts, 'controller', w.lease_holder,
         'updatedAt', private.iso(w.updated_at)) order by w.rank, w.updated_at, w.agent_id), '[]')
-      from (select x.*, case when x.phase = 'FAILED' or x.platform_state = 'stuck' then 0 when x.generation > x.observed_generation
+      from (select x.*, case when x.phase = 'FAILED' or x.platform_state = 'stuck' then 0
+        when x.generation > x.observed_generation
           or (x.phase = 'DEPLOYED' and x.ready_replicas = 0 and x.target_replicas > 0) then 1 else 2 end as rank
         from wanted x order by rank, x.updated_at, x.agent_id limit max_count offset skip) w
       left join public.agents a on a.id = w.agent_id left join private.platforms p on p.id = w.platform
@@ -236,11 +252,17 @@ grant execute on function public.fleet_status(), public.fleet_adopt(text), publi
   public.fleet_list(text, text, integer, integer)
   to service_role;
 comment on function public.fleet_status() is 'Operators: how all controllers are, and what is wanted of them.';
-comment on function public.fleet_adopt(text) is 'Operators: takes over what another database''s controllers made in the cluster.';
-comment on function public.fleet_hold(text, text) is 'Operators: no controller removes what the database does not know, or changes anything.';
-comment on function public.fleet_retry(text, integer) is 'Operators: tries again what FAILED, and at once what waits after an error.';
-comment on function public.fleet_drain(text, boolean) is 'Operators: takes all agents from one controller, or lets it claim again.';
-comment on function public.fleet_list(text, text, integer, integer) is 'Operators: agents of all users, those that need a person first.';
-comment on function public.fleet_release(integer, integer) is 'Operators: ends a hold; confirms removals that the brake stopped.';
+comment on function public.fleet_adopt(text) is
+  'Operators: takes over what another database''s controllers made in the cluster.';
+comment on function public.fleet_hold(text, text) is
+  'Operators: no controller removes what the database does not know, or changes anything.';
+comment on function public.fleet_retry(text, integer) is
+  'Operators: tries again what FAILED, and at once what waits after an error.';
+comment on function public.fleet_drain(text, boolean) is
+  'Operators: takes all agents from one controller, or lets it claim again.';
+comment on function public.fleet_list(text, text, integer, integer) is
+  'Operators: agents of all users, those that need a person first.';
+comment on function public.fleet_release(integer, integer) is
+  'Operators: ends a hold; confirms removals that the brake stopped.';
 
 revoke execute on all functions in schema private from public;

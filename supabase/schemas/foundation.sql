@@ -17,7 +17,8 @@ create extension if not exists pg_net with schema extensions;
 create extension if not exists pg_cron with schema pg_catalog;
 create extension if not exists supabase_vault with schema vault;
 
--- Every error code of the API with its HTTP status. `_shared/contract/errors.ts` holds the same list; a test compares them.
+-- Every error code of the API with its HTTP status. `_shared/contract/errors.ts` holds the
+-- same list; a test compares them.
 create function private.error_codes() returns jsonb
 language sql immutable parallel safe set search_path = ''
 return jsonb_build_object(
@@ -67,8 +68,8 @@ end
 $$;
 comment on function private.raise_error(text, text, jsonb) is 'The only way this project raises an error to a client.';
 
--- Small helpers are plpgsql throughout: it keeps their plans for the session, while an SQL function that sets search_path
--- is planned anew in each call (launch_agent 6.5 → 3.9 ms, list_agents 2.5 → 1.3 ms).
+-- Small helpers are plpgsql throughout: it keeps their plans for the session, while an SQL function that sets
+-- search_path is planned anew in each call (launch_agent 6.5 → 3.9 ms, list_agents 2.5 → 1.3 ms).
 
 -- n random characters of a–z and 2–7 (RFC 4648 base32, lower case): 5 bits each, safe in a DNS label.
 create function private.random_base32(n integer) returns text
@@ -120,7 +121,8 @@ begin
     '\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*$', true);
 end
 $$;
-comment on function private.is_blank(text) is 'Whether a text is null, empty or has only white space and invisible characters.';
+comment on function private.is_blank(text) is
+  'Whether a text is null, empty or has only white space and invisible characters.';
 
 -- A number with its noun: '1 agent', '2 agents'.
 create function private.counted(n bigint, noun text) returns text
@@ -130,18 +132,20 @@ begin
 end
 $$;
 
--- The names most like `wanted`, best first: what a misspelt name probably meant. Compared by common trigrams (Dice), since
--- pg_trgm and fuzzystrmatch are not installed everywhere.
+-- The names most like `wanted`, best first: what a misspelt name probably meant. Compared by common trigrams (Dice),
+-- since pg_trgm and fuzzystrmatch are not installed everywhere.
 create function private.nearest(wanted text, names text[], most integer default 3) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
   return (
     with words as (
-      select t.name, '  ' || lower(left(t.name, 100)) || ' ' as padded from unnest(names || wanted) as t (name) group by t.name
+      select t.name, '  ' || lower(left(t.name, 100)) || ' ' as padded from unnest(names || wanted) as t (name)
+        group by t.name
     ), grams as (
       select distinct w.name, substr(w.padded, g, 3) as gram from words w, generate_series(1, length(w.padded) - 2) g
     ), counts as (
-      select g.name, count(*) as grams, count(*) filter (where g.gram in (select x.gram from grams x where x.name = wanted)) as common
+      select g.name, count(*) as grams,
+        count(*) filter (where g.gram in (select x.gram from grams x where x.name = wanted)) as common
       from grams g group by g.name
     ), ranked as (
       select c.name, 2.0 * c.common / (c.grams + w.grams) as likeness
@@ -158,7 +162,8 @@ comment on function private.nearest(text, text[], integer) is 'The names most li
 create function private.quantity(value text) returns numeric
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  parts text[] := regexp_match(value, '^([0-9]{1,20}\.?[0-9]{0,9}|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$');
+  parts text[] := regexp_match(value,
+    '^([0-9]{1,20}\.?[0-9]{0,9}|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$');
   suffix text := coalesce(parts[2], '');
 begin
   return parts[1]::numeric * case
@@ -206,7 +211,8 @@ create function private.size_text(bytes numeric) returns text
 language sql immutable parallel safe set search_path = ''
 return (
   select trim_scale(round(bytes / u.size, 2)) || case bytes when 1 then ' byte' else ' ' || u.name end
-  from (values (1::numeric, 'bytes'), (1024, 'KiB'), (1048576, 'MiB'), (1073741824, 'GiB'), (1099511627776, 'TiB')) as u (size, name)
+  from (values (1::numeric, 'bytes'), (1024, 'KiB'), (1048576, 'MiB'), (1073741824, 'GiB'), (1099511627776, 'TiB'))
+    as u (size, name)
   where u.size = 1 or bytes >= u.size order by u.size desc limit 1
 );
 comment on function private.size_text(numeric) is 'Bytes in words, such as 2 GiB.';
@@ -216,8 +222,10 @@ comment on function private.size_text(numeric) is 'Bytes in words, such as 2 GiB
 create function private.canonical_resources(resources jsonb) returns jsonb
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  bytes bigint := case when jsonb_typeof(resources -> 'memory') in ('string', 'number') then private.memory_bytes(resources ->> 'memory') end;
-  millicores integer := case when jsonb_typeof(resources -> 'cpu') in ('string', 'number') then private.cpu_millicores(resources ->> 'cpu') end;
+  bytes bigint := case when jsonb_typeof(resources -> 'memory') in ('string', 'number')
+    then private.memory_bytes(resources ->> 'memory') end;
+  millicores integer := case when jsonb_typeof(resources -> 'cpu') in ('string', 'number')
+    then private.cpu_millicores(resources ->> 'cpu') end;
 begin
   return resources
     || case when bytes is not null then jsonb_build_object('memory', private.memory_text(bytes)) else '{}' end
@@ -243,7 +251,8 @@ begin
       problem := case when type <> 'string' then 'Must be text'
         when parts[3] is not null and (private.is_blank(words) or length(words) > parts[3]::integer)
           then format('Must have %s to %s characters, not all blank', parts[2], parts[3])
-        when parts[3] is null and length(words) > parts[2]::integer then format('Must have at most %s characters', parts[2]) end;
+        when parts[3] is null and length(words) > parts[2]::integer then format('Must have at most %s characters',
+          parts[2]) end;
     when 'integer' then
       -- Without bounds, nine digits: what fits into an integer.
       if type <> 'number' or value::text !~ ('^-?[0-9]{1,' || case when parts[2] is null then 9 else 18 end || '}$')
@@ -259,7 +268,8 @@ begin
     when 'quantity' then
       problem := case when type not in ('string', 'number') then 'Must be a quantity such as "512Mi" or "500m"' end;
     when 'one' then
-      problem := case when type <> 'string' or words <> all (parts[2:]) then 'Must be ' || array_to_string(parts[2:], ' or ') end;
+      problem := case when type <> 'string' or words <> all (parts[2:]) then 'Must be '
+        || array_to_string(parts[2:], ' or ') end;
     else -- array, strings
       problem := case when type <> 'array' then 'Must be a list'
         when jsonb_array_length(value) > parts[2]::integer then format('Must have at most %s items', parts[2]) end;
@@ -313,4 +323,5 @@ begin
   return problems;
 end
 $$;
-comment on function private.shape_problems(jsonb, jsonb, text) is 'Field → problem for unknown, missing and wrongly typed fields.';
+comment on function private.shape_problems(jsonb, jsonb, text) is
+  'Field → problem for unknown, missing and wrongly typed fields.';

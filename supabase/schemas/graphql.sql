@@ -1,5 +1,5 @@
--- GraphQL: pg_graphql where the platform has it. The embedded stack answers /graphql/v1 by itself, from the same comments
--- (docs/graphql.md).
+-- GraphQL: pg_graphql where the platform has it. The embedded stack answers /graphql/v1 by itself, from the same
+-- comments (docs/graphql.md).
 
 do $$
 begin
@@ -15,7 +15,8 @@ $$;
 comment on schema public is '@graphql({"inflect_names": true, "introspection": true})';
 
 -- Two keys of messages lead to agents, one to messages: the ways back need names of their own.
-comment on constraint messages_to_agent_id_fkey on public.messages is '@graphql({"local_name": "receivedMessagesCollection"})';
+comment on constraint messages_to_agent_id_fkey on public.messages is
+  '@graphql({"local_name": "receivedMessagesCollection"})';
 comment on constraint messages_reply_to_fkey on public.messages is
   '@graphql({"foreign_name": "inReplyTo", "local_name": "repliesCollection"})';
 -- A framework leads to its default model, and to all of its models.
@@ -23,4 +24,5 @@ comment on constraint frameworks_default_model_fkey on public.frameworks is
   '@graphql({"foreign_name": "defaultModelEntry", "local_name": "defaultOf"})';
 
 -- Where counting all rows is cheap, a collection tells how many there are.
-comment on table public.agents is 'AI agents: definitions, and what is wanted of those deployed. @graphql({"totalCount": {"enabled": true}})';
+comment on table public.agents is
+  'AI agents: definitions, and what is wanted of those deployed. @graphql({"totalCount": {"enabled": true}})';

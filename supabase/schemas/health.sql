@@ -1,5 +1,5 @@
--- Health and system figures. Each is computed when asked: from the catalogue, the statistics, the tables of the platform,
--- and the heartbeats of what runs beside the database. A component nobody can see is UNKNOWN, never HEALTHY.
+-- Health and system figures. Each is computed when asked: from the catalogue, the statistics, the tables of the
+-- platform, and the heartbeats of what runs beside the database. A component nobody can see is UNKNOWN, never HEALTHY.
 
 -- The one place of the API's version; `_shared/contract/version.ts` repeats it and a test compares them.
 create function private.version() returns text
@@ -30,13 +30,14 @@ return coalesce(
   (select case when p.beat_at < clock_timestamp() - private.patience() then 'UNAVAILABLE' else p.status end
    from private.platform_parts p where p.part = wanted),
   (select 'HEALTHY' from pg_stat_activity a
-   where (wanted = 'auth' and a.usename = 'supabase_auth_admin') or (wanted = 'storage' and a.usename = 'supabase_storage_admin')
+   where (wanted = 'auth' and a.usename = 'supabase_auth_admin')
+     or (wanted = 'storage' and a.usename = 'supabase_storage_admin')
       or (wanted = 'realtime' and (a.usename = 'supabase_realtime_admin' or a.application_name ilike 'realtime%'))
    limit 1),
   'UNKNOWN');
 
--- The reports of controllers whose heartbeat is fresh. A controller that beats more slowly says so (heartbeatSeconds) and is
--- waited for accordingly.
+-- The reports of controllers whose heartbeat is fresh. A controller that beats more slowly says so (heartbeatSeconds)
+-- and is waited for accordingly.
 create function private.live_reports() returns setof jsonb
 language sql stable set search_path = ''
 begin atomic
@@ -45,13 +46,14 @@ begin atomic
     make_interval(secs => least(600, coalesce((c.report ->> 'heartbeatSeconds')::double precision, 0)) * 1.6));
 end;
 
--- What controllers report of their clusters. Several on one Kubernetes cluster tell of the same nodes; each controller of the
--- processes kind has its own machine.
+-- What controllers report of their clusters. Several on one Kubernetes cluster tell of the same nodes; each controller
+-- of the processes kind has its own machine.
 create function private.cluster_state() returns jsonb
 language sql stable set search_path = ''
 return (
   with alive as (
-    select r.report, coalesce(r.report ->> 'cluster', 'unknown') as kind, coalesce(r.report -> 'capacity', '{}') as capacity
+    select r.report, coalesce(r.report ->> 'cluster', 'unknown') as kind,
+      coalesce(r.report -> 'capacity', '{}') as capacity
     from private.live_reports() r (report)
   ), machines as (
     select * from alive where kind <> 'kubernetes'
@@ -64,14 +66,17 @@ return (
     'message', (select max(report ->> 'message') from alive),
     'nodes', coalesce(sum((capacity ->> 'nodes')::integer), 0),
     'pods', coalesce(sum(coalesce((capacity ->> 'replicas')::integer, 0)), 0),
-    'cpu', jsonb_build_object('total', sum((capacity -> 'cpu' ->> 'total')::numeric), 'used', sum((capacity -> 'cpu' ->> 'used')::numeric)),
-    'memory', jsonb_build_object('total', sum((capacity -> 'memory' ->> 'total')::numeric), 'used', sum((capacity -> 'memory' ->> 'used')::numeric)),
-    'storage', jsonb_build_object('total', sum((capacity -> 'storage' ->> 'total')::numeric), 'used', sum((capacity -> 'storage' ->> 'used')::numeric)))
+    'cpu', jsonb_build_object('total', sum((capacity -> 'cpu' ->> 'total')::numeric),
+      'used', sum((capacity -> 'cpu' ->> 'used')::numeric)),
+    'memory', jsonb_build_object('total', sum((capacity -> 'memory' ->> 'total')::numeric),
+      'used', sum((capacity -> 'memory' ->> 'used')::numeric)),
+    'storage', jsonb_build_object('total', sum((capacity -> 'storage' ->> 'total')::numeric),
+      'used', sum((capacity -> 'storage' ->> 'used')::numeric)))
   from machines
 );
 
--- What controllers report of the registry that images come from, the worst word first: only the cluster talks to it. UNKNOWN
--- where no cluster pulls images, or none can tell.
+-- What controllers report of the registry that images come from, the worst word first: only the cluster talks to it.
+-- UNKNOWN where no cluster pulls images, or none can tell.
 create function private.registry_status() returns text
 language sql stable set search_path = ''
 return coalesce((
@@ -83,8 +88,10 @@ return coalesce((
 create function private.size_words(bytes numeric) returns text
 language sql immutable parallel safe set search_path = ''
 return (
-  select case when bytes / u.size < 10 then trim_scale(round(bytes / u.size, 1)) else round(bytes / u.size) end || u.name
-  from (values (1::numeric, 'B'), (1024, 'KB'), (1048576, 'MB'), (1073741824, 'GB'), (1099511627776, 'TB')) as u (size, name)
+  select case when bytes / u.size < 10 then trim_scale(round(bytes / u.size, 1))
+    else round(bytes / u.size) end || u.name
+  from (values (1::numeric, 'B'), (1024, 'KB'), (1048576, 'MB'), (1073741824, 'GB'), (1099511627776, 'TB'))
+    as u (size, name)
   where u.size = 1 or bytes >= u.size order by u.size desc limit 1
 );
 
@@ -95,7 +102,8 @@ declare
   n bigint;
 begin
   if to_regclass('realtime.subscription') is not null then
-    execute 'select count(*) from realtime.subscription s where $1 is null or s.claims ->> ''sub'' = $1::text' into n using of_user;
+    execute 'select count(*) from realtime.subscription s where $1 is null or s.claims ->> ''sub'' = $1::text' into n
+      using of_user;
   end if;
   return n;
 end
@@ -167,7 +175,8 @@ declare
   scanned timestamptz := private.last_scan();
 begin
   return jsonb_build_object(
-    'status', case when impaired or cluster ->> 'status' <> 'HEALTHY' or registry = 'DEGRADED' then 'DEGRADED' else 'HEALTHY' end,
+    'status', case when impaired or cluster ->> 'status' <> 'HEALTHY' or registry = 'DEGRADED' then 'DEGRADED'
+      else 'HEALTHY' end,
     'timestamp', private.iso(clock_timestamp()), 'version', private.version(), 'user_id', caller,
     'components', jsonb_build_object(
       'supabase', jsonb_build_object(
@@ -180,7 +189,8 @@ begin
         'realtime', jsonb_build_object('status', realtime, 'active_connections', private.realtime_connections(),
           'subscriptions', private.live_subscriptions()),
         'storage', jsonb_build_object('status', storage, 'buckets', (select count(*) from storage.buckets),
-          'total_size', private.size_words((select coalesce(sum((o.metadata ->> 'size')::numeric), 0) from storage.objects o))),
+          'total_size', private.size_words((select coalesce(sum((o.metadata ->> 'size')::numeric), 0)
+            from storage.objects o))),
         'edge_functions', jsonb_build_object('status', parts[5])),
       'kubernetes', jsonb_build_object('status', cluster -> 'status', 'nodes', cluster -> 'nodes',
         'pods', cluster -> 'pods', 'message', cluster -> 'message',
@@ -222,7 +232,8 @@ begin
              count(*) filter (where x.phase = 'FAILED') as failed
       from private.agent_deployments x where x.removed_at is null
     ) d, (
-      select count(*) filter (where x.to_phase = 'DEPLOYED') as successful, count(*) filter (where x.to_phase = 'FAILED') as failed
+      select count(*) filter (where x.to_phase = 'DEPLOYED') as successful,
+        count(*) filter (where x.to_phase = 'FAILED') as failed
       from public.agent_events x
       where x.to_phase in ('DEPLOYED', 'FAILED') and x."timestamp" > now() - interval '30 days'
     ) e);
@@ -275,8 +286,8 @@ language sql stable security definer set search_path = ''
 return exists (select from cron.job j where j.jobname = 'launchpad-retention' and j.active);
 grant execute on function private.erasure_scheduled() to authenticated;
 
--- GET /rest/v1/rpc/health_check. Invoker: `user_data_accessible` is what the caller's own role can read. Volatile, so that
--- PostgREST lets a POST write, and private.pre_request can count it.
+-- GET /rest/v1/rpc/health_check. Invoker: `user_data_accessible` is what the caller's own role can read. Volatile, so
+-- that PostgREST lets a POST write, and private.pre_request can count it.
 create function public.health_check() returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -291,11 +302,12 @@ end
 $$;
 revoke execute on function public.health_check() from public, anon, service_role;
 grant execute on function public.health_check() to authenticated;
-comment on function public.health_check() is 'States of Supabase''s parts, and what of them is the caller''s. Callable by GET.';
+comment on function public.health_check() is
+  'States of Supabase''s parts, and what of them is the caller''s. Callable by GET.';
 
--- How many tables show rows of the caller's to somebody else: the live proof of isolation. Invoker: it runs as the API role
--- under the policies themselves. For its duration the token's claims name a user that does not exist; set_config is
--- allowed in a read-only transaction, and the subtransaction puts the claims back however it ends.
+-- How many tables show rows of the caller's to somebody else: the live proof of isolation. Invoker: it runs as the API
+-- role under the policies themselves. For its duration the token's claims name a user that does not exist; set_config
+-- is allowed in a read-only transaction, and the subtransaction puts the claims back however it ends.
 create function private.probe_isolation() returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -312,8 +324,10 @@ begin
     for target in
       select c.oid, c.relname, has_column_privilege(c.oid, 'user_id', 'SELECT') as by_owner
       from pg_class c
-      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and has_any_column_privilege(c.oid, 'SELECT')
-        and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped)
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+        and has_any_column_privilege(c.oid, 'SELECT')
+        and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'user_id'
+          and not a.attisdropped)
       order by c.relname
     loop
       -- Where a client may not read user_id, no row at all may show.
@@ -333,7 +347,8 @@ end
 $$;
 grant execute on function private.probe_isolation() to authenticated;
 
--- GET /rest/v1/rpc/check_rls_policies: every table of public, from the catalogue, and the live proof. Volatile, as above.
+-- GET /rest/v1/rpc/check_rls_policies: every table of public, from the catalogue, and the live
+-- proof. Volatile, as above.
 create function public.check_rls_policies() returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -346,10 +361,13 @@ declare
 begin
   return jsonb_build_object('tables', tables,
     'user_isolation', case when isolated then 'ACTIVE' else 'COMPROMISED' end,
-    'compliance_status', case when isolated and private.erasure_scheduled() then 'GDPR_COMPLIANT' else 'NON_COMPLIANT' end,
-    'probe', jsonb_build_object('identity', 'another user', 'tables', probe -> 'tables', 'leaking', probe -> 'leaking'));
+    'compliance_status', case when isolated and private.erasure_scheduled() then 'GDPR_COMPLIANT'
+      else 'NON_COMPLIANT' end,
+    'probe', jsonb_build_object('identity', 'another user', 'tables', probe -> 'tables', 'leaking',
+      probe -> 'leaking'));
 end
 $$;
 revoke execute on function public.check_rls_policies() from public, anon, service_role;
 grant execute on function public.check_rls_policies() to authenticated;
-comment on function public.check_rls_policies() is 'Row-level security of every table, with a live probe as another user. Callable by GET.';
+comment on function public.check_rls_policies() is
+  'Row-level security of every table, with a live probe as another user. Callable by GET.';

@@ -1,12 +1,15 @@
--- Knowledge of agents: texts that an answer may draw on. Files under `<agentId>/knowledge/` of the bucket agent-assets, and
--- `character.knowledge` where it is too long for the instructions. This file: what is to be indexed and what became of it, kept
--- equal to Storage's rows and the characters by triggers. …_knowledge_index.sql fills the index, …_knowledge_search.sql reads it.
+-- Knowledge of agents: texts that an answer may draw on. Files under `<agentId>/knowledge/` of the bucket agent-assets,
+-- and `character.knowledge` where it is too long for the instructions. This file: what is to be indexed and what became
+-- of it, kept equal to Storage's rows and the characters by triggers. …_knowledge_index.sql fills the index,
+-- …_knowledge_search.sql reads it.
 
 alter table public.quotas add column max_knowledge_bytes bigint not null default 16777216,
   add column max_knowledge_chunks integer not null default 20000,
   add constraint quotas_knowledge_not_negative check (max_knowledge_bytes >= 0 and max_knowledge_chunks >= 0);
-comment on column public.quotas.max_knowledge_bytes is 'Bytes of text that the knowledge of all of a user''s agents may have together.';
-comment on column public.quotas.max_knowledge_chunks is 'Chunks that the knowledge of all of a user''s agents may have together.';
+comment on column public.quotas.max_knowledge_bytes is
+  'Bytes of text that the knowledge of all of a user''s agents may have together.';
+comment on column public.quotas.max_knowledge_chunks is
+  'Chunks that the knowledge of all of a user''s agents may have together.';
 
 -- Bounds of knowledge; what an answer gets of it is private.answering_limit.
 create function private.knowledge_limit(name text) returns integer
@@ -48,8 +51,8 @@ create policy "owners can read their agents' knowledge files" on public.knowledg
 comment on table public.knowledge_files is 'Files an agent answers from: which are indexed, and why one is not.';
 alter publication supabase_realtime add table public.knowledge_files;
 
--- What is to be read, and who is at work on it: there while a file is pending. A change of the file makes a new one, so that
--- whoever reads the old content cannot report it.
+-- What is to be read, and who is at work on it: there while a file is pending. A change of the file makes a new one, so
+-- that whoever reads the old content cannot report it.
 create table private.knowledge_jobs (
   file_id uuid primary key references public.knowledge_files (id) on delete cascade,
   attempts integer not null default 0,
@@ -61,8 +64,8 @@ alter table private.knowledge_jobs enable row level security;
 create index knowledge_jobs_next_attempt_at_idx on private.knowledge_jobs (next_attempt_at);
 comment on table private.knowledge_jobs is 'Knowledge files that are to be indexed, and until when a worker has each.';
 
--- Pieces of texts. `words` are keys of the agent's words (private.word_keys), so that one index serves all agents and a search
--- reads the lists of its own agent alone.
+-- Pieces of texts. `words` are keys of the agent's words (private.word_keys), so that one index serves all agents and a
+-- search reads the lists of its own agent alone.
 create table private.knowledge_chunks (
   file_id uuid not null references public.knowledge_files (id) on delete cascade,
   place integer not null,
@@ -76,7 +79,8 @@ create table private.knowledge_chunks (
 alter table private.knowledge_chunks enable row level security;
 -- Without a pending list: a search would read it whole.
 create index knowledge_chunks_words_idx on private.knowledge_chunks using gin (words) with (fastupdate = off);
-comment on table private.knowledge_chunks is 'Pieces of the texts that agents answer from, with the keys of their words.';
+comment on table private.knowledge_chunks is
+  'Pieces of the texts that agents answer from, with the keys of their words.';
 
 -- The path below the agent's folder, where an object is a knowledge file; else null.
 create function private.knowledge_path(bucket text, name text) returns text
@@ -88,27 +92,30 @@ return case when bucket = 'agent-assets' and name ~ '^[^/]+/knowledge/.*[^/]$' a
 create function private.post_to_knowledge() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform private.post_signed('launchpad_functions_url', 'launchpad_respond_secret', '/knowledge', '{"reason": "knowledge"}');
+  perform private.post_signed('launchpad_functions_url', 'launchpad_respond_secret', '/knowledge',
+    '{"reason": "knowledge"}');
 end
 $$;
 
--- Makes knowledge_files what the given texts of agents are now; a text whose version is known stays as it is. What changed is
--- forgotten at once: no answer is given from a text that was replaced. texts: (agent_id, path, version), version null where
--- the text is gone. Calls the function `knowledge` when something is to be read.
+-- Makes knowledge_files what the given texts of agents are now; a text whose version is known stays as it is. What
+-- changed is forgotten at once: no answer is given from a text that was replaced. texts: (agent_id, path, version),
+-- version null where the text is gone. Calls the function `knowledge` when something is to be read.
 create function private.sync_knowledge(texts jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   queued integer;
 begin
   with given as (
-    select t ->> 'agent_id' as agent_id, t ->> 'path' as path, t ->> 'version' as version from jsonb_array_elements(texts) t
+    select t ->> 'agent_id' as agent_id, t ->> 'path' as path, t ->> 'version' as version
+      from jsonb_array_elements(texts) t
   ), gone as (
     select f.id from given g join public.knowledge_files f on f.agent_id = g.agent_id and f.path = g.path
     where g.version is distinct from f.version order by f.id for update of f
   )
   delete from public.knowledge_files f where f.id in (select id from gone);
   with given as (
-    select t ->> 'agent_id' as agent_id, t ->> 'path' as path, t ->> 'version' as version from jsonb_array_elements(texts) t
+    select t ->> 'agent_id' as agent_id, t ->> 'path' as path, t ->> 'version' as version
+      from jsonb_array_elements(texts) t
   ), made as (
     insert into public.knowledge_files (agent_id, user_id, path, version)
       select g.agent_id, a.user_id, g.path, g.version from given g
@@ -125,12 +132,14 @@ begin
 end
 $$;
 
--- The texts of Storage's objects as private.sync_knowledge takes them. Storage writes the size when the bytes are there.
+-- The texts of Storage's objects as private.sync_knowledge takes them. Storage writes the size
+-- when the bytes are there.
 create function private.knowledge_texts(names text[]) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('agent_id', split_part(n.name, '/', 1),
     'path', private.knowledge_path('agent-assets', n.name), 'version', (
-      select md5(concat_ws(' ', o.id, o.version, o.metadata ->> 'eTag', o.metadata ->> 'size', o.metadata ->> 'mimetype',
+      select md5(concat_ws(' ', o.id, o.version, o.metadata ->> 'eTag', o.metadata ->> 'size',
+        o.metadata ->> 'mimetype',
         o.metadata ->> 'lastModified'))
       from storage.objects o where o.bucket_id = 'agent-assets' and o.name = n.name and o.metadata ? 'size'))), '[]')
   from (select distinct x from unnest(names) x where private.knowledge_path('agent-assets', x) is not null) n (name)
@@ -171,8 +180,10 @@ begin
   if new.deleted_at is not null then
     delete from public.knowledge_files f where f.agent_id = new.id;
   else
-    perform private.sync_knowledge(jsonb_build_array(jsonb_build_object('agent_id', new.id, 'path', 'character.knowledge',
-      'version', case when private.is_knowledge_indexed(new."character") then md5((new."character" -> 'knowledge')::text) end)));
+    perform private.sync_knowledge(jsonb_build_array(jsonb_build_object('agent_id', new.id,
+      'path', 'character.knowledge',
+      'version', case when private.is_knowledge_indexed(new."character")
+        then md5((new."character" -> 'knowledge')::text) end)));
   end if;
   return null;
 end
@@ -183,8 +194,8 @@ create trigger _530_know_changed after update of "character", deleted_at on publ
   for each row when (new."character" is distinct from old."character" or new.deleted_at is distinct from old.deleted_at)
   execute function private.tg_agents__know();
 
--- Compares everything with Storage's rows and the characters: here, by an operator after a restore that left triggers out, and
--- daily.
+-- Compares everything with Storage's rows and the characters: here, by an operator after a restore that left triggers
+-- out, and daily.
 create function private.resync_knowledge() returns void
 language plpgsql volatile set search_path = '' as $$
 begin

@@ -1,9 +1,10 @@
--- Knowledge, the index: the function `knowledge` takes pending files with a lease, reads and cuts them, and brings their chunks
--- in parts. What it brought counts when the file is finished; dying between any two calls leaves a pending file that the next
--- claim reads from the beginning.
+-- Knowledge, the index: the function `knowledge` takes pending files with a lease, reads and cuts them, and brings
+-- their chunks in parts. What it brought counts when the file is finished; dying between any two calls leaves a pending
+-- file that the next claim reads from the beginning.
 
--- The words that a text is found by: English stems (other languages as they are written), and pairs of characters in scripts
--- that put no space between words. Typographic marks separate words in every locale; NFKC undoes the ligatures of PDFs.
+-- The words that a text is found by: English stems (other languages as they are written), and pairs of characters in
+-- scripts that put no space between words. Typographic marks separate words in every locale;
+-- NFKC undoes the ligatures of PDFs.
 create function private.words_of(content text) returns text[]
 language sql immutable parallel safe set search_path = ''
 return (
@@ -14,7 +15,8 @@ return (
     select w from unnest(tsvector_to_array(to_tsvector('pg_catalog.english', (select c.text from cleaned c)))) w
     union
     select substr(r.run, i, 2) from cleaned c
-      cross join lateral regexp_matches(c.text, '[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+', 'g') m
+      cross join lateral regexp_matches(c.text,
+        '[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+', 'g') m
       cross join lateral (select m[1] as run) r
       cross join lateral generate_series(1, greatest(1, length(r.run) - 1)) i)
 );
@@ -24,13 +26,14 @@ create function private.word_keys(of_agent text, words text[]) returns bigint[]
 language sql immutable parallel safe set search_path = ''
 return array(select distinct ('x' || left(md5(of_agent || ' ' || w), 16))::bit(64)::bigint from unnest(words) w);
 
--- Whether an answer waits: for files that changed before it was asked for, and not for long, so that whoever goes on uploading
--- gets answers.
+-- Whether an answer waits: for files that changed before it was asked for, and not for long, so that whoever goes on
+-- uploading gets answers.
 create function private.awaits_knowledge(j private.reply_jobs) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   return j.created_at > now() - make_interval(secs => private.knowledge_limit('wait_seconds'))
-    and exists (select from public.knowledge_files f where f.agent_id = j.agent_id and f.status = 'pending' and f.updated_at <= j.created_at);
+    and exists (select from public.knowledge_files f where f.agent_id = j.agent_id and f.status = 'pending'
+      and f.updated_at <= j.created_at);
 end
 $$;
 
@@ -46,13 +49,15 @@ begin
   end if;
   update public.knowledge_files f set status = case when refusal is null then 'indexed' else 'refused' end,
       error = left(refusal, 500), indexed_at = case when refusal is null then now() end,
-      chunks = case when refusal is null then f.chunks else 0 end, bytes = case when refusal is null then f.bytes else 0 end
+      chunks = case when refusal is null then f.chunks else 0 end,
+        bytes = case when refusal is null then f.bytes else 0 end
     where f.id = of_file returning f.agent_id into of_agent;
   if refusal is null then
     perform private.queue_embedding(of_file);
   end if;
   update private.reply_jobs y set next_attempt_at = now() where y.id in (
-    select x.id from private.reply_jobs x where x.agent_id = of_agent and x.state = 'waiting' and x.next_attempt_at > now()
+    select x.id from private.reply_jobs x where x.agent_id = of_agent and x.state = 'waiting'
+      and x.next_attempt_at > now()
       and x.last_error = 'KNOWLEDGE_PENDING' and not private.awaits_knowledge(x) for update skip locked);
   if found then
     perform private.post_to_respond('{"reason": "knowledge indexed"}');
@@ -71,8 +76,9 @@ return case
     format('%s is not text. Upload a text, Markdown, CSV, JSON, YAML or PDF file.', metadata ->> 'mimetype')
 end;
 
--- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, agentId, path, size, mimetype, character?}], the last
--- for character.knowledge. Definer: service_role has no rights on private tables. Locks the files and jobs taken (skip locked).
+-- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, agentId, path, size, mimetype, character?}],
+-- the last for character.knowledge. Definer: service_role has no rights on private tables.
+-- Locks the files and jobs taken (skip locked).
 create function private.claim_knowledge(worker text, max_count integer, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -91,7 +97,8 @@ begin
     found_any := false;
     for job in
       select j.attempts, f.* from (
-          select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at, x.file_id) as place
+          select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at,
+            x.file_id) as place
           from private.knowledge_jobs x join public.knowledge_files y on y.id = x.file_id
           where x.next_attempt_at <= now() and coalesce(x.lease_expires_at < now(), true)
           order by place, next_attempt_at limit max_count * 4) w
@@ -101,12 +108,14 @@ begin
     loop
       found_any := true;
       object := case when job.path <> 'character.knowledge' then (
-        select o.metadata from storage.objects o where o.bucket_id = 'agent-assets' and o.name = job.agent_id || '/' || job.path) end;
+        select o.metadata from storage.objects o where o.bucket_id = 'agent-assets' and o.name = job.agent_id || '/'
+          || job.path) end;
       if object is null and job.path <> 'character.knowledge' then
         delete from public.knowledge_files f where f.id = job.id; -- its object went without a trigger
         continue;
       end if;
-      refusal := coalesce(private.knowledge_refusal(object), case when job.attempts >= private.knowledge_limit('attempts') then
+      refusal := coalesce(private.knowledge_refusal(object),
+        case when job.attempts >= private.knowledge_limit('attempts') then
         'The file could not be read. Upload it again.' end);
       if refusal is not null then
         perform private.settle_knowledge(job.id, refusal);
@@ -115,9 +124,11 @@ begin
       update private.knowledge_jobs j set attempts = j.attempts + 1, lease_token = gen_random_uuid(),
           lease_expires_at = now() + make_interval(secs => lease_seconds)
         where j.file_id = job.id returning j.lease_token into token;
-      taken := taken || jsonb_strip_nulls(jsonb_build_object('fileId', job.id, 'leaseToken', token, 'agentId', job.agent_id,
+      taken := taken || jsonb_strip_nulls(jsonb_build_object('fileId', job.id, 'leaseToken', token,
+        'agentId', job.agent_id,
         'path', job.path, 'size', (object ->> 'size')::bigint, 'mimetype', object ->> 'mimetype',
-        'character', case when object is null then (select jsonb_build_object('name', coalesce(a."character" ->> 'name', a.name),
+        'character', case when object is null
+          then (select jsonb_build_object('name', coalesce(a."character" ->> 'name', a.name),
           'knowledge', a."character" -> 'knowledge') from public.agents a where a.id = job.agent_id) end));
     end loop;
     exit when taken <> '[]' or not found_any;
@@ -127,7 +138,8 @@ end
 $$;
 comment on function private.claim_knowledge(text, integer, integer) is 'Leases knowledge files that are to be indexed.';
 
--- Locks a job and returns its file, where the lease holds. The file before the job, as who changes the object takes them.
+-- Locks a job and returns its file, where the lease holds. The file before the job, as who
+-- changes the object takes them.
 create function private.leased_knowledge(of_file uuid, token uuid) returns public.knowledge_files
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -139,11 +151,12 @@ begin
 end
 $$;
 
--- Takes a part of a file's chunks, [{heading?, content}], of which the first is the file's chunk number `first`; a part that
--- comes again replaces itself and what came after it. Renews the lease. → {accepted}, or {accepted: false, refused: why} when
--- the user's quota is used up: the file is refused then. Definer: as above. Takes a lock per user, so that files of one
--- user are counted one after the other.
-create function private.add_knowledge(of_file uuid, token uuid, first integer, items jsonb, lease_seconds integer) returns jsonb
+-- Takes a part of a file's chunks, [{heading?, content}], of which the first is the file's chunk number `first`; a part
+-- that comes again replaces itself and what came after it. Renews the lease. → {accepted}, or {accepted: false,
+-- refused: why} when the user's quota is used up: the file is refused then. Definer: as above. Takes a lock per user,
+-- so that files of one user are counted one after the other.
+create function private.add_knowledge(of_file uuid, token uuid, first integer, items jsonb,
+  lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   f public.knowledge_files;
@@ -154,7 +167,8 @@ begin
   perform private.check_worker('knowledge', lease_seconds);
   perform private.raise_problems(private.problem_if(coalesce(first < 0, true), 'first', 'Must be 0 or more')
     || private.problem_if(coalesce(jsonb_typeof(items) <> 'array' or jsonb_array_length(items) > 500
-         or exists (select from jsonb_array_elements(items) i where jsonb_typeof(i -> 'content') is distinct from 'string'), true),
+         or exists (select from jsonb_array_elements(items) i
+           where jsonb_typeof(i -> 'content') is distinct from 'string'), true),
          'chunks', 'Must be a list of at most 500 objects with content'));
   f := private.leased_knowledge(of_file, token);
   if f.id is null then
@@ -171,9 +185,11 @@ begin
   update public.knowledge_files x set (chunks, bytes) = (
       select count(*), coalesce(sum(octet_length(c.content)), 0) from private.knowledge_chunks c where c.file_id = x.id)
     where x.id = f.id;
-  select sum(x.chunks) as chunks, sum(x.bytes) as bytes into used from public.knowledge_files x where x.user_id = f.user_id;
+  select sum(x.chunks) as chunks, sum(x.bytes) as bytes into used from public.knowledge_files x
+    where x.user_id = f.user_id;
   refusal := case
-    when used.bytes > q.max_knowledge_bytes then format('The knowledge of your agents may have at most %s bytes of text '
+    when used.bytes > q.max_knowledge_bytes
+      then format('The knowledge of your agents may have at most %s bytes of text '
       || '(max_knowledge_bytes). Delete files, or ask an operator for a larger quota.', q.max_knowledge_bytes)
     when used.chunks > q.max_knowledge_chunks then format('The knowledge of your agents may have at most %s chunks '
       || '(max_knowledge_chunks). Delete files, or ask an operator for a larger quota.', q.max_knowledge_chunks) end;
@@ -181,14 +197,16 @@ begin
     perform private.settle_knowledge(f.id, refusal);
     return jsonb_build_object('accepted', false, 'refused', refusal);
   end if;
-  update private.knowledge_jobs j set lease_expires_at = now() + make_interval(secs => lease_seconds) where j.file_id = f.id;
+  update private.knowledge_jobs j set lease_expires_at = now() + make_interval(secs => lease_seconds)
+    where j.file_id = f.id;
   return '{"accepted": true}';
 end
 $$;
-comment on function private.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Stores chunks of a leased knowledge file.';
+comment on function private.add_knowledge(uuid, uuid, integer, jsonb, integer) is
+  'Stores chunks of a leased knowledge file.';
 
--- Ends the work on a file. outcome: {} when it is indexed, {refused: why}, or {retry: true} when it could not be read now: tried
--- again after 2, 8, 32 … s. Definer: as above.
+-- Ends the work on a file. outcome: {} when it is indexed, {refused: why}, or {retry: true} when it could not be read
+-- now: tried again after 2, 8, 32 … s. Definer: as above.
 create function private.finish_knowledge(of_file uuid, token uuid, outcome jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -211,18 +229,22 @@ comment on function private.finish_knowledge(uuid, uuid, jsonb) is 'Ends the wor
 create function private.sweep_knowledge() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  if exists (select from private.knowledge_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true))
-      or exists (select from private.embedding_jobs j where j.next_attempt_at <= now() and coalesce(j.lease_expires_at < now(), true)) then
+  if exists (select from private.knowledge_jobs j where j.next_attempt_at <= now()
+    and coalesce(j.lease_expires_at < now(), true))
+      or exists (select from private.embedding_jobs j where j.next_attempt_at <= now()
+        and coalesce(j.lease_expires_at < now(), true)) then
     perform private.post_to_knowledge();
   end if;
 end
 $$;
 select cron.schedule('launchpad-knowledge', '10 seconds', 'select private.sweep_knowledge()');
 
-create function public.claim_knowledge(worker text, max_count integer default 4, lease_seconds integer default 60) returns jsonb
+create function public.claim_knowledge(worker text, max_count integer default 4,
+  lease_seconds integer default 60) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.claim_knowledge(worker, max_count, lease_seconds); end $$;
-create function public.add_knowledge(file_id uuid, lease_token uuid, first integer, chunks jsonb, lease_seconds integer default 60)
+create function public.add_knowledge(file_id uuid, lease_token uuid, first integer, chunks jsonb,
+  lease_seconds integer default 60)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.add_knowledge(file_id, lease_token, first, chunks, lease_seconds); end $$;
 create function public.finish_knowledge(file_id uuid, lease_token uuid, outcome jsonb default '{}') returns jsonb
@@ -230,14 +252,20 @@ language plpgsql volatile set search_path = '' as $$
 begin return private.finish_knowledge(file_id, lease_token, outcome); end $$;
 
 revoke execute on all functions in schema private from public;
-grant execute on function private.claim_knowledge(text, integer, integer), private.add_knowledge(uuid, uuid, integer, jsonb, integer),
+grant execute on function private.claim_knowledge(text, integer, integer),
+  private.add_knowledge(uuid, uuid, integer, jsonb, integer),
   private.finish_knowledge(uuid, uuid, jsonb) to service_role;
-revoke execute on function public.claim_knowledge(text, integer, integer), public.add_knowledge(uuid, uuid, integer, jsonb, integer),
+revoke execute on function public.claim_knowledge(text, integer, integer),
+  public.add_knowledge(uuid, uuid, integer, jsonb, integer),
   public.finish_knowledge(uuid, uuid, jsonb) from public, anon, authenticated;
-grant execute on function public.claim_knowledge(text, integer, integer), public.add_knowledge(uuid, uuid, integer, jsonb, integer),
+grant execute on function public.claim_knowledge(text, integer, integer),
+  public.add_knowledge(uuid, uuid, integer, jsonb, integer),
   public.finish_knowledge(uuid, uuid, jsonb) to service_role;
-comment on function public.claim_knowledge(text, integer, integer) is 'Answering: leases knowledge files that are to be indexed.';
-comment on function public.add_knowledge(uuid, uuid, integer, jsonb, integer) is 'Answering: stores chunks of a leased knowledge file.';
-comment on function public.finish_knowledge(uuid, uuid, jsonb) is 'Answering: a knowledge file is indexed, refused or tried again.';
+comment on function public.claim_knowledge(text, integer, integer) is
+  'Answering: leases knowledge files that are to be indexed.';
+comment on function public.add_knowledge(uuid, uuid, integer, jsonb, integer) is
+  'Answering: stores chunks of a leased knowledge file.';
+comment on function public.finish_knowledge(uuid, uuid, jsonb) is
+  'Answering: a knowledge file is indexed, refused or tried again.';
 
 select private.resync_knowledge();

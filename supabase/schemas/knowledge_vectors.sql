@@ -1,7 +1,7 @@
--- Knowledge, search by meaning: a vector for each chunk, beside its words. Off until an operator names an embedding model
--- (set_embedding_model), which needs the extension `vector`. The function `knowledge` makes the vectors of files that are indexed
--- already, so that a provider that is down delays no answer: what has no vector is found by its words. No table names a type of the
--- extension: the schema is the same on projects without it (docs/adr/0208).
+-- Knowledge, search by meaning: a vector for each chunk, beside its words. Off until an operator names an embedding
+-- model (set_embedding_model), which needs the extension `vector`. The function `knowledge` makes the vectors of files
+-- that are indexed already, so that a provider that is down delays no answer: what has no vector is found by its words.
+-- No table names a type of the extension: the schema is the same on projects without it (docs/adr/0208).
 
 -- The embedding model of the installation; no row: vectors are neither made nor asked for.
 create table private.embedding_model (
@@ -13,12 +13,14 @@ create table private.embedding_model (
   constraint embedding_model_model_bounded check (octet_length(model) between 1 and 200)
 );
 alter table private.embedding_model enable row level security;
-comment on table private.embedding_model is 'The model by which knowledge is found by meaning; without a row it is found by words alone.';
+comment on table private.embedding_model is
+  'The model by which knowledge is found by meaning; without a row it is found by words alone.';
 
 -- The signs of a vector, one bit a dimension: a coarse distance that reads 200 bytes of a chunk instead of 6 KB.
 create function private.signs(embedding real[]) returns varbit
 language sql immutable parallel safe set search_path = ''
-return (select string_agg(case when x > 0 then '1' else '0' end, '' order by n) from unnest(embedding) with ordinality t (x, n))::varbit;
+return (select string_agg(case when x > 0 then '1' else '0' end, '' order by n) from unnest(embedding)
+  with ordinality t (x, n))::varbit;
 
 -- Vectors of chunks. Sole writers: the functions below. A changed text is a new file.
 create table private.knowledge_vectors (
@@ -38,7 +40,8 @@ create table private.knowledge_vectors (
 alter table private.knowledge_vectors alter column embedding set storage external;
 alter table private.knowledge_vectors enable row level security;
 create index knowledge_vectors_agent_id_idx on private.knowledge_vectors (agent_id, model);
-comment on table private.knowledge_vectors is 'Vectors of the pieces of texts that agents answer from, made by the embedding model.';
+comment on table private.knowledge_vectors is
+  'Vectors of the pieces of texts that agents answer from, made by the embedding model.';
 
 -- Files whose chunks lack vectors of the model, and who is at work on each.
 create table private.embedding_jobs (
@@ -53,10 +56,11 @@ create table private.embedding_jobs (
 );
 alter table private.embedding_jobs enable row level security;
 create index embedding_jobs_next_attempt_at_idx on private.embedding_jobs (next_attempt_at);
-comment on table private.embedding_jobs is 'Knowledge files whose vectors are to be made, and until when a worker has each.';
+comment on table private.embedding_jobs is
+  'Knowledge files whose vectors are to be made, and until when a worker has each.';
 
--- How many vectors were made of a user's texts on the last day that had any: the installation pays for each, however often a text
--- is uploaded again.
+-- How many vectors were made of a user's texts on the last day that had any: the installation pays for each, however
+-- often a text is uploaded again.
 create table private.embedding_use (
   user_id uuid primary key references auth.users (id) on delete cascade,
   day date not null,
@@ -64,13 +68,15 @@ create table private.embedding_use (
   constraint embedding_use_not_negative check (vectors >= 0)
 );
 alter table private.embedding_use enable row level security;
-comment on table private.embedding_use is 'Vectors made of each user''s texts today: at most three times quotas.max_knowledge_chunks.';
+comment on table private.embedding_use is
+  'Vectors made of each user''s texts today: at most three times quotas.max_knowledge_chunks.';
 
 -- The schema of pgvector, null where the project does not have it (0.5 or newer casts real[]; every version here does).
 create function private.vector_schema() returns text
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select n.nspname from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  return (select n.nspname from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+    where e.extname = 'vector');
 end
 $$;
 
@@ -78,7 +84,8 @@ $$;
 create function private.embeds_by() returns text
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select m.framework || '/' || m.model from private.embedding_model m where private.vector_schema() is not null);
+  return (select m.framework || '/' || m.model from private.embedding_model m
+    where private.vector_schema() is not null);
 end
 $$;
 
@@ -92,7 +99,8 @@ begin
 end
 $$;
 
--- Queues every file that lacks vectors of the model; returns how many wait. Also daily: a file is indexed while the setting changes.
+-- Queues every file that lacks vectors of the model; returns how many wait. Also daily: a file
+-- is indexed while the setting changes.
 create function private.queue_embeddings() returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -108,9 +116,10 @@ end
 $$;
 select cron.schedule('launchpad-knowledge-vectors', '51 3 * * *', 'select private.queue_embeddings()');
 
--- Sets the embedding model; without one, search goes on by words alone and the vectors are deleted. Installs pgvector where the
--- project offers it. → {framework, model, files}: how many files wait for their vectors. Raises INVALID_FRAMEWORK, INVALID_MODEL,
--- VALIDATION_ERROR. Definer: service_role has no rights here, and may not install extensions.
+-- Sets the embedding model; without one, search goes on by words alone and the vectors are deleted. Installs pgvector
+-- where the project offers it. → {framework, model, files}: how many files wait for their vectors. Raises
+-- INVALID_FRAMEWORK, INVALID_MODEL, VALIDATION_ERROR. Definer: service_role has no rights
+-- here, and may not install extensions.
 create function private.set_embedding_model(new_framework text, new_model text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -133,7 +142,8 @@ begin
     exception when feature_not_supported or undefined_file or insufficient_privilege then
       perform private.raise_problems(jsonb_build_object('extension',
         'Needs the extension vector (pgvector), which this database does not have or may not install (' || sqlerrm
-        || '). Enable it in the dashboard under Database, Extensions, or as a superuser: create extension vector with schema extensions'));
+        || '). Enable it in the dashboard under Database, Extensions, or as a superuser: create extension vector with '
+          'schema extensions'));
     end;
   end if;
   insert into private.embedding_model as m (framework, model) values (new_framework, new_model)
@@ -148,16 +158,19 @@ begin
   return jsonb_build_object('framework', new_framework, 'model', new_model, 'files', files);
 end
 $$;
-comment on function private.set_embedding_model(text, text) is 'Operators: sets the embedding model of knowledge; null turns it off.';
+comment on function private.set_embedding_model(text, text) is
+  'Operators: sets the embedding model of knowledge; null turns it off.';
 
--- The next chunks of a file without a vector of the model: [{place, text}]. As many as every server takes in one call (Hugging
--- Face's takes 32), each of at most 4,800 bytes.
+-- The next chunks of a file without a vector of the model: [{place, text}]. As many as every server takes in one call
+-- (Hugging Face's takes 32), each of at most 4,800 bytes.
 create function private.unembedded(of_file uuid, by_model text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select coalesce(jsonb_agg(jsonb_build_object('place', c.place, 'text', concat_ws(E'\n', c.heading, c.content)) order by c.place), '[]')
+  return (select coalesce(jsonb_agg(jsonb_build_object('place', c.place, 'text', concat_ws(E'\n', c.heading, c.content))
+    order by c.place), '[]')
     from (select x.* from private.knowledge_chunks x where x.file_id = of_file and not exists (
-        select from private.knowledge_vectors v where v.file_id = x.file_id and v.place = x.place and v.model = by_model)
+        select from private.knowledge_vectors v where v.file_id = x.file_id and v.place = x.place
+          and v.model = by_model)
       order by x.place limit 32) c);
 end
 $$;
@@ -167,7 +180,8 @@ create function private.postpone_embeddings() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   update private.embedding_jobs j set next_attempt_at = date_trunc('day', now()) + interval '1 day',
-      last_error = 'The day''s vectors of this user are made (three times max_knowledge_chunks); the rest follows tomorrow'
+      last_error =
+        'The day''s vectors of this user are made (three times max_knowledge_chunks); the rest follows tomorrow'
     where j.file_id in (
       select x.file_id from private.embedding_jobs x join public.knowledge_files f on f.id = x.file_id
       join private.embedding_use u on u.user_id = f.user_id and u.day = current_date
@@ -176,8 +190,8 @@ begin
 end
 $$;
 
--- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, framework, model, chunks: [{place, text}]}], the first
--- batch of each. Definer: service_role has no rights on private tables. Locks the jobs taken (skip locked).
+-- Takes up to max_count files, each user's in turn: [{fileId, leaseToken, framework, model, chunks: [{place, text}]}],
+-- the first batch of each. Definer: service_role has no rights on private tables. Locks the jobs taken (skip locked).
 create function private.claim_embeddings(worker text, max_count integer, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -197,7 +211,8 @@ begin
   perform private.postpone_embeddings();
   for job in
     select j.file_id from (
-        select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at, x.file_id) as place
+        select x.file_id, x.next_attempt_at, row_number() over (partition by y.user_id order by x.next_attempt_at,
+          x.file_id) as place
         from private.embedding_jobs x join public.knowledge_files y on y.id = x.file_id
         where x.next_attempt_at <= now() and coalesce(x.lease_expires_at < now(), true)
         order by place, next_attempt_at limit max_count * 4) w
@@ -210,15 +225,18 @@ begin
       delete from private.embedding_jobs j where j.file_id = job.file_id;
       continue;
     end if;
-    update private.embedding_jobs j set lease_token = gen_random_uuid(), lease_expires_at = now() + make_interval(secs => lease_seconds)
+    update private.embedding_jobs j set lease_token = gen_random_uuid(), lease_expires_at = now()
+      + make_interval(secs => lease_seconds)
       where j.file_id = job.file_id returning j.lease_token into token;
-    taken := taken || jsonb_build_object('fileId', job.file_id, 'leaseToken', token, 'framework', m.framework, 'model', m.model,
+    taken := taken || jsonb_build_object('fileId', job.file_id, 'leaseToken', token, 'framework', m.framework,
+      'model', m.model,
       'chunks', batch);
   end loop;
   return taken;
 end
 $$;
-comment on function private.claim_embeddings(text, integer, integer) is 'Leases knowledge files whose vectors are to be made.';
+comment on function private.claim_embeddings(text, integer, integer) is
+  'Leases knowledge files whose vectors are to be made.';
 
 -- A vector as JSON brings it. Raises VALIDATION_ERROR.
 create function private.to_embedding(given jsonb) returns real[]
@@ -234,15 +252,19 @@ begin
     -- Within what a real holds; smaller than it can hold is 0.
     bad := exists (select from jsonb_array_elements_text(given) x where abs(x::numeric) > 1e6);
   end if;
-  perform private.raise_problems(private.problem_if(bad, 'embedding', 'Must be a list of 1 to 4096 numbers between -1e6 and 1e6'));
-  return array(select round(x::numeric, 12)::real from jsonb_array_elements_text(given) with ordinality t (x, n) order by n);
+  perform private.raise_problems(private.problem_if(bad,
+    'embedding', 'Must be a list of 1 to 4096 numbers between -1e6 and 1e6'));
+  return array(select round(x::numeric, 12)::real from jsonb_array_elements_text(given)
+    with ordinality t (x, n) order by n);
 end
 $$;
 
--- Takes vectors of a leased file's chunks, [{place, embedding}], made by `by_model` (framework/model), and renews the lease.
--- → {accepted, chunks}: the next batch, empty when the file has all. Not accepted: the file changed, the setting changed, or
--- somebody else has it. Definer: as above.
-create function private.add_embeddings(of_file uuid, token uuid, by_model text, items jsonb, lease_seconds integer) returns jsonb
+-- Takes vectors of a leased file's chunks, [{place, embedding}], made by `by_model`
+-- (framework/model), and renews the lease.
+-- → {accepted, chunks}: the next batch, empty when the file has all. Not accepted: the file changed, the setting
+-- changed, or somebody else has it. Definer: as above.
+create function private.add_embeddings(of_file uuid, token uuid, by_model text, items jsonb,
+  lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   f public.knowledge_files;
@@ -250,8 +272,10 @@ declare
   batch jsonb;
 begin
   perform private.check_worker('knowledge', lease_seconds);
-  perform private.raise_problems(private.problem_if(coalesce(jsonb_typeof(items) <> 'array' or jsonb_array_length(items) > 32
-      or exists (select from jsonb_array_elements(items) i where jsonb_typeof(i -> 'place') is distinct from 'number'), true),
+  perform private.raise_problems(private.problem_if(coalesce(jsonb_typeof(items) <> 'array'
+    or jsonb_array_length(items) > 32
+      or exists (select from jsonb_array_elements(items) i where jsonb_typeof(i -> 'place') is distinct from 'number'),
+        true),
     'items', 'Must be a list of at most 32 objects with place and embedding'));
   -- The file before the job, as who changes the object takes them.
   select * into f from public.knowledge_files x where x.id = of_file and x.status = 'indexed' for key share;
@@ -264,7 +288,8 @@ begin
     from jsonb_array_elements(items) i
     cross join lateral (select private.to_embedding(i -> 'embedding') as embedding) e
     join private.knowledge_chunks c on c.file_id = f.id and c.place = (i ->> 'place')::numeric
-    on conflict (file_id, place) do update set model = excluded.model, embedding = excluded.embedding, signs = excluded.signs;
+    on conflict (file_id, place) do update set model = excluded.model, embedding = excluded.embedding,
+      signs = excluded.signs;
   get diagnostics made = row_count;
   insert into private.embedding_use as u (user_id, day, vectors) values (f.user_id, current_date, made)
     on conflict (user_id) do update set day = excluded.day,
@@ -273,26 +298,30 @@ begin
   if batch = '[]' then
     delete from private.embedding_jobs j where j.file_id = f.id;
   else
-    update private.embedding_jobs j set attempts = 0, last_error = null, lease_expires_at = now() + make_interval(secs => lease_seconds)
+    update private.embedding_jobs j set attempts = 0, last_error = null, lease_expires_at = now()
+      + make_interval(secs => lease_seconds)
       where j.file_id = f.id;
   end if;
   return jsonb_build_object('accepted', true, 'chunks', batch);
 end
 $$;
-comment on function private.add_embeddings(uuid, uuid, text, jsonb, integer) is 'Stores vectors of a leased knowledge file.';
+comment on function private.add_embeddings(uuid, uuid, text, jsonb, integer) is
+  'Stores vectors of a leased knowledge file.';
 
--- Gives a file back whose vectors could not be made: tried again after 2, 4, 8 … seconds, at most an hour, for ever, since the
--- provider's fault ends some day and what is missing costs nothing. Definer: as above.
+-- Gives a file back whose vectors could not be made: tried again after 2, 4, 8 … seconds, at most an hour, for ever,
+-- since the provider's fault ends some day and what is missing costs nothing. Definer: as above.
 create function private.fail_embeddings(of_file uuid, token uuid, error text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  update private.embedding_jobs j set lease_token = null, lease_expires_at = null, attempts = j.attempts + 1, last_error = left(error, 500),
+  update private.embedding_jobs j set lease_token = null, lease_expires_at = null, attempts = j.attempts + 1,
+    last_error = left(error, 500),
       next_attempt_at = now() + make_interval(secs => least(3600, 2 ^ least(j.attempts + 1, 12)))
     where j.file_id = of_file and j.lease_token = token;
   return jsonb_build_object('accepted', found);
 end
 $$;
-comment on function private.fail_embeddings(uuid, uuid, text) is 'Gives back a knowledge file whose vectors could not be made.';
+comment on function private.fail_embeddings(uuid, uuid, text) is
+  'Gives back a knowledge file whose vectors could not be made.';
 
 -- The model by which a question to this agent is embedded, {framework, model}; null where it has no vectors of it.
 create function private.question_model(of_agent text) returns jsonb
@@ -304,7 +333,8 @@ begin
 end
 $$;
 
--- The same, asked by the function `knowledge` for a runtime that proves itself. Definer: as above. Raises INSUFFICIENT_PERMISSIONS.
+-- The same, asked by the function `knowledge` for a runtime that proves itself. Definer: as above. Raises
+-- INSUFFICIENT_PERMISSIONS.
 create function private.runtime_question_model(of_agent text, credential text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -312,13 +342,16 @@ begin
   return private.question_model(of_agent);
 end
 $$;
-comment on function private.runtime_question_model(text, text) is 'The model that embeds a runtime''s question, by its credential.';
+comment on function private.runtime_question_model(text, text) is
+  'The model that embeds a runtime''s question, by its credential.';
 
--- The chunks of an agent that are nearest to a question's vector, best first. All of the agent's chunks by their signs, then the
--- nearest 200 by the cosine: the time grows with the agent's own chunks alone, and none of another agent can be found.
--- What is less than 0.7 times as similar as the nearest, or below 0.2, has nothing to do with the question. A vector of zeros has
--- no direction (NaN).
-create function private.nearest_knowledge(of_agent text, question real[]) returns table (file_id uuid, place integer, rank bigint)
+-- The chunks of an agent that are nearest to a question's vector, best first. All of the agent's chunks by their signs,
+-- then the nearest 200 by the cosine: the time grows with the agent's own chunks alone, and
+-- none of another agent can be found.
+-- What is less than 0.7 times as similar as the nearest, or below 0.2, has nothing to do with the question. A vector of
+-- zeros has no direction (NaN).
+create function private.nearest_knowledge(of_agent text, question real[])
+  returns table (file_id uuid, place integer, rank bigint)
 language plpgsql stable set search_path = '' as $$
 declare
   within text := private.vector_schema();
@@ -332,7 +365,8 @@ begin
       where v.agent_id = $1 and v.model = $2 and length(v.signs) = cardinality($3)
       order by bit_count(v.signs # $4), v.file_id, v.place limit 200
     ), ranked as (
-      select n.file_id, n.place, 1 - (n.embedding::%1$I.vector operator(%1$I.<=>) $3::%1$I.vector) as similarity from near n
+      select n.file_id, n.place, 1 - (n.embedding::%1$I.vector operator(%1$I.<=>) $3::%1$I.vector) as similarity
+      from near n
     )
     select r.file_id, r.place, row_number() over (order by r.similarity desc, r.file_id, r.place)
     from (select x.*, max(x.similarity) over () as top from ranked x where x.similarity between 0.2 and 1.01) r
@@ -340,17 +374,20 @@ begin
     using of_agent, private.embeds_by(), question, private.signs(question), private.answering_limit('knowledge_chunks');
 exception when undefined_file then
   -- Installed, and its library is gone: a data folder with pgvector on a server without it. Words still find knowledge.
-  raise warning 'Knowledge is not searched by meaning: %. Start the server with pgvector, or drop the extension vector.', sqlerrm;
+  raise warning
+    'Knowledge is not searched by meaning: %. Start the server with pgvector, or drop the extension vector.', sqlerrm;
 end
 $$;
 
 create function public.set_embedding_model(framework text, model text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.set_embedding_model(framework, model); end $$;
-create function public.claim_embeddings(worker text, max_count integer default 2, lease_seconds integer default 60) returns jsonb
+create function public.claim_embeddings(worker text, max_count integer default 2,
+  lease_seconds integer default 60) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.claim_embeddings(worker, max_count, lease_seconds); end $$;
-create function public.add_embeddings(file_id uuid, lease_token uuid, model text, items jsonb, lease_seconds integer default 60)
+create function public.add_embeddings(file_id uuid, lease_token uuid, model text, items jsonb,
+  lease_seconds integer default 60)
 returns jsonb language plpgsql volatile set search_path = '' as $$
 begin return private.add_embeddings(file_id, lease_token, model, items, lease_seconds); end $$;
 create function public.fail_embeddings(file_id uuid, lease_token uuid, error text) returns jsonb
@@ -370,8 +407,13 @@ revoke execute on function public.set_embedding_model(text, text), public.claim_
 grant execute on function public.set_embedding_model(text, text), public.claim_embeddings(text, integer, integer),
   public.add_embeddings(uuid, uuid, text, jsonb, integer), public.fail_embeddings(uuid, uuid, text),
   public.runtime_question_model(text, text) to service_role;
-comment on function public.set_embedding_model(text, text) is 'Operators: sets the embedding model of knowledge; null turns it off.';
-comment on function public.claim_embeddings(text, integer, integer) is 'Answering: leases knowledge files whose vectors are to be made.';
-comment on function public.add_embeddings(uuid, uuid, text, jsonb, integer) is 'Answering: stores vectors of a leased knowledge file.';
-comment on function public.fail_embeddings(uuid, uuid, text) is 'Answering: gives back a knowledge file whose vectors could not be made.';
-comment on function public.runtime_question_model(text, text) is 'Answering: the model that embeds a runtime''s question.';
+comment on function public.set_embedding_model(text, text) is
+  'Operators: sets the embedding model of knowledge; null turns it off.';
+comment on function public.claim_embeddings(text, integer, integer) is
+  'Answering: leases knowledge files whose vectors are to be made.';
+comment on function public.add_embeddings(uuid, uuid, text, jsonb, integer) is
+  'Answering: stores vectors of a leased knowledge file.';
+comment on function public.fail_embeddings(uuid, uuid, text) is
+  'Answering: gives back a knowledge file whose vectors could not be made.';
+comment on function public.runtime_question_model(text, text) is
+  'Answering: the model that embeds a runtime''s question.';

@@ -41,7 +41,8 @@ insert into private.phase_transitions (from_phase, cause, to_phase) values
   ('SCALING', 'controller', 'FAILED'), ('UPDATING', 'controller', 'FAILED'), ('RESTARTING', 'controller', 'FAILED'),
   ('STOPPING', 'controller', 'FAILED'), ('STOPPING', 'controller', 'STOPPED'), ('DELETING', 'controller', 'DELETED');
 
--- One row per agent that was ever deployed. No foreign key: it outlives the agent until the cluster holds nothing of it.
+-- One row per agent that was ever deployed. No foreign key: it outlives the agent until the
+-- cluster holds nothing of it.
 create table private.agent_deployments (
   agent_id text primary key,
   user_id uuid not null,
@@ -55,8 +56,8 @@ create table private.agent_deployments (
   most_replicas integer not null,
   cpu_millicores integer not null,
   memory_bytes bigint not null,
-  -- What operators want of its pods (private.platforms), and the rollout that said so: written by rollouts. Null: whatever its
-  -- controller is set to.
+  -- What operators want of its pods (private.platforms), and the rollout that said so: written by rollouts. Null:
+  -- whatever its controller is set to.
   platform text,
   rollout uuid,
   -- Moved into a working phase by verbs and out of it by the controller, only along phase_transitions.
@@ -88,7 +89,8 @@ create table private.agent_deployments (
   removed_at timestamptz,
   constraint agent_deployments_desired_known check (desired in ('running', 'stopped', 'absent')),
   constraint agent_deployments_observed_not_ahead check (observed_generation <= generation),
-  constraint agent_deployments_replicas_not_negative check (target_replicas >= 0 and current_replicas >= 0 and ready_replicas >= 0),
+  constraint agent_deployments_replicas_not_negative check (target_replicas >= 0 and current_replicas >= 0
+    and ready_replicas >= 0),
   constraint agent_deployments_platform_is_id check (platform ~ '^[0-9a-f]{16}$' and platform_seen ~ '^[0-9a-f]{16}$'),
   constraint agent_deployments_platform_state_known check (platform_state in ('updating', 'ready', 'stuck', 'idle')),
   constraint agent_deployments_platform_problem_length check (length(platform_problem) <= 2000),
@@ -113,7 +115,8 @@ create table public.agent_revisions (
   reason text not null,
   created_by text not null,
   created_at timestamptz not null default now(),
-  -- The exact packages of its plugins, once a controller resolved them: {tree, engine, plugins: [{name, version, integrity}]}.
+  -- The exact packages of its plugins, once a controller resolved them: {tree, engine,
+  -- plugins: [{name, version, integrity}]}.
   resolved_plugins jsonb,
   constraint agent_revisions_pkey primary key (agent_id, revision)
 );
@@ -122,7 +125,8 @@ create index agent_revisions_user_id_idx on public.agent_revisions (user_id);
 grant select on public.agent_revisions to authenticated, service_role;
 create policy "owners can read their revisions" on public.agent_revisions for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
-comment on column public.agent_revisions.resolved_plugins is 'The exact versions of its plugins, once they are resolved.';
+comment on column public.agent_revisions.resolved_plugins is
+  'The exact versions of its plugins, once they are resolved.';
 comment on table public.agent_revisions is 'Every configuration an agent ran with; secrets by name and version only.';
 
 -- Which lock file the present revision of an agent was resolved to; null: none.
@@ -193,7 +197,8 @@ begin
   insert into private.agent_event_counters as c (agent_id, last_seq) values (of_agent, 1)
     on conflict (agent_id) do update set last_seq = c.last_seq + 1
     returning c.last_seq into next_seq;
-  insert into public.agent_events (agent_id, user_id, seq, event_type, from_phase, to_phase, actor, generation, revision,
+  insert into public.agent_events (agent_id, user_id, seq, event_type, from_phase, to_phase, actor,
+    generation, revision,
       message, details, request_id)
     values (of_agent, of_user, next_seq, record_event.event_type, record_event.from_phase, record_event.to_phase,
       record_event.actor, record_event.generation, record_event.revision, record_event.message, record_event.details,
@@ -204,9 +209,9 @@ end
 $$;
 comment on function private.record_event is 'Appends one event to an agent''s log; returns its id.';
 
--- What agents.status holds: the phase of a deployed agent in lower case, which work under way covers while it is DEPLOYED (a
--- phase in progress is more worth knowing); the activity of one never deployed. A failed answer is no phase: error shows on
--- the latter alone.
+-- What agents.status holds: the phase of a deployed agent in lower case, which work under way covers while it is
+-- DEPLOYED (a phase in progress is more worth knowing); the activity of one never deployed. A failed answer is no
+-- phase: error shows on the latter alone.
 create function private.status_of(phase text, activity text) returns text
 language sql immutable set search_path = ''
 return case
@@ -234,10 +239,10 @@ create function private.most_replicas(wanted integer, policy jsonb) returns inte
 language sql immutable set search_path = ''
 return case when wanted > 0 then greatest(wanted, (policy ->> 'max_replicas')::integer) else 0 end;
 
--- Refuses a change of a deployment that would take what its user's agents may come to run further over the quota. One that
--- takes no more than before passes, also where operators lowered the quota since: whoever has too much may scale down, and
--- change a leaked key. The quota row is locked, so that two changes are judged one after the other. `before`: null for a
--- start. Raises RESOURCE_LIMIT_EXCEEDED.
+-- Refuses a change of a deployment that would take what its user's agents may come to run further over the quota. One
+-- that takes no more than before passes, also where operators lowered the quota since: whoever has too much may scale
+-- down, and change a leaked key. The quota row is locked, so that two changes are judged one after the other. `before`:
+-- null for a start. Raises RESOURCE_LIMIT_EXCEEDED.
 create function private.enforce_quota(before private.agent_deployments, after private.agent_deployments) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -253,7 +258,8 @@ begin
     into used from private.agent_deployments d
     where d.user_id = after.user_id and d.desired = 'running' and d.removed_at is null;
   if used.replicas > quota.max_replicas and after.most_replicas > had then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s exceeded', private.counted(quota.max_replicas, 'replica')),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s exceeded',
+      private.counted(quota.max_replicas, 'replica')),
       jsonb_build_object('quota', 'max_replicas', 'limit', quota.max_replicas, 'requested', used.replicas));
   elsif used.cpu > quota.max_cpu
     and after.most_replicas * after.cpu_millicores::bigint > had * coalesce(before.cpu_millicores, 0) then
@@ -261,14 +267,15 @@ begin
       jsonb_build_object('quota', 'max_cpu', 'limit', quota.max_cpu, 'requested', used.cpu));
   elsif used.memory > quota.max_memory
     and after.most_replicas * after.memory_bytes > had * coalesce(before.memory_bytes, 0) then
-    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s of memory exceeded', private.size_text(quota.max_memory)),
+    perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', format('Quota of %s of memory exceeded',
+      private.size_text(quota.max_memory)),
       jsonb_build_object('quota', 'max_memory', 'limit', quota.max_memory, 'requested', used.memory));
   end if;
 end
 $$;
 
--- Removes old revisions of an agent: kept are the newest 100, of those as many as have 4 MiB together, and always the newest
--- ten and the one that runs, so that a rollback stays possible.
+-- Removes old revisions of an agent: kept are the newest 100, of those as many as have 4 MiB together, and always the
+-- newest ten and the one that runs, so that a rollback stays possible.
 create function private.prune_revisions(of_agent text) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -281,18 +288,21 @@ begin
 end
 $$;
 
--- Freezes the agent's present configuration as its next revision; returns its number. Plugins that are named as before keep
--- their exact versions: those of the revision that is rolled back to (launchpad.rollback_to), else of the newest one.
+-- Freezes the agent's present configuration as its next revision; returns its number. Plugins that are named as before
+-- keep their exact versions: those of the revision that is rolled back to
+-- (launchpad.rollback_to), else of the newest one.
 create function private.make_revision(a public.agents, reason text, actor text) returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
   made integer;
 begin
   insert into public.agent_revisions (agent_id, revision, user_id, spec, reason, created_by, resolved_plugins)
-  select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason, make_revision.actor,
+  select a.id, coalesce(max(r.revision), 0) + 1, a.user_id, private.agent_spec(a), make_revision.reason,
+    make_revision.actor,
     (select x.resolved_plugins from public.agent_revisions x
      where x.agent_id = a.id and x.spec -> 'plugins' = to_jsonb(a.plugins)
-     order by x.revision::text = current_setting('launchpad.rollback_to', true) desc nulls last, x.revision desc limit 1)
+     order by x.revision::text = current_setting('launchpad.rollback_to', true) desc nulls last,
+       x.revision desc limit 1)
   from public.agent_revisions r where r.agent_id = a.id
   returning revision into made;
   perform private.prune_revisions(a.id);
@@ -316,11 +326,13 @@ begin
   perform private.enforce_quota(null, d);
   perform private.refuse_denied_plugins(a, d.revision);
   perform private.show_phase(d);
-  return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null, 'QUEUED', d.generation, d.revision);
+  return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null,
+    'QUEUED', d.generation, d.revision);
 end
 $$;
 
--- A verb on a deployed agent: moves the phase along phase_transitions and makes a new generation. Returns the event's id.
+-- A verb on a deployed agent: moves the phase along phase_transitions and makes a new
+-- generation. Returns the event's id.
 -- new_revision: what runs changed. Locks the deployment. Raises CONFLICT, RESOURCE_LIMIT_EXCEEDED, PLUGIN_NOT_ALLOWED.
 create function private.request_change(
   of_agent text, verb text, actor text, message text, new_revision boolean default false, details jsonb default '{}'
@@ -333,7 +345,8 @@ declare
   next_phase text;
 begin
   select * into before from private.agent_deployments d where d.agent_id = of_agent for update;
-  select t.to_phase into next_phase from private.phase_transitions t where t.from_phase = before.phase and t.cause = verb;
+  select t.to_phase into next_phase from private.phase_transitions t where t.from_phase = before.phase
+    and t.cause = verb;
   if next_phase is null then
     perform private.raise_error('CONFLICT', format('Cannot %s an agent that is %s', verb, before.phase),
       jsonb_build_object('phase', before.phase));
@@ -347,7 +360,8 @@ begin
     restarts = d.restarts + (verb = 'restart')::integer,
     -- The agent's row may be gone already (DELETE /rest/v1/agents).
     target_replicas = coalesce(a.replicas, d.target_replicas),
-    most_replicas = case when a.id is null then d.most_replicas else private.most_replicas(a.replicas, a.scaling_policy) end,
+    most_replicas = case when a.id is null then d.most_replicas
+      else private.most_replicas(a.replicas, a.scaling_policy) end,
     cpu_millicores = coalesce(private.cpu_millicores(a.resources ->> 'cpu'), d.cpu_millicores),
     memory_bytes = coalesce(private.run_memory_bytes(a.resources, a.plugins), d.memory_bytes),
     phase = next_phase, reason = null, message = null,
@@ -361,21 +375,24 @@ begin
     -- To start again is to take anew, also what failed and was counted on.
     perform private.enforce_quota(case when verb not in ('start', 'deploy', 'retry') then before end, after);
   end if;
-  -- Whatever launches anew is judged by the present rules; a change of what runs is not kept back by a plugin that it leaves alone.
+  -- Whatever launches anew is judged by the present rules; a change of what runs is not kept
+  -- back by a plugin that it leaves alone.
   if verb in ('start', 'deploy', 'retry') or (verb = 'restart' and before.phase = 'FAILED')
     or (verb = 'update' and current_setting('launchpad.rollback_to', true) <> '') then
     perform private.refuse_denied_plugins(a, after.revision);
   end if;
   perform private.show_phase(after);
-  return private.record_event(of_agent, after.user_id, case verb when 'scale' then 'SCALING' when 'update' then 'UPDATING'
+  return private.record_event(of_agent, after.user_id,
+    case verb when 'scale' then 'SCALING' when 'update' then 'UPDATING'
       when 'restart' then 'RESTARTING' else next_phase end, actor, request_change.message, before.phase, next_phase,
       after.generation, after.revision, request_change.details);
 end
 $$;
 comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
 
--- Definer: writes deployments and events. One place for PUT /api and PATCH /rest/v1: a change of what runs on a deployed
--- agent, its secrets included, is a new revision and generation; a change of replicas or scaling policy alone a new generation.
+-- Definer: writes deployments and events. One place for PUT /api and PATCH /rest/v1: a change of what runs on a
+-- deployed agent, its secrets included, is a new revision and generation; a change of replicas
+-- or scaling policy alone a new generation.
 create function private.tg_agents__request_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -402,7 +419,8 @@ begin
         from jsonb_object_keys((before -> 'secretVersions') || (after -> 'secretVersions')) k
         where before -> 'secretVersions' -> k is distinct from after -> 'secretVersions' -> k))));
   elsif (new.replicas, new.scaling_policy) is distinct from (old.replicas, old.scaling_policy) then
-    perform private.request_change(new.id, 'scale', actor, format('Scaling from %s to %s', old.replicas, private.counted(new.replicas, 'replica')),
+    perform private.request_change(new.id, 'scale', actor,
+      format('Scaling from %s to %s', old.replicas, private.counted(new.replicas, 'replica')),
       false, jsonb_build_object('from', old.replicas, 'to', new.replicas, 'scaling_policy', new.scaling_policy));
   end if;
   return null;
@@ -433,7 +451,8 @@ begin
   elsif new.status is null or new.status = 'updated' then
     new.status := before;
   elsif new.status in ('idle', 'thinking', 'responding', 'error') then
-    new.status := private.status_of((select d.phase from private.agent_deployments d where d.agent_id = new.id), new.status);
+    new.status := private.status_of((select d.phase from private.agent_deployments d where d.agent_id = new.id),
+      new.status);
   else
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('status',
       'Status must be one of: idle, thinking, responding, error; the lifecycle writes the others'));
@@ -442,4 +461,5 @@ begin
 end
 $$;
 create trigger _080_client_status before insert or update on public.agents
-  for each row when (current_user in ('authenticated', 'service_role')) execute function private.tg_agents__client_status();
+  for each row when (current_user in ('authenticated', 'service_role')) execute function
+    private.tg_agents__client_status();

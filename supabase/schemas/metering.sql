@@ -1,5 +1,5 @@
--- Metering: every call of a model is reserved before it is made and settled after. What is reserved counts against token
--- caps and budgets as if it were spent, so that no number of callers at once passes a limit.
+-- Metering: every call of a model is reserved before it is made and settled after. What is reserved counts against
+-- token caps and budgets as if it were spent, so that no number of callers at once passes a limit.
 
 -- Spend caps, in tokens a day (UTC), input and output together.
 alter table public.quotas add column max_tokens_per_day bigint not null default 1000000,
@@ -80,8 +80,8 @@ create function private.period_end(period text) returns timestamptz
 language sql stable set search_path = ''
 return (date_trunc(period, now() at time zone 'UTC') + ('1 ' || period)::interval) at time zone 'UTC';
 
--- Calls that are under way or were, each counted once: open (closed_at null), settled with what was used, or expired and
--- counted in full. Kept for a day after closing, so that a repeated settle finds what it was told.
+-- Calls that are under way or were, each counted once: open (closed_at null), settled with what was used, or expired
+-- and counted in full. Kept for a day after closing, so that a repeated settle finds what it was told.
 create table private.reservations (
   id uuid primary key,
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -122,9 +122,9 @@ language sql immutable set search_path = ''
 return ceil(((input - cached)::numeric * r.input_price + cached::numeric * r.cached_price
   + output::numeric * r.output_price) / 1000000)::bigint;
 
--- Takes the right to reserve and settle for these users until commit, in one order, so that nobody waits in a circle. Whoever
--- also locks agents or jobs does that before; event counters come after. Each statement that follows must see what others
--- committed meanwhile: another isolation level would not.
+-- Takes the right to reserve and settle for these users until commit, in one order, so that nobody waits in a circle.
+-- Whoever also locks agents or jobs does that before; event counters come after. Each statement that follows must see
+-- what others committed meanwhile: another isolation level would not.
 create function private.lock_spending(users uuid[]) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -148,12 +148,13 @@ begin
   select coalesce(sum(u.cost_micros), 0) into spent from public.usage_daily u
     where u.user_id = b.user_id and u.day >= starts and (b.agent_id is null or u.agent_id = b.agent_id);
   select coalesce(sum(r.cost_micros), 0) into reserved from private.reservations r
-    where r.user_id = b.user_id and r.closed_at is null and r.day >= starts and (b.agent_id is null or r.agent_id = b.agent_id);
+    where r.user_id = b.user_id and r.closed_at is null and r.day >= starts
+      and (b.agent_id is null or r.agent_id = b.agent_id);
 end
 $$;
 
--- Writes BUDGET_WARNING and BUDGET_REACHED, each once in a period, to the log of the agent whose call it was. `refused`: the
--- budget that refused a call is reached even if a part is left. The caller holds lock_spending.
+-- Writes BUDGET_WARNING and BUDGET_REACHED, each once in a period, to the log of the agent whose call it was.
+-- `refused`: the budget that refused a call is reached even if a part is left. The caller holds lock_spending.
 create function private.note_budgets(of_user uuid, of_agent text, refused uuid default null) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -162,28 +163,35 @@ declare
   spent bigint;
   level text;
 begin
-  for b in select * from public.budgets x where x.user_id = of_user and (x.agent_id is null or x.agent_id = of_agent) order by x.id loop
+  for b in select * from public.budgets x where x.user_id = of_user and (x.agent_id is null or x.agent_id = of_agent)
+    order by x.id loop
     starts := private.period_start(b.period);
     continue when b.reached_for = starts;
     spent := (private.budget_use(b)).spent;
     level := case when b.id = refused or spent >= b.limit_micros then 'REACHED'
       when spent >= b.warn_at * b.limit_micros and b.warned_for is distinct from starts then 'WARNING' end;
     continue when level is null;
-    update public.budgets x set warned_for = starts, reached_for = case when level = 'REACHED' then starts else x.reached_for end
+    update public.budgets x set warned_for = starts,
+      reached_for = case when level = 'REACHED' then starts else x.reached_for end
       where x.id = b.id;
-    perform private.record_event(of_agent, of_user, 'BUDGET_' || level, 'system', format('%s of the %s budget of $%s %s',
-        case when level = 'REACHED' then 'All' else round(100 * spent::numeric / greatest(b.limit_micros, 1)) || ' %' end,
+    perform private.record_event(of_agent, of_user, 'BUDGET_' || level,
+      'system', format('%s of the %s budget of $%s %s',
+        case when level = 'REACHED' then 'All'
+          else round(100 * spent::numeric / greatest(b.limit_micros, 1)) || ' %' end,
         case b.period when 'day' then 'daily' else 'monthly' end, round(b.limit_micros / 1000000.0, 2),
-        case when level = 'REACHED' and b.action = 'pause' then 'is used up; answers wait until it is raised or the period ends'
+        case when level = 'REACHED' and b.action = 'pause'
+          then 'is used up; answers wait until it is raised or the period ends'
           else 'is used' end),
-      details => jsonb_build_object('budgetId', b.id, 'scope', b.scope, 'period', b.period, 'limitMicros', b.limit_micros,
+      details => jsonb_build_object('budgetId', b.id, 'scope', b.scope, 'period', b.period,
+        'limitMicros', b.limit_micros,
         'spentMicros', spent, 'action', b.action, 'resetsAt', private.iso(private.period_end(b.period))));
   end loop;
 end
 $$;
 
 -- What a call adds to its day. By names: an upgraded table may have its columns in another order.
-create function private.usage_of(r private.reservations, answers integer, input bigint, cached bigint, output bigint, cost bigint)
+create function private.usage_of(r private.reservations, answers integer, input bigint, cached bigint,
+  output bigint, cost bigint)
 returns public.usage_daily language plpgsql immutable set search_path = '' as $$
 declare u public.usage_daily;
 begin
@@ -236,7 +244,8 @@ $$;
 create function private.sweep_reservations() returns void
 language plpgsql volatile set search_path = '' as $$
 declare
-  users uuid[] := array(select distinct x.user_id from private.reservations x where x.closed_at is null and x.lease_expires_at < now());
+  users uuid[] := array(select distinct x.user_id from private.reservations x where x.closed_at is null
+    and x.lease_expires_at < now());
   of_user uuid;
 begin
   perform private.lock_spending(users);
@@ -249,30 +258,35 @@ end
 $$;
 select cron.schedule('launchpad-reservations', '10 seconds', 'select private.sweep_reservations()');
 
--- A refusal of private.reserve: code and sentence for the caller, when to come again, and whether calls under way stand in
--- the way alone ({wait}).
-create function private.reserve_refusal(code text, message text, resumes_at timestamptz, details jsonb default '{}') returns jsonb
+-- A refusal of private.reserve: code and sentence for the caller, when to come again, and whether calls under way stand
+-- in the way alone ({wait}).
+create function private.reserve_refusal(code text, message text, resumes_at timestamptz,
+  details jsonb default '{}') returns jsonb
 language sql stable set search_path = ''
 return (select jsonb_build_object('code', code, 'message', message, 'retryAfterSeconds', s.seconds,
     'details', details || jsonb_build_object('resumesAt', private.iso(resumes_at), 'retryAfterSeconds', s.seconds))
   from (select ceil(greatest(1, extract(epoch from resumes_at - now())))::bigint as seconds) s);
 
--- What private.reserve grants, with the facts of the model that the call must heed: who makes it knows no catalogue, and a
--- change of the catalogue counts from the next call.
+-- What private.reserve grants, with the facts of the model that the call must heed: who makes it knows no catalogue,
+-- and a change of the catalogue counts from the next call.
 create function private.reservation_answer(r private.reservations, of_framework text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
-  return jsonb_strip_nulls(jsonb_build_object('id', r.id, 'inputTokens', r.input_tokens, 'outputTokens', r.output_tokens,
+  return jsonb_strip_nulls(jsonb_build_object('id', r.id, 'inputTokens', r.input_tokens,
+    'outputTokens', r.output_tokens,
     'facts', private.model_facts(of_framework, r.model)));
 end
 $$;
 
--- Reserves one call of a model: `input` tokens (an upper bound) and at most `output`, of which less may be granted where a
--- limit leaves less. → {id, inputTokens, outputTokens, facts?}, or a refusal {code, message, details, retryAfterSeconds, wait?}: it
--- is returned, not raised, so that what was noted on the way (expired leases, events) stays. The same id again is the same
--- reservation. A spare (made before it is needed) is granted only where half of each limit stays free after it.
--- Codes: AGENT_NOT_FOUND, CONFLICT, RESOURCE_LIMIT_EXCEEDED, BUDGET_EXHAUSTED, MODEL_PRICE_MISSING. Takes lock_spending.
-create function private.reserve(wanted uuid, of_agent text, of_source text, named_model text, input bigint, output bigint,
+-- Reserves one call of a model: `input` tokens (an upper bound) and at most `output`, of which less may be granted
+-- where a limit leaves less. → {id, inputTokens, outputTokens, facts?}, or a refusal {code, message, details,
+-- retryAfterSeconds, wait?}: it is returned, not raised, so that what was noted on the way (expired leases, events)
+-- stays. The same id again is the same reservation. A spare (made before it is needed) is granted only where half of
+-- each limit stays free after it.
+-- Codes: AGENT_NOT_FOUND, CONFLICT, RESOURCE_LIMIT_EXCEEDED, BUDGET_EXHAUSTED,
+-- MODEL_PRICE_MISSING. Takes lock_spending.
+create function private.reserve(wanted uuid, of_agent text, of_source text, named_model text, input bigint,
+  output bigint,
   lease_seconds integer, of_job uuid default null, spare boolean default false) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -333,7 +347,8 @@ begin
     select coalesce(sum(u.input_tokens + u.output_tokens), 0) into used from public.usage_daily u
       where u.user_id = a.user_id and u.day = r.day and (not is_agent_cap or u.agent_id = of_agent);
     select coalesce(sum(x.input_tokens + x.output_tokens), 0) into reserved from private.reservations x
-      where x.user_id = a.user_id and x.closed_at is null and x.day = r.day and (not is_agent_cap or x.agent_id = of_agent);
+      where x.user_id = a.user_id and x.closed_at is null and x.day = r.day
+        and (not is_agent_cap or x.agent_id = of_agent);
     part := cap - used - reserved - input;
     if spare and part - output < cap / 2 then
       return private.reserve_refusal('RESOURCE_LIMIT_EXCEEDED', 'No spare near a limit', now());
@@ -356,12 +371,14 @@ begin
 
   -- Budgets that pause. Those that only notify never stand in the way.
   if refusal is null then
-    for b in select * from public.budgets x where x.user_id = a.user_id and (x.agent_id is null or x.agent_id = of_agent)
+    for b in select * from public.budgets x where x.user_id = a.user_id
+      and (x.agent_id is null or x.agent_id = of_agent)
         and x.action = 'pause' order by x.id loop
       if r.input_price is null then
         refusal := private.reserve_refusal('MODEL_PRICE_MISSING',
           private.price_missing(a.framework, a.model) || ', or delete the budget',
-          now() + interval '1 hour', jsonb_build_object('model', a.model, 'statement', private.price_statement(a.framework, a.model)));
+          now() + interval '1 hour', jsonb_build_object('model', a.model,
+            'statement', private.price_statement(a.framework, a.model)));
         exit;
       end if;
       cap := b.limit_micros;
@@ -382,7 +399,8 @@ begin
         must_wait := true;
       else
         -- One less for the rounding up.
-        granted := least(granted, floor(((cap - used)::numeric * 1000000 - input::numeric * r.input_price) / nullif(r.output_price, 0))::bigint);
+        granted := least(granted, floor(((cap - used)::numeric * 1000000 - input::numeric * r.input_price) / nullif(
+          r.output_price, 0))::bigint);
       end if;
     end loop;
   end if;
@@ -391,7 +409,8 @@ begin
     perform private.note_budgets(a.user_id, of_agent, of_budget);
     return refusal;
   elsif must_wait then
-    return private.reserve_refusal('RESOURCE_LIMIT_EXCEEDED', 'Calls under way may use up what the limit leaves; try again',
+    return private.reserve_refusal('RESOURCE_LIMIT_EXCEEDED',
+      'Calls under way may use up what the limit leaves; try again',
       now() + interval '1 second') || '{"wait": true}';
   end if;
   r.input_tokens := input;
@@ -410,8 +429,8 @@ $$;
 comment on function private.reserve(uuid, text, text, text, bigint, bigint, integer, uuid, boolean)
   is 'Reserves one call of a model within all caps and budgets, or says why not.';
 
--- Settles reservations of one agent: [{id, inputTokens, cachedInputTokens, outputTokens, unused?, answered?, refused?: {code,
--- message}}]. Each once: one
+-- Settles reservations of one agent: [{id, inputTokens, cachedInputTokens, outputTokens, unused?, answered?, refused?:
+-- {code, message}}]. Each once: one
 -- that is closed already, or is another agent's, is left as it is. Returns how many were settled. Takes lock_spending.
 create function private.settle(of_agent text, items jsonb) returns integer
 language plpgsql volatile set search_path = '' as $$
@@ -444,15 +463,16 @@ comment on function private.settle(text, jsonb) is 'Counts what reserved calls u
 -- A number of tokens out of a report: never negative, never beyond what a call could use.
 create function private.token_count(item jsonb, field text) returns bigint
 language sql immutable set search_path = ''
-return case when jsonb_typeof(item -> field) = 'number' then greatest(0, least(1000000000, (item ->> field)::numeric))::bigint else 0 end;
+return case when jsonb_typeof(item -> field) = 'number'
+  then greatest(0, least(1000000000, (item ->> field)::numeric))::bigint else 0 end;
 
 -- The same, null where the report does not tell it.
 create function private.told_tokens(item jsonb, field text) returns bigint
 language sql immutable set search_path = ''
 return case when jsonb_typeof(item -> field) = 'number' then private.token_count(item, field) end;
 
--- At the end of an answer that an agent's runtime made: what the platform saw of question and answer is the least that its
--- calls may count, and a call that is never settled counts in full within a minute. Takes lock_spending.
+-- At the end of an answer that an agent's runtime made: what the platform saw of question and answer is the least that
+-- its calls may count, and a call that is never settled counts in full within a minute. Takes lock_spending.
 create function private.bound_job(of_user uuid, of_job uuid, least_input bigint, least_output bigint) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -461,7 +481,8 @@ declare
   missing_output bigint;
 begin
   perform private.lock_spending(array[of_user]);
-  select greatest(0, least_input - coalesce(sum(x.counted_input), 0)), greatest(0, least_output - coalesce(sum(x.counted_output), 0))
+  select greatest(0, least_input - coalesce(sum(x.counted_input), 0)),
+    greatest(0, least_output - coalesce(sum(x.counted_output), 0))
     into missing_input, missing_output from private.reservations x where x.job_id = of_job;
   select * into r from private.reservations x where x.job_id = of_job order by x.closed_at nulls first, x.id limit 1;
   if r.closed_at is null then
@@ -470,7 +491,8 @@ begin
         floor_output = case when x.id = r.id then least(missing_output, x.output_tokens) else 0 end
       where x.job_id = of_job and x.closed_at is null;
   elsif missing_input + missing_output > 0 then
-    update private.reservations x set counted_input = x.counted_input + missing_input, counted_output = x.counted_output + missing_output
+    update private.reservations x set counted_input = x.counted_input + missing_input, counted_output = x.counted_output
+      + missing_output
       where x.id = r.id;
     perform private.add_usage(private.usage_of(r, 0, missing_input, 0, missing_output,
       private.call_cost(r, missing_input, 0, missing_output)));

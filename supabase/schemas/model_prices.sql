@@ -1,4 +1,5 @@
--- What a model's tokens cost: one row per model and moment from which it counts. The price at the time of the call counts.
+-- What a model's tokens cost: one row per model and moment from which it counts. The price at
+-- the time of the call counts.
 
 create table public.model_prices (
   framework text not null references public.frameworks (name) on delete cascade on update cascade,
@@ -17,7 +18,8 @@ alter table public.model_prices enable row level security;
 grant select on public.model_prices to anon, authenticated, service_role;
 grant insert, update, delete on public.model_prices to service_role;
 create policy "everyone can read prices" on public.model_prices for select to anon, authenticated using (true);
-comment on table public.model_prices is 'What each model costs in micro-dollars per million tokens; operators add a row to change a price.';
+comment on table public.model_prices is
+  'What each model costs in micro-dollars per million tokens; operators add a row to change a price.';
 
 -- The price of a model now; null where it has none.
 create function private.model_price(of_framework text, of_model text) returns public.model_prices
@@ -26,7 +28,8 @@ declare
   price public.model_prices;
 begin
   select * into price from public.model_prices p
-    where p.framework = of_framework and p.model = of_model and p.valid_from <= now() order by p.valid_from desc limit 1;
+    where p.framework = of_framework and p.model = of_model and p.valid_from <= now()
+      order by p.valid_from desc limit 1;
   return price;
 end
 $$;
@@ -40,7 +43,8 @@ return format('insert into public.model_prices (framework, model, input_micros_p
 -- What to do about a model without a price, for people.
 create function private.price_missing(of_framework text, of_model text) returns text
 language sql immutable set search_path = ''
-return format('The model %s has no price, which a budget needs. An operator adds one with `launchpad models add %s %s --price 2.5/10` '
+return format('The model %s has no price, which a budget needs. An operator adds one with `launchpad models add %s %s '
+  '--price 2.5/10` '
   '(dollars per million tokens, input/output; 0/0 for a local model)', of_model, of_framework, of_model);
 
 -- The providers' list prices as the package genai-prices 0.2.3 (MIT, 2026-11) has them, for the catalogue's models; the

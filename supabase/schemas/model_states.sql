@@ -1,6 +1,6 @@
--- Whether an agent's model answers: its provider's last lasting refusal, in the provider's words, until a call succeeds. Told by
--- the condition ModelReady and the events MODEL_REFUSED and MODEL_ANSWERS. The settlement of each call brings it (private.settle),
--- whichever way the agent runs and whoever asked.
+-- Whether an agent's model answers: its provider's last lasting refusal, in the provider's words, until a call
+-- succeeds. Told by the condition ModelReady and the events MODEL_REFUSED and MODEL_ANSWERS. The settlement of each
+-- call brings it (private.settle), whichever way the agent runs and whoever asked.
 
 create table private.model_states (
   agent_id text primary key references public.agents (id) on delete cascade,
@@ -10,14 +10,16 @@ create table private.model_states (
   changed_at timestamptz not null default now(),
   -- When an event last told of a refusal.
   event_at timestamptz,
-  constraint model_states_code_known check (code in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_QUOTA_EXHAUSTED',
+  constraint model_states_code_known
+    check (code in ('MODEL_AUTHENTICATION_FAILED', 'MODEL_NOT_FOUND', 'MODEL_QUOTA_EXHAUSTED',
     'MODEL_REQUEST_REJECTED', 'MODEL_UNCONFIGURED'))
 );
 alter table private.model_states enable row level security;
 comment on table private.model_states is 'The last lasting refusal of each agent''s model.';
 
--- Notes what became of a settled call. A refusal is an event when it begins or changes its code, at most every ten minutes for
--- one agent: callers of an address cannot fill the log by turns. Called with lock_spending held; the event's counter comes after.
+-- Notes what became of a settled call. A refusal is an event when it begins or changes its code, at most every ten
+-- minutes for one agent: callers of an address cannot fill the log by turns. Called with lock_spending held; the
+-- event's counter comes after.
 create function private.note_model(r private.reservations, item jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -32,7 +34,8 @@ begin
       select a.id, refusal, words from public.agents a where a.id = r.agent_id
       on conflict (agent_id) do update set code = refusal, message = words,
         changed_at = case when s.code is distinct from refusal then now() else s.changed_at end;
-    if found and known.code is distinct from refusal and coalesce(known.event_at < now() - interval '10 minutes', true) then
+    if found and known.code is distinct from refusal
+      and coalesce(known.event_at < now() - interval '10 minutes', true) then
       update private.model_states s set event_at = now() where s.agent_id = r.agent_id;
       perform private.record_event(r.agent_id, r.user_id, 'MODEL_REFUSED', 'system', words,
         details => jsonb_build_object('code', refusal, 'model', r.model));
@@ -40,7 +43,8 @@ begin
   elsif not item ? 'refused' and not coalesce((item ->> 'unused')::boolean, false) then
     select * into known from private.model_states s where s.agent_id = r.agent_id and s.code is not null for update;
     if found then
-      update private.model_states s set code = null, message = 'The model answers again', changed_at = now() where s.agent_id = r.agent_id;
+      update private.model_states s set code = null, message = 'The model answers again', changed_at = now()
+        where s.agent_id = r.agent_id;
       if known.event_at >= known.changed_at then
         perform private.record_event(r.agent_id, r.user_id, 'MODEL_ANSWERS', 'system', 'The model answers again',
           details => jsonb_build_object('model', r.model));
@@ -56,14 +60,17 @@ create function private.setting_warnings(said jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
   return case when jsonb_typeof(said) is distinct from 'array' then '[]' else (
-    select coalesce(jsonb_agg(jsonb_build_object('field', left(w.value ->> 'field', 100), 'message', left(w.value ->> 'message', 400)) order by w.n), '[]')
+    select coalesce(jsonb_agg(jsonb_build_object('field', left(w.value ->> 'field', 100),
+      'message', left(w.value ->> 'message', 400)) order by w.n), '[]')
     from jsonb_array_elements(said) with ordinality w (value, n)
-    where w.n <= 10 and jsonb_typeof(w.value -> 'field') = 'string' and jsonb_typeof(w.value -> 'message') = 'string') end;
+    where w.n <= 10 and jsonb_typeof(w.value -> 'field') = 'string' and jsonb_typeof(w.value -> 'message') =
+      'string') end;
 end
 $$;
 comment on function private.setting_warnings(jsonb) is 'Settings that had no effect, out of a report.';
 
--- The condition ModelReady of an agent, as an array for its status: refused, retired, or settings that its model does not take;
+-- The condition ModelReady of an agent, as an array for its status: refused, retired, or
+-- settings that its model does not take;
 -- empty where there is nothing to say. The worst comes first, and there is one at most.
 create function private.model_conditions(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -95,7 +102,8 @@ begin
       return '[]';
     end if;
   end if;
-  return jsonb_build_array(jsonb_build_object('type', 'ModelReady', 'status', case when ready then 'True' else 'False' end,
+  return jsonb_build_array(jsonb_build_object('type', 'ModelReady', 'status',
+    case when ready then 'True' else 'False' end,
     'reason', reason, 'message', message));
 end
 $$;

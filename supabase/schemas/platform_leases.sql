@@ -1,5 +1,5 @@
--- Which replica of an agent holds its platforms (a bot on Discord or Telegram): one at a time, since two with one token answer
--- twice or push each other out. The others stand by and ask again.
+-- Which replica of an agent holds its platforms (a bot on Discord or Telegram): one at a time, since two with one token
+-- answer twice or push each other out. The others stand by and ask again.
 
 create table private.platform_leases (
   agent_id text primary key references public.agents (id) on delete cascade,
@@ -9,8 +9,8 @@ create table private.platform_leases (
 alter table private.platform_leases enable row level security;
 comment on table private.platform_leases is 'The replica of each agent that holds its platforms.';
 
--- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Takes, keeps or gives back an
--- agent's platforms for one replica → {held}. A lease lasts 30 seconds. Raises VALIDATION_ERROR.
+-- Definer: anon, as which runtimes call, has no rights here; the credential authorises first. Takes, keeps or gives
+-- back an agent's platforms for one replica → {held}. A lease lasts 30 seconds. Raises VALIDATION_ERROR.
 create function private.hold_platforms(of_agent text, credential text, replica text, release boolean) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -31,11 +31,13 @@ end
 $$;
 grant execute on function private.hold_platforms(text, text, text, boolean) to anon;
 
-create function public.hold_platforms(agent_id text, credential text, replica text, release boolean default false) returns jsonb
+create function public.hold_platforms(agent_id text, credential text, replica text,
+  release boolean default false) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.hold_platforms(agent_id, credential, replica, release); end $$;
 revoke execute on function public.hold_platforms(text, text, text, boolean) from public, authenticated, service_role;
 grant execute on function public.hold_platforms(text, text, text, boolean) to anon;
-comment on function public.hold_platforms(text, text, text, boolean) is 'Runtime: one replica takes, keeps or gives back the platforms of its agent.';
+comment on function public.hold_platforms(text, text, text, boolean) is
+  'Runtime: one replica takes, keeps or gives back the platforms of its agent.';
 
 revoke execute on all functions in schema private from public;

@@ -1,7 +1,8 @@
 -- Plugins: which packages agents may name, what they were resolved to, and the list of what may be named.
 -- Names are judged here when they are written; versions once the controller has found them (record_plugins).
 
--- Operators allow and deny packages. The most exact pattern decides; of two equally exact ones the denial. No rule: not allowed.
+-- Operators allow and deny packages. The most exact pattern decides; of two equally exact ones
+-- the denial. No rule: not allowed.
 create table private.plugin_rules (
   -- A package's name, `@scope/*`, or `*`; of MCP servers `mcp:*`, or `mcp:https://host/*`.
   pattern text not null,
@@ -13,8 +14,10 @@ create table private.plugin_rules (
   reason text,
   created_at timestamptz not null default now(),
   constraint plugin_rules_pkey primary key (pattern, action, versions),
-  constraint plugin_rules_pattern_form check (pattern ~ ('^(\*|@[a-z0-9][a-z0-9._-]*/\*|(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*|'
-    || 'mcp:\*|mcp:(?!https://[^/]*:443/|http://[^/]*:80/)https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?/\*)$') and private.mcp_host_problem(pattern) is null),
+  constraint plugin_rules_pattern_form
+    check (pattern ~ ('^(\*|@[a-z0-9][a-z0-9._-]*/\*|(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*|'
+    || 'mcp:\*|mcp:(?!https://[^/]*:443/|http://[^/]*:80/)https?://([a-z0-9.-]+|'
+      '\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?/\*)$') and private.mcp_host_problem(pattern) is null),
   constraint plugin_rules_action_known check (action in ('allow', 'deny')),
   constraint plugin_rules_versions_form check (versions ~ '^((^| )(>=|<=|>|<|=)[0-9]+\.[0-9]+\.[0-9]+)*$'),
   constraint plugin_rules_reason_length check (length(reason) <= 300)
@@ -45,17 +48,22 @@ insert into private.plugins (name, version, description, engine, settings) value
       {"name": "DISCORD_APPLICATION_ID", "required": false, "description": "The application''s id"}]'),
   ('@elizaos/plugin-supabase', 'built-in', 'Reads and writes tables of a Supabase project', 'any',
     '[{"name": "SUPABASE_ANON_KEY", "required": true, "description": "The project''s publishable (anon) key"},
-      {"name": "SUPABASE_URL", "required": false, "description": "The project''s address, where supabase_config names no project_ref"},
-      {"name": "SUPABASE_ACCESS_TOKEN", "required": false, "description": "A user''s token, whose rows the agent works with"}]'),
+      {"name": "SUPABASE_URL", "required": false,
+        "description": "The project''s address, where supabase_config names no project_ref"},
+      {"name": "SUPABASE_ACCESS_TOKEN", "required": false,
+        "description": "A user''s token, whose rows the agent works with"}]'),
   ('@elizaos/plugin-telegram', '1.6.4', 'Telegram: the agent answers in private chats and groups', 'elizaos',
     '[{"name": "TELEGRAM_BOT_TOKEN", "required": true, "description": "The bot''s token, as @BotFather shows it"},
-      {"name": "TELEGRAM_ALLOWED_CHATS", "required": false, "description": "A JSON list of the chats'' ids that it answers in; left out, every chat"},
+      {"name": "TELEGRAM_ALLOWED_CHATS", "required": false,
+        "description": "A JSON list of the chats'' ids that it answers in; left out, every chat"},
       {"name": "TELEGRAM_API_ROOT", "required": false, "description": "The address of another Bot API server"}]'),
   ('@elizaos/plugin-web3', 'built-in', 'Prices of coins and public data of chains', 'any',
     '[{"name": "COINGECKO_API_KEY", "required": false, "description": "A key of CoinGecko''s API"},
-      {"name": "WEB3_RPC_URL", "required": false, "description": "A node''s JSON-RPC address, for balances and gas prices"}]');
+      {"name": "WEB3_RPC_URL", "required": false,
+        "description": "A node''s JSON-RPC address, for balances and gas prices"}]');
 
--- The exact packages of a set of plugins: npm's lock file, by its digest. A revision names one, and can be installed from it again.
+-- The exact packages of a set of plugins: npm's lock file, by its digest. A revision names
+-- one, and can be installed from it again.
 create table private.plugin_trees (
   id text primary key,
   lock jsonb not null,
@@ -88,12 +96,15 @@ return (
      from regexp_matches(comparisons, '(>=|<=|>|<|=)([0-9]+\.[0-9]+\.[0-9]+)', 'g') m (parts)) x
 );
 
--- A version as a list that sorts as versions do: numbers by their value, a pre-release before its release, then its parts.
+-- A version as a list that sorts as versions do: numbers by their value, a pre-release before
+-- its release, then its parts.
 create function private.version_order(version text) returns text[]
 language sql immutable set search_path = ''
 return (
-  select array_agg(lpad(n.part, 20, '0') collate "C" order by n.place) || case when m.parts[2] is null then array['2' collate "C"]
-    else (select array_agg(case when i.part ~ '^[0-9]+$' then '0' || lpad(i.part, 50, '0') else '1' || i.part end collate "C" order by i.place)
+  select array_agg(lpad(n.part, 20, '0') collate "C" order by n.place)
+    || case when m.parts[2] is null then array['2' collate "C"]
+    else (select array_agg(case when i.part ~ '^[0-9]+$' then '0' || lpad(i.part, 50, '0') else '1'
+      || i.part end collate "C" order by i.place)
       from unnest(string_to_array(m.parts[2], '.')) with ordinality i (part, place)) end
   from regexp_match(version, '^([0-9]+\.[0-9]+\.[0-9]+)(?:-([0-9A-Za-z.-]+))?') m (parts),
     unnest(string_to_array(m.parts[1], '.')) with ordinality n (part, place)
@@ -104,10 +115,12 @@ return (
 create function private.plugin_scope(package text) returns text
 language sql immutable set search_path = ''
 return case when private.is_mcp_plugin(package)
-  then regexp_replace(substring(package from '^mcp:https?://[^/?]+'), '^(mcp:https://.*):443$|^(mcp:http://.*):80$', '\1\2') || '/*'
+  then regexp_replace(substring(package from '^mcp:https?://[^/?]+'), '^(mcp:https://.*):443$|^(mcp:http://.*):80$',
+    '\1\2') || '/*'
   else substring(package from '^@[^/]+/') || '*' end;
 
--- The rule that decides about a package. Without a version (not resolved yet) only a rule that no version could escape denies.
+-- The rule that decides about a package. Without a version (not resolved yet) only a rule that
+-- no version could escape denies.
 create function private.plugin_rule(package text, version text) returns private.plugin_rules
 language sql stable set search_path = ''
 return (
@@ -116,7 +129,8 @@ return (
       or r.pattern = 'mcp:*' and private.is_mcp_plugin(plugin_rule.package))
     and case when plugin_rule.version is null then r.versions = '' or r.action = 'allow'
       else private.version_meets(plugin_rule.version, r.versions) end
-  order by case when r.pattern = '*' then 0 when r.pattern = 'mcp:*' then 1 when r.pattern like '%/*' then 2 else 3 end desc, r.action = 'deny' desc,
+  order by case when r.pattern = '*' then 0 when r.pattern = 'mcp:*' then 1 when r.pattern like '%/*' then 2
+    else 3 end desc, r.action = 'deny' desc,
     r.require_advisory_free desc
   limit 1
 );
@@ -130,14 +144,17 @@ begin
   if rule.action = 'allow' or package = any (private.built_in_plugins()) and rule.action is null then
     return null;
   elsif rule.action = 'deny' then
-    return format('Operators do not allow %s%s', package || coalesce('@' || version, ''), coalesce(': ' || rule.reason, ''));
+    return format('Operators do not allow %s%s', package || coalesce('@' || version, ''),
+      coalesce(': ' || rule.reason, ''));
   end if;
-  return format('Operators do not allow %s; they can with `launchpad plugins rules allow %s`', package || coalesce('@' || version, ''), package);
+  return format('Operators do not allow %s; they can with `launchpad plugins rules allow %s`', package
+    || coalesce('@' || version, ''), package);
 end
 $$;
 comment on function private.plugin_refusal(text, text) is 'Why operators do not allow a package as a plugin.';
 
--- Judges names when they are written; those that were there before stay. Definer: reads rules. Raises PLUGIN_NOT_ALLOWED.
+-- Judges names when they are written; those that were there before stay. Definer: reads rules.
+-- Raises PLUGIN_NOT_ALLOWED.
 create function private.tg_agents__allow_plugins() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -145,7 +162,8 @@ declare
 begin
   select jsonb_object_agg('plugins.' || (p.place - 1), private.plugin_refusal(x.package, x.version)) into problems
   from unnest(new.plugins) with ordinality p (plugin, place), private.plugin_parts(p.plugin) x
-  where (tg_op = 'INSERT' or not p.plugin = any (old.plugins)) and private.plugin_refusal(x.package, x.version) is not null;
+  where (tg_op = 'INSERT' or not p.plugin = any (old.plugins))
+    and private.plugin_refusal(x.package, x.version) is not null;
   if problems is not null then
     perform private.raise_error('PLUGIN_NOT_ALLOWED',
       (select string_agg(value, '. ' order by key) from jsonb_each_text(problems)), problems);
@@ -159,7 +177,8 @@ create trigger _210_allow_plugins before insert or update of plugins on public.a
 -- Takes what a controller resolved the plugins of a generation to, judges the versions, and keeps it in the revision:
 -- {tree, engine, plugins: [{name, version, integrity}], known: [{name, version, description, engine, settings}], lock,
 -- packages: [{package, version, install_script, licence}]}. A revision that was resolved keeps what it has.
--- Returns {accepted: true, resolved} or {accepted: false, reason, message}. Definer: service_role has no rights on private tables.
+-- Returns {accepted: true, resolved} or {accepted: false, reason, message}. Definer:
+-- service_role has no rights on private tables.
 create function private.record_plugins(of_agent text, of_generation bigint, token uuid, resolved jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -199,24 +218,30 @@ begin
   insert into private.plugin_trees (id, lock) values (resolved ->> 'tree', resolved -> 'lock') on conflict do nothing;
   if found then
     insert into private.plugin_tree_packages (tree_id, package, version, install_script, licence)
-      select resolved ->> 'tree', x.package, x.version, bool_or(coalesce(x.install_script, false)), left(max(x.licence), 200)
-      from jsonb_to_recordset(resolved -> 'packages') x (package text, version text, install_script boolean, licence text)
+      select resolved ->> 'tree', x.package, x.version, bool_or(coalesce(x.install_script, false)),
+        left(max(x.licence), 200)
+      from jsonb_to_recordset(resolved -> 'packages') x (package text, version text,
+        install_script boolean, licence text)
       where length(x.package) between 1 and 214 and length(x.version) between 1 and 100
       group by x.package, x.version;
   end if;
   insert into private.plugins as p (name, version, description, engine, settings)
     select k.name, k.version, left(coalesce(k.description, ''), 500), k.engine,
       case when octet_length(k.settings::text) <= 16384 then k.settings else '[]' end
-    from jsonb_to_recordset(resolved -> 'known') k (name text, version text, description text, engine text, settings jsonb)
+    from jsonb_to_recordset(resolved -> 'known') k (name text, version text, description text, engine text,
+      settings jsonb)
     where length(k.name) <= 214 and length(k.version) <= 100
     -- An agent with an older version does not lower what is listed.
-    on conflict (name) do update set version = excluded.version, description = excluded.description, engine = excluded.engine,
+    on conflict (name) do update set version = excluded.version, description = excluded.description,
+      engine = excluded.engine,
       settings = excluded.settings, seen_at = now()
       where coalesce(private.version_order(excluded.version) >= private.version_order(p.version), true);
   update public.agent_revisions r
-    set resolved_plugins = jsonb_build_object('tree', resolved -> 'tree', 'engine', resolved -> 'engine', 'plugins', resolved -> 'plugins')
+    set resolved_plugins = jsonb_build_object('tree', resolved -> 'tree', 'engine', resolved -> 'engine', 'plugins',
+      resolved -> 'plugins')
     where r.agent_id = of_agent and r.revision = d.revision and r.resolved_plugins is null;
-  select r.resolved_plugins into kept from public.agent_revisions r where r.agent_id = of_agent and r.revision = d.revision;
+  select r.resolved_plugins into kept from public.agent_revisions r where r.agent_id = of_agent
+    and r.revision = d.revision;
   return jsonb_build_object('accepted', true, 'resolved', kept);
 end
 $$;
@@ -240,7 +265,8 @@ language sql volatile set search_path = '' as $$
 $$;
 select cron.schedule('launchpad-forget-plugin-trees', '53 3 * * *', 'select private.forget_plugin_trees()');
 
-grant execute on function private.record_plugins(text, bigint, uuid, jsonb), private.plugin_tree(text), private.wanted_plugin_trees()
+grant execute on function private.record_plugins(text, bigint, uuid, jsonb), private.plugin_tree(text),
+  private.wanted_plugin_trees()
   to service_role;
 create function public.record_plugins(agent_id text, generation bigint, lease_token uuid, resolved jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -251,11 +277,14 @@ begin return private.plugin_tree(id); end $$;
 create function public.wanted_plugin_trees() returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin return private.wanted_plugin_trees(); end $$;
-revoke execute on function public.record_plugins(text, bigint, uuid, jsonb), public.plugin_tree(text), public.wanted_plugin_trees()
+revoke execute on function public.record_plugins(text, bigint, uuid, jsonb), public.plugin_tree(text),
+  public.wanted_plugin_trees()
   from public, anon, authenticated;
-grant execute on function public.record_plugins(text, bigint, uuid, jsonb), public.plugin_tree(text), public.wanted_plugin_trees()
+grant execute on function public.record_plugins(text, bigint, uuid, jsonb), public.plugin_tree(text),
+  public.wanted_plugin_trees()
   to service_role;
-comment on function public.record_plugins(text, bigint, uuid, jsonb) is 'Controller: keeps what the plugins of an agent were resolved to.';
+comment on function public.record_plugins(text, bigint, uuid, jsonb) is
+  'Controller: keeps what the plugins of an agent were resolved to.';
 comment on function public.plugin_tree(text) is 'Controller: the lock file of a set of plugins.';
 comment on function public.wanted_plugin_trees() is 'Controller: the sets of plugins that revisions name.';
 
@@ -273,7 +302,8 @@ declare
   answer jsonb;
 begin
   perform private.check_page(most, skip, args ->> 'after');
-  perform private.raise_problems(private.problem_if(length(args ->> 'query') > 200, 'query', 'Must have at most 200 characters'));
+  perform private.raise_problems(private.problem_if(length(args ->> 'query') > 200,
+    'query', 'Must have at most 200 characters'));
   last_seen := private.cursor_keys(args ->> 'after', binding, '{text}');
   with allowed as (
     select p.* from private.plugins p where private.plugin_refusal(p.name, nullif(p.version, 'built-in')) is null
@@ -281,7 +311,8 @@ begin
   ), page as (
     select * from allowed a where last_seen is null or a.name > last_seen[1] order by a.name limit most + 1 offset skip
   )
-  select private.page('plugins', jsonb_agg(jsonb_build_object('name', p.name, 'version', p.version, 'description', p.description,
+  select private.page('plugins',
+    jsonb_agg(jsonb_build_object('name', p.name, 'version', p.version, 'description', p.description,
         'engine', p.engine, 'settings', p.settings) order by p.name),
       jsonb_agg(jsonb_build_array(p.name) order by p.name), most, binding)
     || jsonb_build_object('total', (select count(*) from allowed)) into answer
@@ -294,11 +325,13 @@ create function public.list_plugins(query text default null, "limit" integer def
   "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('list_plugins', jsonb_build_object('query', query, 'limit', "limit", 'offset', "offset", 'after', "after"));
+  return private.handle('list_plugins', jsonb_build_object('query', query, 'limit', "limit", 'offset', "offset",
+    'after', "after"));
 end
 $$;
 revoke execute on function public.list_plugins(text, integer, integer, text) from public, anon, service_role;
 grant execute on function public.list_plugins(text, integer, integer, text) to authenticated;
-comment on function public.list_plugins(text, integer, integer, text) is 'Plugins that may be named, with version, engine and settings.';
+comment on function public.list_plugins(text, integer, integer, text) is
+  'Plugins that may be named, with version, engine and settings.';
 
 revoke execute on all functions in schema private from public;

@@ -1,9 +1,9 @@
--- How an account goes (GDPR article 17): everything that can hold words, addresses or figures of a user is removed, and of the
--- audit remains what happened, when, and ids. docs/privacy.md lists what stays; tests/hostile/erasure.test.ts plants a word in
--- every place that a user can reach and searches for it.
+-- How an account goes (GDPR article 17): everything that can hold words, addresses or figures of a user is removed, and
+-- of the audit remains what happened, when, and ids. docs/privacy.md lists what stays; tests/hostile/erasure.test.ts
+-- plants a word in every place that a user can reach and searches for it.
 
--- Accounts that are gone, until nothing can write of them any more: replicas that are being stopped still ship lines, and a
--- gateway its counts. A look at each stored row would tax all of them, so a job removes these few.
+-- Accounts that are gone, until nothing can write of them any more: replicas that are being stopped still ship lines,
+-- and a gateway its counts. A look at each stored row would tax all of them, so a job removes these few.
 create table private.erased_accounts (
   user_id uuid primary key,
   erased_at timestamptz not null default now()
@@ -17,10 +17,12 @@ begin
   return exists (select from private.erased_accounts e where e.user_id = of_user);
 end
 $$;
-comment on function private.is_erased(uuid) is 'Whether an account is erased, for the time in which late rows may come.';
+comment on function private.is_erased(uuid) is
+  'Whether an account is erased, for the time in which late rows may come.';
 
--- The audit of an erased account: kind, time, ids and figures of the platform. Words, addresses and names are gone, since every
--- one of them may be the user's: messages repeat reasons, details name secrets and fields, a request id is the caller's.
+-- The audit of an erased account: kind, time, ids and figures of the platform. Words, addresses and names are gone,
+-- since every one of them may be the user's: messages repeat reasons, details name secrets and
+-- fields, a request id is the caller's.
 create function private.blanked(e public.agent_events) returns public.agent_events
 language plpgsql stable set search_path = '' as $$
 begin
@@ -45,7 +47,8 @@ begin
 end
 $$;
 
--- What is written of an account after its erasure is blank from the start. Definer: whoever causes an event has no rights here.
+-- What is written of an account after its erasure is blank from the start. Definer: whoever
+-- causes an event has no rights here.
 create function private.tg_events__blank() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -56,7 +59,8 @@ begin
 end
 $$;
 create trigger _050_blank before insert on public.agent_events for each row execute function private.tg_events__blank();
-create trigger _050_blank before insert on public.security_events for each row execute function private.tg_events__blank();
+create trigger _050_blank before insert on public.security_events
+  for each row execute function private.tg_events__blank();
 
 -- The same for what controllers go on reporting of replicas that they stop. Definer: as above.
 create function private.tg_agent_deployments__blank() returns trigger
@@ -99,8 +103,8 @@ begin
 end
 $$;
 
--- Rows of the platform's own tables. On a project where `postgres` may not write one of them, Auth or Realtime keeps it for the
--- time of its own, as docs/privacy.md says.
+-- Rows of the platform's own tables. On a project where `postgres` may not write one of them, Auth or Realtime keeps it
+-- for the time of its own, as docs/privacy.md says.
 create function private.erase_platform_rows(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -116,7 +120,8 @@ begin
   end loop;
   begin
     -- Auth's audit names the address of who acted and of who was acted on.
-    update auth.audit_log_entries l set ip_address = '', payload = json_build_object('action', l.payload::jsonb -> 'action',
+    update auth.audit_log_entries l set ip_address = '',
+      payload = json_build_object('action', l.payload::jsonb -> 'action',
         'actor_id', l.payload::jsonb -> 'actor_id', 'log_type', l.payload::jsonb -> 'log_type')
       where of_user::text in (l.payload::jsonb ->> 'actor_id', l.payload::jsonb #>> '{traits,user_id}');
   exception when insufficient_privilege then
@@ -134,8 +139,8 @@ exception when insufficient_privilege then
 end
 $$;
 
--- Removes what there is of an account now. Called when it goes and, for what came late, by private.forget_erased. The audit is
--- blanked last: the deletions before it write events.
+-- Removes what there is of an account now. Called when it goes and, for what came late, by private.forget_erased. The
+-- audit is blanked last: the deletions before it write events.
 create function private.erase_rows(of_user uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -144,10 +149,12 @@ declare
   wanted text;
 begin
   delete from public.agents a where a.user_id = of_user;
-  for wanted in select t from private.tables_of_users('public') t where t not in ('agents', 'agent_events', 'security_events') loop
+  for wanted in select t from private.tables_of_users('public') t
+    where t not in ('agents', 'agent_events', 'security_events') loop
     execute format('delete from public.%I t where t.user_id = $1', wanted) using of_user;
   end loop;
-  for wanted in select t from private.tables_of_users('private') t where t not in ('agent_deployments', 'erased_accounts') loop
+  for wanted in select t from private.tables_of_users('private') t
+    where t not in ('agent_deployments', 'erased_accounts') loop
     execute format('delete from private.%I t where t.user_id = $1', wanted) using of_user;
   end loop;
   update private.agent_deployments d set updated_at = d.updated_at
@@ -183,8 +190,8 @@ end
 $$;
 comment on function private.erase_user(uuid, text) is 'Erases an account: rows, broadcasts, words in the audit.';
 
--- However the account goes (delete_my_account, the dashboard, Auth's admin API). Before the cascades: swarms are still there to
--- name their topics. Definer: Auth's role has no rights here.
+-- However the account goes (delete_my_account, the dashboard, Auth's admin API). Before the cascades: swarms are still
+-- there to name their topics. Definer: Auth's role has no rights here.
 create function private.tg_users__begin_erasure() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -209,8 +216,8 @@ create trigger _900_launchpad_erase after delete on auth.users
 create trigger _900_launchpad_erase_softly after update of deleted_at on auth.users
   for each row when (old.deleted_at is null and new.deleted_at is not null) execute function private.tg_users__erase();
 
--- A soft deletion keeps Auth's row for its id. Auth's admin API replaces address and telephone by a digest and empties the rest
--- itself; whoever only sets deleted_at has it done here, for every text of the row. Definer: as above.
+-- A soft deletion keeps Auth's row for its id. Auth's admin API replaces address and telephone by a digest and empties
+-- the rest itself; whoever only sets deleted_at has it done here, for every text of the row. Definer: as above.
 create function private.tg_users__blank() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -220,7 +227,8 @@ declare
 begin
   for field in
     select a.attname from pg_attribute a join pg_type t on t.oid = a.atttypid
-    where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and t.typname in ('text', 'varchar', 'jsonb')
+    where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+      and t.typname in ('text', 'varchar', 'jsonb')
       and a.attname not in ('aud', 'role')
   loop
     if to_jsonb(new) -> field = known -> field and known -> field <> 'null' then
@@ -238,8 +246,9 @@ create trigger _300_launchpad_blank before update of deleted_at on auth.users
 
 insert into private.verbs (name, permission, status, idempotent) values ('delete_my_account', null, 200, false);
 
--- `confirm` is the account's e-mail address (or id, where it has none): nothing else undoes a slip. Files go through the
--- Storage API, which alone can delete their bytes; while there are some this is a CONFLICT, as Supabase itself has it.
+-- `confirm` is the account's e-mail address (or id, where it has none): nothing else undoes a slip. Files go through
+-- the Storage API, which alone can delete their bytes; while there are some this is a
+-- CONFLICT, as Supabase itself has it.
 create function private.verb_delete_my_account(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -256,7 +265,8 @@ begin
   end if;
   delete from auth.users u where u.id = caller;
   return jsonb_build_object('user_id', caller, 'status', 'DELETED', 'message', 'Account deleted',
-    'agents_deleted', agents, 'audit_log_preserved', exists (select from public.agent_events e where e.user_id = caller),
+    'agents_deleted', agents, 'audit_log_preserved', exists (select from public.agent_events e
+      where e.user_id = caller),
     'timestamp', private.iso(now()));
 end
 $$;
@@ -279,6 +289,7 @@ language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_my_account', jsonb_build_object('confirm', confirm)); end $$;
 revoke execute on function public.delete_my_account(text) from public, anon, service_role;
 grant execute on function public.delete_my_account(text) to authenticated;
-comment on function public.delete_my_account(text) is 'Deletes the caller''s account and personal data; `confirm` is its e-mail address.';
+comment on function public.delete_my_account(text) is
+  'Deletes the caller''s account and personal data; `confirm` is its e-mail address.';
 
 revoke execute on all functions in schema private from public;

@@ -1,8 +1,8 @@
 -- Realtime: who may join which private topic, and the broadcast of every event of an agent.
 -- Changes of tables (postgres_changes) need no more than the publication (…_telemetry) and the tables' own policies.
 --
--- Private topics: `agent:<agentId>` is its owner's, `user:<uid>` that user's. On both they may also send broadcasts and be
--- present; nobody else may read or write there, and no other private topic is open to anyone. Both carry the rows of
+-- Private topics: `agent:<agentId>` is its owner's, `user:<uid>` that user's. On both they may also send broadcasts and
+-- be present; nobody else may read or write there, and no other private topic is open to anyone. Both carry the rows of
 -- agent_events and take the permission that reading those takes.
 
 -- Whether `topic` is the caller's: their own, or that of an agent of theirs. Called by the policies below.
@@ -32,18 +32,21 @@ create policy "owners can write to their topics" on realtime.messages for insert
 grant usage on schema private to supabase_realtime_admin;
 grant execute on function private.is_calm_pattern(text), private.is_calm_like(text) to supabase_realtime_admin;
 
--- What Realtime asks every few seconds about the users connected to it: a banned or deleted account loses its sockets, changed
--- permissions have private topics judged again. Definer: Realtime's role reads neither accounts nor permissions.
+-- What Realtime asks every few seconds about the users connected to it: a banned or deleted account loses its sockets,
+-- changed permissions have private topics judged again. Definer: Realtime's role reads neither
+-- accounts nor permissions.
 create function private.standings(users uuid[]) returns table (user_id uuid, state text, permissions text[])
 language sql stable security definer set search_path = ''
 begin atomic
   select w.id, private.account_state(w.id), private.effective_permissions(w.id) from unnest(users) as w (id);
 end;
 grant execute on function private.standings(uuid[]) to supabase_realtime_admin;
-comment on function private.standings(uuid[]) is 'The state and permissions of accounts that are connected to Realtime.';
+comment on function private.standings(uuid[]) is
+  'The state and permissions of accounts that are connected to Realtime.';
 
--- The default replica identity (the primary key) is what Realtime needs of every published table: an UPDATE then carries
--- the key as its old record, a DELETE the key alone, which is all that may be shown of a row under row-level security.
+-- The default replica identity (the primary key) is what Realtime needs of every published table: an UPDATE then
+-- carries the key as its old record, a DELETE the key alone, which is all that may be shown of
+-- a row under row-level security.
 
 -- Sends each event of an agent, as its row reads in REST, to the agent's topic and to its owner's.
 -- Definer: realtime.messages is open to nobody who may cause an event. Never fails the write that it speaks of:

@@ -37,7 +37,8 @@ create function private.user_isolation() returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   return not exists (
-    select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity);
+    select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and not c.relrowsecurity);
 end
 $$;
 
@@ -46,12 +47,13 @@ create function private.answer(status integer, headers jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   perform set_config('response.status', status::text, true);
-  perform set_config('response.headers', (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(jsonb_strip_nulls(headers)) h)::text, true);
+  perform set_config('response.headers',
+    (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(jsonb_strip_nulls(headers)) h)::text, true);
 end
 $$;
 
--- The body of an error in PostgREST's form, with the status and headers set. Nothing is raised, so what is recorded of the
--- refusal (a security event) stays.
+-- The body of an error in PostgREST's form, with the status and headers set. Nothing is raised, so what is recorded of
+-- the refusal (a security event) stays.
 create function private.refuse(code text, message text, details jsonb, headers jsonb, verb text default null,
   args jsonb default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -63,8 +65,9 @@ begin
 end
 $$;
 
--- Runs one verb for the calling user. Definer: it is the one door from the API roles to the private verbs. It authorises
--- first (identity, rate, permission), then does the work in a subtransaction: a coded error undoes the work, not the count.
+-- Runs one verb for the calling user. Definer: it is the one door from the API roles to the private verbs. It
+-- authorises first (identity, rate, permission), then does the work in a subtransaction: a
+-- coded error undoes the work, not the count.
 create function private.handle(verb text, args jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -101,7 +104,8 @@ begin
         'limit_type', over, 'limit', counts -> over -> 'limit', 'user_id', caller,
         'reset_time', private.iso(to_timestamp((counts -> over ->> 'reset')::bigint))),
       -- Of the bucket that refused: with the other's the caller would go on at once.
-      headers || (private.bucket_headers(counts -> over) - 'Supabase-RateLimit-Remaining') || jsonb_build_object('Retry-After',
+      headers || (private.bucket_headers(counts -> over) - 'Supabase-RateLimit-Remaining')
+        || jsonb_build_object('Retry-After',
         greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text), verb, args);
   end if;
 
@@ -159,9 +163,11 @@ create function private.verb_refuse_request(caller uuid, args jsonb) returns jso
 language plpgsql volatile set search_path = '' as $$
 begin
   if not private.error_codes() ? coalesce(args ->> 'code', '') then
-    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', '{"code": "Must be one of the API''s error codes"}');
+    perform private.raise_error('VALIDATION_ERROR', 'Invalid request body',
+      '{"code": "Must be one of the API''s error codes"}');
   end if;
-  perform private.raise_error(args ->> 'code', left(coalesce(args ->> 'message', args ->> 'code'), 500), nullif(args -> 'details', 'null'));
+  perform private.raise_error(args ->> 'code', left(coalesce(args ->> 'message', args ->> 'code'), 500),
+    nullif(args -> 'details', 'null'));
   return null;
 end
 $$;

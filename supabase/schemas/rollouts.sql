@@ -1,20 +1,24 @@
--- Rollouts: what operators change of all agents' pods (the image) reaches them in waves (docs/rollouts.md). Wanted and reached
--- stand here and in agent_deployments, so that every controller obeys and a restarted one goes on. When the next wave comes, or
--- none, controllers decide (packages/controller/src/fleet/waves.ts); how many it has and who they are is decided here.
+-- Rollouts: what operators change of all agents' pods (the image) reaches them in waves (docs/rollouts.md). Wanted and
+-- reached stand here and in agent_deployments, so that every controller obeys and a restarted one goes on. When the
+-- next wave comes, or none, controllers decide (packages/controller/src/fleet/waves.ts); how
+-- many it has and who they are is decided here.
 
 create table private.rollout (
   only_one boolean primary key default true,
   id uuid not null default gen_random_uuid(),
-  -- finished: every agent has the target, or none was ever named. undone: operators went back, until they resume or name another.
+  -- finished: every agent has the target, or none was ever named. undone: operators went back,
+  -- until they resume or name another.
   state text not null default 'finished',
   reason text,
-  -- What the controllers are set to; what the targets are made with; and what those were made with that the last rollout finished.
+  -- What the controllers are set to; what the targets are made with; and what those were made
+  -- with that the last rollout finished.
   announced jsonb,
   content jsonb,
   previous_content jsonb,
   wave integer not null default 0,
   wave_at timestamptz not null default now(),
-  -- Of the agents that a rollout concerns, how many a wave has; how many may fail before it stops; how long a wave must hold.
+  -- Of the agents that a rollout concerns, how many a wave has; how many may fail before it
+  -- stops; how long a wave must hold.
   percent integer not null default 10,
   max_failures integer not null default 0,
   soak_seconds integer not null default 30,
@@ -44,7 +48,8 @@ create table private.rollout_canaries (
 alter table private.rollout_canaries enable row level security;
 comment on table private.rollout_canaries is 'Users whose agents get a rollout first.';
 
--- What agents of each class of users shall have, and what they had before the rollout. '' is everybody without a class of their own.
+-- What agents of each class of users shall have, and what they had before the rollout. '' is
+-- everybody without a class of their own.
 create table private.rollout_targets (
   class text primary key,
   target text not null references private.platforms (id),
@@ -60,8 +65,8 @@ create function private.rollout_class(of_user uuid) returns text
 language sql stable set search_path = ''
 return coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user), '');
 
--- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods; its image
--- stands in the place of the other, so that a new one of all does not concern it.
+-- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods;
+-- its image stands in the place of the other, so that a new one of all does not concern it.
 create function private.platform_of_class(content jsonb, c private.agent_classes) returns jsonb
 language sql immutable set search_path = ''
 return content || jsonb_strip_nulls(jsonb_build_object('image', c.image,
@@ -83,7 +88,8 @@ begin
 end
 $$;
 
--- Begins a rollout to what operators want now; without anything before it, or with what was there before, agents get it at once.
+-- Begins a rollout to what operators want now; without anything before it, or with what was
+-- there before, agents get it at once.
 -- Called with the rollout's row locked.
 create function private.begin_rollout() returns void
 language plpgsql volatile set search_path = '' as $$
@@ -110,10 +116,12 @@ begin
     accepted_failures = 0, canary_passed = false, started_at = now(), finished_at = null where x.only_one;
   -- What had none, runs whatever its controller is set to: that is no wave's matter.
   update private.agent_deployments d set platform = t.target from private.rollout_targets t
-    where t.class = private.rollout_class(d.user_id) and d.removed_at is null and (d.platform is null or t.previous is null)
+    where t.class = private.rollout_class(d.user_id) and d.removed_at is null
+      and (d.platform is null or t.previous is null)
       and d.platform is distinct from t.target;
   -- Back to what is proven: for that no wave is needed.
-  if not exists (select from private.rollout_targets t where t.previous is distinct from t.target and t.previous is not null) then
+  if not exists (select from private.rollout_targets t where t.previous is distinct from t.target
+    and t.previous is not null) then
     perform private.finish_rollout();
   end if;
 end
@@ -125,7 +133,8 @@ language plpgsql volatile set search_path = '' as $$
 begin
   update private.agent_deployments d set platform = t.target from private.rollout_targets t
     where t.class = private.rollout_class(d.user_id) and d.removed_at is null and d.platform is distinct from t.target;
-  update private.rollout x set state = 'finished', reason = null, previous_content = x.content, finished_at = now() where x.only_one;
+  update private.rollout x set state = 'finished', reason = null, previous_content = x.content, finished_at = now()
+    where x.only_one;
 end
 $$;
 
@@ -135,7 +144,8 @@ language sql immutable set search_path = ''
 return case when jsonb_typeof(value) = 'number' then least(most_value, greatest(least_value, value::numeric))::integer
   else otherwise end;
 
--- What the living controllers are set to begins a rollout, once they agree: during an upgrade of the controllers they do not.
+-- What the living controllers are set to begins a rollout, once they agree: during an upgrade
+-- of the controllers they do not.
 create function private.hear_platform() returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -146,7 +156,8 @@ begin
     select distinct c.report -> 'platform' as platform from private.controllers c
     where c.expires_at > now() and c.report -> 'platform' -> 'content' ->> 'image' is not null) x
   having count(*) = 1;
-  if said is null or octet_length((said -> 'content')::text) > 16384 or private.platform_problems(said -> 'content') <> '{}' then
+  if said is null or octet_length((said -> 'content')::text) > 16384
+    or private.platform_problems(said -> 'content') <> '{}' then
     return;
   end if;
   select * into r from private.rollout;
@@ -179,25 +190,31 @@ begin
   end if;
   return (
     with concerned as (
-      select d.*, d.platform is not distinct from t.target as admitted, d.platform_seen is not distinct from d.platform as seen,
+      select d.*, d.platform is not distinct from t.target as admitted,
+        d.platform_seen is not distinct from d.platform as seen,
         -- It was ready with the target and then failed, without a change of its owner's.
         d.phase = 'FAILED' and d.platform_seen = t.target
           and d.platform_at > coalesce((d.timings ->> 'requestedAt')::timestamptz, '-infinity') as broken
       from private.agent_deployments d join private.rollout_targets t on t.class = private.rollout_class(d.user_id)
-      where d.removed_at is null and d.desired = 'running' and (d.rollout = r.id or d.platform is distinct from t.target)
+      where d.removed_at is null and d.desired = 'running'
+        and (d.rollout = r.id or d.platform is distinct from t.target)
     ), judged as (
-      select c.*, case when not c.admitted then 'waiting' when c.broken then 'broken' when c.phase = 'FAILED' then 'idle'
+      select c.*, case when not c.admitted then 'waiting' when c.broken then 'broken'
+        when c.phase = 'FAILED' then 'idle'
         when c.seen then c.platform_state else 'updating' end as stands from concerned c
     )
-    select jsonb_build_object('id', r.id, 'state', r.state, 'reason', r.reason, 'image', r.content ->> 'image', 'previousImage', r.previous_content ->> 'image',
+    select jsonb_build_object('id', r.id, 'state', r.state, 'reason', r.reason, 'image', r.content ->> 'image',
+      'previousImage', r.previous_content ->> 'image',
       'wave', r.wave, 'waveSeconds', round(extract(epoch from now() - r.wave_at), 1),
-      'quietSeconds', round(extract(epoch from now() - greatest(r.wave_at, max(j.platform_at) filter (where j.admitted))), 1),
+      'quietSeconds', round(extract(epoch
+        from now() - greatest(r.wave_at, max(j.platform_at) filter (where j.admitted))), 1),
       'soakSeconds', r.soak_seconds, 'maxFailures', r.max_failures + r.accepted_failures, 'percent', r.percent,
       'canaryPauses', r.canary_pauses and not r.canary_passed and r.wave = 1
         and exists (select from judged w join private.rollout_canaries n using (user_id) where w.admitted),
       'total', count(*), 'waiting', count(*) filter (where j.stands = 'waiting'),
       'updating', count(*) filter (where j.stands = 'updating'), 'ready', count(*) filter (where j.stands = 'ready'),
-      'idle', count(*) filter (where j.stands = 'idle'), 'failed', count(*) filter (where j.stands in ('stuck', 'broken')),
+      'idle', count(*) filter (where j.stands = 'idle'),
+        'failed', count(*) filter (where j.stands in ('stuck', 'broken')),
       'problem', (select coalesce(w.platform_problem, w.message) from judged w where w.stands in ('stuck', 'broken')
         order by w.agent_id limit 1),
       'examples', coalesce((select jsonb_agg(x.agent_id) from (select w.agent_id from judged w
@@ -206,8 +223,9 @@ begin
 end
 $$;
 
--- One decision of a controller about the wave that it saw: admit the next wave, halt, or finish. Another controller may have been
--- faster: then nothing happens. Returns what operators want, as a heartbeat does. Definer: service_role has no rights on private tables.
+-- One decision of a controller about the wave that it saw: admit the next wave, halt, or finish. Another controller may
+-- have been faster: then nothing happens. Returns what operators want, as a heartbeat does. Definer: service_role has
+-- no rights on private tables.
 create function private.advance_rollout(rollout uuid, wave integer, decision text, reason text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -224,14 +242,16 @@ begin
   elsif decision = 'finish' then
     perform private.finish_rollout();
   elsif decision in ('halt', 'pause') then
-    update private.rollout x set state = case decision when 'halt' then 'halted' else 'paused' end, reason = advance_rollout.reason
+    update private.rollout x set state = case decision when 'halt' then 'halted' else 'paused' end,
+      reason = advance_rollout.reason
       where x.only_one;
   else
     select greatest(1, ceil(count(*) * r.percent / 100.0)) into share
     from private.agent_deployments d join private.rollout_targets t on t.class = private.rollout_class(d.user_id)
     where d.removed_at is null and d.desired = 'running' and (d.rollout = r.id or d.platform is distinct from t.target);
     with outdated as (
-      select d.agent_id, t.target, r.wave = 0 and exists (select from private.rollout_canaries n where n.user_id = d.user_id) as canary,
+      select d.agent_id, t.target, r.wave = 0 and exists (select from private.rollout_canaries n
+        where n.user_id = d.user_id) as canary,
         -- What another attempt left stuck risks nothing; what does not serve proves nothing.
         d.platform_state is not distinct from 'stuck' as stuck, d.phase = 'DEPLOYED' and d.ready_replicas > 0 as serves
       from private.agent_deployments d join private.rollout_targets t on t.class = private.rollout_class(d.user_id)
@@ -242,16 +262,18 @@ begin
       order by o.stuck desc, o.serves desc, md5(r.id::text || o.agent_id)
       limit case when exists (select from outdated c where c.canary) then null else share end
     )
-    update private.agent_deployments d set platform = c.target, rollout = r.id from chosen c where d.agent_id = c.agent_id;
+    update private.agent_deployments d set platform = c.target, rollout = r.id from chosen c
+      where d.agent_id = c.agent_id;
     update private.rollout x set wave = x.wave + 1, wave_at = now() where x.only_one;
   end if;
-  perform private.note_fleet_action('rollout', jsonb_build_object('decision', decision, 'wave', r.wave, 'reason', reason));
+  perform private.note_fleet_action('rollout', jsonb_build_object('decision', decision, 'wave', r.wave,
+    'reason', reason));
   return private.fleet_state();
 end
 $$;
 
--- What operators do with the rollout. pause: no further wave; resume: goes on, with the failures that there are accepted; undo: all
--- agents go back to what they had before. Raises VALIDATION_ERROR, CONFLICT. Definer: as above.
+-- What operators do with the rollout. pause: no further wave; resume: goes on, with the failures that there are
+-- accepted; undo: all agents go back to what they had before. Raises VALIDATION_ERROR, CONFLICT. Definer: as above.
 create function private.fleet_rollout(action text, reason text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -259,7 +281,8 @@ declare
   stands jsonb;
 begin
   perform private.raise_problems(
-    private.problem_if(coalesce(action not in ('pause', 'resume', 'undo'), true), 'action', 'Must be pause, resume or undo')
+    private.problem_if(coalesce(action not in ('pause', 'resume', 'undo'), true),
+      'action', 'Must be pause, resume or undo')
     || private.problem_if(coalesce(length(reason) > 500, false), 'reason', 'Must be at most 500 characters'));
   select * into r from private.rollout x for update;
   stands := private.rollout_state();
@@ -274,7 +297,8 @@ begin
     update private.agent_deployments d set platform = t.previous, rollout = null from private.rollout_targets t
       where t.class = private.rollout_class(d.user_id) and d.removed_at is null and t.previous is not null
         and d.platform is distinct from t.previous;
-    update private.rollout x set state = 'undone', reason = fleet_rollout.reason, content = coalesce(x.previous_content, x.content)
+    update private.rollout x set state = 'undone', reason = fleet_rollout.reason,
+      content = coalesce(x.previous_content, x.content)
       where x.only_one;
   elsif r.state = 'undone' then
     update private.rollout x set content = coalesce(x.announced, x.content) where x.only_one;
@@ -290,27 +314,33 @@ begin
 end
 $$;
 
--- Whose agents get every later rollout first; with `pauses` a person then says when the rest follows. Raises VALIDATION_ERROR.
+-- Whose agents get every later rollout first; with `pauses` a person then says when the rest
+-- follows. Raises VALIDATION_ERROR.
 -- Definer: as above.
 create function private.fleet_rollout_canary(users jsonb, pauses boolean) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   wrong boolean;
 begin
-  perform private.raise_problems(private.problem_if(coalesce(jsonb_typeof(users) <> 'array' or jsonb_array_length(users) > 100, true),
+  perform private.raise_problems(private.problem_if(coalesce(jsonb_typeof(users) <> 'array'
+    or jsonb_array_length(users) > 100, true),
     'users', 'Must be a list of at most 100 users'));
-  select exists (select from jsonb_array_elements_text(users) u where not exists (select from auth.users x where x.id::text = u))
+  select exists (select from jsonb_array_elements_text(users) u
+    where not exists (select from auth.users x where x.id::text = u))
     into wrong;
-  perform private.raise_problems(private.problem_if(wrong, 'users', 'Must be ids of users, as `launchpad fleet list` shows them'));
+  perform private.raise_problems(private.problem_if(wrong,
+    'users', 'Must be ids of users, as `launchpad fleet list` shows them'));
   delete from private.rollout_canaries n where n.user_id is not null;
   insert into private.rollout_canaries (user_id) select distinct u::uuid from jsonb_array_elements_text(users) u;
   update private.rollout x set canary_pauses = coalesce(pauses, false) where x.only_one;
-  perform private.note_fleet_action('rollout canary', jsonb_build_object('users', jsonb_array_length(users), 'pauses', pauses));
+  perform private.note_fleet_action('rollout canary', jsonb_build_object('users', jsonb_array_length(users),
+    'pauses', pauses));
   return private.fleet_state();
 end
 $$;
 
--- Another class of pods reaches its users' agents as another image does: in waves. One that no user has concerns no agent.
+-- Another class of pods reaches its users' agents as another image does: in waves. One that no
+-- user has concerns no agent.
 create function private.tg_agent_classes__roll_out() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -363,7 +393,8 @@ create trigger _800_platform after update of agent_class on public.quotas
 grant execute on function private.advance_rollout(uuid, integer, text, text), private.fleet_rollout(text, text),
   private.fleet_rollout_canary(jsonb, boolean) to service_role;
 
-create function public.advance_rollout(rollout uuid, wave integer, decision text, reason text default null) returns jsonb
+create function public.advance_rollout(rollout uuid, wave integer, decision text,
+  reason text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.advance_rollout(rollout, wave, decision, reason); end $$;
 create function public.fleet_rollout(action text, reason text default null) returns jsonb
@@ -376,8 +407,10 @@ revoke execute on function public.advance_rollout(uuid, integer, text, text), pu
   public.fleet_rollout_canary(jsonb, boolean) from public, anon, authenticated;
 grant execute on function public.advance_rollout(uuid, integer, text, text), public.fleet_rollout(text, text),
   public.fleet_rollout_canary(jsonb, boolean) to service_role;
-comment on function public.advance_rollout(uuid, integer, text, text) is 'Controller: what it decides about the wave that it saw.';
-comment on function public.fleet_rollout(text, text) is 'Operators: pauses, resumes or undoes the rollout of a new image.';
+comment on function public.advance_rollout(uuid, integer, text, text) is
+  'Controller: what it decides about the wave that it saw.';
+comment on function public.fleet_rollout(text, text) is
+  'Operators: pauses, resumes or undoes the rollout of a new image.';
 comment on function public.fleet_rollout_canary(jsonb, boolean) is 'Operators: whose agents get a rollout first.';
 
 revoke execute on all functions in schema private from public;

@@ -26,7 +26,8 @@ create policy "secrets are removed through the API alone" on public.agent_secret
 comment on table public.agent_secrets is 'Names and versions of an agent''s secrets; the values are in Vault.';
 
 -- Stores one secret; returns whether it changed. The version grows only when the value differs, and a secret that was
--- removed comes back with a version that no revision had: else its new value would look like the old one to the controller.
+-- removed comes back with a version that no revision had: else its new value would look like
+-- the old one to the controller.
 create function private.store_secret(of_agent text, of_user uuid, secret_name text, value text) returns boolean
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -40,7 +41,8 @@ begin
                       from public.agent_revisions r where r.agent_id = of_agent), 0),
         vault.create_secret(value, 'agent/' || of_agent || '/' || secret_name));
     return true;
-  elsif (select v.decrypted_secret from vault.decrypted_secrets v where v.id = known.vault_id) is distinct from value then
+  elsif (select v.decrypted_secret from vault.decrypted_secrets v where v.id = known.vault_id) is distinct from value
+    then
     perform vault.update_secret(known.vault_id, value);
     update public.agent_secrets s set version = s.version + 1, updated_at = now()
       where s.agent_id = of_agent and s.name = secret_name;
@@ -69,12 +71,13 @@ $$;
 create trigger _500_forget after delete on public.agent_secrets
   for each row execute function private.tg_agent_secrets__forget();
 
--- Why a value cannot be the secret: a key, token or password that was copied in its shortened form ('sk-…', 'sk-...'); null when
--- nothing shows.
+-- Why a value cannot be the secret: a key, token or password that was copied in its shortened form ('sk-…', 'sk-...');
+-- null when nothing shows.
 create function private.secret_problem(secret_name text, value text) returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  if upper(secret_name) ~ '(^|_)(KEY|TOKEN|SECRET)$' and value ~ '^\s*([^\s…]*…[^\s…]*|[A-Za-z]{0,6}[-_]?\.{3})\s*$' then
+  if upper(secret_name) ~ '(^|_)(KEY|TOKEN|SECRET)$'
+    and value ~ '^\s*([^\s…]*…[^\s…]*|[A-Za-z]{0,6}[-_]?\.{3})\s*$' then
     return 'Looks shortened: it has an ellipsis. Give the whole value';
   end if;
   return null;
@@ -102,18 +105,20 @@ begin
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be text');
     elsif octet_length(entry.value #>> '{}') > 32768 then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Must be at most 32 KiB');
-    elsif entry.key ~ '^(AGENT_|LAUNCHPAD_|NODE_|LD_|DYLD_)' or entry.key in ('PORT', 'HOST', 'PATH', 'HOME', 'TMPDIR') then
+    elsif entry.key ~ '^(AGENT_|LAUNCHPAD_|NODE_|LD_|DYLD_)'
+      or entry.key in ('PORT', 'HOST', 'PATH', 'HOME', 'TMPDIR') then
       problems := problems || jsonb_build_object('environment.' || entry.key, 'Name is reserved');
     elsif private.secret_problem(entry.key, entry.value #>> '{}') is not null then
-      problems := problems || jsonb_build_object('environment.' || entry.key, private.secret_problem(entry.key, entry.value #>> '{}'));
+      problems := problems || jsonb_build_object('environment.' || entry.key,
+        private.secret_problem(entry.key, entry.value #>> '{}'));
     end if;
   end loop;
   return problems;
 end
 $$;
 
--- The most bytes that all secrets of an agent may have, names and values: on Kubernetes they are one Secret, which holds 1 MiB
--- and the operator's own keys too.
+-- The most bytes that all secrets of an agent may have, names and values: on Kubernetes they are one Secret, which
+-- holds 1 MiB and the operator's own keys too.
 create function private.most_secret_bytes() returns integer
 language sql immutable set search_path = ''
 return 524288;
@@ -122,13 +127,14 @@ return 524288;
 create function private.secrets_problems(of_agent text) returns jsonb
 language sql stable set search_path = '' as $$
   select private.problem_if(count(*) > 100, 'environment', 'An agent has at most 100 secrets')
-    || private.problem_if(coalesce(sum(octet_length(s.name) + octet_length(v.decrypted_secret)), 0) > private.most_secret_bytes(),
+    || private.problem_if(coalesce(sum(octet_length(s.name) + octet_length(v.decrypted_secret)),
+      0) > private.most_secret_bytes(),
       'environment', format('All secrets of an agent have at most %s KiB together', private.most_secret_bytes() / 1024))
   from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent
 $$;
 
--- Applies an `environment` object: strings are stored, nulls removed. Returns the names that changed. Raises VALIDATION_ERROR
--- when it leaves too many or too large secrets.
+-- Applies an `environment` object: strings are stored, nulls removed. Returns the names that changed. Raises
+-- VALIDATION_ERROR when it leaves too many or too large secrets.
 create function private.apply_environment(of_agent text, of_user uuid, environment jsonb) returns text[]
 language plpgsql volatile set search_path = '' as $$
 declare

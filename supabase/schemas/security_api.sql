@@ -12,7 +12,8 @@ declare
   wanted_severity text := upper(args ->> 'severity');
   wanted_type text := upper(args ->> 'event_type');
   since text := args ->> 'since';
-  binding text := private.list_binding('security_events', caller, jsonb_build_array(wanted_severity, wanted_type, since));
+  binding text := private.list_binding('security_events', caller,
+    jsonb_build_array(wanted_severity, wanted_type, since));
   last_seen text[];
   newest timestamptz := 'infinity';
   oldest timestamptz := '-infinity';
@@ -20,9 +21,11 @@ declare
 begin
   perform private.raise_query_problems(
     private.problem_if(most not between 1 and 500, 'limit', 'Must be a whole number from 1 to 500')
-    || private.problem_if(wanted_severity not in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL'), 'severity', 'Must be LOW, MEDIUM, HIGH or CRITICAL')
+    || private.problem_if(wanted_severity not in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL'),
+      'severity', 'Must be LOW, MEDIUM, HIGH or CRITICAL')
     || private.problem_if(wanted_type !~ '^[A-Z][A-Z_]{0,63}$', 'event_type', 'Must be a name such as AUTH_FAILURE')
-    || private.problem_if(since !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$'
+    || private.problem_if(since !~
+      '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$'
          or not pg_input_is_valid(since, 'timestamptz'), 'since', 'Must be a time such as 2026-01-15T13:25:00Z'));
   if since is not null then
     -- A time without a zone is UTC, whatever the session's.
@@ -36,7 +39,8 @@ begin
         'user_id', e.user_id, 'agent_id', e.agent_id, 'message', e.message, 'timestamp', private.iso(e."timestamp"),
         'ip_address', host(e.ip_address), 'user_agent', e.user_agent, 'details', e.details,
         'automated_response', e.automated_response) order by e."timestamp" desc, e.id),
-      jsonb_agg(jsonb_build_array(private.moment_key(e."timestamp"), e.id) order by e."timestamp" desc, e.id), most, binding)
+      jsonb_agg(jsonb_build_array(private.moment_key(e."timestamp"), e.id) order by e."timestamp" desc, e.id),
+        most, binding)
     into page
     from (
       select * from public.security_events x
@@ -75,13 +79,15 @@ begin
     case when (counts ->> 'critical')::integer > 0 then 'CRITICAL' when (counts ->> 'high')::integer > 0 then 'HIGH'
          when (counts ->> 'medium')::integer > 0 then 'MEDIUM' else 'LOW' end);
   return jsonb_build_object('agentId', a.id, 'user_id', caller, 'scanId', scan.id, 'status', scan.status,
-    'results', jsonb_build_object('passed', scan.passed) || scan.results || jsonb_build_object('findings', scan.findings),
+    'results', jsonb_build_object('passed', scan.passed) || scan.results
+      || jsonb_build_object('findings', scan.findings),
     'security_event_logged', exists (select from public.security_events e where e.id = event_id),
     'scannedAt', private.iso(scan.scanned_at));
 end
 $$;
 
-create function public.list_security_events("limit" integer default 50, severity text default null, event_type text default null,
+create function public.list_security_events("limit" integer default 50, severity text default null,
+  event_type text default null,
   since text default null, "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -93,12 +99,15 @@ language plpgsql volatile set search_path = '' as $$
 begin return private.handle('scan_agent', jsonb_build_object('agent_id', agent_id)); end $$;
 revoke execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text)
   from public, anon, service_role;
-grant execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text) to authenticated;
-comment on function public.list_security_events(integer, text, text, text, text) is 'The caller''s security events, newest first.';
-comment on function public.scan_agent(text) is 'Scans one agent: posture, known vulnerabilities, the database''s controls.';
+grant execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text)
+  to authenticated;
+comment on function public.list_security_events(integer, text, text, text, text) is
+  'The caller''s security events, newest first.';
+comment on function public.scan_agent(text) is
+  'Scans one agent: posture, known vulnerabilities, the database''s controls.';
 
--- Takes what the runtime ships ([{set, package, version, install_script}]; null: not known to this controller) and returns the
--- packages that are due: [{package, version}]. Definer: service_role has no rights on private tables.
+-- Takes what the runtime ships ([{set, package, version, install_script}]; null: not known to this controller) and
+-- returns the packages that are due: [{package, version}]. Definer: service_role has no rights on private tables.
 create function private.advisory_targets(runtime jsonb, max_count integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -118,7 +127,8 @@ begin
     wanted as (
       select r.package, r.version from private.runtime_packages r
       union select t.package, t.version from private.plugin_tree_packages t
-      union select p.package, p.version from public.agents a, unnest(a.plugins) x, private.plugin_parts(x) p where p.version is not null
+      union select p.package, p.version from public.agents a, unnest(a.plugins) x, private.plugin_parts(x) p
+        where p.version is not null
     )
     select coalesce(jsonb_agg(jsonb_build_object('package', w.package, 'version', w.version)), '[]')
     from (
@@ -131,8 +141,8 @@ begin
 end
 $$;
 
--- Takes the outcome of look-ups: [{package, version, error}] or [{package, version, advisories: [{id, severity, title, url,
--- vulnerable_versions}]}]. An error keeps what was known before. Definer: as above.
+-- Takes the outcome of look-ups: [{package, version, error}] or [{package, version, advisories: [{id, severity, title,
+-- url, vulnerable_versions}]}]. An error keeps what was known before. Definer: as above.
 create function private.record_advisories(results jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -140,7 +150,8 @@ declare
   stored integer;
 begin
   insert into private.package_checks as c (package, version, checked_at, attempted_at, error)
-    select distinct on (x.package, x.version) left(x.package, 214), left(x.version, 100), case when x.error is null then now() end,
+    select distinct on (x.package, x.version) left(x.package, 214), left(x.version, 100),
+      case when x.error is null then now() end,
       now(), left(x.error, 300)
     from jsonb_to_recordset(results) as x (package text, version text, error text)
     where x.package is not null and x.version is not null
@@ -150,14 +161,16 @@ begin
   get diagnostics checked = row_count;
   -- The answer replaces what was known of the package.
   delete from private.advisories v where v.source = 'npm' and (v.package, v.version) in (
-    select x.package, x.version from jsonb_to_recordset(results) as x (package text, version text, error text) where x.error is null);
+    select x.package, x.version from jsonb_to_recordset(results) as x (package text, version text, error text)
+      where x.error is null);
   insert into private.advisories (source, advisory_id, package, version, severity, title, url, vulnerable_versions)
     select distinct on (x.package, x.version, v.id) 'npm', left(v.id, 100), x.package, x.version,
       case lower(v.severity) when 'critical' then 'CRITICAL' when 'high' then 'HIGH' when 'moderate' then 'MEDIUM'
         when 'medium' then 'MEDIUM' else 'LOW' end,
       left(coalesce(v.title, v.id), 500), left(v.url, 500), left(v.vulnerable_versions, 200)
     from jsonb_to_recordset(results) as x (package text, version text, error text, advisories jsonb),
-      jsonb_to_recordset(coalesce(x.advisories, '[]')) as v (id text, severity text, title text, url text, vulnerable_versions text)
+      jsonb_to_recordset(coalesce(x.advisories, '[]')) as v (id text, severity text, title text, url text,
+        vulnerable_versions text)
     where x.error is null and v.id is not null
     order by x.package, x.version, v.id
     on conflict do nothing;
@@ -173,7 +186,8 @@ begin return private.advisory_targets(runtime, max_count); end $$;
 create function public.record_advisories(results jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.record_advisories(results); end $$;
-revoke execute on function public.advisory_targets(jsonb, integer), public.record_advisories(jsonb) from public, anon, authenticated;
+revoke execute on function public.advisory_targets(jsonb, integer), public.record_advisories(jsonb) from public, anon,
+  authenticated;
 grant execute on function public.advisory_targets(jsonb, integer), public.record_advisories(jsonb) to service_role;
 comment on function public.advisory_targets(jsonb, integer) is 'Controller: packages whose advisories are due.';
 comment on function public.record_advisories(jsonb) is 'Controller: stores what the advisory source answered.';

@@ -1,14 +1,16 @@
--- The checks of a scan: what is deployed (posture), known vulnerabilities of the packages an agent runs on, and what the
--- database can prove of its own controls. Nothing here is a constant: a check that cannot be made says `unavailable`.
+-- The checks of a scan: what is deployed (posture), known vulnerabilities of the packages an agent runs on, and what
+-- the database can prove of its own controls. Nothing here is a constant: a check that cannot
+-- be made says `unavailable`.
 
-create function private.finding(check_name text, severity text, title text, recommendation text, extra jsonb default '{}')
+create function private.finding(check_name text, severity text, title text, recommendation text,
+  extra jsonb default '{}')
 returns jsonb
 language sql immutable set search_path = ''
 return jsonb_build_object('check', check_name, 'source', 'posture', 'severity', severity, 'title', title,
   'recommendation', recommendation) || extra;
 
--- Every text and every name within a value, one a line, and then the value as JSON writes it: a pattern may want a word's
--- beginning, which an escape before it hides, or a name beside its value. Below 32 levels only the latter.
+-- Every text and every name within a value, one a line, and then the value as JSON writes it: a pattern may want a
+-- word's beginning, which an escape before it hides, or a name beside its value. Below 32 levels only the latter.
 create function private.texts_in(value jsonb) returns text
 language sql immutable set search_path = '' as $$
   with recursive node (value, depth) as (
@@ -17,7 +19,8 @@ language sql immutable set search_path = '' as $$
     select c.value, n.depth + 1 from node n cross join lateral (
       select e.value from jsonb_each(case when jsonb_typeof(n.value) = 'object' then n.value else '{}' end) e
       union all
-      select e.value from jsonb_array_elements(case when jsonb_typeof(n.value) = 'array' then n.value else '[]' end) e) c
+      select e.value from jsonb_array_elements(case when jsonb_typeof(n.value) = 'array' then n.value
+        else '[]' end) e) c
     where n.depth < 32
   )
   select concat_ws(E'\n',
@@ -36,8 +39,8 @@ begin
 end
 $$;
 
--- Everything written of an agent and of the tools that it uses: place → texts. From the row itself, so that a column added
--- later is searched: all but what the platform writes, and quantities.
+-- Everything written of an agent and of the tools that it uses: place → texts. From the row itself, so that a column
+-- added later is searched: all but what the platform writes, and quantities.
 create function private.agent_texts(a public.agents) returns table (place text, content text)
 language plpgsql stable set search_path = '' as $$
 begin
@@ -45,10 +48,12 @@ begin
     with parts as (
       select c.key as name, c.value from jsonb_each(to_jsonb(a) - '{id,status,url,resources,scaling_policy}'::text[]) c
         join pg_attribute x on x.attrelid = 'public.agents'::regclass and x.attname = c.key
-        where c.value <> 'null' and x.atttypid in ('text'::regtype, 'varchar'::regtype, 'text[]'::regtype, 'json'::regtype, 'jsonb'::regtype)
+        where c.value <> 'null' and x.atttypid in ('text'::regtype, 'varchar'::regtype, 'text[]'::regtype,
+          'json'::regtype, 'jsonb'::regtype)
       union all
       select private.place_of('tools', t.name), to_jsonb(t) - '{id,user_id}'::text[]
-        from public.agent_tools u join public.tools t on t.id = u.tool_id where u.agent_id = a.id and t.user_id is not null
+        from public.agent_tools u join public.tools t on t.id = u.tool_id where u.agent_id = a.id
+          and t.user_id is not null
       union all
       select private.place_of('tools', t.name) || '.configuration', u.configuration
         from public.agent_tools u join public.tools t on t.id = u.tool_id where u.agent_id = a.id
@@ -60,7 +65,8 @@ begin
 end
 $$;
 
--- A plugin as written: its package, and its version where that is exact. Of an MCP server: its address, which has no version.
+-- A plugin as written: its package, and its version where that is exact. Of an MCP server: its
+-- address, which has no version.
 create function private.plugin_parts(plugin text) returns table (package text, wanted text, version text)
 language sql immutable set search_path = '' as $$
   select split_part(plugin, '#', 1), null, null where private.is_mcp_plugin(plugin)
@@ -70,14 +76,15 @@ language sql immutable set search_path = '' as $$
   where not private.is_mcp_plugin(plugin)
 $$;
 
--- The exact packages an agent runs: the runtime's, and those of the lock file that its plugins were resolved to; until then
--- what the runtime ships of elizaOS, and the plugins with an exact version.
+-- The exact packages an agent runs: the runtime's, and those of the lock file that its plugins were resolved to; until
+-- then what the runtime ships of elizaOS, and the plugins with an exact version.
 create function private.agent_packages(a public.agents) returns table (package text, version text)
 language plpgsql stable set search_path = '' as $$
 begin
   return query
     with plugins as (select p.* from unnest(a.plugins) x, private.plugin_parts(x) p),
-    resolved as (select t.package, t.version from private.plugin_tree_packages t where t.tree_id = private.plugin_tree_of(a.id))
+    resolved as (select t.package, t.version from private.plugin_tree_packages t
+      where t.tree_id = private.plugin_tree_of(a.id))
     select r.package, r.version from private.runtime_packages r
       where r.set_name = 'model' or (private.needs_eliza(a.plugins) and not exists (select from resolved))
     union select p.package, p.version from plugins p where p.version is not null and not exists (select from resolved)
@@ -98,7 +105,8 @@ begin
   select * into d from private.agent_deployments x where x.agent_id = a.id;
 
   for t in
-    select distinct x.place, s.kind, s.severity from private.agent_texts(a) x join private.secret_patterns s on x.content ~ s.pattern
+    select distinct x.place, s.kind, s.severity from private.agent_texts(a) x join private.secret_patterns s
+      on x.content ~ s.pattern
     order by x.place, s.kind limit 200
   loop
     found := found || private.finding('SECRET_LITERAL', t.severity, format('In %s: %s', t.place, t.kind),
@@ -113,14 +121,17 @@ begin
     where not x.package = any (private.built_in_plugins()) order by x.package, r.version desc
   loop
     if private.is_mcp_plugin(p.package) then
-      if p.package ~ '^mcp:http:' and exists (select from unnest(a.plugins) n where starts_with(n, p.package || '#')) then
-        found := found || private.finding('PLUGIN_PLAINTEXT', 'HIGH', format('%s is called with a secret, without encryption', p.package),
+      if p.package ~ '^mcp:http:' and exists (select from unnest(a.plugins) n where starts_with(n, p.package || '#'))
+        then
+        found := found || private.finding('PLUGIN_PLAINTEXT', 'HIGH',
+          format('%s is called with a secret, without encryption', p.package),
           'Use the https address of this MCP server', jsonb_build_object('package', p.package));
       end if;
     elsif tree is not null then
       null; -- The revision keeps the exact version.
     elsif p.version is null and p.wanted is not null then
-      found := found || private.finding('PLUGIN_RANGE', 'MEDIUM', format('%s is asked for as "%s"', p.package, left(p.wanted, 50)),
+      found := found || private.finding('PLUGIN_RANGE', 'MEDIUM', format('%s is asked for as "%s"', p.package,
+        left(p.wanted, 50)),
         format('Pin %s to an exact version', p.package), jsonb_build_object('package', p.package));
     elsif p.version is null then
       found := found || private.finding('PLUGIN_UNPINNED', 'LOW', format('%s has no version', p.package),
@@ -128,12 +139,15 @@ begin
     end if;
     if p.install_script or exists (select from private.plugin_tree_packages y
         where y.tree_id = tree and y.package = p.package and y.install_script) then
-      found := found || private.finding('PLUGIN_INSTALL_SCRIPT', 'LOW', format('%s runs a script when it is installed', p.package),
+      found := found || private.finding('PLUGIN_INSTALL_SCRIPT', 'LOW',
+        format('%s runs a script when it is installed', p.package),
         format('Review the install script of %s', p.package), jsonb_build_object('package', p.package));
     end if;
   end loop;
-  found := found || coalesce((select jsonb_agg(private.finding('PLUGIN_LICENCE', 'LOW', format('%s has no licence', y.package),
-      format('Ask whoever publishes %s for a licence', y.package), jsonb_build_object('package', y.package, 'version', y.version))
+  found := found
+    || coalesce((select jsonb_agg(private.finding('PLUGIN_LICENCE', 'LOW', format('%s has no licence', y.package),
+      format('Ask whoever publishes %s for a licence', y.package),
+        jsonb_build_object('package', y.package, 'version', y.version))
       order by y.package)
     from private.plugin_tree_packages y where y.tree_id = tree and y.licence is null
       and y.package in (select x.package from unnest(a.plugins) n, private.plugin_parts(n) x)), '[]');
@@ -142,18 +156,23 @@ begin
       'Remove the missing plugin, or ask the operator to install it');
   end if;
 
-  if private.memory_bytes(a.resources ->> 'memory') is null or private.cpu_millicores(a.resources ->> 'cpu') is null then
-    found := found || private.finding('LIMITS_MISSING', 'HIGH', 'The agent has no memory or CPU limit', 'Set resources.memory and resources.cpu');
+  if private.memory_bytes(a.resources ->> 'memory') is null
+    or private.cpu_millicores(a.resources ->> 'cpu') is null then
+    found := found || private.finding('LIMITS_MISSING', 'HIGH', 'The agent has no memory or CPU limit',
+      'Set resources.memory and resources.cpu');
   end if;
   if not exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
-    found := found || private.finding('MODEL_UNKNOWN', 'MEDIUM', 'The model is not in the catalogue', 'Choose a model of the catalogue');
+    found := found || private.finding('MODEL_UNKNOWN', 'MEDIUM', 'The model is not in the catalogue',
+      'Choose a model of the catalogue');
   end if;
   if a.supabase_config #> '{storage,public_access}' = 'true' then
     found := found || private.finding('STORAGE_PUBLIC', 'MEDIUM', 'The agent''s storage is readable by everyone',
       'Set supabase_config.storage.public_access to false', '{"location": "supabase_config.storage"}');
   end if;
-  if exists (select from public.agent_secrets s where s.agent_id = a.id and s.updated_at < now() - interval '1 year') then
-    found := found || private.finding('SECRET_OLD', 'LOW', 'A secret has not been replaced for a year', 'Replace secrets regularly');
+  if exists (select from public.agent_secrets s where s.agent_id = a.id and s.updated_at < now() - interval '1 year')
+    then
+    found := found || private.finding('SECRET_OLD', 'LOW', 'A secret has not been replaced for a year',
+      'Replace secrets regularly');
   end if;
   -- What the controllers that live now say of their cluster; processes of one machine share its user and its network.
   if d.desired = 'running' and exists (select from private.controllers c
@@ -169,8 +188,10 @@ $$;
 
 create function private.vulnerability_findings(a public.agents) returns jsonb
 language sql stable set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('check', v.advisory_id, 'source', v.source, 'severity', v.severity, 'title', v.title,
-      'recommendation', format('Update %s %s: it is vulnerable in %s', v.package, v.version, coalesce(v.vulnerable_versions, 'this version')),
+  select coalesce(jsonb_agg(jsonb_build_object('check', v.advisory_id, 'source', v.source, 'severity', v.severity,
+    'title', v.title,
+      'recommendation', format('Update %s %s: it is vulnerable in %s', v.package, v.version,
+        coalesce(v.vulnerable_versions, 'this version')),
       'package', v.package, 'version', v.version, 'url', v.url) order by v.package, v.version, v.advisory_id), '[]')
   from private.advisories v
   where v.agent_id = a.id
@@ -211,15 +232,18 @@ return jsonb_build_object(
     select from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
       and exists (select from pg_attribute x where x.attrelid = c.oid and x.attname = 'user_id' and not x.attisdropped)
       and not exists (select from pg_policy p where p.polrelid = c.oid)),
-  -- Vault is installed, and the agent's secrets stand in it as ciphertext. Whether the disk is encrypted, SQL cannot know.
+  -- Vault is installed, and the agent's secrets stand in it as ciphertext. Whether the disk is
+  -- encrypted, SQL cannot know.
   'data_encryption_enabled', exists (select from pg_extension e where e.extname = 'supabase_vault') and not exists (
     select from public.agent_secrets s left join vault.decrypted_secrets v on v.id = s.vault_id
     where s.agent_id = of_agent and (v.id is null or v.secret = v.decrypted_secret)),
   -- The triggers that write and protect the event logs exist and fire.
   'audit_logging_active', not exists (
     select from (values ('public.agents', '_500_record_created'), ('public.agents', '_500_request_change'),
-      ('public.agents', '_500_teardown'), ('public.agents', '_600_record_deleted'), ('public.agents', '_600_record_marked_deleted'),
-      ('public.agent_events', '_100_append_only'), ('public.security_events', '_100_append_only')) as needed (name, trigger)
+      ('public.agents', '_500_teardown'), ('public.agents', '_600_record_deleted'),
+        ('public.agents', '_600_record_marked_deleted'),
+      ('public.agent_events', '_100_append_only'), ('public.security_events', '_100_append_only'))
+        as needed (name, trigger)
     where not exists (select from pg_trigger t where t.tgrelid = to_regclass(needed.name) and t.tgname = needed.trigger
       and t.tgenabled in ('O', 'A')))
 );
@@ -238,14 +262,17 @@ declare
   complete boolean := advisories ->> 'status' = 'available';
 begin
   select jsonb_build_object('critical', count(*) filter (where f ->> 'severity' = 'CRITICAL'),
-      'high', count(*) filter (where f ->> 'severity' = 'HIGH'), 'medium', count(*) filter (where f ->> 'severity' = 'MEDIUM'),
+      'high', count(*) filter (where f ->> 'severity' = 'HIGH'),
+        'medium', count(*) filter (where f ->> 'severity' = 'MEDIUM'),
       'low', count(*) filter (where f ->> 'severity' = 'LOW'))
     into counts from jsonb_array_elements(findings) f;
   select coalesce(jsonb_agg(r.text order by r.worst, r.text), '[]') into recommendations from (
-    select f ->> 'recommendation' as text, min(array_position(array['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'], f ->> 'severity')) as worst
+    select f ->> 'recommendation' as text,
+      min(array_position(array['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'], f ->> 'severity')) as worst
     from jsonb_array_elements(findings) f group by 1 order by 2, 1 limit 50) r;
   if not complete then
-    recommendations := recommendations || to_jsonb('Known vulnerabilities could not be checked: ' || (advisories ->> 'reason'));
+    recommendations := recommendations || to_jsonb('Known vulnerabilities could not be checked: '
+      || (advisories ->> 'reason'));
   end if;
   return jsonb_build_object(
     'passed', complete and (counts ->> 'critical')::integer = 0 and (counts ->> 'high')::integer = 0
@@ -285,8 +312,9 @@ begin
 end
 $$;
 
--- Refuses to run what has critical findings, where the operator wants that. It stands before the deployment, so that every
--- door meets it: launch, deploy, start, PUT, PATCH, rollback. Scaling and restarting what runs already are not refused.
+-- Refuses to run what has critical findings, where the operator wants that. It stands before the deployment, so that
+-- every door meets it: launch, deploy, start, PUT, PATCH, rollback. Scaling and restarting
+-- what runs already are not refused.
 -- Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
 create function private.tg_agent_deployments__gate() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -310,7 +338,8 @@ create function private.tg_agents__gate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if private.blocks_critical(new.user_id)
-     and exists (select from private.agent_deployments d where d.agent_id = new.id and d.desired = 'running' and d.removed_at is null)
+     and exists (select from private.agent_deployments d where d.agent_id = new.id and d.desired = 'running'
+       and d.removed_at is null)
      and (select jsonb_object_agg(x.place, x.content) from private.agent_texts(new) x)
        is distinct from (select jsonb_object_agg(x.place, x.content) from private.agent_texts(old) x) then
     perform private.refuse_critical(new.id);

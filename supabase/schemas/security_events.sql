@@ -2,8 +2,8 @@
 -- The rules are data: an operator changes a severity or a threshold with an UPDATE that counts at once.
 
 -- Every kind of event. refusal_codes: error codes of private.handle that are recorded as this kind.
--- coalesce_seconds: repeats of one subject (a user, or an address where there is none) within that time are one row with a
--- count; 0: every occurrence is a row.
+-- coalesce_seconds: repeats of one subject (a user, or an address where there is none) within that time are one row
+-- with a count; 0: every occurrence is a row.
 create table private.security_event_types (
   event_type text primary key,
   severity text not null,
@@ -17,14 +17,16 @@ create table private.security_event_types (
 alter table private.security_event_types enable row level security;
 comment on table private.security_event_types is 'Kinds of security events with their severity.';
 
-insert into private.security_event_types (event_type, severity, coalesce_seconds, per_agent, refusal_codes, description) values
+insert into private.security_event_types (event_type, severity, coalesce_seconds, per_agent, refusal_codes,
+  description) values
   ('AUTH_FAILURE', 'LOW', 0, false, '{}', 'A sign-in with a wrong password'),
   ('UNKNOWN_ACCOUNT_SIGN_IN', 'LOW', 60, false, '{}', 'A sign-in for an account that does not exist'),
   ('LOCKED_SIGN_IN', 'MEDIUM', 60, false, '{}', 'A sign-in while the account is locked'),
   ('FORGED_TOKEN', 'HIGH', 600, false, '{}', 'A token whose signature is not ours'),
   ('INVALID_TOKEN', 'LOW', 60, false, '{INVALID_JWT_TOKEN}', 'A token of an account that is gone'),
   ('RLS_VIOLATION', 'HIGH', 60, false, '{RLS_ACCESS_DENIED}', 'A row-level security policy refused a change'),
-  ('PERMISSION_DENIED', 'MEDIUM', 60, false, '{INSUFFICIENT_PERMISSIONS,PERMISSION_DENIED}', 'A request without the permission it needs'),
+  ('PERMISSION_DENIED', 'MEDIUM', 60, false, '{INSUFFICIENT_PERMISSIONS,PERMISSION_DENIED}',
+    'A request without the permission it needs'),
   ('AGENT_ACCESS_DENIED', 'LOW', 60, false, '{AGENT_NOT_FOUND}', 'A request for an agent that is not the caller''s'),
   ('QUOTA_EXCEEDED', 'LOW', 60, false, '{RESOURCE_LIMIT_EXCEEDED,AGENT_LIMIT_REACHED}', 'A request beyond the quota'),
   ('RATE_LIMIT_EXCEEDED', 'LOW', 60, false, '{RATE_LIMIT_EXCEEDED}', 'More requests than the rate limit allows'),
@@ -90,7 +92,8 @@ create index security_events_timestamp_idx on public.security_events using brin 
 grant select on public.security_events to authenticated, service_role;
 create policy "users can read their security events" on public.security_events for select to authenticated
   using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
-comment on table public.security_events is 'What happened to each user''s account and agents that matters for security.';
+comment on table public.security_events is
+  'What happened to each user''s account and agents that matters for security.';
 
 create function private.tg_security_events__append_only() returns trigger
 language plpgsql set search_path = '' as $$
@@ -113,8 +116,8 @@ create trigger _100_never_truncate before truncate on public.security_events
 
 alter publication supabase_realtime add table public.security_events;
 
--- Open windows of coalesced kinds. streak counts over the escalation's longer time. Unlogged: losing it in a crash costs one
--- extra row.
+-- Open windows of coalesced kinds. streak counts over the escalation's longer time. Unlogged: losing it in a crash
+-- costs one extra row.
 create unlogged table private.security_event_windows (
   event_type text not null,
   subject text not null,
@@ -129,8 +132,8 @@ create unlogged table private.security_event_windows (
 alter table private.security_event_windows enable row level security;
 comment on table private.security_event_windows is 'What the repeats of an event are counted in.';
 
--- A text as an address or an id; null when it is none. Statements of their own: within one expression the planner may cast
--- before it asks.
+-- A text as an address or an id; null when it is none. Statements of their own: within one expression the planner may
+-- cast before it asks.
 create function private.to_inet(value text) returns inet
 language plpgsql stable set search_path = '' as $$
 begin
@@ -166,12 +169,13 @@ return (
   from private.security_event_types t where t.event_type = of_type
 );
 
--- Writes one security event and returns its id; the only writer of security_events. A repeat within its kind's window grows
--- the count of the open row instead, unless it has become more serious. Locks the subject's window until commit.
+-- Writes one security event and returns its id; the only writer of security_events. A repeat within its kind's window
+-- grows the count of the open row instead, unless it has become more serious. Locks the subject's window until commit.
 -- level: overrides the rule. from_ip, from_agent: default to the request's own.
 create function private.record_security_event(
   of_type text, of_user uuid, message text, of_agent text default null, details jsonb default '{}',
-  level text default null, automated_response jsonb default null, from_ip text default null, from_agent text default null,
+  level text default null, automated_response jsonb default null, from_ip text default null,
+    from_agent text default null,
   times bigint default 1
 ) returns text
 language plpgsql volatile set search_path = '' as $$
@@ -198,7 +202,8 @@ begin
         streak_started_at = case when o.streak_started_at > moment - longest then o.streak_started_at else moment end
       returning * into w;
     level := coalesce(level, private.severity_of(of_type, w.streak));
-    if w.event_id <> new_id and w.severity = level and w.started_at > moment - make_interval(secs => kind.coalesce_seconds) then
+    if w.event_id <> new_id and w.severity = level
+      and w.started_at > moment - make_interval(secs => kind.coalesce_seconds) then
       update private.security_event_windows o set occurrences = o.occurrences + times
         where o.event_type = of_type and o.subject = w.subject returning o.occurrences into w.occurrences;
       update public.security_events e set details = e.details
@@ -206,7 +211,8 @@ begin
           || case when of_agent is null or jsonb_array_length(coalesce(e.details -> 'agent_ids', '[]')) >= 20
                     or coalesce(e.details -> 'agent_ids', to_jsonb(array[e.agent_id])) ? of_agent then '{}'
                   else jsonb_build_object('agent_ids',
-                    coalesce(e.details -> 'agent_ids', to_jsonb(array_remove(array[e.agent_id], null))) || to_jsonb(of_agent)) end
+                    coalesce(e.details -> 'agent_ids', to_jsonb(array_remove(array[e.agent_id], null)))
+                      || to_jsonb(of_agent)) end
         where e.id = w.event_id;
       if found then
         return w.event_id;
@@ -219,7 +225,8 @@ begin
       details := details || jsonb_build_object('count', times, 'last_at', private.iso(moment));
     end if;
   end if;
-  insert into public.security_events (id, event_type, severity, user_id, agent_id, message, "timestamp", ip_address, user_agent,
+  insert into public.security_events (id, event_type, severity, user_id, agent_id, message, "timestamp",
+    ip_address, user_agent,
       details, automated_response)
     values (new_id, of_type, coalesce(level, kind.severity), of_user, left(of_agent, 100),
       left(coalesce(message, kind.description), 500), moment, address,
@@ -230,9 +237,9 @@ end
 $$;
 comment on function private.record_security_event is 'Writes one security event, coalescing repeats; returns its id.';
 
--- What private.handle refuses, as an event of its caller. Called by private.refuse, after the verb's work was undone and
--- before the answer commits. Another user's agent and one that never was make the same row: an event may not tell a prober
--- what the answer hides (private.cross_tenant_probes tells operators).
+-- What private.handle refuses, as an event of its caller. Called by private.refuse, after the verb's work was undone
+-- and before the answer commits. Another user's agent and one that never was make the same row: an event may not tell a
+-- prober what the answer hides (private.cross_tenant_probes tells operators).
 create function private.record_refusal(code text, message text, details jsonb, verb text, args jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -250,7 +257,8 @@ begin
     case when verb is distinct from 'refuse_request' then record_refusal.message end,
     case when verb is distinct from 'refuse_request' then args ->> 'agent_id' end,
     jsonb_build_object('code', code, 'verb', verb, 'facts',
-      case when verb is distinct from 'refuse_request' then private.within(nullif(record_refusal.details, 'null'), 4096) end,
+      case when verb is distinct from 'refuse_request'
+        then private.within(nullif(record_refusal.details, 'null'), 4096) end,
       'request_id', left(private.request_header('x-request-id'), 100)));
 exception when others then
   -- A defect here must not turn a refusal into an error of ours.
@@ -268,7 +276,8 @@ create view private.cross_tenant_probes with (security_invoker = true) as
     select a.user_id from public.agents a where a.id = x.agent_id
     union select p.user_id from private.agent_deployments p where p.agent_id = x.agent_id) d on d.user_id <> e.user_id
   where e.event_type = 'AGENT_ACCESS_DENIED';
-comment on view private.cross_tenant_probes is 'Who asked for another user''s agent, which the event itself may not tell.';
+comment on view private.cross_tenant_probes is
+  'Who asked for another user''s agent, which the event itself may not tell.';
 
 -- Called by private.agent_environment: names alone, and nothing where the agent has no secrets.
 create function private.record_secret_access(of_agent text) returns void
@@ -280,7 +289,8 @@ begin
   select min(s.user_id::text)::uuid, jsonb_agg(s.name order by s.name) into owner, names
     from public.agent_secrets s where s.agent_id = of_agent;
   if names is not null then
-    perform private.record_security_event('SECRET_ACCESS', owner, 'The controller read the agent''s secrets to start it', of_agent,
+    perform private.record_security_event('SECRET_ACCESS', owner,
+      'The controller read the agent''s secrets to start it', of_agent,
       jsonb_build_object('names', names, 'actor', 'controller'));
   end if;
 end
@@ -298,4 +308,5 @@ $$;
 create trigger _600_record_deleted after delete on public.agents
   for each row when (old.deleted_at is null) execute function private.tg_agents__record_deleted();
 create trigger _600_record_marked_deleted after update of deleted_at on public.agents
-  for each row when (old.deleted_at is null and new.deleted_at is not null) execute function private.tg_agents__record_deleted();
+  for each row when (old.deleted_at is null and new.deleted_at is not null) execute function
+    private.tg_agents__record_deleted();

@@ -8,7 +8,8 @@ create table public.security_scans (
   passed boolean not null,
   -- As in the answer: vulnerabilities by severity, recommendations, supabase_compliance, sources.
   results jsonb not null,
-  -- [{check, source, severity, title, recommendation, location?, package?, version?, url?}]; source: posture, npm, trivy.
+  -- [{check, source, severity, title, recommendation, location?, package?, version?, url?}];
+  -- source: posture, npm, trivy.
   findings jsonb not null default '[]',
   scanned_at timestamptz not null default now(),
   constraint security_scans_status_known check (status in ('RUNNING', 'COMPLETED', 'FAILED'))
@@ -23,7 +24,8 @@ comment on table public.security_scans is 'Every security scan of an agent with 
 
 -- Operators set it per user: a deployment with critical findings is refused.
 alter table public.quotas add column block_critical_findings boolean not null default false;
-comment on column public.quotas.block_critical_findings is 'Refuse deployments with critical findings (SECURITY_SCAN_FAILED).';
+comment on column public.quotas.block_critical_findings is
+  'Refuse deployments with critical findings (SECURITY_SCAN_FAILED).';
 insert into private.security_settings (name, value, description) values
   ('block_critical_findings', 'false', 'The same for every user.'),
   ('advisories', '{"recheck_hours": 24, "retry_hours": 1, "stale_days": 7}',
@@ -51,15 +53,18 @@ insert into private.secret_patterns (kind, pattern, severity) values
   ('JSON Web Token', '\meyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}', 'HIGH'),
   ('password in a URL', '\m[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@', 'HIGH'),
   ('Discord bot token', '\m[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}', 'HIGH'),
-  -- What stands behind a name is judged by the name, which may be part of a longer one (DB_PASSWORD, botToken); not a placeholder.
+  -- What stands behind a name is judged by the name, which may be part of a longer one
+  -- (DB_PASSWORD, botToken); not a placeholder.
   ('password or key in words',
-    '(?i)\m\w*(password|passwd|secret|api[_-]?key|(access|auth|bot|refresh)[_-]?token)\M\s*[:=]\s*["'']?(?!\{\{)[^\s"'']{8,}', 'MEDIUM'),
+    '(?i)\m\w*(password|passwd|secret|api[_-]?key|(access|auth|bot|'
+      'refresh)[_-]?token)\M\s*[:=]\s*["'']?(?!\{\{)[^\s"'']{8,}', 'MEDIUM'),
   ('password or key by its name',
-    '(?i)["''][\w .-]*(password|passwd|passphrase|secret|api[_ -]?key|private[_ -]?key|token|credentials?|authorization)\\*["'']\s*:\s*\\*["''](?!\{\{)[^"'']{4,}',
+    '(?i)["''][\w .-]*(password|passwd|passphrase|secret|api[_ -]?key|private[_ '
+      '-]?key|token|credentials?|authorization)\\*["'']\s*:\s*\\*["''](?!\{\{)[^"'']{4,}',
     'MEDIUM');
 
--- The packages that the runtime ships with, as a controller reads them from its lock files. set_name: model (every agent) or
--- eliza (agents with plugins of elizaOS). Sole writer: advisory_targets.
+-- The packages that the runtime ships with, as a controller reads them from its lock files. set_name: model (every
+-- agent) or eliza (agents with plugins of elizaOS). Sole writer: advisory_targets.
 create table private.runtime_packages (
   set_name text not null,
   package text not null,
@@ -85,8 +90,8 @@ create table private.package_checks (
 alter table private.package_checks enable row level security;
 comment on table private.package_checks is 'Look-ups of packages in the advisory source.';
 
--- Known vulnerabilities. source: npm (a package's advisory, for every agent that runs it) or trivy (a report of a cluster on
--- one agent's image).
+-- Known vulnerabilities. source: npm (a package's advisory, for every agent that runs it) or trivy (a report of a
+-- cluster on one agent's image).
 create table private.advisories (
   source text not null,
   advisory_id text not null,

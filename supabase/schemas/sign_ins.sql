@@ -5,8 +5,9 @@ insert into private.security_settings (name, value, description) values
    'After so many wrong passwords within so many seconds an account''s sign-in is locked for so long.');
 
 -- Wrong passwords of an account in the lockout's time, and until when its sign-in is locked.
--- subject: user:<id>, or email:<sha256> where no account has the address: both are counted and locked alike, so that the lockout
--- does not tell which is which. (Sign-up without confirmation does: it gives a session, or says that the account exists.)
+-- subject: user:<id>, or email:<sha256> where no account has the address: both are counted and locked alike, so that
+-- the lockout does not tell which is which. (Sign-up without confirmation does: it gives a session, or says that the
+-- account exists.)
 create table private.sign_in_failures (
   subject text primary key,
   failed_at timestamptz[] not null default '{}',
@@ -36,7 +37,8 @@ language plpgsql volatile set search_path = '' as $$
 declare
   until timestamptz;
 begin
-  select f.locked_until into until from private.sign_in_failures f where f.subject = of_subject and f.locked_until > now();
+  select f.locked_until into until from private.sign_in_failures f where f.subject = of_subject
+    and f.locked_until > now();
   if until is null then
     return '{"locked": false, "retry_after": 0}';
   end if;
@@ -47,7 +49,8 @@ end
 $$;
 
 -- Takes the outcome of one password check; returns {locked, retry_after}. Locks the subject's row until commit.
-create function private.register_sign_in(of_user uuid, of_subject text, ok boolean, ip text, user_agent text) returns jsonb
+create function private.register_sign_in(of_user uuid, of_subject text, ok boolean, ip text,
+  user_agent text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   rule jsonb;
@@ -76,34 +79,39 @@ begin
     case when of_user is null then 'UNKNOWN_ACCOUNT_SIGN_IN' else 'AUTH_FAILURE' end, of_user,
     case when of_user is null then null when failures > 1 then 'Multiple authentication failures detected'
          else 'Authentication failed' end, null,
-    jsonb_build_object('failure_count', failures, 'time_window', private.span_words((rule ->> 'within_seconds')::integer)),
+    jsonb_build_object('failure_count', failures,
+      'time_window', private.span_words((rule ->> 'within_seconds')::integer)),
     case when of_user is null then null when locks then 'HIGH'
          else private.severity_of('AUTH_FAILURE', failures) end,
     case when locks and of_user is not null then jsonb_build_object('action_taken', 'TEMPORARY_LOCKOUT',
       'duration', private.span_words((rule ->> 'lock_seconds')::integer)) end,
     ip, user_agent);
-  return jsonb_build_object('locked', locks, 'retry_after', case when locks then (rule ->> 'lock_seconds')::integer else 0 end);
+  return jsonb_build_object('locked', locks,
+    'retry_after', case when locks then (rule ->> 'lock_seconds')::integer else 0 end);
 end
 $$;
 
--- Hosted and self-hosted Auth calls this after each password check, before it answers (config.toml, [auth.hook]). The event
--- is {user_id, valid}; Auth tells neither address nor user agent. Definer: Auth's role has no rights here.
+-- Hosted and self-hosted Auth calls this after each password check, before it answers (config.toml, [auth.hook]). The
+-- event is {user_id, valid}; Auth tells neither address nor user agent. Definer: Auth's role has no rights here.
 create function private.password_verification_attempt(event jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   of_user uuid := (event ->> 'user_id')::uuid;
-  answer jsonb := private.register_sign_in(of_user, 'user:' || of_user, coalesce((event ->> 'valid')::boolean, false), null, null);
+  answer jsonb := private.register_sign_in(of_user, 'user:' || of_user,
+    coalesce((event ->> 'valid')::boolean, false), null, null);
 begin
   if (answer ->> 'locked')::boolean then
     return jsonb_build_object('decision', 'reject', 'should_logout_user', false, 'message',
-      format('Too many failed sign-in attempts; try again in %s', private.span_words((answer ->> 'retry_after')::integer)));
+      format('Too many failed sign-in attempts; try again in %s',
+        private.span_words((answer ->> 'retry_after')::integer)));
   end if;
   return '{"decision": "continue"}';
 end
 $$;
 grant usage on schema private to supabase_auth_admin;
 grant execute on function private.password_verification_attempt(jsonb) to supabase_auth_admin;
-comment on function private.password_verification_attempt(jsonb) is 'Auth hook: counts wrong passwords, refuses locked accounts.';
+comment on function private.password_verification_attempt(jsonb) is
+  'Auth hook: counts wrong passwords, refuses locked accounts.';
 
 -- For a gateway before an Auth without that hook. Definer: service_role has no rights on private tables or auth.users.
 create function private.begin_sign_in(email text, ip text, user_agent text) returns jsonb
@@ -120,14 +128,17 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   of_user uuid := private.account_of(record_auth_attempt.email);
 begin
-  return private.register_sign_in(of_user, private.sign_in_subject(of_user, email), coalesce(ok, false), coalesce(ip, ''), user_agent);
+  return private.register_sign_in(of_user, private.sign_in_subject(of_user, email), coalesce(ok, false),
+    coalesce(ip, ''), user_agent);
 end
 $$;
 
--- What only a gateway sees: forged tokens, and refusals of PostgREST that undo their transaction and so leave no trace in SQL.
+-- What only a gateway sees: forged tokens, and refusals of PostgREST that undo their
+-- transaction and so leave no trace in SQL.
 -- reports: [{kind: 'forged_token', sub, role, path, …} | {kind: 'denied', user_id, code, message, path, …}], each with
--- method, ip, user_agent and count. A forged token's sub is a claim, not a fact: the event goes to that account, if there
--- is one, so that its owner learns of it, says `verified: false`, and is one row per ten minutes however many are sent.
+-- method, ip, user_agent and count. A forged token's sub is a claim, not a fact: the event goes to that account, if
+-- there is one, so that its owner learns of it, says `verified: false`, and is one row per ten
+-- minutes however many are sent.
 -- Definer: as above.
 create function private.record_security_reports(reports jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -139,7 +150,8 @@ declare
   recorded integer := 0;
 begin
   for r in
-    select * from jsonb_to_recordset(reports) as x (kind text, sub text, role text, user_id text, code text, message text,
+    select * from jsonb_to_recordset(reports) as x (kind text, sub text, role text, user_id text,
+      code text, message text,
       path text, method text, ip text, user_agent text, count bigint)
     -- One order for all: two batches must not wait for each other.
     order by x.kind, coalesce(x.user_id, x.sub)
@@ -151,7 +163,8 @@ begin
       perform private.record_security_event('FORGED_TOKEN', known, 'A token with a forged signature was used', null,
         jsonb_build_object('claimed_sub', left(r.sub, 100), 'claimed_role', left(r.role, 100), 'verified', false,
           'method', left(r.method, 20), 'path', left(r.path, 200)),
-        case when r.role in ('service_role', 'supabase_admin', 'postgres') then 'CRITICAL' end, null, coalesce(r.ip, ''),
+        case when r.role in ('service_role', 'supabase_admin', 'postgres') then 'CRITICAL' end, null,
+          coalesce(r.ip, ''),
         r.user_agent, greatest(coalesce(r.count, 1), 1));
     else
       kind := case
@@ -159,7 +172,8 @@ begin
         when r.code = '42501' then 'PERMISSION_DENIED'
         else (select t.event_type from private.security_event_types t where r.code = any (t.refusal_codes)) end;
       continue when kind is null;
-      perform private.record_security_event(kind, private.to_uuid(r.user_id), null, null, jsonb_build_object('code', left(r.code, 50),
+      perform private.record_security_event(kind, private.to_uuid(r.user_id), null, null,
+        jsonb_build_object('code', left(r.code, 50),
           'method', left(r.method, 20), 'path', left(r.path, 200)), null, null, coalesce(r.ip, ''), r.user_agent,
         greatest(coalesce(r.count, 1), 1));
     end if;
@@ -169,24 +183,28 @@ begin
 end
 $$;
 
-grant execute on function private.begin_sign_in(text, text, text), private.record_auth_attempt(text, boolean, text, text),
+grant execute on function private.begin_sign_in(text, text, text),
+  private.record_auth_attempt(text, boolean, text, text),
   private.record_security_reports(jsonb) to service_role;
 
 create function public.begin_sign_in(email text, ip text default null, user_agent text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.begin_sign_in(email, ip, user_agent); end $$;
-create function public.record_auth_attempt(email text, ok boolean, ip text default null, user_agent text default null) returns jsonb
+create function public.record_auth_attempt(email text, ok boolean, ip text default null,
+  user_agent text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.record_auth_attempt(email, ok, ip, user_agent); end $$;
 create function public.record_security_reports(reports jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.record_security_reports(reports); end $$;
-revoke execute on function public.begin_sign_in(text, text, text), public.record_auth_attempt(text, boolean, text, text),
+revoke execute on function public.begin_sign_in(text, text, text),
+  public.record_auth_attempt(text, boolean, text, text),
   public.record_security_reports(jsonb) from public, anon, authenticated;
 grant execute on function public.begin_sign_in(text, text, text), public.record_auth_attempt(text, boolean, text, text),
   public.record_security_reports(jsonb) to service_role;
 comment on function public.begin_sign_in(text, text, text) is 'Gateway: whether an account''s sign-in is locked.';
-comment on function public.record_auth_attempt(text, boolean, text, text) is 'Gateway: the outcome of a password check.';
+comment on function public.record_auth_attempt(text, boolean, text, text) is
+  'Gateway: the outcome of a password check.';
 comment on function public.record_security_reports(jsonb) is 'Gateway: forged tokens and refused requests it saw.';
 
 -- What no longer counts.

@@ -1,5 +1,6 @@
--- How much one user may store in agent-assets and agent-backups together. Storage is counted as its rows change, so that every
--- way of writing them is (uploads, signed links, copies, S3, resumable ones), on every platform (docs/adr/0111).
+-- How much one user may store in agent-assets and agent-backups together. Storage is counted as its rows change, so
+-- that every way of writing them is (uploads, signed links, copies, S3, resumable ones), on
+-- every platform (docs/adr/0111).
 
 alter table public.quotas add column max_storage bigint not null default 1073741824,
   add column max_files integer not null default 10000,
@@ -20,23 +21,25 @@ create index storage_usage_user_id_idx on public.storage_usage (user_id);
 grant select on public.storage_usage to authenticated, service_role;
 create policy "owners can read what their files take" on public.storage_usage for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
-comment on table public.storage_usage is 'Files of each agent, and their bytes: what counts against max_files and max_storage.';
+comment on table public.storage_usage is
+  'Files of each agent, and their bytes: what counts against max_files and max_storage.';
 
 create type private.file_change as (user_id uuid, agent_id text, files integer, bytes bigint);
 
--- What an object's coming (sign 1) or going (-1) changes; null where it is no agent's file. Storage asks policies before an
--- upload with the length that the client declared (contentLength), and writes the size when it knows it.
+-- What an object's coming (sign 1) or going (-1) changes; null where it is no agent's file. Storage asks policies
+-- before an upload with the length that the client declared (contentLength), and writes the size when it knows it.
 create function private.to_file_change(bucket text, name text, metadata jsonb, sign integer) returns private.file_change
 language sql immutable set search_path = ''
 return case when bucket in ('agent-assets', 'agent-backups') and strpos(name, '/') > 0 then
   (null, split_part(name, '/', 1), sign,
-    sign * greatest(0, coalesce((metadata ->> 'size')::numeric, (metadata ->> 'contentLength')::numeric, 0)))::private.file_change
+    sign * greatest(0, coalesce((metadata ->> 'size')::numeric, (metadata ->> 'contentLength')::numeric,
+      0)))::private.file_change
 end;
 
--- Counts changes, and refuses those that take a user over the quota: only what makes more is judged, so that who is over it
--- may still delete and shrink. Locks the quota rows of users who store more, so that two uploads are judged one after the
--- other, then the agents' rows of storage_usage. Raises 42501 and not a code of ours: of that alone Storage passes the message
--- on, so the code stands in it.
+-- Counts changes, and refuses those that take a user over the quota: only what makes more is judged, so that who is
+-- over it may still delete and shrink. Locks the quota rows of users who store more, so that two uploads are judged one
+-- after the other, then the agents' rows of storage_usage. Raises 42501 and not a code of ours: of that alone Storage
+-- passes the message on, so the code stands in it.
 create function private.count_files(changes private.file_change[]) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -113,8 +116,8 @@ create trigger _500_launchpad_count_changed after update on storage.objects
 create trigger _500_launchpad_count_removed after delete on storage.objects
   referencing old table as removed for each statement execute function private.tg_objects__count();
 
--- Counts everything anew: here, and by an operator after a restore that left the triggers out. Locks Storage's rows against
--- writes until commit.
+-- Counts everything anew: here, and by an operator after a restore that left the triggers out. Locks Storage's rows
+-- against writes until commit.
 create function private.recount_files() returns void
 language plpgsql volatile set search_path = '' as $$
 begin

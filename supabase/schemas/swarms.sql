@@ -83,8 +83,8 @@ create trigger _060_own before insert on public.swarm_agents
   for each row when (current_user = 'authenticated') execute function private.tg_rows__own();
 comment on table public.swarm_agents is 'Which agents are in which swarm.';
 
--- Definer: reads who owns the swarm and the agent, whatever the caller may see. Locks the swarm, so that positions and the
--- count hold. Raises NOT_FOUND, AGENT_NOT_FOUND, RESOURCE_LIMIT_EXCEEDED.
+-- Definer: reads who owns the swarm and the agent, whatever the caller may see. Locks the swarm, so that positions and
+-- the count hold. Raises NOT_FOUND, AGENT_NOT_FOUND, RESOURCE_LIMIT_EXCEEDED.
 create function private.tg_swarm_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -94,10 +94,13 @@ begin
     and s.user_id = coalesce(new.user_id, s.user_id) for no key update;
   new.user_id := coalesce(new.user_id, owner);
   if owner is distinct from new.user_id then
-    perform private.raise_error('NOT_FOUND', 'Swarm not found or access denied', '{"swarm_id": "Must be a swarm of yours"}');
+    perform private.raise_error('NOT_FOUND', 'Swarm not found or access denied',
+      '{"swarm_id": "Must be a swarm of yours"}');
   end if;
-  if not exists (select from public.agents a where a.id = new.agent_id and a.user_id = owner and a.deleted_at is null) then
-    perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(new.agent_id, 100)));
+  if not exists (select from public.agents a where a.id = new.agent_id and a.user_id = owner
+    and a.deleted_at is null) then
+    perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied',
+      left(new.agent_id, 100)));
   end if;
   if (select count(*) from public.swarm_agents x where x.swarm_id = new.swarm_id) >= 20 then
     perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', 'A swarm may have at most 20 agents', '{"limit": 20}');
@@ -127,8 +130,8 @@ create table public.messages (
   -- sent: by a person; complete: an answer; error: an answer that failed for good (see error).
   status text not null default 'sent',
   error jsonb,
-  -- The message that this one answers, the person's message that began it, and the how-manieth turn it is since then. An agent's
-  -- message without the two was begun by the agent itself.
+  -- The message that this one answers, the person's message that began it, and the how-manieth turn it is since then.
+  -- An agent's message without the two was begun by the agent itself.
   reply_to uuid references public.messages (id) on delete set null,
   root_id uuid,
   turn integer not null default 0,
@@ -151,7 +154,8 @@ create table public.messages (
 );
 alter table public.messages enable row level security;
 create index messages_swarm_id_created_at_idx on public.messages (swarm_id, created_at desc);
-create index messages_conversation_idx on public.messages (conversation_id, created_at desc) where conversation_id is not null;
+create index messages_conversation_idx on public.messages (conversation_id, created_at desc)
+  where conversation_id is not null;
 create index messages_user_id_created_at_idx on public.messages (user_id, created_at desc);
 create index messages_agent_id_idx on public.messages (agent_id);
 create index messages_to_agent_id_idx on public.messages (to_agent_id);
@@ -164,7 +168,8 @@ create policy "owners can read their messages" on public.messages for select to 
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
 create policy "owners can write messages" on public.messages for insert to authenticated
   with check ((select auth.uid()) = user_id);
-create policy "messages are not rewritten" on public.messages for update to authenticated using (false) with check (false);
+create policy "messages are not rewritten" on public.messages for update to authenticated using (false)
+  with check (false);
 create policy "owners can delete their messages" on public.messages for delete to authenticated
   using ((select auth.uid()) = user_id);
 create trigger _050_authorise before insert or update or delete on public.messages
@@ -184,17 +189,22 @@ begin
   perform private.raise_problems(
     private.problem_if(private.is_blank(new.content), 'content', 'Content is required')
     || private.problem_if(length(new.content) > 32768, 'content', 'Must be at most 32768 characters')
-    || private.problem_if(new.agent_id is not null, 'agent_id', 'Must be null: only an agent''s own answer names it as its sender')
-    || private.problem_if((new.swarm_id is null) = (new.to_agent_id is null), 'swarm_id', 'Name either swarm_id or to_agent_id')
+    || private.problem_if(new.agent_id is not null,
+      'agent_id', 'Must be null: only an agent''s own answer names it as its sender')
+    || private.problem_if((new.swarm_id is null) = (new.to_agent_id is null),
+      'swarm_id', 'Name either swarm_id or to_agent_id')
     || private.problem_if(new.swarm_id is not null and new.conversation_id is not null, 'conversation_id',
          'A swarm is its own conversation'));
   if new.swarm_id is not null then
     if not exists (select from public.swarms s where s.id = new.swarm_id and s.user_id = new.user_id) then
-      perform private.raise_error('NOT_FOUND', 'Swarm not found or access denied', '{"swarm_id": "Must be a swarm of yours"}');
+      perform private.raise_error('NOT_FOUND', 'Swarm not found or access denied',
+        '{"swarm_id": "Must be a swarm of yours"}');
     end if;
   else
-    if not exists (select from public.agents a where a.id = new.to_agent_id and a.user_id = new.user_id and a.deleted_at is null) then
-      perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(new.to_agent_id, 100)));
+    if not exists (select from public.agents a where a.id = new.to_agent_id and a.user_id = new.user_id
+      and a.deleted_at is null) then
+      perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied',
+        left(new.to_agent_id, 100)));
     end if;
     new.conversation_id := coalesce(new.conversation_id, gen_random_uuid());
   end if;

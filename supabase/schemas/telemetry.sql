@@ -18,9 +18,10 @@ create table public.agent_logs (
   constraint agent_logs_agent_id_replica_sequence_key unique (agent_id, replica, sequence)
 );
 alter table public.agent_logs enable row level security;
--- Owner first, because row-level security asks for the owner, then the agent, then the time: the newest 100 lines are one walk of
--- this index (104 buffers among 5M rows). An index on user_id alone beside one on agent_id invites the planner to intersect
--- the two, as if they were independent, and to read all of an agent's lines (1008 buffers for 1000 of them).
+-- Owner first, because row-level security asks for the owner, then the agent, then the time: the newest 100 lines are
+-- one walk of this index (104 buffers among 5M rows). An index on user_id alone beside one on agent_id invites the
+-- planner to intersect the two, as if they were independent, and to read all of an agent's
+-- lines (1008 buffers for 1000 of them).
 create index agent_logs_user_id_agent_id_timestamp_idx on public.agent_logs (user_id, agent_id, "timestamp" desc);
 -- The planner multiplies the selectivities of agent_id and user_id, though one follows from the other
 -- (latest 100 of 5M rows under RLS: 12.5 ms without this, 0.47 ms with it).
@@ -79,10 +80,11 @@ create policy "owners can read their conversations" on public.agent_conversation
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
 comment on table public.agent_conversations is 'What people and an agent said to each other; goes with the agent.';
 
-alter publication supabase_realtime add table public.agents, public.agent_events, public.agent_metrics, public.agent_logs;
+alter publication supabase_realtime add table public.agents, public.agent_events, public.agent_metrics,
+  public.agent_logs;
 
--- Operators change a line with an UPDATE; it counts at the next run. (Hosted `postgres` may not set parameters of our own
--- on the database, so a table it is.)
+-- Operators change a line with an UPDATE; it counts at the next run. (Hosted `postgres` may not set parameters of our
+-- own on the database, so a table it is.)
 create table private.retention (
   kind text primary key,
   days integer not null,
@@ -99,4 +101,5 @@ return (select r.days from private.retention r where r.kind = of_kind);
 -- Logs, metrics and removed deployments.
 create function private.retention_days() returns integer
 language sql stable set search_path = ''
-return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer, private.retention_days('telemetry'));
+return coalesce(nullif(current_setting('launchpad.retention_days', true), '')::integer,
+  private.retention_days('telemetry'));

@@ -18,7 +18,8 @@ create table public.tools (
 );
 alter table public.tools enable row level security;
 grant select, delete on public.tools to authenticated;
-grant insert (user_id, name, description, category, icon, input_schema, implementation) on public.tools to authenticated;
+grant insert (user_id, name, description, category, icon, input_schema, implementation) on public.tools
+  to authenticated;
 grant update (name, description, category, icon, input_schema, implementation) on public.tools to authenticated;
 grant select, insert, update, delete on public.tools to service_role;
 create policy "users can read built-in tools and their own" on public.tools for select to authenticated
@@ -41,17 +42,21 @@ comment on table public.tools is 'What agents can call: built-in tools, and HTTP
 create function private.http_tool_problems(http jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
-  problems jsonb := private.shape_problems(http, '{"type": "string!", "method": "string", "url": "string!", "headers": "object"}',
+  problems jsonb := private.shape_problems(http,
+    '{"type": "string!", "method": "string", "url": "string!", "headers": "object"}',
     'implementation.');
   header record;
 begin
-  if not problems ? 'implementation.method' and coalesce(http ->> 'method', 'GET') not in ('GET', 'POST', 'PUT', 'PATCH', 'DELETE') then
+  if not problems ? 'implementation.method' and coalesce(http ->> 'method', 'GET') not in
+    ('GET', 'POST', 'PUT', 'PATCH', 'DELETE') then
     problems := problems || '{"implementation.method": "Must be one of: GET, POST, PUT, PATCH, DELETE"}';
   end if;
   -- Placeholders may stand behind the host alone: an argument must not choose where a secret goes.
-  if not problems ? 'implementation.url' and (http ->> 'url' !~ '^https?://[A-Za-z0-9._:\[\]-]+([/?#]|$)' or http ->> 'url' ~ '\s'
+  if not problems ? 'implementation.url' and (http ->> 'url' !~ '^https?://[A-Za-z0-9._:\[\]-]+([/?#]|$)'
+    or http ->> 'url' ~ '\s'
       or length(http ->> 'url') > 2048) then
-    problems := problems || '{"implementation.url": "Must be an http or https URL with a fixed host, of at most 2048 characters"}';
+    problems := problems
+      || '{"implementation.url": "Must be an http or https URL with a fixed host, of at most 2048 characters"}';
   end if;
   if jsonb_typeof(http -> 'headers') = 'object' then
     if (select count(*) from jsonb_object_keys(http -> 'headers')) > 20 then
@@ -59,9 +64,12 @@ begin
     end if;
     for header in select * from jsonb_each(http -> 'headers') loop
       if header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]{1,100}$'
-         or lower(header.key) in ('host', 'connection', 'content-length', 'transfer-encoding', 'te', 'upgrade', 'expect') then
-        problems := problems || jsonb_build_object('implementation.headers.' || left(header.key, 100), 'Is not a header a tool may set');
-      elsif jsonb_typeof(header.value) <> 'string' or header.value #>> '{}' !~ '^[ -~]*$' or length(header.value #>> '{}') > 1000 then
+         or lower(header.key) in ('host', 'connection', 'content-length', 'transfer-encoding',
+           'te', 'upgrade', 'expect') then
+        problems := problems || jsonb_build_object('implementation.headers.' || left(header.key, 100),
+          'Is not a header a tool may set');
+      elsif jsonb_typeof(header.value) <> 'string' or header.value #>> '{}' !~ '^[ -~]*$'
+        or length(header.value #>> '{}') > 1000 then
         problems := problems || jsonb_build_object('implementation.headers.' || header.key,
           'Must be printable ASCII of at most 1000 characters');
       end if;
@@ -96,7 +104,8 @@ begin
       where n <> 'api_key' and not coalesce(input_schema -> 'properties' ? n, false) limit 1;
     if missing is not null then
       problems := problems || jsonb_build_object(field.name,
-        format('{{%s}} has no value: add %s to the properties of input_schema, or use {{api_key}} for the secret', left(missing, 100), left(missing, 100)));
+        format('{{%s}} has no value: add %s to the properties of input_schema, or use {{api_key}} for the secret',
+          left(missing, 100), left(missing, 100)));
     end if;
     if lower(field.name) = 'implementation.headers.content-type'
         and field.template !~* '^application/(json|[a-z0-9.-]+\+json|x-www-form-urlencoded)\s*(;.*)?$' then
@@ -107,7 +116,8 @@ begin
   return problems;
 end
 $$;
-comment on function private.http_template_problems(jsonb, jsonb) is 'Field → problem of an HTTP tool''s placeholders and content type.';
+comment on function private.http_template_problems(jsonb, jsonb) is
+  'Field → problem of an HTTP tool''s placeholders and content type.';
 
 -- What is wrong with a tool's row: column → problem.
 create function private.tool_problems(t public.tools) returns jsonb
@@ -129,7 +139,8 @@ begin
     problems := problems || '{"input_schema": "patternProperties is not supported"}';
   elsif exists (select from jsonb_path_query(t.input_schema, '$.**.pattern ? (@.type() == "string")') as p(pattern)
       where not private.is_calm_pattern(p.pattern #>> '{}')) then
-    problems := problems || '{"input_schema": "A pattern must be at most 200 characters, without repeated groups, lookarounds, backreferences and options, with at most 3 of * and +"}';
+    problems := problems || '{"input_schema": "A pattern must be at most 200 characters, without repeated groups, '
+      'lookarounds, backreferences and options, with at most 3 of * and +"}';
   end if;
   if jsonb_typeof(t.implementation) is distinct from 'object' then
     problems := problems || '{"implementation": "Must be an object"}';
@@ -139,7 +150,8 @@ begin
       problems := private.http_template_problems(t.implementation, t.input_schema);
     end if;
   elsif t.implementation ->> 'type' = 'builtin' and t.user_id is null then
-    problems := problems || private.shape_problems(t.implementation, '{"type": "string!", "name": "string!"}', 'implementation.');
+    problems := problems || private.shape_problems(t.implementation, '{"type": "string!", "name": "string!"}',
+      'implementation.');
   else
     problems := problems || '{"implementation.type": "Must be http"}';
   end if;
@@ -162,16 +174,24 @@ create trigger _200_validate before insert or update on public.tools
 
 insert into public.tools (user_id, name, description, category, icon, input_schema, implementation) values
   (null, 'current_time', 'Tells the current date and time, in UTC or in a given time zone.', 'utility', 'clock',
-   '{"type": "object", "properties": {"time_zone": {"type": "string", "maxLength": 64, "description": "IANA name such as Europe/Berlin; UTC when absent"}}, "additionalProperties": false}',
+   '{"type": "object", "properties": {"time_zone": {"type": "string", "maxLength": 64, "description": "IANA name such '
+     'as Europe/Berlin; UTC when absent"}}, "additionalProperties": false}',
    '{"type": "builtin", "name": "current_time"}'),
-  (null, 'calculator', 'Evaluates an arithmetic expression: + - * / % ^, parentheses, and functions such as sqrt, min, max, round.', 'utility', 'calculator',
-   '{"type": "object", "properties": {"expression": {"type": "string", "minLength": 1, "maxLength": 500}}, "required": ["expression"], "additionalProperties": false}',
+  (null,
+    'calculator',
+    'Evaluates an arithmetic expression: + - * / % ^, parentheses, and functions such as sqrt, min, max, round.',
+    'utility', 'calculator',
+   '{"type": "object", "properties": {"expression": {"type": "string", "minLength": 1, "maxLength": 500}}, "required": '
+     '["expression"], "additionalProperties": false}',
    '{"type": "builtin", "name": "calculator"}'),
   (null, 'http_request', 'Fetches a URL of a host on this agent''s allow-list.', 'web', 'globe',
-   '{"type": "object", "properties": {"url": {"type": "string", "maxLength": 2048}, "method": {"type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"], "default": "GET"}, "body": {"type": "string", "maxLength": 65536}}, "required": ["url"], "additionalProperties": false}',
+   '{"type": "object", "properties": {"url": {"type": "string", "maxLength": 2048}, "method": {"type": "string", '
+     '"enum": ["GET", "POST", "PUT", "PATCH", "DELETE"], "default": "GET"}, "body": {"type": "string", "maxLength": '
+     '65536}}, "required": ["url"], "additionalProperties": false}',
    '{"type": "builtin", "name": "http_request"}'),
   (null, 'conversation_search', 'Searches earlier messages of this conversation.', 'memory', 'search',
-   '{"type": "object", "properties": {"query": {"type": "string", "minLength": 1, "maxLength": 200}, "limit": {"type": "integer", "minimum": 1, "maximum": 20}}, "required": ["query"], "additionalProperties": false}',
+   '{"type": "object", "properties": {"query": {"type": "string", "minLength": 1, "maxLength": 200}, "limit": {"type": '
+     '"integer", "minimum": 1, "maximum": 20}}, "required": ["query"], "additionalProperties": false}',
    '{"type": "builtin", "name": "conversation_search"}');
 
 create table public.agent_tools (
@@ -212,14 +232,16 @@ begin
   if jsonb_typeof(configuration) is distinct from 'object' then
     return '{"configuration": "Must be an object"}';
   end if;
-  return private.problem_if(octet_length(configuration::text) > 16384, 'configuration', 'Must be at most 16 KiB of JSON')
+  return private.problem_if(octet_length(configuration::text) > 16384,
+    'configuration', 'Must be at most 16 KiB of JSON')
     || private.problem_if(configuration ? 'api_key_ref' and (jsonb_typeof(configuration -> 'api_key_ref') <> 'string'
          or configuration ->> 'api_key_ref' !~ '^[A-Za-z_][A-Za-z0-9_]{0,127}$'),
          'configuration.api_key_ref', 'Must be the name of a secret of yours')
     || private.problem_if(configuration ? 'allowed_hosts' and (jsonb_typeof(configuration -> 'allowed_hosts') <> 'array'
          or jsonb_array_length(case when jsonb_typeof(configuration -> 'allowed_hosts') = 'array'
               then configuration -> 'allowed_hosts' else '[]' end) > 50
-         or jsonb_path_exists(configuration, '$.allowed_hosts[*] ? (@.type() != "string" || !(@ like_regex "^([*][.])?[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?$"))')),
+         or jsonb_path_exists(configuration, '$.allowed_hosts[*] ? (@.type() != "string" || !(@ like_regex '
+           '"^([*][.])?[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?$"))')),
          'configuration.allowed_hosts', 'Must be at most 50 host names such as "api.example.com" or "*.example.com"');
 end
 $$;
@@ -233,11 +255,15 @@ begin
   new.configuration := coalesce(new.configuration, '{}');
   if tg_op = 'INSERT' then
     new.user_id := coalesce(new.user_id, (select a.user_id from public.agents a where a.id = new.agent_id));
-    if not exists (select from public.agents a where a.id = new.agent_id and a.user_id = new.user_id and a.deleted_at is null) then
-      perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied', left(new.agent_id, 100)));
+    if not exists (select from public.agents a where a.id = new.agent_id and a.user_id = new.user_id
+      and a.deleted_at is null) then
+      perform private.raise_error('AGENT_NOT_FOUND', format('Agent with ID ''%s'' not found or access denied',
+        left(new.agent_id, 100)));
     end if;
-    if not exists (select from public.tools t where t.id = new.tool_id and (t.user_id is null or t.user_id = new.user_id)) then
-      perform private.raise_error('NOT_FOUND', 'Tool not found or access denied', '{"tool_id": "Must be a built-in tool or one of yours"}');
+    if not exists (select from public.tools t where t.id = new.tool_id
+      and (t.user_id is null or t.user_id = new.user_id)) then
+      perform private.raise_error('NOT_FOUND', 'Tool not found or access denied',
+        '{"tool_id": "Must be a built-in tool or one of yours"}');
     end if;
     if (select count(*) from public.agent_tools x where x.agent_id = new.agent_id) >= 50 then
       perform private.raise_error('RESOURCE_LIMIT_EXCEEDED', 'An agent may have at most 50 tools', '{"limit": 50}');
@@ -250,8 +276,8 @@ $$;
 create trigger _200_validate before insert or update on public.agent_tools
   for each row execute function private.tg_agent_tools__validate();
 
--- What an agent runs with includes its tools: where the operator has critical findings block, they block here too while an agent
--- that uses the tool runs. Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
+-- What an agent runs with includes its tools: where the operator has critical findings block, they block here too while
+-- an agent that uses the tool runs. Definer: reads all of it. Raises SECURITY_SCAN_FAILED.
 create function private.tg_agent_tools__gate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -259,7 +285,8 @@ begin
     perform private.refuse_critical(d.agent_id) from private.agent_deployments d
       where d.desired = 'running' and d.removed_at is null and d.agent_id in (
         select u.agent_id from public.agent_tools u
-        where case tg_table_name when 'tools' then to_jsonb(new) ->> 'id' = u.tool_id::text else to_jsonb(new) ->> 'agent_id' = u.agent_id end);
+        where case tg_table_name when 'tools' then to_jsonb(new) ->> 'id' = u.tool_id::text
+          else to_jsonb(new) ->> 'agent_id' = u.agent_id end);
   end if;
   return null;
 end
@@ -269,8 +296,8 @@ create trigger _700_gate after insert or update on public.agent_tools
 create trigger _700_gate after update on public.tools
   for each row execute function private.tg_agent_tools__gate();
 
--- Secrets of users: names here, values in Vault. A value reaches only the call of a tool, or of the user's model provider
--- (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_GENERATIVE_AI_API_KEY).
+-- Secrets of users: names here, values in Vault. A value reaches only the call of a tool, or of the user's model
+-- provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_GENERATIVE_AI_API_KEY).
 create table public.user_secrets (
   user_id uuid not null references auth.users (id) on delete cascade,
   name text not null,
@@ -285,10 +312,12 @@ grant select (name, user_id, version, created_at, updated_at) on public.user_sec
 grant select on public.user_secrets to service_role;
 create policy "users can read the names of their secrets" on public.user_secrets for select to authenticated
   using (user_id = (select private.reader('agents:read') limit private.one_row()));
-create policy "secrets of users are stored by RPC alone" on public.user_secrets for insert to authenticated with check (false);
+create policy "secrets of users are stored by RPC alone" on public.user_secrets for insert to authenticated
+  with check (false);
 create policy "secrets of users are changed by RPC alone" on public.user_secrets for update to authenticated
   using (false) with check (false);
-create policy "secrets of users are removed by RPC alone" on public.user_secrets for delete to authenticated using (false);
+create policy "secrets of users are removed by RPC alone" on public.user_secrets for delete to authenticated
+  using (false);
 comment on table public.user_secrets is 'Names and versions of a user''s secrets; the values are in Vault.';
 
 create trigger _500_forget after delete on public.user_secrets
@@ -319,7 +348,8 @@ begin
       'Name must be letters, digits and underscores, not beginning with a digit')
     || private.problem_if(coalesce(value, '') = '', 'value', 'Value is required')
     || private.problem_if(octet_length(value) > 32768, 'value', 'Must be at most 32 KiB')
-    || private.problem_if(private.secret_problem(wanted, value) is not null, 'value', private.secret_problem(wanted, value)));
+    || private.problem_if(private.secret_problem(wanted, value) is not null,
+      'value', private.secret_problem(wanted, value)));
   perform from public.quotas q where q.user_id = caller for update;
   select * into known from public.user_secrets s where s.user_id = caller and s.name = wanted;
   if not found then
@@ -328,7 +358,8 @@ begin
     end if;
     insert into public.user_secrets (user_id, name, vault_id)
       values (caller, wanted, vault.create_secret(value, 'user/' || caller || '/' || wanted)) returning * into known;
-  elsif (select v.decrypted_secret from vault.decrypted_secrets v where v.id = known.vault_id) is distinct from value then
+  elsif (select v.decrypted_secret from vault.decrypted_secrets v where v.id = known.vault_id) is distinct from value
+    then
     perform vault.update_secret(known.vault_id, value);
     update public.user_secrets s set version = s.version + 1, updated_at = now()
       where s.user_id = caller and s.name = wanted returning * into known;
@@ -343,7 +374,8 @@ create function private.verb_list_user_secrets(caller uuid, args jsonb) returns 
 language plpgsql volatile set search_path = '' as $$
 begin
   return jsonb_build_object('user_id', caller, 'secrets', (
-    select coalesce(jsonb_agg(private.secret_answer(s) order by s.name), '[]') from public.user_secrets s where s.user_id = caller));
+    select coalesce(jsonb_agg(private.secret_answer(s) order by s.name), '[]') from public.user_secrets s
+      where s.user_id = caller));
 end
 $$;
 
@@ -353,7 +385,8 @@ language plpgsql volatile set search_path = '' as $$
 begin
   delete from public.user_secrets s where s.user_id = caller and s.name = args ->> 'name';
   if not found then
-    perform private.raise_error('NOT_FOUND', 'No secret of yours has this name', '{"name": "Must be the name of a secret of yours"}');
+    perform private.raise_error('NOT_FOUND', 'No secret of yours has this name',
+      '{"name": "Must be the name of a secret of yours"}');
   end if;
   return jsonb_build_object('name', args ->> 'name', 'removed', true);
 end
@@ -368,11 +401,14 @@ begin return private.handle('list_user_secrets', '{}'); end $$;
 create function public.remove_user_secret(name text) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('remove_user_secret', jsonb_build_object('name', name)); end $$;
-revoke execute on function public.set_user_secret(text, text), public.list_user_secrets(), public.remove_user_secret(text)
+revoke execute on function public.set_user_secret(text, text), public.list_user_secrets(),
+  public.remove_user_secret(text)
   from public, anon, service_role;
-grant execute on function public.set_user_secret(text, text), public.list_user_secrets(), public.remove_user_secret(text)
+grant execute on function public.set_user_secret(text, text), public.list_user_secrets(),
+  public.remove_user_secret(text)
   to authenticated;
-comment on function public.set_user_secret(text, text) is 'Stores a secret of the caller; its value cannot be read back.';
+comment on function public.set_user_secret(text, text) is
+  'Stores a secret of the caller; its value cannot be read back.';
 comment on function public.list_user_secrets() is 'Names and versions of the caller''s secrets.';
 comment on function public.remove_user_secret(text) is 'Removes a secret of the caller.';
 

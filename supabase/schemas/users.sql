@@ -37,7 +37,8 @@ create table public.quotas (
   max_replicas integer not null default 50,
   max_cpu integer not null default 32000,
   max_memory bigint not null default 68719476736,
-  -- What operators give the agents of this user; its limits are copied into the columns above (…_agent_classes_api.sql).
+  -- What operators give the agents of this user; its limits are copied into the columns above
+  -- (…_agent_classes_api.sql).
   agent_class text not null default 'default',
   updated_at timestamptz not null default now(),
   constraint quotas_agent_class_fkey foreign key (agent_class) references private.agent_classes (name),
@@ -51,16 +52,17 @@ create policy "users can read their quota" on public.quotas for select to authen
   using (user_id = (select auth.uid() limit private.one_row()));
 comment on table public.quotas is 'Upper bounds of what a user may run; operators write them.';
 
--- user_metadata.permissions tells what is granted too: Auth's answers carry it, and its user may edit it, so it is information
--- alone. A list narrows what was granted before it, never what was granted later: permissions_as_of beside it is the
--- time of the last grant it knows, and goes along where a client keeps a copy of the metadata and writes it back.
+-- user_metadata.permissions tells what is granted too: Auth's answers carry it, and its user may edit it, so it is
+-- information alone. A list narrows what was granted before it, never what was granted later: permissions_as_of beside
+-- it is the time of the last grant it knows, and goes along where a client keeps a copy of the
+-- metadata and writes it back.
 
 create function private.grant_time(granted_at timestamptz) returns text
 language sql immutable parallel safe set search_path = ''
 return to_char(granted_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
--- Grants of a user follow each other in time as they are committed: the next waits for the lock. Definer: operators have no
--- rights on auth.users.
+-- Grants of a user follow each other in time as they are committed: the next waits for the lock. Definer: operators
+-- have no rights on auth.users.
 create function private.tg_user_permissions__stamp() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -72,13 +74,14 @@ $$;
 create trigger _100_stamp before insert or update on public.user_permissions
   for each row execute function private.tg_user_permissions__stamp();
 
--- The metadata with its list brought up to the grants. What is granted is all of the list where it is none; else what the list
--- has, and what was granted after it. Other texts in a list of the user's own stay: they have no effect.
+-- The metadata with its list brought up to the grants. What is granted is all of the list where it is none; else what
+-- the list has, and what was granted after it. Other texts in a list of the user's own stay: they have no effect.
 create function private.show_permissions(of_user uuid, metadata jsonb, keep_others boolean) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   list jsonb := case when jsonb_typeof(metadata -> 'permissions') = 'array' then metadata -> 'permissions' end;
-  -- A list without a time is one that is being written, or, when grants change, one from before all of them (a sign-up's).
+  -- A list without a time is one that is being written, or, when grants change, one from
+  -- before all of them (a sign-up's).
   as_of text := coalesce(metadata ->> 'permissions_as_of', case when keep_others then '~' else '' end);
   shown jsonb;
   newest text;
@@ -101,7 +104,8 @@ create function private.tg_user_permissions__show() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   perform from auth.users u where u.id in (select c.user_id from changed c) order by u.id for no key update;
-  update auth.users u set updated_at = now(), raw_user_meta_data = private.show_permissions(u.id, u.raw_user_meta_data, false)
+  update auth.users u set updated_at = now(), raw_user_meta_data = private.show_permissions(u.id,
+    u.raw_user_meta_data, false)
     where u.id in (select c.user_id from changed c)
       and u.raw_user_meta_data is distinct from private.show_permissions(u.id, u.raw_user_meta_data, false);
   return null;
@@ -114,7 +118,8 @@ create trigger _500_show_changed after update on public.user_permissions referen
 create trigger _500_show_revoked after delete on public.user_permissions referencing old table as changed
   for each statement execute function private.tg_user_permissions__show();
 
--- After a change of the metadata: cleared, narrowed, or written over with an older copy. Definer: Auth's role has no rights here.
+-- After a change of the metadata: cleared, narrowed, or written over with an older copy.
+-- Definer: Auth's role has no rights here.
 create function private.tg_users__show_permissions() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -153,8 +158,8 @@ create trigger _500_launchpad_provision after insert on auth.users
 
 select private.provision_user(id) from auth.users;
 
--- What an account may do at all: 'active'; 'banned' while Auth's banned_until lies ahead; 'deleted' once Auth's soft deletion
--- has marked it; 'absent' where no such account exists. Every door asks this one function, directly or through
+-- What an account may do at all: 'active'; 'banned' while Auth's banned_until lies ahead; 'deleted' once Auth's soft
+-- deletion has marked it; 'absent' where no such account exists. Every door asks this one function, directly or through
 -- private.effective_permissions, which gives nothing to an account that is not active.
 create function private.account_state(of_user uuid) returns text
 language plpgsql stable set search_path = '' as $$
@@ -164,7 +169,8 @@ begin
     from auth.users u where u.id = of_user), 'absent');
 end
 $$;
-comment on function private.account_state(uuid) is 'active, banned, deleted or absent: what every door asks about an account.';
+comment on function private.account_state(uuid) is
+  'active, banned, deleted or absent: what every door asks about an account.';
 
 create function private.is_active_user(of_user uuid) returns boolean
 language plpgsql stable set search_path = '' as $$
@@ -174,8 +180,8 @@ end
 $$;
 comment on function private.is_active_user(uuid) is 'Whether an account exists and is neither banned nor deleted.';
 
--- The refusal of an account that is not active, as {code, message, details}; null for one that is. A banned one learns until
--- when; deleted and absent ones get the answer of a token that was never good.
+-- The refusal of an account that is not active, as {code, message, details}; null for one that is. A banned one learns
+-- until when; deleted and absent ones get the answer of a token that was never good.
 create function private.account_refusal(of_user uuid) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -209,8 +215,8 @@ end
 $$;
 comment on function private.require_active(uuid) is 'Raises unless the account is active.';
 
--- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array. None for
--- an account that is not active.
+-- The permissions in force: granted ones, narrowed by user_metadata.permissions where the user set that to an array.
+-- None for an account that is not active.
 create function private.effective_permissions(of_user uuid) returns text[]
 language plpgsql stable set search_path = '' as $$
 begin
@@ -226,11 +232,13 @@ end
 $$;
 comment on function private.effective_permissions(uuid) is 'Granted permissions, narrowed by the user''s own metadata.';
 
--- The caller, where they may read what takes `permission`; else null, which owns nothing. A policy that compares user_id with it
--- judges owner and permission in one condition: a second one beside it would halve the planner's estimates and cost the
--- index. The pre-request leaves the permissions in a setting, so that a query through PostgREST needs no second look-up;
--- Realtime and GraphQL are looked up. Definer: reads permissions; tells the caller's own alone. (Only the server can set the
--- setting: no function that clients may call sets one of their choosing.) The policies put `limit private.one_row()` behind it.
+-- The caller, where they may read what takes `permission`; else null, which owns nothing. A policy that compares
+-- user_id with it judges owner and permission in one condition: a second one beside it would halve the planner's
+-- estimates and cost the index. The pre-request leaves the permissions in a setting, so that a query through PostgREST
+-- needs no second look-up;
+-- Realtime and GraphQL are looked up. Definer: reads permissions; tells the caller's own alone. (Only the server can
+-- set the setting: no function that clients may call sets one of their choosing.) The policies put `limit
+-- private.one_row()` behind it.
 create function private.reader(permission text) returns uuid
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -252,15 +260,16 @@ language sql stable set search_path = ''
 return private.reader(permission) is not null;
 grant execute on function private.may(text) to authenticated;
 
--- Refuses an insert that names another owner, with the policy's own words, before a trigger looks for what that owner has: the
--- answer must be the same whatever there is. On every table into which users insert rows with a user_id; first of its
--- triggers for each row.
+-- Refuses an insert that names another owner, with the policy's own words, before a trigger looks for what that owner
+-- has: the answer must be the same whatever there is. On every table into which users insert rows with a user_id; first
+-- of its triggers for each row.
 create function private.tg_rows__own() returns trigger
 language plpgsql set search_path = '' as $$
 begin
   new.user_id := coalesce(new.user_id, auth.uid());
   if new.user_id is distinct from auth.uid() then
-    raise insufficient_privilege using message = format('new row violates row-level security policy for table "%s"', tg_table_name);
+    raise insufficient_privilege using message = format('new row violates row-level security policy for table "%s"',
+      tg_table_name);
   end if;
   return new;
 end

@@ -1,5 +1,6 @@
--- The profile of a user: GET and PUT /api/users/profile. auth.users is Auth's table; `postgres` may read and update its rows
--- on hosted too (all privileges on the tables, none to alter them), so both doors, ours and PUT /auth/v1/user, end in one row.
+-- The profile of a user: GET and PUT /api/users/profile. auth.users is Auth's table; `postgres` may read and update its
+-- rows on hosted too (all privileges on the tables, none to alter them), so both doors, ours
+-- and PUT /auth/v1/user, end in one row.
 
 insert into private.verbs (name, permission, status, idempotent) values
   ('get_profile', null, 200, false),
@@ -19,7 +20,8 @@ end
 $$;
 create trigger _500_launchpad_adopt_preferences after update of raw_user_meta_data on auth.users
   for each row when (jsonb_typeof(new.raw_user_meta_data -> 'notification_preferences') = 'object'
-    and new.raw_user_meta_data -> 'notification_preferences' is distinct from old.raw_user_meta_data -> 'notification_preferences')
+    and new.raw_user_meta_data -> 'notification_preferences' is distinct from old.raw_user_meta_data
+      -> 'notification_preferences')
   execute function private.tg_users__adopt_preferences();
 
 -- What a user's files take, by the size that Storage noted.
@@ -33,7 +35,8 @@ language sql stable set search_path = ''
 return (
   select jsonb_build_object(
     'user', jsonb_build_object(
-      'id', u.id, 'email', u.email, 'created_at', private.iso(u.created_at), 'last_sign_in_at', private.iso(u.last_sign_in_at),
+      'id', u.id, 'email', u.email, 'created_at', private.iso(u.created_at),
+        'last_sign_in_at', private.iso(u.last_sign_in_at),
       'app_metadata', coalesce(u.raw_app_meta_data, '{}'),
       -- The permissions in force, not the ones a user may have written there.
       'user_metadata', coalesce(u.raw_user_meta_data, '{}')
@@ -69,7 +72,8 @@ begin
     return problems;
   end if;
   return private.problem_if(changes = '{}', 'body', 'Must name at least one field to change')
-    || private.problem_if(metadata ->> 'avatar_url' !~ '^https?://[^\s]+$', 'user_metadata.avatar_url', 'Must be an http or https URL')
+    || private.problem_if(metadata ->> 'avatar_url' !~ '^https?://[^\s]+$', 'user_metadata.avatar_url',
+      'Must be an http or https URL')
     || private.problem_if(jsonb_typeof(metadata -> 'permissions') = 'array' and exists (
          select from jsonb_array_elements_text(metadata -> 'permissions') w
          where not exists (select from public.user_permissions p where p.user_id = caller and p.permission = w)),
@@ -112,4 +116,5 @@ begin return private.handle('update_profile', jsonb_build_object('changes', chan
 revoke execute on function public.get_profile(), public.update_profile(jsonb) from public, anon, service_role;
 grant execute on function public.get_profile(), public.update_profile(jsonb) to authenticated;
 comment on function public.get_profile() is 'The caller''s account, profile and use.';
-comment on function public.update_profile(jsonb) is 'Changes the caller''s profile by the body of PUT /api/users/profile.';
+comment on function public.update_profile(jsonb) is
+  'Changes the caller''s profile by the body of PUT /api/users/profile.';

@@ -1,6 +1,7 @@
 -- What is kept of an agent's figures and lines: rollups of metrics, text search on logs, and the job that deletes.
 
--- One row per agent and minute, all replicas together. usage: the replicas' means added up; max: the highest single sample;
+-- One row per agent and minute, all replicas together. usage: the replicas' means added up;
+-- max: the highest single sample;
 -- network and requests: what was added in that minute, whatever the counters of a replica began with.
 create table public.agent_metrics_minute (
   agent_id text not null,
@@ -25,7 +26,8 @@ create table public.agent_metrics_minute (
 alter table public.agent_metrics_minute enable row level security;
 create index agent_metrics_minute_user_id_idx on public.agent_metrics_minute (user_id, agent_id, "timestamp" desc);
 create index agent_metrics_minute_timestamp_idx on public.agent_metrics_minute using brin ("timestamp");
-create statistics public.agent_metrics_minute_agent_user (dependencies) on agent_id, user_id from public.agent_metrics_minute;
+create statistics public.agent_metrics_minute_agent_user (dependencies) on agent_id, user_id
+  from public.agent_metrics_minute;
 grant select on public.agent_metrics_minute to authenticated, service_role;
 create policy "owners can read their metrics by the minute" on public.agent_metrics_minute for select to authenticated
   using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
@@ -39,7 +41,8 @@ create table public.agent_metrics_hour (
 alter table public.agent_metrics_hour enable row level security;
 create index agent_metrics_hour_user_id_idx on public.agent_metrics_hour (user_id, agent_id, "timestamp" desc);
 create index agent_metrics_hour_timestamp_idx on public.agent_metrics_hour using brin ("timestamp");
-create statistics public.agent_metrics_hour_agent_user (dependencies) on agent_id, user_id from public.agent_metrics_hour;
+create statistics public.agent_metrics_hour_agent_user (dependencies) on agent_id, user_id
+  from public.agent_metrics_hour;
 grant select on public.agent_metrics_hour to authenticated, service_role;
 create policy "owners can read their metrics by the hour" on public.agent_metrics_hour for select to authenticated
   using (user_id = (select private.reader('monitoring:read') limit private.one_row()));
@@ -97,14 +100,17 @@ language sql volatile set search_path = '' as $$
     ) b on true
   )
   insert into public.agent_metrics_minute as t
-  select of_agent, min(user_id::text)::uuid, minute, sum(samples), count(*), sum(cpu_usage), max(cpu_max), sum(cpu_limit),
+  select of_agent, min(user_id::text)::uuid, minute, sum(samples), count(*), sum(cpu_usage), max(cpu_max),
+    sum(cpu_limit),
     sum(memory_usage), max(memory_max), sum(memory_limit),
     sum(greatest(0, network_in - coalesce(in_before, 0))), sum(greatest(0, network_out - coalesce(out_before, 0))),
-    sum(greatest(0, requests_total - coalesce(total_before, 0))), sum(greatest(0, requests_success - coalesce(success_before, 0))),
+    sum(greatest(0, requests_total - coalesce(total_before, 0))),
+      sum(greatest(0, requests_success - coalesce(success_before, 0))),
     sum(greatest(0, requests_errors - coalesce(errors_before, 0))), avg(response_time_ms)
   from with_before group by minute
   on conflict (agent_id, "timestamp") do update set
-    samples = excluded.samples, replicas = excluded.replicas, cpu_usage = excluded.cpu_usage, cpu_max = excluded.cpu_max,
+    samples = excluded.samples, replicas = excluded.replicas, cpu_usage = excluded.cpu_usage,
+      cpu_max = excluded.cpu_max,
     cpu_limit = excluded.cpu_limit, memory_usage = excluded.memory_usage, memory_max = excluded.memory_max,
     memory_limit = excluded.memory_limit, network_in = excluded.network_in, network_out = excluded.network_out,
     requests_total = excluded.requests_total, requests_success = excluded.requests_success,
@@ -115,15 +121,18 @@ $$;
 create function private.roll_up_hours(of_agent text, hours timestamptz[]) returns void
 language sql volatile set search_path = '' as $$
   insert into public.agent_metrics_hour as t
-  select of_agent, min(m.user_id::text)::uuid, w.hour, sum(m.samples), max(m.replicas), avg(m.cpu_usage), max(m.cpu_max),
-    max(m.cpu_limit), avg(m.memory_usage), max(m.memory_max), max(m.memory_limit), sum(m.network_in), sum(m.network_out),
+  select of_agent, min(m.user_id::text)::uuid, w.hour, sum(m.samples), max(m.replicas), avg(m.cpu_usage),
+    max(m.cpu_max),
+    max(m.cpu_limit), avg(m.memory_usage), max(m.memory_max), max(m.memory_limit), sum(m.network_in),
+      sum(m.network_out),
     sum(m.requests_total), sum(m.requests_success), sum(m.requests_errors), avg(m.response_time_ms)
   from unnest(hours) as w (hour)
   join public.agent_metrics_minute m on m.agent_id = of_agent
     and m."timestamp" >= w.hour and m."timestamp" < w.hour + interval '1 hour'
   group by w.hour
   on conflict (agent_id, "timestamp") do update set
-    samples = excluded.samples, replicas = excluded.replicas, cpu_usage = excluded.cpu_usage, cpu_max = excluded.cpu_max,
+    samples = excluded.samples, replicas = excluded.replicas, cpu_usage = excluded.cpu_usage,
+      cpu_max = excluded.cpu_max,
     cpu_limit = excluded.cpu_limit, memory_usage = excluded.memory_usage, memory_max = excluded.memory_max,
     memory_limit = excluded.memory_limit, network_in = excluded.network_in, network_out = excluded.network_out,
     requests_total = excluded.requests_total, requests_success = excluded.requests_success,
@@ -205,7 +214,8 @@ begin
   return deleted;
 end
 $$;
-comment on function private.delete_expired(integer, integer) is 'Deletes records past retention, in bounded batches; run by pg_cron.';
+comment on function private.delete_expired(integer, integer) is
+  'Deletes records past retention, in bounded batches; run by pg_cron.';
 
 select cron.schedule('launchpad-rollup', '* * * * *', 'select private.roll_up_metrics()');
 select cron.schedule('launchpad-retention', '*/10 * * * *', 'select private.delete_expired()');
@@ -216,10 +226,11 @@ language sql immutable set search_path = ''
 return make_interval(secs => left(words, -1)::double precision
   * case right(words, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
 
--- GET /api/agents/{id}/logs: the newest `lines`, oldest first; with a cursor the newest before it. totalLines counts all that
--- match, up to 10000.
--- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would make
--- every ingested row dearer for a rare question (ADR 60). `search` says how far the look went; nextCursor goes on from there.
+-- GET /api/agents/{id}/logs: the newest `lines`, oldest first; with a cursor the newest before it. totalLines counts
+-- all that match, up to 10000.
+-- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would
+-- make every ingested row dearer for a rare question (ADR 60). `search` says how far the look
+-- went; nextCursor goes on from there.
 create function private.verb_get_agent_logs(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -244,7 +255,8 @@ begin
   perform private.raise_query_problems(
     private.problem_if(most not between 1 and 1000, 'lines', 'Must be a whole number from 1 to 1000')
     || private.problem_if(since !~ '^[0-9]{1,5}[smhd]$', 'since', 'Must be a duration such as 45s, 30m, 1h or 2d')
-    || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'), 'level', 'Must be DEBUG, INFO, WARN or ERROR')
+    || private.problem_if(wanted_level not in ('DEBUG', 'INFO', 'WARN', 'ERROR'),
+      'level', 'Must be DEBUG, INFO, WARN or ERROR')
     || private.problem_if(length(needle) not between 1 and 200, 'text', 'Must be 1 to 200 characters'));
   last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,bigint,text}');
   newest := coalesce(last_seen[1]::timestamptz, newest);
@@ -255,7 +267,8 @@ begin
     select array_agg(l.id order by l."timestamp" desc, l.sequence desc, l.id desc) into ids from (
       select x.id, x."timestamp", x.sequence from public.agent_logs x
       where x.agent_id = wanted and x.user_id = caller and x."timestamp" >= oldest
-        and x."timestamp" <= newest and (x."timestamp" < newest or (x.sequence, x.id) < (last_seen[2]::bigint, last_seen[3]))
+        and x."timestamp" <= newest and (x."timestamp" < newest or (x.sequence, x.id) < (last_seen[2]::bigint,
+          last_seen[3]))
         and (wanted_level is null or x.level = wanted_level)
       order by x."timestamp" desc, x.sequence desc, x.id desc limit most + 1) l;
     select count(*) into total from (
@@ -264,7 +277,8 @@ begin
         and (wanted_level is null or x.level = wanted_level) limit 10000) l;
   else
     needle := '%' || replace(replace(replace(needle, '\', '\\'), '%', '\%'), '_', '\_') || '%';
-    select count(*), count(*) filter (where l.hit), (array_agg(l.id order by l.place) filter (where l.hit))[1 : most + 1],
+    select count(*), count(*) filter (where l.hit),
+      (array_agg(l.id order by l.place) filter (where l.hit))[1 : most + 1],
         max(l.id) filter (where l.place = depth)
       into scanned, total, ids, last_id
       from (
@@ -272,7 +286,8 @@ begin
         from (
           select y.id, y.message from public.agent_logs y
           where y.agent_id = wanted and y.user_id = caller and y."timestamp" >= oldest
-            and y."timestamp" <= newest and (y."timestamp" < newest or (y.sequence, y.id) < (last_seen[2]::bigint, last_seen[3]))
+            and y."timestamp" <= newest and (y."timestamp" < newest or (y.sequence, y.id) < (last_seen[2]::bigint,
+              last_seen[3]))
             and (wanted_level is null or y.level = wanted_level)
           order by y."timestamp" desc, y.sequence desc, y.id desc limit depth) x) l;
   end if;
@@ -281,7 +296,8 @@ begin
     ids := ids[1 : most];
   end if;
   if last_id is not null then
-    select private.cursor_of(binding, jsonb_build_array(private.moment_key(l."timestamp"), l.sequence::text, l.id)) into next_cursor
+    select private.cursor_of(binding, jsonb_build_array(private.moment_key(l."timestamp"), l.sequence::text, l.id))
+      into next_cursor
       from public.agent_logs l where l.id = last_id;
   end if;
   select coalesce(jsonb_agg(jsonb_build_object('id', l.id, 'timestamp', private.iso(l."timestamp"), 'level', l.level,
@@ -305,14 +321,16 @@ begin
 end $$;
 revoke execute on function public.get_agent_logs(text, integer, text, text, text, text) from public, anon, service_role;
 grant execute on function public.get_agent_logs(text, integer, text, text, text, text) to authenticated;
-comment on function public.get_agent_logs(text, integer, text, text, text, text) is 'The newest log lines of an agent; `text` looks for words in them.';
+comment on function public.get_agent_logs(text, integer, text, text, text, text) is
+  'The newest log lines of an agent; `text` looks for words in them.';
 
 -- Points of the past, oldest first. Raises VALIDATION_ERROR. A month is 720 rows by the hour.
 create function private.metrics_history(caller uuid, wanted text, "range" text, resolution text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   sound boolean := "range" is null or "range" ~ '^[0-9]{1,5}[smhd]$';
-  wanted_span interval := case when sound then private.span(coalesce("range", case resolution when 'minute' then '1h' else '24h' end)) end;
+  wanted_span interval := case when sound
+    then private.span(coalesce("range", case resolution when 'minute' then '1h' else '24h' end)) end;
   by_minute boolean := coalesce(resolution = 'minute', wanted_span <= interval '6 hours');
   points jsonb;
 begin
@@ -325,7 +343,8 @@ begin
          'Must be hour for more than 1d'));
   select coalesce(jsonb_agg(jsonb_build_object('timestamp', private.iso(m."timestamp"), 'replicas', m.replicas,
       'samples', m.samples,
-      'cpu', jsonb_build_object('usage', round(m.cpu_usage::numeric, 4), 'max', round(m.cpu_max::numeric, 4), 'limit', m.cpu_limit),
+      'cpu', jsonb_build_object('usage', round(m.cpu_usage::numeric, 4), 'max', round(m.cpu_max::numeric, 4),
+        'limit', m.cpu_limit),
       'memory', jsonb_build_object('usage', m.memory_usage, 'max', m.memory_max, 'limit', m.memory_limit),
       'network', jsonb_build_object('bytesIn', m.network_in, 'bytesOut', m.network_out),
       'requests', jsonb_build_object('total', coalesce(m.requests_total, 0), 'success', coalesce(m.requests_success, 0),
@@ -362,7 +381,8 @@ begin
         'memory', jsonb_build_object('usage', sum(m.memory_usage), 'limit', sum(m.memory_limit),
           'percentage', round(100 * sum(m.memory_usage) / nullif(sum(m.memory_limit), 0), 1)),
         'network', jsonb_build_object('bytesIn', sum(m.network_in), 'bytesOut', sum(m.network_out)),
-        'requests', jsonb_build_object('total', coalesce(sum(m.requests_total), 0), 'success', coalesce(sum(m.requests_success), 0),
+        'requests', jsonb_build_object('total', coalesce(sum(m.requests_total), 0),
+          'success', coalesce(sum(m.requests_success), 0),
           'errors', coalesce(sum(m.requests_errors), 0), 'rate', coalesce(round(sum(m.request_rate)::numeric, 2), 0)),
         'supabase', private.supabase_usage(caller)),
       'timestamp', private.iso(coalesce(max(m."timestamp"), now())))
@@ -379,11 +399,14 @@ begin
 end
 $$;
 
-create function public.get_agent_metrics(agent_id text, "range" text default null, resolution text default null) returns jsonb
+create function public.get_agent_metrics(agent_id text, "range" text default null,
+  resolution text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('get_agent_metrics', jsonb_build_object('agent_id', agent_id, 'range', "range", 'resolution', resolution));
+  return private.handle('get_agent_metrics', jsonb_build_object('agent_id', agent_id, 'range', "range",
+    'resolution', resolution));
 end $$;
 revoke execute on function public.get_agent_metrics(text, text, text) from public, anon, service_role;
 grant execute on function public.get_agent_metrics(text, text, text) to authenticated;
-comment on function public.get_agent_metrics(text, text, text) is 'What an agent''s replicas use now, and with a range what they used.';
+comment on function public.get_agent_metrics(text, text, text) is
+  'What an agent''s replicas use now, and with a range what they used.';

@@ -1,4 +1,5 @@
--- The verbs that read: status, one agent, list, revisions (logs and metrics: watching). POSTed, because a GET cannot count a request.
+-- The verbs that read: status, one agent, list, revisions (logs and metrics: watching).
+-- POSTed, because a GET cannot count a request.
 
 -- 8132 → '2h 15m'; 42 → '42s'.
 create function private.uptime_words(seconds double precision) returns text
@@ -24,17 +25,20 @@ declare
   hindered boolean;
 begin
   select * into a from public.agents x where x.id = wanted and x.user_id = caller;
-  select * into d from private.agent_deployments x where x.agent_id = wanted and x.user_id = caller and x.phase <> 'DELETED';
+  select * into d from private.agent_deployments x where x.agent_id = wanted and x.user_id = caller
+    and x.phase <> 'DELETED';
   if a.id is null and d.agent_id is null then
     perform private.own_agent(caller, wanted);
   end if;
   integration := private.supabase_integration(a.supabase_config);
   hindered := d.generation > d.observed_generation and d.last_error is not null;
   kubernetes := case
-    when d.agent_id is null or d.desired <> 'running' or (d.observed_generation = 0 and d.ready_replicas = 0) then 'UNKNOWN'
+    when d.agent_id is null or d.desired <> 'running' or (d.observed_generation = 0 and d.ready_replicas = 0)
+      then 'UNKNOWN'
     when d.phase = 'FAILED' and d.ready_replicas = 0 then 'UNHEALTHY'
     -- What was seen is told only while the controller that saw it still looks.
-    when not exists (select from private.controllers c where c.worker = d.lease_holder and c.expires_at > now()) then 'UNKNOWN'
+    when not exists (select from private.controllers c where c.worker = d.lease_holder and c.expires_at > now())
+      then 'UNKNOWN'
     when d.ready_replicas >= d.target_replicas then 'HEALTHY'
     when d.ready_replicas > 0 then 'DEGRADED'
     else 'UNHEALTHY' end;
@@ -69,7 +73,8 @@ begin
       'application', jsonb_build_object('status', application,
         'uptime', case when d.ready_replicas > 0 then
           private.uptime_words(extract(epoch from now() - (d.application ->> 'startedAt')::timestamptz)) end,
-        'responseTime', case when d.ready_replicas > 0 then round((d.application ->> 'responseTimeMs')::numeric) || 'ms' end),
+        'responseTime', case when d.ready_replicas > 0
+          then round((d.application ->> 'responseTimeMs')::numeric) || 'ms' end),
       'supabase', jsonb_build_object(
         -- This very query ran on the database.
         'connection', case when (integration ->> 'tables_created')::boolean then 'HEALTHY' else 'DEGRADED' end,
@@ -95,7 +100,8 @@ begin
   select * into d from private.agent_deployments x where x.agent_id = a.id;
   return private.as_definition(to_jsonb(a)) - 'agentName' || jsonb_build_object('agentId', a.id, 'name', a.name,
     'status', coalesce(d.phase, upper(a.status)), 'user_id', a.user_id, 'url', d.url,
-    'environment', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s where s.agent_id = a.id),
+    'environment', (select coalesce(jsonb_agg(s.name order by s.name), '[]') from public.agent_secrets s
+      where s.agent_id = a.id),
     'generation', d.generation, 'revision', d.revision, 'createdAt', private.iso(a.created_at),
     'updatedAt', private.iso(a.updated_at), 'deployedAt', private.iso(a.deployed_at));
 end
@@ -128,7 +134,8 @@ declare
   page jsonb;
 begin
   perform private.check_page(most, skip, args ->> 'after');
-  if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
+  if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error',
+    'queued', 'deploying',
       'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
     perform private.raise_query_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
   end if;
@@ -140,19 +147,22 @@ begin
       jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', private.phase_of(a.id, a.status),
         'user_id', a.user_id, 'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
         'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id),
-      jsonb_agg(jsonb_build_array(private.moment_key(a.created_at), a.id) order by a.created_at desc, a.id), most, binding)
+      jsonb_agg(jsonb_build_array(private.moment_key(a.created_at), a.id) order by a.created_at desc, a.id),
+        most, binding)
     into page
     from (
       select * from public.agents x
       where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
-        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
+        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) =
+          upper(wanted_status))
         and (wanted_platform is null or wanted_platform = any (x.platforms))
       order by x.created_at desc, x.id limit most + 1 offset skip
     ) a;
   return page || jsonb_build_object(
     'total', (select count(*) from public.agents x
       where x.user_id = caller
-        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) = upper(wanted_status))
+        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) =
+          upper(wanted_status))
         and (wanted_platform is null or wanted_platform = any (x.platforms))),
     'limit', most, 'offset', skip, 'user_id', caller);
 end
@@ -173,7 +183,8 @@ begin
   before := coalesce((private.cursor_keys(args ->> 'after', binding, '{integer}'))[1]::integer, 2147483647);
   select private.page('revisions',
       jsonb_agg(jsonb_build_object('revision', r.revision, 'reason', r.reason, 'createdBy', r.created_by,
-        'createdAt', private.iso(r.created_at), 'current', r.revision = d.revision, 'spec', r.spec) order by r.revision desc),
+        'createdAt', private.iso(r.created_at), 'current', r.revision = d.revision, 'spec', r.spec)
+          order by r.revision desc),
       jsonb_agg(jsonb_build_array(r.revision) order by r.revision desc), most, binding)
     into page
     from (
@@ -205,7 +216,8 @@ declare
 begin
   -- Absent where Realtime has not made its tables.
   if to_regclass('realtime.subscription') is not null then
-    execute 'select count(*) from realtime.subscription s where s.claims ->> ''sub'' = $1' into subscriptions using caller::text;
+    execute 'select count(*) from realtime.subscription s where s.claims ->> ''sub'' = $1' into subscriptions
+      using caller::text;
   end if;
   return jsonb_build_object(
     'database_connections', (select count(*) from pg_stat_activity a where a.datname = current_database()),
@@ -234,14 +246,18 @@ create function public.list_agent_revisions(agent_id text, "limit" integer defau
   "after" text default null) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin
-  return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit", 'offset', "offset",
+  return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit",
+    'offset', "offset",
     'after', "after"));
 end $$;
-revoke execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text, text),
+revoke execute on function public.get_agent(text), public.get_agent_status(text),
+  public.list_agents(integer, integer, text, text, text),
   public.list_agent_revisions(text, integer, integer, text) from public, anon, service_role;
-grant execute on function public.get_agent(text), public.get_agent_status(text), public.list_agents(integer, integer, text, text, text),
+grant execute on function public.get_agent(text), public.get_agent_status(text),
+  public.list_agents(integer, integer, text, text, text),
   public.list_agent_revisions(text, integer, integer, text) to authenticated;
 comment on function public.get_agent(text) is 'One agent''s definition; secrets by name alone.';
 comment on function public.get_agent_status(text) is 'Phase, health and replicas of an agent.';
 comment on function public.list_agents(integer, integer, text, text, text) is 'The caller''s agents, newest first.';
-comment on function public.list_agent_revisions(text, integer, integer, text) is 'Every configuration an agent ran with.';
+comment on function public.list_agent_revisions(text, integer, integer, text) is
+  'Every configuration an agent ran with.';

@@ -2,7 +2,8 @@
 -- Losing any of them costs latency, never work: the controller also claims on a timer.
 -- Vault holds launchpad_controller_url and launchpad_webhook_secret; where they are missing, nothing is sent.
 
--- Queues one signed POST to the address and with the secret that Vault holds under these names; silent where one is missing.
+-- Queues one signed POST to the address and with the secret that Vault holds under these
+-- names; silent where one is missing.
 -- pg_net's queue is readable by any role with SQL, so it carries a signature, never a secret.
 create function private.post_signed(url_name text, secret_name text, path text, body jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -22,7 +23,8 @@ begin
     url := rtrim(base_url, '/') || path,
     body := body,
     headers := jsonb_build_object('Content-Type', 'application/json', 'X-Launchpad-Timestamp', sent_at,
-      'X-Launchpad-Signature', 'v1=' || encode(extensions.hmac(sent_at || '.' || body::text, secret, 'sha256'), 'hex')));
+      'X-Launchpad-Signature', 'v1='
+        || encode(extensions.hmac(sent_at || '.' || body::text, secret, 'sha256'), 'hex')));
 exception when others then
   -- A hint must not fail the write it speaks of.
   raise warning 'launchpad: % was not notified: %', url_name, sqlerrm;

@@ -1,4 +1,5 @@
--- Roles as on hosted Supabase. The server's superuser is supabase_admin; `postgres`, which pushes migrations, is not one.
+-- Roles as on hosted Supabase. The server's superuser is supabase_admin; `postgres`, which pushes migrations, is not
+-- one.
 -- Passwords are set apart from this file (see credentials.ts): each data folder has its own.
 
 do $$
@@ -70,7 +71,8 @@ declare
 begin
   foreach parameter in array array[
     'pgrst.db_schemas', 'pgrst.db_max_rows', 'pgrst.db_pre_request', 'pgrst.db_extra_search_path', 'pgrst.db_anon_role',
-    'pgrst.db_aggregates_enabled', 'pgrst.db_plan_enabled', 'pgrst.db_tx_end', 'pgrst.openapi_mode', 'pgrst.server_timing_enabled',
+    'pgrst.db_aggregates_enabled', 'pgrst.db_plan_enabled', 'pgrst.db_tx_end', 'pgrst.openapi_mode',
+      'pgrst.server_timing_enabled',
     'session_replication_role', 'log_min_duration_statement', 'log_min_messages', 'log_statement', 'log_lock_waits',
     'deadlock_timeout', 'track_io_timing', 'pg_stat_statements.track', 'safeupdate.enabled'
   ] loop
@@ -79,8 +81,8 @@ begin
 end
 $$;
 
--- What a statement of a user fails on repeats their words (a value, a name of a column). The answer tells the user; the log,
--- which outlives their account, is not told. What fails on Postgres' own account is logged all the same.
+-- What a statement of a user fails on repeats their words (a value, a name of a column). The answer tells the user; the
+-- log, which outlives their account, is not told. What fails on Postgres' own account is logged all the same.
 alter role authenticator set log_min_messages = 'log';
 alter role supabase_lite set log_min_messages = 'log';
 alter role supabase_realtime_admin set log_min_messages = 'log';

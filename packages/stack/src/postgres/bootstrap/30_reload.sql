@@ -24,7 +24,8 @@ language plpgsql set search_path = '' as $$
 begin
   if exists (
     select from pg_catalog.pg_event_trigger_dropped_objects() as d
-    where d.object_type in ('schema', 'table', 'foreign table', 'view', 'materialized view', 'function', 'type', 'rule', 'trigger')
+    where d.object_type in ('schema', 'table', 'foreign table', 'view', 'materialized view', 'function', 'type', 'rule',
+      'trigger')
       and not d.is_temporary
       and coalesce(d.schema_name, '') not in ('auth', 'realtime', 'storage')
   ) then

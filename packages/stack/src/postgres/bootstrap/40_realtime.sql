@@ -70,7 +70,8 @@ create or replace function realtime.topic() returns text
 language sql stable as $$ select nullif(current_setting('realtime.topic', true), '') $$;
 
 -- A broadcast must never fail the transaction that sends it: every error becomes a warning.
-create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void
+create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
+  returns void
 language plpgsql as $$
 declare
   message_id uuid := gen_random_uuid();
@@ -86,7 +87,8 @@ exception when others then
 end
 $$;
 
-create or replace function realtime.send_binary(payload bytea, event text, topic text, private boolean default true) returns void
+create or replace function realtime.send_binary(payload bytea, event text, topic text, private boolean default true)
+  returns void
 language plpgsql as $$
 begin
   perform set_config('realtime.topic', topic, true);
@@ -130,9 +132,11 @@ alter function realtime.to_regrole(text) owner to supabase_realtime_admin;
 alter function realtime.topic() owner to supabase_realtime_admin;
 alter function realtime.send(jsonb, text, text, boolean) owner to supabase_realtime_admin;
 alter function realtime.send_binary(bytea, text, text, boolean) owner to supabase_realtime_admin;
-alter function realtime.broadcast_changes(text, text, text, text, text, record, record, text) owner to supabase_realtime_admin;
+alter function realtime.broadcast_changes(text, text, text, text, text, record, record, text) owner
+  to supabase_realtime_admin;
 
--- Hosted's server is a superuser. Ours names tables and types of any schema, as its replication right lets it read them anyway.
+-- Hosted's server is a superuser. Ours names tables and types of any schema, as its replication right lets it read them
+-- anyway.
 grant pg_read_all_data to supabase_realtime_admin with inherit true, set false;
 
 grant select, insert, update on realtime.messages to anon, authenticated, service_role;

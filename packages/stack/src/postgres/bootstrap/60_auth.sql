@@ -30,7 +30,8 @@ do $$
 declare
   object record;
 begin
-  for object in select oid::regclass as name from pg_class where relnamespace = 'auth'::regnamespace and relkind = 'r' loop
+  for object in select oid::regclass as name from pg_class where relnamespace = 'auth'::regnamespace and relkind = 'r'
+    loop
     execute format('alter table %s owner to supabase_auth_admin', object.name);
     execute format('alter table %s enable row level security', object.name);
     execute format('grant all on table %s to postgres, dashboard_user', object.name);
@@ -43,8 +44,8 @@ begin
 end
 $$;
 
--- Hosted's Auth gives a banned account no session and refreshes none. Lite makes and refreshes sessions by these rows, so
--- they refuse; the platform answers `user_banned`.
+-- Hosted's Auth gives a banned account no session and refreshes none. Lite makes and refreshes sessions by these rows,
+-- so they refuse; the platform answers `user_banned`.
 create or replace function extensions.refuse_banned() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

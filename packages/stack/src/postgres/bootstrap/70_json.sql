@@ -1,5 +1,6 @@
--- @supabase/lite writes JSON columns as text within JSON ("{\"a\":1}" for {"a":1}) and reads both. Hosted's Auth and Storage write
--- objects, and SQL of ours and of users looks into them (permissions in user_metadata, sizes of files): they are unwrapped.
+-- @supabase/lite writes JSON columns as text within JSON ("{\"a\":1}" for {"a":1}) and reads both. Hosted's Auth and
+-- Storage write objects, and SQL of ours and of users looks into them (permissions in user_metadata, sizes of files):
+-- they are unwrapped.
 
 create or replace function extensions.unwrap_json() returns trigger
 language plpgsql set search_path = '' as $$
@@ -17,11 +18,13 @@ begin
 end
 $$;
 
-create or replace trigger _000_unwrap_json before insert or update of raw_app_meta_data, raw_user_meta_data on auth.users
+create or replace trigger _000_unwrap_json before insert or update of raw_app_meta_data, raw_user_meta_data
+  on auth.users
   for each row when (jsonb_typeof(new.raw_app_meta_data) = 'string' or jsonb_typeof(new.raw_user_meta_data) = 'string')
   execute function extensions.unwrap_json('raw_app_meta_data', 'raw_user_meta_data');
 create or replace trigger _000_unwrap_json before insert or update of identity_data on auth.identities
-  for each row when (jsonb_typeof(new.identity_data) = 'string') execute function extensions.unwrap_json('identity_data');
+  for each row when (jsonb_typeof(new.identity_data) = 'string') execute function extensions.unwrap_json(
+    'identity_data');
 create or replace trigger _000_unwrap_json before insert or update of metadata, user_metadata on storage.objects
   for each row when (jsonb_typeof(new.metadata) = 'string' or jsonb_typeof(new.user_metadata) = 'string')
   execute function extensions.unwrap_json('metadata', 'user_metadata');

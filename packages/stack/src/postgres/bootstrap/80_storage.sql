@@ -17,7 +17,8 @@ do $$
 declare
   object record;
 begin
-  for object in select oid::regclass as name from pg_class where relnamespace = 'storage'::regnamespace and relkind = 'r' loop
+  for object in select oid::regclass as name from pg_class where relnamespace = 'storage'::regnamespace
+    and relkind = 'r' loop
     execute format('alter table %s owner to supabase_storage_admin', object.name);
     execute format('alter table %s enable row level security', object.name);
     execute format('grant all on table %s to postgres with grant option', object.name);

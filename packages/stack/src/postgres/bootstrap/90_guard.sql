@@ -1,5 +1,5 @@
--- `postgres` inherits the ownership of the platform's tables (10_roles.sql) so that it can write policies and triggers on
--- them, as hosted's supautils allows. Everything else an owner could do is refused here with hosted's error.
+-- `postgres` inherits the ownership of the platform's tables (10_roles.sql) so that it can write policies and triggers
+-- on them, as hosted's supautils allows. Everything else an owner could do is refused here with hosted's error.
 
 create or replace function extensions.guard_platform_ddl() returns event_trigger
 language plpgsql set search_path = '' as $$
