@@ -1,3 +1,5 @@
+// One seeded run of controllers that roll out a new image in waves.
+
 import assert from "node:assert/strict";
 import { AGENTS, agentsOn, BAD, BETTER, fleet, GOOD, serving } from "./rollout-fleet.ts";
 
