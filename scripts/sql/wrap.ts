@@ -6,7 +6,7 @@ export const WIDTH = 120;
 
 /** Words that begin a line well. */
 const BEFORE =
-  /^(?:and|or|from|where|join|left|cross|inner|group|order|limit|having|union|returning|returns|language|security|using|with|when|then|else|on|for|set|to|values|check|references|loop|order)$/i;
+  /^(?:and|or|from|where|join|left|cross|inner|group|order|limit|having|union|returning|returns|language|security|using|with|when|then|else|on|for|set|to|values|check|references|loop|order|execute)$/i;
 /** Words that are not left at the end of a line by a break before them. */
 const JOINED = /^(?:join|by|check|time|zone|only)$/i;
 

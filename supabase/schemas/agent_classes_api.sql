@@ -50,11 +50,11 @@ begin
 end
 $$;
 create trigger _500_class_limits before update of agent_class on public.quotas
-  for each row when (new.agent_class is distinct from old.agent_class) execute function
-    private.tg_quotas__class_limits();
+  for each row when (new.agent_class is distinct from old.agent_class)
+    execute function private.tg_quotas__class_limits();
 create trigger _900_class_changed after update of agent_class on public.quotas
-  for each row when (new.agent_class is distinct from old.agent_class) execute function
-    private.tg_agent_classes__changed();
+  for each row when (new.agent_class is distinct from old.agent_class)
+    execute function private.tg_agent_classes__changed();
 create trigger _900_class_given after insert on public.quotas
   for each row when (new.agent_class <> 'default') execute function private.tg_agent_classes__changed();
 

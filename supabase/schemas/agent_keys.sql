@@ -244,7 +244,7 @@ begin
 end
 $$;
 create trigger _510_record_visibility after update of visibility on public.agents
-  for each row when (new.visibility is distinct from old.visibility) execute function
-    private.tg_agents__record_visibility();
+  for each row when (new.visibility is distinct from old.visibility)
+    execute function private.tg_agents__record_visibility();
 
 revoke execute on all functions in schema private from public;

@@ -407,7 +407,8 @@ $$;
 create trigger _100_normalise before insert or update on public.agents
   for each row execute function private.tg_agents__normalise();
 
--- Definer: the checks read private helpers. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL.
+-- Refuses a row that is not valid, and names each field. Definer: the checks read private helpers. Raises
+-- VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL.
 create function private.tg_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -428,8 +429,8 @@ end
 $$;
 -- _200_validate: private.agent_fields makes it.
 
--- Definer: counts all of the owner's agents. Locks the owner's quota row, so that two inserts cannot both be the last.
--- Raises AGENT_LIMIT_REACHED.
+-- Refuses more agents than the owner may have. Definer: counts all of the owner's agents. Locks the owner's quota row,
+-- so that two inserts cannot both be the last. Raises AGENT_LIMIT_REACHED.
 create function private.tg_agents__limit() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -446,7 +447,7 @@ $$;
 create trigger _300_limit before insert on public.agents
   for each row execute function private.tg_agents__limit();
 
--- Definer: reads permissions. Raises PERMISSION_DENIED for a direct write by a user without agents:write.
+-- Refuses a direct write by a user without agents:write. Definer: reads permissions. Raises PERMISSION_DENIED.
 create function private.tg_agents__authorise() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -298,7 +298,7 @@ begin
 end
 $$;
 
--- DELETE /rest/v1/agents, and the cascade from a deleted account: the row goes, the teardown is the same.
+-- Tears down an agent whose row goes: by DELETE /rest/v1/agents, or by the cascade from a deleted account.
 -- Definer: writes deployments, Vault and events.
 create function private.tg_agents__teardown() returns trigger
 language plpgsql security definer set search_path = '' as $$

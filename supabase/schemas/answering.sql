@@ -200,7 +200,8 @@ $$;
 create trigger _500_forget after delete on private.reply_jobs
   for each row when (old.state = 'running') execute function private.tg_reply_jobs__forget();
 
--- Definer: DELETE /api/agents keeps the row for a while; its open answers go at once.
+-- Drops the open answers of a deleted agent, whose row DELETE /api/agents keeps for a while. Definer: users have no
+-- rights on jobs.
 create function private.tg_agents__drop_replies() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -209,5 +210,5 @@ begin
 end
 $$;
 create trigger _460_drop_replies after update of deleted_at on public.agents
-  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function
-    private.tg_agents__drop_replies();
+  for each row when (new.deleted_at is not null and old.deleted_at is null)
+    execute function private.tg_agents__drop_replies();

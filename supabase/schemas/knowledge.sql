@@ -173,7 +173,8 @@ create trigger _510_launchpad_know_changed after update on storage.objects
 create trigger _510_launchpad_know_removed after delete on storage.objects
   referencing old table as removed for each statement execute function private.tg_objects__know();
 
--- Definer: who writes an agent has no rights here. A deleted agent's row stays for a while, its knowledge does not.
+-- Keeps the index in line with the agent's knowledge. A deleted agent's row stays for a while, its knowledge does not.
+-- Definer: who writes an agent has no rights here.
 create function private.tg_agents__know() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -390,9 +390,9 @@ end
 $$;
 comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
 
--- Definer: writes deployments and events. One place for PUT /api and PATCH /rest/v1: a change of what runs on a
--- deployed agent, its secrets included, is a new revision and generation; a change of replicas
--- or scaling policy alone a new generation.
+-- Rolls out a change of a deployed agent. One place for PUT /api and PATCH /rest/v1: a change of what runs, secrets
+-- included, is a new revision and generation; a change of replicas or scaling policy alone a new generation. Definer:
+-- writes deployments and events.
 create function private.tg_agents__request_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -428,7 +428,7 @@ end
 $$;
 -- _500_request_change: private.agent_fields makes it.
 
--- Definer: writes the event log.
+-- Writes the event of a new agent. Definer: writes the event log.
 create function private.tg_agents__record_created() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -440,7 +440,8 @@ $$;
 create trigger _500_record_created after insert on public.agents
   for each row execute function private.tg_agents__record_created();
 
--- Clients write the activity; the lifecycle owns the rest. Definer: reads the phase. Raises VALIDATION_ERROR.
+-- Lets clients write the activity; the rest of the status is the lifecycle's. Definer: reads
+-- the phase. Raises VALIDATION_ERROR.
 create function private.tg_agents__client_status() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -461,5 +462,5 @@ begin
 end
 $$;
 create trigger _080_client_status before insert or update on public.agents
-  for each row when (current_user in ('authenticated', 'service_role')) execute function
-    private.tg_agents__client_status();
+  for each row when (current_user in ('authenticated', 'service_role'))
+    execute function private.tg_agents__client_status();

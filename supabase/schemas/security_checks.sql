@@ -332,7 +332,8 @@ create trigger _200_gate_update before update of generation on private.agent_dep
     and (new.revision <> old.revision or old.desired <> 'running' or old.phase = 'FAILED'))
   execute function private.tg_agent_deployments__gate();
 
--- The same for texts that are no part of a revision (role, description, a column added later) while the agent runs.
+-- Judges a running agent again when its texts change that are no part of a revision (role, description, a column added
+-- later).
 -- Definer: as above. Raises SECURITY_SCAN_FAILED.
 create function private.tg_agents__gate() returns trigger
 language plpgsql security definer set search_path = '' as $$

@@ -296,7 +296,7 @@ begin
 end
 $$;
 
--- Deletions. Definer: writes security events. The cascade from a deleted account comes here too.
+-- Notes that an agent was deleted. Definer: writes security events. The cascade from a deleted account comes here too.
 create function private.tg_agents__record_deleted() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -308,5 +308,5 @@ $$;
 create trigger _600_record_deleted after delete on public.agents
   for each row when (old.deleted_at is null) execute function private.tg_agents__record_deleted();
 create trigger _600_record_marked_deleted after update of deleted_at on public.agents
-  for each row when (old.deleted_at is null and new.deleted_at is not null) execute function
-    private.tg_agents__record_deleted();
+  for each row when (old.deleted_at is null and new.deleted_at is not null)
+    execute function private.tg_agents__record_deleted();

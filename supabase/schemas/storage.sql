@@ -58,7 +58,7 @@ create function private.upload_link_life() returns interval
 language sql immutable set search_path = ''
 return interval '2 hours 10 minutes';
 
--- Definer: whoever deletes an agent has no rights on private tables.
+-- Has the files of a deleted agent removed. Definer: whoever deletes an agent has no rights on private tables.
 create function private.tg_agents__remove_files() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -69,8 +69,8 @@ $$;
 create trigger _510_remove_files after delete on public.agents
   for each row execute function private.tg_agents__remove_files();
 create trigger _520_remove_files after update of deleted_at on public.agents
-  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function
-    private.tg_agents__remove_files();
+  for each row when (new.deleted_at is not null and old.deleted_at is null)
+    execute function private.tg_agents__remove_files();
 
 -- Names of an agent's objects, by bucket. The text_pattern_ops operators walk Storage's own
 -- index on names; '0' follows '/'.

@@ -223,8 +223,8 @@ language sql volatile set search_path = '' as $$
   update public.messages m set to_agent_id = null where m.to_agent_id = of_agent;
 $$;
 
--- Definer: whoever deletes an agent has no right to change messages. Before the row goes, while messages still name it;
--- DELETE /api/agents keeps the row for a while and marks it instead.
+-- Takes a deleted agent's name out of messages. Before the row goes, while messages still name it; DELETE /api/agents
+-- keeps the row for a while and marks it instead. Definer: whoever deletes an agent has no right to change messages.
 create function private.tg_agents__leave() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
