@@ -1,4 +1,4 @@
-// A model of the rollouts that SQL keeps (…1920_rollouts.sql), for one class of users.
+// A model of the rollouts that SQL keeps (supabase/schemas/rollouts.sql), for one class of users.
 import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Platform, Rollout } from "../contract.ts";
