@@ -10,6 +10,7 @@ import { type RunningAgent, startAgent } from "../../packages/agent-runtime/src/
 import { skipEliza as skip } from "../../packages/agent-runtime/src/testing/eliza.ts";
 import { installPlugin, type TestPlugin } from "../../packages/agent-runtime/src/testing/plugin.ts";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
+import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { Inbox, subscribed } from "../helpers/realtime.ts";
@@ -46,6 +47,7 @@ let provider: ProviderStub;
 let stack: TestStack;
 let owner: TestUser;
 let other: TestUser;
+let terminal: Terminal;
 let agentId: string;
 let messageKey: string;
 /** One more replica of the agent, with elizaOS and the plugin: a package of this test, on no registry. */
@@ -64,6 +66,8 @@ before(async () => {
   stack = await startTestStack({ env: provider.environment });
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
+  terminal = await openTerminal(stack.info);
+  await terminal.login(owner);
   agentId = await launched(stack, owner, { agentName: "Ada", framework: "openai" });
   const [row] = await stack.sql<{ key: string }>("select private.message_key($1) as key", [agentId]);
   messageKey = row?.key ?? "";
@@ -83,6 +87,7 @@ after(async () => {
   await Promise.all([owner, other].map((user) => user?.client.removeAllChannels()));
   if (owner !== undefined) await api(stack, owner, "POST", "/agents/stop-all");
   await stack?.stop();
+  await terminal?.remove();
   await provider?.close();
   plugin?.[Symbol.dispose]();
 });
@@ -153,12 +158,16 @@ describe("a message that an agent begins", { skip }, () => {
     assert.deepEqual((await begunIn(conversationId, other.client)).data, []);
   });
 
-  test("is in the next answer's context, in the list of messages and in the log", async () => {
+  test("is in the next answer's context, in the list of messages, in the terminal and in the log", async () => {
     const client = new AgentLaunchpadClient({ supabaseClient: owner.client, baseUrl: stack.info.apiUrl });
     const { content } = await client.messages.ask(agentId, "What did you do?", { conversationId });
     assert.equal(content, "I reminded you.");
     const listed = await client.messages.list({ conversationId });
     assert.ok(listed.some(({ id }) => id === begun.id));
+    const args = ["chat", agentId, "What did you do?", "--conversation", conversationId, "--json"];
+    const { stdout } = await terminal.run(args);
+    const said = JSON.parse(stdout);
+    assert.deepEqual([said.reply, said.conversationId], ["I reminded you.", conversationId]);
     const line = replica.lines.find(({ message }) => message === "Began a message");
     assert.deepEqual([line?.metadata.messageId, line?.metadata.plugin], [begun.id, plugin.name]);
   });

@@ -71,9 +71,21 @@ async function isStored(
   return messages.some(({ to_agent_id, agent_id }) => to_agent_id === agentId || agent_id === agentId);
 }
 
-/** Whether the agent began a message itself: it answers none. Pure. */
-export const isBegun = ({ sender_kind, root_id }: Pick<Message, "sender_kind" | "root_id">): boolean =>
-  sender_kind === "agent" && root_id === null;
+/**
+ * Listens to what the agent says without being asked: messages that answer none.
+ * @returns ends it
+ */
+export function hearBegun(
+  { messages }: { readonly messages: Pick<AgentLaunchpadClient["messages"], "subscribe"> },
+  agentId: string,
+  onMessage: (message: Message) => void,
+): () => void {
+  return messages.subscribe({ agentId }, (update) => {
+    if (update.type !== "message") return;
+    const { sender_kind, root_id } = update.message;
+    if (sender_kind === "agent" && root_id === null) onMessage(update.message);
+  });
+}
 
 /** A deployed agent answers at its own address. */
 function atUrl(context: Context, url: string, agent: string, { timeout }: Options): Say {
@@ -168,10 +180,9 @@ async function converse(
   let conversation = first;
   const { client } = await context.session();
   const deafen = stored
-    ? client.messages.subscribe({ agentId: id }, (update) => {
-        if (update.type !== "message" || !isBegun(update.message)) return;
-        const { content, conversation_id } = update.message;
-        if (conversation_id !== conversation) return;
+    ? hearBegun(client, id, (message) => {
+        if (message.conversation_id !== conversation) return;
+        const { content } = message;
         out.item({ begun: content }, ({ paint }) => `\n${paint("bold", `${name}> `)}${printable(content)}\n`);
         lines.prompt(true);
       })

@@ -8,6 +8,7 @@ import type {
   AgentStatusReport,
   AgentSummary,
   AnswerStep,
+  Message,
   Revision,
   SecurityEvent,
   SecurityScan,
@@ -17,7 +18,7 @@ import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
 import { sessionOfToken } from "../session.ts";
 import { budgetTable, microsOf } from "./budgets.ts";
-import { answerText, isBegun } from "./chat.ts";
+import { answerText, hearBegun } from "./chat.ts";
 import { merged } from "./create.ts";
 import { unwritten } from "./export.ts";
 import { listText } from "./fleet-list.ts";
@@ -532,9 +533,20 @@ test("fleet list shows each agent's class, and one attempt as one", () => {
   assert.match(text, /^agent-x +u +sandboxed +DEPLOYING +0\/1 +1 attempt *$/m);
 });
 
-test("chat: a message of the agent that answers none was begun by it; answers and people's messages were not", () => {
-  const root_id = "5f0c3f4e-0000-4000-8000-000000000001";
-  assert.equal(isBegun({ sender_kind: "agent", root_id: null }), true);
-  assert.equal(isBegun({ sender_kind: "agent", root_id }), false);
-  assert.equal(isBegun({ sender_kind: "user", root_id: null }), false);
+test("chat: what an agent says without being asked is heard; answers, questions and pieces are not", () => {
+  type Update = Parameters<Parameters<typeof hearBegun>[0]["messages"]["subscribe"]>[1];
+  let tell: Update = () => undefined;
+  const subscribe = (_: unknown, listener: Update) => {
+    tell = listener;
+    return () => undefined;
+  };
+  const heard: string[] = [];
+  hearBegun({ messages: { subscribe } }, "agent-a", ({ id }) => heard.push(id));
+  const message = (id: string, sender_kind: string, root_id: string | null) =>
+    tell({ type: "message", message: { id, sender_kind, root_id } as Message });
+  message("question", "user", null);
+  message("answer", "agent", "question");
+  message("reminder", "agent", null);
+  tell({ type: "reply", reply: { event: "started", messageId: "next", agentId: "agent-a" } });
+  assert.deepEqual(heard, ["reminder"]);
 });
