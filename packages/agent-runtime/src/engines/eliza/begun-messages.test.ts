@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { eventually } from "../../../../../tests/helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { signed } from "../../signature.ts";
 import { type AgentOptions, type RunningAgent, startAgent } from "../../testing/agent.ts";
@@ -117,9 +118,7 @@ const sent = (by: RunningAgent = agent, from = earlier) =>
     .map(({ args }) => args);
 const logged = (words: string, by: RunningAgent = agent) =>
   by.lines.filter(({ message }) => message.startsWith(words));
-async function until(ready: () => boolean): Promise<void> {
-  while (!ready()) await new Promise(setImmediate);
-}
+const until = (ready: () => boolean) => eventually(String(ready), async () => ready() || undefined, 60_000);
 const only = (answer: (called: Called) => ProjectAnswer | undefined) => (called: Called) =>
   called.rpc === "runtime_begin_message" ? answer(called) : undefined;
 
