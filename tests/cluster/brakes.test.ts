@@ -75,7 +75,7 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
     const { one } = await controller("right", held, new Set([OWNER]));
     await one.apply(workload);
     const states = async () => (await one.get(VICTIM))?.replicas.map(({ state }) => state);
-    await eventually("the victim is ready", async () => (await states())?.join() === "ready", 30_000);
+    await eventually("the victim is ready", async () => (await states())?.join() === "ready");
 
     const kinds = [
       "Deployment",
@@ -110,7 +110,7 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
       await copy("Secret", { data: {} });
       await copy("ServiceAccount", {});
     }
-    await eventually("the copies are seen and counted", () => one.leftAlone.strays >= 12, 20_000);
+    await eventually("the copies are seen and counted", () => one.leftAlone.strays >= 12);
     assert.deepEqual(await states(), ["ready"]);
     assert.deepEqual((await one.get(VICTIM))?.drift ?? [], []);
 
@@ -118,7 +118,6 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
     await eventually(
       "nothing is left of the victim",
       async () => (await admin.list("Pod", HOME)).length === 0,
-      30_000,
     );
     await one.stop();
     held.delete(VICTIM);
@@ -133,7 +132,7 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
     held.add(VICTIM);
     const right = await controller("right", held, new Set([OWNER]));
     await right.one.apply(workload);
-    await eventually("it is deployed", async () => (await admin.list("Pod", HOME)).length === 1, 30_000);
+    await eventually("it is deployed", async () => (await admin.list("Pod", HOME)).length === 1);
     await right.one.stop();
     held.delete(VICTIM);
 

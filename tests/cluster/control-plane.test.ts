@@ -245,7 +245,7 @@ describe("workloads", () => {
     });
     await kube.until("Deployment", ns, "busy", "one ready", ready(1));
     await cluster.setRules([{ namespace: ns, cpu: "150m" }]);
-    await kube.until("Deployment", ns, "busy", "four ready", ready(4), 40_000);
+    await kube.until("Deployment", ns, "busy", "four ready", ready(4));
     await cluster.setRules([{ namespace: ns, cpu: "1m" }]);
     await kube.until("Deployment", ns, "busy", "one again", ready(1), 60_000);
     await cluster.setRules([]);
@@ -276,7 +276,7 @@ describe("workloads", () => {
     await kube.apply(deployment(ns, "web", { replicas: 2, pod: { terminationGracePeriodSeconds: 1 } }));
     await kube.until("Deployment", ns, "web", "two ready", ready(2));
     await kube.delete("Namespace", undefined, ns);
-    await kube.until("Namespace", undefined, ns, "gone", (n) => n === undefined, 30_000);
+    await kube.until("Namespace", undefined, ns, "gone", (n) => n === undefined);
     assert.equal((await cluster.state()).pods.filter((pod) => pod.namespace === ns).length, 0);
   });
 });
@@ -384,7 +384,7 @@ describe("an agent as a process", () => {
       metadata: { name: "ada", namespace: ns },
       spec: { selector: { app: "ada" }, ports: [{ name: "http", port: 80, targetPort: "http" }] },
     });
-    await kube.until("Deployment", ns, "ada", "two ready", ready(2), 30_000);
+    await kube.until("Deployment", ns, "ada", "two ready", ready(2));
     const pods = await podsOf(ns, "ada");
     for (const pod of pods) {
       const path = `/api/v1/namespaces/${ns}/pods/${pod.metadata.name}:8080/proxy`;
@@ -511,7 +511,7 @@ describe("faults", () => {
       [0, 0],
     );
     await kube.apply(deployment(ns, "web", { replicas: 3 }));
-    await kube.until("Deployment", ns, "web", "three ready", ready(3), 30_000);
+    await kube.until("Deployment", ns, "web", "three ready", ready(3));
   });
 
   it("a crash of everything keeps the data; pods are taken up again", async () => {
@@ -522,7 +522,7 @@ describe("faults", () => {
     await cluster.restart();
     assert.deepEqual((await podsOf(ns, "web")).map((pod) => pod.metadata.uid).sort(), before);
     await kube.apply(deployment(ns, "web", { replicas: 1 }));
-    await kube.until("Deployment", ns, "web", "one left", ready(1), 30_000);
+    await kube.until("Deployment", ns, "web", "one left", ready(1));
     await eventually("the pods' figures again", async () => (await kube.list("PodMetrics", ns)).length === 1);
   });
 });

@@ -81,7 +81,6 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
     eventually(
       `${agentId} is ready`,
       async () => (await controller.get(agentId))?.replicas.some(({ state }) => state === "ready") === true,
-      30_000,
     );
   const eventsOf = async (namespace: string, reason: string, name?: string): Promise<KubeObject[]> =>
     (await admin.list("Event", namespace)).filter(
@@ -91,11 +90,7 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
         (name === undefined || event.involvedObject.name === name),
     );
   const first = async (namespace: string, reason: string, name?: string): Promise<KubeObject> => {
-    await eventually(
-      `an Event ${reason}`,
-      async () => (await eventsOf(namespace, reason, name)).length > 0,
-      20_000,
-    );
+    await eventually(`an Event ${reason}`, async () => (await eventsOf(namespace, reason, name)).length > 0);
     return (await eventsOf(namespace, reason, name))[0] as KubeObject;
   };
 
@@ -169,15 +164,11 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
       ["agent-forbidden", "FORBIDDEN_BY_POLICY", "Forbidden", /not on a Sunday/],
       ["agent-refused", "INVALID_OBJECT", "Refused", /not in this form/],
     ] as const) {
-      await eventually(
-        "the policy is in force",
-        async () => {
-          generation += 1;
-          await controller.apply(workload({ agentId, generation }));
-          return (await controller.get(agentId))?.failure?.reason === failure;
-        },
-        20_000,
-      );
+      await eventually("the policy is in force", async () => {
+        generation += 1;
+        await controller.apply(workload({ agentId, generation }));
+        return (await controller.get(agentId))?.failure?.reason === failure;
+      });
       assert.match((await first(TENANT, reason, agentId)).message, words);
     }
   });
@@ -214,16 +205,12 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
     for (let round = 0; round < 300; round += 1) note("the same");
     for (let round = 0; round < 300; round += 1) note(`another ${round}`);
     const events = () => eventsOf(release.namespace, "Flood", "launchpad-flood");
-    await eventually(
-      "the series was written",
-      async () => (await events()).some(({ series }) => series?.count === 300),
-      20_000,
+    await eventually("the series was written", async () =>
+      (await events()).some(({ series }) => series?.count === 300),
     );
     note("the same");
-    await eventually(
-      "and once more",
-      async () => (await events()).some(({ series }) => series?.count === 301),
-      20_000,
+    await eventually("and once more", async () =>
+      (await events()).some(({ series }) => series?.count === 301),
     );
     recorder.stop();
     assert.equal((await events()).length, 10);

@@ -144,7 +144,6 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
     eventually(
       wanted ? "it is well" : "it is not well",
       async () => (await controller.probe()).healthy === wanted,
-      30_000,
     );
 
   test("without the Gateway API the controller starts, says what to install, and makes nothing by halves", async () => {
@@ -209,14 +208,10 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
   for (const [what, change, fields] of edits) {
     test(`a hand's edit is seen and put back: ${what}`, async () => {
       await admin.patch("HTTPRoute", TENANT, AGENT, { spec: change() });
-      const words = await eventually(
-        "it was seen",
-        async () => {
-          const told = (await drift()).join("; ");
-          return told === "" ? undefined : told;
-        },
-        30_000,
-      );
+      const words = await eventually("it was seen", async () => {
+        const told = (await drift()).join("; ");
+        return told === "" ? undefined : told;
+      });
       for (const field of fields) assert.ok(words.includes(field), `${field} in: ${words}`);
       await controller.apply(workload());
       assert.deepEqual((await route())?.spec, ROUTE);
@@ -260,11 +255,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
     for (const [index, one] of said.entries()) {
       await admin.patch("HTTPRoute", TENANT, AGENT, { status: { parents: [parent(one)] } }, "status");
       const [status, reason, message] = wanted[index] ?? [];
-      await eventually(
-        "it is told",
-        async () => (await controller.get(AGENT))?.exposure?.reason === reason,
-        20_000,
-      );
+      await eventually("it is told", async () => (await controller.get(AGENT))?.exposure?.reason === reason);
       assert.deepEqual((await controller.get(AGENT))?.exposure, { status, reason, message });
     }
     assert.deepEqual(await drift(), []);
@@ -294,14 +285,14 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
     const spec = { ...ROUTE, hostnames: ["lost.agents.example.com"] };
     const object = { apiVersion: "gateway.networking.k8s.io/v1", kind: "HTTPRoute", spec };
     await admin.apply({ ...object, metadata: { name: "lost", namespace: TENANT, labels } });
-    await admin.until("HTTPRoute", TENANT, "lost", "gone", (found) => found === undefined, 40_000);
+    await admin.until("HTTPRoute", TENANT, "lost", "gone", (found) => found === undefined);
     assert.ok(await route());
   });
 
   test("the route goes with the agent", async () => {
     await controller.remove(AGENT);
     held.delete(AGENT);
-    await eventually("nothing is left", async () => (await controller.list()).length === 0, 30_000);
+    await eventually("nothing is left", async () => (await controller.list()).length === 0);
     assert.deepEqual(await admin.list("HTTPRoute"), []);
   });
 

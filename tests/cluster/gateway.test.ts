@@ -37,14 +37,10 @@ describe("agents behind a Gateway", { skip: why ?? false }, () => {
     );
   /** What the events tell of the newest correction; they must be so many. */
   const corrected = (count: number) =>
-    eventually(
-      "the correction is told",
-      async () => {
-        const told = await corrections();
-        return told.length >= count ? told.at(-1)?.message : undefined;
-      },
-      30_000,
-    );
+    eventually("the correction is told", async () => {
+      const told = await corrections();
+      return told.length >= count ? told.at(-1)?.message : undefined;
+    });
   const spec = async () => (await routes())[0]?.spec as KubeObject | undefined;
   const exposed = async () =>
     (await status()).conditions.find(({ type }: { type: string }) => type === "Exposed");

@@ -118,15 +118,11 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
   const workload = (part: Partial<Workload>): Workload =>
     workloadOf({ agentId: AGENT, userId: USER, environment: { OPENAI_API_KEY: "sk-of-the-user" }, ...part });
   const ready = (count: number, template: string) =>
-    eventually(
-      `${count} replicas of ${template} are ready`,
-      async () => {
-        const replicas = (await controller.get(AGENT))?.replicas ?? [];
-        const good = replicas.filter((replica) => replica.state === "ready" && replica.template === template);
-        return good.length === count && replicas.length === count;
-      },
-      30_000,
-    );
+    eventually(`${count} replicas of ${template} are ready`, async () => {
+      const replicas = (await controller.get(AGENT))?.replicas ?? [];
+      const good = replicas.filter((replica) => replica.state === "ready" && replica.template === template);
+      return good.length === count && replicas.length === count;
+    });
 
   test("an agent is made, scaled, changed, given up, repaired, watched and removed; its user goes", async () => {
     held.add(AGENT);
@@ -172,11 +168,11 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
     await admin.delete("Service", TENANT, AGENT);
     const drift = async () =>
       (await controller.get(AGENT))?.drift?.some((words) => words.includes("Service"));
-    await eventually("the Service's end was seen", drift, 20_000);
+    await eventually("the Service's end was seen", drift);
     await controller.apply(fourth);
     assert.ok(await admin.get("Service", TENANT, AGENT));
 
-    await eventually("log lines come", () => lines.some((line) => line.includes("hello")), 20_000);
+    await eventually("log lines come", () => lines.some((line) => line.includes("hello")));
     await controller.metrics();
     const health = await controller.probe();
     assert.ok(health.healthy, health.message);
@@ -204,11 +200,7 @@ describe("the controller with the chart's rights", reason === undefined ? {} : {
       await controller.remove(agentId);
       held.delete(agentId);
     }
-    await eventually(
-      "nothing of the agents is left",
-      async () => (await controller.list()).length === 0,
-      30_000,
-    );
+    await eventually("nothing of the agents is left", async () => (await controller.list()).length === 0);
     usersGone = true;
     await admin.until("Namespace", undefined, TENANT, "gone", (object) => object === undefined, 60_000);
   });

@@ -176,7 +176,6 @@ describe("agents on Kubernetes", { skip: why ?? false }, () => {
         await eventually(
           `no ${kind} is left`,
           async () => (await system.objectsOf(kind, agentId)).length === 0,
-          30_000,
         );
       }
     });
@@ -264,7 +263,6 @@ describe("agents on Kubernetes", { skip: why ?? false }, () => {
     await eventually(
       "three replicas are ready and reported",
       async () => (await status(bob, agentId)).health.kubernetes.readyReplicas === 3,
-      40_000,
     );
     await rules();
   });

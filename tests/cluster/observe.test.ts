@@ -73,7 +73,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
   async function seen(
     agentId: string,
     wanted: (workload: ObservedWorkload) => unknown,
-    limitMs = 30_000,
+    limitMs = 60_000,
   ): Promise<ObservedWorkload> {
     const { promise, resolve, reject } = Promise.withResolvers<ObservedWorkload>();
     let last: ObservedWorkload | undefined;
@@ -298,7 +298,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
     const numbers = () => lines.flatMap(({ message }) => /^line (\d+)$/.exec(message)?.[1] ?? []).map(Number);
     const grows = async (by: number) => {
       const goal = lines.length + by;
-      const limit = Date.now() + 30_000;
+      const limit = Date.now() + 60_000;
       while (lines.length < goal) {
         assert.ok(Date.now() < limit, `no more lines came: ${lines.length} of ${goal}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -382,7 +382,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
       faults.clear();
     }
     for (const [kind, milliseconds] of Object.entries(slowest)) {
-      assert.ok(milliseconds < 10_000, `${kind} took ${milliseconds} ms`);
+      assert.ok(milliseconds < 30_000, `${kind} took ${milliseconds} ms`);
     }
     console.log("# slowest to be seen after a fault, ms:", slowest);
   });

@@ -161,11 +161,7 @@ describe("plugins in pods", { skip: why ?? false }, () => {
     const changed = await api(system.stack, user, "PUT", `/agents/${agentId}`, { plugins: ["other-tool"] });
     assert.ok(changed.status < 300, JSON.stringify(changed.body));
     await reached(system.stack, agentId, "DEPLOYED", seq);
-    await eventually(
-      "only new pods are left",
-      async () => (await system.podsOf(agentId)).length === 1,
-      30_000,
-    );
+    await eventually("only new pods are left", async () => (await system.podsOf(agentId)).length === 1);
     const second = await setOf();
     assert.notEqual(second, first);
     const get = (key: string) =>

@@ -95,7 +95,7 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
     ];
     const before = (await pods()).map(({ metadata }) => metadata.uid).sort();
     assert.equal((await fleet.operate("drain", first.worker)).code, 0);
-    await eventually("the other holds all", async () => (await held()).join() === `0,${AGENTS}`, 30_000);
+    await eventually("the other holds all", async () => (await held()).join() === `0,${AGENTS}`);
     assert.deepEqual((await pods()).map(({ metadata }) => metadata.uid).sort(), before);
     const { controllers: told } = (await fleet.operate("status")).json;
     assert.ok(
@@ -106,7 +106,6 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
     await eventually(
       "it holds all again",
       async () => (await first.metric("launchpad_held_deployments")) === AGENTS,
-      30_000,
     );
     assert.deepEqual((await pods()).map(({ metadata }) => metadata.uid).sort(), before);
     controllers = [first, await fleet.start()];
@@ -168,12 +167,10 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
   it("meanwhile owners' changes and launches work at once, with the image before", async () => {
     const broken = on(await pods(), BAD);
     const agentId = agents.find((one) => !broken.has(one)) ?? "";
-    const began = performance.now();
     const { error } = await user.client.rpc("restart_agent", { agent_id: agentId });
     assert.equal(error, null);
     agents = [...agents, await launch("a new one")];
     await settled(AGENTS + 1);
-    assert.ok(performance.now() - began < 30_000);
     assert.equal(on(await pods(), BAD).size, 2);
   });
 

@@ -109,14 +109,10 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
       )?.[1],
     );
   const deployed = (generation: number) =>
-    eventually(
-      `generation ${generation} is deployed`,
-      () => {
-        const row = database.rows.get(AGENT);
-        return row?.phase === "DEPLOYED" && row.observedGeneration === generation;
-      },
-      30_000,
-    );
+    eventually(`generation ${generation} is deployed`, () => {
+      const row = database.rows.get(AGENT);
+      return row?.phase === "DEPLOYED" && row.observedGeneration === generation;
+    });
   const pods = async () => {
     const list = await admin.list("Pod", TENANT);
     return list
@@ -141,7 +137,7 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
     const began = performance.now();
     first.child.kill("SIGTERM");
     assert.deepEqual(await once(first.child, "exit"), [0, null]);
-    assert.ok(performance.now() - began < 5000, "a pod has 30 s; it takes two");
+    assert.ok(performance.now() - began < 20_000, "a pod has 30 s; it takes two");
     await eventually(
       "the other holds it",
       async () => (await metric(second, "launchpad_held_deployments")) === 1,
@@ -161,7 +157,6 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
     await eventually(
       "the next holds it",
       async () => (await metric(third, "launchpad_held_deployments")) === 1,
-      15_000,
     );
     assert.deepEqual(await pods(), before, "the agent ran on");
   });
@@ -186,7 +181,7 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
     const asked = Date.now();
     third.child.kill("SIGTERM");
     assert.deepEqual(await once(third.child, "exit"), [0, null]);
-    assert.ok(Date.now() - asked < 5000, `${Date.now() - asked} ms to stop`);
+    assert.ok(Date.now() - asked < 20_000, `${Date.now() - asked} ms to stop`);
     await cluster.component("kube-apiserver", "thaw");
   });
 

@@ -59,7 +59,7 @@ const scan = async () => (await api(stack, owner, "POST", `/security/scan/${agen
 
 /** Scans until `enough`: the controller looks once a second. */
 async function scanUntil(enough: (results: Awaited<ReturnType<typeof scan>>) => boolean) {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const results = await scan();
     if (enough(results)) return results;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import pg from "pg";
 import { api, launched } from "../helpers/agents.ts";
-import { tree } from "../helpers/processes.ts";
+import { eventually, tree } from "../helpers/processes.ts";
 import { canListProcesses } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -16,97 +16,114 @@ after(() => stack.stop());
 const HOUR = 3600;
 
 describe("rate limits, as they are set by default", () => {
-  /** A window has room left: a test that straddles its end would see two budgets. */
-  const roomIn = async (seconds: number, window = 60) => {
-    const left = window - ((Date.now() / 1000) % window);
-    if (left < seconds) await new Promise((resolve) => setTimeout(resolve, left * 1000 + 50));
+  /** Runs a test as a new user; once more where a window ended meanwhile: it saw two budgets. */
+  const inOneWindow = async (act: (user: TestUser) => Promise<void>, window = 60) => {
+    const count = () => Math.floor(Date.now() / 1000 / window);
+    for (let tries = 1; ; tries += 1) {
+      const before = count();
+      const failed = await stack
+        .createUser()
+        .then(act)
+        .then(
+          () => undefined,
+          (error: unknown) => ({ error }),
+        );
+      if (failed === undefined) return;
+      if (count() === before || tries === 5) throw failed.error;
+    }
   };
 
-  test("burst: 20 requests a minute of /api, then 429 with the documented headers and body", async () => {
-    const user = await stack.createUser();
-    await roomIn(15);
-    for (let i = 19; i >= 0; i--) {
-      const { status, headers } = await api(stack, user, "GET", "/agents");
-      assert.equal(status, 200);
-      assert.equal(headers.get("x-ratelimit-limit"), "100");
-      assert.equal(headers.get("x-ratelimit-remaining"), String(80 + i));
-      assert.ok(Number(headers.get("x-ratelimit-reset")) * 1000 > Date.now());
-      assert.ok(Number(headers.get("supabase-ratelimit-remaining")) <= 1000);
-      assert.equal(headers.get("supabase-auth-rate-limit"), "29", "the sign-up was one of 30");
-    }
-    const { status, headers, body } = await api(stack, user, "GET", "/agents");
-    assert.equal(status, 429);
-    assert.ok(Number(headers.get("retry-after")) >= 1);
-    assert.equal(body.error.code, "RATE_LIMIT_EXCEEDED");
-    assert.equal(body.error.message, "Rate limit exceeded");
-    assert.equal(body.error.details.limit_type, "api_burst");
-    assert.equal(body.error.details.user_id, user.id);
-    assert.match(body.error.details.reset_time, /^\d{4}-.*Z$/);
-  });
+  test("burst: 20 requests a minute of /api, then 429 with the documented headers and body", () =>
+    inOneWindow(async (user) => {
+      for (let i = 19; i >= 0; i--) {
+        const { status, headers } = await api(stack, user, "GET", "/agents");
+        assert.equal(status, 200);
+        assert.equal(headers.get("x-ratelimit-limit"), "100");
+        assert.equal(headers.get("x-ratelimit-remaining"), String(80 + i));
+        assert.ok(Number(headers.get("x-ratelimit-reset")) * 1000 > Date.now());
+        assert.ok(Number(headers.get("supabase-ratelimit-remaining")) <= 1000);
+        assert.equal(headers.get("supabase-auth-rate-limit"), "29", "the sign-up was one of 30");
+      }
+      const { status, headers, body } = await api(stack, user, "GET", "/agents");
+      assert.equal(status, 429);
+      assert.ok(Number(headers.get("retry-after")) >= 1);
+      assert.equal(body.error.code, "RATE_LIMIT_EXCEEDED");
+      assert.equal(body.error.message, "Rate limit exceeded");
+      assert.equal(body.error.details.limit_type, "api_burst");
+      assert.equal(body.error.details.user_id, user.id);
+      assert.match(body.error.details.reset_time, /^\d{4}-.*Z$/);
+    }));
 
-  test("1000 direct queries a minute: reads at the gateway, writes in SQL, one budget", async () => {
-    await stack.sql("update public.rate_limits set max_requests = 30 where bucket = 'rest_writes'");
-    const user = await stack.createUser();
-    await roomIn(15);
-    const read = () => stack.fetch("/rest/v1/agents?limit=1", { token: user.token });
-    for (let i = 0; i < 10; i++) assert.equal((await read()).status, 200);
-    await new Promise((resolve) => setTimeout(resolve, 300)); // the gateway tells SQL some times a second
-    const write = (n: number) =>
-      stack.fetch("/rest/v1/agents", {
-        token: user.token,
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ name: `agent ${n}` }),
-      });
-    const first = await write(0);
-    assert.equal(first.status, 201);
-    assert.equal(first.headers.get("supabase-ratelimit-remaining"), "19", "ten reads and this write");
-    for (let n = 1; n <= 19; n++) assert.equal((await write(n)).status, 201);
-    const refused = await write(20);
-    assert.equal(refused.status, 429);
-    const body = (await refused.json()) as { code: string; details: string };
-    assert.equal(body.code, "RATE_LIMIT_EXCEEDED");
-    assert.equal(JSON.parse(body.details).limit_type, "supabase_queries");
-    assert.ok(Number(refused.headers.get("retry-after")) >= 1);
-    assert.equal(refused.headers.get("x-ratelimit-remaining"), "0");
-    // The gateway's next answer from SQL brings the writes: reads are refused too, until the operator raises the limit.
-    await read();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    const late = await read();
-    assert.equal(late.status, 429);
-    assert.equal(((await late.json()) as { code: string }).code, "RATE_LIMIT_EXCEEDED");
-    assert.equal(late.headers.get("access-control-allow-origin"), "*");
-    await stack.sql("update public.rate_limits set max_requests = 1000 where bucket = 'rest_writes'");
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    assert.equal((await read()).status, 200);
-    assert.equal((await write(21)).status, 201);
-  });
+  /** The direct queries of a user that SQL has counted in this minute. */
+  const counted = async (user: TestUser) => {
+    const [row] = await stack.sql<{ used: number }>(
+      "select used from private.rate_counters where user_id = $1 and bucket = 'rest_writes'",
+      [user.id],
+    );
+    return row?.used;
+  };
 
-  test("auth: 30 requests an hour for an address, in Auth's own form", async () => {
-    const user = await stack.createUser(); // one of the 30
-    await roomIn(20, HOUR);
-    const ask = () =>
-      stack.fetch("/auth/v1/otp", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ email: user.email }),
+  test("1000 direct queries a minute: reads at the gateway, writes in SQL, one budget", () =>
+    inOneWindow(async (user) => {
+      await stack.sql("update public.rate_limits set max_requests = 30 where bucket = 'rest_writes'");
+      const read = () => stack.fetch("/rest/v1/agents?limit=1", { token: user.token });
+      for (let i = 0; i < 10; i++) assert.equal((await read()).status, 200);
+      await eventually("the gateway told SQL of ten reads", async () => (await counted(user)) === 10);
+      const write = (n: number) =>
+        stack.fetch("/rest/v1/agents", {
+          token: user.token,
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ name: `agent ${n}` }),
+        });
+      const first = await write(0);
+      assert.equal(first.status, 201);
+      assert.equal(first.headers.get("supabase-ratelimit-remaining"), "19", "ten reads and this write");
+      for (let n = 1; n <= 19; n++) assert.equal((await write(n)).status, 201);
+      const refused = await write(20);
+      assert.equal(refused.status, 429);
+      const body = (await refused.json()) as { code: string; details: string };
+      assert.equal(body.code, "RATE_LIMIT_EXCEEDED");
+      assert.equal(JSON.parse(body.details).limit_type, "supabase_queries");
+      assert.ok(Number(refused.headers.get("retry-after")) >= 1);
+      assert.equal(refused.headers.get("x-ratelimit-remaining"), "0");
+      // The gateway's next answer from SQL brings the writes: reads are refused too, until the operator raises the limit.
+      const late = await eventually("reads are refused", async () => {
+        const answer = await read();
+        return answer.status === 429 ? answer : undefined;
       });
-    for (let left = 28; left >= 0; left--) {
-      const answer = await ask();
-      assert.equal(answer.status, 200);
-      assert.equal(answer.headers.get("supabase-auth-rate-limit"), String(left));
-    }
-    const refused = await ask();
-    assert.equal(refused.status, 429);
-    assert.equal(((await refused.json()) as { error_code: string }).error_code, "over_request_rate_limit");
-    const { error } = await stack
-      .client()
-      .auth.signInWithPassword({ email: user.email, password: user.password });
-    assert.equal(error?.code, "over_request_rate_limit");
-    const { headers } = await api(stack, user, "GET", "/agents");
-    assert.equal(headers.get("supabase-auth-rate-limit"), "0");
-    await stack.createUser(); // another address is not concerned
-  });
+      assert.equal(((await late.json()) as { code: string }).code, "RATE_LIMIT_EXCEEDED");
+      assert.equal(late.headers.get("access-control-allow-origin"), "*");
+      await stack.sql("update public.rate_limits set max_requests = 1000 where bucket = 'rest_writes'");
+      await eventually("reads are answered again", async () => (await read()).status === 200);
+      assert.equal((await write(21)).status, 201);
+    }));
+
+  test("auth: 30 requests an hour for an address, in Auth's own form", () =>
+    inOneWindow(async (user) => {
+      // The sign-up was one of the 30.
+      const ask = () =>
+        stack.fetch("/auth/v1/otp", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ email: user.email }),
+        });
+      for (let left = 28; left >= 0; left--) {
+        const answer = await ask();
+        assert.equal(answer.status, 200);
+        assert.equal(answer.headers.get("supabase-auth-rate-limit"), String(left));
+      }
+      const refused = await ask();
+      assert.equal(refused.status, 429);
+      assert.equal(((await refused.json()) as { error_code: string }).error_code, "over_request_rate_limit");
+      const { error } = await stack
+        .client()
+        .auth.signInWithPassword({ email: user.email, password: user.password });
+      assert.equal(error?.code, "over_request_rate_limit");
+      const { headers } = await api(stack, user, "GET", "/agents");
+      assert.equal(headers.get("supabase-auth-rate-limit"), "0");
+      await stack.createUser(); // another address is not concerned
+    }, HOUR));
 
   test("a change or deletion without a filter is refused as hosted does", async () => {
     const user = await stack.createUser();
@@ -140,16 +157,16 @@ describe("health while parts are away", {
   let user: TestUser;
   const read = async () => (await api(stack, user, "GET", "/health")).body;
 
-  /** Asks until health is as wanted; gives the answer and the milliseconds it took. */
+  /** Asks until health is as wanted; gives the answer. */
   // biome-ignore lint/suspicious/noExplicitAny: bodies are judged field by field
-  async function until(wanted: (health: any) => boolean, most: number): Promise<any> {
-    const began = Date.now();
-    for (;;) {
-      const health = await read();
-      if (wanted(health)) return health;
-      assert.ok(Date.now() - began < most, `not within ${most} ms: ${JSON.stringify(health)}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+  async function until(wanted: (health: any) => boolean): Promise<any> {
+    let health: unknown;
+    const look = async () => {
+      health = await read();
+      return wanted(health);
+    };
+    await eventually("health is as wanted", look).catch(() => assert.fail(JSON.stringify(health)));
+    return health;
   }
 
   const pidOf = (part: string) =>
@@ -159,53 +176,48 @@ describe("health while parts are away", {
     await stack.raiseRateLimits();
     user = await stack.createUser();
     await launched(stack, user, { resources: { memory: "128Mi", cpu: "50m" } });
-    await until((health) => health.status === "HEALTHY", 15_000);
+    await until((health) => health.status === "HEALTHY");
   });
 
-  test("the controller hangs: kubernetes is UNAVAILABLE within ten seconds, nothing else, and health still answers", async () => {
+  test("the controller hangs: kubernetes is UNAVAILABLE, nothing else, and health still answers", async () => {
     const pid = pidOf("packages/controller/src/main.ts");
     process.kill(pid, "SIGSTOP"); // silent, and not started anew: the supervisor sees a living process
     try {
-      const { components, status } = await until(({ status }) => status === "DEGRADED", 10_000);
+      const { components, status } = await until(({ status }) => status === "DEGRADED");
       assert.equal(status, "DEGRADED");
       assert.equal(components.kubernetes.status, "UNAVAILABLE");
       assert.equal(components.supabase.status, "HEALTHY");
     } finally {
       process.kill(pid, "SIGCONT");
     }
-    await until((health) => health.status === "HEALTHY", 15_000);
+    await until((health) => health.status === "HEALTHY");
   });
 
-  test("the edge functions hang: they alone are UNAVAILABLE within ten seconds, as the database tells", async () => {
+  test("the edge functions hang: they alone are UNAVAILABLE, as the database tells", async () => {
     const pid = pidOf("supabase/functions/api/index.ts");
     process.kill(pid, "SIGSTOP");
-    const began = Date.now();
     try {
-      for (;;) {
+      const seen = await eventually("the edge functions are UNAVAILABLE", async () => {
         const answer = await stack.fetch("/rest/v1/rpc/health_check", { token: user.token });
         const { supabase_health: seen } = (await answer.json()) as {
           supabase_health: Record<string, string>;
         };
-        if (seen.edge_functions === "UNAVAILABLE") {
-          assert.deepEqual([seen.database, seen.auth, seen.realtime], ["HEALTHY", "HEALTHY", "HEALTHY"]);
-          break;
-        }
-        assert.ok(Date.now() - began < 10_000, JSON.stringify(seen));
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
+        return seen.edge_functions === "UNAVAILABLE" ? seen : undefined;
+      });
+      assert.deepEqual([seen.database, seen.auth, seen.realtime], ["HEALTHY", "HEALTHY", "HEALTHY"]);
     } finally {
       process.kill(pid, "SIGCONT");
     }
-    await until((health) => health.status === "HEALTHY", 15_000);
+    await until((health) => health.status === "HEALTHY");
   });
 
-  test("whoever tells of the platform's parts falls silent: each is UNAVAILABLE within ten seconds", async () => {
+  test("whoever tells of the platform's parts falls silent: each is UNAVAILABLE", async () => {
     const client = new pg.Client({ connectionString: stack.info.dbUrl });
     await client.connect();
     try {
       // Readers pass, the pulse waits.
       await client.query("begin; lock table private.platform_parts in share row exclusive mode");
-      const { components } = await until((health) => health.status === "DEGRADED", 10_500);
+      const { components } = await until((health) => health.status === "DEGRADED");
       for (const part of ["auth", "storage", "realtime", "edge_functions"]) {
         assert.equal(components.supabase[part].status, "UNAVAILABLE", part);
       }
@@ -214,7 +226,7 @@ describe("health while parts are away", {
     } finally {
       await client.end();
     }
-    await until((health) => health.status === "HEALTHY", 15_000);
+    await until((health) => health.status === "HEALTHY");
   });
 
   test("a table without row-level security shows in both health checks at once", async () => {

@@ -1,5 +1,6 @@
 // What scenarios about agents share: calling /api as a user, and waiting for a phase by its event.
 import assert from "node:assert/strict";
+import { PATIENCE_MS } from "./processes.ts";
 import type { TestStack, TestUser } from "./stack.ts";
 
 /** An answer of /api with its body parsed. */
@@ -40,10 +41,10 @@ export function forgedToken(user: TestUser): string {
 
 /**
  * Waits until an agent has an event that leads to `phase` after event `sinceSeq`.
- * Reads the event log, so that a phase that came and went is not missed. Throws with the log after 30 s.
+ * Reads the event log, so that a phase that came and went is not missed. Throws with the log after a minute.
  */
 export async function reached(stack: TestStack, agentId: string, phase: string, sinceSeq = 0): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     const events = await stack.sql<{ to_phase: string; seq: string; message: string }>(
       "select to_phase, seq, message from public.agent_events where agent_id = $1 order by seq",

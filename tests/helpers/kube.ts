@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 import type { TestCluster } from "./cluster.ts";
-import { eventually } from "./processes.ts";
+import { eventually, PATIENCE_MS } from "./processes.ts";
 
 /** Any object of the API; tests look into it as they know it. */
 // biome-ignore lint/suspicious/noExplicitAny: the shape is the API's, and a test that looks wrongly fails
@@ -170,7 +170,7 @@ export function kubeClient(cluster: Pick<TestCluster, "info">, token?: string): 
       const answer = await call("DELETE", pathOf(kind, namespace, name));
       if (answer.status !== 404) good(answer, `delete ${kind} ${name}`);
     },
-    until: async (kind, namespace, name, what, wanted, timeoutMs = 20_000) => {
+    until: async (kind, namespace, name, what, wanted, timeoutMs = PATIENCE_MS) => {
       let last: KubeObject | undefined;
       try {
         await eventually(

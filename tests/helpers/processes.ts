@@ -38,11 +38,14 @@ export function stillRunning(entries: readonly ProcessEntry[]): ProcessEntry[] {
   return entries.filter(({ pid, command }) => now.get(pid) === command);
 }
 
+/** How long tests wait for what comes: on a busy machine it comes late, and a test that fails waits once. */
+export const PATIENCE_MS = 60_000;
+
 /** Waits until a condition holds that no event announces. Throws after the time. */
 export async function eventually<T>(
   what: string,
   look: () => T | Promise<T>,
-  timeoutMs = 10_000,
+  timeoutMs = PATIENCE_MS,
 ): Promise<NonNullable<T>> {
   const until = performance.now() + timeoutMs;
   for (;;) {

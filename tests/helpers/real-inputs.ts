@@ -144,7 +144,6 @@ function acts(stack: TestStack, user: TestUser): Pick<Stage, "insert" | "agent" 
         "the answer",
         async () =>
           (await user.client.from("messages").select().eq("reply_to", id)).data?.[0] as Told | undefined,
-        30_000,
       );
     },
   };

@@ -1,5 +1,6 @@
 // What tests of Realtime share: waiting for what arrives, and a socket without supabase-js.
 import type { RealtimeChannel } from "@supabase/supabase-js";
+import { PATIENCE_MS } from "./processes.ts";
 import type { StackInfo } from "./stack.ts";
 
 /** Collects what arrives, and lets a test wait for it. */
@@ -13,18 +14,18 @@ export class Inbox<T> {
   };
 
   /** The first item that fits, come or yet to come. Throws after `timeoutMs` with what has come instead. */
-  async first(fits: (item: T) => boolean = () => true, timeoutMs = 10_000): Promise<T> {
+  async first(fits: (item: T) => boolean = () => true, timeoutMs = PATIENCE_MS): Promise<T> {
     await this.until(() => this.all.some(fits), timeoutMs);
     return this.all.find(fits) as T;
   }
 
   /** Resolves when `enough` items are there. */
-  async count(enough: number, timeoutMs = 10_000): Promise<T[]> {
+  async count(enough: number, timeoutMs = PATIENCE_MS): Promise<T[]> {
     await this.until(() => this.all.length >= enough, timeoutMs);
     return this.all;
   }
 
-  async until(done: () => boolean, timeoutMs = 10_000): Promise<void> {
+  async until(done: () => boolean, timeoutMs = PATIENCE_MS): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const look = () => {
       if (done()) resolve();

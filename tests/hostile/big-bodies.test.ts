@@ -156,7 +156,7 @@ describe("a file", () => {
 
 describe("a body that never comes", () => {
   test("is waited for 10 s, then told and cut off, while others are served", {
-    timeout: 40_000,
+    timeout: 120_000,
   }, async () => {
     const targets = [
       "/auth/v1/signup",
@@ -176,10 +176,10 @@ describe("a body that never comes", () => {
     for (const [i, status] of statuses.entries())
       assert.ok(status === 408 || targets[i]?.startsWith("/storage"), `${targets[i]}: ${status}`);
     await Promise.all(stalled.map(({ socket }) => socket.destroyed || once(socket, "close")));
-    assert.ok(performance.now() - began < 20_000);
+    assert.ok(performance.now() - began < 60_000);
   });
 
-  test("half of the headers is waited for 15 s", { timeout: 40_000 }, async () => {
+  test("half of the headers is waited for 15 s", { timeout: 120_000 }, async () => {
     const socket = dial(stack.info.apiUrl);
     socket.on("error", () => {});
     let text = "";

@@ -62,7 +62,7 @@ test("forty questions to a silent agent leave another user's answers as fast as 
     return data?.length === 4;
   });
   assert.ok(
-    performance.now() - started < 10_000,
+    performance.now() - started < 40_000,
     "a silent provider is given up after 45 s: none waited for it",
   );
   assert.equal(silent, 16, "the silent agent has no more places than one user may hold");

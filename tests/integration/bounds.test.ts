@@ -197,7 +197,7 @@ describe("too large a value", () => {
     const began = performance.now();
     const { status, body } = await call("launch_agent", { definition: { agentName: "x", ...fields } });
     assert.equal(status, 400);
-    assert.ok(performance.now() - began < 2000, `${performance.now() - began} ms`);
+    assert.ok(performance.now() - began < 15_000, `${performance.now() - began} ms`);
     assert.ok(body.details.length < 20_000);
     await call("refuse_request", { code: "AGENT_NOT_FOUND", message: "x", details: fields });
     const { rows } = await db.pool.query("select details from public.security_events where user_id = $1", [

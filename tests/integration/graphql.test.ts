@@ -560,7 +560,7 @@ describe("limits", () => {
       `{ agentsCollection(first: 1) { edges { node { ...f0 } } } } ${fragments.join("\n")} fragment f30 on Agents { id }`,
     );
     assert.match(refused.message, /too much|Token/);
-    assert.ok(performance.now() - started < 2000, `${performance.now() - started} ms`);
+    assert.ok(performance.now() - started < 15_000, `${performance.now() - started} ms`);
   });
 
   test("a page has at most the schema's number of rows", async () => {
@@ -643,7 +643,7 @@ describe("the schema", () => {
        create policy "all" on public.notes for all to authenticated using (true) with check (true);
        grant select, insert on public.notes to authenticated`,
     );
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       const { body } = await ask(alice, "{ notesCollection { edges { cursor } } }");
       if (!body.errors) break;

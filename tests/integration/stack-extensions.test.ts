@@ -24,7 +24,7 @@ async function refusal(promise: Promise<unknown>): Promise<string> {
 
 /** Looks again each time something was written, until the answer is there. */
 async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (let attempt = 0; attempt < 400; attempt++) {
+  for (let attempt = 0; attempt < 3000; attempt++) {
     const found = await look();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -29,7 +29,7 @@ const rpc = async (name: string, token = owner.token): Promise<{ status: number;
 
 /** Asks until the answer is as wanted; a part that has just started announces itself within two seconds. */
 async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const answer = await ask();
     if (wanted(answer) || Date.now() > deadline) return answer;

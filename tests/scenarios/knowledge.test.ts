@@ -46,7 +46,7 @@ interface FileRow {
 }
 
 /** The files, once none is pending. */
-async function settled(timeoutMs = 30_000): Promise<Record<string, FileRow>> {
+async function settled(timeoutMs = 60_000): Promise<Record<string, FileRow>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const { data } = await alice.client.from("knowledge_files").select("path, status, error, chunks");
@@ -131,7 +131,7 @@ async function ask(content: string, of = agentId): Promise<{ row: Row; prompt: s
     .select("id")
     .single();
   assert.equal(error, null);
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const [row] = await stack.sql<Row>("select * from public.messages where reply_to = $1", [data?.id]);
     if (row !== undefined) return { row, prompt: stub.requests.slice(before).map(said).join("\n") };

@@ -377,7 +377,7 @@ describe("Get Agent Metrics and Get Agent Logs", () => {
   });
 
   test("GET /api/agents/{agentId}/metrics has what the process really uses", async () => {
-    const deadline = Date.now() + 40_000;
+    const deadline = Date.now() + 60_000;
     let answer = await call("GET", `/agents/${agentId}/metrics`);
     while (!answer.body.metrics?.memory?.usage && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 250));

@@ -86,7 +86,6 @@ async function say(user: TestUser, agentId: string, content: string) {
   const answer = await eventually(
     "the answer",
     async () => (await user.client.from("messages").select().eq("reply_to", data?.id)).data?.[0],
-    30_000,
   );
   assert.equal(answer.status, "complete", JSON.stringify([answer.error, stub.requests.at(-1)?.body]));
   const steps = await eventually("the step of the tool", async () => {

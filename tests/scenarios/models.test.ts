@@ -49,7 +49,6 @@ async function say(agentId: string, content = "hello"): Promise<Told> {
     "the answer",
     async () =>
       (await user.client.from("messages").select().eq("reply_to", data?.id)).data?.[0] as Told | undefined,
-    20_000,
   );
 }
 const readiness = async (agentId: string) => {

@@ -28,7 +28,7 @@ after(async () => {
 });
 
 async function until(done: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 40_000;
+  const deadline = Date.now() + 60_000;
   while (!(await done())) {
     assert.ok(Date.now() < deadline, "it did not come to pass");
     await new Promise((resolve) => setTimeout(resolve, 100));

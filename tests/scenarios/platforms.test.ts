@@ -107,7 +107,7 @@ describe("docs/telegram.md", () => {
     const shown = await terminal.run(["agents", "status", "ada-telegram"]);
     assert.match(shown.stdout, /Platform +telegram connected as @ada_bot\n/);
     telegram.write("hello");
-    const answer = await eventually("an answer", () => telegram.sent[0], 30_000);
+    const answer = await eventually("an answer", () => telegram.sent[0]);
     assert.equal(answer.text, "Hello, I am Ada");
   });
 
@@ -136,7 +136,7 @@ describe("docs/telegram.md", () => {
   test("stopped → disconnected, and no poll is open", async () => {
     await api(stack, owner, "POST", `/agents/${agentId}/stop`);
     await reached(agentId, "DISCONNECTED", /No replica is ready/);
-    await eventually("no poll", () => !telegram.isPolled(), 30_000);
+    await eventually("no poll", () => !telegram.isPolled());
   });
 });
 

@@ -307,7 +307,7 @@ describe("private channels", () => {
       resources: { memory: "256Mi", cpu: "100m" },
     });
     await listen(`agent:${body.agentId}`, ofAgent);
-    await ofUser.first((message) => message.event === "DEPLOYED", 30_000);
+    await ofUser.first((message) => message.event === "DEPLOYED");
     const rows = await stack.sql<{ id: string; seq: string }>(
       "select id, seq from public.agent_events where agent_id = $1 and seq <= (select max(seq) from public.agent_events where agent_id = $1 and to_phase = 'DEPLOYED') order by seq",
       [body.agentId],
@@ -318,7 +318,7 @@ describe("private channels", () => {
       rows.map(({ id, seq }) => [id, Number(seq)]),
     );
     await api(stack, owner, "POST", `/agents/${body.agentId}/stop`);
-    await ofAgent.first((message) => message.event === "STOPPED", 30_000);
+    await ofAgent.first((message) => message.event === "STOPPED");
     await api(stack, owner, "DELETE", `/agents/${body.agentId}`);
   });
 });
@@ -359,7 +359,7 @@ describe("the resumable feed", () => {
       await record(5);
       proxy.mend();
       await record(10); // while it comes back
-      await shown.count(written, 20_000);
+      await shown.count(written);
     }
     const rows = await stack.sql<{ seq: string; message: string }>(
       "select seq, message from public.agent_events where agent_id = $1 order by seq",

@@ -36,7 +36,7 @@ interface Event {
 
 /** The rows of a kind about a user; waits for what the gateway reports after it has answered. */
 async function eventsOf(user: TestUser, type: string, enough: (rows: Event[]) => boolean = () => true) {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const rows = await stack.sql<Event & Record<string, unknown>>(
       "select * from public.security_events where user_id = $1 and event_type = $2 order by timestamp",

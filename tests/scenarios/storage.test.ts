@@ -343,7 +343,7 @@ describe("a deleted agent", () => {
   /** Waits until the controller has removed every file of an agent. */
   async function emptied(id: string): Promise<void> {
     const service = stack.client(stack.info.secretKey);
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       const [row] = await stack.sql<{ n: number }>(
         "select count(*)::int as n from storage.objects where name like $1",

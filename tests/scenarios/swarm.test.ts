@@ -76,7 +76,7 @@ async function swarm(members: Row[], more: Record<string, unknown> = {}): Promis
 }
 
 /** Waits until `enough` answers that follow from a message are there; throws with what is after the time. */
-async function answers(root: Row, enough = 1, timeoutMs = 20_000): Promise<Row[]> {
+async function answers(root: Row, enough = 1, timeoutMs = 60_000): Promise<Row[]> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const rows = await stack.sql<Row>(
@@ -102,7 +102,7 @@ async function quiet(root: Row): Promise<void> {
       root.id,
     ]);
   for (let look = 0; (await open()).length > 0; look++) {
-    if (look > 1000) throw new Error("it does not come to rest");
+    if (look > 3000) throw new Error("it does not come to rest");
     await delay(20);
   }
 }

@@ -41,7 +41,7 @@ const make = (more: Partial<Parameters<typeof createMeter>[0]> = {}) => {
 const reserves = () => stub.calls.filter(({ rpc }) => rpc === "reserve_model_call");
 /** Resolves when `holds` does: after each call of the project. */
 async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 5_000;
+  const end = Date.now() + 60_000;
   while (!holds()) {
     assert.ok(Date.now() < end, "it never came to be");
     await delay(5);

@@ -429,7 +429,7 @@ test("a port that is taken is a crash with its reason", async () => {
 
 /** Asks again until it is so; between two tries the event loop turns through a real request or a tick. */
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error("it never came to be so");
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -76,7 +76,8 @@ test("a hundred secrets cost a line little", () => {
   const secrets = Array.from({ length: 100 }, (_, n) => `sk-${n}-abcdefghijklmnopqrstuvwxyz`);
   redact("warm", secrets);
   const line = "an ordinary line of two hundred characters ".repeat(5);
-  const began = performance.now();
+  const began = process.cpuUsage();
   for (let n = 0; n < 20; n++) redact(line, secrets);
-  assert.ok((performance.now() - began) / 20 < 20, `${(performance.now() - began) / 20} ms`);
+  const each = process.cpuUsage(began).user / 20_000;
+  assert.ok(each < 20, `${each} ms`);
 });

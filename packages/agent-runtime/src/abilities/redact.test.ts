@@ -26,9 +26,9 @@ describe("deep and wide texts", () => {
 
   it("as arguments are looked through as far as they are kept", () => {
     const wide = Object.fromEntries(Array.from({ length: 80_000 }, (_, n) => [`k${n}`, "hunter2"]));
-    const began = performance.now();
+    const began = process.cpuUsage();
     const kept = JSON.stringify(redactArguments(wide, ["hunter2"]));
-    assert.ok(performance.now() - began < 5_000, "as far as all of them took 10 s");
+    assert.ok(process.cpuUsage(began).user < 5_000_000, "as far as all of them took 10 s");
     assert.doesNotMatch(kept, /hunter2/);
     assert.ok(Buffer.byteLength(kept) <= 4_096);
   });

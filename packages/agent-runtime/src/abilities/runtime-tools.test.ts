@@ -89,7 +89,7 @@ async function ask(agent: RunningAgent, answer: object): Promise<Event[]> {
 }
 /** The steps that the project was told of, once `count` are there. */
 async function stepsOf(project: ProjectStub, count: number): Promise<(Step & { messageId: string })[]> {
-  const until = Date.now() + 5_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     const steps = project.steps();
     if (steps.length >= count || Date.now() > until) return steps;

@@ -51,7 +51,7 @@ async function stackWithChildren(folder = ""): Promise<{
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (let waited = 0; !condition(); waited += 20) {
-    assert.ok(waited < 10_000, `never: ${what}`);
+    assert.ok(waited < 60_000, `never: ${what}`);
     await sleep(20);
   }
 }

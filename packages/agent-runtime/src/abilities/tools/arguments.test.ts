@@ -88,9 +88,9 @@ it("many alternatives for many values end after a number of steps", () => {
   const alternatives = Array.from({ length: 50 }, (_, n) => ({ type: "string", const: `${n}` }));
   const schema = object({ x: { type: "array", items: { anyOf: alternatives } } });
   assert.deepEqual(problems(schema, { x: Array(1000).fill("1") }), []);
-  const started = performance.now();
+  const started = process.cpuUsage();
   assert.match(problems(schema, { x: Array(60_000).fill("a") })[0] ?? "", /Too many values/);
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(process.cpuUsage(started).user < 5_000_000);
 });
 
 it("arguments beyond 256 KiB are refused before they are judged", () => {

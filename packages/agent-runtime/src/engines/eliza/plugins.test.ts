@@ -104,7 +104,7 @@ const stateOf = async (agent: RunningAgent, name: string): Promise<PluginState |
   return (body.pluginStates as PluginState[]).find((state) => state.name === name);
 };
 
-async function until(ready: () => Promise<boolean>, within = 10_000): Promise<void> {
+async function until(ready: () => Promise<boolean>, within = 60_000): Promise<void> {
   const end = Date.now() + within;
   while (!(await ready())) {
     if (Date.now() > end) throw new Error("It did not come about in time.");
@@ -205,11 +205,11 @@ test("of several replicas one runs the services of platforms; another takes over
   assert.deepEqual([begun("begun telegram"), begun("begun wallet")], [false, true]);
   assert.equal((await agent.get("/health")).body.status, "ok");
   held = true;
-  await until(async () => (await reason("bot-telegram")) === "STARTED", 20_000);
+  await until(async () => (await reason("bot-telegram")) === "STARTED");
   held = false;
-  await until(async () => (await reason("bot-telegram")) === "STANDBY" && begun("ended telegram"), 20_000);
+  await until(async () => (await reason("bot-telegram")) === "STANDBY" && begun("ended telegram"));
   held = true;
-  await until(async () => (await reason("bot-telegram")) === "STARTED", 20_000);
+  await until(async () => (await reason("bot-telegram")) === "STARTED");
   agent.process.kill("SIGTERM");
   assert.equal(await agent.exited, 0);
   const last = agent.project.calls.filter(({ rpc }) => rpc === "hold_platforms").at(-1);

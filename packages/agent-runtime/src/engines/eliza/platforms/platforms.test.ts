@@ -58,23 +58,18 @@ const launch = (environment: Record<string, string> = {}) =>
     },
   });
 
-/** The machine may be busy: what is waited for is rarely late. */
-const soon = <T>(look: () => T | Promise<T>, what: string, within = 30_000) => eventually(what, look, within);
+const soon = <T>(look: () => T | Promise<T>, what: string) => eventually(what, look);
 
 const stateOf = async (agent: RunningAgent, name: string): Promise<PluginState | undefined> =>
   ((await agent.get("/health")).body.pluginStates as PluginState[]).find((state) => state.name === name);
 
 /** Waits until a plugin's platform is so, and returns the plugin's state. */
-const reached = (agent: RunningAgent, name: string, status: string, words = /(?:)/, within = 30_000) =>
-  soon(
-    async () => {
-      const state = await stateOf(agent, name);
-      const { platform } = state ?? {};
-      return platform?.status === status && words.test(platform.message ?? "") ? state : undefined;
-    },
-    `${name} is ${status} ${words}`,
-    within,
-  );
+const reached = (agent: RunningAgent, name: string, status: string, words = /(?:)/) =>
+  soon(async () => {
+    const state = await stateOf(agent, name);
+    const { platform } = state ?? {};
+    return platform?.status === status && words.test(platform.message ?? "") ? state : undefined;
+  }, `${name} is ${status} ${words}`);
 
 const reports = (agent: RunningAgent): PluginState[][] =>
   agent.project.calls.filter(({ rpc }) => rpc === "report_plugins").map(({ args }) => args.plugins);
@@ -162,7 +157,7 @@ describe("an agent on Discord and Telegram", { skip }, () => {
     assert.equal(ready, true, "the plugin itself has not failed");
     telegram.write("are you there?");
     await telegram.up();
-    await soon(async () => telegram.sent[before], "an answer", 20_000);
+    await soon(async () => telegram.sent[before], "an answer");
     await reached(agent, TELEGRAM, "CONNECTED");
     telegram.refuseNext("getUpdates", {
       status: 429,
@@ -228,10 +223,7 @@ describe("an agent on Discord and Telegram", { skip }, () => {
     assert.match(first?.message ?? "", /^Authentication failed \(4004\)/, "Discord's own words come first");
     telegram.accept(true);
     discord.accept(true);
-    await Promise.all([
-      reached(agent, DISCORD, "CONNECTED", undefined, 40_000),
-      reached(agent, TELEGRAM, "CONNECTED", undefined, 40_000),
-    ]);
+    await Promise.all([reached(agent, DISCORD, "CONNECTED"), reached(agent, TELEGRAM, "CONNECTED")]);
     assert.equal((await stateOf(agent, TELEGRAM))?.ready, true);
     assert.ok(reports(agent).length - before < 12, `${reports(agent).length - before} reports`);
     const secrets = JSON.stringify([reports(agent), agent.lines]);
@@ -270,7 +262,6 @@ test("an agent whose tokens are refused from the start lives, and says why", { s
     async () =>
       agent.lines.find(({ message }) => /its service telegram failed: 401: Unauthorized/.test(message)),
     "a failed start",
-    45_000,
   );
   assert.equal((await stateOf(agent, TELEGRAM))?.ready, false);
 });
