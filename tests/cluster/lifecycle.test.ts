@@ -6,7 +6,7 @@ import { api, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
 import type { KubeObject } from "../helpers/kube.ts";
 import { WRITES } from "../helpers/kube-requests.ts";
-import { type KubeStack, startKubeStack } from "../helpers/kube-stack.ts";
+import { heartbeats, type KubeStack, startKubeStack } from "../helpers/kube-stack.ts";
 import { eventually } from "../helpers/processes.ts";
 import type { TestUser } from "../helpers/stack.ts";
 
@@ -274,13 +274,13 @@ describe("agents on Kubernetes", { skip: why ?? false }, () => {
       "the writes end",
       async () => {
         system.faults.reset();
-        await new Promise((resolve) => setTimeout(resolve, 2_000));
+        await heartbeats(system.stack, { controllers: 1, times: 1 });
         return system.faults.count({ verb: WRITES }) === 0;
       },
       60_000,
     );
     system.faults.reset();
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    await heartbeats(system.stack, { controllers: 1, times: 3 });
     assert.deepEqual(
       system.faults.requests.filter((r) => WRITES.includes(r.verb)).map((r) => `${r.verb} ${r.resource}`),
       [],

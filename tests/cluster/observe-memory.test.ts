@@ -1,4 +1,6 @@
-// How much memory a controller takes that sees 1,000 agents and follows all their logs.
+// How much memory a controller takes that sees many agents on a real API server and follows all their logs. 200 of them each
+// time: a thousand take three minutes to write, need 149 MB, and are run with LAUNCHPAD_CLUSTER_AGENTS=1000. What memory grows
+// with, up to ten thousand agents, is in memory.test.ts.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,8 +14,8 @@ import { kubeClient } from "../helpers/kube.ts";
 import { launch } from "../helpers/kube-agents.ts";
 import { mountServiceAccount } from "../helpers/service-account.ts";
 
-const AGENTS = Number(process.env.LAUNCHPAD_CLUSTER_AGENTS ?? 1000);
-const MEGABYTES = 250;
+const AGENTS = Number(process.env.LAUNCHPAD_CLUSTER_AGENTS ?? 200);
+const MEGABYTES = AGENTS > 200 ? 250 : 150;
 const ACCOUNT = { name: "default", namespace: "default" };
 const why = await whyNoCluster();
 
@@ -82,8 +84,8 @@ describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () =
         last = JSON.parse(line) as Told;
         const all = last.agents === AGENTS && last.ready === AGENTS && last.heard === AGENTS;
         steady = all ? steady + 1 : 0;
-        // Half a minute of ordinary life: a resync's worth of telling, lines, probes.
-        if (steady >= 30) break;
+        // Ordinary life: telling, lines of all, probes.
+        if (steady >= 15) break;
       }
       console.log("# of the controller:", JSON.stringify(last));
       assert.ok(

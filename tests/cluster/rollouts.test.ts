@@ -1,13 +1,13 @@
 // A new image over twenty agents, drain and read-only, as operators do it: two controllers, a real API server, a whole project.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { type KubeClient, type KubeObject, kubeClient } from "../helpers/kube.ts";
 import { type Fleet, type RunningController, startFleet } from "../helpers/kube-controllers.ts";
 import { type KubeFaults, startKubeFaults } from "../helpers/kube-faults.ts";
 import { WRITES } from "../helpers/kube-requests.ts";
+import { heartbeats } from "../helpers/kube-stack.ts";
 import { eventually } from "../helpers/processes.ts";
 import type { TestUser } from "../helpers/stack.ts";
 
@@ -151,9 +151,9 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
     // A restarted controller goes on where it was: halted.
     await first.end("SIGKILL");
     controllers = [await fleet.start({ LAUNCHPAD_AGENT_IMAGE: BAD }), second];
-    for (let waited = 0; waited < 8; waited += 1) {
+    for (let beat = 0; beat < 4; beat += 1) {
       await look();
-      await sleep(1000);
+      await heartbeats(fleet.stack, { controllers: 3, times: 1 });
     }
     assert.equal(most, 2);
     assert.equal((await rollout()).state, "halted");
@@ -213,7 +213,8 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
       null,
     );
     await kube.delete("Service", `agents-${user.id}`, broken);
-    await sleep(12_000);
+    // Longer than the pause between two resyncs.
+    await heartbeats(fleet.stack, { controllers: 3, times: 4 });
     const written = faults.requests.filter(
       ({ resource, verb }) => WRITES.includes(verb) && resource !== "events",
     );

@@ -35,7 +35,8 @@ describe("faults", options, () => {
     const deadline = Date.now() + 60_000;
     for (;;) {
       const answer = await api(stack, owner, method, path, body, key ? { "idempotency-key": key } : {});
-      if (answer.status < 500) {
+      // A crowd of requests of one user is told to wait for its answers.
+      if (answer.status < 500 && answer.status !== 429) {
         assert.ok(answer.status < 300, `${method} ${path}: ${JSON.stringify(answer.body)}`);
         return answer.body;
       }

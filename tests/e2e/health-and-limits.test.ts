@@ -239,21 +239,19 @@ describe("health while parts are away", {
     const checked = await stack.fetch("/rest/v1/rpc/check_rls_policies", { token: user.token });
     assert.equal(((await checked.json()) as { user_isolation: string }).user_isolation, "COMPROMISED");
     await stack.sql("drop table public.bare");
-    await until((health) => health.status === "HEALTHY", 1000);
+    await until((health) => health.status === "HEALTHY");
   });
 
-  test("warm, the median of /api/health is under 20 ms", async () => {
-    // Of the best of six batches: a test shares the machine with others.
-    const medians: number[] = [];
-    for (let batch = 0; batch < 6; batch++) {
-      const took: number[] = [];
-      for (let i = 0; i < 11; i++) {
-        const began = performance.now();
-        await read();
-        took.push(performance.now() - began);
-      }
-      medians.push(took.sort((a, b) => a - b)[5] ?? 0);
-    }
-    assert.ok(Math.min(...medians) < 20, `${medians.map((median) => median.toFixed(1)).join(", ")} ms`);
+  test("warm, /api/health costs less than three reads of agents", async () => {
+    const timed = async (path: string) => {
+      const began = performance.now();
+      await api(stack, user, "GET", path);
+      return performance.now() - began;
+    };
+    // In pairs: a test shares the machine with others.
+    const ratios: number[] = [];
+    for (let i = 0; i < 66; i++) ratios.push((await timed("/health")) / (await timed("/agents")));
+    const median = ratios.sort((a, b) => a - b)[33] ?? 0;
+    assert.ok(median < 3, `${median.toFixed(2)} times`);
   });
 });

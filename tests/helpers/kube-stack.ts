@@ -31,6 +31,25 @@ export interface KubeStack {
   stop(): Promise<void>;
 }
 
+/**
+ * Waits until each of so many controllers has told the database `times` times that it lives: three times in the length of a
+ * lease, whatever else it does.
+ */
+export async function heartbeats(
+  stack: Pick<TestStack, "sql">,
+  { controllers, times }: { controllers: number; times: number },
+): Promise<void> {
+  const seen = new Map<string, Set<string>>();
+  await eventually(`${times} heartbeats of each of ${controllers} controllers`, async () => {
+    const rows = await stack.sql<{ worker: string; at: string }>(
+      "select worker, heartbeat_at::text as at from private.controllers where expires_at > now()",
+    );
+    for (const { worker, at } of rows) seen.set(worker, (seen.get(worker) ?? new Set()).add(at));
+    // The first of each may be from before.
+    return [...seen.values()].filter(({ size }) => size > times).length >= controllers;
+  });
+}
+
 export interface KubeStackOptions {
   cluster?: ClusterOptions;
   /** Settings of the controller. */

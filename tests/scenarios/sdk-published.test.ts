@@ -209,6 +209,8 @@ describe("the same program", () => {
       {
         stdio: "ignore",
         detached: true,
+        // It leaves a folder there where it is killed.
+        env: { ...process.env, TMPDIR: sdk.project },
       },
     );
     const closed = new Promise((done) => browser.once("close", done));

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { withHostedForms } from "./compat.ts";
 import { openSpool } from "./spool.ts";
 
+const folder = await mkdtemp(join(tmpdir(), "launchpad-spool-"));
+after(() => rm(folder, { recursive: true, force: true }));
 const spool = openSpool({
-  folder: join(tmpdir(), `launchpad-spool-${process.pid}`),
+  folder,
   most: 1000,
   total: 2000,
 });
