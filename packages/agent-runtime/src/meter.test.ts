@@ -246,9 +246,9 @@ describe("the platform's reservation", () => {
 describe("steps of answers", () => {
   const STEP = { id: "s", kind: "model", name: "m", status: "ok", startedAt: 1, milliseconds: 1 } as const;
   const warnings: string[] = [];
-  const makeWithSteps = () => {
+  const makeWithSteps = (more: { flushMs?: number } = {}) => {
     const steps = createStepLog({ connected: true, warn: (message) => warnings.push(message) });
-    const meter = make({ ahead: true, steps });
+    const meter = make({ ahead: true, steps, ...more });
     const say = async (id: string) => {
       const trace = steps.open(id);
       await meter.run({ source: "address" }, async () => (await meter.reserve(WANTED)).settle(USED));
@@ -259,7 +259,7 @@ describe("steps of answers", () => {
   };
 
   it("go with the next message's reservation: one call of the project a message", async () => {
-    const { meter, say } = makeWithSteps();
+    const { meter, say } = makeWithSteps({ flushMs: 60_000 });
     await say("m0");
     await until(() => reserves().length === 2);
     const extraCalls: number[] = [];

@@ -102,6 +102,8 @@ export interface MeterOptions {
   readonly steps?: StepSource | undefined;
   /** Whether the next call is reserved while this one is made: saves the wait (bench: metering). */
   readonly ahead?: boolean;
+  /** How long what is to be told waits for a reserve that takes it along: by default some milliseconds. */
+  readonly flushMs?: number;
 }
 
 /** A spare that no call wants goes back. */
@@ -155,11 +157,20 @@ export function createMeter({
   warn,
   steps,
   ahead = true,
+  flushMs,
 }: MeterOptions): Meter {
   const scopes = new AsyncLocalStorage<Scope>();
   const credential = messageKey === undefined ? undefined : runtimeCredential(messageKey);
   const leaseSeconds = Math.min(3_600, Math.ceil(messageTimeoutMs / 1000) + 60);
-  const outbox = createOutbox({ agentId, credential, project, keepMs: leaseSeconds * 1000, steps, warn });
+  const outbox = createOutbox({
+    agentId,
+    credential,
+    project,
+    keepMs: leaseSeconds * 1000,
+    steps,
+    flushMs,
+    warn,
+  });
   let spare: Spare | undefined;
   /** The platform's reservations that messages brought, oldest first, with the moment from which none can come again. */
   const carried = new Map<string, number>();

@@ -4,7 +4,6 @@ import type { AnswerSteps, StepSource } from "./abilities/step-log.ts";
 import type { Settlement } from "./meter.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
-/** A settlement, or the steps of an answer that is over, wait this long for a reserve that takes them along. */
 const FLUSH_MS = 25;
 const CLOSE_MS = 3_000;
 /** As many settlements as the database takes at once. */
@@ -39,19 +38,29 @@ export interface OutboxOptions {
   /** How long the database still wants to know of a call. */
   readonly keepMs: number;
   readonly steps: StepSource | undefined;
+  /** How long a settlement, or the steps of an answer that is over, wait for a reserve that takes them along. */
+  readonly flushMs?: number | undefined;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
 /** Makes the outbox of one runtime (or, in `respond`, of one answer). */
-export function createOutbox({ agentId, credential, project, keepMs, steps, warn }: OutboxOptions): Outbox {
+export function createOutbox({
+  agentId,
+  credential,
+  project,
+  keepMs,
+  steps,
+  flushMs = FLUSH_MS,
+  warn,
+}: OutboxOptions): Outbox {
   const waiting = new Map<string, { item: Settlement; until: number }>();
   let flushing: { timer: NodeJS.Timeout; at: number } | undefined;
   let sending: Promise<void> = Promise.resolve();
-  let backoffMs = FLUSH_MS;
+  let backoffMs = flushMs;
   const left = () => waiting.size + (steps?.size ?? 0);
 
   /** Sends what waits within so many milliseconds, or sooner; after a failure not before its time. */
-  function schedule(withinMs = FLUSH_MS): void {
+  function schedule(withinMs = flushMs): void {
     if (project === undefined || left() === 0) return;
     const wait = Math.max(withinMs, backoffMs);
     const at = performance.now() + wait;
@@ -95,7 +104,7 @@ export function createOutbox({ agentId, credential, project, keepMs, steps, warn
       const args = { agent_id: agentId, credential, settled: items };
       await project.call("settle_model_calls", { ...args, ...(answers.length > 0 && { steps: answers }) });
       kept();
-      backoffMs = FLUSH_MS;
+      backoffMs = flushMs;
     } catch (error) {
       // Too many calls are under way: that is no word about these.
       if (error instanceof ProjectRefusal && error.status !== 429) {
