@@ -262,20 +262,17 @@ describe("steps of answers", () => {
     const { meter, say } = makeWithSteps({ flushMs: 60_000 });
     await say("m0");
     await until(() => reserves().length === 2);
-    const extraCalls: number[] = [];
-    for (let message = 1; message <= 20; message++) {
+    for (let message = 1; message <= 5; message++) {
       const before = stub.calls.length;
       await say(`m${message}`);
       await until(() => reserves().length === message + 2);
-      extraCalls.push(stub.calls.length - before - 1);
+      assert.equal(stub.calls.length - before, 1, "the reserve alone");
     }
     await meter.close();
     assert.deepEqual(
       stub.steps().map(({ messageId }) => messageId),
-      Array.from({ length: 21 }, (_, i) => `m${i}`),
+      ["m0", "m1", "m2", "m3", "m4", "m5"],
     );
-    // On a busy machine what waits may go by itself before the next message comes. It must not do so always.
-    assert.ok(extraCalls.filter((calls) => calls === 0).length >= 5, `beside the reserve: ${extraCalls}`);
   });
 
   it("are told once more when the project was down, and dropped with a warning when it stays so", async () => {
