@@ -35,7 +35,7 @@ export const startPlainAgent = (
         topics: ["engines", "algebra"],
       },
     },
-    environment: { ...stub.environment, NODE_OPTIONS: "--max-old-space-size=768" }, // as with 1Gi
+    environment: { ...stub.environment, NODE_OPTIONS: "--max-old-space-size=576" }, // as with 768Mi
   });
 
 export interface Cost {

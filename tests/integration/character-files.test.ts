@@ -328,7 +328,7 @@ describe("warnings", () => {
     const eliza = {
       ...more,
       plugins: ["@elizaos/plugin-bootstrap"],
-      resources: { memory: "1Gi", cpu: "250m" },
+      resources: { memory: "768Mi", cpu: "250m" },
     };
     assert.deepEqual(await fields({ name: "Ada" }, eliza), []);
   });
@@ -386,7 +386,7 @@ describe("warnings", () => {
       await fields(null, {
         platforms: ["discord"],
         plugins: ["@elizaos/plugin-discord"],
-        resources: { memory: "1Gi" },
+        resources: { memory: "768Mi" },
       }),
       [],
     );
@@ -411,11 +411,11 @@ describe("memory that a definition does not name", () => {
     assert.deepEqual(
       [await memoryOf(agent.agentId), agent.warnings],
       [
-        "1Gi",
+        "768Mi",
         [
           {
             field: "resources.memory",
-            message: "Set to 1Gi: agents with elizaOS plugins need more than other agents",
+            message: "Set to 768Mi: agents with elizaOS plugins need more than other agents",
           },
         ],
       ],
@@ -423,7 +423,7 @@ describe("memory that a definition does not name", () => {
     assert.equal(await memoryOf((await agentOf(null)).agentId), "512Mi");
     const small = await agentOf(null, { plugins: eliza, resources: { memory: "512Mi" } });
     assert.equal(await memoryOf(small.agentId), "512Mi");
-    assert.equal(small.warnings[0].message, "Runs with 1Gi, which elizaOS needs while it starts");
+    assert.equal(small.warnings[0].message, "Runs with 768Mi, the minimum for agents with elizaOS plugins");
     const bytes = async (id: string) =>
       (
         await db.pool.query(
@@ -432,7 +432,7 @@ describe("memory that a definition does not name", () => {
           [id],
         )
       ).rows[0];
-    assert.deepEqual(await bytes(small.agentId), { counted: 2 ** 30, given: 2 ** 30 });
+    assert.deepEqual(await bytes(small.agentId), { counted: 768 * 2 ** 20, given: 768 * 2 ** 20 });
     const change = { agent_id: small.agentId, changes: { plugins: [], resources: { memory: "512Mi" } } };
     assert.equal((await rpc(db, user(alice), "update_agent", change)).status, 202);
     assert.deepEqual(await bytes(small.agentId), { counted: 2 ** 29, given: 2 ** 29 });
@@ -446,12 +446,12 @@ describe("memory that a definition does not name", () => {
         ),
       );
     const { rows } = await insert(`'{"@elizaos/plugin-telegram"}', '{}'`);
-    assert.equal(await memoryOf(rows[0].id), "1Gi");
+    assert.equal(await memoryOf(rows[0].id), "768Mi");
     const change = (id: string, changes: object) =>
       rpc(db, user(alice), "update_agent", { agent_id: id, changes });
     const { agentId } = await agentOf(null);
     await change(agentId, { plugins: eliza });
-    assert.equal(await memoryOf(agentId), "1Gi");
+    assert.equal(await memoryOf(agentId), "768Mi");
     await change(agentId, { plugins: [] });
     assert.equal(await memoryOf(agentId), "512Mi");
     const own = await agentOf(null, { resources: { memory: "2Gi" } });
@@ -471,6 +471,6 @@ describe("memory that a definition does not name", () => {
     assert.equal(await memoryOf(agentId), "512Mi");
     await change(agentId, { plugins: [] });
     await change(agentId, { plugins: eliza });
-    assert.equal(await memoryOf(agentId), "1Gi", "the next change follows again");
+    assert.equal(await memoryOf(agentId), "768Mi", "the next change follows again");
   });
 });

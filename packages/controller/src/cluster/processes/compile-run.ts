@@ -25,14 +25,14 @@ export interface CompileRunOptions {
 }
 
 /** A plugin that does not start within it is left uncompiled. */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 600_000;
 const MEMORY_BYTES = 1024 ** 3;
 /** Every provider's plugin is loaded where there is a key. */
 const KEYS = ["OPENAI", "ANTHROPIC", "GOOGLE_GENERATIVE_AI"].map((name) => [`${name}_API_KEY`, "not-a-key"]);
 
 /**
  * @param keep is given what was compiled, before it is removed
- * @throws Error where the plugins did not start
+ * @throws Error where nothing was compiled, or the run had to be ended
  */
 export async function compileRun(
   options: CompileRunOptions,
@@ -40,7 +40,7 @@ export async function compileRun(
   plugins: readonly string[],
   keep: (compiled: Compiled) => void,
 ): Promise<void> {
-  const { command, machineEnvironment, scratch, sharedCache, signal } = options;
+  const { command, limitMs = LIMIT_MS, machineEnvironment, scratch, sharedCache, signal } = options;
   signal.throwIfAborted();
   const account = options.account?.();
   rmSync(scratch, { recursive: true, force: true });
@@ -53,14 +53,10 @@ export async function compileRun(
     const place = makePlace(scratch, config, account, [sharedCache]);
     const { cacheDir, configFile, dataDir } = place;
     const uid = account?.uid;
-    const known = new Set(
-      compiledFor(cacheDir, uid ?? process.getuid?.()).flatMap(({ name }) =>
-        readdirSync(join(cacheDir, name)),
-      ),
-    );
+    const known = new Set(compiledIn(cacheDir, uid));
     const ended = Promise.withResolvers<string | undefined>();
     let last = "it said nothing";
-    let listened = false;
+    let killed: string | undefined;
     const child = new Child({
       command: command({ ...place, readable: [tree] }),
       environment: {
@@ -83,26 +79,37 @@ export async function compileRun(
       onOutput(line) {
         const { message, source } = parseLine(line, { source: "stdout", level: "INFO" });
         last = message;
-        if (source !== "runtime" || message !== "listening") return;
-        listened = true;
-        child.terminate();
+        if (source === "runtime" && message === "listening") child.terminate();
       },
       onErrorOutput: () => {},
       onExit: ({ failed }) => ended.resolve(failed),
     });
-    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    const kill = (why: string) => {
+      killed ??= why;
+      child.kill();
+    };
     const stopWatch =
-      child.pid === undefined ? () => {} : watchMemory(child.pid, MEMORY_BYTES, () => child.kill());
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(options.limitMs ?? LIMIT_MS)]);
-    const end = () => child.kill();
-    limit.addEventListener("abort", end);
+      child.pid === undefined
+        ? () => {}
+        : watchMemory(child.pid, MEMORY_BYTES, () => kill("it needed more than 1 GiB of memory"));
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+    const late = () => kill(`it did not start within ${limitMs / 1000} s`);
+    limit.addEventListener("abort", late);
     const failed = await ended.promise;
-    limit.removeEventListener("abort", end);
+    limit.removeEventListener("abort", late);
     stopWatch();
     signal.throwIfAborted();
-    if (failed !== undefined || !listened) throw new Error(failed ?? last);
+    if (failed !== undefined || killed !== undefined) throw new Error(failed ?? killed);
+    // elizaOS ends at its first call of a model, which nobody pays for here: what it loaded until then is compiled.
+    if (compiledIn(cacheDir, uid).every((file) => known.has(file))) throw new Error(last);
     keep({ cache: cacheDir, uid, known });
   } finally {
     rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
   }
+}
+
+/** The names of the files that are compiled in a cache, for an account. */
+function compiledIn(cache: string, uid: number | undefined): string[] {
+  return compiledFor(cache, uid ?? process.getuid?.()).flatMap(({ name }) => readdirSync(join(cache, name)));
 }
