@@ -124,6 +124,22 @@ describe("a body above the limit of its route", () => {
   });
 });
 
+for (const target of [
+  "/functions/v1/knowledge",
+  "/functions/v1/knowledge/embedding",
+  "/functions/v1/respond",
+]) {
+  test(`an unsigned body of ${target} that grows beyond 64 KiB and never ends is 413 at once`, async () => {
+    for (const [who, headers] of Object.entries(callers())) {
+      const request = begin("POST", target, [...headers, ["transfer-encoding", "chunked"]]);
+      const chunk = "x".repeat(80 * 1024);
+      request.socket.write(`${chunk.length.toString(16)}\r\n${chunk}\r\n`);
+      assert.equal(await answered(request), 413, who);
+      request.socket.destroy();
+    }
+  });
+}
+
 describe("a file", () => {
   const upload = async (
     headers: readonly Header[],

@@ -239,6 +239,48 @@ describe("the queue", () => {
     ]);
   });
 
+  test("questions count as well; a user who had their share asks by words, another by meaning", async () => {
+    await database().pool.query(
+      "select private.connect_functions('http://127.0.0.1:1', 'a secret of many letters')",
+    );
+    const other = await agent("Other", {}, bob);
+    await index("knowledge/a.md", ["Parrots."], agentId);
+    await index("knowledge/b.md", ["Parrots."], other);
+    await embedAll();
+    await sql("update public.quotas set max_knowledge_chunks = 1 where user_id = $1", [alice]);
+    const proofOf = async (id: string) => {
+      const [row] = await sql("select private.message_key($1) as key", [id]);
+      return {
+        agent_id: id,
+        credential: createHmac("sha256", row?.key).update("runtime").digest("hex"),
+      };
+    };
+    const asked = async (id: string) => await call("runtime_question_model", await proofOf(id));
+    assert.deepEqual(
+      [await asked(agentId), await asked(agentId)],
+      [MODEL, MODEL],
+      "one of a file, two asked",
+    );
+    assert.equal(await asked(agentId), null);
+    assert.deepEqual(await asked(other), MODEL);
+    const { agent_id } = await proofOf(agentId);
+    const forged = await call("runtime_question_model", { agent_id, credential: "0".repeat(64) });
+    assert.equal(forged.code, "INSUFFICIENT_PERMISSIONS");
+    assert.deepEqual(
+      await sql(
+        "select user_id, vectors from private.embedding_use where user_id in ($1, $2) order by vectors desc",
+        [alice, bob],
+      ),
+      [
+        { user_id: alice, vectors: 3 },
+        { user_id: bob, vectors: 2 },
+      ],
+      "what is refused is not counted",
+    );
+    await sql("update private.embedding_use set day = day - 1");
+    assert.deepEqual(await asked(agentId), MODEL, "the next day");
+  });
+
   test("the sweep asks for the function while vectors are missing", async () => {
     await database().pool.query(
       "select private.connect_functions('http://127.0.0.1:1', 'a secret of many letters')",
@@ -392,6 +434,12 @@ describe("answers", () => {
         arguments: { question: "Und die Erstattung?", notByMeaning: "The provider answered 503" },
       },
     ]);
+    const [use] = await sql("select vectors from private.embedding_use where user_id = $1", [alice]);
+    assert.equal(
+      use?.vectors,
+      2,
+      "one of the file, one of the question; the one whose vector failed does not",
+    );
     const bad = await call("retrieve_for_reply", { ...lease, embedding: ["x"] });
     assert.equal(bad.code, "VALIDATION_ERROR");
   });

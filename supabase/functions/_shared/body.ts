@@ -13,12 +13,9 @@ export type BodyText =
  * @returns the text, empty where there is no body
  */
 export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise<BodyText> {
-  const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > most) return { refusal: "too large" };
-  if (request.body === null) return { text: "" };
   let bytes: Uint8Array | undefined;
   try {
-    bytes = declared === null ? await readUpTo(request.body, most) : await wholeBody(request, most);
+    bytes = await readBytes(request, most);
   } catch {
     return { refusal: "broken off" };
   }
@@ -28,6 +25,20 @@ export async function readBody(request: Request, most = MAX_BODY_BYTES): Promise
   } catch {
     return { refusal: "not utf-8" };
   }
+}
+
+/**
+ * Reads a body, and stops where it grows too large, whether or not its length was declared.
+ * @param request the client's request
+ * @param most how many bytes it may have
+ * @returns the bytes; undefined where there are more
+ * @throws what the stream throws where it breaks off
+ */
+export async function readBytes(request: Request, most: number): Promise<Uint8Array | undefined> {
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > most) return undefined;
+  if (request.body === null) return new Uint8Array();
+  return declared === null ? await readUpTo(request.body, most) : await wholeBody(request, most);
 }
 
 async function wholeBody(request: Request, most: number): Promise<Uint8Array | undefined> {

@@ -5,6 +5,7 @@
  * it is idle.
  */
 import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
+import { readBytes } from "../_shared/body.ts";
 
 declare const Deno: {
   env: { toObject(): Record<string, string> };
@@ -57,10 +58,8 @@ Deno.serve(async (request) => {
   if (secret === undefined || secret === "") {
     return refuse(503, "INTERNAL_ERROR", "LAUNCHPAD_RESPOND_SECRET is not set.");
   }
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) {
-    return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
-  }
-  const body = new Uint8Array(await request.arrayBuffer());
+  const body = await readBytes(request, MAX_BODY_BYTES);
+  if (body === undefined) return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
   const forRuntime = new URL(request.url).pathname.endsWith("/embedding");
   if (!forRuntime && !isGenuine(secret, request.headers, body, Date.now())) {
     return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");

@@ -3,6 +3,7 @@
  * yes at once and works on afterwards. What it needs for that is loaded with the first call, so that an idle one stays small.
  */
 import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
+import { readBytes } from "../_shared/body.ts";
 import { readSettings } from "./settings.ts";
 import type { Log, Worker } from "./worker.ts";
 
@@ -45,10 +46,8 @@ Deno.serve(async (request) => {
   if (settings.respondSecret === undefined) {
     return refuse(503, "INTERNAL_ERROR", "LAUNCHPAD_RESPOND_SECRET is not set.");
   }
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) {
-    return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
-  }
-  const body = new Uint8Array(await request.arrayBuffer());
+  const body = await readBytes(request, MAX_BODY_BYTES);
+  if (body === undefined) return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
   if (!isGenuine(settings.respondSecret, request.headers, body, Date.now())) {
     return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
   }
