@@ -178,7 +178,10 @@ describe("refusals that end", { skip: why ?? false }, () => {
       },
       PATIENCE,
     );
-    assert.match(told.why.message, /quota is used up: 1 of 1 pods are used, 1 more is asked for/);
+    assert.match(
+      told.why.message,
+      /^The quota \S+ of the namespace is used up: 1 of 1 pods are used, 1 more is asked for/,
+    );
     assert.equal(told.status, "SCALING");
     assert.equal(told.health.kubernetes.readyReplicas, 1);
     assert.deepEqual(await uids(agentId), before);

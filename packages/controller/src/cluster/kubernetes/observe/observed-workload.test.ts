@@ -615,6 +615,15 @@ const SHORTAGES: [what: string, message: string, Hindrance][] = [
     },
   ],
   [
+    "a quota that somebody else made",
+    `${FORBIDDEN}exceeded quota: team-a, requested: pods=1, used: pods=4, limited: pods=4`,
+    {
+      reason: "QuotaExceeded",
+      message: "The quota team-a of the namespace is used up: 4 of 4 pods are used, 1 more is asked for.",
+      fatal: false,
+    },
+  ],
+  [
     "a policy",
     `${FORBIDDEN}violates PodSecurity "restricted:latest": runAsNonRoot != true (pod or container "agent" must set securityContext.runAsNonRoot=true)`,
     {

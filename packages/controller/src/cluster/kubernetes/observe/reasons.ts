@@ -2,6 +2,7 @@
 // the nodes and the cluster's controllers wrote. The reasons are Kubernetes' own words where it has one.
 
 import { type Failure, type Hindrance, TERMINATING } from "../../cluster.ts";
+import { BOUNDS } from "../manifests/namespace.ts";
 import { CONTAINER } from "../names.ts";
 import { lastWords, memoryWords } from "./last-words.ts";
 import {
@@ -272,7 +273,10 @@ function overQuota(why: string): string {
     ([name, limit]) =>
       `${used.get(name)} of ${limit} ${name} are used, ${requested.get(name)} more is asked for`,
   );
-  return sentence("The user's quota is used up", parts.join("; ") || why);
+  const [, quota] = /exceeded quota: ([^,]+)/.exec(why) ?? [];
+  const whose =
+    quota === undefined || quota === BOUNDS ? "The user's quota" : `The quota ${quota} of the namespace`;
+  return sentence(`${whose} is used up`, parts.join("; ") || why);
 }
 
 /** What keeps agents from a namespace that is being deleted. */
