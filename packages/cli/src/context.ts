@@ -1,8 +1,9 @@
 // What a command may ask for: project, session, SDK client, output.
 
+import { DEFAULT_PROFILE, findHere, namedProfile } from "./config/here.ts";
 import { findLocalStack, type LocalStack } from "./config/local-stack.ts";
 import { configFolder } from "./config/paths.ts";
-import { movedTo, type Project, resolveProject } from "./config/project.ts";
+import { movedTo, type Project } from "./config/project.ts";
 import { Store } from "./config/store.ts";
 import type { Place } from "./explain.ts";
 import type { Output } from "./output/output.ts";
@@ -27,8 +28,8 @@ export class Context {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
-  readonly profile: string;
   readonly store: Store;
+  #profile: string;
   #project: Project | undefined;
   #movedTo: string | undefined;
   #session: Promise<OpenSession> | undefined;
@@ -38,20 +39,31 @@ export class Context {
     this.options = parts.options;
     this.signal = parts.signal;
     this.env = parts.env;
-    this.profile = parts.options.profile || parts.env.LAUNCHPAD_PROFILE || "default";
+    this.#profile = namedProfile(parts.options, parts.env) ?? DEFAULT_PROFILE;
     this.store = new Store(configFolder(parts.env));
   }
 
   /** The project that is meant. Throws CliError where none is. */
   async project(): Promise<Project> {
     if (this.#project) return this.#project;
-    const profile = await this.store.profile(this.profile);
-    if (profile && (await this.store.isExposed()))
-      this.out.warn(`${this.store.file} can be read by other accounts; run \`chmod 600\` on it.`);
-    const localStack = await this.localStack();
-    this.#project = resolveProject({ flags: this.options, env: this.env, profile, localStack });
-    this.#movedTo = movedTo(this.#project, localStack);
-    return this.#project;
+    const { options, env, store } = this;
+    if ((await store.profile(this.#profile)) && (await store.isExposed()))
+      this.out.warn(`${store.file} can be read by other accounts; run \`chmod 600\` on it.`);
+    const here = await findHere({ flags: options, env, store, from: process.cwd() });
+    const { localStack, passedOver, profile, project } = here;
+    if (passedOver !== undefined)
+      this.out.note(
+        `Using this folder's stack at ${project.url}; add \`--profile ${DEFAULT_PROFILE}\` for ${passedOver}.`,
+      );
+    this.#profile = profile;
+    this.#movedTo = movedTo(project, localStack);
+    this.#project = project;
+    return project;
+  }
+
+  /** The name of the login. It is settled once the project is known. */
+  get profile(): string {
+    return this.#profile;
   }
 
   /** The stack of `npm start` whose data folder is here or above. */

@@ -8,6 +8,8 @@ export async function run(
   _args: readonly string[],
   options: { everywhere?: boolean },
 ): Promise<void> {
+  // What a login is kept for may be gone; then its name is the default one.
+  await context.project().catch(() => undefined);
   const profile = await context.store.profile(context.profile);
   if (!profile?.session) {
     context.out.note(`No user is signed in with the profile ${context.profile}.`);

@@ -1,8 +1,7 @@
 // Offers agents' ids and names for shell completion.
 
-import { findLocalStack } from "../config/local-stack.ts";
+import { findHere } from "../config/here.ts";
 import { configFolder } from "../config/paths.ts";
-import { resolveProject } from "../config/project.ts";
 import { Store } from "../config/store.ts";
 import type { GlobalOptions } from "../context.ts";
 import { oneLine } from "../output/text.ts";
@@ -54,13 +53,7 @@ export function offeredOf(agents: readonly Agent[], typed: string): Candidate[] 
 
 async function agentsOf(typed: string, options: GlobalOptions, env: NodeJS.ProcessEnv): Promise<Agent[]> {
   const store = new Store(configFolder(env));
-  const profile = options.profile || env.LAUNCHPAD_PROFILE || "default";
-  const project = resolveProject({
-    flags: options,
-    env,
-    profile: await store.profile(profile),
-    localStack: await findLocalStack(process.cwd()),
-  });
+  const { profile, project } = await findHere({ flags: options, env, store, from: process.cwd() });
   const session = await presentSession({ project, store, profile, token: env.LAUNCHPAD_TOKEN || undefined });
   if (session === undefined) return [];
   const url = new URL(`${project.url}/rest/v1/agents`);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { CliError } from "../errors.ts";
+import { findHere } from "./here.ts";
 import { findLocalStack, LOCAL_URL } from "./local-stack.ts";
 import { configFolder } from "./paths.ts";
 import { movedTo, type Project, type ProjectSources, resolveProject } from "./project.ts";
@@ -69,6 +70,15 @@ describe("which project is meant", () => {
       source: "local stack",
       local: true,
     });
+  });
+
+  test("a running stack of the folder comes before the default profile, and after a named one", () => {
+    const running = { ...localStack, dbUrl: "postgres://127.0.0.1:5/postgres" };
+    const all = { profile, localStack: running, env: supabase };
+    assert.deepEqual([resolve(all).url, resolve(all).key], [running.url, running.key]);
+    assert.equal(resolve({ ...all, named: true }).url, profile.url);
+    assert.equal(resolve({ ...all, env: launchpad }).url, launchpad.LAUNCHPAD_URL);
+    assert.equal(resolve({ ...all, localStack }).url, profile.url, "it does not run");
   });
 
   test("a key goes to no other address than its own", () => {
@@ -233,6 +243,41 @@ describe("the file of logins", () => {
     await store.update("work", () => ({ url: "https://b.example.com", key: "l" }));
     assert.deepEqual(await store.names(), ["default", "work"]);
   });
+});
+
+test("two stacks: each folder's has a login of its own, and elsewhere the default profile counts", async (t) => {
+  const folder = await scratch(t);
+  const store = new Store(join(folder, "config"));
+  await store.update("default", () => ({ url: "https://abc.supabase.co", key: "hosted", session }));
+  const put = async (name: string, port: number) => {
+    await mkdir(join(folder, name, ".launchpad"), { recursive: true });
+    const write = (file: string, value: object) =>
+      writeFile(join(folder, name, ".launchpad", file), JSON.stringify(value));
+    await write("keys.json", { publishableKey: `sb_publishable_${name}` });
+    await write("stack.json", {
+      apiUrl: `http://127.0.0.1:${port}`,
+      dbUrl: `postgres://127.0.0.1:${port}/postgres`,
+    });
+  };
+  await put("a", 4000);
+  await put("b", 5000);
+  const here = async (name: string, flags = {}, env = {}) => {
+    const found = await findHere({ flags, env, store, from: join(folder, name) });
+    return [found.project.url, found.project.key, found.profile, found.passedOver];
+  };
+  const hosted = "https://abc.supabase.co";
+  assert.deepEqual(await here("a"), ["http://127.0.0.1:4000", "sb_publishable_a", "stack-4000", hosted]);
+  assert.deepEqual(await here("b"), ["http://127.0.0.1:5000", "sb_publishable_b", "stack-5000", hosted]);
+  assert.deepEqual(await here("."), [hosted, "hosted", "default", undefined]);
+  assert.deepEqual(await here("a", { profile: "default" }), [hosted, "hosted", "default", undefined]);
+  assert.deepEqual(await here("a", {}, { LAUNCHPAD_PROFILE: "default" }), [
+    hosted,
+    "hosted",
+    "default",
+    undefined,
+  ]);
+  await store.update("default", () => ({ url: "http://127.0.0.1:4000", key: "old", session }));
+  assert.deepEqual(await here("a"), ["http://127.0.0.1:4000", "sb_publishable_a", "default", undefined]);
 });
 
 describe("a stack that was started at another address", () => {

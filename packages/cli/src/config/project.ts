@@ -19,20 +19,25 @@ export interface ProjectSources {
   flags: { url?: string | undefined; key?: string | undefined; apiUrl?: string | undefined };
   env: Readonly<Record<string, string | undefined>>;
   profile: Profile | undefined;
+  /** Whether the profile was named, by --profile or LAUNCHPAD_PROFILE. */
+  named?: boolean;
   localStack: LocalStack | undefined;
 }
 
 /**
- * Decides which project is meant: flags, then LAUNCHPAD_URL and LAUNCHPAD_KEY, then the profile, then SUPABASE_URL and
- * SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEY, then the local stack. A key goes only to the address that it came with, or
- * that was given together with it. Pure.
+ * Decides which project is meant: flags, then LAUNCHPAD_URL and LAUNCHPAD_KEY, then a named profile, then the stack that runs
+ * from this folder, then the default profile, then SUPABASE_URL and SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEY, then the
+ * folder's stack though it does not run. A key goes only to the address that it came with, or that was given together with it.
+ * Pure.
  * @throws CliError when no project is named, an address is none, or the key is missing or secret
  */
-export function resolveProject({ flags, env, profile, localStack }: ProjectSources): Project {
+export function resolveProject({ flags, env, profile, named: byName, localStack }: ProjectSources): Project {
   const supabaseKey = env.SUPABASE_PUBLISHABLE_KEY || env.SUPABASE_ANON_KEY;
   const named =
     pick("flag", flags.url) ??
     pick("environment", env.LAUNCHPAD_URL) ??
+    pick("profile", byName ? profile?.url : undefined) ??
+    pick("local stack", localStack?.dbUrl === undefined ? undefined : localStack.url) ??
     pick("profile", profile?.url) ??
     pick("environment", supabaseKey === undefined ? undefined : env.SUPABASE_URL) ??
     pick("local stack", localStack?.url);
