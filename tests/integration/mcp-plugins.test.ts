@@ -258,6 +258,48 @@ describe("secrets", () => {
   });
 });
 
+test("what the runtime's own plugins read travels with the claim of an answer that is not deployed, and no more", async () => {
+  const plugins = ["@elizaos/plugin-web3", "@elizaos/plugin-supabase@1.0.0", SERVER];
+  const add = async (who: string, environment: object) => {
+    const { body } = await rpc(db, user(who), "launch_agent", {
+      definition: {
+        agentName: "own",
+        plugins,
+        environment,
+        supabase_config: { project_ref: `of-${who.slice(0, 8)}` },
+      },
+    });
+    return body.agentId;
+  };
+  const hers = await add(ada, {
+    WEB3_RPC_URL: "https://node.example/key-of-ada",
+    SUPABASE_ANON_KEY: "anon-of-ada",
+    DISCORD_API_TOKEN: "not for these",
+  });
+  await add(bob, { COINGECKO_API_KEY: "key-of-bob" });
+  await db.pool.query("delete from private.reply_jobs");
+  const claimed = async (url: string | null) => {
+    await db.pool.query("update private.agent_deployments set url = $2 where agent_id = $1", [hers, url]);
+    await say({ agent: hers });
+    const [job] = (await claim()) as unknown as { ownPlugins: unknown }[];
+    return job?.ownPlugins;
+  };
+  assert.deepEqual(await claimed(null), {
+    names: ["@elizaos/plugin-supabase", "@elizaos/plugin-web3"],
+    project: `of-${ada.slice(0, 8)}`,
+    environment: {
+      WEB3_RPC_URL: "https://node.example/key-of-ada",
+      SUPABASE_ANON_KEY: "anon-of-ada",
+    },
+  });
+  assert.equal(await claimed("http://127.0.0.1:1"), null, "its own runtime has them");
+  for (const caller of [anon, user(ada), user(bob)])
+    await assert.rejects(
+      db.as(caller, (client) => client.query("select private.own_plugins(a) from public.agents a")),
+      { code: "42501" },
+    );
+});
+
 test("the state of a server is a condition of the agent under its whole name", async () => {
   const plugin = `${SERVER}#TOKEN`;
   const id = await launched([plugin]);

@@ -204,19 +204,30 @@ describe("what a controller resolved", () => {
     await update({ plugins: ["@elizaos/plugin-discord@1.3.9"] });
     const newer = await claim(body.agentId);
     assert.equal(newer.spec.resolvedPlugins, null);
-    await record(newer, resolution(digest("c"), [{ ...discord, version: "1.3.9" }]));
+    // A later release of the product, which runs agents on another elizaOS.
+    await record(newer, {
+      ...resolution(digest("c"), [{ ...discord, version: "1.3.9" }]),
+      engine: "elizaos@2.0.0",
+    });
     await settle(db, body.agentId, ["DEPLOYED"]);
     await rpc(db, user(ada), "rollback_agent", { agent_id: body.agentId, revision: 2 });
-    assert.equal((await claim(body.agentId)).spec.resolvedPlugins.tree, digest("a"));
+    const back = (await claim(body.agentId)).spec.resolvedPlugins;
+    assert.deepEqual([back.tree, back.engine], [digest("a"), "elizaos@1.7.2"]);
 
     const { rows } = await db.pool.query(
-      "select revision, resolved_plugins ->> 'tree' as tree from public.agent_revisions where agent_id = $1 order by 1",
+      "select revision, resolved_plugins ->> 'tree' as tree, resolved_plugins ->> 'engine' as engine from public.agent_revisions where agent_id = $1 order by 1",
       [body.agentId],
     );
     const [a, c] = [digest("a"), digest("c")];
     assert.deepEqual(
       rows.map((found) => found.tree),
       [a, a, null, c, a],
+    );
+    const [one, two] = ["elizaos@1.7.2", "elizaos@2.0.0"];
+    assert.deepEqual(
+      rows.map(({ engine }) => engine),
+      [one, one, null, two, one],
+      "the engine is part of the revision",
     );
     const wanted = (await rpc(db, service, "wanted_plugin_trees", {})).body;
     assert.ok(wanted.includes(a) && wanted.includes(c) && !wanted.includes(digest("b")));

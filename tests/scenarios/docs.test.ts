@@ -73,7 +73,13 @@ for (const page of pages) {
             .map(([name, value]) => `${name}=${value}`)
             .join(" "),
           "postgresql://…": stack.info.dbUrl,
-          "me@example.com": `${page.replace(/\W+/g, "-")}-${Date.now()}@example.com`.toLowerCase(),
+          // Pages have accounts of their own, so that a reader of two neither signs up twice nor shares a rate limit.
+          ...Object.fromEntries(
+            ["me", "you", "cli"].map((who) => [
+              `${who}@example.com`,
+              `${page.replace(/\W+/g, "-")}-${Date.now()}@example.com`.toLowerCase(),
+            ]),
+          ),
         },
         timeoutMs: 120_000,
       });
@@ -86,5 +92,19 @@ for (const page of pages) {
     }
   });
 }
+
+test("no two pages sign up with the same address", async () => {
+  const texts = await Promise.all(
+    pages.map(async (page) => [page, await readFile(join(root, page), "utf8")] as const),
+  );
+  const signingUp = texts.flatMap(([page, text]) =>
+    [...text.matchAll(/(?:--sign-up --email |auth\/v1\/signup[^}]*"email": ")(\w+@example\.com)/g)].map(
+      ([, address]) => [address, page],
+    ),
+  );
+  const addresses = signingUp.map(([address]) => address);
+  assert.ok(addresses.length >= 3, JSON.stringify(signingUp));
+  assert.deepEqual([...new Set(addresses)], addresses, JSON.stringify(signingUp));
+});
 
 test("no other block is left out than those listed here", () => assert.deepEqual(notRun, NOT_RUN));

@@ -6,7 +6,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { api, lastSeq, launched, reached } from "../helpers/agents.ts";
+import { api, forgedToken, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { eventually, tree } from "../helpers/processes.ts";
 import {
   type Answering,
@@ -364,6 +364,35 @@ describe("tools", () => {
       assert.equal(refused?.error.code, "TOOL_NOT_ALLOWED");
       const others = await stranger.client.from("answer_steps").select("*").eq("message_id", row?.id);
       assert.deepEqual(others.data, []);
+      const byGraphql = async (token: string | undefined) => {
+        const response = await stack.fetch("/graphql/v1", {
+          method: "POST",
+          ...(token !== undefined && { token }),
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({
+            query: `query ($id: UUID!) { answerStepsCollection(filter: { messageId: { eq: $id } }) {
+              edges { node { kind status index name milliseconds } } } }`,
+            variables: { id: row?.id },
+          }),
+        });
+        const { data } = await response.json();
+        return data?.answerStepsCollection?.edges.map(({ node }: { node: object }) => node);
+      };
+      const inGraphql = await byGraphql(user.token);
+      assert.deepEqual(
+        inGraphql.sort((a: { index: number }, b: { index: number }) => a.index - b.index),
+        kept?.map(({ kind, status, index, name, milliseconds }) => ({
+          kind,
+          status,
+          index,
+          name,
+          milliseconds,
+        })),
+        "GraphQL has the same steps",
+      );
+      assert.deepEqual(await byGraphql(stranger.token), []);
+      assert.ok(!(await byGraphql(undefined))?.length);
+      assert.equal(await byGraphql(forgedToken(user)), undefined);
       await events.until(() => events.all.filter(({ event }) => event === "reply.step").length === 4);
       const told = await user.client
         .from("agent_events")

@@ -310,3 +310,64 @@ describe("MCP servers of an agent that is not deployed", () => {
     assert.ok(failed instanceof AttemptError && isFinal(failed.failure), String(failed));
   });
 });
+
+describe("plugins of the runtime of an agent that is not deployed", () => {
+  const asking = (environment: Record<string, string>): Task => ({
+    ...taskOf("openai", "What is a coin worth?"),
+    ownPlugins: { names: ["@elizaos/plugin-supabase", "@elizaos/plugin-web3"], project: null, environment },
+  });
+
+  it("join its tools, keep their keys to themselves, and say what they lack", async () => {
+    const seen: (string | undefined)[] = [];
+    const coins = createServer((request, response) => {
+      seen.push(request.url, String(request.headers["x-cg-demo-api-key"]));
+      response
+        .setHeader("content-type", "application/json")
+        .end('{"bitcoin":{"usd":1},"said":"cg-key-12345"}');
+    });
+    await once(coins.listen(0, "127.0.0.1"), "listening");
+    try {
+      await using stub = await startProviderStub(({ body }) => {
+        const last = (body.messages as { role: string; content: string }[]).at(-1);
+        return last?.role === "tool"
+          ? { pieces: [last.content] }
+          : { pieces: [], toolCalls: [{ name: "coin_price", arguments: { coins: ["bitcoin"] } }] };
+      });
+      const { port } = coins.address() as AddressInfo;
+      const plain = contextOf(stub.url);
+      const privateHosts = [new URL(stub.url).host, `127.0.0.1:${port}`];
+      const { content, warnings } = await answerByModel(
+        asking({ COINGECKO_API_URL: `http://127.0.0.1:${port}`, COINGECKO_API_KEY: "cg-key-12345" }),
+        { ...plain, settings: { ...plain.settings, privateHosts } },
+      );
+      assert.match(content, /"usd": ?1/);
+      assert.doesNotMatch(content, /cg-key/);
+      assert.match(seen[0] ?? "", /^\/simple\/price\?ids=bitcoin/);
+      assert.equal(seen[1], "cg-key-12345");
+      assert.deepEqual(warnings, [
+        {
+          field: "plugins",
+          message:
+            "@elizaos/plugin-supabase: Set supabase_config.project_ref, or SUPABASE_URL in the agent's environment",
+        },
+      ]);
+    } finally {
+      coins.closeAllConnections();
+      coins.close();
+    }
+  });
+
+  it("reach no private address that operators did not allow", async () => {
+    await using stub = await startProviderStub(({ body }) => {
+      const last = (body.messages as { role: string; content: string }[]).at(-1);
+      return last?.role === "tool"
+        ? { pieces: [last.content] }
+        : { pieces: [], toolCalls: [{ name: "coin_price", arguments: { coins: ["bitcoin"] } }] };
+    });
+    const { content } = await answerByModel(
+      asking({ COINGECKO_API_URL: "http://127.0.0.1:54321" }),
+      contextOf(stub.url),
+    );
+    assert.match(content, /not on the public Internet/);
+  });
+});

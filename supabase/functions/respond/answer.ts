@@ -22,6 +22,7 @@ import { withServerTools } from "../../../packages/agent-runtime/src/plugins/mcp
 import { messageKey } from "../../../packages/agent-runtime/src/signature.ts";
 import type { Database } from "./database.ts";
 import { toolsOfServers } from "./mcp.ts";
+import { toolsOfOwnPlugins } from "./own-plugins.ts";
 import { composePrompt } from "./prompt.ts";
 import type { Settings } from "./settings.ts";
 import type { Answer, Task } from "./task.ts";
@@ -104,8 +105,11 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
   const metering = meter.open({ source: "message", reservation: task.reservation });
   const word = randomWord();
   try {
-    const offered = await traced(context.note, () => toolsOfServers(task, settings));
-    const definitions = [...withServerTools(task.tools, offered)];
+    const [own, offered] = await Promise.all([
+      toolsOfOwnPlugins(task),
+      traced(context.note, () => toolsOfServers(task, settings)),
+    ]);
+    const definitions = [...withServerTools([...task.tools, ...own.tools], offered)];
     const { instructions, messages } = composePrompt(
       { ...task, tools: definitions },
       word,
@@ -149,7 +153,7 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
       await readStream(stream, streamed, { delta, heard }, signal);
     });
     requireWhole(streamed, framework, call.maxOutputTokens);
-    const warnings = fromSdkWarnings(streamed.warnings);
+    const warnings = [...own.warnings, ...fromSdkWarnings(streamed.warnings)];
     return { content: streamed.text, model, ...streamed.usage, warnings, settled: metering.end(true) };
   } catch (error) {
     const late = silence.signal.aborted || limit.aborted;

@@ -41,6 +41,14 @@ const taskSchema = z.object({
   tools: z.array(toolSchema),
   /** MCP servers whose tools are the agent's; none where its own runtime answers. */
   mcpServers: z.array(z.object({ plugin: z.string(), secret: z.string().nullable() })).nullish(),
+  /** Plugins that the runtime brings, with what they read of the agent's environment; none where its own runtime answers. */
+  ownPlugins: z
+    .object({
+      names: z.array(z.string()),
+      project: z.string().nullish(),
+      environment: z.record(z.string(), z.string()),
+    })
+    .nullish(),
   /** Whether the agent has knowledge to look in. */
   knowledge: z.boolean(),
   /** The model that embeds its question, where the knowledge has vectors. */
