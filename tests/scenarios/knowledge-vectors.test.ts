@@ -9,6 +9,7 @@ import {
   startEmbeddingServer,
 } from "../../supabase/functions/_shared/testing/embedding-server.ts";
 import { api, reached } from "../helpers/agents.ts";
+import { openTerminal } from "../helpers/cli.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -200,5 +201,28 @@ test("users and visitors cannot set the model, or read the vectors", async () =>
   for (const client of [bob.client, stack.client()]) {
     const { error } = await client.rpc("set_embedding_model", { framework: null, model: null });
     assert.equal(error?.code, "42501");
+  }
+});
+
+test("launchpad models embed sets the model with the secret key alone, and turns it off again", async () => {
+  const terminal = await openTerminal(stack.info);
+  try {
+    await terminal.login(bob);
+    const embed = (...args: string[]) =>
+      terminal.run(["models", "embed", ...args], { env: { LAUNCHPAD_SECRET_KEY: stack.info.secretKey } });
+    const set = await embed("openai", "another-model");
+    assert.match(
+      set.stdout,
+      /^Knowledge is found by meaning too, by openai\/another-model\. .* for \d+ files?\.$/m,
+    );
+    assert.match((await embed("anthropic", "x")).stderr, /framework: Must be openai .* or google/);
+    assert.match((await embed("openai")).stderr, /Pass a framework and an embedding model, or --off alone/);
+    assert.match((await embed("openai", "x", "--off")).stderr, /or --off alone/);
+    const denied = await terminal.run(["models", "embed", "--off"]);
+    assert.match(denied.stderr, /Set LAUNCHPAD_SECRET_KEY/);
+    assert.match((await embed("--off")).stdout, /^Knowledge is found by words alone/);
+    await embedded(0);
+  } finally {
+    await terminal.remove();
   }
 });

@@ -152,6 +152,8 @@ test("a failing provider becomes a clear error, and health tells until it answer
     assert.deepEqual([answer.status, errorOf(answer).code], [status, code], JSON.stringify(given));
     assert.ok(!JSON.stringify(answer.body).includes("sk-stub"), "the provider's words stay inside");
     if (status === 429) assert.equal(answer.headers.get("retry-after"), "7");
+    const { messageId } = errorOf(answer) as { messageId?: string };
+    assert.match(messageId ?? "", /^[0-9a-f-]{36}$/, "the trace of what failed is found by it");
   }
   const { status, lastError } = (await agent.get("/health")).body;
   assert.equal(status, "degraded");

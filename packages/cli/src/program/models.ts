@@ -9,7 +9,7 @@ const MODEL: [string, string][] = [
   ["<model>", "the provider's name of it"],
 ];
 
-/** Adds `models list`, `models add` and `models retire`. */
+/** Adds `models list`, `models add`, `models retire` and `models embed`. */
 export function addModelCommands(program: Command, action: Action): void {
   const load = () => import("../commands/models.ts");
   const models = program
@@ -61,6 +61,15 @@ export function addModelCommands(program: Command, action: Action): void {
     .option("--still-taken", "new agents may name it all the same, with a warning")
     .option("--undo", "offer it again")
     .action(action(async () => ({ run: (await load()).retire })));
+  models
+    .command("embed")
+    .description(
+      "operators: set the model by which knowledge is found by meaning (needs LAUNCHPAD_SECRET_KEY)",
+    )
+    .argument("[framework]", "openai (also for servers that speak its form) or google")
+    .argument("[model]", "an embedding model, such as text-embedding-3-small")
+    .option("--off", "find knowledge by words alone, and delete the vectors")
+    .action(action(() => import("../commands/models-embed.ts")));
 }
 
 function number(text: string): number {
