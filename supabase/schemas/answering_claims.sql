@@ -120,8 +120,8 @@ create function private.mcp_secret_name(plugin text) returns text
 language sql immutable set search_path = ''
 return substring(plugin from '^mcp:[^#]*#(?:[^=]*=)?(.+)$');
 
--- The plugins that the runtime brings of an agent that is not deployed, with what they read of its environment: {names, project,
--- environment}; null where it names none. The same tools then answer with and without a deployment.
+-- The plugins that the runtime brings of an agent that is not deployed, with what they read of its environment: {names,
+-- project, environment}; null where it names none. The same tools then answer with and without a deployment.
 create function private.own_plugins(a public.agents) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -131,15 +131,17 @@ begin
     select jsonb_agg(distinct x.package) into names from unnest(a.plugins) p, private.plugin_parts(p) x
       where x.package = any (private.built_in_plugins());
   end if;
-  return case when names is not null then jsonb_build_object('names', names, 'project', a.supabase_config ->> 'project_ref',
+  return case when names is not null then jsonb_build_object('names', names,
+    'project', a.supabase_config ->> 'project_ref',
     'environment', (select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}') from public.agent_secrets s
-      join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = a.id and s.name ~ '^(SUPABASE|COINGECKO|WEB3)_')) end;
+      join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = a.id
+        and s.name ~ '^(SUPABASE|COINGECKO|WEB3)_')) end;
 end
 $$;
 comment on function private.own_plugins(public.agents) is 'The plugins that the runtime brings, with what they read.';
 
--- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address of
--- mail is no name: it goes to no model.
+-- What a person calls himself, for agents that write names before what is said; null where nothing is known. An address
+-- of mail is no name: it goes to no model.
 create function private.name_of_user(of_user uuid) returns text
 language sql stable set search_path = ''
 return (
@@ -198,7 +200,8 @@ begin
       'mcpServers', (
         select coalesce(jsonb_agg(jsonb_build_object('plugin', p.plugin, 'secret', case when p.plugin like '%#%' then
           private.reply_secret(j.agent_id, j.user_id, private.mcp_secret_name(p.plugin)) end) order by p.place), '[]')
-        from unnest(a.plugins) with ordinality p (plugin, place) where private.is_mcp_plugin(p.plugin) and d.url is null),
+        from unnest(a.plugins) with ordinality p (plugin, place) where private.is_mcp_plugin(p.plugin)
+          and d.url is null),
       'ownPlugins', case when d.url is null then private.own_plugins(a) end,
       'apiKey', private.reply_secret(j.agent_id, j.user_id, case a.framework when 'openai' then 'OPENAI_API_KEY'
         when 'anthropic' then 'ANTHROPIC_API_KEY' when 'google' then 'GOOGLE_GENERATIVE_AI_API_KEY' end),

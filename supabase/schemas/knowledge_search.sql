@@ -127,7 +127,8 @@ begin
       and m.sender_kind = 'user' and m.created_at < question.created_at
     order by m.created_at desc limit 1;
   chunks := private.knowledge_for(j.agent_id, question.content, before, meaning);
-  update private.reply_jobs x set sources = private.knowledge_sources(chunks) where x.id = j.id and x.lease_token = token;
+  update private.reply_jobs x set sources = private.knowledge_sources(chunks) where x.id = j.id
+    and x.lease_token = token;
   if meaning is not null then
     perform private.count_vectors(j.user_id, 1);
   end if;

@@ -59,8 +59,8 @@ create index embedding_jobs_next_attempt_at_idx on private.embedding_jobs (next_
 comment on table private.embedding_jobs is
   'Knowledge files whose vectors are to be made, and until when a worker has each.';
 
--- How many vectors were made of a user's texts, and of questions to their agents, on the last day that had any: the installation
--- pays for each, however often a text is uploaded again.
+-- How many vectors were made of a user's texts, and of questions to their agents, on the last day that had any: the
+-- installation pays for each, however often a text is uploaded again.
 create table private.embedding_use (
   user_id uuid primary key references auth.users (id) on delete cascade,
   day date not null,
@@ -68,7 +68,8 @@ create table private.embedding_use (
   constraint embedding_use_not_negative check (vectors >= 0)
 );
 alter table private.embedding_use enable row level security;
-comment on table private.embedding_use is 'Vectors made of each user''s texts and questions today: at most three times quotas.max_knowledge_chunks.';
+comment on table private.embedding_use is
+  'Vectors made of each user''s texts and questions today: at most three times quotas.max_knowledge_chunks.';
 
 -- Counts vectors that were made for a user. Locks the user's row until the caller's transaction ends.
 create function private.count_vectors(of_user uuid, made integer) returns void
@@ -337,8 +338,8 @@ $$;
 comment on function private.fail_embeddings(uuid, uuid, text) is
   'Gives back a knowledge file whose vectors could not be made.';
 
--- The model by which a question to this agent is embedded, {framework, model}; null where it has no vectors of it, or its owner
--- had their share of the day: then words alone find knowledge.
+-- The model by which a question to this agent is embedded, {framework, model}; null where it has no vectors of it, or
+-- its owner had their share of the day: then words alone find knowledge.
 create function private.question_model(of_agent text) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
@@ -349,8 +350,8 @@ begin
 end
 $$;
 
--- The same, asked by the function `knowledge` for a runtime that proves itself; what is named is counted as made. Definer: as
--- above. Raises INSUFFICIENT_PERMISSIONS.
+-- The same, asked by the function `knowledge` for a runtime that proves itself; what is named is counted as made.
+-- Definer: as above. Raises INSUFFICIENT_PERMISSIONS.
 create function private.runtime_question_model(of_agent text, credential text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
