@@ -7,13 +7,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { seededRandom } from "../../packages/controller/src/testing/simulated-clock.ts";
 import { api, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
 import { WRITES } from "../helpers/kube-requests.ts";
-import { type KubeStack, startKubeStack } from "../helpers/kube-stack.ts";
+import { heartbeats, type KubeStack, startKubeStack } from "../helpers/kube-stack.ts";
 import { eventually } from "../helpers/processes.ts";
 import type { TestUser } from "../helpers/stack.ts";
 
@@ -139,7 +138,8 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
     try {
       await call("POST", `/agents/${agentId}/scale`, { replicas: 3 });
       late = await launch();
-      await sleep(3_000);
+      system.faults.reset();
+      await eventually("the controller asked in vain", () => system.faults.count() >= 3);
     } finally {
       await system.cluster.component("kube-apiserver", "start");
       await apiServerReady();
@@ -155,7 +155,8 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
     await system.cluster.component("kube-apiserver", "freeze");
     try {
       await call("POST", `/agents/${agentId}/scale`, { replicas: 2 });
-      await sleep(8_000);
+      // Longer than a lease: the controller keeps it without the cluster.
+      await heartbeats(system.stack, { controllers: 1, times: 5 });
     } finally {
       await system.cluster.component("kube-apiserver", "thaw");
     }
@@ -339,7 +340,7 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
       const [before] = await system.objectsOf("Deployment", agentId);
       process.kill(paused, "SIGCONT");
       // Both work now; what the first one held when it was stopped is old.
-      await sleep(4_000);
+      await heartbeats(system.stack, { controllers: 2, times: 3 });
       await settled(agentId, 2);
       const [now] = await system.objectsOf("Deployment", agentId);
       assert.deepEqual(now?.spec.template, before?.spec.template);

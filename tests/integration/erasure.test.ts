@@ -21,6 +21,7 @@ const closed: Readonly<Record<string, string[]>> = {
     "private.platforms.*",
     "private.rollout*",
     "private.agent_classes.*",
+    "private.agent_fields.*",
     "public.quotas.agent_class",
     "private.verbs.*",
     "private.phase_transitions.*",

@@ -258,6 +258,45 @@ describe("secrets", () => {
   });
 });
 
+test("what the runtime's own plugins read travels with the claim of an answer that is not deployed, and no more", async () => {
+  const plugins = ["@elizaos/plugin-web3", "@elizaos/plugin-supabase@1.0.0", SERVER];
+  const add = async (who: string, environment: object) => {
+    const { rows } = await db.pool.query(
+      "insert into public.agents (user_id, name, plugins, supabase_config) values ($1, 'own', $2, $3) returning id",
+      [who, plugins, { project_ref: `of-${who.slice(0, 8)}` }],
+    );
+    const [{ id }] = rows;
+    const { status, body } = await rpc(db, user(who), "update_agent", {
+      agent_id: id,
+      changes: { environment },
+    });
+    assert.ok(status < 300, JSON.stringify(body));
+    return id;
+  };
+  const hers = await add(ada, {
+    WEB3_RPC_URL: "https://node.example/key-of-ada",
+    SUPABASE_ANON_KEY: "anon-of-ada",
+    DISCORD_API_TOKEN: "not for these",
+  });
+  await add(bob, { COINGECKO_API_KEY: "key-of-bob" });
+  await db.pool.query("delete from private.reply_jobs");
+  await say({ agent: hers });
+  const [job] = (await claim()) as unknown as { ownPlugins: unknown }[];
+  assert.deepEqual(job?.ownPlugins, {
+    names: ["@elizaos/plugin-supabase", "@elizaos/plugin-web3"],
+    project: `of-${ada.slice(0, 8)}`,
+    environment: {
+      WEB3_RPC_URL: "https://node.example/key-of-ada",
+      SUPABASE_ANON_KEY: "anon-of-ada",
+    },
+  });
+  for (const caller of [anon, user(ada), user(bob)])
+    await assert.rejects(
+      db.as(caller, (client) => client.query("select private.own_plugins(a) from public.agents a")),
+      { code: "42501" },
+    );
+});
+
 test("the state of a server is a condition of the agent under its whole name", async () => {
   const plugin = `${SERVER}#TOKEN`;
   const id = await launched([plugin]);
