@@ -49,7 +49,8 @@ begin
   execute format('create or replace trigger _200_validate before insert or update of %s on public.agents
     for each row execute function private.tg_agents__validate()', written);
   execute format('create or replace trigger _500_request_change after update of %s on public.agents
-    for each row when (new.deleted_at is null) execute function private.tg_agents__request_change()', running);
+    for each row when (new.deleted_at is null and current_setting(''role'') in (''none'', current_user))
+    execute function private.tg_agents__request_change()', running);
   return null;
 end
 $$;

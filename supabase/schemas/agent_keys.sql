@@ -232,19 +232,27 @@ comment on function public.list_agent_keys(text, integer, integer, text) is
   'An agent''s keys, newest first, without the keys themselves.';
 comment on function public.revoke_agent_key(text, text) is 'Revokes a key of an agent for good.';
 
--- One event per change of who may call the agent. Definer: writes the event log.
+-- One event per change of who may call the agent. Returns its id.
+create function private.record_visibility(before public.agents, after public.agents, actor text) returns text
+language plpgsql volatile set search_path = '' as $$
+begin
+  return private.record_event(after.id, after.user_id, 'VISIBILITY_CHANGED', actor,
+    format('Agent is now %s', after.visibility),
+    null, null, null, null, jsonb_build_object('from', before.visibility, 'to', after.visibility));
+end
+$$;
+
+-- Records a direct change of who may call the agent; the verb records its own. Definer: writes the event log.
 create function private.tg_agents__record_visibility() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform private.record_event(new.id, new.user_id, 'VISIBILITY_CHANGED',
-    coalesce('user:' || (select auth.uid())::text, 'system'), format('Agent is now %s', new.visibility), null,
-      null, null, null,
-    jsonb_build_object('from', old.visibility, 'to', new.visibility));
+  perform private.record_visibility(old, new, coalesce('user:' || (select auth.uid())::text, 'system'));
   return null;
 end
 $$;
 create trigger _510_record_visibility after update of visibility on public.agents
-  for each row when (new.visibility is distinct from old.visibility)
-    execute function private.tg_agents__record_visibility();
+  for each row when (new.visibility is distinct from old.visibility
+    and current_setting('role') in ('none', current_user))
+  execute function private.tg_agents__record_visibility();
 
 revoke execute on all functions in schema private from public;

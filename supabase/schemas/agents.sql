@@ -334,6 +334,34 @@ begin
 end
 $$;
 
+-- The resources of an agent whose plugins change: a memory size that was left at the default follows the engine.
+create function private.resources_for_plugins(before public.agents, after public.agents) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  if after.plugins <> before.plugins and after.resources -> 'memory' = before.resources -> 'memory'
+      and before.resources -> 'memory' = private.default_resources(before.plugins) -> 'memory' then
+    return after.resources || jsonb_build_object('memory', private.default_resources(after.plugins) -> 'memory');
+  end if;
+  return after.resources;
+end
+$$;
+
+-- Lets the memory of a direct write follow its plugins. Such a write cannot say whether it means the size that it
+-- leaves as it was; verbs can, and call resources_for_plugins themselves. Definer: calls private helpers.
+create function private.tg_agents__resources_for_plugins() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  new.plugins := coalesce(new.plugins, '{}');
+  new.resources := private.resources_for_plugins(old, new);
+  return new;
+end
+$$;
+-- A direct write: by the role that the session has, a client's or an operator's. A verb writes
+-- as its definer, in a client's session.
+create trigger _090_resources_for_plugins before update of plugins on public.agents
+  for each row when (current_setting('role') in ('none', current_user))
+  execute function private.tg_agents__resources_for_plugins();
+
 -- Fills defaults and brings both specifications' spellings into one form. Definer: it puts a database URL, which holds
 -- a password, and the secrets of a character file into Vault instead of the row.
 create function private.tg_agents__normalise() returns trigger
@@ -361,13 +389,6 @@ begin
     old_resources := private.default_resources(new.plugins);
   else
     old_resources := old.resources;
-    -- A size that was left at the default follows the engine; one that this change names does not.
-    if new.plugins <> old.plugins and current_setting('launchpad.memory_named', true) is distinct from 'on'
-        and new.resources -> 'memory' = old.resources -> 'memory'
-        and old.resources -> 'memory' = private.default_resources(old.plugins) -> 'memory' then
-      new.resources := new.resources
-        || jsonb_build_object('memory', private.default_resources(new.plugins) -> 'memory');
-    end if;
   end if;
   if jsonb_typeof(new.resources) = 'object' then
     -- The Launchpad spec writes replicas inside resources.

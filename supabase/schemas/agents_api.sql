@@ -47,6 +47,7 @@ begin
 end
 $$;
 
+-- The newest event of an agent: what a verb answers with that had nothing to do.
 create function private.last_event(of_agent text) returns text
 language plpgsql stable set search_path = '' as $$
 begin
@@ -86,7 +87,6 @@ declare
   changes jsonb := coalesce(args -> 'changes', 'null');
   changed_secrets text[];
   changed text[];
-  event_before text := private.last_event(before.id);
   deployed boolean;
   event_id text;
   changed_database_url boolean := false;
@@ -112,18 +112,17 @@ begin
       else private.remove_secret(before.id, 'SUPABASE_DB_URL') end;
     after.supabase_config := after.supabase_config - 'database_url';
   end if;
-  perform set_config('launchpad.memory_named', case when changes -> 'resources' ->> 'memory' is null then ''
-    else 'on' end, true);
+  if changes -> 'resources' ->> 'memory' is null then
+    after.resources := private.resources_for_plugins(before, after);
+  end if;
   after := private.write_agent(after);
   select array_agg(split_part(f, '.', 1)) into changed from unnest(private.changed_fields(before, after)) f;
-  perform set_config('launchpad.memory_named', '', true);
-  -- The triggers on agents tell of a new revision, if anything that runs changed, and of a new visibility.
-  if private.last_event(before.id) is not distinct from event_before then
-    event_id := private.record_event(before.id, caller, 'UPDATED', 'user:' || caller,
-      case when deployed then 'Nothing that runs was changed' else 'Definition changed' end);
-  else
-    event_id := private.last_event(before.id);
+  event_id := private.follow_change(before, after, 'user:' || caller);
+  if after.visibility <> before.visibility then
+    event_id := private.record_visibility(before, after, 'user:' || caller);
   end if;
+  event_id := coalesce(event_id, private.record_event(before.id, caller, 'UPDATED', 'user:' || caller,
+    case when deployed then 'Nothing that runs was changed' else 'Definition changed' end));
   return jsonb_build_object('agentId', before.id, 'user_id', caller,
     'status', coalesce(private.verb_answer(before.id, event_id, '{}') ->> 'status', upper(after.status)),
     'changes_applied', (
@@ -142,6 +141,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments := private.own_deployment(caller, args ->> 'agent_id');
   a public.agents;
+  scaled public.agents;
   scale jsonb := coalesce(args -> 'scale', 'null');
   problems jsonb := private.shape_problems(scale, '{"replicas": "integer 0 100!", "scaling_policy": "object"}');
   policy jsonb;
@@ -161,14 +161,12 @@ begin
     end if;
   end if;
   perform private.raise_problems(problems);
-  if (a.replicas, a.scaling_policy) is not distinct from (wanted, policy) then
-    event_id := private.request_change(a.id, 'scale', 'user:' || caller,
+  update public.agents x set replicas = wanted, scaling_policy = policy where x.id = a.id returning x.* into scaled;
+  -- To ask again for what is there is a new generation all the same.
+  event_id := coalesce(private.follow_change(a, scaled, 'user:' || caller),
+    private.request_change(a.id, 'scale', 'user:' || caller,
       format('Scaling to %s', private.counted(wanted, 'replica')), false,
-      jsonb_build_object('from', wanted, 'to', wanted, 'scaling_policy', policy));
-  else
-    update public.agents x set replicas = wanted, scaling_policy = policy where x.id = a.id;
-    event_id := private.last_event(a.id);
-  end if;
+      jsonb_build_object('from', wanted, 'to', wanted, 'scaling_policy', policy)));
   return private.verb_answer(a.id, event_id, jsonb_build_object('currentReplicas', d.current_replicas,
     'targetReplicas', wanted, 'scaling_event_logged', event_id is not null, 'updatedAt', private.iso(now())));
 end
@@ -251,6 +249,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments := private.own_deployment(caller, args ->> 'agent_id');
   wanted integer := (args ->> 'revision')::integer;
+  before public.agents;
   old_spec jsonb;
   event_id text;
 begin
@@ -263,21 +262,13 @@ begin
         else format('Revision %s of this agent does not exist', wanted) end,
       '{"revision": "Must be a revision of this agent"}');
   end if;
-  perform set_config('launchpad.change_reason', format('Rollback to revision %s', wanted), true);
-  perform set_config('launchpad.rollback_to', wanted::text, true);
-  perform set_config('launchpad.memory_named', 'on', true);
-  perform private.write_agent(jsonb_populate_record(a, private.spec_columns(old_spec)))
-    from public.agents a where a.id = d.agent_id;
-  perform set_config('launchpad.memory_named', '', true);
-  perform set_config('launchpad.change_reason', '', true);
-  if (select x.generation from private.agent_deployments x where x.agent_id = d.agent_id) = d.generation then
-    -- The old configuration equals the present one: still a new revision, because the user asked for a rollout.
-    event_id := private.request_change(d.agent_id, 'update', 'user:' || caller,
-      format('Rollback to revision %s', wanted), true);
-  else
-    event_id := private.last_event(d.agent_id);
-  end if;
-  perform set_config('launchpad.rollback_to', '', true);
+  select * into before from public.agents a where a.id = d.agent_id;
+  -- The old configuration may equal the present one: still a new revision, because the user asked for a rollout.
+  event_id := coalesce(
+    private.follow_change(before, private.write_agent(jsonb_populate_record(before, private.spec_columns(old_spec))),
+      'user:' || caller, wanted),
+    private.request_change(d.agent_id, 'update', 'user:' || caller, format('Rollback to revision %s', wanted), true,
+      rollback_to => wanted));
   return private.verb_answer(d.agent_id, event_id, jsonb_build_object('rolledBackTo', wanted,
     'message', format('Rollback to revision %s initiated', wanted), 'timestamp', private.iso(now())));
 end
@@ -312,20 +303,21 @@ $$;
 create trigger _500_teardown after delete on public.agents
   for each row execute function private.tg_agents__teardown();
 
--- DELETE /api/agents/{id}. The row stays, emptied of content, until the cluster holds nothing of the agent.
+-- DELETE /api/agents/{id}. The row of an agent that was deployed stays, emptied of content,
+-- until the cluster holds nothing of it.
 create function private.verb_delete_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   a public.agents := private.own_agent(caller, args ->> 'agent_id');
   event_id text;
 begin
-  if not exists (select from private.agent_deployments d where d.agent_id = a.id) then
-    delete from public.agents x where x.id = a.id;
-  elsif a.deleted_at is null then
+  if a.deleted_at is null then
     event_id := private.teardown(a.id, caller, 'user:' || caller);
     a.deleted_at := now();
     perform private.write_agent(jsonb_populate_record(a,
       (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f where f.erased)));
+    delete from public.agents x
+      where x.id = a.id and not exists (select from private.agent_deployments d where d.agent_id = a.id);
   end if;
   event_id := coalesce(event_id, private.last_event(a.id));
   return jsonb_build_object('agentId', a.id, 'user_id', caller, 'status', 'DELETING', 'message',

@@ -1,4 +1,17 @@
 -- The RPCs over the verbs that change agents. Invoker; the caller must be a signed-in user.
+
+insert into private.verbs (name, permission, status, idempotent) values
+  ('launch_agent', 'agents:write', 201, true),
+  ('deploy_agent', 'agents:write', 202, true),
+  ('update_agent', 'agents:write', 202, false),
+  ('scale_agent', 'agents:write', 202, true),
+  ('restart_agent', 'agents:write', 202, true),
+  ('stop_agent', 'agents:write', 202, true),
+  ('start_agent', 'agents:write', 202, true),
+  ('stop_all_agents', 'agents:write', 202, true),
+  ('rollback_agent', 'agents:write', 202, true),
+  ('delete_agent', 'agents:write', 202, false);
+
 create function public.launch_agent(definition jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('launch_agent', jsonb_build_object('definition', definition)); end $$;

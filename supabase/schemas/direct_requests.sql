@@ -6,16 +6,6 @@ insert into public.rate_limits (bucket, max_requests, window_seconds) values ('a
 comment on table public.rate_limits is
   'Requests per window: api, api_burst, rest_writes (all direct queries) by user; auth by e-mail address.';
 
--- As raise_error, with headers of its own.
-create function private.raise_error(code text, message text, details jsonb, headers jsonb) returns void
-language plpgsql immutable set search_path = '' as $$
-begin
-  raise sqlstate 'PGRST' using
-    message = json_build_object('code', code, 'message', message, 'details', details::text, 'hint', null)::text,
-    detail = json_build_object('status', (private.error_codes() ->> code)::integer, 'headers', headers)::text;
-end
-$$;
-
 -- The permission that reading a table takes, or null where signing in is enough. The policies say the same
 -- (private.reader), for every other door: Realtime, and tables embedded in another's request.
 create function private.read_permission("table" text) returns text

@@ -53,7 +53,9 @@ comment on function private.error_codes() is 'Error code → HTTP status, the on
 
 -- Raises `code` so that PostgREST answers with its HTTP status and {code, message, details, hint}.
 -- details: field → problem, or other facts; PostgREST wants strings, so it travels as JSON text.
-create function private.raise_error(code text, message text, details jsonb default null) returns void
+-- headers: of the answer.
+create function private.raise_error(code text, message text, details jsonb default null,
+  headers jsonb default '{}') returns void
 language plpgsql immutable set search_path = '' as $$
 declare
   status integer := (private.error_codes() ->> code)::integer;
@@ -63,10 +65,11 @@ begin
   end if;
   raise sqlstate 'PGRST' using
     message = json_build_object('code', code, 'message', message, 'details', details::text, 'hint', null)::text,
-    detail = json_build_object('status', status, 'headers', '{}'::json)::text;
+    detail = json_build_object('status', status, 'headers', headers)::text;
 end
 $$;
-comment on function private.raise_error(text, text, jsonb) is 'The only way this project raises an error to a client.';
+comment on function private.raise_error(text, text, jsonb, jsonb) is
+  'The only way this project raises an error to a client.';
 
 -- Small helpers are plpgsql throughout: it keeps their plans for the session, while an SQL function that sets
 -- search_path is planned anew in each call (launch_agent 6.5 → 3.9 ms, list_agents 2.5 → 1.3 ms).

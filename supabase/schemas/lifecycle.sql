@@ -167,7 +167,9 @@ begin
   if tg_op = 'UPDATE' and private.is_erased(old.user_id) and to_jsonb(new) = to_jsonb(private.blanked(old)) then
     return new;
   end if;
-  raise exception 'agent_events is append-only';
+  perform private.raise_error('PERMISSION_DENIED', 'agent_events is append-only',
+    '{"agent_events": "Rows cannot be changed or deleted"}');
+  return null;
 end
 $$;
 create trigger _100_append_only before update or delete on public.agent_events
@@ -289,9 +291,9 @@ end
 $$;
 
 -- Freezes the agent's present configuration as its next revision; returns its number. Plugins that are named as before
--- keep their exact versions: those of the revision that is rolled back to
--- (launchpad.rollback_to), else of the newest one.
-create function private.make_revision(a public.agents, reason text, actor text) returns integer
+-- keep their exact versions: those of the revision that is rolled back to, else of the newest one.
+create function private.make_revision(a public.agents, reason text, actor text, rollback_to integer default null)
+  returns integer
 language plpgsql volatile set search_path = '' as $$
 declare
   made integer;
@@ -301,8 +303,7 @@ begin
     make_revision.actor,
     (select x.resolved_plugins from public.agent_revisions x
      where x.agent_id = a.id and x.spec -> 'plugins' = to_jsonb(a.plugins)
-     order by x.revision::text = current_setting('launchpad.rollback_to', true) desc nulls last,
-       x.revision desc limit 1)
+     order by x.revision = make_revision.rollback_to desc nulls last, x.revision desc limit 1)
   from public.agent_revisions r where r.agent_id = a.id
   returning revision into made;
   perform private.prune_revisions(a.id);
@@ -333,9 +334,11 @@ $$;
 
 -- A verb on a deployed agent: moves the phase along phase_transitions and makes a new
 -- generation. Returns the event's id.
--- new_revision: what runs changed. Locks the deployment. Raises CONFLICT, RESOURCE_LIMIT_EXCEEDED, PLUGIN_NOT_ALLOWED.
+-- new_revision: what runs changed; rollback_to: to what it was in this revision. Locks the deployment. Raises CONFLICT,
+-- RESOURCE_LIMIT_EXCEEDED, PLUGIN_NOT_ALLOWED.
 create function private.request_change(
-  of_agent text, verb text, actor text, message text, new_revision boolean default false, details jsonb default '{}'
+  of_agent text, verb text, actor text, message text, new_revision boolean default false, details jsonb default '{}',
+  rollback_to integer default null
 ) returns text
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -356,7 +359,7 @@ begin
     desired = case when verb in ('start', 'deploy') then 'running' when verb = 'stop' then 'stopped'
                    when verb = 'delete' then 'absent' else d.desired end,
     generation = d.generation + 1,
-    revision = case when new_revision then private.make_revision(a, verb, actor) else d.revision end,
+    revision = case when new_revision then private.make_revision(a, verb, actor, rollback_to) else d.revision end,
     restarts = d.restarts + (verb = 'restart')::integer,
     -- The agent's row may be gone already (DELETE /rest/v1/agents).
     target_replicas = coalesce(a.replicas, d.target_replicas),
@@ -378,7 +381,7 @@ begin
   -- Whatever launches anew is judged by the present rules; a change of what runs is not kept
   -- back by a plugin that it leaves alone.
   if verb in ('start', 'deploy', 'retry') or (verb = 'restart' and before.phase = 'FAILED')
-    or (verb = 'update' and current_setting('launchpad.rollback_to', true) <> '') then
+    or rollback_to is not null then
     perform private.refuse_denied_plugins(a, after.revision);
   end if;
   perform private.show_phase(after);
@@ -390,39 +393,53 @@ end
 $$;
 comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
 
--- Rolls out a change of a deployed agent. One place for PUT /api and PATCH /rest/v1: a change of what runs, secrets
--- included, is a new revision and generation; a change of replicas or scaling policy alone a new generation. Definer:
--- writes deployments and events.
-create function private.tg_agents__request_change() returns trigger
-language plpgsql security definer set search_path = '' as $$
+-- What a change of an agent's row asks of its deployment, in one place for PUT /api and PATCH /rest/v1: a change of
+-- what runs, its secrets included, is a new revision and generation; a change of replicas or scaling policy alone a new
+-- generation. Returns the event's id; null where there is no deployment or nothing changed. rollback_to: the revision
+-- that made the row what it is now.
+create function private.follow_change(before public.agents, after public.agents, actor text,
+  rollback_to integer default null)
+returns text
+language plpgsql volatile set search_path = '' as $$
 declare
-  actor text := coalesce('user:' || (select auth.uid())::text, 'system');
-  reason text := current_setting('launchpad.change_reason', true);
-  after jsonb := private.agent_spec(new);
-  before jsonb;
+  spec_after jsonb := private.agent_spec(after);
+  spec_before jsonb;
   changed text[];
 begin
   -- Secrets are not in the row: those before are the ones that the present revision names.
-  select private.agent_spec(old) || jsonb_build_object('secretVersions', r.spec -> 'secretVersions') into before
+  select private.agent_spec(before) || jsonb_build_object('secretVersions', r.spec -> 'secretVersions') into spec_before
     from private.agent_deployments d join public.agent_revisions r using (agent_id, revision)
-    where d.agent_id = new.id and d.desired <> 'absent';
+    where d.agent_id = after.id and d.desired <> 'absent';
   if not found then
     return null;
-  end if;
-  if after is distinct from before then
+  elsif spec_after <> spec_before then
     select array_agg(case n.key when 'secretVersions' then 'environment' else n.key end order by n.key) into changed
-      from jsonb_each(after) n where n.value is distinct from before -> n.key;
-    perform private.request_change(new.id, 'update', actor, coalesce(nullif(reason, ''),
-        case changed when '{environment}' then 'Environment changed' else 'Configuration changed' end), true,
+      from jsonb_each(spec_after) n where n.value is distinct from spec_before -> n.key;
+    return private.request_change(after.id, 'update', actor,
+      case when rollback_to is not null then format('Rollback to revision %s', rollback_to)
+        when changed = '{environment}' then 'Environment changed' else 'Configuration changed' end, true,
       jsonb_strip_nulls(jsonb_build_object('changed', changed, 'names', (
         select jsonb_agg(k order by k)
-        from jsonb_object_keys((before -> 'secretVersions') || (after -> 'secretVersions')) k
-        where before -> 'secretVersions' -> k is distinct from after -> 'secretVersions' -> k))));
-  elsif (new.replicas, new.scaling_policy) is distinct from (old.replicas, old.scaling_policy) then
-    perform private.request_change(new.id, 'scale', actor,
-      format('Scaling from %s to %s', old.replicas, private.counted(new.replicas, 'replica')),
-      false, jsonb_build_object('from', old.replicas, 'to', new.replicas, 'scaling_policy', new.scaling_policy));
+        from jsonb_object_keys((spec_before -> 'secretVersions') || (spec_after -> 'secretVersions')) k
+        where spec_before -> 'secretVersions' -> k is distinct from spec_after -> 'secretVersions' -> k))),
+          rollback_to);
+  elsif (after.replicas, after.scaling_policy) is distinct from (before.replicas, before.scaling_policy) then
+    return private.request_change(after.id, 'scale', actor,
+      format('Scaling from %s to %s', before.replicas, private.counted(after.replicas, 'replica')),
+      false, jsonb_build_object('from', before.replicas, 'to', after.replicas, 'scaling_policy', after.scaling_policy));
   end if;
+  return null;
+end
+$$;
+comment on function private.follow_change is
+  'Asks of an agent''s deployment what a change of its row means; returns the event''s id.';
+
+-- Rolls out a direct write of a deployed agent; verbs call follow_change themselves and answer with its event. Definer:
+-- writes deployments and events.
+create function private.tg_agents__request_change() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.follow_change(old, new, coalesce('user:' || (select auth.uid())::text, 'system'));
   return null;
 end
 $$;

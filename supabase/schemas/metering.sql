@@ -131,7 +131,8 @@ declare
   key bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'lock_spending: needs read committed, not %', current_setting('transaction_isolation');
+    perform private.raise_error('INTERNAL_ERROR', format('lock_spending needs read committed, not %s',
+      current_setting('transaction_isolation')));
   end if;
   for key in select distinct hashtextextended('spending ' || u, 0) from unnest(users) u order by 1 loop
     perform pg_advisory_xact_lock(key);

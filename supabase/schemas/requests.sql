@@ -13,25 +13,6 @@ create table private.verbs (
 alter table private.verbs enable row level security;
 comment on table private.verbs is 'The RPCs of users: permission, status, whether Idempotency-Key applies.';
 
-insert into private.verbs (name, permission, status, idempotent) values
-  ('launch_agent', 'agents:write', 201, true),
-  ('deploy_agent', 'agents:write', 202, true),
-  ('update_agent', 'agents:write', 202, false),
-  ('scale_agent', 'agents:write', 202, true),
-  ('restart_agent', 'agents:write', 202, true),
-  ('stop_agent', 'agents:write', 202, true),
-  ('start_agent', 'agents:write', 202, true),
-  ('stop_all_agents', 'agents:write', 202, true),
-  ('rollback_agent', 'agents:write', 202, true),
-  ('delete_agent', 'agents:write', 202, false),
-  ('get_agent', 'agents:read', 200, false),
-  ('get_agent_status', 'agents:read', 200, false),
-  ('list_agents', 'agents:read', 200, false),
-  ('list_agent_revisions', 'agents:read', 200, false),
-  ('get_agent_logs', 'monitoring:read', 200, false),
-  ('get_agent_metrics', 'monitoring:read', 200, false),
-  ('refuse_request', null, 400, false);
-
 -- Whether every table of `public` has row-level security on, from the catalogue.
 create function private.user_isolation() returns boolean
 language plpgsql stable set search_path = '' as $$
@@ -84,6 +65,11 @@ declare
   failure_message text;
 begin
   select * into strict route from private.verbs v where v.name = verb;
+  -- What a verb writes must differ from a direct write, which triggers on agents follow up.
+  if current_setting('role') = 'none' then
+    perform private.raise_error('PERMISSION_DENIED', 'Verbs need a client''s role: set role authenticated',
+      '{"role": "Must be authenticated"}');
+  end if;
   begin
     caller := auth.uid();
   exception when invalid_text_representation then
@@ -157,6 +143,8 @@ end
 $$;
 grant execute on function private.handle(text, jsonb) to authenticated;
 comment on function private.handle(text, jsonb) is 'Runs one verb for the calling user.';
+
+insert into private.verbs (name, permission, status, idempotent) values ('refuse_request', null, 400, false);
 
 -- For the function `api`, when it must refuse a request itself: the request is counted and answered like any other.
 create function private.verb_refuse_request(caller uuid, args jsonb) returns jsonb

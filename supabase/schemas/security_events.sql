@@ -106,7 +106,9 @@ begin
   elsif tg_op = 'UPDATE' and private.is_erased(old.user_id) and to_jsonb(new) = to_jsonb(private.blanked(old)) then
     return new;
   end if;
-  raise exception 'security_events is append-only';
+  perform private.raise_error('PERMISSION_DENIED', 'security_events is append-only',
+    '{"security_events": "Rows cannot be changed or deleted"}');
+  return null;
 end
 $$;
 create trigger _100_append_only before update or delete on public.security_events

@@ -1,5 +1,9 @@
 -- What is kept of an agent's figures and lines: rollups of metrics, text search on logs, and the job that deletes.
 
+insert into private.verbs (name, permission, status, idempotent) values
+  ('get_agent_logs', 'monitoring:read', 200, false),
+  ('get_agent_metrics', 'monitoring:read', 200, false);
+
 -- One row per agent and minute, all replicas together. usage: the replicas' means added up;
 -- max: the highest single sample;
 -- network and requests: what was added in that minute, whatever the counters of a replica began with.

@@ -1,6 +1,12 @@
 -- The verbs that read: status, one agent, list, revisions (logs and metrics: watching).
 -- POSTed, because a GET cannot count a request.
 
+insert into private.verbs (name, permission, status, idempotent) values
+  ('get_agent', 'agents:read', 200, false),
+  ('get_agent_status', 'agents:read', 200, false),
+  ('list_agents', 'agents:read', 200, false),
+  ('list_agent_revisions', 'agents:read', 200, false);
+
 -- 8132 → '2h 15m'; 42 → '42s'.
 create function private.uptime_words(seconds double precision) returns text
 language sql immutable set search_path = ''
