@@ -38,6 +38,19 @@ describe("every relative link leads somewhere", () => {
   }
 });
 
+test("the proofs that docs/security.md names are files", async () => {
+  const files = await Array.fromAsync(
+    glob("{packages,supabase,tests}/**/*.ts", { cwd: root, exclude: (path) => notOurs.test(path) }),
+  );
+  const named = readFileSync(join(root, "docs/security.md"), "utf8").matchAll(/`([\w./-]+\/[\w.-]+\.ts)`/g);
+  const proofs = [...named].map(([, file = ""]) => file);
+  assert.ok(proofs.length > 50, `${proofs.length} proofs`);
+  assert.deepEqual(
+    proofs.filter((proof) => !files.some((file) => file === proof || file.endsWith(`/${proof}`))),
+    [],
+  );
+});
+
 function leads(page: string, target: string): boolean {
   const [path = "", anchor] = decodeURIComponent(target).split("#", 2);
   const file = path === "" ? page : normalize(join(dirname(page), path));
