@@ -178,7 +178,7 @@ test("metrics: figures of now beside what was; what nobody measured is a dash", 
     history: { resolution: "minute", points: [point(0.1), point(null), point(0.8)] },
   };
   const lines = metricsText(report, "1h", look).split("\n");
-  assert.match(lines[0] ?? "", /NOW +LAST 1H, A BAR A MINUTE/);
+  assert.match(lines[0] ?? "", /NOW +LAST 1H, ONE BAR PER MINUTE/);
   assert.match(lines[1] ?? "", /^CPU +450m +45 % of 1 +▂ █$/);
   assert.match(lines[2] ?? "", /^Memory +–$/);
   assert.match(lines[5] ?? "", /^Requests +12 +2 failed/);

@@ -68,7 +68,7 @@ export function metricsText({ metrics, replicas, history }: AgentMetrics, range:
       {
         title:
           points.length > 0
-            ? `LAST ${range.toUpperCase()}, A BAR A ${history?.resolution.toUpperCase()}`
+            ? `LAST ${range.toUpperCase()}, ONE BAR PER ${history?.resolution.toUpperCase()}`
             : "",
         value: ({ history: pick }) => sparkline(points.map(pick)),
         style: (text) => look.paint("cyan", text),
