@@ -90,7 +90,10 @@ describe("which project is meant", () => {
   });
 
   test("a new data folder's key is newer than the login's", () => {
-    assert.equal(resolve({ profile: { url: localStack.url, key: "old" }, localStack }).key, localStack.key);
+    const running = { ...localStack, dbUrl: "postgres://127.0.0.1:5/postgres" };
+    const old = { url: localStack.url, key: "old" };
+    assert.equal(resolve({ profile: old, localStack: running }).key, localStack.key);
+    assert.equal(resolve({ profile: old, localStack }).key, "old", "it does not run");
   });
 
   test("a project's reference stands for its hosted address", () => {
@@ -278,6 +281,20 @@ test("two stacks: each folder's has a login of its own, and elsewhere the defaul
   ]);
   await store.update("default", () => ({ url: "http://127.0.0.1:4000", key: "old", session }));
   assert.deepEqual(await here("a"), ["http://127.0.0.1:4000", "sb_publishable_a", "default", undefined]);
+});
+
+test("a folder whose stack is stopped: the login keeps its key at the usual address", async (t) => {
+  const folder = await scratch(t);
+  const store = new Store(join(folder, "config"));
+  await mkdir(join(folder, ".launchpad"));
+  await writeFile(
+    join(folder, ".launchpad", "keys.json"),
+    JSON.stringify({ publishableKey: "sb_publishable_stopped" }),
+  );
+  const key = async () => (await findHere({ flags: {}, env: {}, store, from: folder })).project.key;
+  assert.equal(await key(), "sb_publishable_stopped");
+  await store.update("default", () => ({ url: LOCAL_URL, key: "sb_publishable_of_another_folder", session }));
+  assert.equal(await key(), "sb_publishable_of_another_folder");
 });
 
 describe("a stack that was started at another address", () => {

@@ -49,12 +49,15 @@ export function resolveProject({ flags, env, profile, named: byName, localStack 
     );
   }
   const url = normalUrl(named.url, named.source === "flag" ? "--url" : "The project's address");
+  const folderKey = sameUrl(localStack?.url, url) ? localStack?.key : undefined;
   const key =
     flags.key ||
     env.LAUNCHPAD_KEY ||
-    // The key of a local stack is new in each data folder, so the folder knows better than an older login.
-    (sameUrl(localStack?.url, url) ? localStack?.key : undefined) ||
+    // The key of a local stack is new in each data folder, so a stack that runs here knows better than an older login.
+    // One that does not run knows less: another folder's stack may have the address.
+    (localStack?.dbUrl === undefined ? undefined : folderKey) ||
     (sameUrl(profile?.url, url) ? profile?.key : undefined) ||
+    folderKey ||
     (sameUrl(env.SUPABASE_URL, url) ? supabaseKey : undefined);
   if (!key) {
     throw new CliError(
