@@ -13,7 +13,7 @@ export const balanceOfCall = (address: string): string =>
 /** `0x1b` → 27n. Throws ToolError for what is no number of at most 256 bits. */
 export function asNumber(hex: string): bigint {
   if (/^0x[0-9a-f]{1,64}$/i.test(hex)) return BigInt(hex);
-  throw new ToolError("The chain's node answered with what is no number.", "TOOL_FAILED");
+  throw new ToolError("The chain's node answered with something other than a number.", "TOOL_FAILED");
 }
 
 /**

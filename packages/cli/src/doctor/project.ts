@@ -136,7 +136,8 @@ function judgeController({ status, nodes, pods, message }: Health["components"][
       "ok",
       `A controller reports ${nodes} node${nodes === 1 ? "" : "s"}, ${pods} replica${pods === 1 ? "" : "s"}.`,
     );
-  if (status === "DEGRADED") return finding("controller", "problem", `The controller is not well.${said}`);
+  if (status === "DEGRADED")
+    return finding("controller", "problem", `The controller reports a problem.${said}`);
   return finding("controller", "problem", "No controller has reported lately; start one, or see its log.");
 }
 

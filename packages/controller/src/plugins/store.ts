@@ -87,7 +87,7 @@ export class PluginStore {
   }
 
   /**
-   * The folder of a tree, installed where it is not there, once however many ask. What was altered is installed anew.
+   * The folder of a tree, installed where it is not there, once however many ask. What was altered is installed again.
    * @param tree what to install, asked for only where it is not there
    * @throws NpmError, or an error of the disk
    */
@@ -114,7 +114,7 @@ export class PluginStore {
         await utimes(folder, now, now);
         return folder;
       }
-      log.warn("a tree of the plugin store was altered and is installed anew", { tree: id, file: change });
+      log.warn("a tree of the plugin store was altered and is installed again", { tree: id, file: change });
       await rm(folder, { recursive: true, force: true });
     }
     await this.#install(id, await tree(), folder);

@@ -39,7 +39,10 @@ async function placesOf(entry: string, log: Log, resolve: Resolve): Promise<Priv
   }
   return [...new Set(addresses)].sort().flatMap((address) => {
     if (isMetadataOrSpecial(address)) {
-      log.warn("a private host is no host of a network: agents cannot reach it", { host: entry, address });
+      log.warn("a private host is a metadata or reserved address: agents cannot reach it", {
+        host: entry,
+        address,
+      });
       return [];
     }
     const cidr = `${address}/${isIP(address) === 6 ? 128 : 32}`;
