@@ -96,6 +96,19 @@ test("compiled code of plugins is the controller's, read-only, and replicas get 
   assert.deepEqual(readdirSync(join(folder, "store")).sort(), ["compiled", "trees"], "no draft is left");
 });
 
+test("code that another V8 compiled for the shared cache leaves nothing in a tree's", async (context) => {
+  const shared = temporaryFolder(context);
+  const other = join(shared, `v0.0.0-x64-other-${process.getuid?.()}`);
+  mkdirSync(other);
+  writeFileSync(join(other, "file"), "compiled");
+  const { tree, open } = storeWith(context, PLUGIN, { sharedCache: shared });
+  const trees = open();
+  await trees.compile(tree, ["my-tool"]);
+  const names = compiledFor(trees.folder(tree) ?? "").map(({ name }) => name);
+  assert.equal(names.length, 1);
+  assert.match(names[0] ?? "", new RegExp(`^${process.version}-`));
+});
+
 test("the code of a tree is compiled once, and a folder outside the store not at all", async (context) => {
   const { folder, tree, open, runs } = storeWith(context, PLUGIN);
   const trees = open();

@@ -95,12 +95,14 @@ export class CompiledTrees {
     const draft = mkdtempSync(join(this.#options.store, `.compile-${process.pid}-`));
     try {
       for (const { name, version } of compiledFor(cache, uid)) {
+        const files = readdirSync(join(cache, name), { withFileTypes: true }).filter(
+          (entry) => entry.isFile() && !known.has(entry.name),
+        );
+        if (files.length === 0) continue; // of a V8 with other flags, which the run was not
         const own = join(draft, uid === undefined ? name : `${version}${process.getuid?.()}`);
         mkdirSync(own);
-        for (const entry of readdirSync(join(cache, name), { withFileTypes: true })) {
-          if (entry.isFile() && !known.has(entry.name))
-            writeFileSync(join(own, entry.name), readFileSync(join(cache, name, entry.name)));
-        }
+        for (const file of files)
+          writeFileSync(join(own, file.name), readFileSync(join(cache, name, file.name)));
         chmodSync(own, 0o755);
       }
       chmodSync(draft, 0o755);
