@@ -81,6 +81,13 @@ describe("which project is meant", () => {
     assert.equal(resolve({ ...all, localStack }).url, profile.url, "it does not run");
   });
 
+  test("a token of the environment goes to the default profile's project, whatever a folder says", () => {
+    const running = { ...localStack, dbUrl: "postgres://127.0.0.1:5/postgres" };
+    const env = { LAUNCHPAD_TOKEN: "a.b.c" };
+    assert.equal(resolve({ profile, localStack: running, env }).url, profile.url);
+    assert.equal(resolve({ localStack: running, env }).url, running.url, "no other project is known");
+  });
+
   test("a key goes to no other address than its own", () => {
     assert.throws(
       () => resolve({ flags: { url: "https://flag.example.com" }, profile, localStack, env: supabase }),
@@ -170,6 +177,23 @@ describe("the local stack", () => {
       await writeFile(join(folder, ".launchpad/stack.json"), JSON.stringify({ apiUrl, dbUrl: apiUrl }));
       assert.deepEqual(await findLocalStack(folder), { url: LOCAL_URL, key: keys.publishableKey });
     }
+  });
+
+  test("is not believed when it names a database elsewhere, in its host or in its query", async (t) => {
+    const folder = await scratch(t);
+    await mkdir(join(folder, ".launchpad"));
+    await writeFile(join(folder, ".launchpad/keys.json"), '{"publishableKey": "sb_publishable_x"}');
+    for (const dbUrl of [
+      "postgres://db.example.com/postgres",
+      "postgres://127.0.0.1/postgres?host=db.example.com",
+      "postgres://localhost/postgres?HOST=db.example.com&port=1",
+    ]) {
+      await writeFile(join(folder, ".launchpad/stack.json"), JSON.stringify({ dbUrl }));
+      assert.equal((await findLocalStack(folder))?.dbUrl, undefined, dbUrl);
+    }
+    const dbUrl = "postgres://postgres:word@127.0.0.1:5/postgres?sslmode=disable";
+    await writeFile(join(folder, ".launchpad/stack.json"), JSON.stringify({ dbUrl }));
+    assert.equal((await findLocalStack(folder))?.dbUrl, dbUrl, "as npm start writes it");
   });
 
   test("is not believed when it is damaged or gives another kind of key", async (t) => {

@@ -37,7 +37,7 @@ async function readStack(folder: string): Promise<LocalStack | undefined> {
   return {
     url: typeof apiUrl === "string" && isLoopback(apiUrl) ? apiUrl : LOCAL_URL,
     key,
-    ...(typeof dbUrl === "string" && isLoopback(dbUrl) ? { dbUrl } : {}),
+    ...(typeof dbUrl === "string" && isOwnDatabase(dbUrl) ? { dbUrl } : {}),
   };
 }
 
@@ -50,6 +50,11 @@ async function readOwn(file: string): Promise<Record<string, unknown> | undefine
   } catch {
     return undefined; // none, or not readable: then there is no local stack to find
   }
+}
+
+/** A query may name another host, which would get the password of the environment; `npm start` says sslmode alone there. */
+function isOwnDatabase(address: string): boolean {
+  return isLoopback(address) && [...new URL(address).searchParams.keys()].every((name) => name === "sslmode");
 }
 
 /** Whether an address is this machine's own. */

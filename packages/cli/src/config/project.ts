@@ -28,16 +28,18 @@ export interface ProjectSources {
  * Decides which project is meant: flags, then LAUNCHPAD_URL and LAUNCHPAD_KEY, then a named profile, then the stack that runs
  * from this folder, then the default profile, then SUPABASE_URL and SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEY, then the
  * folder's stack though it does not run. A key goes only to the address that it came with, or that was given together with it.
+ * A token of the environment (LAUNCHPAD_TOKEN) does not say whose it is: with one, no folder comes before the default profile.
  * Pure.
  * @throws CliError when no project is named, an address is none, or the key is missing or secret
  */
 export function resolveProject({ flags, env, profile, named: byName, localStack }: ProjectSources): Project {
   const supabaseKey = env.SUPABASE_PUBLISHABLE_KEY || env.SUPABASE_ANON_KEY;
+  const runs = localStack?.dbUrl !== undefined && !env.LAUNCHPAD_TOKEN;
   const named =
     pick("flag", flags.url) ??
     pick("environment", env.LAUNCHPAD_URL) ??
     pick("profile", byName ? profile?.url : undefined) ??
-    pick("local stack", localStack?.dbUrl === undefined ? undefined : localStack.url) ??
+    pick("local stack", runs ? localStack.url : undefined) ??
     pick("profile", profile?.url) ??
     pick("environment", supabaseKey === undefined ? undefined : env.SUPABASE_URL) ??
     pick("local stack", localStack?.url);
