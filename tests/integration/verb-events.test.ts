@@ -162,20 +162,30 @@ describe("a direct write makes one event and one generation", () => {
   });
 });
 
-test("a verb called without a client's role is refused: its writes would look direct", async () => {
-  const client = await db.pool.connect();
-  try {
-    await client.query("begin");
-    await client.query("select set_config('request.jwt.claims', $1, true)", [
-      JSON.stringify({ sub: alice, role: "authenticated" }),
-    ]);
-    const { code, message } = await codeOf(
-      client.query("select public.update_agent($1, '{\"model\": null}')", [agentId]),
-    );
-    assert.equal(code, "PERMISSION_DENIED");
-    assert.match(message, /set role authenticated/);
-  } finally {
-    await client.query("rollback");
-    client.release();
+describe("a verb called without a client's role is refused: its writes would look direct", () => {
+  for (const [who, role] of [
+    ["by an operator", "none"],
+    ["by an operator who set the role that owns the verbs, as the Supabase CLI does", "postgres"],
+  ]) {
+    test(who, async () => {
+      const client = await db.pool.connect();
+      const generations = await generation();
+      try {
+        await client.query("begin");
+        await client.query(
+          "select set_config('request.jwt.claims', $1, true), set_config('role', $2, true)",
+          [JSON.stringify({ sub: alice, role: "authenticated" }), role],
+        );
+        const { code, message } = await codeOf(
+          client.query('select public.update_agent($1, \'{"system_prompt": "once"}\')', [agentId]),
+        );
+        assert.equal(code, "PERMISSION_DENIED");
+        assert.match(message, /set role authenticated/);
+      } finally {
+        await client.query("rollback");
+        client.release();
+      }
+      assert.equal(await generation(), generations);
+    });
   }
 });
