@@ -1,6 +1,8 @@
 // MCP servers as plugins in the database: how they are named, who may name which, and who is given the secret they are called with.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { plugin as pluginSchema } from "../../supabase/functions/_shared/contract/index.ts";
 import { people, responder } from "../helpers/answering.ts";
@@ -277,6 +279,8 @@ test("what the runtime's own plugins read travels with the claim of an answer th
     WEB3_RPC_URL: "https://node.example/key-of-ada",
     SUPABASE_ANON_KEY: "anon-of-ada",
     DISCORD_API_TOKEN: "not for these",
+    SUPABASE_DB_URL: "postgres://postgres:password@db.example.com/postgres",
+    SUPABASE_SERVICE_ROLE_KEY: "above the rules",
   });
   await add(bob, { COINGECKO_API_KEY: "key-of-bob" });
   await db.pool.query("delete from private.reply_jobs");
@@ -295,6 +299,18 @@ test("what the runtime's own plugins read travels with the claim of an answer th
       db.as(caller, (client) => client.query("select private.own_plugins(a) from public.agents a")),
       { code: "42501" },
     );
+});
+
+test("every variable that the runtime's own plugins read travels with such a claim", async () => {
+  const plugins = join(import.meta.dirname, "../../packages/agent-runtime/src/plugins");
+  const read = ["supabase.ts", "web3.ts"].flatMap((file) => [
+    ...readFileSync(join(plugins, file), "utf8").matchAll(/environment\.([A-Z0-9_]+)/g),
+  ]);
+  const names = [...new Set(read.map(([, name]) => name))].sort();
+  assert.ok(names.length > 5);
+  const { rows } = await db.pool.query("select prosrc as source from pg_proc where proname = 'own_plugins'");
+  const travels = [...rows[0].source.matchAll(/'((?:SUPABASE|COINGECKO|WEB3)_[A-Z_0-9]+)'/g)];
+  assert.deepEqual(travels.map(([, name]) => name).sort(), names);
 });
 
 test("the state of a server is a condition of the agent under its whole name", async () => {
