@@ -9,8 +9,9 @@ import type { Account } from "./accounts.ts";
 import { Child } from "./child.ts";
 import { compiledFor } from "./compile-cache.ts";
 import type { Compiled } from "./compiled-trees.ts";
-import { makePlace, type ReplicaPlace } from "./folders.ts";
+import { makePlace, type ReplicaPlace, saveProcess } from "./folders.ts";
 import { heapMebibytes, watchMemory } from "./memory-limit.ts";
+import { processMark } from "./system.ts";
 
 export interface CompileRunOptions {
   /** The command of a replica. */
@@ -84,7 +85,12 @@ export async function compileRun(
       onErrorOutput: () => {},
       onExit: ({ failed }) => ended.resolve(failed),
     });
-    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    if (child.pid !== undefined) {
+      setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      // A plugin that never lets the runtime notice the end of its stdin outlives a killed controller.
+      const mark = processMark(child.pid);
+      if (mark !== undefined) saveProcess(scratch, child.pid, mark);
+    }
     const kill = (why: string) => {
       killed ??= why;
       child.kill();

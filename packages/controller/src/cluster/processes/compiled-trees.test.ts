@@ -22,6 +22,7 @@ import {
   permittedCommand,
   runtimeProgram,
 } from "@agent-launchpad/agent-runtime";
+import { eventually } from "../../../../../tests/helpers/processes.ts";
 import { createLog } from "../../log.ts";
 import { LIST } from "../../plugins/file-list.ts";
 import { temporaryFolder } from "../../testing/temporary.ts";
@@ -29,6 +30,8 @@ import { replicaAccounts } from "./accounts.ts";
 import { compiledFor, fillCompileCache } from "./compile-cache.ts";
 import { type CompileRunOptions, compileRun } from "./compile-run.ts";
 import { CompiledTrees } from "./compiled-trees.ts";
+import { Folders } from "./folders.ts";
+import { endLeftovers } from "./leftover-processes.ts";
 
 type Run = Parameters<ConstructorParameters<typeof CompiledTrees>[0]["run"]>;
 
@@ -204,6 +207,20 @@ test("a plugin that never starts is ended, reported once, and not tried again", 
   assert.equal(runs(), 1);
   assert.equal(said.filter((line) => line.includes("could not be compiled beforehand")).length, 1);
   assert.ok(!existsSync(join(folder, "compile")));
+});
+
+test("a run that a killed controller left, and whose plugin never rests, is ended by the next controller", async (context) => {
+  const busy = 'import { writeFileSync } from "node:fs"; writeFileSync("busy", ""); while (true);';
+  const { folder, tree, said, open } = storeWith(context, `${busy}\n${PLUGIN}`, { limitMs: 120_000 });
+  const compiled = open().compile(tree, ["my-tool"]);
+  await eventually("the plugin is busy", () => existsSync(join(folder, "compile", "data", "busy")));
+  // As the next controller does when it starts; this one only waits for the process.
+  await endLeftovers(
+    new Folders(folder),
+    createLog((line) => said.push(line), "info"),
+  );
+  await compiled;
+  assert.match(said.join(""), /of an earlier controller did not end and was killed/);
 });
 
 function append(file: string): void {

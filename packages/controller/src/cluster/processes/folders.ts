@@ -35,6 +35,8 @@ export interface ReplicaPlace {
   readable?: readonly string[];
 }
 
+const COMPILE = "compile";
+
 /** Others may pass a folder, not list it: what they may read in it they know by name. */
 const PASSED = 0o711;
 
@@ -43,7 +45,8 @@ const PASSED = 0o711;
  * `database-id` the database that the folder was made for;
  * `agents/<agentId>/workload.json` the last complete workload, without secrets;
  * `agents/<agentId>/<replica>/agent.json` what the replica is told; `process.json` its process id and mark;
- * `agents/<agentId>/<replica>/data` its own folder; `cache` its compiled code.
+ * `agents/<agentId>/<replica>/data` its own folder; `cache` its compiled code;
+ * `compile` as a replica's, while plugins are compiled.
  *
  * Where replicas have accounts of their own, the last two belong to the account, the configuration may be read by it,
  * and everything else stays closed to it.
@@ -119,7 +122,7 @@ export class Folders {
   }
 
   saveProcess(agentId: string, replica: string, pid: number, mark: string): void {
-    writeAtomically(join(this.#root, agentId, replica, "process.json"), JSON.stringify({ pid, mark }));
+    saveProcess(join(this.#root, agentId, replica), pid, mark);
   }
 
   forgetProcess(agentId: string, replica: string): void {
@@ -128,14 +131,24 @@ export class Folders {
 
   /** Every process that an earlier controller wrote down. */
   leftovers(): Leftover[] {
-    return this.agents().flatMap((agentId) =>
-      list(join(this.#root, agentId)).flatMap((replica) => {
-        const record = readJson(join(this.#root, agentId, replica, "process.json"));
-        const { pid, mark } = (record ?? {}) as Partial<Leftover>;
-        if (typeof pid !== "number" || typeof mark !== "string" || pid <= 1) return [];
-        return [{ agentId, replica, pid, mark }];
-      }),
+    const places = this.agents().flatMap((agentId) =>
+      list(join(this.#root, agentId)).map((replica) => ({
+        agentId,
+        replica,
+        folder: join(this.#root, agentId, replica),
+      })),
     );
+    const compiling = { agentId: COMPILE, replica: COMPILE, folder: this.compileDir };
+    return [...places, compiling].flatMap(({ agentId, replica, folder }) => {
+      const { pid, mark } = (readJson(join(folder, "process.json")) ?? {}) as Partial<Leftover>;
+      if (typeof pid !== "number" || typeof mark !== "string" || pid <= 1) return [];
+      return [{ agentId, replica, pid, mark }];
+    });
+  }
+
+  /** Where plugins are compiled (compile-run.ts). */
+  get compileDir(): string {
+    return join(this.#stateDir, COMPILE);
   }
 
   /** Removes the folders of replicas that no longer live. */
@@ -184,6 +197,11 @@ export function makePlace(
     chmodSync(configFile, 0o640);
   }
   return { configFile, dataDir, cacheDir };
+}
+
+/** Writes down a process, so that the next controller ends it where this one cannot. */
+export function saveProcess(folder: string, pid: number, mark: string): void {
+  writeAtomically(join(folder, "process.json"), JSON.stringify({ pid, mark }));
 }
 
 /** The folders in a folder; none when it does not exist. */

@@ -1,4 +1,4 @@
-// Ends the replicas that an earlier controller left running.
+// Ends the replicas that an earlier controller left running, and its compiling of plugins.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../../log.ts";

@@ -226,11 +226,11 @@ export class ProcessesCluster implements Cluster {
 
   /** After the runtime's own code, so that two programs do not compile the same. */
   #compileTrees(account: ReplicaOptions["account"]): CompiledTrees | undefined {
-    const { log, machineEnvironment, pluginStore, stateDir } = this.#options;
+    const { log, machineEnvironment, pluginStore } = this.#options;
     if (pluginStore === undefined) return undefined;
     const options = {
       command: restrictedCommand,
-      scratch: join(stateDir, "compile"),
+      scratch: this.#folders.compileDir,
       account,
       sharedCache: compileCacheDir,
       machineEnvironment,
