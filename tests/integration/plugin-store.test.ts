@@ -395,10 +395,15 @@ describe("the store", () => {
     const [one, other] = [await treeOf("my-tool"), await treeOf("other-tool")];
     await provide(store, one);
     const at = await provide(store, other);
+    const compiled = join(folder, "collected/compiled");
+    // The last one's tree went before, when a controller was killed between the two.
+    for (const id of [one.id, other.id, "gone"]) await mkdir(join(compiled, id, "v1"), { recursive: true });
     const now = Date.now();
     assert.deepEqual(await store.collect(new Set(), now), []);
+    assert.deepEqual((await readdir(compiled)).sort(), [one.id, other.id].sort());
     assert.deepEqual(await store.collect(new Set([other.id]), now + 7_200_000), [one.id]);
     assert.deepEqual(await readdir(join(folder, "collected/trees")), [other.id]);
+    assert.deepEqual(await readdir(compiled), [other.id]);
     const left = (
       await readdir(join(folder, "collected/files"), { recursive: true, withFileTypes: true })
     ).filter((entry) => entry.isFile());

@@ -170,9 +170,14 @@ export class PluginStore {
     for (const id of await readdir(this.#trees)) {
       if (wanted.has(id) || others.has(id) || this.#work.has(id)) continue;
       if ((await stat(join(this.#trees, id))).mtimeMs > now - KEEP_MS) continue;
-      for (const kind of ["trees", "compiled"])
-        await rm(join(this.#options.folder, kind, id), { recursive: true, force: true });
+      await rm(join(this.#trees, id), { recursive: true, force: true });
       gone.push(id);
+    }
+    // Also what a controller left that was killed here, or that was compiled while its tree went.
+    const compiled = join(this.#options.folder, "compiled");
+    for (const id of await readdir(compiled).catch(() => [])) {
+      if (!(await exists(join(this.#trees, id))))
+        await rm(join(compiled, id), { recursive: true, force: true });
     }
     if (gone.length > 0 && this.#work.size === 0) await forgetUnshared(this.#files);
     return gone;
