@@ -49,7 +49,8 @@ begin
   execute format('create or replace trigger _200_validate before insert or update of %s on public.agents
     for each row execute function private.tg_agents__validate()', written);
   execute format('create or replace trigger _500_request_change after update of %s on public.agents
-    for each row when (new.deleted_at is null and current_setting(''role'') in (''none'', current_user))
+    for each row when (new.deleted_at is null
+      and new.id is distinct from current_setting(''launchpad.written_by_verb'', true))
     execute function private.tg_agents__request_change()', running);
   return null;
 end
@@ -189,14 +190,17 @@ begin
 end
 $$;
 
--- Writes every field of an agent, and whether it is deleted; returns the row as it is then.
+-- Writes every field of an agent for a verb, and whether it is deleted; returns the row as it is then. While it writes,
+-- launchpad.written_by_verb names the agent: triggers that follow a direct write leave that to the verb.
 create function private.write_agent(a public.agents) returns public.agents
 language plpgsql volatile set search_path = '' as $$
 declare
   written text := (select string_agg(quote_ident(f.name), ', ' order by f.name) from private.agent_fields f);
 begin
+  perform set_config('launchpad.written_by_verb', a.id, true);
   execute format('update public.agents x set (%1$s, deleted_at) = (select %1$s, deleted_at from (select ($1).*) y)
     where x.id = ($1).id returning x.*', written) into a using a;
+  perform set_config('launchpad.written_by_verb', '', true);
   return a;
 end
 $$;

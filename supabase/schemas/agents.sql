@@ -356,10 +356,8 @@ begin
   return new;
 end
 $$;
--- A direct write: by the role that the session has, a client's or an operator's. A verb writes
--- as its definer, in a client's session.
 create trigger _090_resources_for_plugins before update of plugins on public.agents
-  for each row when (current_setting('role') in ('none', current_user))
+  for each row when (new.id is distinct from current_setting('launchpad.written_by_verb', true))
   execute function private.tg_agents__resources_for_plugins();
 
 -- Fills defaults and brings both specifications' spellings into one form. Definer: it puts a database URL, which holds

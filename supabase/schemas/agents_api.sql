@@ -161,7 +161,9 @@ begin
     end if;
   end if;
   perform private.raise_problems(problems);
+  perform set_config('launchpad.written_by_verb', a.id, true);
   update public.agents x set replicas = wanted, scaling_policy = policy where x.id = a.id returning x.* into scaled;
+  perform set_config('launchpad.written_by_verb', '', true);
   -- To ask again for what is there is a new generation all the same.
   event_id := coalesce(private.follow_change(a, scaled, 'user:' || caller),
     private.request_change(a.id, 'scale', 'user:' || caller,

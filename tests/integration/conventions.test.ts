@@ -55,11 +55,11 @@ describe("errors", () => {
   });
 });
 
-test("the only session variable that the schema sets of its own is the caller's permissions", () => {
+test("the only session variables that the schema sets are the caller's permissions and the agent that a verb writes", () => {
   const set = [...files.values()].flatMap((text) =>
     [...text.matchAll(/set_config\('(launchpad\.\w+)'/g)].map(([, name]) => name),
   );
-  assert.deepEqual([...new Set(set)], ["launchpad.permissions"]);
+  assert.deepEqual([...new Set(set)].sort(), ["launchpad.permissions", "launchpad.written_by_verb"]);
 });
 
 describe("a verb", () => {

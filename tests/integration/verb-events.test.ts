@@ -162,30 +162,48 @@ describe("a direct write makes one event and one generation", () => {
   });
 });
 
-describe("a verb called without a client's role is refused: its writes would look direct", () => {
+describe("a verb called without a client's role makes one event and one generation", () => {
   for (const [who, role] of [
     ["by an operator", "none"],
     ["by an operator who set the role that owns the verbs, as the Supabase CLI does", "postgres"],
   ]) {
     test(who, async () => {
       const client = await db.pool.connect();
-      const generations = await generation();
+      const [seq, generations] = [await newest(), await generation()];
       try {
         await client.query("begin");
         await client.query(
           "select set_config('request.jwt.claims', $1, true), set_config('role', $2, true)",
           [JSON.stringify({ sub: alice, role: "authenticated" }), role],
         );
-        const { code, message } = await codeOf(
-          client.query('select public.update_agent($1, \'{"system_prompt": "once"}\')', [agentId]),
-        );
-        assert.equal(code, "PERMISSION_DENIED");
-        assert.match(message, /set role authenticated/);
+        await client.query("select public.update_agent($1, jsonb_build_object('system_prompt', $2::text))", [
+          agentId,
+          who,
+        ]);
+        await client.query("commit");
       } finally {
-        await client.query("rollback");
         client.release();
       }
-      assert.equal(await generation(), generations);
+      assert.deepEqual(
+        (await eventsAfter(seq)).map(({ event_type }) => event_type),
+        ["UPDATING"],
+      );
+      assert.equal(await generation(), generations + 1);
+      await settle(db, agentId, ["DEPLOYED"]);
     });
   }
+});
+
+test("what somebody's own security definer function writes in a client's session is rolled out", async () => {
+  await db.pool.query(`
+    create function public.rename_mine(of_agent text) returns void language sql security definer set search_path = ''
+    as $$ update public.agents set system_prompt = 'theirs alone', visibility = 'public' where id = of_agent $$;
+    grant execute on function public.rename_mine to authenticated`);
+  const [seq, generations] = [await newest(), await generation()];
+  await db.as(user(alice), (client) => client.query("select public.rename_mine($1)", [agentId]));
+  assert.deepEqual((await eventsAfter(seq)).map(({ event_type }) => event_type).sort(), [
+    "UPDATING",
+    "VISIBILITY_CHANGED",
+  ]);
+  assert.equal(await generation(), generations + 1);
 });
