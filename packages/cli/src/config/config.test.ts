@@ -272,7 +272,7 @@ describe("the file of logins", () => {
   });
 });
 
-test("two stacks: each folder's has a login of its own, and elsewhere the default profile counts", async (t) => {
+test("two stacks: each folder keeps its own login, and other folders use the default profile", async (t) => {
   const folder = await scratch(t);
   const store = new Store(join(folder, "config"));
   await store.update("default", () => ({ url: "https://abc.supabase.co", key: "hosted", session }));

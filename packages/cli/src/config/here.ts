@@ -26,7 +26,7 @@ export const namedProfile = (flags: HereSources["flags"], env: HereSources["env"
 
 /**
  * Finds the project and the login that are meant.
- * A folder's stack has a login of its own where the default profile is another project's: neither overwrites the other.
+ * A folder's stack keeps its own login where the default profile belongs to another project: neither overwrites the other.
  * @throws CliError as resolveProject
  */
 export async function findHere({ flags, env, store, from }: HereSources): Promise<Here> {
