@@ -63,7 +63,7 @@ export async function catalogueText(client: pg.ClientBase): Promise<string> {
   try {
     await client.query("set local search_path = ''");
     const sections: string[] = [
-      "Written by UPDATE_DOCS=1 node scripts/test.ts tests/integration/schema-reference.test.ts; never edited.",
+      "Written by UPDATE_DOCS=1 npm test -- tests/integration/schema-reference.test.ts; never edited.",
     ];
     for (const [title, query] of SECTIONS) {
       const { rows } = await client.query<{ line: string }>(query);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { glob } from "node:fs/promises";
 import { dirname, join, normalize, resolve } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 
 const root = resolve(import.meta.dirname, "..");
 const PLACES = [

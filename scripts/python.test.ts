@@ -3,22 +3,22 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { afterAll, beforeAll, test } from "vitest";
 import { environment, findPythons, SDK } from "./python.ts";
 
 let folder: string;
 let requirements: string;
 let cache: string;
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "python-"));
   cache = join(folder, "cache");
   // Nothing to install: no registry is asked.
   await writeFile(join(folder, "requirements.txt"), "");
   requirements = relative(SDK, join(folder, "requirements.txt"));
 });
-after(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test("runs at the same time share one environment and leave no draft", async () => {
   const [python] = await findPythons();

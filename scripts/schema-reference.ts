@@ -64,7 +64,7 @@ export async function schemaReference(client: pg.ClientBase | pg.Pool): Promise<
     "",
     "The schema `public`: what `/rest/v1` and `/graphql/v1` show under row-level security. Everything else is in the schema",
     "`private`, which no API exposes. Read from the catalogue of a migrated database; an integration test holds it current",
-    "(`UPDATE_DOCS=1 node scripts/test.ts tests/integration/schema-reference.test.ts` writes it).",
+    "(`UPDATE_DOCS=1 npm test -- tests/integration/schema-reference.test.ts` writes it).",
     "",
     "## Tables",
     "",

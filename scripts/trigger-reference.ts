@@ -44,7 +44,7 @@ export async function triggerReference(client: pg.ClientBase | pg.Pool, folder: 
     "What happens when a row of `public.agents` is written, in this order. PostgreSQL runs the triggers of one kind by their names,",
     "so a name begins with a number. Foreign keys check and cascade before the triggers after each row: theirs are named `RI_…`.",
     "Read from the catalogue of a migrated database; an integration test holds it current",
-    "(`UPDATE_DOCS=1 node scripts/test.ts tests/integration/schema-reference.test.ts` writes it).",
+    "(`UPDATE_DOCS=1 npm test -- tests/integration/schema-reference.test.ts` writes it).",
     ...PHASES.flatMap(([title, before, row]) =>
       section(
         title,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { mb, median, ms, quantile } from "./stats.ts";
 
 test("quantiles are values that were measured", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { rowStatements } from "./next.ts";
 import { FIRST_MIGRATION, firstMigration, listedSchemas, schemaFiles, unreleasedFaults } from "./schemas.ts";
 
@@ -24,7 +24,7 @@ describe("a checkout", () => {
   ] as const)
     test(why, (t) => {
       const folder = mkdtempSync(join(tmpdir(), "launchpad-schemas-test-"));
-      t.after(() => rmSync(folder, { recursive: true }));
+      t.onTestFinished(() => rmSync(folder, { recursive: true }));
       mkdirSync(join(folder, "supabase/schemas"), { recursive: true });
       writeFileSync(join(folder, "supabase/config.toml"), config(...listed));
       for (const name of ["a.sql", "b.sql"])

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { parse } from "yaml";
 import { actionlint } from "../../tests/helpers/tools.ts";
 

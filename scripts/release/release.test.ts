@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { releaseOf } from "../release.ts";
 import { checksum, migrationsOf, RELEASED_FILE, type Released, released, violations } from "./migrations.ts";
 import { changeLogOf, isLater, placesOf, versionOf, versionsAt, withVersion } from "./versions.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { FIRST_MIGRATION } from "../migration/schemas.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -60,7 +60,7 @@ describe("squawk finds", () => {
   ] as const)
     test(what, (t) => {
       const folder = mkdtempSync(join(tmpdir(), "launchpad-squawk-"));
-      t.after(() => rmSync(folder, { recursive: true }));
+      t.onTestFinished(() => rmSync(folder, { recursive: true }));
       const file = join(folder, "a.sql");
       writeFileSync(file, `${sql}\n`);
       assert.match(

@@ -1,6 +1,6 @@
 // Long lines of SQL: where they break, what stays whole, and that they say the same afterwards.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { schemaFiles } from "../migration/schemas.ts";
 import { meaningOf, tokensOf } from "./tokens.ts";
 import { WIDTH, wrap } from "./wrap.ts";

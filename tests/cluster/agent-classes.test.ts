@@ -1,6 +1,6 @@
 // Classes of users on a real API server: what their pods get, that nothing is left of a class that goes, what cannot be had.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import { Workloads } from "../../packages/controller/src/cluster/kubernetes/agent-workloads.ts";
@@ -52,7 +52,7 @@ const CLASS: AgentClass = {
 };
 
 const why = await whyNoCluster();
-describe("classes of users on a real cluster", { skip: why ?? false }, () => {
+describe("classes of users on a real cluster", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
@@ -64,7 +64,7 @@ describe("classes of users on a real cluster", { skip: why ?? false }, () => {
   const base = workloadOf({ userId: "classed", agentId: "agent-c", replicas: 2 });
   const namespace = "agents-classed";
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     kube = kubeClient(cluster);
     const made = await Promise.all([
@@ -97,7 +97,7 @@ describe("classes of users on a real cluster", { skip: why ?? false }, () => {
     await view.start();
     workloads = controller();
   });
-  after(async () => {
+  afterAll(async () => {
     await workloads?.stop();
     await view?.stop();
     await api?.close();

@@ -4,13 +4,13 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { stringify } from "yaml";
 import { renderChart } from "../helpers/chart.ts";
 import { helm, promtool } from "../helpers/tools.ts";
 
 const programs = { helm: helm(), promtool: promtool() };
-const options = Object.values(programs).includes(undefined) ? { skip: "Go is not installed" } : {};
+const options = { skip: Object.values(programs).includes(undefined) };
 let folder: string;
 interface Rule {
   alert: string;
@@ -19,8 +19,8 @@ interface Rule {
 }
 let rules: Rule[];
 
-before(() => {
-  if (options.skip !== undefined) return;
+beforeAll(() => {
+  if (options.skip) return;
   folder = mkdtempSync(join(tmpdir(), "alerts-"));
   const values = {
     "prometheusRule.enabled": true,
@@ -30,7 +30,7 @@ before(() => {
   rules = rule?.spec.groups[0].rules;
   writeFileSync(join(folder, "rules.yaml"), stringify(rule?.spec));
 });
-after(() => {
+afterAll(() => {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 });
 

@@ -1,6 +1,6 @@
 // What may be removed, and whose labels count, on a real API server: copies of every kind, another database, foreign objects.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import { KINDS, type Kind } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
@@ -37,7 +37,7 @@ async function sweeps(guard: CountingGuard, count: number): Promise<void> {
 }
 
 const why = await whyNoCluster();
-describe("brakes on a real cluster", { skip: why ?? false }, () => {
+describe("brakes on a real cluster", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let admin: KubeClient;
   const running: KubernetesCluster[] = [];
@@ -73,11 +73,11 @@ describe("brakes on a real cluster", { skip: why ?? false }, () => {
     return { one, guard, fleet };
   }
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster({ backoffMs: 200, maxBackoffMs: 500 });
     admin = kubeClient(cluster);
   });
-  after(async () => {
+  afterAll(async () => {
     await Promise.all(running.map((one) => one.stop()));
     admin?.close();
     await cluster?.stop();

@@ -1,6 +1,6 @@
 // What faulty agents and fleets at rest cost a real API server, counted by a proxy before it, under a clock that is faster than ours.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import type { Clock } from "../../packages/controller/src/clock.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { KubernetesCluster } from "../../packages/controller/src/cluster/kubernetes/kubernetes.ts";
@@ -31,16 +31,16 @@ const fast: Clock = {
 };
 
 const why = await whyNoCluster();
-describe("calls to a real API server", { skip: why ?? false }, () => {
+describe("calls to a real API server", { skip: why !== undefined }, () => {
   let testCluster: TestCluster;
   let faults: KubeFaults;
   const stops: (() => Promise<void>)[] = [];
 
-  before(async () => {
+  beforeAll(async () => {
     testCluster = await startCluster();
     faults = await startKubeFaults(testCluster);
   });
-  after(async () => {
+  afterAll(async () => {
     for (const stop of stops.reverse()) await stop();
     await faults?.close();
     await testCluster?.stop();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { CHART, LEAST, renderValues, runHelm, settings } from "../helpers/chart.ts";
 import { applyManifest } from "../helpers/chart-install.ts";
@@ -17,12 +17,12 @@ const SYSTEM = "launchpad-system";
 const RESTRICTED = "launchpad-restricted";
 
 const reason = await whyNoCluster();
-describe("variants of the chart", reason === undefined ? {} : { skip: reason }, () => {
+describe("variants of the chart", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   let cluster: TestCluster;
   let admin: KubeClient;
   const folder = mkdtempSync(join(tmpdir(), "launchpad-variants-"));
 
-  before(async () => {
+  beforeAll(async () => {
     // Services of both families.
     const families = "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112";
     cluster = await startCluster({ apiServerFlags: [families] });
@@ -46,7 +46,7 @@ describe("variants of the chart", reason === undefined ? {} : { skip: reason }, 
       handler: "runsc",
     });
   });
-  after(async () => {
+  afterAll(async () => {
     admin?.close();
     await cluster?.stop();
     rmSync(folder, { recursive: true, force: true });

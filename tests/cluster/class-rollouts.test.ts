@@ -1,6 +1,6 @@
 // A class from the operator's command to the pods: a project, a controller and a real API server.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { type KubeClient, type KubeObject, kubeClient } from "../helpers/kube.ts";
 import { type Fleet, startFleet } from "../helpers/kube-controllers.ts";
@@ -9,7 +9,7 @@ import { eventually } from "../helpers/processes.ts";
 import type { TestUser } from "../helpers/stack.ts";
 
 const why = await whyNoCluster();
-describe("classes of users, from the command line to the pods", { skip: why ?? false }, () => {
+describe("classes of users, from the command line to the pods", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
@@ -17,7 +17,7 @@ describe("classes of users, from the command line to the pods", { skip: why ?? f
   let alice: TestUser;
   let bob: TestUser;
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster({ backoffMs: 300, maxBackoffMs: 1000 });
     kube = kubeClient(cluster);
     const made = await kube.call("POST", "/apis/node.k8s.io/v1/runtimeclasses", {
@@ -42,7 +42,7 @@ describe("classes of users, from the command line to the pods", { skip: why ?? f
     await ready(alice, 2, () => true);
     await ready(bob, 1, () => true);
   });
-  after(async () => {
+  afterAll(async () => {
     await fleet?.stop();
     await faults?.close();
     kube?.close();

@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { startCluster, type TestCluster } from "../helpers/cluster.ts";
 import { deployment, type KubeClient, type KubeObject, kubeClient, podSpec } from "../helpers/kube.ts";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
@@ -18,7 +18,7 @@ const RESTRICTED = { "pod-security.kubernetes.io/enforce": "restricted" };
 let cluster: TestCluster;
 let kube: KubeClient;
 
-before(async () => {
+beforeAll(async () => {
   cluster = await startCluster({
     images: {
       [RUNTIME]: {
@@ -32,7 +32,7 @@ before(async () => {
   });
   kube = kubeClient(cluster);
 });
-after(async () => {
+afterAll(async () => {
   kube?.close();
   const before = cluster === undefined ? [] : tree(cluster.info.pid);
   await cluster?.stop();
@@ -324,7 +324,7 @@ describe("logs", () => {
 
 describe("an agent as a process", () => {
   let ns: string;
-  before(async () => {
+  beforeAll(async () => {
     ns = await namespace();
     await kube.apply({
       apiVersion: "v1",

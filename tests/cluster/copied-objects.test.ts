@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type Clock, systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
@@ -44,7 +44,7 @@ const NAMES: Partial<ManifestOptions> = {
 const clock: Clock = { now: () => Date.now() + 120_000, after: systemClock.after };
 
 const reason = await whyNoCluster();
-describe("copies in users' namespaces", reason === undefined ? {} : { skip: reason }, () => {
+describe("copies in users' namespaces", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-copies-"));
   let cluster: TestCluster;
   let admin: KubeClient;
@@ -92,7 +92,7 @@ describe("copies in users' namespaces", reason === undefined ? {} : { skip: reas
       ".dockerconfigjson": base64(JSON.stringify({ auths: { "registry.example.com": { auth: login } } })),
     });
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     admin = kubeClient(cluster);
     await admin.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: release.namespace } });
@@ -111,7 +111,7 @@ describe("copies in users' namespaces", reason === undefined ? {} : { skip: reas
     account = kubeClient(cluster, identity.token);
     await run(NAMES);
   });
-  after(async () => {
+  afterAll(async () => {
     await controller?.stop();
     account?.close();
     admin?.close();

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { stringify } from "yaml";
 import { createInstruments } from "../../packages/controller/src/instruments.ts";
 import { CHART, renderChart } from "../helpers/chart.ts";
@@ -28,13 +28,13 @@ const queries = dashboard.panels.flatMap(({ targets = [], title }) =>
   targets.map(({ expr, legendFormat }) => ({ title, expr, legendFormat })),
 );
 let folder: string;
-before(() => {
+beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "dashboard-"));
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const types = grafanaTypes();
-test("Grafana's published types take it", "reason" in types ? { skip: types.reason } : {}, () => {
+test("Grafana's published types take it", { skip: "reason" in types }, () => {
   assert.ok("folder" in types);
   const schema = join(types.folder, "node_modules/@grafana/schema/dist/types");
   const optionsOf = (type: string) =>
@@ -64,7 +64,7 @@ export const figures: Plain<Partial<Figure>>[] = ${JSON.stringify(optionsOf("sta
 });
 
 const program = promtool();
-test("promtool takes every query", program === undefined ? { skip: "Go is not installed" } : {}, () => {
+test("promtool takes every query", { skip: program === undefined }, () => {
   assert.ok(queries.length > 20);
   const rules = queries.map(({ expr }, index) => ({
     record: `panel:query:${index}`,
@@ -93,7 +93,7 @@ test("every query asks for metrics of the controller, of the chosen installation
 });
 
 test("every query finds something in what a busy controller says, with the labels of its legend", {
-  ...(program === undefined ? { skip: "Go is not installed" } : {}),
+  skip: program === undefined,
 }, () => {
   const series = busyController()
     .split("\n")
@@ -185,7 +185,7 @@ test("panels have numbers of their own, lie on the grid and do not overlap", () 
   assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
 });
 
-const rendering = helm() === undefined ? { skip: "Go is not installed" } : {};
+const rendering = { skip: helm() === undefined };
 test("the chart makes a ConfigMap of it that Grafana's sidecar finds", rendering, () => {
   const isDashboard = ({ kind, metadata }: { kind: string; metadata: { name: string } }) =>
     kind === "ConfigMap" && metadata.name === "launchpad-dashboard";

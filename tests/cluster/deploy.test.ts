@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { KubeApi, KubeObject } from "../../packages/controller/src/cluster/kubernetes/api.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { connectInCluster } from "../../packages/controller/src/cluster/kubernetes/in-cluster.ts";
@@ -41,7 +41,7 @@ const options = manifestOptionsOf({
 const reason =
   (await whyNoCluster()) ?? (installed("kubectl") === undefined ? "kubectl is not installed" : undefined);
 
-describe("the chart on an API server", reason === undefined ? {} : { skip: reason }, () => {
+describe("the chart on an API server", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   let cluster: TestCluster;
   let admin: KubeClient;
   /** The controller's service account, by the API and by the controller's own client. */
@@ -49,7 +49,7 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
   let api: KubeApi;
   const folder = mkdtempSync(join(tmpdir(), "launchpad-deploy-"));
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     admin = kubeClient(cluster);
     // Install and upgrade.
@@ -72,7 +72,7 @@ describe("the chart on an API server", reason === undefined ? {} : { skip: reaso
     account = kubeClient(cluster, token);
     api = await createClient({ connection: connectInCluster(env, folder) });
   });
-  after(async () => {
+  afterAll(async () => {
     await api?.close();
     account?.close();
     admin?.close();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
@@ -29,7 +29,7 @@ const USER = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const TENANT = `agents-${USER}`;
 
 const why = await whyNoCluster();
-describe("Events on a real cluster", { skip: why ?? false }, () => {
+describe("Events on a real cluster", { skip: why !== undefined }, () => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-events-"));
   const guard = new FleetGuard({
     clock: systemClock,
@@ -41,7 +41,7 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
   let api: KubeApi;
   let controller: KubernetesCluster;
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster({ backoffMs: 200, maxBackoffMs: 500 });
     admin = kubeClient(cluster);
     await admin.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: release.namespace } });
@@ -69,7 +69,7 @@ describe("Events on a real cluster", { skip: why ?? false }, () => {
     });
     await controller.start();
   });
-  after(async () => {
+  afterAll(async () => {
     await controller?.stop();
     admin?.close();
     await cluster?.stop();

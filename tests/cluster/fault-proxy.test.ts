@@ -5,8 +5,8 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { type KubeClient, kubeClient } from "../helpers/kube.ts";
 import { type KubeFaults, startKubeFaults } from "../helpers/kube-faults.ts";
@@ -46,13 +46,13 @@ describe("a request to the API server", () => {
   });
 });
 
-describe("the fault proxy", { skip: why ?? false }, () => {
+describe("the fault proxy", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
   let agent: Agent;
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     kube = kubeClient(cluster);
     faults = await startKubeFaults(cluster);
@@ -65,7 +65,7 @@ describe("the fault proxy", { skip: why ?? false }, () => {
       key: file("admin.key"),
     });
   });
-  after(async () => {
+  afterAll(async () => {
     agent?.destroy();
     kube?.close();
     await faults?.close();

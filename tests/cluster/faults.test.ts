@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, describe, it } from "node:test";
+import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { seededRandom } from "../../packages/controller/src/testing/simulated-clock.ts";
 import { api, lastSeq, launched, reached } from "../helpers/agents.ts";
@@ -19,11 +19,11 @@ import type { TestUser } from "../helpers/stack.ts";
 const why = await whyNoCluster();
 const PATIENCE = 60_000;
 
-describe("faults of and around the cluster", { skip: why ?? false }, () => {
+describe("faults of and around the cluster", { skip: why !== undefined }, () => {
   let system: KubeStack;
   let user: TestUser;
 
-  before(async () => {
+  beforeAll(async () => {
     // Every agent is pretended: what fails here are the parts around them.
     system = await startKubeStack({
       cluster: { images: {} },
@@ -33,7 +33,7 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
     user = await system.stack.createUser();
     await system.stack.sql("update public.quotas set max_agents = 1000, max_replicas = 5000");
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
   });
   afterEach(async () => {
@@ -290,7 +290,7 @@ describe("faults of and around the cluster", { skip: why ?? false }, () => {
     let second: string;
     const namespace = () => system.namespaceOf(owner.id);
 
-    before(async () => {
+    beforeAll(async () => {
       owner = await system.stack.createUser();
       first = await launched(system.stack, owner);
       await system.kube.apply({

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
@@ -45,7 +45,7 @@ const ROUTE = {
 };
 
 const reason = await whyNoCluster();
-describe("kinds of other projects", reason === undefined ? {} : { skip: reason }, () => {
+describe("kinds of other projects", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-foreign-"));
   const log = join(folder, "audit.log");
   let cluster: TestCluster;
@@ -56,7 +56,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
   let gatewayApi: Manifest[];
   const held = new Set<string>();
 
-  before(async () => {
+  beforeAll(async () => {
     gatewayApi = await definitionsOf("gateway");
     const policy = join(folder, "policy.json");
     const rules = [
@@ -79,7 +79,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: reason }
     account = kubeClient(cluster, identity.token);
     controller = await started("gateway");
   });
-  after(async () => {
+  afterAll(async () => {
     await controller?.stop();
     account?.close();
     admin?.close();

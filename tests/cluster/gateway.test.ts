@@ -1,7 +1,7 @@
 // Agents exposed by a Gateway, as their users meet it: the embedded stack, its controller, a real control plane with the
 // Gateway API's own definitions.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { api, lastSeq, reached } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
 import { definitionsOf, install } from "../helpers/definitions.ts";
@@ -12,19 +12,19 @@ import type { TestUser } from "../helpers/stack.ts";
 
 const why = await whyNoCluster();
 
-describe("agents behind a Gateway", { skip: why ?? false }, () => {
+describe("agents behind a Gateway", { skip: why !== undefined }, () => {
   let system: KubeStack;
   let user: TestUser;
   let agentId: string;
 
-  before(async () => {
+  beforeAll(async () => {
     system = await startKubeStack({
       env: { LAUNCHPAD_EXPOSE: "gateway", LAUNCHPAD_GATEWAY: "infra/public", LAUNCHPAD_RESYNC_SECONDS: "2" },
     });
     await system.cluster.setRules([{ pretend: true }]);
     user = await system.stack.createUser();
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
   });
 

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { runBlocks, runMarked } from "../helpers/doc-blocks.ts";
 import { ImageBuilder, type ImageConfig, unbuildable } from "../helpers/images.ts";
 import { hadolint } from "../helpers/tools.ts";
@@ -16,7 +16,7 @@ const root = resolve(import.meta.dirname, "../..");
 const containerfile = join(root, "deploy/images/Containerfile");
 
 const linter = hadolint();
-test("hadolint finds nothing", linter === undefined ? { skip: "pip is not installed" } : {}, () => {
+test("hadolint finds nothing", { skip: linter === undefined }, () => {
   const { status, stdout } = spawnSync(linter as string, ["--failure-threshold=style", containerfile], {
     encoding: "utf8",
   });
@@ -43,11 +43,11 @@ type Image = keyof typeof IMAGES;
 const MOST: Record<Image, number> = { controller: 215, "agent-runtime": 170, "agent-runtime-eliza": 370 };
 
 const reason = unbuildable();
-describe("built", reason === undefined ? {} : { skip: reason }, () => {
+describe("built", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   let builder: ImageBuilder;
   const built = {} as Record<Image, { files: string; config: ImageConfig }>;
 
-  before(async () => {
+  beforeAll(async () => {
     builder = new ImageBuilder();
     const options = {
       cwd: root,
@@ -63,10 +63,10 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
       built[name as Image] = { files: builder.files(image), config: builder.config(image) };
     }
   });
-  after(() => builder?.[Symbol.asyncDispose]());
+  afterAll(() => builder?.[Symbol.asyncDispose]());
 
   for (const name of Object.keys(IMAGES) as Image[]) {
-    test(`${name}: not root, no shell, no npm on the path, no tests, no local data, no larger than it should be`, (context) => {
+    test(`${name}: not root, no shell, no npm on the path, no tests, no local data, no larger than it should be`, () => {
       const { config, files } = built[name];
       assert.match(config.User, /^65532/);
       const all = walk(files);
@@ -78,7 +78,7 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
         assert.ok(!existsSync(join(files, program)), program);
       }
       const bytes = all.reduce((sum, file) => sum + statSync(join(files, file)).size, 0);
-      context.diagnostic(`${name}: ${(bytes / 1e6).toFixed(0)} MB in ${all.length} files`);
+      console.info(`${name}: ${(bytes / 1e6).toFixed(0)} MB in ${all.length} files`);
       assert.ok(bytes < MOST[name] * 1e6, `${bytes} bytes`);
     });
 
@@ -119,7 +119,9 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
         ["/config", "/state"],
       );
       const ended = once(agent, "exit");
-      context.after(() => agent.kill("SIGKILL"));
+      context.onTestFinished(async () => {
+        await agent.kill("SIGKILL");
+      });
       let line: { metadata: { port: number; milliseconds: number } } | undefined;
       let said = "";
       agent.stderr?.setEncoding("utf8").on("data", (text) => (said += text));
@@ -137,7 +139,7 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
           await (await fetch(`${url}/metrics`, { headers: { "x-launchpad-probe": PROBE_KEY } })).text(),
         )?.[1],
       );
-      context.diagnostic(
+      console.info(
         `${name}: listens after ${line.metadata.milliseconds} ms, ${(memory / 1e6).toFixed(0)} MB resident`,
       );
       const check = [
@@ -205,7 +207,9 @@ describe("built", reason === undefined ? {} : { skip: reason }, () => {
       },
       ["/state"],
     );
-    context.after(() => controller.kill("SIGKILL"));
+    context.onTestFinished(async () => {
+      await controller.kill("SIGKILL");
+    });
     controller.stderr?.resume();
     const ended = once(controller, "exit");
     const [first] = await once(

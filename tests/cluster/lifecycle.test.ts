@@ -1,6 +1,6 @@
 // The whole system on Kubernetes: the embedded stack, its controller, a real control plane, real agents.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { api, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
@@ -25,19 +25,19 @@ const KINDS = [
   "NetworkPolicy",
 ];
 
-describe("agents on Kubernetes", { skip: why ?? false }, () => {
+describe("agents on Kubernetes", { skip: why !== undefined }, () => {
   let system: KubeStack;
   /** Her agents are processes; everybody else's are pretended. */
   let alice: TestUser;
   let bob: TestUser;
   let others: KubeObject[] = [];
 
-  before(async () => {
+  beforeAll(async () => {
     system = await startKubeStack();
     [alice, bob] = await Promise.all([system.stack.createUser(), system.stack.createUser()]);
     await rules();
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
   });
 
@@ -191,7 +191,7 @@ describe("agents on Kubernetes", { skip: why ?? false }, () => {
     ];
     /** Those that are not mended yet, by their names. All begin at once: some fail only when their time to get ready is over. */
     const failing = new Map<string, { user: TestUser; agentId: string; rule: KubeObject }>();
-    before(async () => {
+    beforeAll(async () => {
       for (const [name, rule] of failures) {
         const user = await system.stack.createUser();
         failing.set(name, { user, agentId: "", rule: { selector: `${LABELS.user}=${user.id}`, ...rule } });

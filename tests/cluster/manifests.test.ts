@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type Clock, systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import { Workloads } from "../../packages/controller/src/cluster/kubernetes/agent-workloads.ts";
@@ -35,7 +35,7 @@ const why = await whyNoCluster();
 const TEMPLATES = ["a".repeat(16), "b".repeat(16), "c".repeat(16)] as const;
 const POLICY = { min_replicas: 2, max_replicas: 5, target_cpu: 70 };
 
-describe("what is written to a real cluster", { skip: why ?? false }, () => {
+describe("what is written to a real cluster", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
@@ -65,7 +65,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     return one;
   }
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     kube = kubeClient(cluster);
     faults = await startKubeFaults(cluster);
@@ -83,7 +83,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
     workloads = controller();
   });
 
-  after(async () => {
+  afterAll(async () => {
     for (const one of made) await one.stop();
     await view?.stop();
     await api?.close();
@@ -517,7 +517,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       close: () => closePools(pools),
     };
     const wired = await createClient({ connection });
-    context.after(() => wired.close());
+    context.onTestFinished(() => wired.close());
     const seen: string[] = [];
     const reflector = new Reflector({
       api: wired,
@@ -531,7 +531,7 @@ describe("what is written to a real cluster", { skip: why ?? false }, () => {
       times: { silenceMs: 1000 },
     });
     reflector.start();
-    context.after(() => reflector.stop());
+    context.onTestFinished(() => reflector.stop());
     const make = (name: string) =>
       wired.apply({
         apiVersion: "v1",

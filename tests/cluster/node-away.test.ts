@@ -1,7 +1,7 @@
 // A node that is cut off while the API server is down, and comes back later: agents are shown as they are, and nothing is deleted or
 // made twice.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { api } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
 import { WRITES } from "../helpers/kube-requests.ts";
@@ -13,11 +13,11 @@ const why = await whyNoCluster();
 const PATIENCE = 90_000;
 const KINDS = ["Deployment", "ReplicaSet", "Pod", "Service", "Secret", "ConfigMap", "ServiceAccount"];
 
-describe("a node that comes back", { skip: why ?? false }, () => {
+describe("a node that comes back", { skip: why !== undefined }, () => {
   let system: KubeStack;
   let user: TestUser;
 
-  before(async () => {
+  beforeAll(async () => {
     system = await startKubeStack({
       cluster: {
         images: {},
@@ -31,7 +31,7 @@ describe("a node that comes back", { skip: why ?? false }, () => {
     });
     user = await system.stack.createUser();
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
   });
 

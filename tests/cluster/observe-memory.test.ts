@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { forEach } from "../../packages/controller/src/cluster/kubernetes/observe/concurrency.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
@@ -28,9 +28,9 @@ interface Told {
   startedMs: number;
 }
 
-describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () => {
+describe(`a controller that sees ${AGENTS} agents`, { skip: why !== undefined }, () => {
   let cluster: TestCluster;
-  before(async () => {
+  beforeAll(async () => {
     const node = (n: number) => ({
       name: `n${n}`,
       zone: `z${n}`,
@@ -42,7 +42,7 @@ describe(`a controller that sees ${AGENTS} agents`, { skip: why ?? false }, () =
     // Each says something every five seconds.
     await cluster.setRules([{ logEveryMs: 5000 }]);
   });
-  after(() => cluster?.stop());
+  afterAll(() => cluster?.stop());
 
   test(`stays under ${MEGABYTES} MB`, { timeout: 900_000 }, async () => {
     const api = await createClient({ kubeconfig: cluster.info.kubeconfig });

@@ -1,7 +1,7 @@
 // What the controller sees of a real cluster: reasons, logs, figures, and watches under every fault.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { ObservedWorkload, ReplicaLog } from "../../packages/controller/src/cluster/cluster.ts";
 import type { KubeApi } from "../../packages/controller/src/cluster/kubernetes/api.ts";
@@ -28,7 +28,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const REAL = "registry.example/real-agent:1";
 const why = await whyNoCluster();
 
-describe("a real cluster, observed", { skip: why ?? false }, () => {
+describe("a real cluster, observed", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
@@ -38,7 +38,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
   let view: ClusterView;
   const rules: BehaviourRule[] = [];
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster({
       backoffMs: 200,
       maxBackoffMs: 1000,
@@ -61,7 +61,7 @@ describe("a real cluster, observed", { skip: why ?? false }, () => {
     });
     await view.start();
   });
-  after(async () => {
+  afterAll(async () => {
     await view?.stop();
     await Promise.all([api?.close(), direct?.close()]);
     kube?.close();

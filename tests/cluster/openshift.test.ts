@@ -2,7 +2,7 @@
 // server: pods that name a user of their own are refused. With the values of openshift-values.yaml everything runs.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import { createClient } from "../../packages/controller/src/cluster/kubernetes/client.ts";
 import { KubernetesCluster } from "../../packages/controller/src/cluster/kubernetes/kubernetes.ts";
@@ -60,7 +60,7 @@ const chooses = [
 ];
 
 const reason = await whyNoCluster();
-describe("a cluster that chooses users", reason === undefined ? {} : { skip: reason }, () => {
+describe("a cluster that chooses users", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   let cluster: TestCluster;
   let admin: KubeClient;
   let controller: KubernetesCluster | undefined;
@@ -83,7 +83,7 @@ describe("a cluster that chooses users", reason === undefined ? {} : { skip: rea
     return controller;
   }
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster();
     admin = kubeClient(cluster);
     await admin.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: SYSTEM } });
@@ -96,7 +96,7 @@ describe("a cluster that chooses users", reason === undefined ? {} : { skip: rea
     // A policy holds a moment after it was made.
     await eventually("the policy holds", async () => (await pod({}, true)).status !== 201);
   });
-  after(async () => {
+  afterAll(async () => {
     await controller?.stop();
     admin?.close();
     await cluster?.stop();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { createInstruments } from "../../packages/controller/src/instruments.ts";
 
 const root = resolve(import.meta.dirname, "../..");

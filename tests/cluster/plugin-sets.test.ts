@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { api, lastSeq, reached } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
 import type { KubeObject } from "../helpers/kube.ts";
@@ -24,7 +24,7 @@ interface PodView {
   };
 }
 
-describe("plugins in pods", { skip: why ?? false }, () => {
+describe("plugins in pods", { skip: why !== undefined }, () => {
   let folder: string;
   let registry: Awaited<ReturnType<typeof startRegistry>>;
   let system: KubeStack;
@@ -32,7 +32,7 @@ describe("plugins in pods", { skip: why ?? false }, () => {
   let agentId: string;
   let url: string;
 
-  before(async () => {
+  beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "plugin-pods-"));
     const sources = await Promise.all(
       ["my-tool", "other-tool"].map(async (name) => {
@@ -69,7 +69,7 @@ describe("plugins in pods", { skip: why ?? false }, () => {
     await system.stack.sql("insert into private.plugin_rules (pattern) values ('my-tool'), ('other-tool')");
     user = await system.stack.createUser();
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
     await registry?.[Symbol.asyncDispose]();
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 // Refusals of a real API server that end: a policy engine that errs for a while, and a quota that somebody else put in a namespace.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, it } from "node:test";
+import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { api } from "../helpers/agents.ts";
 import { whyNoCluster } from "../helpers/cluster.ts";
@@ -34,14 +34,14 @@ const engine = {
   ],
 };
 
-describe("refusals that end", { skip: why ?? false }, () => {
+describe("refusals that end", { skip: why !== undefined }, () => {
   let system: KubeStack;
 
-  before(async () => {
+  beforeAll(async () => {
     // Every agent is pretended, and a rollout has all the time it needs: only the refusal keeps it.
     system = await startKubeStack({ cluster: { images: {} }, env: { LAUNCHPAD_READY_SECONDS: "600" } });
   });
-  after(async () => {
+  afterAll(async () => {
     await system?.stop();
   });
   const removeEngine = () => system?.kube.call("DELETE", `${WEBHOOKS}/${ENGINE}`);

@@ -1,7 +1,7 @@
 // A new image over twenty agents, drain and read-only, as operators do it: two controllers, a real API server, a whole project.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
 import { type KubeClient, type KubeObject, kubeClient } from "../helpers/kube.ts";
@@ -17,7 +17,7 @@ const BAD = "registry.example/agent:image-pull-backoff";
 const BETTER = "registry.example/agent:2";
 
 const why = await whyNoCluster();
-describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
+describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () => {
   let cluster: TestCluster;
   let kube: KubeClient;
   let faults: KubeFaults;
@@ -26,7 +26,7 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
   let agents: string[] = [];
   let controllers: RunningController[] = [];
 
-  before(async () => {
+  beforeAll(async () => {
     cluster = await startCluster({ backoffMs: 300, maxBackoffMs: 1000 });
     kube = kubeClient(cluster);
     faults = await startKubeFaults(cluster);
@@ -44,7 +44,7 @@ describe("operators of a fleet on Kubernetes", { skip: why ?? false }, () => {
     for (let index = 0; index < AGENTS; index += 1) agents.push(await launch(`agent ${index}`));
     await settled(AGENTS);
   });
-  after(async () => {
+  afterAll(async () => {
     await fleet?.stop();
     await faults?.close();
     kube?.close();

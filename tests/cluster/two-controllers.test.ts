@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import { serveDatabase } from "../../packages/controller/src/testing/http-database.ts";
 import { MemoryDatabase, specOf } from "../../packages/controller/src/testing/memory-database.ts";
@@ -30,7 +30,7 @@ interface Controller {
 }
 
 const reason = await whyNoCluster();
-describe("two controllers", reason === undefined ? {} : { skip: reason }, () => {
+describe("two controllers", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-two-"));
   const database = new MemoryDatabase(systemClock);
   let http: Awaited<ReturnType<typeof serveDatabase>>;
@@ -39,7 +39,7 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
   let environment: Record<string, string>;
   const controllers: Controller[] = [];
 
-  before(async () => {
+  beforeAll(async () => {
     http = await serveDatabase(database);
     cluster = await startCluster();
     admin = kubeClient(cluster);
@@ -78,7 +78,7 @@ describe("two controllers", reason === undefined ? {} : { skip: reason }, () => 
       LAUNCHPAD_ADVISORY_URL: "off",
     };
   });
-  after(async () => {
+  afterAll(async () => {
     for (const { child } of controllers) if (child.exitCode === null) child.kill("SIGKILL");
     admin?.close();
     await cluster?.stop();

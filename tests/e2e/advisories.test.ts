@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { api } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -15,7 +15,7 @@ let stack: TestStack;
 let owner: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
@@ -49,7 +49,7 @@ before(async () => {
   });
   agentId = body.agentId;
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   server.close();
   server.closeAllConnections();

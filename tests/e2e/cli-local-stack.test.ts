@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { failed, openTerminal, type Ran, type Terminal } from "../helpers/cli.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
@@ -13,13 +13,13 @@ let provider: ProviderStub;
 let terminal: Terminal;
 let stack: TestStack;
 
-before(async () => {
+beforeAll(async () => {
   provider = await startProviderStub();
   terminal = await openTerminal();
   stack = await startTestStack({ dataDir: join(terminal.folder, ".launchpad"), env: provider.environment });
   await stack.raiseRateLimits();
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await terminal.remove();
   await provider.close();

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
+import { test } from "vitest";
 import { findDeno } from "../../packages/stack/src/functions/discover.ts";
 
 const root = join(import.meta.dirname, "../..");

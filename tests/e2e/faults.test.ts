@@ -1,12 +1,12 @@
 // Any process dies at any time: no intent is lost, no replica doubled, no process left, the event log complete.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, launched, reached } from "../helpers/agents.ts";
 import { stillRunning, tree } from "../helpers/processes.ts";
 import { canListProcesses, replicaCounts, replicas } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
-const options = { skip: canListProcesses ? false : "needs /proc to see what runs" };
+const options = { skip: !canListProcesses };
 const small = { memory: "128Mi", cpu: "50m" };
 
 describe("faults", options, () => {
@@ -14,7 +14,7 @@ describe("faults", options, () => {
   let owner: TestUser;
   let stackPid: number;
 
-  before(async () => {
+  beforeAll(async () => {
     stack = await startTestStack({ env: {} });
     stackPid = stack.process?.pid ?? 0;
     await stack.raiseRateLimits();
@@ -24,7 +24,7 @@ describe("faults", options, () => {
     );
   });
   let ended = false;
-  after(async () => {
+  afterAll(async () => {
     if (!ended) await stack.stop();
   });
 

@@ -5,16 +5,16 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { spawnStack, startTestStack } from "../helpers/stack.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "launchpad-full-"));
 const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=20m", "tmpfs", folder]).status === 0;
 
-before(() => {
+beforeAll(() => {
   if (mounted) spawnSync("chmod", ["755", folder]);
 });
-after(() => {
+afterAll(() => {
   if (mounted) spawnSync("umount", [folder]);
   rmSync(folder, { recursive: true, force: true });
 });

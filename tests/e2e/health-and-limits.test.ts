@@ -1,17 +1,17 @@
 // A stack of its own: parts are taken away one by one and health says which; limits are the specification's, as they are set.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, launched } from "../helpers/agents.ts";
 import { eventually, tree } from "../helpers/processes.ts";
 import { canListProcesses } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack({ env: {} });
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const HOUR = 3600;
 
@@ -151,9 +151,7 @@ describe("rate limits, as they are set by default", () => {
   });
 });
 
-describe("health while parts are away", {
-  skip: canListProcesses ? false : "needs /proc to find processes",
-}, () => {
+describe("health while parts are away", { skip: !canListProcesses }, () => {
   let user: TestUser;
   const read = async () => (await api(stack, user, "GET", "/health")).body;
 
@@ -172,7 +170,7 @@ describe("health while parts are away", {
   const pidOf = (part: string) =>
     tree(stack.process?.pid ?? 0).find(({ command }) => command.includes(part))?.pid ?? assert.fail(part);
 
-  before(async () => {
+  beforeAll(async () => {
     await stack.raiseRateLimits();
     user = await stack.createUser();
     await launched(stack, user, { resources: { memory: "128Mi", cpu: "50m" } });

@@ -3,16 +3,16 @@ import assert from "node:assert/strict";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { inBackground, type RunOptions, runMarked } from "../helpers/doc-blocks.ts";
 import { eventually, processes } from "../helpers/processes.ts";
 
 const root = join(import.meta.dirname, "../..");
 let folder: string;
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "launchpad-npm-scripts-"));
 });
-after(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** A stack of its own, at ports of its own, that keeps nothing. */
 const start = () => ({

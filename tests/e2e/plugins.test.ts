@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { startRegistry } from "../helpers/registry.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -18,7 +18,7 @@ let registry: Awaited<ReturnType<typeof startRegistry>>;
 let stack: TestStack;
 let user: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "plugins-e2e-"));
   await chmod(folder, 0o755); // agents have accounts of their own
   const source = join(folder, "my-tool");
@@ -41,7 +41,7 @@ before(async () => {
   await stack.sql("insert into private.plugin_rules (pattern) values ('my-tool'), ('not-there')");
   user = await stack.createUser();
 });
-after(async () => {
+afterAll(async () => {
   await stack?.stop();
   await registry?.[Symbol.asyncDispose]();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });

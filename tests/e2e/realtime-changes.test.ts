@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
+import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import { eventually } from "../helpers/processes.ts";
 import { Inbox, openSocket, type RawSocket } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -25,7 +25,7 @@ interface Data {
   errors: string[] | null;
 }
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack({ dataDir });
   await stack.raiseRateLimits();
   [owner, other] = [await stack.createUser(), await stack.createUser()];
@@ -61,7 +61,7 @@ before(async () => {
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.close();
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   rmSync(dataDir, { recursive: true, force: true });
 });

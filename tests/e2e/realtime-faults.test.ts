@@ -5,14 +5,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@supabase/supabase-js";
+import { test } from "vitest";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { Inbox, openSocket, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
-const options = { skip: process.platform === "linux" ? false : "needs /proc to see what runs" };
+const options = { skip: !(process.platform === "linux") };
 
 async function killPostgres(stack: TestStack): Promise<void> {
   const server = await eventually("a running server", () =>

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, test } from "vitest";
 import { findFunctions } from "../../packages/stack/src/functions/discover.ts";
 import { type Gateway, startGateway } from "../../packages/stack/src/gateway/server.ts";
 import { generateKeys, respondSecret } from "../../packages/stack/src/keys.ts";
@@ -35,7 +35,7 @@ const children: Child[] = [];
 let netWorker: Worker;
 let outcomes: Outcome[];
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "launchpad-self-hosting-"));
   management = await startManagementApi([
     "supabase/migrations",
@@ -132,7 +132,7 @@ before(async () => {
   });
 });
 
-after(async () => {
+afterAll(async () => {
   await Promise.all(children.map((child) => child.stop()));
   await guardian?.release();
   await netWorker?.stop();

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, type TestContext, test } from "vitest";
 import { launched } from "../helpers/agents.ts";
 import { eventually, processes, stillRunning, tree } from "../helpers/processes.ts";
 import { startProviderStub } from "../helpers/providers.ts";
@@ -38,9 +38,9 @@ const portsOf = (info: StackInfo) =>
     .filter((url) => url !== "")
     .map((url) => Number(new URL(url).port));
 
-async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+async function scratch(t: Pick<TestContext, "onTestFinished">): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-e2e-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -196,7 +196,7 @@ describe("an agent with a message whose answer never comes", () => {
         asked.resolve();
         return new Promise<never>(() => {});
       });
-      t.after(() => provider.close());
+      t.onTestFinished(() => provider.close());
       const temporary = await scratch(t);
       const stack = await startTestStack({ env: { TMPDIR: temporary, ...provider.environment } });
       assert.ok(stack.process);
@@ -267,7 +267,9 @@ describe("what cannot work is said in one sentence, with exit code 1", () => {
   test("a taken gateway port", async (t) => {
     const holder = createServer().listen(0, "127.0.0.1");
     await once(holder, "listening");
-    t.after(() => holder.close());
+    t.onTestFinished(async () => {
+      await holder.close();
+    });
     const port = (holder.address() as { port: number }).port;
     const { code, said } = await failure({ port, env: { TMPDIR: await scratch(t) } });
     assert.equal(code, 1);
@@ -278,7 +280,9 @@ describe("what cannot work is said in one sentence, with exit code 1", () => {
   test("a taken database port", async (t) => {
     const holder = createServer().listen(0, "127.0.0.1");
     await once(holder, "listening");
-    t.after(() => holder.close());
+    t.onTestFinished(async () => {
+      await holder.close();
+    });
     const dbPort = (holder.address() as { port: number }).port;
     const { code, said } = await failure({ dbPort, env: { TMPDIR: await scratch(t) } });
     assert.equal(code, 1);

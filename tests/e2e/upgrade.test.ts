@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { spawnStack, startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -12,10 +12,10 @@ const OLDER = `update supabase_migrations.schema_migrations set statements = arr
 
 let dataDir: string;
 let stack: TestStack | undefined;
-before(() => {
+beforeAll(() => {
   dataDir = mkdtempSync(join(tmpdir(), "launchpad-upgrade-test-"));
 });
-after(async () => {
+afterAll(async () => {
   await stack?.stop();
   rmSync(dataDir, { recursive: true, force: true });
 });

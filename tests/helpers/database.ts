@@ -7,10 +7,10 @@ import { connect, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
+import { afterAll, beforeAll } from "vitest";
 
 export type Role = "supabase_admin" | "postgres" | "authenticator" | "supabase_lite";
 
@@ -197,10 +197,10 @@ export async function createTestDatabase(template = "postgres"): Promise<TestDat
 /** A database for the tests of one file (or describe): made before them, dropped after them. */
 export function useTestDatabase(): () => TestDatabase {
   let database: TestDatabase | undefined;
-  before(async () => {
+  beforeAll(async () => {
     database = await createTestDatabase();
   });
-  after(() => database?.destroy());
+  afterAll(() => database?.destroy());
   return () => {
     if (!database) throw new Error("The test database exists only while tests run.");
     return database;

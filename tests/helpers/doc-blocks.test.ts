@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { claimsOf, commandBlocks, inBackground, markOf, runBlocks, runMarked } from "./doc-blocks.ts";
 import { tree } from "./processes.ts";
 

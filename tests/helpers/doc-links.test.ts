@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { glob } from "node:fs/promises";
 import { dirname, extname, join, normalize } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { anchorsOf, relativeLinks } from "./doc-links.ts";
 
 const root = join(import.meta.dirname, "../..");

@@ -1,17 +1,17 @@
 // Accounts: what an answer of Auth tells about the existence of an account, and what a changed password ends.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
 let alice: TestUser;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   alice = await stack.createUser();
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const auth = async (path: string, body: unknown, init: { method?: string; token?: string } = {}) => {
   const answer = await stack.fetch(`/auth/v1${path}`, {

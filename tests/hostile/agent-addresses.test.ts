@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { launched } from "../helpers/agents.ts";
 import { eventually } from "../helpers/processes.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -16,7 +16,7 @@ let asked = 0;
 
 const portOf = (server: Server) => (server.address() as AddressInfo).port;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   user = await stack.createUser();
@@ -29,7 +29,7 @@ before(async () => {
   }).listen(0, "127.0.0.1");
   await once(inside, "listening");
 });
-after(async () => {
+afterAll(async () => {
   inside.close();
   await stack.stop();
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { replicaAccounts } from "../../packages/controller/src/cluster/processes/accounts.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { launched } from "../helpers/agents.ts";
@@ -20,7 +20,7 @@ const accounts = replicaAccounts([process.execPath, CODE, tmpdir()], silentLog) 
 
 const refusedByNode = "ERR_ACCESS_DENIED";
 
-before(async () => {
+beforeAll(async () => {
   await mkdir(join(MODULES, PLUGIN), { recursive: true });
   await writeFile(
     join(MODULES, PLUGIN, "package.json"),
@@ -28,7 +28,7 @@ before(async () => {
   );
   await copyFile(CODE, join(MODULES, PLUGIN, "index.mjs"));
 });
-after(() => rm(join(MODULES, PLUGIN), { recursive: true, force: true }));
+afterAll(() => rm(join(MODULES, PLUGIN), { recursive: true, force: true }));
 
 /** The folder of a stack's data, and the process of its controller: both as its agents could find them. */
 async function whereabouts(stack: TestStack): Promise<{ dataDir: string; controller: number }> {
@@ -63,12 +63,12 @@ async function tried(
 
 describe("a plugin under Node's permission model", () => {
   let stack: TestStack;
-  before(async () => {
+  beforeAll(async () => {
     stack = await startTestStack();
     await stack.raiseRateLimits();
     await stack.sql("insert into private.plugin_rules (pattern) values ($1)", [PLUGIN]);
   });
-  after(() => stack.stop());
+  afterAll(() => stack.stop());
 
   test("reads no file but its own, starts nothing, writes its own folder alone", async () => {
     const { dataDir, controller } = await whereabouts(stack);
@@ -121,12 +121,12 @@ describe("a plugin under Node's permission model", () => {
 
 describe("a program in place of the runtime, without Node's permission model", { skip: !accounts }, () => {
   let stack: TestStack;
-  before(async () => {
+  beforeAll(async () => {
     const command = JSON.stringify([process.execPath, CODE, "as-runtime"]);
     stack = await startTestStack({ env: { LAUNCHPAD_RUNTIME_COMMAND: command } });
     await stack.raiseRateLimits();
   });
-  after(() => stack.stop());
+  afterAll(() => stack.stop());
 
   test("its account keeps it from secrets, other agents' files and their processes", async () => {
     const { dataDir, controller } = await whereabouts(stack);

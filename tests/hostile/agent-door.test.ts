@@ -1,8 +1,8 @@
 // The agent's door on a running stack: its owner, a second user, a stranger, forged tokens and every kind of wrong key, at an
 // agent of two replicas. What the project's absence does stands in packages/agent-runtime/src/http/door.test.ts.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -15,14 +15,14 @@ let agent: string;
 
 const character = { name: "Ada" };
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub();
   stack = await startTestStack({ env: stub.environment });
   await stack.raiseRateLimits();
   [owner, other] = [await stack.createUser(), await stack.createUser()];
   agent = await launched(stack, owner, { agentName: "guarded", character, resources: { replicas: 2 } });
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await stub.close();
 });
@@ -264,7 +264,7 @@ describe("below the gateway's own address", () => {
 describe("a public agent", () => {
   let open: string;
 
-  before(async () => {
+  beforeAll(async () => {
     open = await launched(stack, owner, {
       agentName: "open",
       character,

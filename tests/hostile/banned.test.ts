@@ -1,6 +1,6 @@
 // A banned account on the running stack: what its token and its sessions still open, door by door.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -20,7 +20,7 @@ const send = (path: string, body?: unknown, token = mallory.token, method = "POS
 const ban = (until: string) =>
   stack.sql("update auth.users set banned_until = $2 where id = $1", [mallory.id, until]);
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [mallory, bob] = [await stack.createUser(), await stack.createUser()];
@@ -31,7 +31,7 @@ before(async () => {
     .upload(`${agentId}/a.txt`, new Blob(["x"], { type: "text/plain" }));
   await ban("2999-01-01");
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 /** A status is what a banned caller gets, and what another user gets for the same request with an id of their own. */
 const doors: [string, (token: string) => Promise<Response>, number[]][] = [

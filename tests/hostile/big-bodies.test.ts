@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { tree } from "../helpers/processes.ts";
 import { dial, type RawAnswer, send, written } from "../helpers/raw-http.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -14,14 +14,14 @@ let alice: TestUser;
 let bob: TestUser;
 let forged: string;
 
-before(async () => {
+beforeAll(async () => {
   // A stack of its own: its memory is measured.
   stack = await startTestStack({ args: [] });
   await stack.raiseRateLimits();
   [alice, bob] = [await stack.createUser(), await stack.createUser()];
   forged = `${alice.token.split(".").slice(0, 2).join(".")}.${"A".repeat(43)}`;
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 type Header = readonly [name: string, value: string];
 const key = (): Header => ["apikey", stack.info.publishableKey];
@@ -283,7 +283,7 @@ describe("many large bodies at once", () => {
     return { most, statuses };
   }
 
-  test("leave the stack's memory bounded", { timeout: 120_000 }, async (t) => {
+  test("leave the stack's memory bounded", { timeout: 120_000 }, async () => {
     const user = [key(), bearer(alice.token), ["content-type", "application/json"]] as const;
     const pad = (bytes: number) =>
       Buffer.concat([Buffer.from('{"name":"'), Buffer.alloc(bytes, 0x78), Buffer.from('"}')]);
@@ -313,7 +313,7 @@ describe("many large bodies at once", () => {
     for (const [name, bound, run] of kinds) {
       const before = megabytes();
       const { most, statuses } = await run();
-      t.diagnostic(
+      console.info(
         `${name}: ${before.toFixed(0)} MB before, at most ${most.toFixed(0)} MB; ${count(statuses)}`,
       );
       assert.ok(most - before < bound, `${name}: ${before.toFixed(0)} → ${most.toFixed(0)} MB`);

@@ -2,19 +2,19 @@
 // forged token. tests/integration/bounds.test.ts covers every column and table.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
 let stack: TestStack;
 let mallory: TestUser;
 let bob: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [mallory, bob] = [await stack.createUser(), await stack.createUser()];
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const large = "x".repeat(20_000);
 

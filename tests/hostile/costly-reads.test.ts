@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request } from "node:http";
-import { after, before, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { eventually } from "../helpers/processes.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -17,7 +17,7 @@ let hostile: TestUser;
 let victim: TestUser;
 let locker: pg.Client;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [hostile, victim] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -27,7 +27,7 @@ before(async () => {
   locker = new pg.Client({ connectionString: stack.info.dbUrl });
   await locker.connect();
 });
-after(async () => {
+afterAll(async () => {
   await locker.end();
   await stack.stop();
 });

@@ -2,7 +2,7 @@
 // spelling of the header, not an execution plan, not GraphQL, not the catalogue's statistics.
 import assert from "node:assert/strict";
 import { request } from "node:http";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -12,7 +12,7 @@ const MANY = 300;
 let stack: TestStack;
 let hostile: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   const [user, victim] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -26,7 +26,7 @@ before(async () => {
   );
   await stack.sql("analyze public.agents");
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 interface Answer {
   status: number;

@@ -5,9 +5,9 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { afterAll, beforeAll, test } from "vitest";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 import { columnsWith } from "../helpers/words.ts";
 
@@ -16,7 +16,7 @@ let stack: TestStack;
 let database: pg.Pool;
 let printed = "";
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "launchpad-erasure-"));
   stack = await startTestStack({ dataDir: folder });
   for (const stream of [stack.process?.stdout, stack.process?.stderr])
@@ -27,7 +27,7 @@ before(async () => {
   database.on("error", () => undefined);
   await stack.raiseRateLimits();
 });
-after(async () => {
+afterAll(async () => {
   await database.end();
   await stack.stop();
   await rm(folder, { recursive: true, force: true });

@@ -2,7 +2,7 @@
 // which agents, tools and swarms exist, or whether a quota is used up. The same by REST and GraphQL.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -18,7 +18,7 @@ const TOOL = {
   implementation: { type: "http", url: "https://api.example.com/" },
 };
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [hostile, victim] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -32,7 +32,7 @@ before(async () => {
   theirs.swarm = await insert("swarms", { name: "team" });
   await stack.sql("update public.quotas set max_agents = 1 where user_id = $1", [victim.id]);
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 /** Each pair differs by whether what is named exists. */
 const pairs = (): Record<string, object[]> => ({

@@ -1,6 +1,6 @@
 // Pages of the gateway: what another site or another program of the machine can do with them.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { send } from "../helpers/raw-http.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -8,13 +8,13 @@ let stack: TestStack;
 let alice: TestUser;
 let bob: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [alice, bob] = [await stack.createUser(), await stack.createUser()];
   await stack.client().auth.signInWithOtp({ email: alice.email });
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 describe("a page", () => {
   for (const path of ["/", "/docs", "/mailbox"]) {

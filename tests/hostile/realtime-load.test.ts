@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { test } from "vitest";
 import { openSocket } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -77,7 +77,7 @@ async function provoke(stack: TestStack, mallory: TestUser): Promise<() => Promi
   };
 }
 
-test("a hostile client's worst at Realtime costs a victim at most three times the quiet p99", async (t) => {
+test("a hostile client's worst at Realtime costs a victim at most three times the quiet p99", async () => {
   const stack = await startTestStack();
   try {
     await stack.raiseRateLimits();
@@ -100,7 +100,7 @@ test("a hostile client's worst at Realtime costs a victim at most three times th
       const mob = await said();
       // What was slow without the mob counts as quiet.
       const after = await measure(stack, victim, data.id, `after ${round}`);
-      t.diagnostic(
+      console.info(
         `quiet ${JSON.stringify(quiet)}, ${JSON.stringify(after)}, loud ${JSON.stringify(loud)}, the mob: ${mob}`,
       );
       slow = (["reads", "changes"] as const).flatMap((what) => {

@@ -1,7 +1,7 @@
 // What a hostile client gets out of Realtime: other users' changes, topics after a right is gone, places that are others'.
 import assert from "node:assert/strict";
 import { request } from "node:http";
-import { after, afterEach, before, describe, test } from "node:test";
+import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { openSocket, type RawMessage, type RawSocket } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -12,7 +12,7 @@ let alice: TestUser;
 let agentId: string;
 const sockets: RawSocket[] = [];
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [mallory, alice] = [await stack.createUser(), await stack.createUser()];
@@ -21,7 +21,7 @@ before(async () => {
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.close();
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 async function newAgent(user: TestUser, name: string): Promise<string> {
   const { data } = await user.client.from("agents").insert({ name }).select("id").single().throwOnError();

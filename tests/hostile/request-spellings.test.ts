@@ -1,8 +1,8 @@
 // H2: the same request written another way. Either it is refused, or the guard read what the service read.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type RawAnswer, type RawRequest, send } from "../helpers/raw-http.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -11,14 +11,14 @@ let alice: TestUser;
 let bob: TestUser;
 let forged: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [alice, bob] = [await stack.createUser(), await stack.createUser()];
   const [head, payload] = alice.token.split(".") as [string, string];
   forged = `${head}.${payload}.${"A".repeat(43)}`;
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const PASSWORD = "/auth/v1/token?grant_type=password";
 const key = (): [string, string] => ["apikey", stack.info.publishableKey];

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
 import { dial, type RawAnswer, type RawRequest, send, written } from "../helpers/raw-http.ts";
 import { gatewayPaths, sourceRoutes } from "../helpers/source-routes.ts";
@@ -29,7 +29,7 @@ let key: { id: string; key: string };
 let relations: string[];
 let functions: { name: string; arguments: string[] }[];
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   alice = await stack.createUser();
@@ -59,7 +59,7 @@ before(async () => {
      from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prorettype <> 'trigger'::regtype order by 1`,
   );
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 /** The path of a pattern, with Alice's things in its places. */
 function concrete({ part, path }: Pick<Row, "part" | "path">): string {

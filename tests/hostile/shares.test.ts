@@ -1,7 +1,7 @@
 // H10: an agent whose provider never answers must not keep other users' agents waiting. A stack of its own, because the
 // provider stub's address stands in its environment.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { eventually } from "../helpers/processes.ts";
 import { echo, type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -13,7 +13,7 @@ let victim: TestUser;
 const held = Promise.withResolvers<void>();
 let silent = 0;
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub(async (asked) => {
     if (!asked.system.includes("stay silent")) return await echo(asked);
     silent += 1;
@@ -24,7 +24,7 @@ before(async () => {
   await stack.raiseRateLimits();
   [hostile, victim] = await Promise.all([stack.createUser(), stack.createUser()]);
 });
-after(async () => {
+afterAll(async () => {
   held.resolve();
   await stack.stop();
   await stub.close();

@@ -3,7 +3,7 @@
 // the provider stub's address stands in its environment.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, beforeEach, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, test } from "vitest";
 import { launched } from "../helpers/agents.ts";
 import { eventually } from "../helpers/processes.ts";
 import { echo, type ProviderStub, startProviderStub } from "../helpers/providers.ts";
@@ -58,7 +58,7 @@ const open = async () =>
   ).length;
 const quiet = () => eventually("everything is settled", async () => (await open()) === 0);
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub();
   stack = await startTestStack({ env: stub.environment });
   await stack.raiseRateLimits();
@@ -77,7 +77,7 @@ beforeEach(async () => {
   stub.answer = echo;
   stub.requests.length = 0;
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await stub.close();
 });

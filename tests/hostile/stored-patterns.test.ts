@@ -1,7 +1,7 @@
 // H7: a pattern that a user stores runs in the function of all tenants. One that is costly by its form is refused when it is
 // stored, by every door; what is stored runs in an engine of linear time (agent-runtime/src/abilities/tools/arguments.test.ts).
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -9,12 +9,12 @@ let stack: TestStack;
 let hostile: TestUser;
 let victim: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [hostile, victim] = await Promise.all([stack.createUser(), stack.createUser()]);
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const tool = (schema: object) => ({
   name: `t${Math.random()}`.slice(0, 20),

@@ -1,7 +1,7 @@
 // Visitors without an account who ask as fast as they can keep no agent from answering: runtimes call the database without a
 // user too, but by a share of their own agent's.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { api, launched } from "../helpers/agents.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
@@ -14,7 +14,7 @@ let stack: TestStack;
 let agentId: string;
 let key: string;
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub();
   stack = await startTestStack({ env: stub.environment });
   await stack.raiseRateLimits();
@@ -22,7 +22,7 @@ before(async () => {
   agentId = await launched(stack, alice, { agentName: "Answering" });
   key = (await api(stack, alice, "POST", `/agents/${agentId}/keys`, { name: "app" })).body.key;
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await stub.close();
 });

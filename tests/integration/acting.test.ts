@@ -1,7 +1,7 @@
 // Which attempt at an answer may act: the first that asks, whichever replica or worker it runs at.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { type Claimed, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -16,7 +16,7 @@ const { agent, say } = people(
 );
 const { claim, finish } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
 });
@@ -24,7 +24,7 @@ beforeEach(async () => {
   alice = await createUser(db);
   await db.pool.query("delete from private.reply_jobs");
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 
 const credentialOf = (agentId: string) => {
   const key = createHmac("sha256", SECRET).update(`messages of ${agentId}`).digest("hex");

@@ -1,6 +1,6 @@
 // Classes of users in the database: operators alone write them, every field is judged, limits follow, controllers learn.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -8,13 +8,13 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const call = async (name: string, args: Record<string, unknown> = {}) => {
   const { status, body } = await rpc(db, service, name, args);

@@ -1,6 +1,6 @@
 // One list of an agent's fields: a column and a row in it make a field that is written, redeploys, rolls back and is exported.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { launchRequest, updateRequest } from "../../supabase/functions/_shared/contract/index.ts";
 import { codeOf } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
@@ -9,12 +9,12 @@ import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user }
 let db: TestDatabase;
 let alice: string;
 let bob: string;
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const rowsOf = async (sql: string, values: unknown[] = []) => (await db.pool.query(sql, values)).rows;
 
@@ -74,7 +74,7 @@ describe("the list", () => {
 
 describe("a field that two statements add", () => {
   let agentId: string;
-  before(async () => {
+  beforeAll(async () => {
     await db.pool.query("alter table public.agents add column motto text");
     await db.pool.query(
       `insert into private.agent_fields (name, field, takes, spec, effect)

@@ -1,7 +1,7 @@
 // Keys of agents: made, listed and revoked by their owner; and who is judged to call an agent.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { messageKey } from "../../packages/agent-runtime/src/signature.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -13,13 +13,13 @@ let alice: string;
 let bob: string;
 let agent: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select vault.create_secret($1, 'launchpad_respond_secret')", [SECRET]);
   [alice, bob] = [await createUser(db), await createUser(db)];
   agent = await launch();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 async function launch(definition: Record<string, unknown> = {}): Promise<string> {
   const { body } = await rpc(db, user(alice), "launch_agent", {

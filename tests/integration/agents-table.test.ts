@@ -1,6 +1,6 @@
 // public.agents through /rest/v1, as HIVE and the Launchpad spec's direct queries use it.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type Caller, createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
 
@@ -8,13 +8,13 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const query = async (text: string, values: unknown[] = [], caller: Caller = user(alice)) =>
   (await db.as(caller, (client) => client.query(text, values))).rows;

@@ -1,7 +1,7 @@
 // Steps of answers: who writes them, who reads them, what is cut, how long they stay; and what a runtime may ask for.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { type Claimed, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -33,7 +33,7 @@ const { query, agent, say, swarm } = people(
 );
 const { claim, report, finish, fail } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
 });
@@ -42,7 +42,7 @@ beforeEach(async () => {
   bob = await createUser(db);
   await db.pool.query("delete from private.reply_jobs");
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 const credentialOf = (agentId: string) => {

@@ -1,7 +1,7 @@
 // The outbox of answers: what is claimed, leases, retries, caps, activity. The function is played by the test.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -16,14 +16,14 @@ const { query, agent, swarm, say } = people(
 const { claim, report, finish, fail, search } = responder(() => db);
 const other = responder(() => db, "other");
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
 beforeEach(async () => {
   alice = await createUser(db);
   await db.pool.query("delete from private.reply_jobs");
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 const status = async (id: string) =>

@@ -1,6 +1,6 @@
 // A banned account in SQL: refused at every door, its agents stopped, and started again when the ban ends.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
 import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -8,10 +8,10 @@ let db: TestDatabase;
 let alice: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 beforeEach(async () => {
   alice = await db.createUser();
   agentId = (await call("launch_agent", { definition: { agentName: "bot" } })).body.agentId;

@@ -1,7 +1,7 @@
 // Messages that an agent begins itself: appended by its runtime, once, to its own conversations alone, within limits.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -18,7 +18,7 @@ const { agent, swarm, say, query } = people(
 );
 const { claim, finish } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
 });
@@ -29,7 +29,7 @@ beforeEach(async () => {
   bot = await launch();
   conversation = (await say({ agent: bot }, "Remind me in an hour.")).conversation_id;
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 
 async function launch(owner = alice): Promise<string> {
   const { body } = await rpc(db, user(owner), "launch_agent", {

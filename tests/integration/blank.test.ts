@@ -1,6 +1,6 @@
 // What counts as an empty text: SQL and the contract agree on every character, and every door refuses it.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { isBlank } from "../../supabase/functions/_shared/contract/blank.ts";
 import { codeOf, people } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
@@ -12,11 +12,11 @@ const { agent, say } = people(
   () => db,
   () => alice,
 );
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 test("SQL and the contract call the same characters blank", async () => {
   const { rows } = await db.pool.query<{ code: number }>(

@@ -1,6 +1,6 @@
 // Bounds on rows: every text of a user's row has one, every table a quota of rows and bytes, each with its error.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { codeOf } from "../helpers/answering.ts";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
 import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -8,10 +8,10 @@ import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/
 let db: TestDatabase;
 let alice: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 beforeEach(async () => {
   alice = await db.createUser();
 });

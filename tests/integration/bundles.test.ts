@@ -1,6 +1,6 @@
 // Bundles in SQL: what an export holds, what an import makes of it, and what it refuses.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { agentBundle, imported, MAX_BUNDLE_BYTES } from "../../supabase/functions/_shared/contract/index.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -24,7 +24,7 @@ const definition = {
   supabase_config: { project_ref: "ref", real_time: { enabled: true } },
 };
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   [alice, bob] = [await createUser(db), await createUser(db)];
   const { body } = await rpc(db, user(alice), "launch_agent", {
@@ -52,7 +52,7 @@ before(async () => {
     [`${agentId}/notes/a.txt`],
   );
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const exported = async (id = agentId, who = alice) =>
   (await rpc(db, user(who), "export_agent", { agent_id: id })).body;

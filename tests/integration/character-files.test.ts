@@ -1,7 +1,7 @@
 // What a character file says beyond who the agent is: each part takes effect, or a warning names it. Secrets go to Vault.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { isPlatformSetting } from "../../packages/agent-runtime/src/engines/eliza/character-settings.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
@@ -9,14 +9,14 @@ import { anon, createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.
 let db: TestDatabase;
 let alice: string;
 let bob: string;
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   await db.pool.query("update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 1000000");
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const launch = async (definition: unknown) => rpc(db, user(alice), "launch_agent", { definition });
 const told = async (agentId: string) => (await rpc(db, user(alice), "get_agent", { agent_id: agentId })).body;

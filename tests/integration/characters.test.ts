@@ -1,15 +1,15 @@
 // Characters of every official form: SQL and the contract accept the same, and refuse the same fields in the same words.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { readCharacter } from "../../packages/agent-runtime/src/character.ts";
 import { character } from "../../supabase/functions/_shared/contract/character.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 let db: TestDatabase;
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const inSql = async (value: unknown): Promise<Record<string, string>> =>
   (await db.pool.query("select private.character_problems($1::jsonb) as problems", [JSON.stringify(value)]))

@@ -1,6 +1,6 @@
 // A class's pods reach its users' agents as an image does: in waves. A user who gets another class is moved at once.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -8,7 +8,7 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
@@ -19,7 +19,7 @@ before(async () => {
   }
   await ready();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const call = async (name: string, args: Record<string, unknown> = {}) => {
   const { status, body } = await rpc(db, service, name, args);

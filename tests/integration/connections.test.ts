@@ -1,14 +1,14 @@
 // The calls by which an operator tells the database where the controller and the functions are.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 let db: TestDatabase;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const connect = async (call: string, values: unknown[]) =>
   (await db.pool.query(`select private.${call} as done`, values)).rows[0].done;

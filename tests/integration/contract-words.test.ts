@@ -2,7 +2,7 @@
 // /rest/v1/rpc is told what /api tells.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import type { z } from "zod";
 import { problemsOf } from "../../supabase/functions/_shared/problems.ts";
 import { body as bodyArgument } from "../../supabase/functions/_shared/route.ts";
@@ -15,14 +15,14 @@ const document = JSON.parse(readFileSync(new URL("../../docs/openapi.json", impo
 let db: TestDatabase;
 let alice: string;
 let agentId: string;
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "ada" } });
   agentId = body.agentId;
   await settle(db, agentId);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 type Path = (string | number)[];
 type Problems = Record<string, string>;

@@ -1,6 +1,6 @@
 // Claim, heartbeat, report, release, ingest: what fences controllers from each other.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { messageKey } from "../../packages/agent-runtime/src/signature.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
@@ -8,7 +8,7 @@ import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
@@ -21,7 +21,7 @@ beforeEach(async () => {
   await db.pool.query("update private.agent_deployments set removed_at = now(), lease_holder = null");
   await db.pool.query("delete from private.controllers");
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 interface Claim {
   agentId: string;

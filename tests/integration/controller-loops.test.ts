@@ -1,6 +1,6 @@
 // The real controller loops against the real SQL interface; only the cluster is pretended.
 import assert from "node:assert/strict";
-import { after, before, describe, type TestContext, test } from "node:test";
+import { afterAll, beforeAll, describe, type TestContext, test } from "vitest";
 import { systemClock } from "../../packages/controller/src/clock.ts";
 import type { Workload } from "../../packages/controller/src/cluster/cluster.ts";
 import { type Behaviour, MemoryCluster } from "../../packages/controller/src/cluster/memory.ts";
@@ -19,14 +19,14 @@ let alice: string;
 // The controller's timers do not keep a process alive; its servers do, which these tests have not.
 const alive = setInterval(() => {}, 1000);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   await db.pool.query(
     "update public.quotas set max_agents = 1000, max_replicas = 5000, max_cpu = 10000000, max_memory = 1e13",
   );
 });
-after(async () => {
+afterAll(async () => {
   clearInterval(alive);
   await db.destroy();
 });
@@ -111,7 +111,7 @@ function start(context: TestContext, worker: string, onPost?: () => void) {
     describe: async () => ({ cluster: "memory" }),
   });
   controller.start();
-  context.after(async () => {
+  context.onTestFinished(async () => {
     await controller.stop();
     cluster.crash();
     await controller.release();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 const folder = join(import.meta.dirname, "../../supabase/schemas");
@@ -15,10 +15,10 @@ const files = new Map(
 );
 
 let db: TestDatabase;
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 test("no policy is changed after it is made", () => {
   for (const [name, text] of files) assert.doesNotMatch(text, /\balter\s+policy\b/i, name);

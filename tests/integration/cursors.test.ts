@@ -1,6 +1,6 @@
 // Lists by cursor: nothing is skipped or repeated while rows come and go, and a cursor counts for its own list alone.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, user } from "../helpers/sql-api.ts";
 
@@ -71,7 +71,7 @@ const lists: List[] = [
   },
 ];
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   bob = await createUser(db);
@@ -119,7 +119,7 @@ before(async () => {
     );
   }
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 type Page = { ids: unknown[]; nextCursor: string | null };
 

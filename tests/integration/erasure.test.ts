@@ -2,7 +2,7 @@
 // A new column of text fails here until a word is planted in it below, or `closed` says why no word of a user gets there.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { people, responder } from "../helpers/answering.ts";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
 import { allowPlugins, createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -149,11 +149,11 @@ const isClosed = (column: string) =>
     .some((pattern) => new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", ".*")}$`).test(column));
 
 let db: TestDatabase;
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await allowPlugins(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 /** A user with `word` in every place that words reach. Returns the agent's id. */
 async function live(who: TestUser, word: string): Promise<string> {

@@ -1,6 +1,6 @@
 // The brake's wishes in the database: only operators set them, and every controller is told with each heartbeat.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, test } from "vitest";
 import { REFUSALS } from "../../packages/controller/src/cluster/cluster.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
@@ -8,7 +8,7 @@ import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
@@ -19,7 +19,7 @@ beforeEach(async () => {
        released_until = null, adopted = '{}' where only_one`,
   );
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const call = async (name: string, args: Record<string, unknown> = {}) =>
   (await rpc(db, service, name, args)).body;

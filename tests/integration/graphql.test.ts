@@ -1,6 +1,5 @@
 // The embedded stack's GraphQL on a real database: pages, filters, changes, limits, and what cannot be injected.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import {
   buildClientSchema,
   type GraphQLInputObjectType,
@@ -10,6 +9,7 @@ import {
   isLeafType,
 } from "graphql";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type Answered, Engine } from "../../packages/stack/src/graphql/engine.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { allowPlugins, createUnlimitedDatabase, createUser } from "../helpers/sql-api.ts";
@@ -20,7 +20,7 @@ let engine: Engine;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await allowPlugins(db);
   pool = new pg.Pool({ connectionString: db.url("authenticator"), max: 4 });
@@ -42,7 +42,7 @@ before(async () => {
   ).body;
   assert.equal(errors, undefined, JSON.stringify(errors));
 });
-after(async () => {
+afterAll(async () => {
   await pool.end();
   await db.destroy();
 });

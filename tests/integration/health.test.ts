@@ -1,6 +1,6 @@
 // Health and system figures: each is computed, and a component that is away shows, one by one.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { health, systemMetrics, VERSION } from "../../supabase/functions/_shared/contract/index.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -8,11 +8,11 @@ import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user }
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const machine = { total: 4, used: 1 };
 const beat = (worker = "w", report: Record<string, unknown> = {}) =>
@@ -39,7 +39,7 @@ const read = async () => {
 };
 
 describe("GET /api/health", () => {
-  before(async () => {
+  beforeAll(async () => {
     await beat();
     await parts();
   });

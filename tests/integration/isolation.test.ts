@@ -1,6 +1,6 @@
 // What must hold for every table and function, from the catalogue, and the RLS matrix on rows.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import {
@@ -16,7 +16,7 @@ import { createUser, liftRateLimits, rpc, service, settle, user } from "../helpe
 let db: TestDatabase;
 let cast: Cast;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   const [alice, bob] = [await createUser(db), await createUser(db)];
@@ -34,7 +34,7 @@ before(async () => {
   await rpc(db, user(alice), "scan_agent", { agent_id: body.agentId });
   await fillOwnedTables(db, cast);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const names = async (text: string) => (await db.pool.query(text)).rows.map((row) => row.name as string);
 

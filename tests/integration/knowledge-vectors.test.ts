@@ -3,7 +3,7 @@
 import "../helpers/pgvector.ts";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -22,10 +22,10 @@ const database = () => {
 const { query, agent, say } = people(database, () => alice);
 const worker = responder(database);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 beforeEach(async () => {
   await database().superuser.query(
     "begin; set local storage.allow_delete_query = 'true'; delete from storage.objects; delete from private.reply_jobs; commit",

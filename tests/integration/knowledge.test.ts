@@ -1,7 +1,7 @@
 // Knowledge of agents in SQL: what is indexed and why not, the queue with its leases, the search, whose it is, quotas.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -16,10 +16,10 @@ const { query, agent, say } = people(
 );
 const worker = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 beforeEach(async () => {
   await db.superuser.query(
     "begin; set local storage.allow_delete_query = 'true'; delete from storage.objects; delete from private.reply_jobs; commit",

@@ -1,6 +1,6 @@
 // The lifecycle in SQL: verbs, phases, generations, revisions, events.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { allowPlugins, createUser, liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -8,14 +8,14 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await allowPlugins(db);
   await liftRateLimits(db);
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const verb = (name: string, args: Record<string, unknown> = {}, caller = alice) =>
   rpc(db, user(caller), name, args);

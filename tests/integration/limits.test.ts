@@ -1,21 +1,21 @@
 // Requests straight to tables: PostgREST's pre-request counts writes and judges reads; the policies judge reads by any door.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
 import type pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { type Caller, createTestDatabase, type TestDatabase, type TestUser } from "../helpers/database.ts";
 import { rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
 });
 beforeEach(async () => {
   await db.pool.query("update public.rate_limits set max_requests = 1000000");
   alice = await db.createUser();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 interface Refusal {
   code: string;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { plugin as pluginSchema } from "../../supabase/functions/_shared/contract/index.ts";
 import { people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
@@ -21,12 +21,12 @@ const { say } = people(
 );
 const { claim } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
   [ada, bob] = [await createUser(db), await createUser(db)];
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 
 const launch = (plugins: string[], who = ada) =>
   rpc(db, user(who), "launch_agent", { definition: { agentName: "a", plugins } });

@@ -1,8 +1,8 @@
 // Metering on a real Postgres: reserve and settle, caps and budgets under concurrency, leases, prices, who may call what.
 import assert from "node:assert/strict";
 import { createHmac, randomInt, randomUUID } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -19,7 +19,7 @@ const { agent: anyAgent, say } = people(
 const agent: typeof anyAgent = (name, more, as) => anyAgent(name, { model: "gpt-4o", ...more }, as);
 const { claim, finish, fail } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
 });
@@ -27,7 +27,7 @@ beforeEach(async () => {
   alice = await createUser(db);
   await db.pool.query("delete from private.reply_jobs");
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 

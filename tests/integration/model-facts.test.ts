@@ -2,8 +2,8 @@
 // out of a call), and what each provider's package really sends, recorded by a local stub for every setting and model.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
 import { generateText } from "ai";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { Framework, ModelSettings } from "../../packages/agent-runtime/src/config.ts";
 import {
   factsSchema,
@@ -22,7 +22,7 @@ let db: TestDatabase;
 let stub: ProviderStub;
 let models: { framework: Framework; name: string; facts: ModelFacts }[];
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   stub = await startProviderStub();
   globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -35,7 +35,7 @@ before(async () => {
     facts: factsSchema.parse(facts) ?? {},
   }));
 });
-after(async () => {
+afterAll(async () => {
   await stub.close();
   await db.destroy();
 });

@@ -1,6 +1,6 @@
 // Models that their providers retire: refused with their successor, warned of, and never a default.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/providers.ts";
 import { LASTING } from "../../packages/agent-runtime/src/meter.ts";
 import type { TestDatabase } from "../helpers/database.ts";
@@ -9,11 +9,11 @@ import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from ".
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 const launch = async (definition: Record<string, unknown>) => {
@@ -244,7 +244,7 @@ describe("what becomes of calls", () => {
         [agentId],
       )
     ).map(({ event_type, message, details }) => [event_type, message, details.code]);
-  before(async () => {
+  beforeAll(async () => {
     ({ agentId } = await launch({}));
   });
 

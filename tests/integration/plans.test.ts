@@ -1,8 +1,8 @@
 // Goals P1, P2, P3 and P11 on buffers and WAL, which do not depend on the machine. LAUNCHPAD_PLAN_AGENTS and LAUNCHPAD_PLAN_LOGS set
 // the sizes: small by default, with the same plans; `npm run bench -- database` measures a million agents and five million lines.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import {
   explain,
@@ -30,11 +30,11 @@ async function fill(target: TestDatabase, agents: number, logs: number): Promise
   }
 }
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   data = await fill(db, AGENTS, LOGS);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const asRequest = (sql: string, table: string, target = db): Promise<Plan> =>
   explainAs(target, data.owner, table, sql);

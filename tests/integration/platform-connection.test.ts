@@ -1,18 +1,18 @@
 // The connection of Auth and Storage when its server ends, and the types that they want.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
 import { type QueryExecutorProvider, sql } from "kysely";
+import { afterAll, beforeAll, test } from "vitest";
 import { createConnection } from "../../packages/stack/src/platform/connection.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 let db: TestDatabase;
 let connection: Awaited<ReturnType<typeof createConnection>>;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   connection = await createConnection(db.url("supabase_lite"));
 });
-after(async () => {
+afterAll(async () => {
   await connection.close();
   await db.destroy();
 });

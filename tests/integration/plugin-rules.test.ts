@@ -1,6 +1,6 @@
 // Operators' rules for plugins: how they are kept, and what a changed rule does to agents that have the plugin.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import type { Caller, TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -8,11 +8,11 @@ let db: TestDatabase;
 let ada: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   [ada, bob] = [await createUser(db), await createUser(db)];
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 afterEach(async () => {
   await db.pool.query("delete from private.plugin_rules where pattern not like '@elizaos%/*'");
 });

@@ -7,8 +7,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type FetchOptions, fetchSet, SetError } from "../../packages/agent-runtime/src/plugin-set/fetch.ts";
 import { createLog } from "../../packages/controller/src/log.ts";
 import { machineNpm, type Npm, NpmError } from "../../packages/controller/src/plugins/npm.ts";
@@ -40,7 +40,7 @@ const said: string[] = [];
 const log = createLog((line) => said.push(line), "info");
 const ends: (() => Promise<unknown>)[] = [];
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "plugin-sets-"));
   const sources: string[] = [];
   for (const [name, version, manifest] of PACKAGES) {
@@ -62,7 +62,7 @@ before(async () => {
   tool = await resolve(["my-tool"]);
   both = await resolve(["my-tool", "other-tool", "@a/b-c"]);
 });
-after(async () => {
+afterAll(async () => {
   for (const end of ends) await end();
   await registry?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });

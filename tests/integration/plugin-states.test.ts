@@ -1,7 +1,7 @@
 // What runtimes report of their agents' plugins, and what owners see of it.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -13,7 +13,7 @@ let db: TestDatabase;
 let alice: string;
 let bot: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await db.pool.query("select private.connect_functions('http://127.0.0.1:1/functions/v1', $1)", [SECRET]);
 });
@@ -21,7 +21,7 @@ beforeEach(async () => {
   alice = await createUser(db);
   bot = await launch();
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 
 const sql = async (text: string, values: unknown[] = []) => (await db.pool.query(text, values)).rows;
 async function launch(): Promise<string> {

@@ -17,8 +17,8 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createLog } from "../../packages/controller/src/log.ts";
 import { machineNpm, type Npm, NpmError } from "../../packages/controller/src/plugins/npm.ts";
 import { remembered } from "../../packages/controller/src/plugins/remembered.ts";
@@ -64,7 +64,7 @@ let base: Tree;
 const said: string[] = [];
 const log = createLog((line) => said.push(line), "info");
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "plugin-store-"));
   const sources: string[] = [];
   for (const [name, version, manifest] of PACKAGES) {
@@ -86,7 +86,7 @@ before(async () => {
   await npm.lock(scratch);
   base = { manifest, lock: JSON.parse(await readFile(join(scratch, "package-lock.json"), "utf8")) };
 });
-after(async () => {
+afterAll(async () => {
   await registry?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });

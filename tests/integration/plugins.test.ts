@@ -1,8 +1,8 @@
 // Which plugins may be named, and what their names were resolved to.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
 import { BUILT_IN_PLUGINS } from "@agent-launchpad/agent-runtime";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -10,11 +10,11 @@ let db: TestDatabase;
 let ada: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   [ada, bob] = [await createUser(db), await createUser(db)];
 });
-after(() => db?.destroy());
+afterAll(() => db?.destroy());
 
 const rules = (...rows: [pattern: string, action: string, versions?: string][]) =>
   Promise.all(

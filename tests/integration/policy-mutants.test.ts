@@ -1,6 +1,6 @@
 // Every policy of the database is dropped, widened and narrowed in turn: a matrix must notice each time.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { type FileCast, fileDeviations, fillBuckets } from "../helpers/file-matrix.ts";
 import { jobDeviations } from "../helpers/job-matrix.ts";
@@ -26,7 +26,7 @@ let cast: Cast;
 let files: FileCast;
 let policies: Policy[];
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   const [alice, bob] = [(await db.createUser()).id, (await db.createUser()).id];
@@ -43,7 +43,7 @@ before(async () => {
   files = { ...cast, bobsAgentId: await agent(bob), goneAgentId: await agent(alice) };
   await fillBuckets(db, files);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 /** The mutations that `mutate` makes of the policies it applies to and that the matrix overlooks. */
 async function survivors(mutate: (policy: Policy) => string | undefined): Promise<string[]> {
@@ -153,7 +153,7 @@ describe("mutants of policies", () => {
 
 describe("mutants of the policies on files", () => {
   let filePolicies: Policy[];
-  before(async () => {
+  beforeAll(async () => {
     filePolicies = await policiesOf(db, "storage");
   });
 
@@ -206,7 +206,7 @@ describe("mutants of the policies on files", () => {
 describe("mutants of the policies on private topics", () => {
   let topics: TopicCast;
   let topicPolicies: Policy[];
-  before(async () => {
+  beforeAll(async () => {
     topics = await addSwarms(db, files);
     topicPolicies = await policiesOf(db, "realtime");
   });

@@ -1,18 +1,18 @@
 // Sizes as Kubernetes writes them: SQL and the contract read the same, and every door stores and tells one canonical form.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { cpuMillicores, memoryBytes } from "../../supabase/functions/_shared/contract/quantities.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const quantities: [text: string, bytes: number | null, millicores: number | null][] = [
   ["1073741824", 1_073_741_824, 1_073_741_824_000],

@@ -1,7 +1,7 @@
 // What a client's query may ask, judged in SQL: no estimates, bounded statements, calm patterns. As PostgREST connects: the login
 // authenticator, its search path, the caller's role and claims.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { codeOf } from "../helpers/answering.ts";
 import { type Caller, createTestDatabase, type TestDatabase, type TestUser } from "../helpers/database.ts";
 import { user } from "../helpers/sql-api.ts";
@@ -9,11 +9,11 @@ import { user } from "../helpers/sql-api.ts";
 let db: TestDatabase;
 let alice: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   alice = await db.createUser();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const ask = (sql: string, values: unknown[] = [], caller: Caller = user(alice.id)) =>
   db.as(caller, async (client) => {

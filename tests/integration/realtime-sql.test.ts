@@ -1,7 +1,7 @@
 // What the migrations give Realtime: the broadcast of events, publication and identities. Who may join which private topic:
 // tests/helpers/topic-matrix.ts.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser } from "../helpers/sql-api.ts";
 
@@ -9,7 +9,7 @@ let db: TestDatabase;
 let alice: string;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   alice = await createUser(db);
   const { rows } = await db.pool.query(
@@ -18,7 +18,7 @@ before(async () => {
   );
   agentId = rows[0].id;
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 describe("the broadcast of events", () => {
   const record = () =>

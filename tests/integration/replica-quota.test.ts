@@ -1,16 +1,16 @@
 // The quota of replicas, CPU and memory: what may come to run counts, and whoever has too much may take less.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 interface Refusal {
   quota: string;

@@ -1,20 +1,20 @@
 // One request of a user in SQL: identity, rate limits, permissions, idempotency, quotas, validation.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
 });
 beforeEach(async () => {
   await liftRateLimits(db);
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const launch = (definition: unknown, caller = user(alice)) =>
   rpc(db, caller, "launch_agent", { definition: definition as Record<string, unknown> });

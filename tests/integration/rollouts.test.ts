@@ -1,6 +1,6 @@
 // Rollouts in the database: what controllers say begins them, a decision counts once, operators pause, resume and go back.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { createTestDatabase, type TestDatabase, type TestUser } from "../helpers/database.ts";
 import { anon, createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -9,7 +9,7 @@ let aliceUser: TestUser;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   aliceUser = await db.createUser();
@@ -19,7 +19,7 @@ before(async () => {
     "update public.quotas set max_agents = 1000, max_replicas = 1000, max_cpu = 9000000, max_memory = 9e15",
   );
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 beforeEach(async () => {
   await db.pool.query(`delete from private.controllers; delete from private.rollout_targets; delete from private.platforms;
     delete from private.agent_deployments; delete from private.rollout_canaries;

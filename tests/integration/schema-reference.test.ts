@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { catalogueText } from "../../scripts/catalogue-text.ts";
 import { schemaReference } from "../../scripts/schema-reference.ts";
 import { triggerReference } from "../../scripts/trigger-reference.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { bootstrap } from "../../packages/stack/src/postgres/bootstrap.ts";
 import { pushMigrations } from "../../packages/stack/src/postgres/migrate.ts";
 import { type Catalogue, differences, readCatalogue } from "../../packages/stack/src/upgrade/catalogue.ts";
@@ -55,11 +55,11 @@ async function schemaDatabase(): Promise<TestDatabase> {
 
 let released: TestDatabase;
 let schemas: TestDatabase;
-before(async () => {
+beforeAll(async () => {
   released = await createTestDatabase();
   schemas = await schemaDatabase();
 });
-after(async () => {
+afterAll(async () => {
   await released?.destroy();
   await schemas?.destroy();
 });

@@ -1,6 +1,6 @@
 // What Kubernetes cannot hold is refused at the door: all secrets of an agent together, whichever way they come.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser, liftRateLimits, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -8,12 +8,12 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   [alice, bob] = await Promise.all([createUser(db), createUser(db)]);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const secrets = (from: number, to: number, bytes = 32_000): Record<string, string> =>
   Object.fromEntries(

@@ -1,6 +1,6 @@
 // Security events in SQL: what is recorded for whom, how serious, how repeats are counted, and that nothing can be rewritten.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
 import { explainAs } from "../helpers/generated.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -9,14 +9,14 @@ let db: TestDatabase;
 let alice: TestUser;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
 beforeEach(async () => {
   alice = await db.createUser();
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 interface Event {
   id: string;

@@ -1,7 +1,7 @@
 // Security scans in SQL: each check finds what it is for and nothing else, compliance follows the catalogue, and critical
 // findings block a deployment at every door where that is wanted.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import {
   allowPlugins,
@@ -16,14 +16,14 @@ import {
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   await allowPlugins(db);
 });
 beforeEach(async () => {
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 interface Finding {
   check: string;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
 import type { PoolClient } from "pg";
+import { describe, test } from "vitest";
 import { runSupabaseCli } from "../../packages/stack/src/postgres/migrate.ts";
 import { PROJECT_FOLDER } from "../../packages/stack/src/postgres/paths.ts";
 import { useTestDatabase } from "../helpers/database.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, test } from "node:test";
 import type pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { startCronWorker } from "../../packages/stack/src/workers/cron-worker.ts";
 import { startNetWorker, type Worker } from "../../packages/stack/src/workers/net-worker.ts";
 import { useTestDatabase } from "../helpers/database.ts";
@@ -53,13 +53,13 @@ describe("pg_net", () => {
   let url = "";
   let worker: Worker;
 
-  before(async () => {
+  beforeAll(async () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     worker = startNetWorker({ url: db().url("supabase_admin") });
     await worker.ready;
   });
-  after(async () => {
+  afterAll(async () => {
     await worker.stop();
     server.closeAllConnections();
     server.close();
@@ -139,7 +139,7 @@ describe("pg_net", () => {
 
 describe("pg_cron", () => {
   let worker: Worker;
-  before(async () => {
+  beforeAll(async () => {
     worker = startCronWorker({
       url: db().url("supabase_admin"),
       connectionFor: (role) =>
@@ -147,7 +147,7 @@ describe("pg_cron", () => {
     });
     await worker.ready;
   });
-  after(() => worker.stop());
+  afterAll(() => worker.stop());
 
   const runs = (id: string, n: number) =>
     eventually(async () => {

@@ -1,7 +1,7 @@
 // What a user may store, in SQL: Storage's statements as hosted's and the embedded service make them.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
 import type pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
 
@@ -10,10 +10,10 @@ let alice: string;
 let bob: string;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 beforeEach(async () => {
   [alice, bob] = [await createUser(db), await createUser(db)];
   agentId = await define(alice);

@@ -1,6 +1,6 @@
 // Files of agents in SQL: the policies on storage.objects, and the list of files that have to go with their agents.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
@@ -8,11 +8,11 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   [alice, bob] = [await createUser(db), await createUser(db)];
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 async function define(owner: string): Promise<string> {
   const { rows } = await db.as(user(owner), (c) =>

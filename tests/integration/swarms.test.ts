@@ -1,6 +1,6 @@
 // Swarms and messages: who is asked by which message, turns, what stays of a deleted agent, what others cannot do.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, settle, user } from "../helpers/sql-api.ts";
@@ -14,7 +14,7 @@ const { query, agent, swarm, say } = people(
 );
 const { claim, finish, fail } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
 beforeEach(async () => {
@@ -22,7 +22,7 @@ beforeEach(async () => {
   bob = await createUser(db);
   await db.pool.query("delete from private.reply_jobs");
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 /** Answers everything that is asked until nothing is; returns who spoke, in order. */
 async function talk(

@@ -1,6 +1,6 @@
 // Tools, their assignment, and secrets of users.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { codeOf, people, responder } from "../helpers/answering.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";
@@ -14,12 +14,12 @@ const { query, agent, say } = people(
 );
 const { claim } = responder(() => db);
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   bob = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const WEATHER = {
   name: "weather",

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { differences, readCatalogue } from "../../packages/stack/src/upgrade/catalogue.ts";
 import { mendDatabase } from "../../packages/stack/src/upgrade/mend.ts";
 import { CODE_TABLES } from "../../packages/stack/src/upgrade/rows.ts";
@@ -48,10 +48,10 @@ async function secretsOf(db: TestDatabase): Promise<string[]> {
 }
 
 let fresh: TestDatabase;
-before(async () => {
+beforeAll(async () => {
   fresh = await createTestDatabase();
 });
-after(() => fresh?.destroy());
+afterAll(() => fresh?.destroy());
 
 test("supabase/fingerprint.json, once there is a release, is what the migrations make (UPDATE_FINGERPRINT=1 writes it)", async () => {
   const file = join(import.meta.dirname, "../..", FINGERPRINT_FILE);
@@ -73,14 +73,14 @@ describe("a database of 325405c with rows of two users", () => {
   let kept: Awaited<ReturnType<typeof rowsOf>>;
   let secrets: string[];
   let mended: Awaited<ReturnType<typeof mend>>;
-  before(async () => {
+  beforeAll(async () => {
     db = await oldDatabase();
     data = await fillOldDatabase(db);
     kept = await rowsOf(db);
     secrets = await secretsOf(db);
     mended = await mend(db);
   });
-  after(() => db?.destroy());
+  afterAll(() => db?.destroy());
 
   test("has the schema of a fresh database", async () => {
     assert.ok(mended.differences.length > 1000, `${mended.differences.length} differences before`);
@@ -192,10 +192,10 @@ describe("a database of 325405c with rows of two users", () => {
 
 describe("a database in which others built something too", () => {
   let db: TestDatabase;
-  before(async () => {
+  beforeAll(async () => {
     db = await oldDatabase();
   });
-  after(() => db?.destroy());
+  afterAll(() => db?.destroy());
 
   test("is not changed at all when the upgrade cannot succeed", async () => {
     const before = await catalogueOf(db);

@@ -1,7 +1,7 @@
 // A user's account in SQL: profile, what Auth and we agree on, export, and what is left of an account that goes.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { userExport, userProfile } from "../../supabase/functions/_shared/contract/index.ts";
 import type { TestDatabase, TestUser } from "../helpers/database.ts";
 import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -9,13 +9,13 @@ import { createUnlimitedDatabase, rpc, service, settle, user } from "../helpers/
 let db: TestDatabase;
 let alice: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
 beforeEach(async () => {
   alice = await db.createUser(undefined, { full_name: "Alice" });
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const call = (name: string, args: Record<string, unknown> = {}, who = alice) =>
   rpc(db, user(who.id), name, args);

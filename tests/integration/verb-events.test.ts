@@ -1,6 +1,6 @@
 // A verb answers with the event that it made, and makes one; a direct write makes the same one through a trigger.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { codeOf } from "../helpers/answering.ts";
 import type { Caller, TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -9,7 +9,7 @@ let db: TestDatabase;
 let alice: string;
 let bob: string;
 let agentId: string;
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
   alice = await createUser(db);
   bob = await createUser(db);
@@ -26,7 +26,7 @@ before(async () => {
   agentId = body.agentId;
   await settle(db, agentId);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const eventsAfter = async (seq: string) =>
   (

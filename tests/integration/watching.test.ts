@@ -1,6 +1,6 @@
 // Logs and metrics in SQL: search, rollups by the minute and the hour, retention.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { agentLogs, agentMetrics } from "../../supabase/functions/_shared/contract/index.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { createUnlimitedDatabase, createUser, rpc, service, settle, user } from "../helpers/sql-api.ts";
@@ -10,7 +10,7 @@ let alice: string;
 let agentId: string;
 let sequence = 0;
 
-before(async () => {
+beforeAll(async () => {
   db = await createUnlimitedDatabase();
 });
 beforeEach(async () => {
@@ -18,7 +18,7 @@ beforeEach(async () => {
   agentId = (await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } })).body.agentId;
   await settle(db, agentId);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
 const say = (lines: { message: string; at?: string; level?: string }[]) =>

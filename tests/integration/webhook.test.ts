@@ -1,19 +1,19 @@
 // The hint to the controller: signed, silent where unconfigured, never in the way of the write.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 import { createUser, liftRateLimits, rpc, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: string;
 
-before(async () => {
+beforeAll(async () => {
   db = await createTestDatabase();
   await liftRateLimits(db);
   alice = await createUser(db);
 });
-after(() => db.destroy());
+afterAll(() => db.destroy());
 
 const launch = async () =>
   (await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bot" } })).body.agentId as string;

@@ -2,9 +2,9 @@
 // the SDK and the next answer; nobody else does.
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient, type Message } from "@agent-launchpad/sdk";
 import { createClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { signed } from "../../packages/agent-runtime/src/signature.ts";
 import { type RunningAgent, startAgent } from "../../packages/agent-runtime/src/testing/agent.ts";
 import { skipEliza as skip } from "../../packages/agent-runtime/src/testing/eliza.ts";
@@ -53,7 +53,7 @@ let messageKey: string;
 /** One more replica of the agent, with elizaOS and the plugin: a package of this test, on no registry. */
 let replica: RunningAgent;
 
-before(async () => {
+beforeAll(async () => {
   if (skip) return;
   plugin = installPlugin("reminders", REMINDERS);
   provider = await startProviderStub(({ messages }) => {
@@ -82,7 +82,7 @@ before(async () => {
     },
   });
 });
-after(async () => {
+afterAll(async () => {
   await replica?.[Symbol.asyncDispose]();
   await Promise.all([owner, other].map((user) => user?.client.removeAllChannels()));
   if (owner !== undefined) await api(stack, owner, "POST", "/agents/stop-all");
@@ -118,7 +118,7 @@ const begunIn = (conversationId: string, by = owner.client) =>
     .eq("sender_kind", "agent");
 const credential = () => createHmac("sha256", messageKey).update("runtime").digest("hex");
 
-describe("a message that an agent begins", { skip }, () => {
+describe("a message that an agent begins", { skip: Boolean(skip) }, () => {
   let conversationId: string;
   let begun: Message;
 

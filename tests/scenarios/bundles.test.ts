@@ -1,6 +1,6 @@
 // Export and import through /api and PostgREST: the document goes from one user to another and makes an agent that deploys.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { agentBundle, imported } from "../../supabase/functions/_shared/contract/index.ts";
 import { api, forgedToken, launched, reached } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -10,7 +10,7 @@ let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [alice, bob] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -19,7 +19,7 @@ before(async () => {
     environment: { TOKEN: "sekrit-value" },
   });
 });
-after(async () => {
+afterAll(async () => {
   for (const user of [alice, bob]) await api(stack, user, "POST", "/agents/stop-all");
   await stack.stop();
 });

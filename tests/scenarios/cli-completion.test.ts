@@ -6,7 +6,7 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { openTerminal, type RunOptions, type Terminal } from "../helpers/cli.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -19,7 +19,7 @@ let nobodys: Terminal;
 /** The owner's agents, by name; `gone` is deleted. */
 const ids: Record<string, string> = {};
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   const [first, second] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -37,7 +37,7 @@ before(async () => {
   ]);
   await Promise.all([mine.login(owner), theirs.login(second)]);
 });
-after(async () => {
+afterAll(async () => {
   await Promise.all([mine, theirs, nobodys].map((terminal) => terminal?.remove()));
   await stack.stop();
 });

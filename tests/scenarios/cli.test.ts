@@ -5,7 +5,7 @@ import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken, launched, reached } from "../helpers/agents.ts";
 import { failed, openTerminal, shows, type Terminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -24,7 +24,7 @@ let theirs: Terminal;
 let nobodys: Terminal;
 let provider: ProviderStub;
 
-before(async () => {
+beforeAll(async () => {
   registry = await startRegistry(null, []);
   stack = await startTestStack({ env: { npm_config_registry: registry.url } });
   await stack.raiseRateLimits();
@@ -38,7 +38,7 @@ before(async () => {
   await Promise.all([mine.login(owner), theirs.login(other)]);
   provider = await startProviderStub();
 });
-after(async () => {
+afterAll(async () => {
   await provider.close();
   await Promise.all([mine, theirs, nobodys].map((terminal) => terminal.remove()));
   await stack.stop();
@@ -417,7 +417,7 @@ describe("the life of an agent", () => {
 
 describe("whose agents", () => {
   let agentId: string;
-  before(async () => {
+  beforeAll(async () => {
     agentId = await launched(stack, owner);
   });
 

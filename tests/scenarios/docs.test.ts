@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { glob, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { claimsOf, commandBlocks, markOf, runBlocks } from "../helpers/doc-blocks.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
@@ -21,13 +21,13 @@ const notRun: string[] = [];
 let stack: TestStack;
 let home: string;
 let provider: ProviderStub;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   provider = await startProviderStub();
   home = await mkdtemp(join(tmpdir(), "launchpad-docs-"));
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await provider[Symbol.asyncDispose]();
   await rm(home, { recursive: true, force: true });
@@ -49,7 +49,7 @@ for (const page of pages) {
 
   describe(page, () => {
     let outcomes: Awaited<ReturnType<typeof runBlocks>>;
-    before(async () => {
+    beforeAll(async () => {
       const gateway = new URL(stack.info.apiUrl);
       outcomes = await runBlocks(blocks, {
         cwd: root,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { failed, openTerminal, type Terminal } from "../helpers/cli.ts";
 import { runMarked } from "../helpers/doc-blocks.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -11,12 +11,12 @@ let stack: TestStack;
 let terminal: Terminal;
 let user: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   user = await stack.createUser();
   terminal = await openTerminal(stack.info);
 });
-after(async () => {
+afterAll(async () => {
   await operate("release");
   await terminal.remove();
   await stack.stop();

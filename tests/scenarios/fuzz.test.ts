@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
-import { after, before, test } from "node:test";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import ajvFormats from "ajv-formats";
 import fc from "fast-check";
+import { afterAll, beforeAll, test } from "vitest";
 import { readTarget } from "../../packages/stack/src/gateway/target.ts";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
 import { api, forgedToken } from "../helpers/agents.ts";
@@ -35,7 +35,7 @@ let foreign: string;
 const definitions = Array.from({ length: DEFINITIONS }, (_, i) => `fuzz-${process.pid}-${i}`);
 const http = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -55,7 +55,7 @@ before(async () => {
   );
   for (const id of definitions) await define(id);
 });
-after(async () => {
+afterAll(async () => {
   http.destroy();
   for (const user of [owner, other]) await api(stack, user, "POST", "/agents/stop-all");
   await stack.stop();
@@ -173,7 +173,7 @@ test("docs/openapi.json is what the function serves", async () => {
   assert.deepEqual(served, document);
 });
 
-test(`${COUNT} generated requests: no 5xx, every answer as documented (seed ${SEED})`, async (t) => {
+test(`${COUNT} generated requests: no 5xx, every answer as documented (seed ${SEED})`, async () => {
   const problems: string[] = [];
   const statuses = new Map<string, number>();
   const reached = new Set<string>();
@@ -209,7 +209,7 @@ test(`${COUNT} generated requests: no 5xx, every answer as documented (seed ${SE
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   const seconds = (performance.now() - started) / 1000;
-  t.diagnostic(
+  console.info(
     `${next} requests in ${seconds.toFixed(1)} s (${Math.round(next / seconds)}/s): ${JSON.stringify(Object.fromEntries([...statuses].sort()))}`,
   );
   assert.deepEqual(problems, []);

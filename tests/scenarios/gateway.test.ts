@@ -3,16 +3,16 @@ import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 let stack: TestStack;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 interface Mail {
   to: string;

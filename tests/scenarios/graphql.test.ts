@@ -1,6 +1,5 @@
 // GraphQL through the gateway: who gets what, the same rows as /rest/v1, introspection, HTTP.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import {
   buildClientSchema,
   type GraphQLObjectType,
@@ -10,6 +9,7 @@ import {
   isLeafType,
   validateSchema,
 } from "graphql";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -18,13 +18,13 @@ let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [alice, bob] = await Promise.all([stack.createUser(), stack.createUser()]);
   agentId = await launched(stack, alice, { environment: { TOKEN: "sekrit" }, platforms: ["discord"] });
 });
-after(async () => {
+afterAll(async () => {
   await api(stack, alice, "POST", "/agents/stop-all");
   await stack.stop();
 });

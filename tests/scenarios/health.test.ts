@@ -1,6 +1,6 @@
 // "Health & Status" of the Launchpad specification, and "Row-Level Security (RLS) Status", request by request.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { health, systemMetrics, VERSION } from "../../supabase/functions/_shared/contract/index.ts";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -9,13 +9,13 @@ let stack: TestStack;
 let owner: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   owner = await stack.createUser();
   agentId = await launched(stack, owner);
 });
-after(async () => {
+afterAll(async () => {
   await api(stack, owner, "DELETE", `/agents/${agentId}`);
   await stack.stop();
 });

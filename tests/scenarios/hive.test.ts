@@ -1,7 +1,7 @@
 // The HIVE Agents API, request by request, through supabase-js and REST. Each test has its heading's name.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import type { SupabaseClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { Inbox, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -12,13 +12,13 @@ let stranger: TestUser;
 /** What the samples call their client. */
 let supabase: SupabaseClient;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [user, stranger] = await Promise.all([stack.createUser(), stack.createUser()]);
   supabase = user.client;
 });
-after(async () => {
+afterAll(async () => {
   await user.client.removeAllChannels();
   await stack.stop();
 });
@@ -84,7 +84,7 @@ const shown = (agent: Record<string, unknown>) =>
   );
 
 describe("List Agents", () => {
-  before(async () => {
+  beforeAll(async () => {
     await clear();
     await make(REVIEWER);
     await make(RESEARCH);
@@ -140,7 +140,7 @@ describe("List Agents", () => {
 
 describe("Get Agent", () => {
   let agentId = "";
-  before(async () => {
+  beforeAll(async () => {
     agentId = (await make()).id;
   });
 
@@ -425,7 +425,7 @@ describe("Delete Agent", () => {
 describe("Agent Tools", () => {
   let agentId = "";
   let toolId = "";
-  before(async () => {
+  beforeAll(async () => {
     agentId = (await make()).id;
     toolId = (await tool("http_request")).id;
   });

@@ -1,7 +1,7 @@
 // Keys, usage and budgets through the Node SDK and the CLI, against the whole stack: the owner, another user, a revoked key.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient, AgentLaunchpadError } from "@agent-launchpad/sdk";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { launched } from "../helpers/agents.ts";
 import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -17,7 +17,7 @@ let others: AgentLaunchpadClient;
 let terminal: Terminal;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   provider = await startProviderStub();
   stack = await startTestStack({ env: provider.environment });
   await stack.raiseRateLimits();
@@ -30,7 +30,7 @@ before(async () => {
   await terminal.login(owner);
   agentId = await launched(stack, owner, { agentName: "metered", character: { name: "Ada" } });
 });
-after(async () => {
+afterAll(async () => {
   await terminal.remove();
   await stack.stop();
   await provider.close();

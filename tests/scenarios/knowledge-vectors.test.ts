@@ -1,8 +1,8 @@
 // Knowledge by meaning on the whole stack with pgvector: files get vectors from a local server of embeddings, answers use them,
 // deployed and undeployed; without the server words find what they can, and the answer's step says so.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, test } from "vitest";
 import { pgvector } from "../../scripts/pgvector.ts";
 import {
   type EmbeddingServer,
@@ -27,7 +27,7 @@ let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   embeddings = await startEmbeddingServer(vectors);
   stub = await startProviderStub(() => "fine");
   stack = await startTestStack({
@@ -43,7 +43,7 @@ before(async () => {
   const { data } = await alice.client.from("agents").insert({ name: "Ada" }).select("id").single();
   agentId = data?.id;
 });
-after(async () => {
+afterAll(async () => {
   await stack?.stop();
   await stub?.close();
   await embeddings?.close();

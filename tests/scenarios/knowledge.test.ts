@@ -1,7 +1,7 @@
 // Knowledge files on the whole stack: uploaded through Storage, indexed by the function, used by the next answer.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { makePdf } from "../../supabase/functions/knowledge/testing/pdf.ts";
 import { api, reached } from "../helpers/agents.ts";
 import { type Asked, type ProviderStub, startProviderStub } from "../helpers/providers.ts";
@@ -13,7 +13,7 @@ let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub(() => "fine");
   stack = await startTestStack({ env: { ...stub.environment } });
   await stack.raiseRateLimits();
@@ -21,7 +21,7 @@ before(async () => {
   const { data } = await alice.client.from("agents").insert({ name: "Ada" }).select("id").single();
   agentId = data?.id;
 });
-after(async () => {
+afterAll(async () => {
   await stack.stop();
   await stub.close();
 });

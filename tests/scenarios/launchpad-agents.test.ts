@@ -1,6 +1,6 @@
 // "Agent Management" of the Launchpad specification, request by request, on the whole stack with real agents.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -11,12 +11,12 @@ let agentId: string;
 
 const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
 });
-after(async () => {
+afterAll(async () => {
   await api(stack, owner, "POST", "/agents/stop-all");
   await stack.stop();
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, launched } from "../helpers/agents.ts";
 import { type RunningMcpServer, startMcpServer } from "../helpers/mcp-server.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -32,7 +32,7 @@ const obedient: Answering = ({ body, messages }) => {
   return { pieces: [], toolCalls: [{ name, arguments: JSON.parse(given) }] };
 };
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mcp-scenario-"));
   await chmod(folder, 0o755); // agents have accounts of their own
   const source = join(folder, "clock-tools");
@@ -70,7 +70,7 @@ before(async () => {
   const { error } = await ada.client.rpc("set_user_secret", { name: "TOKEN", value: SECRET });
   assert.equal(error, null, JSON.stringify(error));
 });
-after(async () => {
+afterAll(async () => {
   await stack?.stop();
   await stub?.close();
   await server?.[Symbol.asyncDispose]();

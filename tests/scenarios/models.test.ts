@@ -1,7 +1,7 @@
 // What a model takes and whether it answers, on the whole stack: undeployed and deployed agents, a server that speaks OpenAI's
 // form, and the catalogue as operators change it with the CLI.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api, launched } from "../helpers/agents.ts";
 import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -14,7 +14,7 @@ let terminal: Terminal;
 let user: TestUser;
 let stranger: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub();
   // As for Ollama and the like: the address alone is set, no key.
   stack = await startTestStack({ env: { OPENAI_BASE_URL: stub.environment.OPENAI_BASE_URL ?? "" } });
@@ -26,7 +26,7 @@ beforeEach(() => {
   stub.answer = echo;
   stub.requests.length = 0;
 });
-after(async () => {
+afterAll(async () => {
   await terminal.remove();
   await stack.stop();
   await stub.close();
@@ -68,7 +68,7 @@ for (const kind of ["undeployed", "deployed"] as const) {
   describe(`agents, ${kind}:`, () => {
     let agentId: string;
     const model = `house-${kind}`;
-    before(async () => {
+    beforeAll(async () => {
       assert.equal((await operate("add", "openai", model)).code, 0);
       const definition = { framework: "openai", model, settings: { stop: ["END"] } };
       if (kind === "deployed") agentId = await launched(stack, user, definition);

@@ -1,6 +1,6 @@
 // "Monitoring & Real-time Metrics" of the Launchpad specification over HTTP: metrics, logs, and the direct queries.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { agentLogs, agentMetrics } from "../../supabase/functions/_shared/contract/index.ts";
 import { api, launched } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -10,7 +10,7 @@ let owner: TestUser;
 let other: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -22,7 +22,7 @@ before(async () => {
     return found.length > 0 && said.length > 0;
   });
 });
-after(async () => {
+afterAll(async () => {
   await api(stack, owner, "DELETE", `/agents/${agentId}`);
   await stack.stop();
 });

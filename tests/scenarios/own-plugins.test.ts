@@ -1,7 +1,7 @@
 // The plugin for tables of a project, against the real stack: row level security decides what an agent reads and writes.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { afterAll, beforeAll, test } from "vitest";
 import { callTool } from "../../packages/agent-runtime/src/abilities/tools/index.ts";
 import { openOwnPlugin } from "../../packages/agent-runtime/src/plugins/own.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -9,7 +9,7 @@ import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.
 let stack: TestStack;
 let ada: TestUser;
 let bob: TestUser;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   [ada, bob] = [await stack.createUser(), await stack.createUser()];
   await stack.sql(`create table public.own_plugin_notes (id bigint generated always as identity primary key,
@@ -23,7 +23,7 @@ before(async () => {
     await setTimeout(50); // PostgREST reads the new table's schema on its own time
   }
 });
-after(async () => {
+afterAll(async () => {
   await stack?.sql("drop table if exists public.own_plugin_notes"); // others read the shared stack's schema
   await stack?.stop();
 });

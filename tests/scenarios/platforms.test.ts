@@ -2,7 +2,7 @@
 // Telegram is a stand-in of this machine; to Discord the bot's token is wrong, whether it can be reached or not.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { runMarked } from "../helpers/doc-blocks.ts";
@@ -24,7 +24,7 @@ let owner: TestUser;
 let terminal: Terminal;
 let provider: ProviderStub;
 let telegram: TelegramDouble;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   owner = await stack.createUser();
@@ -35,7 +35,7 @@ before(async () => {
   provider = await startProviderStub(() => answer);
   telegram = await startTelegram();
 });
-after(async () => {
+afterAll(async () => {
   if (owner !== undefined) await api(stack, owner, "POST", "/agents/stop-all");
   await stack?.stop();
   await terminal?.remove();

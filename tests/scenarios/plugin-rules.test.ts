@@ -1,8 +1,8 @@
 // Which plugins may be named, as users and operators see it: the SDK, `launchpad plugins`, and the rules, on the whole stack.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient } from "@agent-launchpad/sdk";
 import { createClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -11,14 +11,14 @@ let stack: TestStack;
 let owner: TestUser;
 let terminal: Terminal;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   owner = await stack.createUser();
   terminal = await openTerminal(stack.info);
   await terminal.login(owner);
 });
-after(async () => {
+afterAll(async () => {
   await terminal?.remove();
   await stack?.stop();
 });

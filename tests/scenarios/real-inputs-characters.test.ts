@@ -3,20 +3,20 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api } from "../helpers/agents.ts";
 import { openTerminal, type Terminal } from "../helpers/cli.ts";
 import { type Stage, setStage, WAYS } from "../helpers/real-inputs.ts";
 
 let stage: Stage;
 let terminal: Terminal;
-before(async () => {
+beforeAll(async () => {
   stage = await setStage();
   terminal = await openTerminal(stage.stack.info);
   await terminal.login(stage.user);
 });
 beforeEach(() => stage.reset());
-after(async () => {
+afterAll(async () => {
   await terminal?.remove();
   await stage?.stop();
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api } from "../helpers/agents.ts";
 import { openTerminal } from "../helpers/cli.ts";
 import { eventually } from "../helpers/processes.ts";
@@ -11,11 +11,11 @@ import { echo } from "../helpers/providers.ts";
 import { FRAMEWORKS, type Stage, setStage, WAYS } from "../helpers/real-inputs.ts";
 
 let stage: Stage;
-before(async () => {
+beforeAll(async () => {
   stage = await setStage();
 });
 beforeEach(() => stage.reset());
-after(() => stage?.stop());
+afterAll(() => stage?.stop());
 
 describe("D1: a parameter that names an embedded resource chooses no rows of the root", () => {
   for (const [method, target] of [

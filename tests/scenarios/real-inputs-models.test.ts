@@ -1,18 +1,18 @@
 // What users really send, M1–M7 and T1–T6: settings, models and tools. Each row of the list by its own input, in both ways of
 // running an agent, against what the providers and a tool's server get. Siblings stand beside the code they concern.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api } from "../helpers/agents.ts";
 import { eventually } from "../helpers/processes.ts";
 import { calling, type Stage, setStage, WAYS } from "../helpers/real-inputs.ts";
 import { ENDINGS, recordAnswer } from "../helpers/recorded-answers.ts";
 
 let stage: Stage;
-before(async () => {
+beforeAll(async () => {
   stage = await setStage();
 });
 beforeEach(() => stage.reset());
-after(() => stage?.stop());
+afterAll(() => stage?.stop());
 
 const launch = (definition: Record<string, unknown>) =>
   api(stage.stack, stage.user, "POST", "/agents", { agentName: "Ada", ...definition });

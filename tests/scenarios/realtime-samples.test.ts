@@ -1,7 +1,7 @@
 // Every realtime sample of both specifications, word for word, through supabase-js. Each test has its heading's name.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import type { SupabaseClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { Inbox } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -11,13 +11,13 @@ let other: TestUser;
 /** What the samples call their client: the signed-in owner's. */
 let supabase: SupabaseClient;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
   supabase = owner.client;
 });
-after(async () => {
+afterAll(async () => {
   await Promise.all([owner, other].map(({ client }) => client.removeAllChannels()));
   await stack.stop();
 });

@@ -1,8 +1,8 @@
 // Realtime as clients see it: who may join what, broadcast, presence, the feed of an agent, and bad input.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, beforeEach, describe, test } from "node:test";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { Inbox, openSocket, type RawSocket, refusal, subscribed } from "../helpers/realtime.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -15,7 +15,7 @@ let agentId: string;
 const clients: SupabaseClient[] = [];
 const sockets: RawSocket[] = [];
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
@@ -27,7 +27,7 @@ beforeEach(async () => {
   for (const socket of sockets.splice(0)) socket.close();
   for (const client of clients) await client.removeAllChannels();
 });
-after(async () => {
+afterAll(async () => {
   for (const socket of sockets) socket.close();
   await Promise.all(clients.map((client) => client.removeAllChannels()));
   await stack.stop();
@@ -585,7 +585,7 @@ describe("presence", () => {
 });
 
 describe("bad input", () => {
-  after(async () => {
+  afterAll(async () => {
     // Whatever came before, the server is up.
     const raw = await socket();
     assert.equal((await raw.join("realtime:alive")).status, "ok");

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type InstalledSdk, installSdk } from "../helpers/sdk.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 import { bun } from "../helpers/tools.ts";
@@ -17,7 +17,7 @@ let stack: TestStack;
 let sdk: InstalledSdk;
 let user: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   user = await stack.createUser();
@@ -25,7 +25,7 @@ before(async () => {
   sdk.program("deno.json", '{ "nodeModulesDir": "manual" }');
   sdk.program("package.json", '{ "type": "module" }');
 });
-after(async () => {
+afterAll(async () => {
   sdk[Symbol.dispose]();
   await stack.stop();
 });
@@ -77,7 +77,7 @@ describe("Node.js SDK with Supabase", () => {
   ];
   for (const [name, command, skip] of runtimes) {
     test(`the specification's sample runs word for word in ${name}, and tells how the agent comes up`, {
-      skip,
+      skip: Boolean(skip),
     }, async () => {
       // The sample's own user, and the stack's address in place of the one it imagines.
       await stack.client().auth.signUp({ email: "user@example.com", password: "password" });
@@ -143,7 +143,7 @@ describe("the same program", () => {
 
   // Node 20 is the oldest that is supported; it has no WebSocket of its own, and supabase-js wants one there.
   const older = "/usr/bin/node";
-  test("in the machine's own Node", { skip: !existsSync(older) && "there is none" }, async () => {
+  test("in the machine's own Node", { skip: !existsSync(older) }, async () => {
     symlinkSync(join(ROOT, "node_modules/ws"), join(sdk.project, "node_modules/ws"));
     const options = '{ realtime: { transport: (await import("ws")).default } }';
     const program = sdk.program(
@@ -161,15 +161,13 @@ describe("the same program", () => {
     assert.match(await run(deno, ["run", "--allow-all", program], finished, environment()), /DONE/);
   });
 
-  test("in Bun", { skip: noBun }, async () => {
+  test("in Bun", { skip: Boolean(noBun) }, async () => {
     for (const name of ["tour-bun.mjs", "tour-bun.ts"])
       assert.match(await run(bunProgram, [sdk.program(name, inNode)], finished, environment()), /DONE/);
   });
 
   const chromium = "/usr/bin/chromium";
-  test("in a browser, on a page of another origin", {
-    skip: !existsSync(chromium) && "there is none",
-  }, async () => {
+  test("in a browser, on a page of another origin", { skip: !existsSync(chromium) }, async () => {
     const { promise: said, resolve } = Promise.withResolvers<string>();
     const values: Record<string, string> = environment();
     const program = tour((name) => JSON.stringify(values[name])).replace(
@@ -251,7 +249,7 @@ describe("a change whose answer was lost on a kept connection is sent once", () 
     ["Deno", deno, ["run", "--allow-all"], false],
     ["Bun", bunProgram, [], noBun],
   ] as const) {
-    test(`in ${name}`, { skip }, async () => {
+    test(`in ${name}`, { skip: Boolean(skip) }, async () => {
       const changes: string[] = [];
       const server = createServer(async (request, response) => {
         await request.resume().toArray();

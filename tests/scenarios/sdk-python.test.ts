@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { cp, glob, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { environment, findPythons, type Python, SDK } from "../../scripts/python.ts";
 import { runMarked } from "../helpers/doc-blocks.ts";
 import { startProviderStub } from "../helpers/providers.ts";
@@ -82,11 +82,11 @@ async function pytest(
 suite("Python SDK", current, "Python 3.11 or newer", (python) => {
   let stack: TestStack;
   let interpreter: string;
-  before(async () => {
+  beforeAll(async () => {
     [stack, interpreter] = await Promise.all([startTestStack(), environment(python, "requirements-dev.txt")]);
     await stack.raiseRateLimits();
   });
-  after(() => stack?.stop());
+  afterAll(() => stack?.stop());
 
   for (const [name, args] of [
     ["its format is ruff's", ["-m", "ruff", "format", "--no-cache", "--check", "."]],

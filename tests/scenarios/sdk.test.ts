@@ -1,8 +1,8 @@
 // The Node SDK against the whole stack, through real supabase-js: the specification's sample, and every call of the client.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { AgentLaunchpadClient, AgentLaunchpadError, type AgentUpdate } from "@agent-launchpad/sdk";
 import { createClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { forgedToken } from "../helpers/agents.ts";
 import { eventually } from "../helpers/processes.ts";
 import { startProviderStub } from "../helpers/providers.ts";
@@ -18,14 +18,14 @@ let other: TestUser;
 let client: AgentLaunchpadClient;
 let others: AgentLaunchpadClient;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
   client = clientOf(owner);
   others = clientOf(other);
 });
-after(async () => {
+afterAll(async () => {
   await Promise.all([owner, other].map((user) => user.client.removeAllChannels()));
   await stack.stop();
 });
@@ -592,7 +592,7 @@ describe("a subscription", () => {
     const listeners = process.listeners("uncaughtException");
     process.removeAllListeners("uncaughtException");
     process.on("uncaughtException", thrown.push);
-    t.after(() => {
+    t.onTestFinished(() => {
       process.removeAllListeners("uncaughtException");
       for (const listener of listeners) process.on("uncaughtException", listener);
     });
@@ -726,11 +726,11 @@ describe("calls in trouble", () => {
     await stack.sql(
       "update public.rate_limits set max_requests = 2, window_seconds = 2 where bucket = 'api_burst'",
     );
-    t.after(() =>
-      stack.sql(
+    t.onTestFinished(async () => {
+      await stack.sql(
         "update public.rate_limits set max_requests = 1000000, window_seconds = 60 where bucket = 'api_burst'",
-      ),
-    );
+      );
+    });
     const began = performance.now();
     for (let count = 0; count < 5; count += 1) await limited.agents.list();
     assert.ok(performance.now() - began > 1_000, "five calls take more than one window of two seconds");

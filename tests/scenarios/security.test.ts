@@ -1,6 +1,6 @@
 // "Security with Supabase" of the Launchpad specification, heading by heading, on the whole stack.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, launched } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -11,13 +11,13 @@ let agentId: string;
 
 const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [owner, other] = await Promise.all([stack.createUser(), stack.createUser()]);
   agentId = await launched(stack, owner, { environment: { TOKEN: "a value that is nobody's" } });
 });
-after(async () => {
+afterAll(async () => {
   await api(stack, owner, "DELETE", `/agents/${agentId}`);
   await stack.stop();
 });

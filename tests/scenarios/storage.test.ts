@@ -1,8 +1,8 @@
 // Files of agents through supabase-js: their owner may do everything with them, nobody else anything, and they go with the agent.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -13,13 +13,13 @@ let alice: TestUser;
 let bob: TestUser;
 let agentId: string;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   [alice, bob] = await Promise.all([stack.createUser(), stack.createUser()]);
   agentId = await define(alice);
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 /** A definition that is never deployed. */
 async function define(user: TestUser): Promise<string> {
@@ -179,12 +179,12 @@ describe("the quota", () => {
   let carol: TestUser;
   let own: string;
 
-  before(async () => {
+  beforeAll(async () => {
     carol = await stack.createUser();
     own = await define(carol);
     await allow(carol, 1000, 3);
   });
-  after(() => assets(carol.client).remove(["a", "b", "c", "d", "e", "f"].map((name) => `${own}/${name}`)));
+  afterAll(() => assets(carol.client).remove(["a", "b", "c", "d", "e", "f"].map((name) => `${own}/${name}`)));
 
   test("bounds bytes and files, says which, counts differences, and what is deleted is free again", async () => {
     const files = assets(carol.client);
@@ -276,7 +276,7 @@ describe("everybody else", () => {
     ["a forged token", withToken(forgedToken(alice))],
   ];
 
-  before(async () => {
+  beforeAll(async () => {
     const { error } = await assets(alice.client).upload(path(), text("private"), { upsert: true });
     assert.equal(error, null);
   });

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { afterAll, beforeAll, test } from "vitest";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const run = promisify(execFile);
@@ -12,10 +12,10 @@ const root = join(import.meta.dirname, "../..");
 const bin = (name: string) => join(root, "node_modules/.bin", name);
 
 let stack: TestStack;
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 const supabase = (...args: string[]) =>
   run(bin("supabase"), [...args, "--db-url", stack.info.dbUrl], {

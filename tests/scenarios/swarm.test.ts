@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { api, forgedToken, lastSeq, launched, reached } from "../helpers/agents.ts";
 import { eventually, tree } from "../helpers/processes.ts";
 import {
@@ -27,7 +27,7 @@ let stack: TestStack;
 let user: TestUser;
 let stranger: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stub = await startProviderStub();
   outside = createServer((request, response) => {
     response.end(
@@ -51,7 +51,7 @@ beforeEach(() => {
   stub.answer = echo;
   stub.requests.length = 0;
 });
-after(async () => {
+afterAll(async () => {
   await Promise.all([user, stranger].map(({ client }) => client.removeAllChannels()));
   await stack.stop();
   await stub.close();
@@ -635,12 +635,12 @@ test("a deployed agent answers through its own runtime, into the same rows", asy
 describe("a deployed agent with two replicas", () => {
   const INSTRUCTIONS = "Forget nothing.";
   let agentId = "";
-  before(async () => {
+  beforeAll(async () => {
     const definition = { agentName: "Twofold", framework: "openai", character: { system: INSTRUCTIONS } };
     agentId = await launched(stack, user, { ...definition, resources: { replicas: 2 } });
     await twoReady();
   });
-  after(async () => {
+  afterAll(async () => {
     await user.client.from("agents").delete().eq("id", agentId);
   });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { userProfile } from "../../supabase/functions/_shared/contract/index.ts";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
@@ -10,12 +10,12 @@ import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.
 let stack: TestStack;
 let owner: TestUser;
 
-before(async () => {
+beforeAll(async () => {
   stack = await startTestStack();
   await stack.raiseRateLimits();
   owner = await stack.createUser();
 });
-after(() => stack.stop());
+afterAll(() => stack.stop());
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are judged field by field
 const auth = async (method: string, path: string, body?: unknown, token?: string): Promise<[number, any]> => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { readCharacter } from "./character.ts";
 
 test("nothing, or what is no object, reads as an empty character", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startProviderStub } from "../../../tests/helpers/providers.ts";
 import { startAgent } from "./testing/agent.ts";
 import { warmCompileCache } from "./warm.ts";
@@ -11,7 +11,7 @@ import { warmCompileCache } from "./warm.ts";
 test("an idle agent is ready soon and stays under 100 MB", async (t) => {
   // As the controller does before the first replica: without compiled code an agent takes 25 MB more.
   const scratch = mkdtempSync(join(tmpdir(), "agent-warm-"));
-  t.after(() => rmSync(scratch, { recursive: true, force: true }));
+  t.onTestFinished(() => rmSync(scratch, { recursive: true, force: true }));
   await warmCompileCache(t.signal, join(scratch, "state"));
   await using stub = await startProviderStub();
   for (const framework of ["openai", "anthropic", "google"]) {
@@ -27,7 +27,7 @@ test("an idle agent is ready soon and stays under 100 MB", async (t) => {
     }
     const [best, least] = [Math.min(...times), Math.min(...cores)];
     const told = `ready after ${best.toFixed(0)} ms, ${least.toFixed(0)} ms of a core`;
-    t.diagnostic(`${framework}: ${told}, ${(bytes / 1e6).toFixed(0)} MB`);
+    console.info(`${framework}: ${told}, ${(bytes / 1e6).toFixed(0)} MB`);
     assert.ok(bytes < 100e6, `${framework}: ${bytes} bytes`);
     assert.ok(least < 1_000, `${framework}: ${told}`);
   }

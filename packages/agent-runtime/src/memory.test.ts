@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { test } from "vitest";
 import { runtimeProgram } from "./paths.ts";
 import { skipEliza as skip } from "./testing/eliza.ts";
 
@@ -31,9 +31,11 @@ async function runOnce(folder: string, plugins: readonly string[]): Promise<stri
   return said;
 }
 
-test("compiled code of one engine is good for the other, and after it", { skip }, async (t) => {
+test("compiled code of one engine is good for the other, and after it", {
+  skip: Boolean(skip),
+}, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "agent-cache-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   await runOnce(folder, []);
   for (const plugins of [["@elizaos/plugin-bootstrap"], []]) {
     const said = await runOnce(folder, plugins);

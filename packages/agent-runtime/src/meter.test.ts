@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac, randomUUID } from "node:crypto";
-import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, it } from "vitest";
 import { createStepLog } from "./abilities/step-log.ts";
 import type { AgentError } from "./errors.ts";
 import { createMeter, type Meter, type Reservation, type Wanted } from "./meter.ts";

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { runtimeProgram, sharedCode } from "./paths.ts";
 import { codeFolders, permittedCommand } from "./permissions.ts";
 import { startAgent } from "./testing/agent.ts";

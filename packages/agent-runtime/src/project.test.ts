@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { createProject, ProjectRefusal, ProjectUnavailable } from "./project.ts";
 
 /** A project that answers as the test says. */
@@ -11,7 +11,7 @@ async function projectOf(context: TestContext, listener: RequestListener, timeou
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const project = createProject({ url: `http://127.0.0.1:${port}`, key: "sb_publishable_k" }, timeoutMs);
-  context.after(() => {
+  context.onTestFinished(() => {
     project.close();
     server.close();
     server.closeAllConnections();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import { type Asked, startProviderStub } from "../../../tests/helpers/providers.ts";
 import { signed } from "./signature.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startProviderStub } from "../../../tests/helpers/providers.ts";
 import { defaultElizaDir } from "./paths.ts";
 import { startAgent } from "./testing/agent.ts";
@@ -41,7 +41,7 @@ for (const [what, stop] of [
   ["fails", `async stop() { throw new Error("cannot let go"); }`],
   ["never ends", "stop() { return new Promise(() => undefined); }"],
 ] as const) {
-  test(`elizaOS: a plugin's service whose stop ${what} → exit 0`, { skip }, async () => {
+  test(`elizaOS: a plugin's service whose stop ${what} → exit 0`, { skip: Boolean(skip) }, async () => {
     using plugin = installPlugin(
       "clinging",
       `class Clinging { static serviceType = "clinging"; static async start() { return new Clinging(); } ${stop} }
@@ -53,7 +53,7 @@ for (const [what, stop] of [
   });
 }
 
-test("elizaOS: SIGTERM while an evaluator is at work → exit 0", { skip }, async () => {
+test("elizaOS: SIGTERM while an evaluator is at work → exit 0", { skip: Boolean(skip) }, async () => {
   using plugin = installPlugin(
     "musing",
     `export default { name: "musing", evaluators: [{

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { test } from "vitest";
 import { replyOf, say } from "./agent-http.ts";
 import { CliError } from "./errors.ts";
 
@@ -61,7 +61,9 @@ test("a failed answer keeps the id that its trace is found by", () => {
 
 test("names below localhost are this machine, and the host's name travels along", async (t) => {
   const server = createServer();
-  t.after(() => server.close());
+  t.onTestFinished(async () => {
+    await server.close();
+  });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   const asked = once(server, "request") as Promise<[IncomingMessage, import("node:http").ServerResponse]>;
@@ -83,7 +85,9 @@ test("names below localhost are this machine, and the host's name travels along"
 
 test("an agent that says nothing is given up", async (t) => {
   const server = createServer(() => {});
-  t.after(() => server.close());
+  t.onTestFinished(async () => {
+    await server.close();
+  });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   const saying = say(

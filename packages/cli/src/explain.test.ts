@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { CliError } from "./errors.ts";
 import type { Outcome } from "./exit-codes.ts";
 import { explain } from "./explain.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { readPages } from "./pages.ts";
 
 /** A list of the numbers below `size`; `asked` are the requests. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import { startRegistry } from "../../../tests/helpers/registry.ts";
 import { build as buildSdk } from "../../sdk/build.ts";
@@ -17,8 +17,8 @@ const launchpad = (...args: string[]) =>
     encoding: "utf8",
   });
 
-before(() => build(out));
-after(() => rmSync(out, { recursive: true, force: true }));
+beforeAll(() => build(out));
+afterAll(() => rmSync(out, { recursive: true, force: true }));
 
 test("the package holds what runs and nothing else", () => {
   const packed = spawnSync("npm", ["pack", "--dry-run", "--json", "--loglevel=error"], {

@@ -1,6 +1,6 @@
 // The machine's clock is set back by an hour: nothing waits for an hour, and no lease lasts an hour longer.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { SeriesBook } from "./cluster/kubernetes/events/series.ts";
 import { kept, Pace } from "./cluster/kubernetes/observe/concurrency.ts";
 import { Lease } from "./loop/lease.ts";

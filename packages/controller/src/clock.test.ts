@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { backoff, jittered } from "./clock.ts";
 
 test("backoff doubles up to its cap; jitter stays within its share", () => {

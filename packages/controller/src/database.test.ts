@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { createDatabase, DatabaseError, readClaims } from "./database.ts";
 import type { PostAnswer } from "./http-post.ts";
 import { specOf } from "./testing/memory-database.ts";
@@ -93,7 +93,7 @@ async function serve(context: TestContext, listener: RequestListener) {
   const server = createServer(listener);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  context.after(() => {
+  context.onTestFinished(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -1,7 +1,7 @@
 // What the controller counts of itself, as the chart's alerts need it.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { test } from "vitest";
 import { createInstruments } from "./instruments.ts";
 
 const ALERTS = new URL("../../../deploy/chart/files/alerts.yaml", import.meta.url);

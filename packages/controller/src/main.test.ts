@@ -7,8 +7,8 @@ import { type AddressInfo, connect, createServer as createTcpServer } from "node
 import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { type TestContext, test } from "node:test";
 import { sign } from "@agent-launchpad/agent-runtime";
+import { type TestContext, test } from "vitest";
 import { startTlsFront, whyNoTlsFront } from "../../../tests/helpers/tls-front.ts";
 import { systemClock } from "./clock.ts";
 import { serveDatabase } from "./testing/http-database.ts";
@@ -31,8 +31,10 @@ async function world(context: TestContext) {
   const http = await serveDatabase(database);
   const children: ChildProcess[] = [];
   // First the controllers, then what they use: hooks run in the order in which they are given.
-  context.after(() => Promise.all(children.map(end)));
-  context.after(() => http.close());
+  context.onTestFinished(async () => {
+    await Promise.all(children.map(end));
+  });
+  context.onTestFinished(() => http.close());
   const stateDir = temporaryFolder(context);
   const start = async (extra: Record<string, string> = {}) => {
     const running = await startController(context, http.url, stateDir, extra);
@@ -75,7 +77,7 @@ async function startController(
       ...extra,
     },
   });
-  context.after(() => end(child));
+  context.onTestFinished(() => end(child));
   const log: string[] = [];
   createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
   const ready = new Promise<Running>((done, fail) => {
@@ -141,7 +143,7 @@ test("from launch to deletion, on a hint, with telemetry", async (context) => {
   database.launch("agent-a", specOf({ settings: { print: "TOKEN" } }), 2);
   assert.equal(await hint(controller.port, { agentId: "agent-a", generation: 1, reason: "queued" }), 202);
   await deployed(database, "agent-a", 2);
-  context.diagnostic(`launch to DEPLOYED: ${Math.round(performance.now() - began)} ms`);
+  console.info(`launch to DEPLOYED: ${Math.round(performance.now() - began)} ms`);
   const row = database.row("agent-a");
   assert.equal(row.application?.status, "HEALTHY");
   assert.deepEqual(database.transitions, ["agent-a:1:DEPLOYING", "agent-a:1:DEPLOYED"]);
@@ -320,7 +322,7 @@ test("LAUNCHPAD_HOST=:: is reached by both protocols", async (context) => {
 });
 
 test("IPv6 alone: the project, the controller's own port and a webhook at ::1", {
-  skip: hasIPv6 ? false : "this machine has no IPv6",
+  skip: !hasIPv6,
 }, async (context) => {
   const { http, stateDir } = await world(context);
   const { port } = new URL(http.url);
@@ -330,7 +332,9 @@ test("IPv6 alone: the project, the controller's own port and a webhook at ::1", 
     near.on("error", () => far.destroy());
     far.on("error", () => near.destroy());
   }).listen(0, "::1");
-  context.after(() => front.close());
+  context.onTestFinished(async () => {
+    await front.close();
+  });
   await once(front, "listening");
   const project = `http://[::1]:${(front.address() as AddressInfo).port}`;
   const running = await startController(context, project, stateDir, { LAUNCHPAD_HOST: "::1" });
@@ -343,7 +347,7 @@ test("IPv6 alone: the project, the controller's own port and a webhook at ::1", 
 });
 
 test("a project with a private certificate: ready with its authority, and a reason without", {
-  skip: whyNoTlsFront ?? false,
+  skip: whyNoTlsFront !== undefined,
 }, async (context) => {
   const { http, stateDir } = await world(context);
   await using front = await startTlsFront(http.url);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { makeFolder } from "./make-folder.ts";
 import { temporaryFolder } from "./testing/temporary.ts";
 

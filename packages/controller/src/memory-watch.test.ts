@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { silentLog } from "./log.ts";
 import { MemoryWatch, memoryLimit } from "./memory-watch.ts";
 import { SimulatedClock } from "./testing/simulated-clock.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { test } from "vitest";
 import { silentLog } from "./log.ts";
 import { Peers, type PeersOptions } from "./peers.ts";
 import { createControllerServer } from "./server.ts";
@@ -61,7 +61,7 @@ test("a real server takes the hint for genuine, and as one that is not told on",
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  context.after(() => {
+  context.onTestFinished(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Registry } from "./prometheus.ts";
 
 test("every sample of a registry carries its common labels", () => {

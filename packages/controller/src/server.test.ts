@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { type TestContext, test } from "node:test";
 import { isGenuine, sign } from "@agent-launchpad/agent-runtime";
+import { type TestContext, test } from "vitest";
 import { silentLog } from "./log.ts";
 import { createControllerServer } from "./server.ts";
 import type { WebhookHint } from "./webhook.ts";
@@ -23,7 +23,7 @@ async function serve(context: TestContext) {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  context.after(() => {
+  context.onTestFinished(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { processMark } from "./cluster/processes/system.ts";
 import { takeStateDirectory } from "./state-directory.ts";
 import { temporaryFolder } from "./testing/temporary.ts";

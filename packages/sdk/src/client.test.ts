@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
 import { createClient } from "@supabase/supabase-js";
+import { describe, test } from "vitest";
 import { AgentLaunchpadClient } from "./client.ts";
 import { AgentLaunchpadError } from "./errors.ts";
 import { cursorList, PageList, rowList } from "./page.ts";

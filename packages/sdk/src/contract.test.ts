@@ -1,6 +1,6 @@
 // The generated types are the contract's: the compiler compares them, both ways.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { z } from "zod";
 import type * as Contract from "../../../supabase/functions/_shared/contract/index.ts";
 import { errorCodes } from "../../../supabase/functions/_shared/contract/index.ts";

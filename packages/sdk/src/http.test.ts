@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { AgentLaunchpadError } from "./errors.ts";
 import { failureOf } from "./failure.ts";
 import { Http, type HttpSettings } from "./http.ts";
@@ -22,7 +22,7 @@ let origin: string;
 let received: Received[] = [];
 let answers: Answer[] = [];
 
-before(async () => {
+beforeAll(async () => {
   server = createServer(async (request, response) => {
     let body = "";
     for await (const chunk of request.setEncoding("utf8")) body += chunk;
@@ -38,7 +38,7 @@ before(async () => {
   await once(server, "listening");
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-after(() => {
+afterAll(() => {
   server.closeAllConnections();
   server.close();
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 
 /** The text up to the end of a type, and what ends it: `;` for a field, `,` or `)` for an argument. */
 function typeAt(text: string, start: number): { type: string; end: string | undefined } {

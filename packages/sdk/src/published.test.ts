@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type InstalledSdk, installSdk } from "../../../tests/helpers/sdk.ts";
 import { VERSION } from "./version.ts";
 
@@ -13,11 +13,11 @@ const ROOT = join(import.meta.dirname, "../../..");
 let sdk: InstalledSdk;
 let installed: string;
 
-before(() => {
+beforeAll(() => {
   sdk = installSdk();
   installed = join(sdk.project, "node_modules/@agent-launchpad/sdk");
 });
-after(() => sdk[Symbol.dispose]());
+afterAll(() => sdk[Symbol.dispose]());
 
 test("the sources are not packed in its place", () => {
   for (const name of ["sdk", "cli"]) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { AgentLaunchpadError, type ErrorCode } from "./errors.ts";
 import { retryAfterOf, retryDelay } from "./retry.ts";
 

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
-import { before, describe, test } from "node:test";
 import { createClient } from "@supabase/supabase-js";
+import { beforeAll, describe, test } from "vitest";
 import { AgentLaunchpadClient } from "./client.ts";
 import { AgentLaunchpadError } from "./errors.ts";
 import { failureOf } from "./failure.ts";
@@ -234,7 +234,7 @@ function tokens(auth: Deadline["auth"]): () => Promise<string> {
 
 describe("a deadline holds for", () => {
   // Node loads fetch at its first call, which on a busy machine takes longer than the deadlines here.
-  before(async () => void (await fetch("data:,")));
+  beforeAll(async () => void (await fetch("data:,")));
   const { latest, cases } = vectors.deadlines;
   for (const { name, server, auth, timeout, totalTimeout = 0, maxRetries = 0, code, requests } of cases) {
     test(name, async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Agents } from "./agents.ts";
 import type { AgentEvent } from "./rows.ts";
 import { waitUntil } from "./wait.ts";

@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { openDataDir } from "./data-dir.ts";
 import { StackError } from "./errors.ts";
 
-async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+async function scratch(t: Pick<TestContext, "onTestFinished">): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-dir-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

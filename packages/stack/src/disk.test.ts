@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { tmpdir } from "node:os";
-import { test } from "node:test";
+import { test } from "vitest";
 import { fullDisk, saysFull } from "./disk.ts";
 
 test("a full disk is known by a system error, and by what programs say", () => {

@@ -3,17 +3,17 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { readEnvironment } from "./environment.ts";
 
 const OLLAMA = "http://127.0.0.1:11434/v1";
 
 describe("readEnvironment", () => {
   let folder: string;
-  before(async () => {
+  beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "launchpad-environment-"));
   });
-  after(() => rm(folder, { recursive: true, force: true }));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   test("gives a model server's address without a key the key none", () => {
     const { provider, functions } = readEnvironment({ OPENAI_BASE_URL: OLLAMA }, join(folder, "missing"));

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { StackError } from "./errors.ts";
 import { generateKeys, loadKeys } from "./keys.ts";
 
 test("keys are made once, readable by their owner alone, and read again", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const keys = await loadKeys(folder);
   assert.match(keys.publishableKey, /^sb_publishable_[\w-]{32}$/);
   assert.match(keys.secretKey, /^sb_secret_[\w-]{32}$/);
@@ -18,7 +18,7 @@ test("keys are made once, readable by their owner alone, and read again", async 
 
 test("damaged keys are named, and not replaced", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, "keys.json");
   for (const text of ["", "{", "{}", JSON.stringify({ ...generateKeys(), jwtSecret: "short" })]) {
     await writeFile(file, text);
@@ -32,7 +32,7 @@ test("damaged keys are named, and not replaced", async (t) => {
 
 test("lost keys are not replaced behind a database's back", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   await mkdir(join(folder, "postgres", "data"), { recursive: true });
   await assert.rejects(
     loadKeys(folder),

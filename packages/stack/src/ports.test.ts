@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { test } from "node:test";
+import { test } from "vitest";
 import { freePort, HOST } from "./ports.ts";
 
 test("any port is one that no outgoing connection is given", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { jwtVerify } from "jose";
+import { test } from "vitest";
 import { createRoleTokens, judgeToken, mintRoleToken, roleOfToken } from "./tokens.ts";
 
 const SECRET = "a-secret-of-at-least-thirty-two-characters";

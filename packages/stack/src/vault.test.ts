@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { test } from "node:test";
+import { test } from "vitest";
 import { putRespondTarget, putWebhookTarget } from "./vault.ts";
 
 /** As Postgres answers a start-up: authentication is well, ready for a query. */
@@ -15,7 +15,9 @@ test("a database that ends under the call is an error of the call, not the end o
       socket.once("data", () => socket.resetAndDestroy());
     });
   });
-  t.after(() => server.close());
+  t.onTestFinished(async () => {
+    await server.close();
+  });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const url = `postgres://postgres@127.0.0.1:${(server.address() as AddressInfo).port}/postgres?sslmode=disable`;
 

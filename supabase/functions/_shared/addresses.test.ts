@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { it } from "node:test";
+import { it } from "vitest";
 import { AddressError, allowedAddresses, parseHosts } from "./addresses.ts";
 
 it("an exception names a host, or a host at a port, of both families", async () => {

@@ -1,7 +1,7 @@
 /** Whatever a client sends: never a 5xx, always our headers, our envelope, and one call upstream. */
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
 import fc from "fast-check";
+import { describe, it } from "vitest";
 import { routes } from "../api/routes/index.ts";
 import { errorEnvelope } from "./contract/index.ts";
 import { testApp } from "./testing/app.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { routes } from "../api/routes/index.ts";
 import { type ErrorEnvelope, errorEnvelope } from "./contract/index.ts";
 import { NOW, testApp } from "./testing/app.ts";

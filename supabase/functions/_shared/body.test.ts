@@ -1,6 +1,6 @@
 // Bodies are bounded while they are read: who declares no length, or a false one, cannot make a function hold more.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { readBody, readBytes } from "./body.ts";
 
 /** A body without an end, in pieces of 10 bytes; counts how many were taken, and whether it was given up. */

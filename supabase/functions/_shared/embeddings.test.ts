@@ -1,6 +1,6 @@
 // Vectors of texts over the real provider packages and a local server: who is asked with which key, and what a failure says.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { readSettings } from "../respond/settings.ts";
 import { createEmbed, embeddingFailure, questionText } from "./embeddings.ts";
 import { startEmbeddingServer } from "./testing/embedding-server.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { type ErrorCode, errorCodes, errorEnvelope } from "./contract/index.ts";
 import { envelopeOf, failureOf } from "./failure.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { describe, it } from "node:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
+import { describe, it } from "vitest";
 import type { z } from "zod";
 import { routes } from "../api/routes/index.ts";
 import { openApi, openApiText } from "./openapi.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { loggedId } from "../_shared/log.ts";
 import { type DenoFunction, startDeno } from "../_shared/testing/deno.ts";
 import { tokenFor, Upstream, USER_ID } from "../_shared/testing/upstream.ts";
@@ -14,10 +14,10 @@ const authorization = `Bearer ${tokenFor()}`;
 const apikey = "sb_publishable_client";
 let deno: DenoFunction;
 
-before(async () => {
+beforeAll(async () => {
   deno = await startDeno(fileURLToPath(new URL("../../../", import.meta.url)), upstream);
 });
-after(() => deno[Symbol.asyncDispose]());
+afterAll(() => deno[Symbol.asyncDispose]());
 
 const ask = (path: string, init: RequestInit = {}) => {
   upstream.calls.length = 0;

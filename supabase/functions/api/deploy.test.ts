@@ -4,8 +4,8 @@ import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { inBackground, runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import {
   type ManagementApi,
@@ -25,7 +25,7 @@ const local = new Upstream();
 let management: ManagementApi;
 let folder = "";
 
-before(async () => {
+beforeAll(async () => {
   management = await startManagementApi();
   folder = await mkdtemp(join(tmpdir(), "deployed-api-"));
   const server = await serveUpstream(local);
@@ -53,7 +53,7 @@ before(async () => {
   }
 });
 
-after(async () => {
+afterAll(async () => {
   await management.stop();
   await rm(folder, { recursive: true, force: true });
 });

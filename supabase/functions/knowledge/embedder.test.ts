@@ -1,6 +1,6 @@
 // Which vectors are made, in batches; what a failure leaves.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Embed } from "../_shared/embeddings.ts";
 import { Embedder } from "./embedder.ts";
 import type { Batch, EmbeddingDatabase, EmbeddingJob } from "./embedding-database.ts";

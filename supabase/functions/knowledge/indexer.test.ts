@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Chunk } from "./cut.ts";
 import type { Database, Job, Outcome } from "./database.ts";
 import { Indexer } from "./indexer.ts";

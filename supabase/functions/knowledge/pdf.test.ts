@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { afterAll, test } from "vitest";
 import { readPdf } from "./pdf.ts";
 import { makePdf } from "./testing/pdf.ts";
 
 const own = Object.getOwnPropertyDescriptor(globalThis, "Worker");
-after(() => {
+afterAll(() => {
   if (own === undefined) Reflect.deleteProperty(globalThis, "Worker");
   else Object.defineProperty(globalThis, "Worker", own);
 });

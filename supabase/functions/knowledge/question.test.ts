@@ -1,6 +1,6 @@
 // Who gets a vector of a question: a runtime with its agent's credential, of an agent whose knowledge has vectors.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Embed } from "../_shared/embeddings.ts";
 import { type Call, CallRefused } from "./database.ts";
 import { embedQuestion } from "./question.ts";

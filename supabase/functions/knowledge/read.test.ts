@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { extract } from "./pdf-text.ts";
 import { readFile } from "./read.ts";
 import { makePdf } from "./testing/pdf.ts";

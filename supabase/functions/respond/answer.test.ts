@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import type { Step } from "../../../packages/agent-runtime/src/abilities/steps.ts";
 import { isFinal } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import { startMcpServer } from "../../../tests/helpers/mcp-server.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { it } from "node:test";
+import { it } from "vitest";
 import { startProviderStub } from "../../../tests/helpers/providers.ts";
 import { atEveryByte, cutStub, SAID } from "../../../tests/helpers/recorded-answers.ts";
 import { type AnswerContext, answerByModel } from "./answer.ts";

@@ -9,8 +9,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { findDeno } from "../../../packages/stack/src/functions/discover.ts";
 import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import {
@@ -23,7 +23,7 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 let management: ManagementApi;
 let folder = "";
 
-before(async () => {
+beforeAll(async () => {
   management = await startManagementApi(["packages/agent-runtime/src"]);
   folder = await mkdtemp(join(tmpdir(), "deployed-respond-"));
   await runMarked("docs/answering.md", import.meta.filename, {
@@ -39,7 +39,7 @@ before(async () => {
   });
 });
 
-after(async () => {
+afterAll(async () => {
   await management.stop();
   await rm(folder, { recursive: true, force: true });
 });

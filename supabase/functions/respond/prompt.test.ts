@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { markResult } from "../../../packages/agent-runtime/src/abilities/marks.ts";
 import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
 import { composeMessage, composePrompt } from "./prompt.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { type AnswerContext, AttemptError } from "./answer.ts";
 import { answerByRuntime } from "./runtime.ts";
 import type { Settings } from "./settings.ts";
@@ -13,11 +13,11 @@ import type { Task } from "./task.ts";
 let listener: RequestListener;
 const runtime = createServer((request, response) => listener(request, response));
 let port = 0;
-before(async () => {
+beforeAll(async () => {
   await once(runtime.listen(0, "127.0.0.1"), "listening");
   port = (runtime.address() as AddressInfo).port;
 });
-after(() => {
+afterAll(() => {
   runtime.closeAllConnections();
   runtime.close();
 });

@@ -1,6 +1,6 @@
 // When the worker claims: once for a message that comes alone, again where more may wait.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { AgentError } from "../../../packages/agent-runtime/src/errors.ts";
 import { type EmbeddingServer, startEmbeddingServer } from "../_shared/testing/embedding-server.ts";
 import type { Database } from "./database.ts";

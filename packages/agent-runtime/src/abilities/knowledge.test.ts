@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { type Asked, startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { defaultElizaDir } from "../paths.ts";
 import { signed } from "../signature.ts";
@@ -61,7 +61,7 @@ const engines = [
 ];
 
 for (const { engine, plugins, reply, skip } of engines)
-  describe(`a runtime of the engine ${engine}`, { skip }, () => {
+  describe(`a runtime of the engine ${engine}`, { skip: Boolean(skip) }, () => {
     it("gives the model what the platform found for its message, and keeps it out of what it remembers", async () => {
       await using stub = await startProviderStub(() => reply);
       await using agent = await startAgent({

@@ -1,6 +1,6 @@
 // What a trace keeps of arguments and results: no secret, whatever else is in them.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { redactArguments, redactText } from "./redact.ts";
 import { withoutNamedSecrets } from "./secrets/named-secrets.ts";
 

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { type Answering, startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { signed } from "../signature.ts";
 import { type RunningAgent, startAgent } from "../testing/agent.ts";
@@ -16,11 +16,11 @@ const SECRET = "s3cret-of-the-weather";
 let listener: RequestListener = (_, response) => response.end("sunny");
 const outside = createServer((request, response) => listener(request, response));
 let port = 0;
-before(async () => {
+beforeAll(async () => {
   await once(outside.listen(0, "127.0.0.1"), "listening");
   port = (outside.address() as AddressInfo).port;
 });
-after(() => {
+afterAll(() => {
   outside.closeAllConnections();
   outside.close();
 });

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "vitest";
 import { startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { startAgent } from "../testing/agent.ts";
 import { type Called, granting } from "../testing/project.ts";

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { AgentError } from "../errors.ts";
 import { signed } from "../signature.ts";

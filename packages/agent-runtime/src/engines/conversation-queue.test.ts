@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Turns } from "./conversation-queue.ts";
 
 test("one conversation runs in order, others beside it, and a failure stops nobody", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { test } from "vitest";
 import { parsePlugin, withoutPins } from "./plugin-versions.ts";
 
 test("a plugin's name and version", () => {

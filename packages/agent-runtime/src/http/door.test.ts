@@ -1,7 +1,7 @@
 // The door from outside: the real program, and a stand-in for the project that says who may come in.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { test } from "vitest";
 import { startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { type RunningAgent, startAgent } from "../testing/agent.ts";
 import { type Called, MESSAGE_KEY, refused, TEST_KEY } from "../testing/project.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { callerAddress } from "./caller-address.ts";
 import { FRESH_MS, type Judgement, Judgements, Overrun, STALE_MS } from "./judgements.ts";
 

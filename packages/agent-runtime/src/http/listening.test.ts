@@ -1,7 +1,7 @@
 // Where the program listens: pods of IPv6-only, IPv4-only and dual-stack clusters all ask it.
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startAgent } from "../testing/agent.ts";
 
 const families = Object.values(networkInterfaces()).flatMap((list) =>

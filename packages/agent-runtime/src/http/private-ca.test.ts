@@ -1,11 +1,11 @@
 // A project whose certificate a private authority signed: the agent trusts it by NODE_EXTRA_CA_CERTS, as the chart's caBundle sets it.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startTlsFront, whyNoTlsFront } from "../../../../tests/helpers/tls-front.ts";
 import { startAgent } from "../testing/agent.ts";
 import { startProjectStub } from "../testing/project.ts";
 
-const options = whyNoTlsFront === undefined ? {} : { skip: whyNoTlsFront };
+const options = { skip: whyNoTlsFront !== undefined };
 
 test("with the authority the project is asked; without it callers get 503", options, async () => {
   await using project = await startProjectStub();

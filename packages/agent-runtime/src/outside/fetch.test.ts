@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, createServer as createTcp } from "node:net";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { guardFetch, refusedAddress } from "./fetch.ts";
 
 /** Guards this process's fetch for one test. */
 function guarded(t: TestContext, ...rule: Parameters<typeof guardFetch>): void {
   const plain = globalThis.fetch;
   guardFetch(...rule);
-  t.after(() => {
+  t.onTestFinished(() => {
     globalThis.fetch = plain;
   });
 }
@@ -17,7 +17,7 @@ function guarded(t: TestContext, ...rule: Parameters<typeof guardFetch>): void {
 async function listen(t: TestContext, handler: RequestListener): Promise<number> {
   const server = createServer(handler).listen(0, "127.0.0.1");
   await once(server, "listening");
-  t.after(() => {
+  t.onTestFinished(() => {
     server.close();
     server.closeAllConnections();
   });
@@ -101,7 +101,7 @@ test("TLS is spoken to the judged address with the name of the URL", async (t) =
     });
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  t.after(() => void server.close());
+  t.onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
   guarded(t, { privateHosts: [`models.invalid:${port}`], resolve: async () => ["127.0.0.1"] });
   await assert.rejects(fetch(`https://models.invalid:${port}/`));

@@ -5,17 +5,17 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { after, before, test } from "node:test";
 import { createGzip, gzipSync } from "node:zlib";
 import { type Header, pack } from "tar-stream";
+import { afterAll, beforeAll, test } from "vitest";
 import { setArchives } from "./packages.ts";
 import { unpack } from "./unpack.ts";
 
 let folder: string;
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "unpack-"));
 });
-after(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function archiveOf(entries: [header: Partial<Header> & { name: string }, content?: string][]) {
   const file = join(await mkdtemp(join(folder, "archive-")), "a.tgz");

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { startProviderStub } from "../../../../tests/helpers/providers.ts";
 import { callTool } from "../abilities/tools/index.ts";
 import { startAgent } from "../testing/agent.ts";
@@ -35,11 +35,11 @@ const outside = createServer(async (request, response) => {
   response.end(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
 });
 let url = "";
-before(async () => {
+beforeAll(async () => {
   await once(outside.listen(0, "127.0.0.1"), "listening");
   url = `http://127.0.0.1:${(outside.address() as AddressInfo).port}`;
 });
-after(() => {
+afterAll(() => {
   outside.closeAllConnections();
   outside.close();
 });

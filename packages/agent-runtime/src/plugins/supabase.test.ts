@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { callTool } from "../abilities/tools/index.ts";
 import { openOwnPlugin } from "./own.ts";
 
@@ -21,8 +21,8 @@ const project = createServer((request, response) => {
   response.writeHead(status, range === undefined ? {} : { "content-range": range });
   response.end(body === undefined ? undefined : JSON.stringify(body));
 });
-before(() => once(project.listen(0, "127.0.0.1"), "listening"));
-after(() => {
+beforeAll(() => once(project.listen(0, "127.0.0.1"), "listening"));
+afterAll(() => {
   project.closeAllConnections();
   project.close();
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
-import { test } from "node:test";
+import { test } from "vitest";
 import { runToEnd } from "./agent.ts";
 
 test("a program that does not end is killed, and its test fails with what it said", async () => {

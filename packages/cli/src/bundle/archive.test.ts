@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
+import { type TestContext, test } from "vitest";
 import { type Asset, readArchive, writeArchive } from "./archive.ts";
 
-async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+async function scratch(t: Pick<TestContext, "onTestFinished">): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
 import type {
   AgentMetrics,
   AgentStatusReport,
@@ -13,6 +12,7 @@ import type {
   SecurityEvent,
   SecurityScan,
 } from "@agent-launchpad/sdk";
+import { describe, test } from "vitest";
 import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
 import { errorJson, errorText } from "../run.ts";
@@ -339,7 +339,7 @@ test("a scan that fails without a grave finding says that it could not look ever
 
 test("an archive that cannot be written says why", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   for (const [file, says] of [
     [join(folder, "none/a.json"), /a\.json cannot be written: there is no such folder\.$/],
     [folder, /cannot be written: it is a folder\.$/],

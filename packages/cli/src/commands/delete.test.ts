@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Context } from "../context.ts";
 import { Output } from "../output/output.ts";
 import { run } from "./delete.ts";

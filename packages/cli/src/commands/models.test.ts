@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { plain } from "../output/style.ts";
 import { type CatalogueModel, modelTable, pricesOf } from "./models.ts";
 

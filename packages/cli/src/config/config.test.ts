@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, type TestContext, test } from "vitest";
 import { CliError } from "../errors.ts";
 import { findHere } from "./here.ts";
 import { findLocalStack, LOCAL_URL } from "./local-stack.ts";
@@ -12,9 +12,9 @@ import { configFolder } from "./paths.ts";
 import { movedTo, type Project, type ProjectSources, resolveProject } from "./project.ts";
 import { type Session, Store } from "./store.ts";
 
-async function scratch(t: { after: (fn: () => Promise<void>) => void }): Promise<string> {
+async function scratch(t: Pick<TestContext, "onTestFinished">): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
 import type { Health } from "@agent-launchpad/sdk";
+import { describe, test } from "vitest";
 import { findingsText } from "../commands/doctor.ts";
 import { CliError } from "../errors.ts";
 import { plain } from "../output/style.ts";
@@ -38,7 +38,7 @@ describe("migrations", () => {
 
   test("a folder that is named is taken; one without migrations is an error", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-    t.after(() => rm(folder, { recursive: true }));
+    t.onTestFinished(() => rm(folder, { recursive: true }));
     await assert.rejects(knownMigrations(folder, "/"), /has no migrations/);
     await writeFile(join(folder, "20260101000000_first.sql"), "");
     await writeFile(join(folder, "notes.txt"), "");
@@ -120,7 +120,7 @@ describe("schema", () => {
   });
   test("a fingerprint beside the named migrations is read; without one there is none", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-    t.after(() => rm(folder, { recursive: true }));
+    t.onTestFinished(() => rm(folder, { recursive: true }));
     assert.equal(await knownFingerprint(join(folder, "migrations"), "/"), undefined);
     await writeFile(join(folder, "fingerprint.json"), '{"table public.a": "1"}');
     assert.deepEqual(await knownFingerprint(join(folder, "migrations"), "/"), { "table public.a": "1" });

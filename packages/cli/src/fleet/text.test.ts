@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { plain } from "../output/style.ts";
 import type { Rollout } from "./operator.ts";
 import { rolloutFacts } from "./text.ts";

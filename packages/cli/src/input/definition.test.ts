@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { CliError } from "../errors.ts";
 import { parseDefinition, readDefinition, withLocations } from "./definition.ts";
 import { readEnvFile } from "./env-file.ts";
@@ -86,7 +86,7 @@ describe("definitions", () => {
 
   test("a file that is not there, or is a folder, is named", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-    t.after(() => rm(folder, { recursive: true }));
+    t.onTestFinished(() => rm(folder, { recursive: true }));
     await assert.rejects(
       readDefinition(join(folder, "none.yaml")),
       /none\.yaml cannot be read: there is no such file\./,
@@ -123,7 +123,7 @@ test("a bare elizaOS character file is an agent with its name; errors point into
 
 test("a file of secrets: values are read, a bad line or no value is an error", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-cli-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, ".env");
   await writeFile(file, "# comment\nA=1\nexport B='two words'\n");
   assert.deepEqual(await readEnvFile(file), { A: "1", B: "two words" });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { EnvSyntaxError, parseEnvLines } from "./env-lines.ts";
 
 const cases: [name: string, text: string, values: Record<string, string>][] = [

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { ago, bytes, cores, percent, span, sparkline } from "./figures.ts";
 import { Output } from "./output.ts";
 import { painter, plain, tone, wantsColour } from "./style.ts";

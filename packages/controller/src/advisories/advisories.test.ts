@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { createLog } from "../log.ts";
 import { SimulatedClock } from "../testing/simulated-clock.ts";
 import type { AdvisoryDatabase } from "./database.ts";
@@ -16,7 +16,7 @@ const asked: Record<string, string[]>[] = [];
 let server: Server;
 let url: string;
 
-before(async () => {
+beforeAll(async () => {
   server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
@@ -51,7 +51,7 @@ before(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/-/npm/v1/security/advisories/bulk`;
 });
-after(() => {
+afterAll(() => {
   server.close();
   server.closeAllConnections();
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
-import { test } from "node:test";
+import { test } from "vitest";
 import { explainExit } from "./exit-reason.ts";
 import { parseLine, readLines } from "./lines.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { mayRedirect, redirecting } from "./redirects.ts";
 
 const ROOT = join(import.meta.dirname, "../../../..");

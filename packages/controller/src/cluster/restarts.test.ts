@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { afterExit } from "./restarts.ts";
 
 const LIMITS = { baseMs: 500, capMs: 60_000, stableMs: 10_000 };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { ObservedReplica, ReplicaState } from "./cluster.ts";
 import { isComplete, planRollout, surge } from "./rollout.ts";
 

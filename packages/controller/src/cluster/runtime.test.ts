@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { parseRequests } from "./runtime.ts";
 
 test("request counters are read from the runtime's text", () => {

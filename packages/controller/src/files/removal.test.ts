@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { createLog } from "../log.ts";
 import { SimulatedClock } from "../testing/simulated-clock.ts";
 import { FileRemoval } from "./removal.ts";
@@ -116,7 +116,7 @@ describe("the removal of files", () => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    t.after(() => {
+    t.onTestFinished(() => {
       server.close();
       server.closeAllConnections();
     });

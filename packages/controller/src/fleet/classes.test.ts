@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Claim, Classes } from "../contract.ts";
 import { silentLog } from "../log.ts";
 import { UserClasses } from "./classes.ts";

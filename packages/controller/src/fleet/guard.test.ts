@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Folders } from "../cluster/processes/folders.ts";
 import type { FleetState } from "../contract.ts";
 import { createLog } from "../log.ts";
@@ -106,7 +106,7 @@ test("a hold of removals stops them alone; a hold of everything stops every chan
 
 test("the state folder of the processes remembers its database over restarts", (context) => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-mark-"));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  context.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const fresh = new Folders(folder);
   assert.equal(fresh.marks().size, 0);
   fresh.mark("right");

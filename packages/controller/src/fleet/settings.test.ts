@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { settingsTrouble } from "./settings.ts";
 
 test("settings without a problem are no trouble", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Rollout } from "../contract.ts";
 import { decideWave, LATE_SECONDS, rolloutText } from "./waves.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, request, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { silentLog } from "../log.ts";
 import { Endpoints } from "./endpoints.ts";
 import { agentOf, createIngress } from "./ingress.ts";
@@ -19,14 +19,14 @@ async function rig(context: TestContext) {
   const ingress = createIngress({ endpoints, log: silentLog });
   ingress.server.listen(0, "127.0.0.1");
   await once(ingress.server, "listening");
-  context.after(() => ingress.close());
+  context.onTestFinished(() => ingress.close());
   const port = (ingress.server.address() as AddressInfo).port;
 
   const replica = async (name: string, listener?: Parameters<typeof createServer>[1]) => {
     const server = createServer(listener ?? ((_request, response) => response.end(name)));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    context.after(() => close(server));
+    context.onTestFinished(() => close(server));
     endpoints.add("agent-a", name, (server.address() as AddressInfo).port, () => {});
     return server;
   };

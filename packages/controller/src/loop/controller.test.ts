@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { MemoryCluster } from "../cluster/memory.ts";
 import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
@@ -42,7 +42,7 @@ function rig(context: TestContext) {
     urlOf: (agentId) => `http://${agentId}`,
     describe: async () => ({}),
   });
-  context.after(() => controller.stop());
+  context.onTestFinished(() => controller.stop());
   /** Forgets the calls so far; returns the function that tells those since. */
   const since = () => {
     const from = calls.length;

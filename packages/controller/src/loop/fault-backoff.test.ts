@@ -1,6 +1,6 @@
 // A model of the queue under a clock: what faulty agents cost, and what brings them forward.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { KubeError } from "../cluster/kubernetes/api.ts";
 import { MemoryCluster } from "../cluster/memory.ts";
 import { silentLog } from "../log.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, type TestContext, test } from "node:test";
+import { describe, type TestContext, test, vi } from "vitest";
 import { createLog } from "../log.ts";
 import { temporaryFolder } from "../testing/temporary.ts";
 import type { Npm } from "./npm.ts";
@@ -15,7 +15,7 @@ const open = (folder: string) =>
 function foreign(context: TestContext, folder: string): void {
   const own = process.geteuid?.() ?? 0;
   if (own === 0) chownSync(folder, 65_534, 65_534);
-  else context.mock.method(process as { geteuid(): number }, "geteuid", () => own + 1);
+  else vi.spyOn(process as { geteuid(): number }, "geteuid").mockImplementation(() => own + 1);
 }
 
 describe("a store that cannot be used", () => {
@@ -52,12 +52,12 @@ describe("a store that cannot be used", () => {
 });
 
 test("a folder of root's, as a volume on Kubernetes has, is used as it is", {
-  skip: process.geteuid?.() !== 0 && "needs root, to own the folder",
+  skip: process.geteuid?.() !== 0,
 }, async (context) => {
   const folder = temporaryFolder(context);
   chmodSync(folder, 0o777);
   for (const part of ["trees", "files"]) mkdirSync(join(folder, part));
-  context.mock.method(process as { geteuid(): number }, "geteuid", () => 10_001);
+  vi.spyOn(process as { geteuid(): number }, "geteuid").mockImplementation(() => 10_001);
   await open(folder);
   assert.equal(statSync(folder).mode & 0o777, 0o777);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { UnderWay } from "./under-way.ts";
 
 test("work asked for twice is done once, and again once it has ended", async () => {

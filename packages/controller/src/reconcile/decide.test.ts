@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { ObservedReplica, ObservedWorkload, ReplicaExit, ReplicaState } from "../cluster/cluster.ts";
 import { type Decision, type Desired, decide } from "./decide.ts";
 import { observe } from "./observe.ts";

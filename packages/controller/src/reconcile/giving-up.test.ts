@@ -1,6 +1,6 @@
 // Before a generation is given up, the cluster is asked itself, and what it says is judged anew.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Cluster, ObservedReplica } from "../cluster/cluster.ts";
 import { type Behaviour, MemoryCluster } from "../cluster/memory.ts";
 import { silentLog } from "../log.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { ObservedReplica, ObservedWorkload } from "../cluster/cluster.ts";
 import { observe } from "./observe.ts";
 import { platformReport } from "./platform.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { specOf } from "../testing/memory-database.ts";
 import { canonical, templateOf } from "./template.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { createRedactor, createSplitRedactor } from "./redact.ts";
 
 test("secrets are masked at every depth, in names too, and short ones are left", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { DatabaseError } from "../database.ts";
 import { silentLog } from "../log.ts";
 import { SimulatedClock, seededRandom } from "../testing/simulated-clock.ts";

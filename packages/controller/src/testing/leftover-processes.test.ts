@@ -1,6 +1,6 @@
 // Secrets that an earlier life of a controller left, of an agent of which nothing is seen any more.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { LABELS } from "../cluster/kubernetes/names.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";
@@ -9,7 +9,7 @@ for (const model of ["fatal", undefined]) {
   const beside = model === undefined ? "no agent" : "an agent that needs nothing done";
   test(`a Secret that is left in a namespace with ${beside} goes, and is looked for once`, async (context) => {
     const simulation = new KubernetesSimulation(1, 1);
-    context.after(() => simulation.stop());
+    context.onTestFinished(() => simulation.stop());
     simulation.faults.on = false;
     const { clock, database, model: cluster } = simulation;
     database.launch("agent-0", specOf({ model: model ?? "good" }));

@@ -1,6 +1,6 @@
 // Refusals of the API server on the model of Kubernetes: a bad minute fails nobody, a verdict is tried again.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { KubeError, type KubeObject } from "../cluster/kubernetes/api.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";
@@ -21,7 +21,7 @@ const ofDeployments = (error: KubeError) => (wanted: KubeObject) =>
 
 test("an update of all agents while a policy engine errs for a minute: none FAILED, all DEPLOYED", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   model.judge = ofDeployments(new KubeError("BUSY", "not yet ready to handle request", { status: 403 }));
   for (const agentId of database.rows.keys()) database.update(agentId, { model: "better" });
@@ -45,7 +45,7 @@ for (const [code, reason] of [
 ] as const) {
   test(`${code} for half an hour: FAILED once with ${reason}, tried every few minutes, then DEPLOYED`, async (context) => {
     const simulation = await fleet();
-    context.after(() => simulation.stop());
+    context.onTestFinished(() => simulation.stop());
     const { clock, database, model } = simulation;
     let asked = 0;
     model.judge = (wanted) => {
@@ -75,7 +75,7 @@ for (const [code, reason] of [
 
 test("a namespace that is deleted and stays: its agents are FAILED with the reason, and DEPLOYED once it is gone", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   const rows = () => [...database.rows.values()];
   model.stuck.add("agents-user");
@@ -115,7 +115,7 @@ test("a namespace that is deleted and stays: its agents are FAILED with the reas
 
 test("a paused agent, or all of a paused namespace: nothing is written until a person resumes it", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   const pause =
     (value: string | undefined) =>
@@ -154,7 +154,7 @@ test("a paused agent, or all of a paused namespace: nothing is written until a p
 
 test("what was missing while its agent rested is put back, and the rollout's time runs from then", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   database.update("agent-0", { model: "better" });
   simulation.hint();

@@ -1,6 +1,6 @@
 // A new image over a fleet, under a clock: in waves, stopped by failures, through crashes and with two controllers.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { KubeError } from "../cluster/kubernetes/api.ts";
 import { FORM } from "../cluster/kubernetes/manifests/form.ts";
 import { ANNOTATIONS, LABELS } from "../cluster/kubernetes/names.ts";
@@ -21,7 +21,7 @@ const phases = ({ database }: KubernetesSimulation) =>
 
 test("a new image comes a tenth at a time, each wave after the last is ready, and nobody stops serving", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const seen: number[] = [];
   simulation.image = BETTER;
   await watch(simulation, 600, () => {
@@ -42,7 +42,7 @@ test("a new image comes a tenth at a time, each wave after the last is ready, an
 
 test("pods that a new version of the controllers makes otherwise come in waves too, and new keys at once", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   const legacy = () =>
     new Set(
@@ -96,7 +96,7 @@ test("pods that a new version of the controllers makes otherwise come in waves t
 
 test("a bad image reaches the first wave alone, all agents serve on, and a good one then reaches all", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.image = BAD;
   await watch(simulation, 900, () => {
     assert.ok(agentsOn(simulation, BAD).size <= 2);
@@ -119,7 +119,7 @@ test("a bad image reaches the first wave alone, all agents serve on, and a good 
 for (const code of ["INVALID", "FORBIDDEN"] as const) {
   test(`pods that the API server refuses (${code}) stop in the first wave, no agent is FAILED; undo brings all back`, async (context) => {
     const simulation = await fleet(1, 1);
-    context.after(() => simulation.stop());
+    context.onTestFinished(() => simulation.stop());
     simulation.model.judge = (wanted) =>
       wanted.kind === "Deployment" && JSON.stringify(wanted).includes(BAD)
         ? new KubeError(code, "images of this registry are not allowed")
@@ -151,7 +151,7 @@ for (const code of ["INVALID", "FORBIDDEN"] as const) {
 
 test("owners' changes and launches go on during a halted rollout, with the proven image", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database } = simulation;
   simulation.image = BAD;
   await clock.advance(600_000);
@@ -171,7 +171,7 @@ test("owners' changes and launches go on during a halted rollout, with the prove
 
 test("undone: those of the wave go back, and nothing begins again until another image is set", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.image = BAD;
   await simulation.clock.advance(600_000);
   simulation.database.rollouts.operate("undo");
@@ -182,7 +182,7 @@ test("undone: those of the wave go back, and nothing begins again until another 
 
 test("while the controllers disagree about the image nothing is rolled out", async (context) => {
   const simulation = await fleet();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const [first, second] = simulation.sites;
   assert.ok(first && second);
   first.image = BETTER;

@@ -1,4 +1,4 @@
-import { test } from "node:test";
+import { test } from "vitest";
 import { simulations } from "./simulations.ts";
 
 for (const { name, seeds, run } of simulations) {

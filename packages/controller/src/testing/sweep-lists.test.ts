@@ -1,6 +1,6 @@
 // What a controller at rest lists: nothing that grows with the fleet.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { LABELS } from "../cluster/kubernetes/names.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { specOf } from "./memory-database.ts";

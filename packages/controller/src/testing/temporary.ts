@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { TestContext } from "node:test";
+import type { TestContext } from "vitest";
 import type { Workload } from "../cluster/cluster.ts";
 import { processMark } from "../cluster/processes/system.ts";
 import type { AgentSpec } from "../contract.ts";
@@ -16,7 +16,7 @@ export const FAKE_RUNTIME = [process.execPath, resolve(import.meta.dirname, "fak
 /** A folder that goes with the test. */
 export function temporaryFolder(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-controller-"));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  context.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -1,6 +1,6 @@
 // A controller whose address leads to another, an empty or an older database: what runs stays, but for the brake's share.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { LABELS } from "../cluster/kubernetes/names.ts";
 import { KubernetesSimulation } from "./kubernetes-simulation.ts";
 import { MemoryDatabase, specOf } from "./memory-database.ts";
@@ -42,7 +42,7 @@ for (const restarts of [false, true]) {
     const what = filled ? "another database with agents" : "another, empty database";
     test(`Kubernetes, ${what} ${when}: nothing is written, and the error names the cure`, async (context) => {
       const simulation = await kubernetes();
-      context.after(() => simulation.stop());
+      context.onTestFinished(() => simulation.stop());
       const right = simulation.database;
       simulation.database = new MemoryDatabase(simulation.clock, "another");
       if (filled) simulation.database.launch("agent-of-another", specOf(), 1, "stranger");
@@ -67,7 +67,7 @@ for (const restarts of [false, true]) {
 
 test("Kubernetes, the same database emptied: the brake stops all, a person's word lets it go", async (context) => {
   const simulation = await kubernetes();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.database = new MemoryDatabase(simulation.clock);
   await simulation.clock.advance(WHILE);
   assert.deepEqual(counted(simulation), { agents: AGENTS, namespaces: USERS });
@@ -88,7 +88,7 @@ for (const [later, removed] of [
 ] as const) {
   test(`Kubernetes, a backup older by ${later} agents: ${removed} are removed`, async (context) => {
     const simulation = await kubernetes();
-    context.after(() => simulation.stop());
+    context.onTestFinished(() => simulation.stop());
     const backup = simulation.database.copy();
     launchAll(simulation.database, AGENTS, AGENTS + later);
     await simulation.clock.advance(120_000);
@@ -103,7 +103,7 @@ for (const [later, removed] of [
 
 test("Kubernetes, another database that adopts: what it does not know waits for the brake", async (context) => {
   const simulation = await kubernetes();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.database = new MemoryDatabase(simulation.clock, "another");
   simulation.database.fleet.adopted.push("simulated");
   simulation.database.launch("agent-new", specOf(), 1, "user-0");
@@ -115,7 +115,7 @@ test("Kubernetes, another database that adopts: what it does not know waits for 
 
 test("Kubernetes, held by operators: not even one agent that is gone is removed", async (context) => {
   const simulation = await kubernetes();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.database.fleet.hold = "removals";
   simulation.database.rows.delete("agent-0");
   await simulation.clock.advance(WHILE);
@@ -127,7 +127,7 @@ test("Kubernetes, held by operators: not even one agent that is gone is removed"
 
 test("Kubernetes, everything held: nothing is written, what was asked for comes after", async (context) => {
   const simulation = await kubernetes();
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   simulation.database.fleet.hold = "everything";
   await simulation.clock.advance(10_000);
   simulation.database.scale("agent-0", 3);
@@ -141,7 +141,7 @@ test("Kubernetes, everything held: nothing is written, what was asked for comes 
 
 test("Kubernetes, a gone user's namespace with a foreign object stays until that is away", async (context) => {
   const simulation = await kubernetes(1);
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   model.create("Secret", "somebody", {
     metadata: { name: "theirs", namespace: "agents-user-0" },
@@ -158,7 +158,7 @@ test("Kubernetes, a gone user's namespace with a foreign object stays until that
 
 test("Kubernetes, a namespace without the database's mark, or with another's: nothing in it is removed", async (context) => {
   const simulation = await kubernetes(1);
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;
   for (const row of [...database.rows.values()]) {
     if (row.userId === "user-0" || row.userId === "user-1") database.rows.delete(row.agentId);
@@ -176,7 +176,7 @@ test("Kubernetes, a namespace without the database's mark, or with another's: no
 
 test("Kubernetes, agents and users whose end the database has seen: the brake does not count them", async (context) => {
   const simulation = await kubernetes(1);
-  context.after(() => simulation.stop());
+  context.onTestFinished(() => simulation.stop());
   const { clock, database } = simulation;
   // As after a controller that said so and was killed before its last calls took effect.
   for (const row of database.rows.values())

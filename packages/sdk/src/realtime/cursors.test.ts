@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { NumberedRows, RecentRows, ReplicaRows } from "./cursors.ts";
 import { StatusRows } from "./status.ts";
 

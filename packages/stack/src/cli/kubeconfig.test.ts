@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { kubernetesTarget } from "./kubeconfig.ts";
 
 test("the flag wins over KUBECONFIG, whose files all count; a missing file is named", (context) => {
   const folder = mkdtempSync(join(tmpdir(), "launchpad-kubeconfig-"));
-  context.after(() => rmSync(folder, { recursive: true }));
+  context.onTestFinished(() => rmSync(folder, { recursive: true }));
   const [first, second] = [join(folder, "first"), join(folder, "second")];
   for (const file of [first, second]) writeFileSync(file, "");
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { generateKeys } from "../keys.ts";
 import { mintRoleToken } from "../tokens.ts";
 import { checkApiKey, upstreamAuthorization } from "./credentials.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
 import { Worker } from "node:worker_threads";
+import { test } from "vitest";
 import { OnceAgent } from "./once-agent.ts";
 
 /** A server in a thread of its own: it answers the first bytes of a request and resets the connection, then says so. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { isLocalName, type Route, routeOf } from "./routes.ts";
 
 const HERE = "127.0.0.1:54321";

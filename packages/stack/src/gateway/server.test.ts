@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { generateKeys } from "../keys.ts";
 import { createMailbox } from "../mailbox/mailbox.ts";
 import { roleOfToken } from "../tokens.ts";
@@ -16,7 +16,7 @@ let down = false;
 const seen: IncomingMessage[] = [];
 
 /** The upstream of these tests: says what it got, or does what the path says. */
-before(async () => {
+beforeAll(async () => {
   upstream = createServer((request, response) => {
     seen.push(request);
     if (request.url === "/break") {
@@ -57,7 +57,7 @@ before(async () => {
     health: () => ({ rest: down ? "restarting" : "running" }),
   });
 });
-after(async () => {
+afterAll(async () => {
   await gateway.close();
   upstream.close();
   upstream.closeAllConnections();
@@ -223,7 +223,7 @@ for (const [method, times] of [
 
 test("what is down is 503 in JSON, for /api in its error form with rate-limit headers", async (t) => {
   down = true;
-  t.after(() => {
+  t.onTestFinished(() => {
     down = false;
   });
   for (const path of ["/rest/v1/x", "/auth/v1/x", "/storage/v1/bucket", "/functions/v1/hello"]) {
@@ -304,7 +304,7 @@ test("a handshake that is refused, has no upstream or no route is answered in HT
     socket.destroy();
   }
   down = true;
-  t.after(() => {
+  t.onTestFinished(() => {
     down = false;
   });
   const { head, socket } = await handshake("/chat", "agent-1.agents.localhost");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { createArrivals } from "./bodies/arrival.ts";
 import { createAuthLimit } from "./limits/auth-limit.ts";
 import type { SecurityWatch } from "./security.ts";
@@ -41,7 +41,7 @@ describe("the sign-in guard", () => {
   };
   let server: Server;
   let url: string;
-  before(async () => {
+  beforeAll(async () => {
     const count = async () => ({ limit: 1000, remaining: 999, reset: 0 });
     const limit = createAuthLimit({ count, jwtSecret: "a secret of thirty-two characters!" });
     const door = createAuthDoor({ arrivals: createArrivals(), limit, signIn: createSignInGuard(watch) });
@@ -53,7 +53,7 @@ describe("the sign-in guard", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/auth/v1/token?grant_type=password`;
   });
-  after(() => void server.close());
+  afterAll(() => void server.close());
 
   const post = (body: unknown) =>
     fetch(url, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
 import fc from "fast-check";
 import { Hono } from "hono";
+import { describe, test } from "vitest";
 import { readAuthRequest } from "./auth-request.ts";
 import { changesEveryRow } from "./limits/rest-guard.ts";
 import { routeOf } from "./routes.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
 import { printSchema } from "graphql";
+import { describe, test } from "vitest";
 import { catalogueOf } from "./catalogue.ts";
 import { directive, fieldName, isName, toOneName, typeName } from "./names.ts";
 import { buildSchema } from "./schema.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { noteError, withHostedAnswers } from "./auth-answers.ts";
 
 const wrong = () => Response.json({ error_code: "invalid_credentials" }, { status: 400 });

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { afterAll, test } from "vitest";
 import { withHostedForms } from "./compat.ts";
 import { openSpool } from "./spool.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "launchpad-spool-"));
-after(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 const spool = openSpool({
   folder,
   most: 1000,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { folderOf, listAsHosted } from "./listing.ts";
 
 const names = (list: { name: string }[]) => list.map(({ name }) => name);

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { createObjectFiles, rangeOf } from "./object-files.ts";
 import { withOutcome } from "./outcome.ts";
 
 test("what is stored comes back, with its type, tag and length, and ranges of it", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-objects-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const files = createObjectFiles(folder);
   for (const key of ["a", "a/b", "../../escape", "x".repeat(900)]) {
     await files.uploadObject(
@@ -40,7 +40,7 @@ test("what is stored comes back, with its type, tag and length, and ranges of it
 
 test("an upload that breaks off leaves the old object", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-objects-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const files = createObjectFiles(folder);
   await files.uploadObject("b", "k", undefined, Buffer.from("old"), "text/plain", "no-cache");
   const broken = new ReadableStream({
@@ -54,7 +54,7 @@ test("an upload that breaks off leaves the old object", async (t) => {
 
 test("what a refused request did to files is undone; of two at once the second begins when the first is settled", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-objects-"));
-  t.after(() => rm(folder, { recursive: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
   const files = createObjectFiles(folder);
   const put = (key: string, text: string) =>
     files.uploadObject("b", key, undefined, Buffer.from(text), "text/plain", "no-cache");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { withRfcTimes } from "./times.ts";
 
 test("times are written as hosted Auth writes them; all else stays", async () => {

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { openSpool } from "./spool.ts";
 import { upload, uploadWithinLimits } from "./uploads.ts";
 
-async function send(t: { after(fn: () => unknown): void }, init: RequestInit, most = 100) {
+async function send(t: Pick<TestContext, "onTestFinished">, init: RequestInit, most = 100) {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-spool-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const seen: { type: string | null; length: string | null; text: string; whole: string | undefined }[] = [];
   const request = new Request("http://localhost/storage/v1/object/b/k", { method: "POST", ...init });
   const answer = await uploadWithinLimits(
@@ -117,7 +117,7 @@ test("what is no form with a file, or has metadata that cannot be read, is refus
 
 test("what an earlier process left is deleted, and all that waits has a limit", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-spool-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await writeFile(join(folder, "left.upload"), "x");
   const spool = openSpool({ folder, most: 100, total: 150 });
   const body = () => new Blob(["x".repeat(100)]).stream();

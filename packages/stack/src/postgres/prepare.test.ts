@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import pg from "pg";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { StackError } from "../errors.ts";
 import { startPostgrest } from "../postgrest.ts";
 import { bootstrap } from "./bootstrap.ts";
@@ -29,7 +29,7 @@ async function rows(sql: string, url = server.url("postgres")): Promise<Record<s
   }
 }
 
-before(async () => {
+beforeAll(async () => {
   mkdirSync(migrations, { recursive: true });
   writeFileSync(
     join(project, "supabase", "config.toml"),
@@ -55,7 +55,7 @@ before(async () => {
   writeFileSync(join(project, "supabase", "seed.sql"), "insert into public.things (id) values (1);");
   server = await startPostgres({ dataDir, port: 0, durable: false });
 });
-after(async () => {
+afterAll(async () => {
   await server.kill();
   for (const folder of [project, dataDir]) rmSync(folder, { recursive: true, force: true });
 });

@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
+import { afterAll, describe, test } from "vitest";
 import { pgvector } from "../../../../scripts/pgvector.ts";
 import { StackError } from "../errors.ts";
 import { BESIDE } from "../ports.ts";
@@ -56,7 +56,7 @@ async function refusal(promise: Promise<unknown>): Promise<string> {
   return assert.fail("expected a StackError");
 }
 
-after(async () => {
+afterAll(async () => {
   for (const server of servers) await server.kill();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });

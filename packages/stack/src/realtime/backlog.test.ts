@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Backlog } from "./backlog.ts";
 
 const MB = 1_000_000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type pg from "pg";
+import { test } from "vitest";
 import { deliverChanges } from "./changes.ts";
 import { identityOfKey } from "./claims.ts";
 import { Judge } from "./judging.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { test } from "node:test";
 import fc from "fast-check";
+import { test } from "vitest";
 import { verifyToken } from "./claims.ts";
 
 const SECRET = "x".repeat(32);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { areOver } from "./commit-visibility.ts";
 
 const over = (snapshot: string, ...xids: number[]) => areOver(new Set(xids), snapshot);

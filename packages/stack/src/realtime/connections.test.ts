@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Connections, type Counted } from "./connections.ts";
 import { SERVICE } from "./owners.ts";
 

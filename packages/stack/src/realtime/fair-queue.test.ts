@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { FairQueue } from "./fair-queue.ts";
 
 test("one owner's crowd of work leaves places for the others, and each owner's work keeps its order", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import pg from "pg";
+import { test } from "vitest";
 import { Judge, type Questions } from "./judging.ts";
 
 /** A database that answers true, and is too slow for statements with `slow` in them. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { type CompiledFilter, judge, judgeSql } from "./matching.ts";
 
 const TEXT = { typeOid: 25, typeName: "text", typeKind: "b" };

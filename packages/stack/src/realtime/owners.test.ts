@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { identityOfKey } from "./claims.ts";
 import { LIMITS } from "./limits.ts";
 import { ownerOf, SERVICE, Spending } from "./owners.ts";

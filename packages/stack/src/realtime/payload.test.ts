@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { ColumnFacts, TableFacts } from "./catalog.ts";
 import { type ChangeFacts, dataJson } from "./payload.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import fc from "fast-check";
+import { test } from "vitest";
 import { decode, formatLsn, parseLsn, parsePacket, statusUpdate } from "./pgoutput.ts";
 
 const int16 = (n: number) => Buffer.from([n >> 8, n & 255]);

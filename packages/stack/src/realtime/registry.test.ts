@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { identityOfKey } from "./claims.ts";
 import type { CompiledFilter } from "./matching.ts";
 import { type Entry, Registry } from "./registry.ts";

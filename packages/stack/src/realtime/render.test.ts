@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import fc from "fast-check";
+import { test } from "vitest";
 import { arrayLiteral, parseArray, renderValue, type TypeFacts } from "./render.ts";
 
 const base = (oid: number): TypeFacts => ({ oid, kind: "b", element: 0, elementKind: "" });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { beforeEach, mock, test } from "node:test";
+import { beforeEach, test, vi } from "vitest";
 import { LIMITS } from "./limits.ts";
 import { Hub, type Member } from "./topics.ts";
 
@@ -43,23 +43,23 @@ test("a broadcast is encoded once: all members get the same buffer", () => {
 });
 
 test("the first change of presence is sent at once, those right after it as one diff", (t) => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  t.after(() => mock.timers.reset());
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  t.onTestFinished(() => void vi.useRealTimers());
   const { hub, members } = crowd(2);
   track(hub, members[0]);
   assert.equal(sent.length, 2);
   for (let n = 0; n < 50; n++) track(hub, members[1], 100 + n, "other");
   assert.equal(sent.length, 2);
   now += 2;
-  mock.timers.tick(2);
+  vi.advanceTimersByTime(2);
   assert.equal(sent.length, 4);
   const diff = JSON.parse(String(sent[3]?.data))[4];
   assert.deepEqual([diff.joins.other.metas.length, diff.leaves], [1, {}]);
 });
 
 test("a diff that costs much delays the next one: a topic's fan-out is bounded", (t) => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  t.after(() => mock.timers.reset());
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  t.onTestFinished(() => void vi.useRealTimers());
   const { hub, members } = crowd(100);
   track(hub, members[0], 10_000);
   const bytes = sent.reduce((sum, { data }) => sum + data.length, 0);
@@ -68,10 +68,10 @@ test("a diff that costs much delays the next one: a topic's fan-out is bounded",
   sent = [];
   track(hub, members[1], 10_000, "other");
   now += wait - 1;
-  mock.timers.tick(wait - 1);
+  vi.advanceTimersByTime(wait - 1);
   assert.equal(sent.length, 0);
   now += 2;
-  mock.timers.tick(2);
+  vi.advanceTimersByTime(2);
   assert.equal(sent.length, 100);
 });
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, test } from "vitest";
 import { findFunctions } from "../functions/discover.ts";
 import { generateKeys } from "../keys.ts";
 import { type Guardian, startGuardian } from "../supervise/guardian.ts";
@@ -14,11 +14,11 @@ const keys = generateKeys();
 let folder: string;
 let guardian: Guardian;
 
-before(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "launchpad-functions-"));
   guardian = startGuardian();
 });
-after(async () => {
+afterAll(async () => {
   await guardian.release();
   await rm(folder, { recursive: true });
 });

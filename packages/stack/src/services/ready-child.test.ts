@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { reasonIn } from "./ready-child.ts";
 
 test("a program that ends says why in its own words", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { nextRestart } from "./backoff.ts";
 
 test("the delay doubles with each failure in a row, up to the longest", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Exit } from "./child.ts";
 import { type ServiceSpec, Supervisor } from "./supervisor.ts";
 

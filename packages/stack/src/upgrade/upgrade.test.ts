@@ -1,6 +1,6 @@
 // The pure parts of upgrades: what was edited, what differs, whose an object is, what a person reads.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { digestOf, judgeApplied } from "./applied.ts";
 import { differences } from "./catalogue.ts";
 import { isOurs, objectOf } from "./history.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
 import pg from "pg";
+import { test } from "vitest";
 import { startPostgres } from "../postgres/server.ts";
 import { startHeartbeat } from "./platform-heartbeat.ts";
 

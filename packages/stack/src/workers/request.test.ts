@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { MAX_RESPONSE_BYTES, type QueuedRequest, sendRequest } from "./request.ts";
 
 const never = new AbortController().signal;

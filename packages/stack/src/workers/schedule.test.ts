@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { dueAfter, type Schedule } from "./schedule.ts";
 
 const all = (low: number, high: number) => Array.from({ length: high - low + 1 }, (_, i) => low + i);

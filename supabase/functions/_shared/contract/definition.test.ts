@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import type { z } from "zod";
 import { problemsOf } from "../problems.ts";
 import { emptyRequest, launchRequest, rollbackRequest, scaleRequest, updateRequest } from "./definition.ts";

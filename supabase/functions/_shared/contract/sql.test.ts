@@ -1,7 +1,7 @@
 /** The contract against the migrations, as text: what must be equal in both. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { routes } from "../../api/routes/index.ts";
 import { errorCodes } from "./errors.ts";
 import { VERSION } from "./version.ts";

@@ -1,6 +1,6 @@
 /** Names and schemas of tools, as providers take them. */
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { completeSchema, toolName } from "./provider-form.ts";
 
 describe("a tool's name", () => {

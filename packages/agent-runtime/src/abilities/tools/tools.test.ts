@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { isPublicAddress } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { calculate } from "./calculator.ts";
 import type { ToolDefinition } from "./definition.ts";
@@ -105,12 +105,12 @@ describe("requests to the outside", () => {
   let server: Server;
   let port = 0;
   let listener: RequestListener = (_, response) => response.end("ok");
-  before(async () => {
+  beforeAll(async () => {
     server = createServer((request, response) => listener(request, response));
     await once(server.listen(0, "127.0.0.1"), "listening");
     port = (server.address() as AddressInfo).port;
   });
-  after(() => {
+  afterAll(() => {
     server.closeAllConnections();
     server.close();
   });

@@ -1,7 +1,7 @@
 // How a real elizaOS agent answers: what its plugins' actions do is done once, silence is an answer, the reply does not wait.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import {
   type Answering,
   type ProviderStub,
@@ -46,7 +46,7 @@ const obedient: Answering = ({ messages }) => {
 let plugin: TestPlugin;
 let stub: ProviderStub;
 let agent: RunningAgent;
-before(async () => {
+beforeAll(async () => {
   if (skip) return;
   plugin = installPlugin("shop", SHOP);
   stub = await startProviderStub(obedient);
@@ -56,7 +56,7 @@ before(async () => {
   });
   await deliver("do REPLY: warm"); // the first answer loads code
 });
-after(async () => {
+afterAll(async () => {
   await agent?.[Symbol.asyncDispose]();
   await stub?.close();
   plugin?.[Symbol.dispose]();
@@ -93,7 +93,7 @@ interface Failure {
 const errorOf = ({ body }: Answered) => body.error as Failure;
 
 test("E1: an action throws after another acted → final, named, what was said is kept; delivered again → not done again", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const id = randomUUID();
   const first = await deliver("do PAY,SHIP:", { id });
@@ -110,7 +110,9 @@ test("E1: an action throws after another acted → final, named, what was said i
   assert.ok(!errorOf(outside).message.includes("street"));
 });
 
-test("E1: delivered again while it is being made, and when it is made → one outcome", { skip }, async () => {
+test("E1: delivered again while it is being made, and when it is made → one outcome", {
+  skip: Boolean(skip),
+}, async () => {
   const before = await actedByNow("PAY");
   const id = randomUUID();
   const both = await Promise.all([deliver("do PAY:", { id }), deliver("do PAY:", { id })]);
@@ -123,7 +125,7 @@ test("E1: delivered again while it is being made, and when it is made → one ou
 });
 
 test("E1: an action that began at another replica → not done again, final, no model asked", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const paid = await actedByNow("PAY");
   agent.project.answer = (called) =>
@@ -139,7 +141,7 @@ test("E1: an action that began at another replica → not done again, final, no 
 });
 
 test("E1: the model fails inside an action → final; before any action → may be tried again", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   assert.equal(errorOf(await deliver("do ASK:")).details?.final, "true");
   stub.answer = () => ({ status: 400 });
@@ -151,7 +153,7 @@ test("E1: the model fails inside an action → final; before any action → may 
 });
 
 test("E14: an action that outlasts the message → final, named; nothing of it is said later", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const conversationId = randomUUID();
   const before = await actedByNow("PAY");
@@ -163,7 +165,9 @@ test("E14: an action that outlasts the message → final, named; nothing of it i
   assert.equal(await actedByNow("PAY"), before, "what would have come next did not begin");
 });
 
-test("E2: silence is an answer, and a text is kept whatever the action", { skip }, async () => {
+test("E2: silence is an answer, and a text is kept whatever the action", {
+  skip: Boolean(skip),
+}, async () => {
   for (const [wanted, reply, silence] of [
     ["IGNORE:", "", /chose not to answer/],
     ["STOP:", "", /chose not to answer/],
@@ -184,7 +188,7 @@ test("E2: silence is an answer, and a text is kept whatever the action", { skip 
 });
 
 test("E11: a muted conversation is told as muted, with the way out, and others are not muted", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const say = async (text: string, conversationId: string) => (await deliver(text, { conversationId })).body;
   const [muted, other] = [randomUUID(), randomUUID()];
@@ -206,7 +210,7 @@ test("E11: a muted conversation is told as muted, with the way out, and others a
 });
 
 test("E7: the reply goes out before the evaluators, whose calls are counted all the same", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const { body } = await deliver("evaluate me, do REPLY: at once");
   assert.equal(body.reply, "at once");
@@ -216,7 +220,7 @@ test("E7: the reply goes out before the evaluators, whose calls are counted all 
 });
 
 test("E7: turns are recalled under the same ids, so that reflection looks at what is new alone", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const conversationId = randomUUID();
   const history: { id: string; role: string; content: string }[] = [];
@@ -238,7 +242,9 @@ test("E7: turns are recalled under the same ids, so that reflection looks at wha
   assert.ok(made >= 2 && made <= 6, `${made} reflections over 20 messages`);
 });
 
-test("reflection: off → the model is never asked to look back on a conversation", { skip }, async () => {
+test("reflection: off → the model is never asked to look back on a conversation", {
+  skip: Boolean(skip),
+}, async () => {
   await using silentAgent = await startAgent({
     config: { plugins: [plugin.name], character: { name: "Ada" }, settings: { reflection: "off" } },
     environment: stub.environment,
@@ -255,12 +261,12 @@ test("reflection: off → the model is never asked to look back on a conversatio
   assert.ok(!asked.some((prompt) => /already_known|in_bio/.test(prompt)));
 });
 
-test("E10: what a provider did not count is unknown", { skip }, async () => {
+test("E10: what a provider did not count is unknown", { skip: Boolean(skip) }, async () => {
   const { body } = await deliver("do REPLY: counted");
   assert.deepEqual(body.usage, { inputTokens: 11, outputTokens: 7 });
 });
 
-test("E17: the sender's name goes along; an id is no name", { skip }, async () => {
+test("E17: the sender's name goes along; an id is no name", { skip: Boolean(skip) }, async () => {
   const userId = randomUUID();
   await deliver("do REPLY: hello", { userId, userName: "Grace" });
   assert.match(stub.requests.at(-1)?.messages.at(-1)?.text ?? "", /Grace: .*do REPLY/);

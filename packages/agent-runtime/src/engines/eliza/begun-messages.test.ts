@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, test } from "node:test";
+import { afterAll, beforeAll, beforeEach, test } from "vitest";
 import { eventually } from "../../../../../tests/helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { signed } from "../../signature.ts";
@@ -63,7 +63,7 @@ let agent: RunningAgent;
 /** The calls that are of earlier tests. */
 let earlier = 0;
 
-before(async () => {
+beforeAll(async () => {
   if (skip) return;
   plugin = installPlugin("alarm", ALARM);
   stub = await startProviderStub(({ messages }) => {
@@ -78,7 +78,7 @@ beforeEach(() => {
   agent.project.answer = () => undefined;
   earlier = agent.project.calls.length;
 });
-after(async () => {
+afterAll(async () => {
   await agent?.[Symbol.asyncDispose]();
   await stub?.close();
   plugin?.[Symbol.dispose]();
@@ -123,7 +123,7 @@ const only = (answer: (called: Called) => ProjectAnswer | undefined) => (called:
   called.rpc === "runtime_begin_message" ? answer(called) : undefined;
 
 test("E12: a reminder's task begins a message in the conversation it was made in, with the plugin in the log", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const conversationId = await tell(agent, "do REMIND: kettle");
   await until(() => logged("sent Mind kettle").length > 0);
@@ -151,7 +151,7 @@ test("E12: a reminder's task begins a message in the conversation it was made in
 });
 
 test("E12: killed while the project takes the message → the task runs again and sends it under the same id", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-begun-"));
   try {
@@ -176,7 +176,7 @@ test("E12: killed while the project takes the message → the task runs again an
 });
 
 test("E12: messages begun within an answer have an id each; of a task without a room one replica sends", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   await tell(agent, "do ASIDE: one");
   const [first, second] = sent();
@@ -189,14 +189,16 @@ test("E12: messages begun within an answer have an id each; of a task without a 
   assert.ok(logged(`Another replica sends what ${plugin.name} begins`).length > 0);
 });
 
-test("E12: a service's message is sent by the replica with the platforms", { skip }, async () => {
+test("E12: a service's message is sent by the replica with the platforms", {
+  skip: Boolean(skip),
+}, async () => {
   await tell(agent, "do WATCH: it");
   await until(() => logged("sent Seen").length > 0);
   assert.deepEqual([sent()[0]?.by_service, sent()[0]?.content], [true, "Seen"]);
 });
 
 test("E12: without a text, without a conversation, at the agent's own address → refused in words, nothing is sent", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   for (const [order, words] of [
     ["EMPTY: -", /^refused {2}: .* It has no text/],
@@ -221,7 +223,7 @@ test("E12: without a text, without a conversation, at the agent's own address �
 });
 
 test("E12: a refusal of the project reaches the plugin in its words; a project that is down is tried again", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const refusal = (status: number, code: string, message: string, details: string | null = null) => ({
     status,

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { type Answering, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { defaultElizaDir } from "../../paths.ts";
 import { signed } from "../../signature.ts";
@@ -30,7 +30,7 @@ const FRAMEWORKS = [
 
 for (const { framework, plugin, model } of FRAMEWORKS) {
   test(`${framework}: a real elizaOS agent answers, remembers, and keeps conversations apart`, {
-    skip,
+    skip: Boolean(skip),
   }, async () => {
     await using stub = await startProviderStub(namesake);
     await using agent = await startAgent({
@@ -88,7 +88,7 @@ for (const { framework, plugin, model } of FRAMEWORKS) {
 }
 
 test("the platform's history takes the place of what elizaOS remembers of the conversation", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   await using stub = await startProviderStub(namesake);
   const key = "k".repeat(64);
@@ -117,7 +117,9 @@ test("the platform's history takes the place of what elizaOS remembers of the co
   assert.equal(outside.body.reply, "Hello Eve", "nor is it told outside");
 });
 
-test("no secret reaches elizaOS's database, and no .env of a folder above is read", { skip }, async () => {
+test("no secret reaches elizaOS's database, and no .env of a folder above is read", {
+  skip: Boolean(skip),
+}, async () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-eliza-test-"));
   try {
     writeFileSync(join(folder, ".env"), "OPENAI_API_KEY=sk-of-the-operator\n");
@@ -143,7 +145,9 @@ test("no secret reaches elizaOS's database, and no .env of a folder above is rea
   }
 });
 
-test("a failing provider, and an answer not in elizaOS's form, become clear errors", { skip }, async () => {
+test("a failing provider, and an answer not in elizaOS's form, become clear errors", {
+  skip: Boolean(skip),
+}, async () => {
   await using stub = await startProviderStub();
   await using agent = await startAgent({
     config: { framework: "anthropic", plugins: ["@elizaos/plugin-bootstrap"] },
@@ -162,7 +166,7 @@ test("a failing provider, and an answer not in elizaOS's form, become clear erro
   }
 });
 
-test("every plugin that does not exist is named at once", { skip }, async () => {
+test("every plugin that does not exist is named at once", { skip: Boolean(skip) }, async () => {
   const plugins = ["@elizaos/plugin-discord", "@elizaos/plugin-no-such", "@elizaos/plugin-neither"];
   const { code, lines } = await runToEnd({ config: { plugins } });
   const last = lines.at(-1);
@@ -172,7 +176,7 @@ test("every plugin that does not exist is named at once", { skip }, async () => 
 });
 
 test("no model of elizaOS is called without a reservation, and each call is settled with what it used", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   await using stub = await startProviderStub(namesake);
   await using agent = await startAgent({
@@ -225,7 +229,7 @@ test("without the optional part the launch says which command installs it, and w
 });
 
 test("the agent's own tools are actions: chosen by name, called with arguments, answered from", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const service = createServer((request, response) => {
     response.end(`sunny at ${request.url} for ${request.headers.authorization}`);
@@ -273,7 +277,7 @@ test("the agent's own tools are actions: chosen by name, called with arguments, 
   }
 });
 
-test("the tools of the runtime's own plugins are actions too", { skip }, async () => {
+test("the tools of the runtime's own plugins are actions too", { skip: Boolean(skip) }, async () => {
   const node = createServer(async (request, response) => {
     const { id, method } = JSON.parse((await request.toArray()).join(""));
     const result = { eth_gasPrice: "0x3b9aca00", eth_blockNumber: "0x10", eth_chainId: "0x1" }[

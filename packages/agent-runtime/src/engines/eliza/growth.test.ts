@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { test } from "vitest";
 import { startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { defaultElizaDir } from "../../paths.ts";
 import { startAgent } from "../../testing/agent.ts";
@@ -40,7 +40,7 @@ function makeFolder(): Disposable & { readonly path: string } {
 }
 
 test("E8: 80 messages in 4 conversations → memory and folder stay flat, the start's peak included", {
-  skip: process.platform === "linux" ? skip : "reads /proc",
+  skip: Boolean(process.platform === "linux" ? skip : "reads /proc"),
 }, async () => {
   using folder = makeFolder();
   const { samples, peak } = await soak({ messages: 80, samples: 4, stateDir: folder.path });
@@ -52,7 +52,7 @@ test("E8: 80 messages in 4 conversations → memory and folder stay flat, the st
 });
 
 test("E8: the oldest messages, facts and empty rooms go; plugins' memories, muted and new rooms stay", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   using folder = makeFolder();
   await using stub = await startProviderStub();

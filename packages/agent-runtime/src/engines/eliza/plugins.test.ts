@@ -1,7 +1,7 @@
 // What plugins do wrong, and what becomes of their agent. The real elizaOS; the plugins are the test's own packages.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "vitest";
 import type { PluginState } from "../../plugin-states.ts";
 import { type RunningAgent, runToEnd, startAgent } from "../../testing/agent.ts";
 import { makeElizaPart, skipEliza as skip } from "../../testing/eliza.ts";
@@ -79,7 +79,7 @@ const FATAL = {
 };
 
 test("a plugin that cannot start ends the launch with a reason that names it, and what to do", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   using part = makeElizaPart(FATAL);
   await Promise.all(
@@ -144,7 +144,7 @@ const AILING = {
 };
 
 test("a service that fails, is late or breaks later leaves the agent degraded, not dead, and is tried again", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   using part = makeElizaPart(AILING);
   await using agent = await startAgent({
@@ -185,7 +185,7 @@ test("a service that fails, is late or breaks later leaves the agent degraded, n
 });
 
 test("of several replicas one runs the services of platforms; another takes over when it may", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const service = (name: string) =>
     `services: [class { static serviceType = "${name}"; static async start() { console.log("begun ${name}"); return new this(); } async stop() { console.log("ended ${name}"); } }]`;
@@ -220,7 +220,7 @@ test("of several replicas one runs the services of platforms; another takes over
 });
 
 test("E12: routes that a plugin wants served are warned of and answer 404; its stack in the log is one line", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const module = plugin(
     "routed",
@@ -249,7 +249,9 @@ const DEPENDENT = {
   broken: { module: "throw new Error('made for another');" },
 };
 
-test("what a plugin depends on is loaded before it, or left out with a warning", { skip }, async () => {
+test("what a plugin depends on is loaded before it, or left out with a warning", {
+  skip: Boolean(skip),
+}, async () => {
   using part = makeElizaPart(DEPENDENT);
   await using agent = await startAgent({
     config: { plugins: ["needs-others"] },
@@ -264,7 +266,7 @@ test("what a plugin depends on is loaded before it, or left out with a warning",
 });
 
 test("a secret that a plugin says it needs and the agent lacks is named by the name people set", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   await using agent = await startAgent({ config: { plugins: ["@elizaos/plugin-discord"] } });
   const state = await stateOf(agent, "@elizaos/plugin-discord");

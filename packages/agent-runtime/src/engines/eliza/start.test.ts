@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { runToEnd, startAgent } from "../../testing/agent.ts";
 import { makeElizaPart, skipEliza as skip } from "../../testing/eliza.ts";
@@ -11,7 +11,7 @@ import { makeElizaPart, skipEliza as skip } from "../../testing/eliza.ts";
 const config = { plugins: ["@elizaos/plugin-bootstrap"] };
 
 test("killed in its first start → the next start makes the database again; killed later → it is kept", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-eliza-test-"));
   const environment = { AGENT_STATE_DIR: join(folder, "state") };
@@ -46,7 +46,7 @@ test("killed in its first start → the next start makes the database again; kil
 });
 
 test("bio, lore, facts, templates and settings of a character are all in elizaOS's hands; its database holds no setting", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   const echo = `export default { name: "echo", description: "a test's", providers: [{ name: "ECHO", get: async (runtime) =>
     ({ text: "MCP " + JSON.stringify(runtime.character.settings.mcp) + " flat " + runtime.getSetting("FLAT").length }) }] };`;

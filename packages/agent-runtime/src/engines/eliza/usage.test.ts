@@ -1,7 +1,7 @@
 // What a message used, by providers' plugins that count as OpenRouter's, Groq's and Ollama's do: unknown is left out, never 0.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { test } from "node:test";
+import { test } from "vitest";
 import { startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { signed } from "../../signature.ts";
 import { type RunningAgent, startAgent } from "../../testing/agent.ts";
@@ -54,7 +54,7 @@ const TABLE = [
 
 for (const { plugin, name, tokens, usage } of TABLE) {
   test(`E10: ${name} reports ${tokens ?? "nothing"} → ${usage ? "that is the usage" : "usage is unknown"}, and a budget counts`, {
-    skip,
+    skip: Boolean(skip),
   }, async () => {
     const stand = `${plugin.replace("@elizaos/", "test-")}`;
     using part = makeElizaPart({ [stand]: { module: provider(name, tokens) } });
@@ -78,7 +78,9 @@ for (const { plugin, name, tokens, usage } of TABLE) {
   });
 }
 
-test("E10: one call is counted and another is not → the message's usage is unknown", { skip }, async () => {
+test("E10: one call is counted and another is not → the message's usage is unknown", {
+  skip: Boolean(skip),
+}, async () => {
   const half = `
 const form = "<response><thought>t</thought><actions>REPLY</actions><text>Hello</text></response>";
 let calls = 0;
@@ -99,7 +101,7 @@ export default { name: "half", models: { TEXT_LARGE: answer, TEXT_SMALL: answer,
 });
 
 test("the call that looks back is a step of its own kind, and no part of the answer's usage", {
-  skip,
+  skip: Boolean(skip),
 }, async () => {
   await using stub = await startProviderStub(({ messages }) =>
     messages.at(-1)?.text.includes("already_known")

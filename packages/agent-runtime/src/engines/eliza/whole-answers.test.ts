@@ -1,7 +1,7 @@
 // An answer of a real elizaOS agent is whole or an error: cut at every byte, broken off, filtered, by each provider's own plugin. And
 // what a trace says of a model that fails.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import {
   type Answer,
   type Answering,
@@ -84,19 +84,19 @@ const ENDS: Record<Provider, { whole: string; filtered: string; odd: string; len
 const LIMIT = { timeout: 90_000 };
 
 let plugin: TestPlugin;
-before(() => {
+beforeAll(() => {
   if (!skip) plugin = installPlugin("asker", ASKER);
 });
-after(() => plugin?.[Symbol.dispose]());
+afterAll(() => plugin?.[Symbol.dispose]());
 
 for (const provider of Object.keys(MODELS) as Provider[]) {
-  describe(`an elizaOS agent on ${provider}`, { skip }, () => {
+  describe(`an elizaOS agent on ${provider}`, { skip: Boolean(skip) }, () => {
     let stub: ProviderStub;
     let agent: RunningAgent;
     /** Of everything that is no cut. */
     let answer: Answering = () => form("ASK_ALL");
     let recordings: Record<"json" | "stream", Buffer>;
-    before(async () => {
+    beforeAll(async () => {
       stub = await startProviderStub((asked): Answer | Promise<Answer> => {
         const [, breaks, length] = /^cut (b?)(\d+)$/.exec(lastOf(asked)) ?? [];
         if (length === undefined) return answer(asked);
@@ -116,7 +116,7 @@ for (const provider of Object.keys(MODELS) as Provider[]) {
       const path = await pathOf("TEXT");
       recordings = { json: await record({ path }, false), stream: await record({ path }, true) };
     });
-    after(async () => {
+    afterAll(async () => {
       await agent?.[Symbol.asyncDispose]();
       await stub?.close();
     });

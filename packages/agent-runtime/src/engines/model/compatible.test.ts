@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import type { Config } from "../../config.ts";
 import { createLog } from "../../log.ts";
 import type { Meter, Refusal } from "../../meter.ts";
@@ -38,11 +38,11 @@ const server = createServer((_request, response) => {
   response.writeHead(status, { "content-type": type }).end(body);
 });
 let url: string;
-before(async () => {
+beforeAll(async () => {
   await once(server.listen(0, "127.0.0.1"), "listening");
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 });
-after(() => server.close());
+afterAll(() => server.close());
 
 const deaf: Listener = { delta: () => undefined, tool: () => undefined };
 const SECRET = "sk-proj-0123456789abcdef";

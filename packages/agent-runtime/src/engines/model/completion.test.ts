@@ -1,6 +1,6 @@
 // Answers that break off: cut at every byte, filtered, failed, used up by thinking; and turns whose tools have acted.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { type Provider, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import {
   atEveryByte,

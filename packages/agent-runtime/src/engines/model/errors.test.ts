@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { APICallError } from "ai";
+import { test } from "vitest";
 import { AddressError, UnknownHostError } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { LASTING } from "../../meter.ts";
 import { mapModelError } from "./errors.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { composeInstructions } from "./instructions.ts";
 
 test("an agent with nothing but a name", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
 import { APICallError, generateText, streamText } from "ai";
 import { MockLanguageModelV4, simulateReadableStream } from "ai/test";
+import { describe, it } from "vitest";
 import type { MeteredCall, Reserving, TokensUsed, Wanted } from "../../meter.ts";
 import { metered, mostInput } from "./metered.ts";
 

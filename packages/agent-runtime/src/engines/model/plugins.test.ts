@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, test } from "vitest";
 import { type Asked, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { runToEnd, startAgent } from "../../testing/agent.ts";
 import { installPlugin } from "../../testing/plugin.ts";
@@ -30,7 +30,7 @@ const SOURCES = {
   commonjs: "module.exports = { name: 'commonjs' };",
 };
 
-before(() => {
+beforeAll(() => {
   for (const [kind, source] of Object.entries(SOURCES)) {
     const folder = join(modules, name(kind));
     const type = kind === "commonjs" ? "commonjs" : "module";
@@ -40,7 +40,7 @@ before(() => {
     writeFileSync(join(folder, "index.js"), source);
   }
 });
-after(() => {
+afterAll(() => {
   for (const kind of Object.keys(SOURCES))
     rmSync(join(modules, name(kind)), { recursive: true, force: true });
 });

@@ -1,7 +1,7 @@
 // Models that think and call tools on OpenAI's responses API alone: which API a call goes by, and what it carries there.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
 import { isStepCount, jsonSchema, streamText, tool } from "ai";
+import { describe, it } from "vitest";
 import { type Answering, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import type { ModelSettings } from "../../config.ts";
 import type { Reserving } from "../../meter.ts";

@@ -1,7 +1,7 @@
 // A whole deployed agent with MCP servers among its plugins: offered beside its own tools, called with a secret that is asked for
 // each time, traced, reported. The same in both engines.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it } from "vitest";
 import { startMcpServer } from "../../../../../tests/helpers/mcp-server.ts";
 import { type Answering, startProviderStub } from "../../../../../tests/helpers/providers.ts";
 import { type RunningAgent, startAgent } from "../../testing/agent.ts";
@@ -138,7 +138,7 @@ describe("an agent of the model engine", () => {
   });
 });
 
-describe("an agent of elizaOS", { skip }, () => {
+describe("an agent of elizaOS", { skip: Boolean(skip) }, () => {
   it("has an MCP server's tools as actions, with arguments that the model writes", async () => {
     await using server = await startMcpServer("session-json");
     await using stub = await startProviderStub(({ messages }) => {

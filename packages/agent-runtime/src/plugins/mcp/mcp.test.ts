@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, it, type TestContext } from "node:test";
 import type { McpServer as SdkServer } from "@modelcontextprotocol/server";
+import { describe, it, type TestContext, vi } from "vitest";
 import { z } from "zod";
 import {
   defaultTools,
@@ -42,7 +42,7 @@ function open(
     },
     ...options,
   });
-  t.after(() => servers.close());
+  t.onTestFinished(() => servers.close());
   return { servers, states, notes };
 }
 const call = async (
@@ -58,7 +58,7 @@ const call = async (
 };
 const started = async (t: TestContext, mode: McpMode, offer?: (server: SdkServer) => void) => {
   const server = await startMcpServer(mode, offer);
-  t.after(() => server[Symbol.asyncDispose]());
+  t.onTestFinished(() => server[Symbol.asyncDispose]());
   return server;
 };
 const json = (response: ServerResponse, body: unknown, status = 200) =>
@@ -224,7 +224,7 @@ describe("where a server may be", () => {
     const at = async (location: string) => {
       const front = createServer((_, response) => response.writeHead(307, { location }).end());
       await once(front.listen(0, "127.0.0.1"), "listening");
-      t.after(() => front.close().closeAllConnections());
+      t.onTestFinished(() => front.close().closeAllConnections());
       const host = `127.0.0.1:${(front.address() as AddressInfo).port}`;
       const opened = open(t, { host, url: `http://${host}/` }, { privateHosts: [host, server.host] });
       await opened.servers.tools();
@@ -371,7 +371,7 @@ describe("a server that misbehaves", () => {
     const gone = await call(tools, "old", {});
     assert.equal(gone.error?.code, "TOOL_FAILED");
     assert.match(gone.text, /^error: .*old/);
-    t.mock.method(performance, "now", () => 1e9);
+    vi.spyOn(performance, "now").mockImplementation(() => 1e9);
     await servers.tools(); // begins to read
     await new Promise((resolve) => setImmediate(resolve));
     for (let tries = 0; (await servers.tools())[0]?.name !== "new"; tries++) {
@@ -381,7 +381,8 @@ describe("a server that misbehaves", () => {
   });
 
   it("that comes back is ready again without a message", async (t) => {
-    t.mock.timers.enable({ apis: ["setTimeout"] });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    t.onTestFinished(() => void vi.useRealTimers());
     const server = await started(t, "stateless");
     server.instead = (_, response) => json(response, {}, 503);
     const ready = Promise.withResolvers<void>();
@@ -393,7 +394,7 @@ describe("a server that misbehaves", () => {
     await servers.tools();
     await failed.promise;
     server.instead = undefined;
-    t.mock.timers.tick(5_000);
+    vi.advanceTimersByTime(5_000);
     await ready.promise;
     assert.equal((await servers.tools()).length, 2);
   });

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type TestContext, test } from "vitest";
 import type { KubeApi, KubeError, WatchEvent } from "./api.ts";
 import { createClient } from "./client.ts";
 import { connectInCluster } from "./in-cluster.ts";
@@ -63,7 +63,7 @@ async function serve(t: TestContext, handle: Handler, timeoutMs = 15_000): Promi
     timeoutMs,
     observe: { apiCall: (verb, resource, code) => calls.push([verb, resource, code]), watch() {} },
   });
-  t.after(async () => {
+  t.onTestFinished(async () => {
     await api.close();
     server.closeAllConnections();
     server.close();
@@ -306,7 +306,7 @@ test("what is wrong with a kubeconfig is said in a sentence", async (t) => {
 
 test("C7: several kubeconfigs are merged as kubectl does: the first that names a thing counts", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "kubeconfigs-"));
-  t.after(() => rmSync(folder, { recursive: true }));
+  t.onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = (name: string, server: string, contexts: string[], current?: string) => {
     const path = join(folder, name);
     writeFileSync(
@@ -355,7 +355,7 @@ test("a server that is not there", async (t) => {
   const server = await serve(t, () => {});
   await server.api.close();
   const folder = mkdtempSync(join(tmpdir(), "client-"));
-  t.after(() => rmSync(folder, { recursive: true }));
+  t.onTestFinished(() => rmSync(folder, { recursive: true }));
   const kubeconfig = join(folder, "config");
   writeFileSync(
     kubeconfig,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { KubeObject } from "./api.ts";
 import { compare, quantityOf, removals } from "./compare.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { type Content, foreignObjects } from "./foreign-objects.ts";
 import { LABELS } from "./names.ts";
 

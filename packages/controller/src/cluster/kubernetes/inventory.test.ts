@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { SimulatedClock } from "../../testing/simulated-clock.ts";
 import { Inventory } from "./inventory.ts";
 

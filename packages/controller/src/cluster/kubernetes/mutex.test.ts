@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { KeyedMutex } from "./mutex.ts";
 
 test("one at a time for each key, in order, also after a failure; keys do not wait for each other", async () => {

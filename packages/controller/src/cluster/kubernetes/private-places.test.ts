@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { silentLog } from "../../log.ts";
 import { privatePlaces } from "./private-places.ts";
 

@@ -1,6 +1,6 @@
 // Watches that say nothing any more: what the server itself tells of an agent takes their place.
 import assert from "node:assert/strict";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { silentLog } from "../../log.ts";
 import { KubernetesControllers } from "../../testing/kubernetes-controllers.ts";
 import { KubernetesModel } from "../../testing/kubernetes-model.ts";
@@ -40,7 +40,7 @@ async function rig(context: TestContext) {
     },
   });
   await view.start();
-  context.after(() => view.stop());
+  context.onTestFinished(() => view.stop());
   const seen = () =>
     workloads.get("agent-1")?.replicas.map(({ state, template }) => `${template} ${state}`) ?? [];
   return { clock, model, seen, workloads };

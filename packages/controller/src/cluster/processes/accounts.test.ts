@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Log } from "../../log.ts";
 import { silentLog } from "../../log.ts";
 import { replicaAccounts, type Surroundings } from "./accounts.ts";

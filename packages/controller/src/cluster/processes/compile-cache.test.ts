@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "vitest";
 import { temporaryFolder } from "../../testing/temporary.ts";
 import { fillCompileCache } from "./compile-cache.ts";
 

@@ -14,7 +14,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
 import {
   codeFolders,
   compileCacheDir,
@@ -22,6 +21,7 @@ import {
   permittedCommand,
   runtimeProgram,
 } from "@agent-launchpad/agent-runtime";
+import { type TestContext, test } from "vitest";
 import { eventually } from "../../../../../tests/helpers/processes.ts";
 import { createLog } from "../../log.ts";
 import { LIST } from "../../plugins/file-list.ts";

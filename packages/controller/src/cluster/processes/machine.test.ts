@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { availableParallelism, tmpdir } from "node:os";
-import { test } from "node:test";
+import { test } from "vitest";
 import { machineMeter } from "./machine.ts";
 
 test("tells what is there and what of it is used", async () => {

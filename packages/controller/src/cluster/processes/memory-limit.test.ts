@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { heapMebibytes } from "./memory-limit.ts";
 
 test("the heap leaves room for the rest of the process", () => {

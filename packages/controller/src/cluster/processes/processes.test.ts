@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { silentLog } from "../../log.ts";
 import { FAKE_RUNTIME, lives, temporaryFolder, until, workloadOf } from "../../testing/temporary.ts";
 import type { ObservedWorkload, ReplicaLog } from "../cluster.ts";
@@ -30,7 +30,7 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
   const lines: ReplicaLog[] = [];
   made.logs((line) => lines.push(line));
   await made.start();
-  context.after(() => made.stop());
+  context.onTestFinished(() => made.stop());
   const ready = (count: number, generation?: number) =>
     until(`${count} replicas ready`, async () => {
       const seen = await made.get("agent-a");

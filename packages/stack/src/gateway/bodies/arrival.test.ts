@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { type TestContext, test } from "node:test";
+import { type TestContext, test } from "vitest";
 import { createArrivals } from "./arrival.ts";
 
 async function rig(t: TestContext, bounds: Partial<Parameters<typeof createArrivals>[0]> = {}) {
@@ -20,7 +20,7 @@ async function rig(t: TestContext, bounds: Partial<Parameters<typeof createArriv
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  t.after(() => {
+  t.onTestFinished(() => {
     arrivals.close();
     server.closeAllConnections();
     server.close();
@@ -40,7 +40,7 @@ test("a body of which nothing more comes has stalled; one that comes slowly has 
   const silent = begin(10);
   const slow = begin(10);
   const drip = setInterval(() => slow.socket.write("x"), 40);
-  t.after(() => clearInterval(drip));
+  t.onTestFinished(() => clearInterval(drip));
   assert.equal(await silent.status, "408");
   assert.equal(await slow.status, "200");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { readJson } from "./read.ts";
 
 const read = (text: string | Buffer) => readJson(Buffer.from(text));

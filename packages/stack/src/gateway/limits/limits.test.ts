@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 import { mintRoleToken } from "../../tokens.ts";
 import { readAuthRequest } from "../auth-request.ts";
 import { createAuthLimit } from "./auth-limit.ts";

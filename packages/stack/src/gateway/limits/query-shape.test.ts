@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { shapeFault } from "./query-shape.ts";
 
 const nested = (levels: number) => `${"or(".repeat(levels)}id.eq.1${")".repeat(levels)}`;

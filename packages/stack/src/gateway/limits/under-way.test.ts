@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { test } from "node:test";
+import { test } from "vitest";
 import { generateKeys, runtimeCredential } from "../../keys.ts";
 import { mintRoleToken } from "../../tokens.ts";
 import { callerOf, createShares } from "./under-way.ts";

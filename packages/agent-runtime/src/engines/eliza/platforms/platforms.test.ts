@@ -1,7 +1,7 @@
 // Discord and Telegram end to end: the real plugins from the registry, unchanged, against stand-ins of the platforms' APIs.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import {
   DISCORD_TOKEN,
   type DiscordDouble,
@@ -25,7 +25,7 @@ const TELEGRAM = "@elizaos/plugin-telegram";
 let provider: ProviderStub;
 let telegram: TelegramDouble;
 let discord: DiscordDouble;
-before(async () => {
+beforeAll(async () => {
   if (skip) return;
   const answer =
     "<response><thought>a greeting</thought><actions>REPLY</actions><providers></providers><text>Hello, I am Ada</text></response>";
@@ -35,7 +35,7 @@ before(async () => {
     startDiscord(),
   ]);
 });
-after(async () => {
+afterAll(async () => {
   await provider?.close();
   await telegram?.[Symbol.asyncDispose]();
   await discord?.[Symbol.asyncDispose]();
@@ -74,12 +74,12 @@ const reached = (agent: RunningAgent, name: string, status: string, words = /(?:
 const reports = (agent: RunningAgent): PluginState[][] =>
   agent.project.calls.filter(({ rpc }) => rpc === "report_plugins").map(({ args }) => args.plugins);
 
-describe("an agent on Discord and Telegram", { skip }, () => {
+describe("an agent on Discord and Telegram", { skip: Boolean(skip) }, () => {
   let agent: RunningAgent;
-  before(async () => {
+  beforeAll(async () => {
     agent = await launch();
   });
-  after(() => agent?.[Symbol.asyncDispose]());
+  afterAll(() => agent?.[Symbol.asyncDispose]());
 
   test("says which account is connected where, to its project as well", async () => {
     const found = [await reached(agent, DISCORD, "CONNECTED"), await reached(agent, TELEGRAM, "CONNECTED")];
@@ -245,7 +245,9 @@ describe("an agent on Discord and Telegram", { skip }, () => {
   });
 });
 
-test("an agent whose tokens are refused from the start lives, and says why", { skip }, async () => {
+test("an agent whose tokens are refused from the start lives, and says why", {
+  skip: Boolean(skip),
+}, async () => {
   discord.allowPrivileged(false);
   await using agent = await launch({
     TELEGRAM_BOT_TOKEN: "110201543:another",
@@ -266,7 +268,9 @@ test("an agent whose tokens are refused from the start lives, and says why", { s
   assert.equal((await stateOf(agent, TELEGRAM))?.ready, false);
 });
 
-test("without tokens nothing is connected, and the missing settings are named", { skip }, async () => {
+test("without tokens nothing is connected, and the missing settings are named", {
+  skip: Boolean(skip),
+}, async () => {
   await using agent = await launch({ TELEGRAM_BOT_TOKEN: "", DISCORD_TOKEN: "" });
   for (const [name, variable] of [
     [DISCORD, "DISCORD_TOKEN"],

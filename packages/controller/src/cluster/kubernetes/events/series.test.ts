@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { type Note, SeriesBook } from "./series.ts";
 
 const note = (text: string, part: Partial<Note> = {}): Note => ({

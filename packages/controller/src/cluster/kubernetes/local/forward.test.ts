@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, get } from "node:http";
 import { type AddressInfo, connect as connectTo } from "node:net";
-import { test } from "node:test";
+import { test } from "vitest";
 import { Endpoints } from "../../../ingress/endpoints.ts";
 import { createLog } from "../../../log.ts";
 import { until } from "../../../testing/temporary.ts";
@@ -19,7 +19,9 @@ test("each ready pod has a port; a pod that is no longer ready has none", async 
     const server = createServer((_, response) => response.end(name)).listen(0, "127.0.0.1");
     await once(server, "listening");
     pods.set(name, (server.address() as AddressInfo).port);
-    context.after(() => server.close());
+    context.onTestFinished(async () => {
+      await server.close();
+    });
   }
   let ready: ReadyPod[] | undefined = [];
   const endpoints = new Endpoints();
@@ -33,7 +35,7 @@ test("each ready pod has a port; a pod that is no longer ready has none", async 
       socket.pipe(upstream).pipe(socket);
     },
   });
-  context.after(() => forwards.stop());
+  context.onTestFinished(() => forwards.stop());
 
   forwards.sync("agent-a");
   assert.ok(endpoints.knows("agent-a"));
@@ -73,7 +75,7 @@ test("a pod that cannot be reached breaks the connection off", async (context) =
       throw new Error("no such pod");
     },
   });
-  context.after(() => forwards.stop());
+  context.onTestFinished(() => forwards.stop());
   forwards.sync("agent-a");
   const endpoint = await until("a port", () => endpoints.pick("agent-a", new Set()));
   await assert.rejects(answerOf(endpoint.port), /socket hang up|ECONNRESET/);

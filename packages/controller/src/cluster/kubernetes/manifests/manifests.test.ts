@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BlockList, isIPv6 } from "node:net";
-import { test } from "node:test";
+import { expect, test } from "vitest";
 import { specOf } from "../../../testing/memory-database.ts";
 import type { KubeObject } from "../api.ts";
 import { namespaceOf, serviceName } from "../names.ts";
@@ -24,7 +24,7 @@ function find(manifests: WorkloadManifests, kind: string): KubeObject {
   return found;
 }
 
-test("all that an agent is made of, by Ingress and with an autoscaler", (t) => {
+test("all that an agent is made of, by Ingress and with an autoscaler", () => {
   const spec = specOf({ scalingPolicy: { min_replicas: 1, max_replicas: 5, target_cpu: 70 } });
   const manifests = workloadManifests(
     workloadOf({ spec, replicas: 2, environment: { DISCORD_TOKEN: "agents-own", PORT: "1", AGENT_ID: "x" } }),
@@ -36,10 +36,10 @@ test("all that an agent is made of, by Ingress and with an autoscaler", (t) => {
       providerEnvironment: { OPENAI_API_KEY: "operators-key" },
     }),
   );
-  t.assert.snapshot(all(manifests));
+  expect(all(manifests)).toMatchSnapshot();
 });
 
-test("by Gateway, with networks and ports of its own, a fixed number of replicas and no quota", (t) => {
+test("by Gateway, with networks and ports of its own, a fixed number of replicas and no quota", () => {
   const manifests = workloadManifests(
     workloadOf({ agentId: "0-agent", quota: null, replicas: 3 }),
     manifestOptionsOf({
@@ -53,7 +53,7 @@ test("by Gateway, with networks and ports of its own, a fixed number of replicas
       },
     }),
   );
-  t.assert.snapshot(all(manifests));
+  expect(all(manifests)).toMatchSnapshot();
 });
 
 /** The networks that agents may connect to, with what is excepted of each. */

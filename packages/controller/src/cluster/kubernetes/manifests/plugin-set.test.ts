@@ -1,6 +1,6 @@
 // Pods whose plugins come from the controller, beside those that know nothing of it.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { setKey } from "../../../plugins/set-server.ts";
 import { specOf } from "../../../testing/memory-database.ts";
 import type { KubeObject } from "../api.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { AgentClass } from "../../../contract.ts";
 import type { KubeObject } from "../api.ts";
 import type { ManifestOptions } from "../options.ts";

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import type {
   EventsV1Event,
   V1Deployment,
@@ -10,6 +9,7 @@ import type {
   V1NetworkPolicyIngressRule,
   V1PodSpec,
 } from "@kubernetes/client-node";
+import { test } from "vitest";
 import { optional, type Wire } from "./wire.ts";
 
 const container = { name: "agent" };

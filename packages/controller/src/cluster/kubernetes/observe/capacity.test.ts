@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { SimulatedClock } from "../../../testing/simulated-clock.ts";
 import type { ClusterHealth } from "../../cluster.ts";
 import { KubeError, type KubeObject } from "../api.ts";

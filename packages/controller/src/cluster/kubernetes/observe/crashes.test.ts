@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { CrashMemory, exitsOf, failuresOf } from "./crashes.ts";
 import type { ContainerState, Pod } from "./objects.ts";
 import { readyPod } from "./testing.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import type { Hindrance, ObservedReplica } from "../../cluster.ts";
 import { ANNOTATIONS, LABELS } from "../names.ts";
 import type {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { silentLog } from "../../../log.ts";
 import { createRedactor } from "../../../shipping/redact.ts";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";
 import type { PodAnswer } from "./pod-access.ts";
 import { HealthProbes } from "./probes.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { SharedParts } from "./shared.ts";
 
 const deployment = (name: string) => ({

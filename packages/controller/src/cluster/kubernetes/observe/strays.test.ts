@@ -1,6 +1,6 @@
 // Objects that carry the installation's labels where they do not belong: of each kind, as if they were not there.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 import { createLog } from "../../../log.ts";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";
 import { KINDS, type Kind } from "../api.ts";
