@@ -20,7 +20,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],
 ];
 if (!process.argv.includes("--no-tests")) {
-  steps.push(["unit tests", process.execPath, ["scripts/test.ts", "unit"]]);
+  steps.push(["unit tests", bin("vitest"), ["run", "--project=unit"]]);
 }
 
 for (const [name, command, args] of steps) {

@@ -27,7 +27,7 @@ const someTests = { "npm test": "npm test -- tests/helpers/doc-links.test.ts" };
 
 /** A shell in the clone that has nothing of this test. */
 function shell(replace: Record<string, string>): RunOptions {
-  const { NODE_TEST_CONTEXT: _, LAUNCHPAD_TEST_STACK: __, ...env } = process.env;
+  const { LAUNCHPAD_TEST_STACK: _, ...env } = process.env;
   // What is installed stays as it is: `npm test` has seen to it, and other tests use it.
   return {
     cwd: root,

@@ -62,7 +62,7 @@ export interface TestDatabase {
   destroy(): Promise<void>;
 }
 
-/** One server per test run: its processes share the parent (`node --test`), so the parent names the socket. */
+/** One server per test run: its processes share the parent (vitest), so the parent names the socket. */
 function socketPath(): string {
   const name = `launchpad-test-${userInfo().username}-${process.env.LAUNCHPAD_TEST_RUN ?? process.ppid}`;
   return process.platform === "win32" ? `\\\\.\\pipe\\${name}` : join(tmpdir(), `${name}.sock`);

@@ -25,8 +25,13 @@ const current = pythons.find(({ version }) => !version.startsWith("3.10."));
 const oldest = pythons.find(({ version }) => version.startsWith("3.10."));
 
 /** A suite of an interpreter, or a skipped test that says which is missing. */
-function suite(name: string, python: Python | undefined, wanted: string, body: (python: Python) => void) {
-  if (python === undefined) test(name, { skip: `no ${wanted} on this machine` }, () => {});
+function suite(
+  name: string,
+  python: Python | undefined,
+  wanted: string,
+  body: (python: Python) => Promise<void>,
+) {
+  if (python === undefined) test(name, ({ skip }) => skip(`no ${wanted} on this machine`));
   else describe(name, () => body(python));
 }
 
@@ -49,13 +54,8 @@ async function run(interpreter: string, args: string[], env: Record<string, stri
 const textsOf = (folder: string, files: string[]) =>
   Promise.all(files.map((file) => readFile(join(folder, "src/agent_launchpad", file), "utf8")));
 
-/** Runs pytest and reports each of its tests. */
-async function pytest(
-  t: { test: (name: string, body: (t: { skip(reason: string): void }) => void) => Promise<void> },
-  interpreter: string,
-  paths: string[],
-  env: Record<string, string> = {},
-): Promise<void> {
+/** Runs pytest; the outcome of each of its tests by name. */
+async function outcomesOf(interpreter: string, paths: string[], env: Record<string, string>) {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-pytest-"));
   try {
     const report = join(folder, "report.jsonl");
@@ -66,24 +66,40 @@ async function pytest(
     const lines = (await readFile(report, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
     const outcomes = lines.map((line) => JSON.parse(line) as Outcome);
     assert.ok(outcomes.length > 0, ran.output);
-    for (const { name, outcome, text } of outcomes) {
-      await t.test(name, (one) => {
-        if (outcome === "skipped") one.skip(text);
-        else assert.equal(outcome, "passed", text);
-      });
-    }
     const failed = outcomes.some(({ outcome }) => outcome === "failed");
     assert.equal(ran.code, failed ? 1 : 0, ran.output);
+    return new Map(outcomes.map((outcome) => [outcome.name, outcome]));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-suite("Python SDK", current, "Python 3.11 or newer", (python) => {
-  let stack: TestStack;
-  let interpreter: string;
+/** Makes each test of pytest a test here; pytest runs once, before the first of them. */
+async function pytest(
+  interpreter: string,
+  paths: string[],
+  environmentOf: () => Record<string, string> = () => ({}),
+): Promise<void> {
+  const args = ["-m", "pytest", "-p", "no:cacheprovider", "--collect-only", ...paths];
+  const listed = await run(interpreter, args);
+  assert.equal(listed.code, 0, listed.output);
+  let outcomes: Map<string, Outcome>;
   beforeAll(async () => {
-    [stack, interpreter] = await Promise.all([startTestStack(), environment(python, "requirements-dev.txt")]);
+    outcomes = await outcomesOf(interpreter, paths, environmentOf());
+  });
+  for (const name of listed.output.split("\n").filter((line) => line.includes("::")))
+    test(name, ({ skip }) => {
+      const { outcome = "not run", text } = outcomes.get(name) ?? {};
+      if (outcome === "skipped") skip(text);
+      assert.equal(outcome, "passed", text);
+    });
+}
+
+suite("Python SDK", current, "Python 3.11 or newer", async (python) => {
+  const interpreter = await environment(python, "requirements-dev.txt");
+  let stack: TestStack;
+  beforeAll(async () => {
+    stack = await startTestStack();
     await stack.raiseRateLimits();
   });
   afterAll(() => stack?.stop());
@@ -99,12 +115,16 @@ suite("Python SDK", current, "Python 3.11 or newer", (python) => {
     });
   }
 
-  test("pytest", async (t) => {
-    await using provider = await startProviderStub(() => "Good day to you");
-    await pytest(t, interpreter, ["tests"], {
+  describe("pytest", async () => {
+    let provider: Awaited<ReturnType<typeof startProviderStub>>;
+    beforeAll(async () => {
+      provider = await startProviderStub(() => "Good day to you");
+    });
+    afterAll(() => provider[Symbol.asyncDispose]());
+    await pytest(interpreter, ["tests"], () => ({
       LAUNCHPAD_TEST_STACK: JSON.stringify(stack.info),
       LAUNCHPAD_TEST_PROVIDER: JSON.stringify(provider.environment),
-    });
+    }));
   });
 
   test("its package holds the sources, the types' marker and the licence, and nothing else", async () => {
@@ -157,13 +177,12 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
       const generated = ["models.py", "_operations.py", "_sync/client.py"];
       const kept = await textsOf(SDK, generated);
       for (const file of generated) await writeFile(join(sources, "agent_launchpad", file), "");
-      const { NODE_TEST_CONTEXT: _, ...env } = process.env;
       const installed = join(folder, "installed");
       const outcomes = await runMarked("packages/sdk-python/README.md", import.meta.filename, {
         cwd: ROOT,
         env: {
-          ...env,
-          PATH: `${dirname(interpreter)}:${env.PATH}`,
+          ...process.env,
+          PATH: `${dirname(interpreter)}:${process.env.PATH}`,
           // The index of pip: what was just built. What it needs is in the environment.
           PIP_NO_INDEX: "1",
           PIP_FIND_LINKS: wheels,
@@ -172,9 +191,8 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
         },
         replace: {
           "node scripts/python.ts": `node "${clone}/scripts/python.ts"`,
-          // Of this very file, whose name is a test's too, one test.
-          "node scripts/test.ts":
-            'NODE_OPTIONS="--test-name-pattern=sdk-python.test.ts --test-name-pattern=its.format" node scripts/test.ts',
+          // Of this very file one test.
+          "npm test -- ": 'npm test -- --testNamePattern="its format" ',
         },
         timeoutMs: 120_000,
       });
@@ -195,8 +213,6 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
   });
 });
 
-suite("Python SDK on the oldest Python and packages", oldest, "Python 3.10", (python) => {
-  test("pytest", async (t) => {
-    await pytest(t, await environment(python, "requirements-oldest.txt"), ["tests/unit"]);
-  });
+suite("Python SDK on the oldest Python and packages", oldest, "Python 3.10", async (python) => {
+  await pytest(await environment(python, "requirements-oldest.txt"), ["tests/unit"]);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, type TestContext, test, vi } from "vitest";
+import { describe, test, vi } from "vitest";
 import { createLog } from "../log.ts";
 import { temporaryFolder } from "../testing/temporary.ts";
 import type { Npm } from "./npm.ts";
@@ -12,7 +12,7 @@ const open = (folder: string) =>
   new PluginStore({ folder, npm: {} as Npm, log: createLog(() => {}, "error"), loader: "" }).open();
 
 /** As if the folder, and all that is made, were another account's. */
-function foreign(context: TestContext, folder: string): void {
+function foreign(folder: string): void {
   const own = process.geteuid?.() ?? 0;
   if (own === 0) chownSync(folder, 65_534, 65_534);
   else vi.spyOn(process as { geteuid(): number }, "geteuid").mockImplementation(() => own + 1);
@@ -39,14 +39,14 @@ describe("a store that cannot be used", () => {
   test("another account's folder: it could change what agents run", async (context) => {
     const folder = join(temporaryFolder(context), "store");
     mkdirSync(folder);
-    foreign(context, folder);
+    foreign(folder);
     await assert.rejects(open(folder), named(folder, /belongs to the account \d+, and this is \d+/));
   });
 
   test("another account's folder within it", async (context) => {
     const folder = join(temporaryFolder(context), "store");
     mkdirSync(join(folder, "trees"), { recursive: true });
-    foreign(context, join(folder, "trees"));
+    foreign(join(folder, "trees"));
     await assert.rejects(open(folder), named(folder, /belongs to the account/));
   });
 });

@@ -168,7 +168,7 @@ describe("secrets", () => {
     const { error, text } = await call(tools, "echo", {}, { secret: "s3cret-value" });
     assert.deepEqual([text, error?.message], ["error: no, [secret]", "no, [secret]"]);
     server.instead = ({ body }, response) =>
-      json(response, { jsonrpc: "2.0", id: body.id, error: { code: -32000, message: "not s3cret-value" } });
+      json(response, { jsonrpc: "2.0", id: body?.id, error: { code: -32000, message: "not s3cret-value" } });
     const { servers, states } = open(t, server, options);
     await servers.tools();
     assert.match(states[0] ?? "", /not \[secret\]/);

@@ -1,0 +1,95 @@
+// What the tests are and how they run: one project a kind, each file in a process of its own.
+import { defineConfig } from "vitest/config";
+import { ByPath } from "./tests/runner/by-path.ts";
+
+/** The longest test needs two minutes; the rest is for a busy machine. */
+const LIMIT_MS = 15 * 60_000;
+
+interface Kind {
+  include: string[];
+  /** Projects run one after another by this number; those with the same one together. */
+  turn: number;
+  /** How many files run at a time. */
+  files: number;
+  globalSetup?: string;
+}
+
+const kinds: Record<string, Kind> = {
+  unit: {
+    include: [
+      "packages/*/src/**/*.test.ts",
+      "supabase/functions/**/*.test.ts",
+      "{scripts,bench}/**/*.test.ts",
+      "tests/{helpers,runner}/**/*.test.ts",
+    ],
+    turn: 0,
+    files: 2,
+  },
+  integration: { include: ["tests/integration/**/*.test.ts"], turn: 1, files: 2 },
+  // One stack serves both. One file at a time: thousands of generated requests beside a test of what arrives in time would
+  // test the machine.
+  scenarios: {
+    include: ["tests/scenarios/**/*.test.ts"],
+    turn: 2,
+    files: 1,
+    globalSetup: "tests/runner/shared-stack.ts",
+  },
+  hostile: {
+    include: ["tests/hostile/**/*.test.ts"],
+    turn: 2,
+    files: 1,
+    globalSetup: "tests/runner/shared-stack.ts",
+  },
+  // These start and kill stacks of their own.
+  e2e: { include: ["tests/e2e/**/*.test.ts"], turn: 3, files: 1 },
+  // These start a Kubernetes control plane.
+  cluster: {
+    include: ["tests/cluster/**/*.test.ts"],
+    turn: 4,
+    files: 1,
+    globalSetup: "tests/runner/control-plane.ts",
+  },
+};
+
+/** Packages are found as Node finds them for the product; vitest adds the condition `development`. */
+const asNodeResolves = {
+  name: "as-node-resolves",
+  configResolved(config: { ssr: { resolve?: { conditions?: string[] } } }) {
+    config.ssr.resolve = { ...config.ssr.resolve, conditions: ["node"] };
+  },
+};
+
+export default defineConfig({
+  plugins: [asNodeResolves],
+  test: {
+    pool: "forks",
+    // Node loads the files itself, as it loads the product: what is measured is what runs.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
+    testTimeout: LIMIT_MS,
+    hookTimeout: LIMIT_MS,
+    restoreMocks: true,
+    // Beside its test.
+    resolveSnapshotPath: (test, extension) => `${test}${extension}`,
+    setupFiles: ["tests/runner/clean-environment.ts"],
+    sequence: { sequencer: ByPath, hooks: "list" },
+    reporters: [["default", { summary: false }], "./tests/runner/summary.ts"],
+    projects: Object.entries(kinds).map(([name, { include, turn, files, globalSetup }]) => ({
+      extends: true as const,
+      test: {
+        name,
+        include,
+        maxWorkers: files,
+        sequence: { groupOrder: turn },
+        ...(globalSetup !== undefined && { globalSetup }),
+      },
+    })),
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts", "supabase/functions/**/*.ts"],
+      exclude: ["**/*.test.ts", "**/testing/**", "**/database.types.ts"],
+      reporter: ["text-summary", "json-summary"],
+      reportsDirectory: ".cache/coverage",
+      reportOnFailure: true,
+    },
+  },
+});
