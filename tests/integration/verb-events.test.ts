@@ -166,7 +166,7 @@ describe("a verb called without a client's role makes one event and one generati
   for (const [who, role] of [
     ["by an operator", "none"],
     ["by an operator who set the role that owns the verbs, as the Supabase CLI does", "postgres"],
-  ]) {
+  ] as const) {
     test(who, async () => {
       const client = await db.pool.connect();
       const [seq, generations] = [await newest(), await generation()];
