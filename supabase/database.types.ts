@@ -1507,6 +1507,19 @@ export type Database = {
       import_agent: { Args: { bundle: Json }; Returns: Json };
       ingest_agent_logs: { Args: { rows: Json }; Returns: Json };
       ingest_agent_metrics: { Args: { rows: Json }; Returns: Json };
+      ingest_log_lines: {
+        Args: {
+          agents: string[];
+          details: Json[];
+          levels: string[];
+          messages: string[];
+          replicas: string[];
+          sequences: number[];
+          sources: string[];
+          timestamps: string[];
+        };
+        Returns: Json;
+      };
       judge_caller: {
         Args: { agent_id: string; key?: string; need: string; origin?: string };
         Returns: Json;

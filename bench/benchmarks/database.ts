@@ -2,6 +2,8 @@
 // lines; with --full a million and five million (some minutes).
 import { Agent } from "node:http";
 import pg from "pg";
+import type { LogRow } from "../../packages/controller/src/contract.ts";
+import { logColumns } from "../../packages/controller/src/shipping/log-columns.ts";
 import {
   explain,
   type Generated,
@@ -165,9 +167,9 @@ async function ingestion(
   const rate = (began: number) => INGEST / ((performance.now() - began) / 1000);
 
   const byHttp = async (replica: string) => {
-    const bodies = Array.from({ length: INGEST / BATCH }, (_, batch) =>
-      JSON.stringify({
-        rows: Array.from({ length: BATCH }, (_, i) => ({
+    const bodies = Array.from({ length: INGEST / BATCH }, (_, batch) => {
+      const lines = Array.from({ length: BATCH }, (_, i) =>
+        JSON.stringify({
           agentId: data.agentId,
           replica,
           sequence: batch * BATCH + i,
@@ -176,15 +178,16 @@ async function ingestion(
           message: message + i,
           source: "bench",
           metadata: {},
-        })),
-      }),
-    );
+        } satisfies LogRow),
+      );
+      return JSON.stringify(logColumns(lines));
+    });
     const began = performance.now();
     await Promise.all(
       Array.from({ length: CONNECTIONS }, async () => {
         for (let body = bodies.pop(); body !== undefined; body = bodies.pop()) {
           const { status, text } = await ask(
-            { url: `${apiUrl}/rest/v1/rpc/ingest_agent_logs`, method: "POST", headers, body },
+            { url: `${apiUrl}/rest/v1/rpc/ingest_log_lines`, method: "POST", headers, body },
             agent,
           );
           if (status !== 200) throw new Error(`ingest answered ${status}: ${text.slice(0, 300)}`);
@@ -237,8 +240,8 @@ async function ingestion(
     ours: `${median(rates[0]).toFixed(0)} rows/s`,
     against: `${median(rates[1]).toFixed(0)} one COPY`,
     ratio: median(ratios),
-    goal: "≥ 0.60×",
-    met: median(ratios) >= 0.6,
+    goal: "≥ 0.65×",
+    met: median(ratios) >= 0.65,
   };
 }
 

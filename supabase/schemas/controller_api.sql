@@ -348,31 +348,19 @@ begin
 end
 $$;
 
--- Stores log lines in one pass. What was not stored is counted only when something was not: a
--- batch is rarely sent twice.
--- Definer: writes telemetry, and reads the owner from the deployment, whatever the row says.
+-- Log lines as objects, as controllers before 0.2 send them; today's send arrays (ingest_log_lines).
+-- Definer: as above; service_role may not read private.agent_deployments.
 create function private.ingest_agent_logs(rows jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
-declare
-  given integer := jsonb_array_length(rows);
-  known integer := given;
-  stored integer;
 begin
-  insert into public.agent_logs (agent_id, user_id, "timestamp", level, message, source, metadata, replica, sequence)
-  select r."agentId", d.user_id, coalesce(r."timestamp", now()),
-    case when upper(r.level) in ('DEBUG', 'INFO', 'WARN', 'ERROR') then upper(r.level) else 'INFO' end,
-    left(coalesce(r.message, ''), 16384), left(coalesce(r.source, 'agent'), 100),
-    private.within(coalesce(r.metadata, '{}'), 16384), left(r.replica, 100), r.sequence
-  from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
-    level text, message text, source text, metadata jsonb)
-  join private.agent_deployments d on d.agent_id = r."agentId"
-  on conflict (agent_id, replica, sequence) do nothing;
-  get diagnostics stored = row_count;
-  if stored < given then
-    select count(*) into known from jsonb_array_elements(rows) r
-      where exists (select from private.agent_deployments d where d.agent_id = r.value ->> 'agentId');
-  end if;
-  return jsonb_build_object('accepted', stored, 'duplicates', known - stored, 'unknown', given - known);
+  return (
+    select private.store_log_lines(coalesce(array_agg(r."agentId"), '{}'), coalesce(array_agg(r.replica), '{}'),
+      coalesce(array_agg(r.sequence), '{}'), coalesce(array_agg(r."timestamp"), '{}'),
+      coalesce(array_agg(r.level), '{}'), coalesce(array_agg(r.message), '{}'), coalesce(array_agg(r.source), '{}'),
+      coalesce(array_agg(r.metadata), '{}'))
+    from jsonb_to_recordset(rows) as r ("agentId" text, replica text, sequence bigint, "timestamp" timestamptz,
+      level text, message text, source text, metadata jsonb)
+  );
 end
 $$;
 
@@ -477,5 +465,6 @@ comment on function public.controller_installation() is
   'Controller: the name that marks this database''s objects in a cluster, and what operators want.';
 comment on function public.gone_workloads(jsonb) is
   'Controller: which agents and users of a cluster are no longer wanted.';
-comment on function public.ingest_agent_logs(jsonb) is 'Controller: stores log lines once.';
+comment on function public.ingest_agent_logs(jsonb) is
+  'Controllers before 0.2: stores log lines once; later ones call ingest_log_lines.';
 comment on function public.ingest_agent_metrics(jsonb) is 'Controller: stores metric samples once.';

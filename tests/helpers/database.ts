@@ -233,15 +233,19 @@ async function callFunction(
   args: Record<string, unknown>,
 ): Promise<RpcAnswer> {
   const names = Object.keys(args);
-  const list = names.map((arg, i) => `${pg.escapeIdentifier(arg)} => $${i + 1}`).join(", ");
   // pg would send an array as a PostgreSQL array; PostgREST reads arguments as JSON.
   const values = names.map((arg) =>
     typeof args[arg] === "object" && args[arg] !== null ? JSON.stringify(args[arg]) : args[arg],
   );
   try {
     return await run(async (client) => {
+      const arrays = names.some((arg) => Array.isArray(args[arg])) ? await arrayArguments(client, name) : {};
+      const list = names.map((arg, i) => {
+        const value = arrays[arg] === undefined ? `$${i + 1}` : readArray(`$${i + 1}`, arrays[arg]);
+        return `${pg.escapeIdentifier(arg)} => ${value}`;
+      });
       const { rows } = await client.query(
-        `select public.${pg.escapeIdentifier(name)}(${list}) as body`,
+        `select public.${pg.escapeIdentifier(name)}(${list.join(", ")}) as body`,
         values,
       );
       const set = await client.query<{ status: string | null; headers: string | null }>(
@@ -259,6 +263,21 @@ async function callFunction(
     const detail = JSON.parse(error.detail ?? "{}") as { status: number; headers: Record<string, string> };
     return { status: detail.status, headers: lowerCase(detail.headers), body: JSON.parse(error.message) };
   }
+}
+
+/** Reads JSON as PostgREST reads an argument that is an array in SQL. */
+const readArray = (json: string, type: string) =>
+  `(select x from json_to_record(json_build_object('x', ${json}::json)) as _ (x ${type}))`;
+
+/** The types of a function's arguments that are arrays in SQL, by name. */
+async function arrayArguments(client: pg.PoolClient, name: string): Promise<Record<string, string>> {
+  const { rows } = await client.query<{ name: string; type: string }>(
+    `select p.proargnames[a.place] as name, format_type(a.type, null) as type
+     from pg_proc p, unnest(p.proargtypes::oid[]) with ordinality as a (type, place)
+     where p.pronamespace = 'public'::regnamespace and p.proname = $1 and format_type(a.type, null) like '%[]'`,
+    [name],
+  );
+  return Object.fromEntries(rows.map((row) => [row.name, row.type]));
 }
 
 function lowerCase(headers: Record<string, string>): Record<string, string> {

@@ -362,6 +362,7 @@ export const FUNCTIONS = {
     "heartbeat_controller",
     "ingest_agent_logs",
     "ingest_agent_metrics",
+    "ingest_log_lines",
     "list_plugin_rules",
     "plugin_tree",
     "put_model",

@@ -248,6 +248,52 @@ describe("ingest", () => {
     assert.equal(body.logs[0].metadata.pod, "r1");
   });
 
+  /** The same lines as the controller sends them today. */
+  const columns = (rows: ReturnType<typeof row>[]) => ({
+    agents: rows.map((r) => r.agentId),
+    replicas: rows.map((r) => r.replica),
+    sequences: rows.map((r) => r.sequence),
+    timestamps: rows.map((r) => r.timestamp),
+    levels: rows.map((r) => r.level),
+    messages: rows.map((r) => r.message),
+    sources: rows.map((r) => r.source),
+    details: rows.map((r) => r.metadata as object | null),
+  });
+
+  test("lines as arrays are stored once each, beside new ones, and those of unknown agents counted", async () => {
+    const id = await launch();
+    const sent = columns([row(id, 1), row(id, 2), row("agent-none", 1)]);
+    assert.deepEqual(await call("ingest_log_lines", sent), { accepted: 2, duplicates: 0, unknown: 1 });
+    const more = columns([row(id, 2), row(id, 3), row(id, 3), row("agent-none", 1)]);
+    assert.deepEqual(await call("ingest_log_lines", more), { accepted: 1, duplicates: 2, unknown: 1 });
+    const { body } = await rpc(db, user(alice), "get_agent_logs", { agent_id: id });
+    assert.deepEqual(
+      body.logs.map((l: { message: string }) => l.message),
+      ["line 1", "line 2", "line 3"],
+    );
+    assert.deepEqual(body.logs[0].metadata, { a: 1, pod: "r1" });
+    const strange = columns([row(id, 4)]);
+    strange.levels = ["LOUD"];
+    strange.details = [null];
+    await call("ingest_log_lines", strange);
+    const { body: after } = await rpc(db, user(alice), "get_agent_logs", { agent_id: id });
+    assert.deepEqual([after.logs[3].level, after.logs[3].metadata], ["INFO", { pod: "r1" }]);
+  });
+
+  test("arrays of different lengths are refused, and nothing of them is stored", async () => {
+    const id = await launch();
+    const { status, body } = await rpc(db, service, "ingest_log_lines", {
+      ...columns([row(id, 1), row(id, 2)]),
+      messages: ["one"],
+    });
+    assert.equal(status, 400);
+    assert.equal(body.code, "VALIDATION_ERROR");
+    assert.equal((await rpc(db, user(alice), "get_agent_logs", { agent_id: id })).body.totalLines, 0);
+    for (const caller of [user(alice), anon]) {
+      assert.equal((await rpc(db, caller, "ingest_log_lines", columns([row(id, 1)]))).status, 403);
+    }
+  });
+
   test("metrics of all replicas are summed, and a percentage is of the limit", async () => {
     const id = await launch();
     const sample = (replica: string, cpuUsage: number) => ({

@@ -52,10 +52,41 @@ test("a call is one POST with the key, and its answer is read strictly", async (
   });
 });
 
-test("rows of telemetry go out as they are", async () => {
+const LINE = {
+  agentId: "agent-a",
+  replica: "r",
+  sequence: 1,
+  timestamp: "2026-11-30T00:00:00.000Z",
+  level: "INFO",
+  message: "hello",
+  source: "runtime",
+  metadata: {},
+};
+
+test("log lines go out as one array per field, samples as they are", async () => {
   const { database, seen } = answering(() => json(200, { accepted: 2, duplicates: 0, unknown: 0 }));
-  await database.ingestLogs(['{"a":1}', '{"b":2}']);
-  assert.equal(seen[0]?.body, '{"rows":[{"a":1},{"b":2}]}');
+  await database.ingestLogs(
+    [LINE, { ...LINE, sequence: 2, metadata: { a: 1 } }].map((l) => JSON.stringify(l)),
+  );
+  assert.ok(seen[0]?.url.endsWith("/ingest_log_lines"));
+  assert.deepEqual(JSON.parse(seen[0]?.body ?? ""), {
+    agents: ["agent-a", "agent-a"],
+    replicas: ["r", "r"],
+    sequences: [1, 2],
+    timestamps: [LINE.timestamp, LINE.timestamp],
+    levels: ["INFO", "INFO"],
+    messages: ["hello", "hello"],
+    sources: ["runtime", "runtime"],
+    details: [null, { a: 1 }],
+  });
+  await database.ingestMetrics(['{"a":1}', '{"b":2}']);
+  assert.equal(seen[1]?.body, '{"rows":[{"a":1},{"b":2}]}');
+});
+
+test("a damaged line is refused without a call, so that the shipper leaves it out", async () => {
+  const { database, seen } = answering(() => json(200, {}));
+  await assert.rejects(database.ingestLogs(['{"agentId":"a'.concat("}")]), { kind: "refused" });
+  assert.equal(seen.length, 0);
 });
 
 const FAILURES: [

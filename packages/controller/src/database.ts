@@ -17,6 +17,7 @@ import {
 } from "./contract.ts";
 import type { Post } from "./http-post.ts";
 import { createRpc, DatabaseError } from "./rpc.ts";
+import { type LogColumns, logColumns } from "./shipping/log-columns.ts";
 
 export { DatabaseError, type DatabaseErrorKind, KEY_REFUSED } from "./rpc.ts";
 
@@ -31,7 +32,7 @@ export interface DatabaseOptions {
   onCall?: (name: string, worked: boolean, milliseconds: number) => void;
 }
 
-/** The SQL interface over PostgREST. Spooled rows go out as the texts they are, without a parse. */
+/** The SQL interface over PostgREST. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { url, key, timeoutMs = 10_000, ingestTimeoutMs = 30_000, onCall } = options;
   const rpc = createRpc(url, key, options.post);
@@ -97,11 +98,20 @@ export function createDatabase(options: DatabaseOptions): Database {
         fleetSchema,
       ),
     goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), goneSchema),
-    ingestLogs: (rows) =>
-      call("ingest_agent_logs", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),
+    ingestLogs: async (rows) =>
+      call("ingest_log_lines", JSON.stringify(readLines(rows)), ingestResultSchema, ingestTimeoutMs),
     ingestMetrics: (rows) =>
       call("ingest_agent_metrics", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),
   };
+}
+
+/** @throws {DatabaseError} `refused` when a line is damaged: the shipper finds it and leaves it out */
+function readLines(rows: readonly string[]): LogColumns {
+  try {
+    return logColumns(rows);
+  } catch (cause) {
+    throw new DatabaseError("refused", "ingest_log_lines: a line is not JSON", { cause });
+  }
 }
 
 /** Reads claimed rows one by one: a row that cannot be read is handed back alone. */

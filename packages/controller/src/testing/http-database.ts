@@ -3,6 +3,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { DeploymentReport, Tenants } from "../contract.ts";
+import { type LogColumns, logRows } from "../shipping/log-columns.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
 
 /** The model of the database behind HTTP, as PostgREST shows it. */
@@ -49,7 +50,7 @@ export async function serveDatabase(model: MemoryDatabase): Promise<HttpDatabase
   return served;
 }
 
-interface Body {
+interface Body extends LogColumns {
   worker: string;
   max_count: number;
   lease_seconds: number;
@@ -88,8 +89,8 @@ async function dispatch(model: MemoryDatabase, name: string, body: Body): Promis
       return await model.advanceRollout(body.rollout, body.wave, body.decision, body.reason ?? undefined);
     case "gone_workloads":
       return await model.goneWorkloads(body.held);
-    case "ingest_agent_logs":
-      return await model.ingestLogs(body.rows.map((row) => JSON.stringify(row)));
+    case "ingest_log_lines":
+      return await model.ingestLogs(logRows(body).map((row) => JSON.stringify(row)));
     case "ingest_agent_metrics":
       return await model.ingestMetrics(body.rows.map((row) => JSON.stringify(row)));
     default:

@@ -395,7 +395,7 @@ export class MemoryDatabase implements Database {
   }
 
   async ingestLogs(rows: readonly string[]): Promise<IngestResult> {
-    this.#count("ingest_agent_logs");
+    this.#count("ingest_log_lines");
     return this.#ingest(this.logs, rows);
   }
 
