@@ -1,6 +1,9 @@
+// Which replicas of which agent take requests, and how many are open to each.
+
 /** Where a replica listens, and how many requests are open to it. */
 export interface Endpoint {
   readonly replica: string;
+  readonly host: string;
   readonly port: number;
   open: number;
   /** Told when a request could not be brought to it: it may be dead. */
@@ -20,6 +23,12 @@ export class Endpoints {
   readonly #known = new Set<string>();
   readonly #draining = new Set<Draining>();
   #turn = 0;
+  #listener: (agentId: string) => void = () => {};
+
+  /** Tells each time when a replica of an agent begins to take requests. */
+  onReady(listener: (agentId: string) => void): void {
+    this.#listener = listener;
+  }
 
   /** The agent exists here, whether or not a replica is ready. */
   know(agentId: string): void {
@@ -34,12 +43,15 @@ export class Endpoints {
     return this.#known.has(agentId);
   }
 
-  add(agentId: string, replica: string, port: number, suspect: () => void): void {
+  /** @param suspect told when a request could not be brought to it */
+  add(agentId: string, replica: string, port: number, suspect: () => void, host = "127.0.0.1"): void {
     this.remove(agentId, replica);
     const known = this.#all.get(replica);
-    const endpoint = known?.port === port ? known : { replica, port, open: 0, suspect };
+    const isSame = known?.port === port && known.host === host;
+    const endpoint = isSame ? known : { replica, host, port, open: 0, suspect };
     this.#all.set(replica, endpoint);
     this.#ready.set(agentId, [...(this.#ready.get(agentId) ?? []), endpoint]);
+    this.#listener(agentId);
   }
 
   /** No new request goes to the replica; those that are open go on. */

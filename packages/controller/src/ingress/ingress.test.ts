@@ -5,7 +5,8 @@ import { type AddressInfo, connect, createServer as createTcpServer } from "node
 import { type TestContext, test } from "vitest";
 import { silentLog } from "../log.ts";
 import { Endpoints } from "./endpoints.ts";
-import { agentOf, createIngress } from "./ingress.ts";
+import { agentOf } from "./headers.ts";
+import { createIngress } from "./ingress.ts";
 
 interface Answer {
   status: number;

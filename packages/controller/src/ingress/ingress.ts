@@ -8,34 +8,40 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import type { Duplex } from "node:stream";
 import type { Log } from "../log.ts";
+import { type Door, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
+import { agentOf, causeOf, forwarded, hasBody, kept } from "./headers.ts";
+import { upgrade } from "./upgrade.ts";
 
 export interface IngressOptions {
   endpoints: Endpoints;
   log: Log;
+  /** Where requests wait for agents that sleep; left out: nothing sleeps. */
+  door?: Pick<Door, "hold"> | undefined;
+  /** Whether the agent sleeps, as far as it is known here: probes do not wake it. */
+  isAsleep?(agentId: string): boolean;
+  /** False: a proxy in front counts for this one too, and its `X-Forwarded-For` goes on as it is. */
+  countsAsHop?: boolean;
   /** Told of every request that ended: which agent, and the answer's status. */
   onRequest?(agentId: string, status: number): void;
 }
 
 /** Methods that may be sent twice (RFC 9110, 9.2.2). */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-/** Headers that speak of one connection only (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
-  "connection",
-  // Answered by this server already.
-  "expect",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-const HOST = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)\.agents\./;
+/** What is asked to see how an agent is, and is no work for it. */
+const PROBES = new Set(["/health", "/ready", "/metrics"]);
+
+const NOT_FOUND: Refusal = {
+  status: 404,
+  code: "AGENT_NOT_FOUND",
+  message: "No agent runs at this address.",
+};
+const UNREACHABLE: Refusal = {
+  status: 502,
+  code: "AGENT_UNREACHABLE",
+  message: "The agent could not be reached.",
+};
 
 /** A running ingress. */
 export interface Ingress {
@@ -45,7 +51,7 @@ export interface Ingress {
 
 /**
  * The HTTP server in front of the agents: `Host: <agentId>.agents.…` goes to the agent's ready replica with the fewest
- * open requests. A request that reached no replica is brought to another one.
+ * open requests. A request that reached no replica is brought to another one; one for an agent that sleeps waits at the door.
  */
 export function createIngress(options: IngressOptions): Ingress {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 16, timeout: 30_000 });
@@ -69,11 +75,6 @@ export function createIngress(options: IngressOptions): Ingress {
   };
 }
 
-/** The agent a host name speaks of. */
-export function agentOf(host: string | undefined): string | undefined {
-  return HOST.exec((host ?? "").toLowerCase())?.[1];
-}
-
 /** One request and its answer, over as many replicas as it takes. */
 class Exchange {
   readonly #options: IngressOptions;
@@ -82,6 +83,8 @@ class Exchange {
   readonly #response: ServerResponse;
   readonly #agentId: string | undefined;
   readonly #tried = new Set<string>();
+  /** When it began to wait at the door, where it did. */
+  #heldSince: number | undefined;
   /** Part of the body went out: it cannot be sent again. */
   #bodySent = false;
 
@@ -95,19 +98,47 @@ class Exchange {
   }
 
   start(): void {
-    const { endpoints } = this.#options;
+    const { door, endpoints } = this.#options;
     const agentId = this.#agentId;
     if (agentId === undefined || !endpoints.knows(agentId)) {
-      this.#refuse(404, "AGENT_NOT_FOUND", "No agent runs at this address.");
+      this.#refuse(NOT_FOUND);
       return;
     }
     const endpoint = endpoints.pick(agentId, this.#tried);
+    // What woke for this request and ended before it took it may be starting again.
+    const maySleep = this.#tried.size === 0 || this.#heldSince !== undefined;
     if (endpoint !== undefined) this.#send(endpoint);
-    else if (this.#tried.size > 0) this.#refuse(502, "AGENT_UNREACHABLE", "The agent could not be reached.");
-    else {
-      this.#response.setHeader("retry-after", "1");
-      this.#refuse(503, "AGENT_NOT_READY", "The agent has no replica that is ready.");
-    }
+    else if (!maySleep) this.#refuse(UNREACHABLE);
+    else if (this.#isProbe()) this.#answerProbe(agentId);
+    else if (door === undefined) this.#refuse(NOT_READY);
+    else this.#wait(agentId, door);
+  }
+
+  /** Its body stays where it is, in the connection: the client sends no more than fits the buffers. */
+  #wait(agentId: string, door: Pick<Door, "hold">): void {
+    const response = this.#response;
+    this.#tried.clear();
+    const decide = (verdict: Verdict) => {
+      response.off("close", wait.leave);
+      if (verdict === undefined) this.start();
+      else this.#refuse(verdict);
+    };
+    const wait = door.hold(agentId, causeOf(this.#incoming), decide, this.#heldSince);
+    this.#heldSince = wait.since;
+    response.on("close", wait.leave);
+  }
+
+  #isProbe(): boolean {
+    const { method, url = "/" } = this.#incoming;
+    return (method === "GET" || method === "HEAD") && PROBES.has(pathOf(url));
+  }
+
+  /** To ask how an agent is does not wake it. */
+  #answerProbe(agentId: string): void {
+    if (this.#options.isAsleep?.(agentId) !== true) this.#refuse(NOT_READY);
+    else if (pathOf(this.#incoming.url ?? "/") === "/metrics") {
+      this.#answer(200, "text/plain; version=0.0.4", "# The agent is asleep.\n");
+    } else this.#answer(200, "application/json; charset=utf-8", JSON.stringify({ status: "asleep" }));
   }
 
   #send(endpoint: Endpoint): void {
@@ -117,11 +148,11 @@ class Exchange {
     const release = this.#options.endpoints.hold(endpoint);
     const call = request({
       agent: this.#agent,
-      host: "127.0.0.1",
+      host: endpoint.host,
       port: endpoint.port,
       method: incoming.method,
       path: incoming.url,
-      headers: forwarded(incoming),
+      headers: forwarded(incoming, this.#options.countsAsHop ?? true),
       setHost: false,
     });
     const onGone = () => call.destroy();
@@ -147,7 +178,7 @@ class Exchange {
         return;
       }
       this.#options.log.debug("a request broke off", { agentId: this.#agentId, error: error.message });
-      this.#refuse(502, "AGENT_UNREACHABLE", "The agent broke the connection before it answered.");
+      this.#refuse({ ...UNREACHABLE, message: "The agent broke the connection before it answered." });
     });
     if (!hasBody(incoming)) {
       call.end();
@@ -168,115 +199,24 @@ class Exchange {
     setImmediate(() => call.flushHeaders());
   }
 
-  #refuse(status: number, code: string, message: string): void {
+  #refuse({ code, message, retryAfterSeconds, status }: Refusal): void {
+    if (retryAfterSeconds !== undefined && !this.#response.headersSent) {
+      this.#response.setHeader("retry-after", String(retryAfterSeconds));
+    }
+    const body = JSON.stringify({ error: { code, message } });
+    this.#answer(status, "application/json; charset=utf-8", body);
+  }
+
+  #answer(status: number, type: string, body: string): void {
     const response = this.#response;
     if (response.headersSent || response.destroyed) return;
-    const body = JSON.stringify({ error: { code, message } });
-    response.writeHead(status, {
-      "content-type": "application/json; charset=utf-8",
-      "content-length": Buffer.byteLength(body),
-    });
+    response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
     response.end(body);
     // What was not read of the request is let go.
     this.#incoming.resume();
   }
 }
 
-/** A WebSocket (or any other upgrade): after the replica's answer both sides are joined. */
-function upgrade(options: IngressOptions, incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
-  const { endpoints, onRequest } = options;
-  const agentId = agentOf(incoming.headers.host);
-  const tried = new Set<string>();
-  socket.on("error", () => socket.destroy());
-
-  const attempt = () => {
-    if (agentId === undefined || !endpoints.knows(agentId))
-      return refuse(404, "Not Found", "AGENT_NOT_FOUND");
-    const endpoint = endpoints.pick(agentId, tried);
-    if (endpoint === undefined) return refuse(503, "Service Unavailable", "AGENT_NOT_READY");
-    tried.add(endpoint.replica);
-    const release = endpoints.hold(endpoint);
-    const call = request({
-      agent: false,
-      host: "127.0.0.1",
-      port: endpoint.port,
-      method: incoming.method,
-      path: incoming.url,
-      headers: {
-        ...forwarded(incoming),
-        connection: "Upgrade",
-        upgrade: incoming.headers.upgrade ?? "websocket",
-      },
-      setHost: false,
-    });
-    call.on("error", () => {
-      release();
-      endpoint.suspect();
-      if (!socket.destroyed) attempt();
-    });
-    call.on("upgrade", (answer, upstream, rest) => {
-      onRequest?.(agentId, 101);
-      socket.write(rawHead(answer));
-      if (rest.length > 0) socket.write(rest);
-      if (head.length > 0) upstream.write(head);
-      upstream.pipe(socket).pipe(upstream);
-      const end = () => {
-        release();
-        upstream.destroy();
-        socket.destroy();
-      };
-      for (const side of [upstream, socket]) side.on("error", end).on("close", end);
-    });
-    call.on("response", (answer) => {
-      // The replica does not want the upgrade: its answer is the caller's.
-      onRequest?.(agentId, answer.statusCode ?? 0);
-      socket.write(rawHead(answer));
-      answer.pipe(socket);
-      answer.on("close", release);
-    });
-    call.end();
-  };
-  const refuse = (status: number, text: string, code: string) => {
-    onRequest?.(agentId ?? "", status);
-    const body = JSON.stringify({ error: { code, message: text } });
-    socket.end(
-      `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    );
-  };
-  attempt();
-}
-
-function rawHead(answer: IncomingMessage): string {
-  const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}`];
-  for (let index = 0; index < answer.rawHeaders.length; index += 2) {
-    lines.push(`${answer.rawHeaders[index]}: ${answer.rawHeaders[index + 1]}`);
-  }
-  return `${lines.join("\r\n")}\r\n\r\n`;
-}
-
-/** The caller's headers without those of its connection, and with who asked. */
-function forwarded(incoming: IncomingMessage): Record<string, string | string[]> {
-  const headers = kept(incoming);
-  const from = incoming.socket.remoteAddress;
-  const before = headers["x-forwarded-for"];
-  if (from !== undefined) headers["x-forwarded-for"] = before === undefined ? from : `${before}, ${from}`;
-  headers["x-forwarded-host"] ??= incoming.headers.host ?? "";
-  headers["x-forwarded-proto"] ??= "http";
-  // The body's length is not known here either.
-  if (incoming.headers["transfer-encoding"] !== undefined) headers["transfer-encoding"] = "chunked";
-  return headers;
-}
-
-function kept(message: IncomingMessage): Record<string, string | string[]> {
-  const named = (message.headers.connection ?? "").toLowerCase().split(/\s*,\s*/);
-  const headers: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(message.headers)) {
-    if (value !== undefined && !HOP_BY_HOP.has(name) && !named.includes(name)) headers[name] = value;
-  }
-  return headers;
-}
-
-function hasBody(incoming: IncomingMessage): boolean {
-  const length = incoming.headers["content-length"];
-  return incoming.headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+function pathOf(url: string): string {
+  return url.split("?", 1)[0] ?? "";
 }

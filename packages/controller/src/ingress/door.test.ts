@@ -1,0 +1,259 @@
+import assert from "node:assert/strict";
+import { test } from "vitest";
+import { silentLog } from "../log.ts";
+import { SimulatedClock } from "../testing/simulated-clock.ts";
+import { Door, type DoorLimits, type Verdict, type Wake, type WakeCause } from "./door.ts";
+
+/** A door whose database answers what the test says. */
+function rig(limits: Partial<DoorLimits> = {}) {
+  const clock = new SimulatedClock();
+  const asked: { agentId: string; cause: WakeCause; at: number }[] = [];
+  const ended: string[] = [];
+  const ready = new Set<string>();
+  let answer: (agentId: string, cause: WakeCause) => Wake | Promise<Wake> = () => ({ state: "waking" });
+  const started = clock.now();
+  const door = new Door({
+    wake: async (agentId, cause) => {
+      asked.push({ agentId, cause, at: clock.now() - started });
+      return await answer(agentId, cause);
+    },
+    isReady: (agentId) => ready.has(agentId),
+    clock,
+    log: silentLog,
+    limits,
+    onHeld: (outcome) => ended.push(outcome),
+  });
+  const hold = (agentId = "a", cause: WakeCause = "request", since?: number) => {
+    const held: { verdict?: Verdict; decided: number; leave(): void; since: number } = {
+      decided: 0,
+      leave: () => {},
+      since: 0,
+    };
+    const wait = door.hold(
+      agentId,
+      cause,
+      (verdict) => {
+        held.decided += 1;
+        held.verdict = verdict;
+      },
+      since,
+    );
+    return Object.assign(held, wait);
+  };
+  return {
+    clock,
+    asked,
+    ended,
+    ready,
+    door,
+    hold,
+    answers: (next: typeof answer) => {
+      answer = next;
+    },
+  };
+}
+
+test("a thousand callers of one sleeping agent are one wake, and all go on when it is ready", async () => {
+  const { asked, clock, door, ended, hold } = rig();
+  const held = Array.from({ length: 1000 }, () => hold());
+  await clock.advance(900);
+  assert.equal(asked.length, 1);
+  assert.equal(door.held, 1000);
+  door.ready("a");
+  assert.ok(held.every(({ decided, verdict }) => decided === 1 && verdict === undefined));
+  assert.equal(door.held, 0);
+  assert.deepEqual([...new Set(ended)], ["passed"]);
+  await clock.advance(60_000);
+  assert.equal(asked.length, 1);
+});
+
+test("callers go on in the order in which they came", async () => {
+  const { clock, door } = rig();
+  const order: number[] = [];
+  for (let index = 0; index < 5; index += 1) door.hold("a", "request", () => order.push(index));
+  await clock.advance(10);
+  door.ready("a");
+  assert.deepEqual(order, [0, 1, 2, 3, 4]);
+});
+
+test("after 30 seconds a caller gets 503 and when to try again, and the next one waits anew", async () => {
+  const { asked, clock, door, ended, hold } = rig();
+  const held = hold();
+  await clock.advance(29_999);
+  assert.equal(held.decided, 0);
+  await clock.advance(1);
+  assert.deepEqual(
+    [held.verdict?.status, held.verdict?.code, held.verdict?.retryAfterSeconds],
+    [503, "AGENT_WAKING", 5],
+  );
+  assert.deepEqual(ended, ["late"]);
+  const before = asked.length;
+  const next = hold();
+  await clock.advance(10);
+  assert.equal(asked.length, before + 1);
+  door.ready("a");
+  assert.deepEqual([next.decided, next.verdict], [1, undefined]);
+});
+
+test("a wait that begins again keeps its time", async () => {
+  const { clock, hold } = rig();
+  const first = hold();
+  await clock.advance(20_000);
+  first.leave();
+  const again = hold("a", "request", first.since);
+  await clock.advance(10_000);
+  assert.equal(again.verdict?.code, "AGENT_WAKING");
+});
+
+test("a refused wake is every held caller's answer, and stands for a second", async () => {
+  const { answers, asked, clock, hold } = rig();
+  answers(() => ({ state: "refused", status: 409, code: "CONFLICT", message: "This agent is stopped." }));
+  const held = [hold(), hold()];
+  await clock.advance(1);
+  for (const one of held) {
+    assert.deepEqual(one.verdict, { status: 409, code: "CONFLICT", message: "This agent is stopped." });
+  }
+  const soon = hold();
+  await clock.advance(1);
+  assert.equal(soon.verdict?.code, "CONFLICT");
+  assert.equal(asked.length, 1);
+  answers(() => ({ state: "waking" }));
+  await clock.advance(1000);
+  const later = hold();
+  await clock.advance(1);
+  assert.equal(later.decided, 0);
+  assert.equal(asked.length, 2);
+});
+
+test("a launch that fails while callers wait is their answer", async () => {
+  const { answers, clock, hold } = rig();
+  const held = hold();
+  await clock.advance(1500);
+  answers(() => ({ state: "refused", status: 503, code: "DEPLOYMENT_FAILED", message: "OOMKilled" }));
+  await clock.advance(1000);
+  assert.deepEqual([held.verdict?.status, held.verdict?.message], [503, "OOMKilled"]);
+});
+
+test("an agent that does not sleep and has no ready replica is 503 at once, with one question a second", async () => {
+  const { answers, asked, clock, hold } = rig();
+  answers(() => ({ state: "awake" }));
+  const held = hold();
+  await clock.advance(200);
+  assert.deepEqual([held.verdict?.status, held.verdict?.code], [503, "AGENT_NOT_READY"]);
+  const before = asked.length;
+  for (let time = 0; time < 50; time += 1) {
+    const next = hold();
+    await clock.advance(1);
+    assert.equal(next.verdict?.code, "AGENT_NOT_READY");
+  }
+  assert.equal(asked.length, before);
+});
+
+test("an agent that woke elsewhere a moment before it is seen to be ready here is waited for", async () => {
+  const { answers, clock, door, hold } = rig();
+  const held = hold();
+  await clock.advance(1);
+  answers(() => ({ state: "awake" }));
+  await clock.advance(1100);
+  assert.equal(held.decided, 0);
+  door.ready("a");
+  assert.deepEqual([held.decided, held.verdict], [1, undefined]);
+});
+
+test("while the database is down callers wait, and go on when it answers", async () => {
+  const { answers, asked, clock, door, hold } = rig();
+  answers(() => Promise.reject(new Error("down")));
+  const held = hold();
+  await clock.advance(10_000);
+  assert.equal(held.decided, 0);
+  assert.ok(asked.length < 20, `${asked.length} questions in ten seconds`);
+  answers(() => ({ state: "waking" }));
+  await clock.advance(1000);
+  door.ready("a");
+  assert.deepEqual([held.decided, held.verdict], [1, undefined]);
+});
+
+test("a database that stays down is told as such when the time is up", async () => {
+  const { answers, clock, hold } = rig();
+  answers(() => Promise.reject(new Error("down")));
+  const held = hold();
+  await clock.advance(30_000);
+  assert.deepEqual([held.verdict?.status, held.verdict?.code], [503, "SUPABASE_CONNECTION_ERROR"]);
+});
+
+test("a client that leaves is let go, and without any the database is asked no more", async () => {
+  const { asked, clock, door, ended, hold } = rig();
+  const held = hold();
+  await clock.advance(1);
+  held.leave();
+  held.leave();
+  assert.equal(door.held, 0);
+  await clock.advance(60_000);
+  assert.equal(asked.length, 1);
+  assert.deepEqual([held.decided, ended], [0, ["left"]]);
+});
+
+test("a client that leaves while its refusal is on the way is not answered", async () => {
+  const { answers, clock, hold } = rig();
+  answers(() => ({ state: "refused", status: 409, code: "CONFLICT", message: "stopped" }));
+  hold();
+  await clock.advance(1);
+  const held = hold();
+  held.leave();
+  await clock.advance(1);
+  assert.equal(held.decided, 0);
+});
+
+test("callers who show nothing are asked for apart, and are woken for by whoever may", async () => {
+  const { answers, asked, clock, door, hold } = rig();
+  answers((_, cause) =>
+    cause === "anonymous"
+      ? { state: "refused", status: 401, code: "INVALID_API_KEY", message: "Show a key." }
+      : { state: "waking" },
+  );
+  const [known, unknown] = [hold("a", "request"), hold("a", "anonymous")];
+  await clock.advance(1);
+  assert.deepEqual(asked.map(({ cause }) => cause).sort(), ["anonymous", "request"]);
+  assert.deepEqual([known.decided, unknown.verdict?.status], [0, 401]);
+  answers(() => ({ state: "waking" }));
+  await clock.advance(1000);
+  const visitor = hold("a", "anonymous");
+  await clock.advance(1);
+  door.ready("a");
+  assert.deepEqual([known.decided, visitor.decided, visitor.verdict], [1, 1, undefined]);
+});
+
+test("a flood of one agent leaves room for another's callers, and there is a bound for all", async () => {
+  const { clock, door, hold } = rig({ total: 10, perAgent: 6 });
+  for (let time = 0; time < 6; time += 1) hold("a");
+  const over = hold("a");
+  await clock.advance(1);
+  assert.deepEqual([over.verdict?.status, over.verdict?.code], [503, "AGENT_BUSY"]);
+  const others = Array.from({ length: 4 }, () => hold("b"));
+  const last = hold("c");
+  await clock.advance(1);
+  assert.ok(others.every(({ decided }) => decided === 0));
+  assert.equal(last.verdict?.code, "AGENT_BUSY");
+  assert.equal(door.held, 10);
+});
+
+test("whoever waits when the process ends is answered", async () => {
+  const { clock, door, hold } = rig();
+  const held = hold();
+  await clock.advance(1);
+  door.stop();
+  assert.deepEqual([held.verdict?.status, held.verdict?.retryAfterSeconds], [503, 1]);
+  const late = hold();
+  await clock.advance(1);
+  assert.equal(late.verdict?.status, 503);
+  assert.equal(door.held, 0);
+});
+
+test("a replica that is ready before the database has answered is enough", async () => {
+  const { answers, clock, hold, ready } = rig();
+  answers(() => ({ state: "awake" }));
+  ready.add("a");
+  const held = hold();
+  await clock.advance(1);
+  assert.deepEqual([held.decided, held.verdict], [1, undefined]);
+});

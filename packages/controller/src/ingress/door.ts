@@ -1,0 +1,270 @@
+// Holds requests to agents that sleep until the agents are awake: however many wait for one agent, it is woken once.
+
+import type { Clock } from "../clock.ts";
+import { errorMessage, type Log } from "../log.ts";
+
+/** Why an agent is woken: by a caller who shows something, or by one who shows nothing and may be let in by public agents alone. */
+export type WakeCause = "request" | "anonymous";
+
+/** What the database answers to the wish to wake an agent; the same however often it is asked. */
+export type Wake =
+  /** It is wanted running: whether it can take a request is for its replicas to say. */
+  | { state: "awake" }
+  /** It wakes, by this call or an earlier one. */
+  | { state: "waking" }
+  /** It sleeps on, or does not start; the callers get this as their answer. */
+  | ({ state: "refused" } & Refusal);
+
+/** An answer that is given instead of the agent's. */
+export interface Refusal {
+  status: number;
+  code: string;
+  message: string;
+  retryAfterSeconds?: number;
+}
+
+/** What becomes of a held request; undefined: a replica is ready, so try again. */
+export type Verdict = Refusal | undefined;
+
+/** A request that waits. */
+export interface Wait {
+  /** When it began to wait, also where it has waited before. */
+  since: number;
+  /** Its client has left. */
+  leave(): void;
+}
+
+/** How the wait of a request ended, for the metrics. */
+export type HeldOutcome = "passed" | "refused" | "late" | "left";
+
+export interface DoorOptions {
+  wake(agentId: string, cause: WakeCause): Promise<Wake>;
+  /** Whether a replica of the agent takes requests now. */
+  isReady(agentId: string): boolean;
+  clock: Clock;
+  log: Log;
+  limits?: Partial<DoorLimits>;
+  onHeld?(outcome: HeldOutcome, milliseconds: number): void;
+}
+
+export interface DoorLimits {
+  /** How long a request waits at most; the wake goes on after that. */
+  holdMs: number;
+  /** How often the database is asked how far a wake is. */
+  askMs: number;
+  /** Requests held at once. Each may hold what fits a socket's buffer of its body, 64 KiB. */
+  total: number;
+  /** Of them for one agent: a flood of one keeps no other agent's callers out. */
+  perAgent: number;
+}
+
+export const DOOR_LIMITS: DoorLimits = { holdMs: 30_000, askMs: 1000, total: 2048, perAgent: 1536 };
+
+interface Waiter {
+  since: number;
+  decide(verdict: Verdict): void;
+  cancel(): void;
+}
+
+/** Who waits for one agent, for one cause: the database may wake it for some and not for others. */
+interface Queue {
+  agentId: string;
+  cause: WakeCause;
+  waiters: Set<Waiter>;
+  /** The database has said that it wakes. */
+  waking: boolean;
+  /** How often in a row the database called it awake though no replica is ready here. */
+  awake: number;
+  cancel(): void;
+}
+
+/** How long an answer other than "waking" stands: an agent without a ready replica costs the database one call a second. */
+const FRESH_MS = 1000;
+const MOST_ANSWERS = 10_000;
+/** A woken agent is DEPLOYED in the database a moment before or after its replica is seen to be ready here. */
+const PATIENCE = 5;
+const SOON_MS = 100;
+
+const refusal = (code: string, retryAfterSeconds: number, message: string): Refusal => ({
+  status: 503,
+  code,
+  message,
+  retryAfterSeconds,
+});
+const BUSY = refusal("AGENT_BUSY", 1, "Too many requests wait for sleeping agents. Try again in a second.");
+const LATE = refusal(
+  "AGENT_WAKING",
+  5,
+  "The agent is waking up and was not ready in time. Try again in a few seconds.",
+);
+const UNREACHABLE = refusal(
+  "SUPABASE_CONNECTION_ERROR",
+  5,
+  "The agent may be asleep and cannot be woken: the project's database does not answer. Try again.",
+);
+const STOPPING = refusal(
+  "AGENT_WAKING",
+  1,
+  "The controller restarts while the agent wakes up. Try again in a second.",
+);
+export const NOT_READY = refusal("AGENT_NOT_READY", 1, "The agent has no replica that is ready.");
+
+/**
+ * The waiting room of sleeping agents. A request without a ready replica waits here; the first one has the agent woken, all
+ * go on when a replica is ready, and each gets an answer within the time that it may wait.
+ */
+export class Door {
+  readonly #options: DoorOptions;
+  readonly #limits: DoorLimits;
+  readonly #queues = new Map<string, Queue>();
+  readonly #answers = new Map<string, { verdict: Refusal; at: number }>();
+  #held = 0;
+  #stopped = false;
+
+  constructor(options: DoorOptions) {
+    this.#options = options;
+    this.#limits = { ...DOOR_LIMITS, ...options.limits };
+  }
+
+  /** How many requests wait now. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /**
+   * Waits for a ready replica of the agent.
+   * @param decide called once, never before this returns, and not after the request was let go
+   * @param since since when it has waited, where it waits again
+   */
+  hold(
+    agentId: string,
+    cause: WakeCause,
+    decide: (verdict: Verdict) => void,
+    since = this.#options.clock.now(),
+  ): Wait {
+    const { clock } = this.#options;
+    const now = clock.now();
+    const key = keyOf(agentId, cause);
+    const refused = this.#refusal(key, now);
+    if (refused !== undefined) {
+      let wanted = true;
+      queueMicrotask(() => wanted && decide(refused));
+      const leave = () => {
+        wanted = false;
+      };
+      return { since, leave };
+    }
+    const queue = this.#queues.get(key) ?? this.#open(agentId, cause);
+    const waiter: Waiter = { since, decide, cancel: () => {} };
+    const left = Math.max(0, this.#limits.holdMs - (now - since));
+    waiter.cancel = clock.after(left, () =>
+      this.#end(queue, waiter, "late", queue.waking ? LATE : UNREACHABLE),
+    );
+    queue.waiters.add(waiter);
+    this.#held += 1;
+    return { since, leave: () => this.#end(queue, waiter, "left") };
+  }
+
+  /** A replica of the agent takes requests: whoever waits for it goes on, in the order in which they came. */
+  ready(agentId: string): void {
+    for (const cause of ["request", "anonymous"] as const) {
+      const key = keyOf(agentId, cause);
+      this.#answers.delete(key);
+      const queue = this.#queues.get(key);
+      if (queue !== undefined) this.#endAll(queue, "passed", undefined);
+    }
+  }
+
+  /** Answers everybody: this process ends. */
+  stop(): void {
+    this.#stopped = true;
+    for (const queue of [...this.#queues.values()]) this.#endAll(queue, "refused", STOPPING);
+  }
+
+  /** Why a request is not held; undefined where it is. */
+  #refusal(key: string, now: number): Refusal | undefined {
+    if (this.#stopped) return STOPPING;
+    const known = this.#answers.get(key);
+    // Counted both ways: the machine's clock may be set back.
+    if (known !== undefined && Math.abs(now - known.at) < FRESH_MS) return known.verdict;
+    const waiting = this.#queues.get(key)?.waiters.size ?? 0;
+    return this.#held >= this.#limits.total || waiting >= this.#limits.perAgent ? BUSY : undefined;
+  }
+
+  #open(agentId: string, cause: WakeCause): Queue {
+    const queue = { agentId, cause, waiters: new Set<Waiter>(), waking: false, awake: 0, cancel: () => {} };
+    this.#queues.set(keyOf(agentId, cause), queue);
+    queueMicrotask(() => void this.#ask(queue, 1));
+    return queue;
+  }
+
+  async #ask(queue: Queue, attempt: number): Promise<void> {
+    const { isReady, log, wake } = this.#options;
+    const { agentId, cause } = queue;
+    if (!this.#isOpen(queue)) return;
+    let answer: Wake;
+    try {
+      answer = await wake(agentId, cause);
+    } catch (error) {
+      if (attempt === 1) log.warn("an agent could not be woken yet", { agentId, error: errorMessage(error) });
+      const wait = Math.min(this.#limits.askMs, SOON_MS * 2 ** Math.min(attempt - 1, 10));
+      this.#askAgain(queue, wait, attempt + 1);
+      return;
+    }
+    if (!this.#isOpen(queue)) return;
+    if (isReady(agentId)) this.ready(agentId);
+    else this.#take(queue, answer);
+  }
+
+  #take(queue: Queue, answer: Wake): void {
+    if (answer.state === "refused") {
+      const { state: _, ...verdict } = answer;
+      this.#refuse(queue, verdict);
+    } else if (answer.state === "waking") {
+      queue.waking = true;
+      queue.awake = 0;
+      this.#askAgain(queue, this.#limits.askMs, 1);
+    } else {
+      queue.awake += 1;
+      if (queue.awake < (queue.waking ? PATIENCE : 2)) this.#askAgain(queue, SOON_MS * queue.awake, 1);
+      else this.#refuse(queue, NOT_READY);
+    }
+  }
+
+  #askAgain(queue: Queue, milliseconds: number, attempt: number): void {
+    if (!this.#isOpen(queue)) return;
+    queue.cancel = this.#options.clock.after(milliseconds, () => void this.#ask(queue, attempt));
+  }
+
+  #isOpen(queue: Queue): boolean {
+    return this.#queues.get(keyOf(queue.agentId, queue.cause)) === queue;
+  }
+
+  #refuse(queue: Queue, verdict: Refusal): void {
+    if (this.#answers.size >= MOST_ANSWERS) this.#answers.clear();
+    const at = this.#options.clock.now();
+    this.#answers.set(keyOf(queue.agentId, queue.cause), { verdict, at });
+    this.#endAll(queue, "refused", verdict);
+  }
+
+  #endAll(queue: Queue, outcome: HeldOutcome, verdict: Verdict): void {
+    for (const waiter of [...queue.waiters]) this.#end(queue, waiter, outcome, verdict);
+  }
+
+  #end(queue: Queue, waiter: Waiter, outcome: HeldOutcome, verdict?: Verdict): void {
+    if (!queue.waiters.delete(waiter)) return;
+    waiter.cancel();
+    this.#held -= 1;
+    // Nobody waits any more: the wake goes on in the database without us.
+    if (queue.waiters.size === 0 && this.#isOpen(queue)) {
+      queue.cancel();
+      this.#queues.delete(keyOf(queue.agentId, queue.cause));
+    }
+    this.#options.onHeld?.(outcome, Math.max(0, this.#options.clock.now() - waiter.since));
+    if (outcome !== "left") waiter.decide(verdict);
+  }
+}
+
+function keyOf(agentId: string, cause: WakeCause): string {
+  return cause === "anonymous" ? `${agentId}?` : agentId;
+}
