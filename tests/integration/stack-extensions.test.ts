@@ -35,6 +35,8 @@ async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
 describe("pg_net", () => {
   const arrived: { url: string; method: string; headers: IncomingMessage["headers"]; body: string }[] = [];
   let waiting: (() => void)[] = [];
+  /** Answers of slow receivers, until the test gives them. */
+  const held: (() => void)[] = [];
   const server = createServer((req, res) => {
     let body = "";
     req.on("data", (chunk) => {
@@ -42,7 +44,9 @@ describe("pg_net", () => {
     });
     req.on("end", () => {
       arrived.push({ url: req.url ?? "", method: req.method ?? "", headers: req.headers, body });
-      res.writeHead(202, { "content-type": "text/plain" }).end("ok");
+      const answer = () => res.writeHead(202, { "content-type": "text/plain" }).end("ok");
+      if (req.url?.startsWith("/slow")) held.push(answer);
+      else answer();
       for (const wake of waiting) wake();
       waiting = [];
     });
@@ -126,6 +130,52 @@ describe("pg_net", () => {
     );
     assert.equal(answer.status_code, null);
     assert.ok(answer.error_msg);
+  });
+
+  const answerTo = (id: string) =>
+    eventually(
+      async () => (await db().pool.query("select * from net._http_response where id = $1", [id])).rows[0],
+    );
+
+  test("a slow receiver keeps no transaction open and holds up no other request", async () => {
+    const before = arrived.length;
+    const slow = await value<string>("select net.http_get($1) as v", [`${url}/slow`]);
+    await arrivals(before + 1);
+    const fast = await value<string>("select net.http_get($1) as v", [`${url}/fast`]);
+    assert.equal((await answerTo(fast)).status_code, 202);
+    // It is idle, not waiting within a transaction; its last commit may be seen a moment before it says so.
+    await eventually(async () => {
+      const { rows } = await db().superuser.query(
+        `select from pg_stat_activity
+         where datname = current_database() and application_name = 'pg_net' and state <> 'idle'`,
+      );
+      return rows.length === 0 ? true : undefined;
+    });
+    assert.equal(await value("select (net._http_collect_response($1)).status::text as v", [slow]), "PENDING");
+    for (const answer of held.splice(0)) answer();
+    assert.equal((await answerTo(slow)).status_code, 202);
+    assert.equal(await value("select count(*)::int as v from net.http_request_queue"), 0);
+  });
+
+  test("a request that was under way when the worker stopped is sent again, and answered once", async () => {
+    const before = arrived.length;
+    const id = await value<string>("select net.http_get($1) as v", [`${url}/slow/again`]);
+    await arrivals(before + 1);
+    await worker.stop();
+    worker = startNetWorker({ url: db().url("supabase_admin") });
+    await arrivals(before + 2);
+    for (const answer of held.splice(0)) answer();
+    assert.equal((await answerTo(id)).status_code, 202);
+    assert.equal(await value("select count(*)::int as v from net._http_response where id = $1", [id]), 1);
+  });
+
+  test("more requests than are sent at once all arrive, each once", async () => {
+    const before = arrived.length;
+    await db().pool.query("select net.http_get($1 || '/many/' || n) from generate_series(1, 450) n", [url]);
+    await arrivals(before + 450);
+    const seen = arrived.slice(before).map((a) => a.url);
+    assert.equal(new Set(seen).size, 450);
+    assert.equal(seen.length, 450);
   });
 
   test("what was queued while no worker ran is sent when one starts", async () => {

@@ -1,9 +1,7 @@
-// Sends pg_net's queued requests.
+// Keeps pg_net's queue moving: an outbox on a connection that listens.
 
-import { setTimeout as delay } from "node:timers/promises";
-import type pg from "pg";
-import { codeOf, reasonOf } from "../errors.ts";
-import { type Answer, type QueuedRequest, sendRequest } from "./request.ts";
+import { reasonOf } from "../errors.ts";
+import { type Outbox, openOutbox } from "./outbox.ts";
 import { keepSession } from "./session.ts";
 
 export interface Worker {
@@ -18,46 +16,16 @@ export interface NetWorkerOptions {
   onLog?: (line: string) => void;
 }
 
-// pg_net's own figures.
-const BATCH = 200;
-const PAUSE_MS = 1000;
-const RETENTION = "6 hours";
-
+const RETENTION = "6 hours"; // as in pg_net
 const CLEAN_EVERY_MS = 60 * 60 * 1000;
 
 /**
  * Sends what net.http_get/post/delete queued. PostgreSQL delivers the queue's NOTIFY when a transaction commits, so a
- * request leaves after its transaction and only then; nothing is polled.
- *
- * As in pg_net: a batch of at most 200 by id, a pause of 1 s before the next when more wait, no retries. The batch, its
- * requests and their responses are one transaction: when that fails, its rows are back in the queue and are sent again.
+ * request leaves after its transaction and only then; nothing is polled. A request that fails is not repeated; one whose
+ * answer could not be stored is.
  */
 export function startNetWorker(options: NetWorkerOptions): Worker {
-  const stopping = new AbortController();
-  let draining: Promise<void> | undefined;
-  let again = false;
-
-  const drain = async (client: pg.Client): Promise<void> => {
-    do {
-      again = false;
-      while (!stopping.signal.aborted && (await sendBatch(client, stopping.signal)) === BATCH) {
-        await delay(PAUSE_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
-      }
-    } while (again && !stopping.signal.aborted);
-  };
-
-  const wake = (): void => {
-    const client = session.client();
-    if (draining || !client || stopping.signal.aborted) {
-      again = true;
-      return;
-    }
-    draining = drain(client)
-      .catch((error: unknown) => options.onLog?.(`pg_net: ${reasonOf(error)}`))
-      .finally(() => {
-        draining = undefined;
-      });
-  };
+  let outbox: Outbox | undefined;
 
   const clean = (): void => {
     session
@@ -70,11 +38,14 @@ export function startNetWorker(options: NetWorkerOptions): Worker {
     url: options.url,
     name: "pg_net",
     channels: ["pg_net"],
-    onConnect: () => {
+    onConnect: (client) => {
+      // What the lost connection had under way is still queued.
+      void outbox?.close();
+      outbox = openOutbox(client, (error) => options.onLog?.(`pg_net: ${reasonOf(error)}`));
       clean();
-      wake();
+      outbox.wake();
     },
-    onNotify: wake,
+    onNotify: () => outbox?.wake(),
     onLog: options.onLog,
   });
   const cleaning = setInterval(clean, CLEAN_EVERY_MS);
@@ -84,42 +55,8 @@ export function startNetWorker(options: NetWorkerOptions): Worker {
     ready: session.ready,
     async stop() {
       clearInterval(cleaning);
-      stopping.abort();
-      await draining;
+      await outbox?.close();
       await session.stop();
     },
   };
-}
-
-/** @returns how many requests were sent. */
-async function sendBatch(client: pg.Client, stop: AbortSignal): Promise<number> {
-  await client.query("begin");
-  try {
-    const { rows } = await client.query<QueuedRequest>(
-      `delete from net.http_request_queue
-       where ctid = any(array(select ctid from net.http_request_queue order by id limit ${BATCH} for update skip locked))
-       returning id, method, url, headers, body, timeout_milliseconds`,
-    );
-    if (rows.length > 0) {
-      const answers = await Promise.all(rows.map((request) => sendRequest(request, stop)));
-      if (stop.aborted) throw new Error("stopped"); // the batch stays queued for the next start
-      await storeAnswers(client, answers);
-    }
-    await client.query("commit");
-    return rows.length;
-  } catch (error) {
-    await client.query("rollback").catch(() => undefined);
-    // Undefined table or schema: the extension is not installed, so there is nothing to send.
-    if (["42P01", "3F000"].includes(codeOf(error) ?? "") || stop.aborted) return 0;
-    throw error;
-  }
-}
-
-async function storeAnswers(client: pg.Client, answers: Answer[]): Promise<void> {
-  await client.query(
-    `insert into net._http_response (id, status_code, content_type, headers, content, timed_out, error_msg)
-     select id, status_code, content_type, headers, content, timed_out, error_msg
-     from jsonb_populate_recordset(null::net._http_response, $1)`,
-    [JSON.stringify(answers)],
-  );
 }
