@@ -57,6 +57,11 @@ class LogFile {
     this.#dropped = 0;
     const text = `${missing}${line}\n`;
     this.#bytes += Buffer.byteLength(text);
+    // Lines that come together are one write to the disk.
+    if (stream.writableCorked === 0) {
+      stream.cork();
+      process.nextTick(() => stream.uncork());
+    }
     stream.write(text);
     // Not before it is open: until then there may be no file to move.
     if (this.#bytes > this.#maxBytes && !stream.pending) this.#rotate(stream);

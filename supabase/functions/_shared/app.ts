@@ -4,7 +4,7 @@ import { type ErrorCode, errorCodes } from "./contract/index.ts";
 import { defect, envelopeOf, type Failure, failureOf, keyless, unreachable } from "./failure.ts";
 import { preflightHeaders, requestIdOf, responseHeaders } from "./headers.ts";
 import { type Log, loggedId, loggedPath } from "./log.ts";
-import type { Rpc, RpcAnswer, RpcCall } from "./postgrest.ts";
+import type { AnswerHeaders, Rpc, RpcAnswer, RpcCall } from "./postgrest.ts";
 import { prepare, type Refusal, refusalCall } from "./prepare.ts";
 import { safeText } from "./problems.ts";
 import { honoPath, offered, type Route } from "./route.ts";
@@ -42,7 +42,7 @@ export function createApp({
   const answerFailure = (
     c: Ctx,
     failure: Failure,
-    upstream?: Headers,
+    upstream?: AnswerHeaders,
     extra: Record<string, string> = {},
   ) => {
     const { code, verified } = failure;
@@ -75,9 +75,9 @@ export function createApp({
     } catch {
       return answerFailure(c, unreachable);
     }
-    const { ok, status, text } = upstream;
-    if (ok && refusal === undefined && (text !== "" || status === 204)) {
-      return new Response(status === 204 ? null : text, {
+    const { ok, status, body } = upstream;
+    if (ok && refusal === undefined && (body.length > 0 || status === 204)) {
+      return new Response(status === 204 ? null : body, {
         status,
         headers: responseHeaders(c.get("requestId"), upstream.headers, now()),
       });
@@ -86,7 +86,7 @@ export function createApp({
     const isolation = upstream.headers.get("x-user-isolation");
     const failure = ok
       ? { ...defect, ...refusal, verified: true }
-      : failureOf(status, text, isolation, subject);
+      : failureOf(status, new TextDecoder().decode(body), isolation ?? null, subject);
     const extra = failure.code === refusal?.code ? refusal.headers : undefined;
     return answerFailure(c, failure, upstream.headers, extra);
   };

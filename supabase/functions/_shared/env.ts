@@ -11,6 +11,8 @@ const environment = z.object({
 export interface Config {
   /** Where PostgREST answers, without a slash at the end. */
   readonly restUrl: string;
+  /** Whether that is PostgREST itself, reached without TLS: then connections are kept here, cheaper than fetch's. */
+  readonly direct: boolean;
 }
 
 /**
@@ -27,5 +29,6 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   const { SUPABASE_URL, LAUNCHPAD_REST_URL } = parsed.data;
   return {
     restUrl: LAUNCHPAD_REST_URL?.replace(/\/+$/, "") ?? `${SUPABASE_URL.replace(/\/+$/, "")}/rest/v1`,
+    direct: LAUNCHPAD_REST_URL?.startsWith("http:") === true,
   };
 }

@@ -1,4 +1,5 @@
 /** The headers that every response carries, and those that pass through. */
+import type { AnswerHeaders } from "./postgrest.ts";
 
 /** RFC 4648 base32, lower case. */
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
@@ -58,7 +59,7 @@ const always: Readonly<Record<string, string>> = {
  */
 export function responseHeaders(
   requestId: string,
-  upstream: Headers | undefined,
+  upstream: AnswerHeaders | undefined,
   now: number,
 ): Record<string, string> {
   const headers: Record<string, string> = { ...always, "x-request-id": requestId };
@@ -66,10 +67,9 @@ export function responseHeaders(
     const value = upstream?.get(name);
     if (value) headers[name] = value;
   }
-  for (const name of rateLimits) headers[name] = upstream?.get(name) ?? "0";
   // Without an identity no request is allowed, and none needs to be waited for.
-  if (upstream?.has("x-ratelimit-reset") !== true)
-    headers["x-ratelimit-reset"] = String(Math.floor(now / 1000));
+  headers["x-ratelimit-reset"] = String(Math.floor(now / 1000));
+  for (const name of rateLimits) headers[name] = upstream?.get(name) ?? headers[name] ?? "0";
   return headers;
 }
 

@@ -14,11 +14,6 @@ const authorization = `Bearer ${tokenFor()}`;
 const apikey = "sb_publishable_client";
 let deno: DenoFunction;
 
-beforeAll(async () => {
-  deno = await startDeno(fileURLToPath(new URL("../../../", import.meta.url)), upstream);
-});
-afterAll(() => deno[Symbol.asyncDispose]());
-
 const ask = (path: string, init: RequestInit = {}) => {
   upstream.calls.length = 0;
   return fetch(`${deno.url}${path}`, {
@@ -52,7 +47,15 @@ async function stream(
   return response;
 }
 
-describe("the function in Deno", () => {
+describe.each([
+  ["by the project's address", false],
+  ["by PostgREST's own address", true],
+])("the function in Deno that calls %s", (_, direct) => {
+  beforeAll(async () => {
+    deno = await startDeno(fileURLToPath(new URL("../../../", import.meta.url)), upstream, direct);
+  });
+  afterAll(() => deno[Symbol.asyncDispose]());
+
   it("relays a call, one for one", async () => {
     const response = await ask("/api/agents", {
       method: "POST",
@@ -77,6 +80,15 @@ describe("the function in Deno", () => {
     deno.server.on("connection", () => connections++);
     for (let count = 0; count < 20; count++) await (await ask("/api/agents")).arrayBuffer();
     assert.ok(connections <= 1, `${connections} new connections`);
+  });
+
+  it("answers eight at once, each with its own", async () => {
+    const paths = Array.from({ length: 8 }, (_, index) => `/api/agents/agent-${index}`);
+    const answers = await Promise.all(paths.map(async (path) => (await ask(path)).json()));
+    assert.deepEqual(
+      answers.map(({ args }) => args.agent_id),
+      paths.map((path) => path.split("/").at(-1)),
+    );
   });
 
   it("names what is wrong", async () => {

@@ -3,11 +3,16 @@
 //   deno run … serve.ts <path of index.ts>
 // When it listens, one line on stdout says where: {"event":"ready","port":N}
 
+import { batchOutput } from "./output.ts";
+
 type Handler = (request: Request, info: unknown) => Response | Promise<Response>;
 
 interface DenoHost {
   args: string[];
   serve: (options: object, handler: Handler) => unknown;
+  stdout: { writeSync: (bytes: Uint8Array) => number };
+  addSignalListener: (signal: string, listener: () => void) => void;
+  exit: (code: number) => never;
 }
 
 const host = (globalThis as unknown as { Deno: DenoHost }).Deno;
@@ -19,7 +24,10 @@ function serve(first: unknown, second?: unknown): unknown {
   const handler = second ?? (isHandler(first) ? first : property(first, "handler"));
   if (!isHandler(handler)) throw new TypeError("Deno.serve needs a handler");
   serving = true;
-  const onListen = ({ port }: { port: number }) => console.log(JSON.stringify({ event: "ready", port }));
+  const onListen = ({ port }: { port: number }) => {
+    output.line(JSON.stringify({ event: "ready", port }));
+    output.flush();
+  };
   return listen({ hostname: "127.0.0.1", port: 0, onListen }, handler);
 }
 
@@ -30,6 +38,25 @@ function isHandler(value: unknown): value is Handler {
 function property(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }
+
+const output = batchOutput({
+  write(text) {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length; ) at += host.stdout.writeSync(bytes.subarray(at));
+  },
+});
+const print = console.log;
+console.log = (...data: unknown[]) => {
+  if (data.length === 1 && typeof data[0] === "string") return output.line(data[0]);
+  output.flush();
+  print(...data);
+};
+// Nothing that was logged is lost, however the function ends, but by SIGKILL.
+for (const event of ["unload", "error", "unhandledrejection"]) addEventListener(event, output.flush);
+host.addSignalListener("SIGTERM", () => {
+  output.flush();
+  host.exit(143);
+});
 
 // Hosted chooses address and port, whatever the function asks for; so does this.
 Object.defineProperty(host, "serve", { value: serve });

@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 /** Starts a function with this code; gives its answer to one request. */
-async function answerOf(code: string): Promise<Response> {
+async function answerOf(code: string, log: (line: string) => void = () => {}): Promise<Response> {
   const entry = join(folder, "fn", "index.ts");
   await mkdir(dirname(entry), { recursive: true });
   await writeFile(entry, code);
@@ -41,7 +41,7 @@ async function answerOf(code: string): Promise<Response> {
       controller: {},
     },
     guardian,
-    log: () => {},
+    log,
     signal: new AbortController().signal,
   });
   try {
@@ -119,4 +119,17 @@ test("folders that deploy would deploy are found", async () => {
     ],
   );
   assert.deepEqual(findFunctions(join(folder, "absent")), []);
+});
+
+test("what a function logs right before it ends is not lost", async () => {
+  const logged = (text: string) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    return { promise, log: (line: string) => line === text && resolve() };
+  };
+  const stopped = logged("asked");
+  await answerOf(`Deno.serve(() => { console.log("asked"); return new Response(); });`, stopped.log);
+  await stopped.promise;
+  const failed = logged("about to fail");
+  await assert.rejects(answerOf(`console.log("about to fail"); throw new Error("no luck");`, failed.log));
+  await failed.promise;
 });

@@ -13,7 +13,7 @@ export function testApp() {
   const entries: AccessEntry[] = [];
   const app = createApp({
     routes,
-    rpc: rpcClient({ restUrl: "http://upstream/rest/v1" }, upstream.fetch),
+    rpc: rpcClient({ restUrl: "http://upstream/rest/v1", direct: false }, { fetch: upstream.fetch }),
     openapi: () => openApiText(routes),
     log: (entry) => entries.push(entry),
     now: () => NOW,

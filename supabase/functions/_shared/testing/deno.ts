@@ -64,14 +64,17 @@ export async function serveUpstream(upstream: Upstream): Promise<Server> {
  * Starts the function on a free port.
  * @param cwd a folder that holds supabase/functions and node_modules
  * @param upstream the double that it calls
+ * @param direct whether the function is told PostgREST's own address
  * @throws Error with what Deno printed, when it does not start
  */
-export async function startDeno(cwd: string, upstream: Upstream): Promise<DenoFunction> {
+export async function startDeno(cwd: string, upstream: Upstream, direct = false): Promise<DenoFunction> {
   const server = await serveUpstream(upstream);
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const deno = spawn(denoBinary(), denoArguments, {
     cwd,
     env: {
-      SUPABASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      SUPABASE_URL: address,
+      ...(direct ? { LAUNCHPAD_REST_URL: `${address}/rest/v1` } : {}),
       DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0",
       DENO_NO_UPDATE_CHECK: "1",
       NO_COLOR: "1",

@@ -15,7 +15,7 @@ declare const Deno: { test(name: string, run: () => void | Promise<void>): void 
 const upstream = new Upstream();
 const app = createApp({
   routes,
-  rpc: rpcClient({ restUrl: "http://upstream/rest/v1" }, upstream.fetch),
+  rpc: rpcClient({ restUrl: "http://upstream/rest/v1", direct: false }, { fetch: upstream.fetch }),
   openapi: () => openApiText(routes),
   log: () => {},
 });
