@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { compileCacheDir } from "../paths.ts";
 import { permittedCommand } from "../permissions.ts";
 import { type ProjectStub, startProjectStub, TEST_KEY } from "./project.ts";
+import { copyUsedFolder } from "./used-folder.ts";
 
 export interface LogLine {
   readonly timestamp: string;
@@ -41,6 +42,7 @@ export interface RunningAgent extends AsyncDisposable {
 
 export interface AgentOptions {
   readonly config?: Record<string, unknown>;
+  /** Without AGENT_STATE_DIR an elizaOS agent finds the folder of an earlier start; with it, its first start is in that folder. */
   readonly environment?: Record<string, string>;
   /** What the stand-in for the project answers from the first call on. */
   readonly project?: ProjectStub["answer"];
@@ -50,7 +52,10 @@ export interface AgentOptions {
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
   const project = await startProjectStub();
   if (options.project !== undefined) project.answer = options.project;
-  const launched = launch({ ...options, environment: { ...project.environment, ...options.environment } });
+  const launched = await launch({
+    ...options,
+    environment: { ...project.environment, ...options.environment },
+  });
   const listening = await launched.listening;
   const dispose = async () => {
     await launched[Symbol.asyncDispose]();
@@ -98,7 +103,7 @@ export async function runToEnd(
   begun?: (child: ChildProcess) => void,
   endMs = END_MS,
 ): Promise<{ code: number | null; lines: LogLine[] }> {
-  await using launched = launch(options);
+  await using launched = await launch(options);
   begun?.(launched.process);
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -113,16 +118,17 @@ export async function runToEnd(
   }
 }
 
-function launch({ config = {}, environment = {} }: AgentOptions) {
+async function launch({ config = {}, environment = {} }: AgentOptions) {
   const folder = mkdtempSync(join(tmpdir(), "agent-test-"));
   const file = join(folder, "agent.json");
   writeFileSync(
     file,
     JSON.stringify({ agentId: "agent-test", name: "tester", plugins: [], revision: 3, ...config }),
   );
+  const { AGENT_ELIZA_DIR: elizaDir } = environment;
   const stateDir = environment.AGENT_STATE_DIR ?? join(folder, "state");
   mkdirSync(stateDir, { recursive: true });
-  const { AGENT_ELIZA_DIR: elizaDir } = environment;
+  if (environment.AGENT_STATE_DIR === undefined) await copyUsedFolder(stateDir, config, elizaDir);
   const [program, ...args] = permittedCommand({
     configFile: file,
     stateDir,
