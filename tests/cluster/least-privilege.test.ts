@@ -92,6 +92,7 @@ describe(
           tenantRole: { clusterRole: "launchpad-tenant", serviceAccount: release.name },
           readyMs: 20_000,
         }),
+        doors: { name: "controllers", port: 8081, resolve: async () => ["10.244.0.250"] },
         // Pods of the test cluster have no address that can be dialled. Nor may they be asked through the API server: that
         // right is an administrator's, and it shows here as refused.
         podAccess: "proxy",
@@ -179,6 +180,18 @@ describe(
       await eventually("the Service's end was seen", drift);
       await controller.apply(fourth);
       assert.ok(await admin.get("Service", TENANT, AGENT));
+
+      // It sleeps, its Service leads to the controller, and its owner scales it to nothing meanwhile.
+      const slices = async () =>
+        (await admin.list("EndpointSlice", TENANT)).filter(({ metadata }) =>
+          metadata.name.includes("-door-"),
+        );
+      await controller.sleep({ ...fourth, generation: 6 });
+      assert.equal((await slices()).length, 1);
+      await controller.apply({ ...fourth, generation: 7, replicas: 0 });
+      await eventually("its Service leads there no more", async () => (await slices()).length === 0);
+      await controller.apply({ ...fourth, generation: 8 });
+      await ready(2, "bbbbbbbbbbbbbbbb");
 
       await eventually("log lines come", () => lines.some((line) => line.includes("hello")));
       await controller.metrics();
@@ -280,6 +293,8 @@ describe(
 const UNUSED_HERE: string[] = [
   // Asked for when a RoleBinding is made.
   "cluster bind rbac.authorization.k8s.io/clusterroles",
+  // OpenShift's admission asks for it.
+  "tenant create discovery.k8s.io/endpointslices/restricted",
   // It lists each kind by its own name.
   "tenant list */*",
 ];

@@ -28,6 +28,7 @@ const kinds: Record<string, Kind> = {
   Node: { group: "/api/v1", plural: "nodes", namespaced: false },
   Pod: { group: "/api/v1", plural: "pods", namespaced: true },
   Service: { group: "/api/v1", plural: "services", namespaced: true },
+  EndpointSlice: { group: "/apis/discovery.k8s.io/v1", plural: "endpointslices", namespaced: true },
   ConfigMap: { group: "/api/v1", plural: "configmaps", namespaced: true },
   Secret: { group: "/api/v1", plural: "secrets", namespaced: true },
   Event: { group: "/api/v1", plural: "events", namespaced: true },

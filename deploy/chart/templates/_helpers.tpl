@@ -172,6 +172,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
       fieldPath: spec.serviceAccountName
 - name: LAUNCHPAD_PEERS
   value: {{ printf "%s-peers.%s.svc:8080" (include "launchpad.name" .) .Release.Namespace | quote }}
+- name: LAUNCHPAD_DOORS
+  value: {{ printf "%s-peers.%s.svc:8081" (include "launchpad.name" .) .Release.Namespace | quote }}
 {{- $values := dict
   "LAUNCHPAD_TENANT_ROLE" (include "launchpad.tenantRole" .)
   "LAUNCHPAD_INSTALLATION" (include "launchpad.installation" .)

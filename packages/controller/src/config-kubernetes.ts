@@ -138,6 +138,12 @@ export const kubernetesEnvironment = z
     LAUNCHPAD_NAMESPACE: z.string().regex(label, "must be a namespace").default("agent-launchpad"),
     LAUNCHPAD_TENANT_ROLE: z.string().min(1).optional(),
     LAUNCHPAD_SERVICE_ACCOUNT: z.string().min(1).optional(),
+    // Where requests to sleeping agents are held: a name that resolves to every controller of the installation, and LAUNCHPAD_INGRESS_PORT.
+    // Unset: requests come to this machine anyway (a laptop), or agents do not sleep.
+    LAUNCHPAD_DOORS: z
+      .string()
+      .regex(/^[^:\s]+:\d+$/, "must be name:port")
+      .optional(),
     // For a trial whose database does not outlive it: when the controller stops, all it made in the cluster goes.
     LAUNCHPAD_REMOVE_AT_END: z.stringbool().default(false),
     // Where agents' pods fetch their plugins: this controller, or a Service before all of them. Unset: they run what their image has.
@@ -179,6 +185,8 @@ export interface KubernetesSettings {
   podSecurityContext: PodSecurityContext | undefined;
   controllerNamespace: string;
   tenantRole: { clusterRole: string; serviceAccount: string } | undefined;
+  /** Where requests to sleeping agents are held. */
+  doors: { name: string; port: number } | undefined;
   removeAtEnd: boolean;
   /** Undefined: pods run what their image has. */
   plugins: { url: string; port: number } | undefined;
@@ -232,6 +240,7 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
       value.LAUNCHPAD_TENANT_ROLE !== undefined && value.LAUNCHPAD_SERVICE_ACCOUNT !== undefined
         ? { clusterRole: value.LAUNCHPAD_TENANT_ROLE, serviceAccount: value.LAUNCHPAD_SERVICE_ACCOUNT }
         : undefined,
+    doors: doorsOf(value.LAUNCHPAD_DOORS),
     removeAtEnd: value.LAUNCHPAD_REMOVE_AT_END,
     plugins:
       value.LAUNCHPAD_PLUGIN_URL === undefined
@@ -240,4 +249,9 @@ export function kubernetesSettings(value: z.output<typeof kubernetesEnvironment>
     storeLogs: value.LAUNCHPAD_AGENT_LOGS === "store",
     resyncSeconds: value.LAUNCHPAD_RESYNC_SECONDS,
   };
+}
+
+function doorsOf(setting: string | undefined): KubernetesSettings["doors"] {
+  const [name, port] = setting?.split(":") ?? [];
+  return name === undefined || port === undefined ? undefined : { name, port: Number(port) };
 }

@@ -74,6 +74,8 @@ export interface Workload {
   /** Fingerprint of all that a replica is started with: same template, same replica. */
   template: string;
   replicas: number;
+  /** It sleeps: it has no replicas, and its address leads to the controllers. */
+  asleep?: boolean;
   spec: AgentSpec;
   /** Where its plugins, and elizaOS, are installed on this machine; left out: where the runtime looks by itself. */
   pluginFolder?: string | undefined;
@@ -179,6 +181,8 @@ export interface ObservedWorkload {
   drift?: readonly string[];
   /** Why replicas that are wanted are not even made: a quota, a namespace that is being deleted. */
   blocked?: Hindrance;
+  /** It was put to sleep: nothing starts replicas, and its address leads to a controller. */
+  asleep?: boolean;
   /** Nothing is left of it, and {@link blocked} says why it cannot be made again. */
   gone?: boolean;
   exposure?: Exposure;

@@ -24,6 +24,8 @@ export interface RunningCluster extends Cluster {
   readonly failingWatches?: ReadonlyMap<string, number>;
   /** On Kubernetes: pods whose logs are read here, and how many of them by a stream that stays open. */
   readonly logStreams?: { readers: number; followed: number };
+  /** Whether the agent sleeps, where the cluster knows it of agents that other controllers hold too. */
+  isAsleep?(agentId: string): boolean;
   /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */
   readonly endpoints: Endpoints;
 }

@@ -9,6 +9,7 @@ import { type Kind, type KubeApi, KubeError } from "./api.ts";
 import { Applier } from "./apply.ts";
 import { Copies, namedObjects } from "./copies.ts";
 import { CorrectionBackoff } from "./correction-backoff.ts";
+import { Doors } from "./doors.ts";
 import type { EventRecorder } from "./events/recorder.ts";
 import type { Note } from "./events/series.ts";
 import { Inventory } from "./inventory.ts";
@@ -76,6 +77,7 @@ export class Workloads {
   /** How often in a row an apply found a newer generation. */
   readonly #outdated = new Map<string, number>();
   readonly #backoff: CorrectionBackoff;
+  readonly #doors: Doors;
   /** What others changed and the next apply puts back. */
   readonly #drifts = new Map<string, readonly string[]>();
   #listener: (agentId: string) => void = () => {};
@@ -113,10 +115,21 @@ export class Workloads {
       held: () => [...new Set([...this.#intents.keys(), ...this.#wished.keys()])],
       changed: (agentId) => this.#listener(agentId),
     });
+    this.#doors = new Doors({
+      applier: this.#applier,
+      view,
+      clock,
+      log,
+      intent: (agentId) => this.#intents.get(agentId),
+      asleep: () => [...this.#intents].flatMap(([agentId, { asleep }]) => (asleep ? [agentId] : [])),
+      may: (agentId) => this.#may(agentId),
+      inTurn: (agentId, work) => this.#mutex.run(agentId, work),
+    });
     view.onChange((agentId) => {
       this.#listener(agentId);
       this.#sweeper.see(agentId);
       void this.#tidy(agentId);
+      void this.#doors.tend(agentId);
     });
   }
 
@@ -128,6 +141,7 @@ export class Workloads {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#doors.stop();
     await Promise.all([this.#sweeper.stop(), this.#copies.stop()]);
   }
 
@@ -166,6 +180,20 @@ export class Workloads {
     });
     // Where nothing had to be written, no watch tells that it is done.
     this.#listener(agentId);
+    void this.#doors.tend(agentId);
+  }
+
+  /**
+   * See {@link Cluster.sleep}. Its Service leads to the controllers before its pods are told to end, and those serve on for a
+   * few seconds: until then every proxy knows.
+   */
+  async sleep(workload: Workload): Promise<void> {
+    await this.apply({ ...workload, replicas: 0, asleep: true });
+  }
+
+  /** The controllers' addresses have changed: all doors lead to them. */
+  async moveDoors(): Promise<void> {
+    await this.#doors.tendAll();
   }
 
   /** See {@link Cluster.revert}. */

@@ -211,6 +211,7 @@ export const KINDS = {
   Service: { apiVersion: "v1", resource: "services", namespaced: true },
   ResourceQuota: { apiVersion: "v1", resource: "resourcequotas", namespaced: true },
   LimitRange: { apiVersion: "v1", resource: "limitranges", namespaced: true },
+  EndpointSlice: { apiVersion: "discovery.k8s.io/v1", resource: "endpointslices", namespaced: true },
   Deployment: { apiVersion: "apps/v1", resource: "deployments", namespaced: true },
   ReplicaSet: { apiVersion: "apps/v1", resource: "replicasets", namespaced: true },
   HorizontalPodAutoscaler: {

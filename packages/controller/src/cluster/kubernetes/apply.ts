@@ -6,7 +6,8 @@ import { type Kind, KubeError, type KubeObject, type ManagedFields } from "./api
 import type { Copies } from "./copies.ts";
 import { type Inventory, isForbidden } from "./inventory.ts";
 import { type WorkloadManifests, workloadManifests } from "./manifests/agent-manifests.ts";
-import type { Intent } from "./manifests/context.ts";
+import { contextOf, type Intent } from "./manifests/context.ts";
+import { doorSlices } from "./manifests/door.ts";
 import { inItsForm } from "./manifests/form.ts";
 import { BOUNDS, type NamespaceManifests, quotaOf } from "./manifests/namespace.ts";
 import { KeyedMutex } from "./mutex.ts";
@@ -73,10 +74,53 @@ export class Applier {
     }
     await writer.apply(manifests.anchor, may);
     await all([...manifests.before, ...manifests.beside].map((object) => writer.apply(object, may)));
+    // First, so that its pods end while its Service leads somewhere.
+    await this.openDoor(workload, may);
     const deployment = change(await this.#withReplicas(manifests, workload));
     await writer.apply(deployment, may, { fenced: true, evenNewer, ignore: ignored(manifests) });
     await all(manifests.after.map((object) => writer.apply(object, may)));
     await this.#removeUnwanted(workload.agentId, manifests, may);
+  }
+
+  /**
+   * Makes the slices of a sleeping agent what they should be: the controllers, of which some may be new.
+   * @throws {KubeError} where no controller's address is known: an agent without a door does not go to sleep
+   */
+  async openDoor(intent: Intent, may: May): Promise<void> {
+    const { manifests, view, writer } = this.#options;
+    if (intent.asleep !== true || manifests.door === undefined) return;
+    const slices = doorSlices(contextOf(intent, manifests), manifests.door);
+    if (slices.length === 0)
+      throw new KubeError("BUSY", "The addresses of the controllers are not known yet.");
+    await all(slices.map((slice) => writer.apply(slice, may)));
+    const wanted = new Set(slices.map(({ metadata }) => metadata.name));
+    await this.#removeSlices(
+      view.objects(intent.agentId).all,
+      may,
+      ({ metadata }) => !wanted.has(metadata.name),
+    );
+  }
+
+  /** Takes the slices away from an agent that serves by itself again. */
+  async closeDoor(agentId: string, may: May): Promise<void> {
+    await this.#removeSlices(this.#options.view.objects(agentId).all, may, () => true);
+  }
+
+  async #removeSlices(
+    objects: readonly KubeObject[],
+    may: May,
+    isUnwanted: (slice: KubeObject) => boolean,
+  ): Promise<void> {
+    const { writer } = this.#options;
+    const unwanted = objects.filter(
+      (one) =>
+        one.kind === "EndpointSlice" && one.metadata.deletionTimestamp === undefined && isUnwanted(one),
+    );
+    await all(
+      unwanted.map(({ metadata }) =>
+        writer.remove("EndpointSlice", metadata.namespace ?? "", metadata.name, may, metadata.uid),
+      ),
+    );
   }
 
   /**

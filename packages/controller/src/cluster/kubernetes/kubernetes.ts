@@ -18,6 +18,7 @@ import type {
 import { LogBudgets } from "../log-budget.ts";
 import { Workloads } from "./agent-workloads.ts";
 import type { KubeApi } from "./api.ts";
+import { DoorAddresses } from "./door-addresses.ts";
 import { EventRecorder } from "./events/recorder.ts";
 import { type Connect, LocalForwards, type ReadyPod } from "./local/forward.ts";
 import { platformOf } from "./manifests/context.ts";
@@ -35,6 +36,7 @@ import { Registry } from "./observe/registry.ts";
 import { takeSamples } from "./observe/samples.ts";
 import { ClusterView } from "./observe/view.ts";
 import type { KubernetesOptions } from "./options.ts";
+import { isAsleep, PodEndpoints } from "./pod-endpoints.ts";
 
 /** Every text blanked: when a pod's secrets cannot be read, they cannot be taken out of what it said. */
 const SAY_NOTHING: Redact = (value) =>
@@ -50,7 +52,7 @@ const LAST_CALLS_MS = 1000;
 export class KubernetesCluster implements Cluster {
   readonly kind = "kubernetes";
   readonly outlives = true;
-  /** Where this machine reaches replicas; empty where an Ingress of the cluster does. */
+  /** Where this machine reaches replicas; in the cluster only those of agents whose door leads here. */
   readonly endpoints = new Endpoints();
   readonly #api: KubeApi;
   readonly #options: KubernetesOptions & { removeAtEnd?: boolean };
@@ -63,6 +65,7 @@ export class KubernetesCluster implements Cluster {
   readonly #capacity: Capacity;
   readonly #events: EventRecorder;
   readonly #forwards: LocalForwards | undefined;
+  readonly #doors: { addresses: DoorAddresses; pods: PodEndpoints; port: number } | undefined;
   #onChange: (agentId: string) => void = () => {};
   #onLine: (line: ReplicaLog) => void = () => {};
 
@@ -82,7 +85,11 @@ export class KubernetesCluster implements Cluster {
       namespace: options.kubeconfig === undefined ? options.controllerNamespace : undefined,
       onOutcome: (outcome) => options.observe?.event?.(outcome),
     });
-    this.#workloads = new Workloads(api, this.#view, { ...options, events: this.#events });
+    const doors = this.#openDoors(options);
+    this.#doors = doors;
+    const door =
+      doors === undefined ? undefined : { addresses: () => doors.addresses.current, port: doors.port };
+    this.#workloads = new Workloads(api, this.#view, { ...options, door, events: this.#events });
     this.#access = createPodAccess(api, options.podAccess, options.project.probeSecret);
     const onChange = (agentId: string) => this.#onChange(agentId);
     this.#probes = new HealthProbes({
@@ -119,7 +126,7 @@ export class KubernetesCluster implements Cluster {
 
   /** @throws {Error} one sentence when the cluster cannot be reached or refuses to be read */
   async start(): Promise<void> {
-    await this.#view.start();
+    await Promise.all([this.#view.start(), this.#doors?.addresses.start()]);
     this.#workloads.start();
     this.#probes.start();
     this.#logs.start();
@@ -129,6 +136,7 @@ export class KubernetesCluster implements Cluster {
   async stop(): Promise<void> {
     this.#events.stop();
     this.#forwards?.stop();
+    this.#doors?.addresses.stop();
     const ending = Promise.all([this.#workloads.stop(), this.#logs.stop(), this.#probes.stop()]);
     // Calls that a server leaves hanging end with their connections, below: nobody who stops the controller waits for them.
     await within<unknown>(this.#options.clock, LAST_CALLS_MS, ending, () => undefined);
@@ -139,6 +147,15 @@ export class KubernetesCluster implements Cluster {
 
   apply(workload: Workload): Promise<void> {
     return this.#workloads.apply(workload);
+  }
+
+  sleep(workload: Workload): Promise<void> {
+    return this.#workloads.sleep(workload);
+  }
+
+  /** Whether the agent sleeps, whichever controller has put it to sleep. */
+  isAsleep(agentId: string): boolean {
+    return isAsleep(this.#view.objects(agentId));
   }
 
   refresh(agentId: string): Promise<void> {
@@ -234,6 +251,16 @@ export class KubernetesCluster implements Cluster {
       }
     }
     return { outdated, blocked };
+  }
+
+  #openDoors({ clock, doors, log }: KubernetesOptions) {
+    if (doors === undefined) return undefined;
+    const { port, ...where } = doors;
+    const changed = () => void this.#workloads.moveDoors();
+    const addresses = new DoorAddresses({ ...where, clock, log, changed });
+    const pods = new PodEndpoints(this.endpoints, clock);
+    this.#view.onChange((agentId) => pods.sync(this.#view.objects(agentId)));
+    return { addresses, pods, port };
   }
 
   async #removeAll(): Promise<void> {

@@ -8,6 +8,9 @@ export const FIELD_MANAGER = "agent-launchpad";
 
 const PREFIX = "agent-launchpad.dev";
 
+/** Who keeps the EndpointSlices of sleeping agents: the cluster's own controllers leave them alone. */
+export const DOOR_KEEPER = PREFIX;
+
 export const LABELS = {
   managedBy: "app.kubernetes.io/managed-by",
   name: "app.kubernetes.io/name",
@@ -20,6 +23,9 @@ export const LABELS = {
   platform: `${PREFIX}/platform`,
   /** Of pods: `fetched`, where their plugins come from the controller. */
   plugins: `${PREFIX}/plugins`,
+  /** Of an EndpointSlice: whose it is, and which Service it is of. */
+  sliceKeeper: "endpointslice.kubernetes.io/managed-by",
+  service: "kubernetes.io/service-name",
   /** Of the controller's own pods, by the chart: the installation whose plugins they serve. */
   store: `${PREFIX}/plugin-store`,
 } as const;
@@ -33,6 +39,8 @@ export const ANNOTATIONS = {
   replicas: `${PREFIX}/replicas`,
   /** Of a user's namespace: the id of the database that it was made for. Nothing is removed where another one stands. */
   database: `${PREFIX}/database`,
+  /** Of a Deployment: `true` while the agent sleeps, and its Service leads to the controllers. */
+  asleep: `${PREFIX}/asleep`,
   /** Of a Deployment, or of a namespace for all in it, written by people: `true` keeps the controller's hands off. */
   paused: `${PREFIX}/paused`,
   /** Of a copy of an object of the controller's namespace: which version of it. */

@@ -12,6 +12,8 @@ export interface KubernetesOptions extends ManifestOptions {
   /** Path of a kubeconfig; undefined = the pod's own service account. */
   kubeconfig?: string | undefined;
   context?: string | undefined;
+  /** A name that resolves to every controller's address, and the port where each holds requests of sleeping agents. */
+  doors?: { name: string; port: number; resolve?: (name: string) => Promise<string[]> } | undefined;
   /** How replicas are asked: by their own address (inside the cluster), or through the API server (from a laptop). */
   podAccess: "direct" | "proxy";
   /** How often everything is compared, beside what the watches tell. */
@@ -92,6 +94,8 @@ export interface ManifestOptions {
   graceMs: number;
   /** Where pods fetch their plugins, and the port of the controllers' pods behind it; undefined: they run what their image has. */
   plugins?: { url: string; port: number } | undefined;
+  /** Where requests to sleeping agents are held; undefined: agents are served at an ingress of this machine. */
+  door?: DoorOptions | undefined;
   /** Certificate authorities that agents trust beside public ones. */
   caBundle?: CaBundle | undefined;
   /** Whether what all agents refer to by name is copied from the controller's namespace to users' namespaces. */
@@ -100,6 +104,13 @@ export interface ManifestOptions {
   dns?: DnsOptions | undefined;
   /** Undefined: the user and group of the images. */
   podSecurityContext?: PodSecurityContext | undefined;
+}
+
+/** The controllers, as the place where requests to sleeping agents are held. */
+export interface DoorOptions {
+  /** Of every controller of the installation, as far as they are known now. */
+  addresses(): readonly string[];
+  port: number;
 }
 
 /** Certificates of authorities (PEM) under a key of an object. */

@@ -46,6 +46,7 @@ export const CLUSTER_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "serviceaccounts", verbs: READ },
   { group: "", resource: "resourcequotas", verbs: READ },
   { group: "", resource: "limitranges", verbs: READ },
+  { group: "discovery.k8s.io", resource: "endpointslices", verbs: READ },
   { group: "apps", resource: "deployments", verbs: READ },
   { group: "apps", resource: "replicasets", verbs: READ },
   { group: "autoscaling", resource: "horizontalpodautoscalers", verbs: READ },
@@ -73,6 +74,10 @@ export const TENANT_PERMISSIONS: readonly Permission[] = [
   { group: "", resource: "limitranges", verbs: APPLY },
   { group: "", resource: "resourcequotas", verbs: APPLY },
   { group: "", resource: "services", verbs: [...APPLY, "delete"] },
+  // While an agent sleeps, its Service leads to the controllers.
+  { group: "discovery.k8s.io", resource: "endpointslices", verbs: [...APPLY, "delete"] },
+  // OpenShift asks for it where the addresses are pods'; elsewhere there is no such resource.
+  { group: "discovery.k8s.io", resource: "endpointslices/restricted", verbs: ["create"] },
   { group: "", resource: "pods/log", verbs: ["get"] },
   { group: "apps", resource: "deployments", verbs: ["get", ...APPLY, "delete"] },
   // To go back to a template that served, and to end what lost its Deployment.

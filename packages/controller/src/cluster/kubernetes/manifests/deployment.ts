@@ -51,6 +51,7 @@ export function deployment(context: AgentContext, replicas: number | undefined):
         [ANNOTATIONS.generation]: String(workload.generation),
         [ANNOTATIONS.revision]: String(workload.revision),
         [ANNOTATIONS.replicas]: String(workload.replicas),
+        ...(workload.asleep === true && { [ANNOTATIONS.asleep]: "true" }),
         // So that a change is seen that takes something away: fields that others may add are not compared.
         [ANNOTATIONS.pods]: podSettingsDigest(settings),
       },

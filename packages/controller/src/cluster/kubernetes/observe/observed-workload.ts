@@ -63,6 +63,8 @@ export function observeWorkload(
     generation,
     template,
     wanted,
+    // Written only once its Service led to the controllers.
+    ...(live?.metadata.annotations?.[ANNOTATIONS.asleep] === "true" && wanted === 0 ? { asleep: true } : {}),
     ...(exposure === undefined ? {} : { exposure }),
     ...(failure === undefined ? {} : { failure }),
     ...(blocked === undefined ? {} : { blocked }),

@@ -4,6 +4,7 @@ import { test } from "vitest";
 import { createLog } from "../../../log.ts";
 import { SimulatedClock, seededRandom } from "../../../testing/simulated-clock.ts";
 import { KINDS, type Kind } from "../api.ts";
+import { DOOR_KEEPER, LABELS } from "../names.ts";
 import { FakeServer, labelsOf } from "./testing.ts";
 import { ClusterView, OBSERVED_KINDS } from "./view.ts";
 
@@ -31,12 +32,18 @@ async function setUp(owner: (agentId: string) => string | undefined = () => unde
 
 const copied = OBSERVED_KINDS.filter((kind) => kind !== "Event" && KINDS[kind].namespaced);
 
+/** Of slices only those are watched that are the controllers' own. */
+const watched = (kind: Kind, labels: Record<string, string>) =>
+  kind === "EndpointSlice" ? { ...labels, [LABELS.sliceKeeper]: DOOR_KEEPER } : labels;
+
 for (const kind of copied) {
   test(`a ${kind} with a victim's labels in a namespace that is no user's is not the victim's`, async () => {
     const { server, view, told } = await setUp();
     server.put("Deployment", { metadata: { name: "a", namespace: "agents-u1", labels: labelsOf("a") } });
     told.length = 0;
-    server.put(kind, { metadata: { name: "copy", namespace: "team-x", labels: labelsOf("a") } });
+    server.put(kind, {
+      metadata: { name: "copy", namespace: "team-x", labels: watched(kind, labelsOf("a")) },
+    });
     assert.deepEqual(
       view.objects("a").all.map(({ metadata }) => metadata.name),
       ["a"],
@@ -53,7 +60,7 @@ for (const kind of copied) {
     server.put("Deployment", { metadata: { name: "a", namespace: "agents-u1", labels: labelsOf("a") } });
     told.length = 0;
     for (const user of ["u1", "u2"]) {
-      const labels = labelsOf("a", user);
+      const labels = watched(kind, labelsOf("a", user));
       server.put(kind, { metadata: { name: `copy-${user}`, namespace: "agents-u2", labels } });
     }
     assert.deepEqual(

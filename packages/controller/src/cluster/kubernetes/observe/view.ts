@@ -11,7 +11,7 @@ import {
   type KubeList,
   type KubeObject,
 } from "../api.ts";
-import { installationSelector, LABELS, userOf } from "../names.ts";
+import { DOOR_KEEPER, installationSelector, LABELS, userOf } from "../names.ts";
 import type { KubernetesOptions } from "../options.ts";
 import { Gate } from "./concurrency.ts";
 import { CrashMemory } from "./crashes.ts";
@@ -40,6 +40,7 @@ export const OBSERVED_KINDS = [
   "HorizontalPodAutoscaler",
   "PodDisruptionBudget",
   "Service",
+  "EndpointSlice",
   "ServiceAccount",
   "Ingress",
   "HTTPRoute",
@@ -307,7 +308,7 @@ export class ClusterView {
       times: { ...(isNeeded ? {} : { absentMs: ABSENT_MS }), ...times },
       ...(isEvent
         ? { fieldSelector: "type=Warning", fromNow: true }
-        : { labelSelector: installationSelector(installation) }),
+        : { labelSelector: selectorOf(kind, installation) }),
       onList: ({ items, resourceVersion }) => {
         if (!isEvent) this.#store.replace(kind, items, resourceVersion);
         queueMicrotask(() => this.#checkSynced());
@@ -394,6 +395,12 @@ export class ClusterView {
       this.#scheduleResync();
     });
   }
+}
+
+/** The slices that the cluster makes of each Service carry the Service's labels too, and are not looked at. */
+function selectorOf(kind: Kind, installation: string): string {
+  const selector = installationSelector(installation);
+  return kind === "EndpointSlice" ? `${selector},${LABELS.sliceKeeper}=${DOOR_KEEPER}` : selector;
 }
 
 /** Where the kind is not needed, it does not matter whether it is missing or only not allowed to be seen. */
