@@ -15,6 +15,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["the chart's roles are current", process.execPath, ["scripts/chart-roles.ts", "--check"]],
   ["the chart's dashboard is current", process.execPath, ["scripts/dashboard.ts", "--check"]],
   ["the chart's values are described", process.execPath, ["scripts/chart-values.ts", "--check"]],
+  ["the runtime's packages are listed", process.execPath, ["scripts/runtime-packages.ts", "--check"]],
   ["lines of SQL are at most 120 long", process.execPath, ["scripts/sql.ts"]],
   ["the migration follows from supabase/schemas", process.execPath, ["scripts/migration.ts", "--check"]],
   ["docs/adr/README.md is current", process.execPath, ["scripts/adr-index.ts", "--check"]],

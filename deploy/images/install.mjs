@@ -39,16 +39,6 @@ for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true 
 }
 process.stdout.write(`Left out ${(saved / 1e6).toFixed(1)} MB of types, source maps and documents.\n`);
 
-// Where known weaknesses of the packages are asked for later, when there is no npm to say it; never with a password.
-const registry = URL.parse(
-  spawnSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).stdout.trim(),
-);
-if (registry !== null) {
-  registry.username = "";
-  registry.password = "";
-  writeFileSync("registry", `${registry.href}\n`);
-}
-
 /** Only some of the workspaces are here; npm wants those that the manifest names, and those alone. */
 function keepOwnWorkspaces() {
   const { devDependencies: _, workspaces, ...manifest } = JSON.parse(readFileSync("package.json", "utf8"));

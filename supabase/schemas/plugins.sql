@@ -174,10 +174,39 @@ $$;
 create trigger _210_allow_plugins before insert or update of plugins on public.agents
   for each row execute function private.tg_agents__allow_plugins();
 
+-- Whether each of these packages, [{package, version}], was ever looked up: {}, or {due: how many were not, error?}.
+-- Asks for the look-up of what is due, unless one failed within the last minute: `error` says why.
+create function private.looked_up(packages jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  due bigint;
+  failed text;
+begin
+  select count(*), max(c.error) filter (where c.attempted_at > now() - interval '1 minute') into due, failed
+    from jsonb_to_recordset(packages) x (package text, version text)
+    left join private.package_checks c using (package, version) where c.checked_at is null;
+  if due = 0 then
+    return '{}';
+  elsif failed is null then
+    insert into private.package_checks as c (package, version, attempted_at, requested_at)
+      select distinct x.package, x.version, '-infinity'::timestamptz, now()
+      from jsonb_to_recordset(packages) x (package text, version text)
+      where length(x.package) between 1 and 214 and length(x.version) between 1 and 100
+      on conflict (package, version) do update set requested_at = now()
+        where c.checked_at is null and coalesce(c.requested_at <= c.attempted_at, true);
+    if found then
+      perform private.want_advisories();
+    end if;
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object('due', due, 'error', failed));
+end
+$$;
+
 -- Takes what a controller resolved the plugins of a generation to, judges the versions, and keeps it in the revision:
 -- {tree, engine, plugins: [{name, version, integrity}], known: [{name, version, description, engine, settings}], lock,
 -- packages: [{package, version, install_script, licence}]}. A revision that was resolved keeps what it has.
--- Returns {accepted: true, resolved} or {accepted: false, reason, message}. Definer:
+-- Returns {accepted: true, resolved} or {accepted: false, reason, message}. ADVISORIES_DUE: a rule waits for a look-up,
+-- which has been asked for; ask again, unless there is `error`: why the look-up failed within the last minute. Definer:
 -- service_role has no rights on private tables.
 create function private.record_plugins(of_agent text, of_generation bigint, token uuid, resolved jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -185,7 +214,7 @@ declare
   d private.agent_deployments;
   kept jsonb;
   refusal text;
-  due jsonb;
+  looked jsonb;
 begin
   select * into d from private.agent_deployments x where x.agent_id = of_agent and x.generation = of_generation
     and x.lease_token = token and x.desired <> 'absent' for update;
@@ -200,12 +229,10 @@ begin
   end if;
   if exists (select from jsonb_array_elements(resolved -> 'plugins') p
       where (private.plugin_rule(p ->> 'name', p ->> 'version')).require_advisory_free) then
-    select coalesce(jsonb_agg(jsonb_build_object('package', x.package, 'version', x.version)), '[]') into due
-      from jsonb_to_recordset(resolved -> 'packages') x (package text, version text)
-      left join private.package_checks c using (package, version) where c.checked_at is null;
-    if due <> '[]' then
-      return jsonb_build_object('accepted', false, 'reason', 'ADVISORIES_DUE', 'packages', due, 'message',
-        'The rules want the advisories of every package, and they are not known');
+    looked := private.looked_up(resolved -> 'packages');
+    if looked ? 'due' then
+      return jsonb_strip_nulls(jsonb_build_object('accepted', false, 'reason', 'ADVISORIES_DUE', 'error',
+        looked -> 'error', 'message', 'The rules want the advisories of every package, and they are not known'));
     end if;
     select string_agg(format('%s %s (%s)', v.package, v.version, v.advisory_id), ', ' order by v.package) into refusal
       from jsonb_to_recordset(resolved -> 'packages') x (package text, version text)
@@ -224,6 +251,7 @@ begin
         install_script boolean, licence text)
       where length(x.package) between 1 and 214 and length(x.version) between 1 and 100
       group by x.package, x.version;
+    perform private.want_advisories();
   end if;
   insert into private.plugins as p (name, version, description, engine, settings)
     select k.name, k.version, left(coalesce(k.description, ''), 500), k.engine,

@@ -1,4 +1,4 @@
--- The verbs about security, and what a controller calls to look up advisories.
+-- The verbs about security.
 
 insert into private.verbs (name, permission, status, idempotent) values
   ('list_security_events', 'monitoring:read', 200, false),
@@ -105,91 +105,5 @@ comment on function public.list_security_events(integer, text, text, text, text)
   'The caller''s security events, newest first.';
 comment on function public.scan_agent(text) is
   'Scans one agent: posture, known vulnerabilities, the database''s controls.';
-
--- Takes what the runtime ships ([{set, package, version, install_script}]; null: not known to this controller) and
--- returns the packages that are due: [{package, version}]. Definer: service_role has no rights on private tables.
-create function private.advisory_targets(runtime jsonb, max_count integer) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
-begin
-  if runtime is not null then
-    insert into private.runtime_packages as r (set_name, package, version, install_script)
-      select distinct on (x.set, x.package, x.version) x.set, x.package, x.version, coalesce(x.install_script, false)
-      from jsonb_to_recordset(runtime) as x (set text, package text, version text, install_script boolean)
-      where length(x.package) between 1 and 214 and length(x.version) between 1 and 100
-      order by x.set, x.package, x.version
-      on conflict (set_name, package, version) do update set install_script = excluded.install_script, seen_at = now()
-        where r.seen_at < now() - interval '1 hour' or r.install_script <> excluded.install_script;
-    -- What no controller has told of for a day is not shipped any more.
-    delete from private.runtime_packages r where r.seen_at < now() - interval '1 day';
-  end if;
-  return (
-    with rule as (select s.value as v from private.security_settings s where s.name = 'advisories'),
-    wanted as (
-      select r.package, r.version from private.runtime_packages r
-      union select t.package, t.version from private.plugin_tree_packages t
-      union select p.package, p.version from public.agents a, unnest(a.plugins) x, private.plugin_parts(x) p
-        where p.version is not null
-    )
-    select coalesce(jsonb_agg(jsonb_build_object('package', w.package, 'version', w.version)), '[]')
-    from (
-      select w.package, w.version from rule, wanted w left join private.package_checks c using (package, version)
-      where c.package is null
-        or (coalesce(c.checked_at, '-infinity') < now() - make_interval(hours => (rule.v ->> 'recheck_hours')::integer)
-            and c.attempted_at < now() - make_interval(hours => (rule.v ->> 'retry_hours')::integer))
-      order by w.package, w.version limit least(max_count, 5000)
-    ) w);
-end
-$$;
-
--- Takes the outcome of look-ups: [{package, version, error}] or [{package, version, advisories: [{id, severity, title,
--- url, vulnerable_versions}]}]. An error keeps what was known before. Definer: as above.
-create function private.record_advisories(results jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  checked integer;
-  stored integer;
-begin
-  insert into private.package_checks as c (package, version, checked_at, attempted_at, error)
-    select distinct on (x.package, x.version) left(x.package, 214), left(x.version, 100),
-      case when x.error is null then now() end,
-      now(), left(x.error, 300)
-    from jsonb_to_recordset(results) as x (package text, version text, error text)
-    where x.package is not null and x.version is not null
-    order by x.package, x.version
-    on conflict (package, version) do update set checked_at = coalesce(excluded.checked_at, c.checked_at),
-      attempted_at = excluded.attempted_at, error = excluded.error;
-  get diagnostics checked = row_count;
-  -- The answer replaces what was known of the package.
-  delete from private.advisories v where v.source = 'npm' and (v.package, v.version) in (
-    select x.package, x.version from jsonb_to_recordset(results) as x (package text, version text, error text)
-      where x.error is null);
-  insert into private.advisories (source, advisory_id, package, version, severity, title, url, vulnerable_versions)
-    select distinct on (x.package, x.version, v.id) 'npm', left(v.id, 100), x.package, x.version,
-      case lower(v.severity) when 'critical' then 'CRITICAL' when 'high' then 'HIGH' when 'moderate' then 'MEDIUM'
-        when 'medium' then 'MEDIUM' else 'LOW' end,
-      left(coalesce(v.title, v.id), 500), left(v.url, 500), left(v.vulnerable_versions, 200)
-    from jsonb_to_recordset(results) as x (package text, version text, error text, advisories jsonb),
-      jsonb_to_recordset(coalesce(x.advisories, '[]')) as v (id text, severity text, title text, url text,
-        vulnerable_versions text)
-    where x.error is null and v.id is not null
-    order by x.package, x.version, v.id
-    on conflict do nothing;
-  get diagnostics stored = row_count;
-  return jsonb_build_object('checked', checked, 'advisories', stored);
-end
-$$;
-grant execute on function private.advisory_targets(jsonb, integer), private.record_advisories(jsonb) to service_role;
-
-create function public.advisory_targets(runtime jsonb default null, max_count integer default 1000) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.advisory_targets(runtime, max_count); end $$;
-create function public.record_advisories(results jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.record_advisories(results); end $$;
-revoke execute on function public.advisory_targets(jsonb, integer), public.record_advisories(jsonb) from public, anon,
-  authenticated;
-grant execute on function public.advisory_targets(jsonb, integer), public.record_advisories(jsonb) to service_role;
-comment on function public.advisory_targets(jsonb, integer) is 'Controller: packages whose advisories are due.';
-comment on function public.record_advisories(jsonb) is 'Controller: stores what the advisory source answered.';
 
 revoke execute on all functions in schema private from public;

@@ -217,7 +217,7 @@ language sql stable set search_path = '' as $$
     'status', case when s.packages > 0 and s.checked = s.packages and u.n = 0 then 'available' else 'unavailable' end,
     'packages', s.packages, 'checked', s.checked,
     'checkedAt', case when s.checked = s.packages then private.iso(s.oldest) end,
-    'reason', case when s.packages = 0 then 'No controller has reported the packages of the runtime'
+    'reason', case when s.packages = 0 then 'The packages of the runtime are not known yet'
       when s.checked < s.packages then coalesce(s.error, 'Not every package has been looked up yet')
       when u.n > 0 then 'The version of a plugin is not known' end))
   from state s, unresolved u

@@ -63,8 +63,8 @@ insert into private.secret_patterns (kind, pattern, severity) values
       '-]?key|token|credentials?|authorization)\\*["'']\s*:\s*\\*["''](?!\{\{)[^"'']{4,}',
     'MEDIUM');
 
--- The packages that the runtime ships with, as a controller reads them from its lock files. set_name: model (every
--- agent) or eliza (agents with plugins of elizaOS). Sole writer: advisory_targets.
+-- The packages that the runtime ships with, as the function `upkeep` of this release names them. set_name: model (every
+-- agent) or eliza (agents with plugins of elizaOS). Sole writer: claim_advisories.
 create table private.runtime_packages (
   set_name text not null,
   package text not null,
@@ -77,7 +77,7 @@ create table private.runtime_packages (
 alter table private.runtime_packages enable row level security;
 comment on table private.runtime_packages is 'Packages of the agent runtime, by exact version.';
 
--- When a package was last looked up, and with what outcome. Sole writer: record_advisories.
+-- When a package was last looked up, and with what outcome. Writers: record_advisories; record_plugins asks.
 create table private.package_checks (
   package text not null,
   version text not null,
@@ -85,6 +85,8 @@ create table private.package_checks (
   checked_at timestamptz,
   attempted_at timestamptz not null default now(),
   error text,
+  -- When an installation last waited for it (plugin_rules.require_advisory_free).
+  requested_at timestamptz,
   constraint package_checks_pkey primary key (package, version)
 );
 alter table private.package_checks enable row level security;

@@ -149,9 +149,7 @@ for (const major of [3, 4] as const) {
       assert.deepEqual(ports({ "supabase.url": "https://[2001:db8::5]:8443" }), [443, 6443, 8443]);
       assert.deepEqual(ports({ "supabase.url": "http://kong.supabase:8000/" }), [443, 6443, 8000]);
       assert.deepEqual(ports({ "supabase.url": "http://supabase.internal" }), [443, 6443, 80]);
-      assert.deepEqual(ports({ "settings.advisoryUrl": "http://npm.internal:4873/" }), [443, 6443, 4873]);
-      const closed = { "settings.advisoryUrl": "off", "networkPolicy.egressPorts": "{16443}" };
-      assert.deepEqual(ports(closed), [16443, 443]);
+      assert.deepEqual(ports({ "networkPolicy.egressPorts": "{16443}" }), [16443, 443]);
     });
   });
 }

@@ -157,15 +157,6 @@ describe("built", reason === undefined ? {} : { skip: Boolean(reason) }, () => {
     });
   }
 
-  test("controller: knows which registry to ask for advisories, without npm", async () => {
-    const { config, files } = built.controller;
-    const source = "file:///app/packages/controller/src/advisories/source.ts";
-    const ask = `console.log(await (await import("${source}")).advisoryUrl())`;
-    const command = [config.Entrypoint[0] as string, "--input-type=module", "--eval", ask];
-    const { out } = await finished(builder.exec(files, config, command, {}));
-    assert.match(out, /^https?:\/\/\S+\/advisories\/bulk\n$/);
-  });
-
   test("controller: Node runs npm by its file, in a folder of the volume", async () => {
     const { config, files } = built.controller;
     const program = config.Env.find((text) => text.startsWith("LAUNCHPAD_NPM="))?.slice(

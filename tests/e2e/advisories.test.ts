@@ -1,5 +1,5 @@
-// Known vulnerabilities from the advisory source to a scan's verdict: a stack whose controller asks a local endpoint that
-// speaks npm's wire format.
+// Known vulnerabilities from the advisory source to a scan's verdict: a stack whose function `upkeep` asks a local endpoint
+// that speaks npm's wire format.
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -38,7 +38,6 @@ beforeAll(async () => {
   stack = await startTestStack({
     env: {
       LAUNCHPAD_ADVISORY_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/bulk`,
-      LAUNCHPAD_ADVISORY_SECONDS: "1",
     },
   });
   await stack.raiseRateLimits();
@@ -57,8 +56,9 @@ afterAll(async () => {
 
 const scan = async () => (await api(stack, owner, "POST", `/security/scan/${agentId}`)).body.results;
 
-/** Scans until `enough`: the controller looks once a second. */
+/** Has packages looked up, as the sweep does once a minute, and scans until `enough`. */
 async function scanUntil(enough: (results: Awaited<ReturnType<typeof scan>>) => boolean) {
+  await stack.sql("select private.want_advisories()");
   const deadline = Date.now() + 60_000;
   for (;;) {
     const results = await scan();

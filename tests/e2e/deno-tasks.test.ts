@@ -34,7 +34,7 @@ async function outputOf(child: ChildProcess): Promise<string> {
 
 test("deno task check judges the types of every function", async () => {
   const output = await outputOf(task("check"));
-  for (const name of ["api", "knowledge", "respond"]) {
+  for (const name of ["api", "knowledge", "respond", "upkeep"]) {
     assert.match(output, new RegExp(`Check .*functions/${name}/index\\.ts`));
   }
 });

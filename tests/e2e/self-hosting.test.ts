@@ -153,7 +153,7 @@ test("every block of the page ran", async () => {
 });
 
 test("the functions were deployed, and have their secret", () => {
-  assert.deepEqual([...management.functions.keys()].sort(), ["api", "knowledge", "respond"]);
+  assert.deepEqual([...management.functions.keys()].sort(), ["api", "knowledge", "respond", "upkeep"]);
   assert.equal(management.secrets.get("LAUNCHPAD_RESPOND_SECRET"), respondSecret(keys));
 });
 
@@ -165,6 +165,19 @@ test("knowledge is deployed with all it loads, a PDF's reader included, and with
     "respond/settings.ts",
     "src/character.ts",
   ])
+    assert.ok(
+      names.some((name) => name.endsWith(part)),
+      `${part} in ${names.join("\n")}`,
+    );
+  assert.deepEqual(
+    names.filter((name) => /\.test\.ts$|testing/.test(name)),
+    [],
+  );
+});
+
+test("upkeep is deployed with all it loads, and without tests", () => {
+  const names = [...(management.functions.get("upkeep")?.files.keys() ?? [])];
+  for (const part of ["upkeep/runtime-packages.ts", "_shared/claimed-work.ts", "src/signature.ts"])
     assert.ok(
       names.some((name) => name.endsWith(part)),
       `${part} in ${names.join("\n")}`,

@@ -99,7 +99,13 @@ export function spawnStack(flags: StackFlags = {}): {
     {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
-      env: { ...process.env, LAUNCHPAD_AGENT_PRIVATE_HOSTS: STUBS, ...flags.env },
+      // No test asks a registry outside for vulnerabilities.
+      env: {
+        ...process.env,
+        LAUNCHPAD_AGENT_PRIVATE_HOSTS: STUBS,
+        LAUNCHPAD_ADVISORY_URL: "off",
+        ...flags.env,
+      },
     },
   );
   const { stdout, stderr: errors } = child;

@@ -282,7 +282,31 @@ describe("what a controller resolved", () => {
     wanted.packages.push({ package: "deep", version: "2.0.0", install_script: false, licence: null });
     const due = await record(row, wanted);
     assert.equal(due.body.reason, "ADVISORIES_DUE");
-    assert.equal(due.body.packages.length, 2);
+    assert.equal(due.body.error, undefined);
+    const asked = async () => {
+      const { body: targets } = await rpc(db, service, "claim_advisories", {
+        runtime: null,
+        max_count: 5000,
+      });
+      return targets
+        .map((target: { package: string }) => target.package)
+        .filter((name: string) => ["@elizaos/plugin-clean", "deep"].includes(name));
+    };
+    assert.deepEqual(await asked(), ["@elizaos/plugin-clean", "deep"], "asked for at once");
+    assert.equal((await record(row, wanted)).body.reason, "ADVISORIES_DUE", "still under way");
+    assert.deepEqual(await asked(), [], "and asked for once");
+    await rpc(db, service, "record_advisories", {
+      results: [{ package: "deep", version: "2.0.0", error: "The advisory source answered 405" }],
+    });
+    assert.equal((await record(row, wanted)).body.error, "The advisory source answered 405");
+    await db.pool.query(
+      "update private.package_checks set attempted_at = now() - interval '2 minutes' where package = 'deep'",
+    );
+    await db.pool.query(
+      "update private.package_checks set requested_at = now() - interval '3 minutes' where package = 'deep'",
+    );
+    assert.equal((await record(row, wanted)).body.error, undefined, "an old failure is tried again");
+    assert.deepEqual(await asked(), ["@elizaos/plugin-clean", "deep"]);
     const look = (advisories: object[]) =>
       rpc(db, service, "record_advisories", {
         results: [
@@ -302,7 +326,8 @@ describe("what a controller resolved", () => {
     const { body } = await launch(["@elizaos/plugin-scanned"]);
     const row = await claim(body.agentId);
     await record(row, resolution(digest("9"), [{ name: "@elizaos/plugin-scanned", version: "1.0.0" }]));
-    const { body: due } = await rpc(db, service, "advisory_targets", { runtime: null, max_count: 5000 });
+    // A new lock file is looked up at once.
+    const { body: due } = await rpc(db, service, "claim_advisories", { runtime: null, max_count: 5000 });
     assert.ok(due.some((target: { package: string }) => target.package === "@elizaos/plugin-scanned"));
     await rpc(db, service, "record_advisories", {
       results: [

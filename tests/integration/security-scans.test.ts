@@ -258,7 +258,7 @@ describe("posture", () => {
   });
 
   test("a plugin with an install script, and one that failed to load", async () => {
-    await rpc(db, service, "advisory_targets", {
+    await rpc(db, service, "claim_advisories", {
       runtime: [{ set: "eliza", package: "scripted", version: "1.0.0", install_script: true }],
     });
     const { body } = await launch({ plugins: ["scripted@1.0.0"] });
@@ -297,8 +297,19 @@ describe("posture", () => {
 
 describe("known vulnerabilities", () => {
   const runtime = [{ set: "model", package: "ai", version: "7.0.0" }];
-  const targets = async (given: unknown = runtime) =>
-    (await rpc(db, service, "advisory_targets", { runtime: given })).body;
+  const claimAdvisories = async (given: unknown = runtime) =>
+    (await rpc(db, service, "claim_advisories", { runtime: given })).body;
+  /** Whatever the schedule says. */
+  const targets = async (given: unknown = runtime) => {
+    await db.pool.query("update private.advisory_schedule set next_at = now()");
+    return await claimAdvisories(given);
+  };
+  const secondsToNext = async () => {
+    const { rows } = await db.pool.query(
+      "select round(extract(epoch from next_at - now()))::int as seconds from private.advisory_schedule",
+    );
+    return rows[0].seconds as number;
+  };
   const record = (...results: Record<string, unknown>[]) =>
     rpc(db, service, "record_advisories", { results });
   const sources = async (agentId: string) => (await scan(agentId)).results.sources.npm_advisories;
@@ -392,6 +403,25 @@ describe("known vulnerabilities", () => {
     assert.equal((await scan(body.agentId)).results.vulnerabilities.high, 1);
   });
 
+  test("one worker looks up at a time; a lost one is replaced after two minutes; nothing due waits an hour", async () => {
+    await db.pool.query("update private.advisory_schedule set next_at = now()");
+    const both = await Promise.all([claimAdvisories(), claimAdvisories()]);
+    assert.deepEqual(both.map((due: unknown[]) => due.length).sort(), [0, 1]);
+    assert.ok(Math.abs((await secondsToNext()) - 120) < 10);
+    assert.deepEqual(await claimAdvisories(), [], "taken");
+    await record({ package: "ai", version: "7.0.0", advisories: [] });
+    assert.ok((await secondsToNext()) <= 0, "there may be more");
+    assert.deepEqual(await claimAdvisories(), []);
+    assert.ok(Math.abs((await secondsToNext()) - 3600) < 10);
+    await db.pool.query("delete from private.package_checks");
+    await targets();
+    await record({ package: "ai", version: "7.0.0", error: "The advisory source answered 405" });
+    assert.ok(Math.abs((await secondsToNext()) - 3600) < 10, "a source that fails is not asked all the time");
+    for (const max_count of [0, 5001]) {
+      assert.equal((await rpc(db, service, "claim_advisories", { max_count })).status, 400);
+    }
+  });
+
   test("a cluster's report on one agent's image has its place beside them", async () => {
     const { body } = await launch();
     await db.pool.query(
@@ -405,10 +435,11 @@ describe("known vulnerabilities", () => {
     assert.deepEqual((await scan(other.agentId)).results.findings, []);
   });
 
-  for (const name of ["advisory_targets", "record_advisories"]) {
+  for (const name of ["claim_advisories", "record_advisories"]) {
     test(`users may not call ${name}`, async () => {
       const args = name === "record_advisories" ? { results: [] } : {};
       assert.equal((await rpc(db, user(alice), name, args)).status, 403);
+      assert.equal((await rpc(db, { role: "anon" }, name, args)).status, 403);
     });
   }
 });

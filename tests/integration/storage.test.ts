@@ -94,7 +94,7 @@ describe("the buckets", () => {
 });
 
 describe("the files of deleted agents", () => {
-  test("are claimed by one controller at a time, until none are left", async () => {
+  test("are claimed by one worker at a time, until none are left", async () => {
     const id = await define(alice);
     const near = await define(alice);
     await put([`${id}/b`, `${id}/a`, `${near}/keep`]);
@@ -171,7 +171,47 @@ describe("the files of deleted agents", () => {
     );
   });
 
-  test("are the controller's business alone", async () => {
+  test("hint at the function at once where there are files, and by the sweep while any are due", async () => {
+    const hints = async () => {
+      const { rows } = await db.pool.query(
+        "delete from net.http_request_queue returning url, convert_from(body, 'UTF8') as body",
+      );
+      return rows
+        .filter(({ url }) => url.endsWith("/upkeep"))
+        .map(({ url, body }) => `${url} ${JSON.parse(body).work}`);
+    };
+    const sweep = () => db.pool.query("select private.sweep_file_removals()");
+    const hint = ["http://127.0.0.1:9/functions/v1/upkeep file_removals"];
+    await db.pool.query("select private.connect_functions('http://127.0.0.1:9/functions/v1', $1)", [
+      "s".repeat(32),
+    ]);
+    await db.pool.query("delete from private.file_removals");
+    const [full, empty] = [await define(alice), await define(alice)];
+    await put([`${full}/a`]);
+    await hints();
+    const remove = (id: string) =>
+      db.as(user(alice), (c) => c.query("delete from public.agents where id = $1", [id]));
+    await remove(empty);
+    assert.deepEqual(await hints(), [], "it has no files; the sweep takes it with others");
+    await sweep();
+    assert.deepEqual(await hints(), hint);
+    await claim();
+    await remove(full);
+    assert.deepEqual(await hints(), hint);
+    await claim();
+    await sweep();
+    assert.deepEqual(await hints(), [], "both are taken");
+    await db.pool.query("update private.file_removals set next_attempt_at = now()");
+    await db.pool.query("update private.fleet set hold = 'removals', hold_reason = 'test'");
+    await sweep();
+    assert.deepEqual([await hints(), await claim()], [[], []], "held");
+    await db.pool.query("update private.fleet set hold = null, hold_reason = null");
+    await sweep();
+    assert.deepEqual(await hints(), hint);
+    await db.pool.query("delete from vault.secrets");
+  });
+
+  test("are given to the secret key alone", async () => {
     for (const [name, args] of [
       ["claim_file_removals", { max_count: 1 }],
       ["report_file_removal", { agent_id: "x" }],

@@ -340,7 +340,7 @@ describe("everybody else", () => {
 });
 
 describe("a deleted agent", () => {
-  /** Waits until the controller has removed every file of an agent. */
+  /** Waits until the function `upkeep` has removed every file of an agent. */
   async function emptied(id: string): Promise<void> {
     const service = stack.client(stack.info.secretKey);
     const deadline = Date.now() + 60_000;
@@ -387,6 +387,7 @@ describe("a deleted agent", () => {
         "update private.file_removals set requested_at = now() - interval '1 day', next_attempt_at = now() where agent_id = $1",
         [id],
       );
+      await stack.sql("select private.sweep_file_removals()");
       await emptied(id);
     });
   }

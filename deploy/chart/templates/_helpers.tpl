@@ -207,7 +207,6 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
   "LAUNCHPAD_EGRESS_PORTS" (join "," .Values.agents.egress.ports)
   "LAUNCHPAD_AGENT_PRIVATE_HOSTS" (join "," .Values.agents.egress.privateHosts)
   "LAUNCHPAD_TOOL_PRIVATE_HOSTS" (join "," .Values.agents.egress.toolPrivateHosts)
-  "LAUNCHPAD_ADVISORY_URL" $settings.advisoryUrl
   "LAUNCHPAD_LOG_LEVEL" $settings.logLevel
   "LAUNCHPAD_CONCURRENCY" $settings.concurrency
   "LAUNCHPAD_POLL_SECONDS" $settings.pollSeconds
@@ -291,13 +290,13 @@ httpGet:
     {{- end }}
 {{- end -}}
 
-{{/* Ports of what the controller connects to: networkPolicy.egressPorts, and those of the addresses among the values. */}}
+{{/* Ports of what the controller connects to: networkPolicy.egressPorts, and that of the project's address. */}}
 {{- define "launchpad.egressPorts" -}}
 {{- $ports := list -}}
 {{- range .Values.networkPolicy.egressPorts -}}
 {{- $ports = append $ports (int .) -}}
 {{- end -}}
-{{- range list .Values.supabase.url .Values.settings.advisoryUrl -}}
+{{- with .Values.supabase.url -}}
 {{- if hasPrefix "http" . -}}
 {{- $named := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" -}}
 {{- $ports = append $ports ($named | default (hasPrefix "https:" . | ternary 443 80) | int) -}}

@@ -4,16 +4,10 @@ import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
-import { createAdvisoryDatabase } from "./advisories/database.ts";
-import { runtimePackages } from "./advisories/packages.ts";
-import { AdvisoryRefresh } from "./advisories/refresh.ts";
-import { advisoryUrl } from "./advisories/source.ts";
 import { systemClock } from "./clock.ts";
 import { createCluster, type RunningCluster } from "./cluster/create.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
-import { FileRemoval } from "./files/removal.ts";
-import { createFileStore } from "./files/store.ts";
 import { FleetGuard } from "./fleet/guard.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { createInstruments } from "./instruments.ts";
@@ -96,7 +90,6 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       spoolBytes: config.spoolBytes,
       metricsSeconds: config.metricsSeconds,
     });
-    const advisoryDatabase = createAdvisoryDatabase(config.supabaseUrl, config.secretKey);
     const pluginDatabase = createPluginDatabase(config.supabaseUrl, config.secretKey);
     const pods = config.kubernetes?.plugins;
     // An operator's own program brings its own packages, and so does an image where pods have no way here.
@@ -105,8 +98,6 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         ...config.plugins,
         agents: pods === undefined ? "here" : "pods",
         database: pluginDatabase,
-        advisories: advisoryDatabase,
-        source: () => advisoryUrl(config.advisoryUrl),
         clock,
         random,
         log,
@@ -185,23 +176,6 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       });
       await listen(sets, pods.port, config.host, "LAUNCHPAD_PLUGIN_PORT");
     }
-    const advisories = new AdvisoryRefresh({
-      database: advisoryDatabase,
-      clock,
-      random,
-      log,
-      periodSeconds: config.advisorySeconds,
-      packages: runtimePackages,
-      source: () => advisoryUrl(config.advisoryUrl),
-    });
-    const files = new FileRemoval({
-      store: createFileStore(config.supabaseUrl, config.secretKey),
-      mayRemove: () => guard.mayRemove,
-      clock,
-      random,
-      log,
-      periodSeconds: config.pollSeconds,
-    });
     const memory = new MemoryWatch({
       clock,
       log,
@@ -211,14 +185,10 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     memory.start();
     controller.start();
     telemetry.start();
-    advisories.start();
-    files.start();
     log.info("started", { worker: state.worker, port, ingressPort, cluster: cluster.kind });
 
     const stop = async () => {
       log.info("stopping");
-      void advisories.stop();
-      void files.stop();
       void plugins?.stop();
       memory.stop();
       // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.

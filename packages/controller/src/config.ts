@@ -75,9 +75,6 @@ const environment = z.object({
   // Lines of one agent that are kept in a minute (and 4 MiB).
   LAUNCHPAD_AGENT_LOG_LINES: z.coerce.number().int().min(10).max(1_000_000).default(6000),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
-  // Where known vulnerabilities of packages are asked for; unset: the registry that npm is configured with.
-  LAUNCHPAD_ADVISORY_URL: z.union([z.url({ protocol: /^https?$/ }), z.literal("off")]).optional(),
-  LAUNCHPAD_ADVISORY_SECONDS: z.coerce.number().min(1).max(86_400).default(3600),
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   // Where plugins and elizaOS are installed; unset: in the state directory.
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
@@ -171,8 +168,6 @@ export interface Config {
   graceSeconds: number;
   rollout: { percent: number; maxFailures: number; soakSeconds: number };
   spoolBytes: number;
-  advisoryUrl: string | undefined;
-  advisorySeconds: number;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
   plugins: { folder: string; prefilled: boolean; maxBytes: number; npm: string | undefined };
@@ -238,8 +233,6 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
       soakSeconds: value.LAUNCHPAD_ROLLOUT_SOAK_SECONDS,
     },
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
-    advisoryUrl: value.LAUNCHPAD_ADVISORY_URL,
-    advisorySeconds: value.LAUNCHPAD_ADVISORY_SECONDS,
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
     plugins: {
       folder: resolve(value.LAUNCHPAD_PLUGIN_STORE ?? join(value.LAUNCHPAD_STATE_DIR, "plugins")),

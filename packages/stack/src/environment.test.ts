@@ -35,6 +35,18 @@ describe("readEnvironment", () => {
     assert.deepEqual(readEnvironment({}, join(folder, "missing")).provider, {});
   });
 
+  test("asks the registry that npm uses for advisories, unless a setting says otherwise", async () => {
+    const registry = { npm_config_registry: "https://me:sesame@npm.example.com/mirror/" };
+    const url = (env: NodeJS.ProcessEnv, file = join(folder, "missing")) =>
+      readEnvironment(env, file).functions.LAUNCHPAD_ADVISORY_URL;
+    assert.equal(url(registry), "https://npm.example.com/mirror/-/npm/v1/security/advisories/bulk");
+    assert.equal(url({ ...registry, LAUNCHPAD_ADVISORY_URL: "off" }), "off");
+    const file = join(folder, "advisories.env");
+    await writeFile(file, "LAUNCHPAD_ADVISORY_URL=https://other.example.com/bulk\n");
+    assert.equal(url(registry, file), "https://other.example.com/bulk");
+    assert.equal(url({}), undefined);
+  });
+
   test("hands nothing else of the environment on", () => {
     const read = readEnvironment({ AWS_SECRET_ACCESS_KEY: "x", PATH: "/bin" }, join(folder, "missing"));
     assert.deepEqual(read, { machine: { PATH: "/bin" }, provider: {}, functions: {}, controller: {} });

@@ -18,8 +18,8 @@ const PROVIDER_SETTINGS = [
 /** The key of a model server that wants none, such as Ollama: engines refuse to call without one. */
 const NO_KEY = "none";
 
-/** How agents without a deployment answer: read by the function `respond`. */
-const ANSWERING_SETTINGS = /^LAUNCHPAD_(ANSWER|TOOL|RESPOND|EMBEDDING)_\w+$/;
+/** How agents without a deployment answer (read by the function `respond`), and where advisories are (`upkeep`). */
+const FUNCTION_SETTINGS = /^LAUNCHPAD_(ANSWER|TOOL|RESPOND|EMBEDDING|ADVISORY)_\w+$/;
 
 /** Where npm installs plugins from, and the tokens that an .npmrc names: read by the controller's npm. */
 const NPM_SETTINGS = /^(npm_config_.+|NPM_CONFIG_.+|NPM_TOKEN|NODE_AUTH_TOKEN)$/;
@@ -43,7 +43,7 @@ export interface Environment {
   machine: Record<string, string>;
   /** For the functions and the controller. */
   provider: Record<string, string>;
-  /** For the functions: everything in `supabase/functions/.env`, and the settings of answering. */
+  /** For the functions: everything in `supabase/functions/.env`, and their own settings (LAUNCHPAD_…). */
   functions: Record<string, string>;
   /** For the controller: its own settings (LAUNCHPAD_…) and npm's, where someone tunes them. */
   controller: Record<string, string>;
@@ -62,10 +62,11 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
     machine: pick(env, MACHINE_SETTINGS),
     provider,
     functions: {
+      ...advisorySource(env),
       ...file,
       ...pick(
         env,
-        Object.keys(env).filter((name) => ANSWERING_SETTINGS.test(name)),
+        Object.keys(env).filter((name) => FUNCTION_SETTINGS.test(name)),
       ),
       ...provider,
     },
@@ -75,6 +76,14 @@ export function readEnvironment(env: NodeJS.ProcessEnv, envFile: string): Enviro
     ),
     ...(env.LAUNCHPAD_POSTGRES_EXTENSIONS && { postgresExtensions: env.LAUNCHPAD_POSTGRES_EXTENSIONS }),
   };
+}
+
+/** Whoever installs from a registry of their own (npm says which to the scripts it runs) asks that one for advisories. */
+function advisorySource({ npm_config_registry: registry }: NodeJS.ProcessEnv): Record<string, string> {
+  const address = URL.parse(registry ?? "");
+  if (address === null) return {};
+  address.username = address.password = "";
+  return { LAUNCHPAD_ADVISORY_URL: `${address.href.replace(/\/+$/, "")}/-/npm/v1/security/advisories/bulk` };
 }
 
 /** An address without a key is a server that wants none: its address alone is enough. */

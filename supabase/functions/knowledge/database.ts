@@ -1,9 +1,9 @@
 /** The project as the function sees it: its RPCs, called as service_role, and the bytes of files in Storage. */
 import { z } from "zod";
+import { createCall, serviceHeaders } from "../_shared/project-call.ts";
 import type { Chunk } from "./cut.ts";
 import type { Settings } from "./settings.ts";
 
-const TIMEOUT_MS = 15_000;
 const DOWNLOAD_MS = 30_000;
 /** Renewed by every part of a file; reading one takes at most DOWNLOAD_MS and pdf.ts's limit. */
 export const LEASE_SECONDS = 90;
@@ -33,60 +33,9 @@ export interface Database {
   finish(job: Job, outcome: Outcome): Promise<void>;
 }
 
-/** Calls an RPC as service_role. Throws CallRefused for the project's own errors, another Error when it cannot be reached. */
-export type Call = (name: string, args: object) => Promise<unknown>;
-
-/** An error of the project's own about what was asked. */
-export class CallRefused extends Error {
-  readonly status: number;
-  readonly code: string;
-  constructor(status: number, code: string, message: string) {
-    super(message);
-    this.name = "CallRefused";
-    this.status = status;
-    this.code = code;
-  }
-}
-
-const headersOf = ({ secretKey }: Settings): Record<string, string> => ({
-  apikey: secretKey,
-  // The old key is a JWT and travels as one; the gateway makes one of the new keys.
-  ...(!secretKey.startsWith("sb_") && { authorization: `Bearer ${secretKey}` }),
-});
-
-/** Makes the way to the project's RPCs. */
-export function createCall(settings: Settings, send: typeof fetch = fetch): Call {
-  const headers = headersOf(settings);
-  return async (name, args) => {
-    const response = await send(`${settings.url}/rest/v1/rpc/${name}`, {
-      method: "POST",
-      headers: { ...headers, "content-type": "application/json", accept: "application/json" },
-      body: JSON.stringify(args),
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const text = await response.text();
-    if (response.ok) return JSON.parse(text);
-    throw (
-      refusalOf(response.status, text) ??
-      new Error(`${name} answered ${response.status}: ${text.slice(0, 300)}`)
-    );
-  };
-}
-
-function refusalOf(status: number, text: string): CallRefused | undefined {
-  try {
-    const { code, message } = JSON.parse(text) as Record<string, unknown>;
-    if (status < 500 && typeof code === "string") return new CallRefused(status, code, String(message));
-  } catch {
-    // no error of ours
-  }
-  return undefined;
-}
-
 /** Makes the client; its calls throw when the project cannot be reached or refuses. */
 export function createDatabase(settings: Settings, worker: string, send: typeof fetch = fetch): Database {
-  const headers = headersOf(settings);
+  const headers = serviceHeaders(settings);
   const call = createCall(settings, send);
   const lease = (job: Job) => ({ file_id: job.fileId, lease_token: job.leaseToken });
   return {

@@ -1,7 +1,8 @@
 /** The RPCs by which the function makes vectors of knowledge files, called as service_role. */
 import { z } from "zod";
 import { embeddingModelSchema } from "../_shared/embeddings.ts";
-import { type Call, LEASE_SECONDS } from "./database.ts";
+import type { Call } from "../_shared/project-call.ts";
+import { LEASE_SECONDS } from "./database.ts";
 
 const chunksSchema = z.array(z.object({ place: z.int(), text: z.string() }));
 const jobSchema = embeddingModelSchema.extend({

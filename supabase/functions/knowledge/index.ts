@@ -4,8 +4,7 @@
  * exhausts it delays other files, never an answer (docs/adr/0191). What it needs is loaded with the first call: most of the time
  * it is idle.
  */
-import { isGenuine } from "../../../packages/agent-runtime/src/signature.ts";
-import { readBytes } from "../_shared/body.ts";
+import { readCall, readSignedCall, refuse } from "../_shared/signed-call.ts";
 
 declare const Deno: {
   env: { toObject(): Record<string, string> };
@@ -13,7 +12,6 @@ declare const Deno: {
 };
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined;
 
-const MAX_BODY_BYTES = 64 * 1024;
 const worker = `knowledge-${crypto.randomUUID()}`;
 
 type Level = "INFO" | "WARN" | "ERROR";
@@ -24,10 +22,11 @@ const log = (level: Level, message: string, metadata: Record<string, unknown> = 
 };
 
 const load = async () => {
-  const [{ Indexer }, { createCall, createDatabase }, { readSettings }, embedding, shared, question] =
+  const [{ Indexer }, { createDatabase }, { createCall }, { readSettings }, embedding, shared, question] =
     await Promise.all([
       import("./indexer.ts"),
       import("./database.ts"),
+      import("../_shared/project-call.ts"),
       import("./settings.ts"),
       Promise.all([import("./embedder.ts"), import("./embedding-database.ts")]),
       import("../_shared/embeddings.ts"),
@@ -49,28 +48,19 @@ const load = async () => {
 };
 let loaded: ReturnType<typeof load> | undefined;
 
-const refuse = (status: number, code: string, message: string) =>
-  Response.json({ error: { code, message } }, { status });
-
 Deno.serve(async (request) => {
-  if (request.method !== "POST") return refuse(405, "METHOD_NOT_ALLOWED", "Send a POST.");
-  const secret = Deno.env.toObject().LAUNCHPAD_RESPOND_SECRET;
-  if (secret === undefined || secret === "") {
-    return refuse(503, "INTERNAL_ERROR", "LAUNCHPAD_RESPOND_SECRET is not set.");
-  }
-  const body = await readBytes(request, MAX_BODY_BYTES);
-  if (body === undefined) return refuse(413, "PAYLOAD_TOO_LARGE", "The body is too large.");
   const forRuntime = new URL(request.url).pathname.endsWith("/embedding");
-  if (!forRuntime && !isGenuine(secret, request.headers, body, Date.now())) {
-    return refuse(401, "INVALID_JWT_TOKEN", "The signature is missing or wrong.");
-  }
+  const call = forRuntime
+    ? await readCall(request)
+    : await readSignedCall(request, Deno.env.toObject().LAUNCHPAD_RESPOND_SECRET);
+  if ("refused" in call) return call.refused;
   loaded ??= load().catch((error: unknown) => {
     loaded = undefined; // the next call tries again
     throw error;
   });
   if (forRuntime) {
     return await loaded
-      .then((parts) => parts.embedQuestion(new TextDecoder().decode(body)))
+      .then((parts) => parts.embedQuestion(new TextDecoder().decode(call.body)))
       .catch((error: unknown) => {
         log("ERROR", "The function cannot start", { cause: String(error) });
         return refuse(503, "INTERNAL_ERROR", "The function cannot start; its log says why.");

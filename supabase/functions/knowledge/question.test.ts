@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { Embed } from "../_shared/embeddings.ts";
-import { type Call, CallRefused } from "./database.ts";
+import { type Call, CallRefused } from "../_shared/project-call.ts";
 import { embedQuestion } from "./question.ts";
 
 const asked: [string, string][] = [];

@@ -1,7 +1,7 @@
 /** POST /knowledge/embedding: the vector of a question, for the runtime of a deployed agent, which has no key for the model. */
 import { z } from "zod";
 import { type Embed, embeddingFailure, embeddingModelSchema, questionText } from "../_shared/embeddings.ts";
-import { type Call, CallRefused } from "./database.ts";
+import { type Call, CallRefused } from "../_shared/project-call.ts";
 
 /** An answer waits for it; the runtime gives up a little later. */
 const TIMEOUT_MS = 2_500;

@@ -177,7 +177,7 @@ export function judgeExtensions(known: readonly Extension[]): Finding {
   );
 }
 
-/** Whether the files of deleted agents go, as a controller has them go within seconds. */
+/** Whether the files of deleted agents go, which takes the function `upkeep` seconds. */
 async function checkFiles(client: Client): Promise<Finding> {
   const [row] = await rows<FileRemovals>(
     client,
@@ -204,7 +204,7 @@ export function judgeFiles(removals: FileRemovals | undefined): Finding {
   return finding(
     check,
     "warning",
-    `The files of ${late} deleted agent${late === 1 ? "" : "s"} could not be removed (${oneLine(error ?? "no controller asked for them")}); see the controller's log and Storage.`,
+    `The files of ${late} deleted agent${late === 1 ? "" : "s"} could not be removed (${oneLine(error ?? "the function upkeep has not asked for them")}); is \`upkeep\` deployed? See its log, and Storage.`,
   );
 }
 

@@ -3,8 +3,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { defaultElizaDir, installedEngine, runtimeProgram } from "@agent-launchpad/agent-runtime";
-import type { AdvisoryDatabase } from "../advisories/database.ts";
-import { lookUp } from "../advisories/npm.ts";
 import { type Clock, jittered } from "../clock.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { PluginDatabase } from "./database.ts";
@@ -20,9 +18,6 @@ export interface PluginOptions {
   /** The store's folder. */
   folder: string;
   database: PluginDatabase;
-  advisories: AdvisoryDatabase;
-  /** Where advisories are asked for. */
-  source: () => Promise<string | undefined>;
   clock: Clock;
   random: () => number;
   log: Log;
@@ -74,13 +69,6 @@ export async function openPlugins(options: PluginOptions): Promise<Plugins> {
           node: process.versions.node,
         }),
       ),
-    lookUp: async (targets) => {
-      const url = await options.source();
-      if (url === undefined) return [];
-      const results = await lookUp(url, targets);
-      await options.advisories.record(results);
-      return results;
-    },
   });
   return {
     provisioner,

@@ -15,7 +15,8 @@ const answer = z.union([
     accepted: z.literal(false),
     reason: z.enum(["PLUGIN_NOT_ALLOWED", "ADVISORIES_DUE"]),
     message: z.string(),
-    packages: z.array(z.object({ package: z.string(), version: z.string() })).optional(),
+    /** Why the look-up that the database asked for has failed. */
+    error: z.string().optional(),
   }),
 ]);
 

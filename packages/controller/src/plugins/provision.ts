@@ -1,6 +1,5 @@
 // What an agent's plugins need before it can start: names resolved, kept with the revision, installed. Beside the passes of the
 // controller, which see how far it is: an install takes a minute, and other agents must not wait for it.
-import type { LookedUp, Target } from "../advisories/npm.ts";
 import type { Clock } from "../clock.ts";
 import type { Failure } from "../cluster/cluster.ts";
 import type { Claim } from "../contract.ts";
@@ -37,13 +36,13 @@ export interface ProvisionerOptions {
   clock: Clock;
   log: Log;
   resolve(entries: readonly string[]): Promise<Resolution | undefined>;
-  /** Looks advisories up and records them; false where there is no source. */
-  lookUp(targets: readonly Target[]): Promise<readonly LookedUp[]>;
 }
 
 /** Tries of what may pass by itself: the registry, the database. */
 const TRIES = 4;
 const BETWEEN_MS = 2000;
+/** How long the database may take to have packages looked up: its sweep calls again each minute. */
+const LOOK_UP_MS = 90_000;
 /** What npm says of an outage. */
 const PASSING = /^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|ESOCKET|EPIPE|ERR_SOCKET|E5\d\d|E429)/;
 
@@ -104,7 +103,7 @@ export class Provisioner {
           );
           resolution ??= await this.#options.resolve(claim.spec?.plugins ?? []).finally(slow);
           if (resolution === undefined) return { state: "ready", told: false };
-          const kept = await this.#keep(claim, resolution);
+          const kept = await this.#keep(claim, resolution, on.say);
           if ("failure" in kept) return { state: "failed", failure: kept.failure };
           resolved = kept;
         }
@@ -129,23 +128,29 @@ export class Provisioner {
     }
   }
 
-  /** Keeps the resolution with the revision; looks advisories up before, where a rule wants them. */
-  async #keep(claim: Claim, resolution: Resolution): Promise<ResolvedPlugins | { failure: Failure }> {
-    const { database, lookUp } = this.#options;
-    let answer = await database.record(claim, resolution);
-    if (!answer.accepted && answer.reason === "ADVISORIES_DUE") {
-      const looked = await lookUp(answer.packages ?? []);
-      const failed = looked.find((result) => "error" in result);
-      if (failed !== undefined || looked.length === 0) {
-        const why =
-          failed !== undefined && "error" in failed ? failed.error : "no advisory source is configured";
-        const message = `Operators want the known vulnerabilities of every package looked up, and ${why}. Restart the agent once they can be.`;
+  /** Keeps the resolution with the revision; waits for the look-up of advisories before, where a rule wants them. */
+  async #keep(
+    claim: Claim,
+    resolution: Resolution,
+    say: (message: string) => void,
+  ): Promise<ResolvedPlugins | { failure: Failure }> {
+    const { clock, database } = this.#options;
+    const until = clock.now() + LOOK_UP_MS;
+    for (let pauseMs = 250; ; pauseMs = Math.min(2 * pauseMs, 2000)) {
+      const answer = await database.record(claim, resolution);
+      if (answer.accepted) return answer.resolved;
+      if (answer.reason !== "ADVISORIES_DUE") {
+        return { failure: { reason: "PLUGIN_NOT_ALLOWED", message: answer.message } };
+      }
+      const late = clock.now() > until ? "the function `upkeep` has not answered" : undefined;
+      const why = answer.error ?? late;
+      if (why !== undefined) {
+        const message = `Operators want the known vulnerabilities of every package looked up, and this failed: ${why}. Restart the agent once it works.`;
         return { failure: { reason: "PLUGIN_NOT_ALLOWED", message } };
       }
-      answer = await database.record(claim, resolution);
+      say("Installing plugins: looking up known vulnerabilities of their packages");
+      await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
-    if (answer.accepted) return answer.resolved;
-    return { failure: { reason: "PLUGIN_NOT_ALLOWED", message: answer.message } };
   }
 }
 

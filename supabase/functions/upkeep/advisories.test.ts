@@ -2,13 +2,10 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { createLog } from "../log.ts";
-import { SimulatedClock } from "../testing/simulated-clock.ts";
-import type { AdvisoryDatabase } from "./database.ts";
+import { lookUpDue } from "./advisories.ts";
+import type { Database } from "./database.ts";
 import { batches, type LookedUp, lookUp, type Target } from "./npm.ts";
-import { closure, runtimePackages } from "./packages.ts";
-import { AdvisoryRefresh } from "./refresh.ts";
-import { advisoryUrl } from "./source.ts";
+import { type RuntimePackage, runtimePackages } from "./shipped.ts";
 
 /** npm's bulk endpoint on the wire: POST {name: [versions]} → {name: [advisory]}; `mode` makes it misbehave. */
 let mode: "works" | "absent" | "nonsense" = "works";
@@ -59,7 +56,7 @@ afterAll(() => {
 const target = (name: string, version: string): Target => ({ package: name, version });
 
 describe("looking packages up", () => {
-  it("tells advisories of exactly the version asked for", async () => {
+  it("finds advisories of exactly the version asked for", async () => {
     mode = "works";
     asked.length = 0;
     const results = await lookUp(url, [
@@ -110,63 +107,39 @@ describe("looking packages up", () => {
 });
 
 describe("the packages of the runtime", () => {
-  it("are found as Node finds them, nested first, without development", () => {
-    const packages = {
-      "": { dependencies: { tool: "1" } },
-      "packages/x": { dependencies: { a: "^1", b: "^1" }, optionalDependencies: { missing: "1" } },
-      "node_modules/a": { version: "1.0.0", dependencies: { b: "^2" } },
-      "node_modules/a/node_modules/b": { version: "2.0.0" },
-      "node_modules/b": { version: "1.0.0", hasInstallScript: true },
-      "node_modules/tool": { version: "9.0.0", dev: true },
-    };
-    assert.deepEqual(
-      closure(packages, "packages/x", "model").map((p) => [p.package, p.version, p.install_script]),
-      [
-        ["a", "1.0.0", false],
-        ["b", "1.0.0", true],
-        ["b", "2.0.0", false],
-      ],
-    );
-  });
-
-  it("come from this repository's lock files", () => {
+  it("are those of this repository's lock files, without development", () => {
     const found = runtimePackages();
     assert.ok(found.some((p) => p.set === "model" && p.package === "ai"));
     assert.ok(found.some((p) => p.set === "eliza" && p.package === "@elizaos/core"));
+    assert.ok(found.some((p) => p.package === "esbuild" && p.install_script));
     assert.ok(!found.some((p) => p.package === "typescript" && p.set === "model"));
-    for (const { version } of found) assert.match(version, /^\d+\.\d+\.\d+/);
+    for (const { version } of found) assert.match(version, /^\d+\.\d+\.\d+\S*$/);
   });
 });
 
-describe("the refresh", () => {
-  function refresh(source: string | undefined, due: Target[][]) {
+describe("looking up what is due", () => {
+  function upkeep(source: string | undefined, due: Target[][]) {
     const recorded: LookedUp[][] = [];
-    const told: (number | null)[] = [];
+    const named: (readonly RuntimePackage[])[] = [];
     const lines: string[] = [];
-    const database: AdvisoryDatabase = {
-      targets: async (runtime) => {
-        told.push(runtime?.length ?? null);
+    const database: Pick<Database, "claimAdvisories" | "recordAdvisories"> = {
+      claimAdvisories: async (runtime) => {
+        named.push(runtime);
         return due.shift() ?? [];
       },
-      record: async (results) => void recorded.push([...results]),
+      recordAdvisories: async (results) => void recorded.push([...results]),
     };
-    const clock = new SimulatedClock();
-    const job = new AdvisoryRefresh({
-      database,
-      clock,
-      random: () => 0.5,
-      log: createLog((line) => lines.push(line), "info"),
-      periodSeconds: 3600,
-      packages: () => [{ set: "model", package: "a", version: "1.0.0", install_script: false }],
-      source: async () => source,
-    });
-    return { job, clock, recorded, told, lines };
+    const run = () =>
+      lookUpDue(database as Database, source, (level, message, facts) =>
+        lines.push(JSON.stringify({ level, message, ...facts })),
+      );
+    return { run, recorded, named, lines };
   }
 
-  it("looks up what is due until nothing is", async () => {
+  it("claims again until nothing is due, and names the runtime's packages each time", async () => {
     mode = "works";
-    const { job, recorded, told } = refresh(url, [[target("old-lib", "1.0.0")], [target("b", "1.0.0")]]);
-    await job.run();
+    const { run, recorded, named } = upkeep(url, [[target("old-lib", "1.0.0")], [target("b", "1.0.0")]]);
+    assert.deepEqual([await run(), await run(), await run()], [true, true, false]);
     assert.deepEqual(
       recorded.flat().map((r) => [r.package, "advisories" in r ? r.advisories.length : r.error]),
       [
@@ -174,51 +147,30 @@ describe("the refresh", () => {
         ["b", 0],
       ],
     );
-    assert.deepEqual(told, [1, null, null]);
+    assert.deepEqual(
+      named.map((runtime) => runtime.length),
+      [1, 2, 3].map(() => runtimePackages().length),
+    );
   });
 
-  it("records that there is no source, and says a lasting trouble once", async () => {
-    const { job, recorded, lines } = refresh(undefined, [[target("a", "1.0.0")], [target("a", "1.0.0")]]);
-    await job.run();
-    await job.run();
+  it("records that there is no source, and claims no more", async () => {
+    const { run, recorded } = upkeep(undefined, [[target("a", "1.0.0")], [target("a", "1.0.0")]]);
+    assert.equal(await run(), false);
     assert.match(JSON.stringify(recorded), /No advisory source is configured/);
-    assert.equal(lines.filter((line) => line.includes("unavailable")).length, 1);
   });
 
-  it("runs a minute after the start and then each period, until it is stopped", async () => {
-    const { job, clock, told } = refresh(undefined, []);
-    job.start();
-    await clock.advance(59_000);
-    assert.equal(told.length, 0);
-    await clock.advance(2000);
-    assert.equal(told.length, 1);
-    await clock.advance(3600_000);
-    assert.equal(told.length, 2);
-    await job.stop();
-    await clock.advance(7200_000);
-    assert.equal(told.length, 2);
+  it("records a source's failure, logs it, and claims no more", async () => {
+    mode = "absent";
+    const { run, recorded, lines } = upkeep(url, [[target("a", "1.0.0")], [target("a", "1.0.0")]]);
+    assert.equal(await run(), false);
+    assert.equal(recorded.length, 1);
+    assert.match(lines.join(), /WARN.*Advisories are unavailable.*405/);
   });
 
-  it("survives a database that is away", async () => {
-    const { job, lines } = refresh(undefined, []);
-    const broken = new AdvisoryRefresh({
-      database: { targets: () => Promise.reject(new Error("away")), record: async () => {} },
-      clock: new SimulatedClock(),
-      random: () => 0.5,
-      log: createLog((line) => lines.push(line), "info"),
-      periodSeconds: 1,
-      packages: () => [],
-      source: async () => undefined,
-    });
-    await broken.run();
-    assert.match(lines.join(""), /not refreshed/);
-    await job.stop();
-  });
-});
-
-describe("the source", () => {
-  it("is the setting, or off", async () => {
-    assert.equal(await advisoryUrl("https://example.com/x"), "https://example.com/x");
-    assert.equal(await advisoryUrl("off"), undefined);
+  it("survives a database that does not answer", async () => {
+    const lines: string[] = [];
+    const broken = { claimAdvisories: () => Promise.reject(new Error("down")) } as unknown as Database;
+    assert.equal(await lookUpDue(broken, undefined, (_level, message) => lines.push(message)), false);
+    assert.deepEqual(lines, ["Advisories were not looked up"]);
   });
 });

@@ -1,20 +1,18 @@
-// Lists the packages that the agent runtime ships with, from its lock files.
+// Lists the packages that the agent runtime ships with, from lock files (npm's format 3).
 
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { runtimeProgram } from "@agent-launchpad/agent-runtime";
 import { z } from "zod";
 
-/** One package at an exact version, of what every agent runs on (model) or those on elizaOS do. */
-export interface RuntimePackage {
-  set: "model" | "eliza";
+/** One package at an exact version. */
+export interface ShippedPackage {
   package: string;
   version: string;
-  install_script: boolean;
+  installScript: boolean;
 }
 
 const names = z.record(z.string(), z.string());
-const lockFile = z.object({
+
+/** A lock file, as far as packages follow from it. */
+export const lockFile = z.object({
   packages: z.record(
     z.string(),
     z.object({
@@ -30,31 +28,9 @@ const lockFile = z.object({
 });
 type Packages = z.infer<typeof lockFile>["packages"];
 
-/**
- * The packages the agent runtime ships with, from its lock files (npm's format 3). Sets whose lock file is not there are left
- * out: a container may carry the programs alone.
- */
-export function runtimePackages(): RuntimePackage[] {
-  const runtime = join(dirname(runtimeProgram), "..");
-  const root = readLock(join(runtime, "../../package-lock.json"));
-  const eliza = readLock(join(runtime, "eliza/package-lock.json"));
-  return [
-    ...(root === undefined ? [] : closure(root, "packages/agent-runtime", "model")),
-    ...(eliza === undefined ? [] : closure(eliza, "", "eliza")),
-  ];
-}
-
-function readLock(file: string): Packages | undefined {
-  try {
-    return lockFile.parse(JSON.parse(readFileSync(file, "utf8"))).packages;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Everything that the package at `from` needs at run time, found as Node finds it: nearest node_modules first. */
-export function closure(packages: Packages, from: string, set: RuntimePackage["set"]): RuntimePackage[] {
-  const found = new Map<string, RuntimePackage>();
+export function closure(packages: Packages, from: string): ShippedPackage[] {
+  const found = new Map<string, ShippedPackage>();
   const waiting = [from];
   const seen = new Set(waiting);
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
@@ -62,8 +38,8 @@ export function closure(packages: Packages, from: string, set: RuntimePackage["s
     if (entry === undefined) continue;
     const name = /.*node_modules\/(.+)$/.exec(path)?.[1];
     if (name !== undefined && entry.version !== undefined) {
-      const { version, hasInstallScript = false } = entry;
-      found.set(`${name}@${version}`, { set, package: name, version, install_script: hasInstallScript });
+      const { version, hasInstallScript: installScript = false } = entry;
+      found.set(`${name}@${version}`, { package: name, version, installScript });
     }
     const needs = { ...entry.peerDependencies, ...entry.optionalDependencies, ...entry.dependencies };
     for (const need of Object.keys(needs)) {
