@@ -11,7 +11,9 @@ const WRITTEN = [
   "supabase/seed.sql",
   "packages/stack/src/postgres/bootstrap/*.sql",
 ];
-const { stdout } = spawnSync("git", ["ls-files", "--", ...WRITTEN], { cwd: root, encoding: "utf8" });
+// New files too, before they are committed.
+const list = ["ls-files", "--cached", "--others", "--exclude-standard", "--", ...WRITTEN];
+const { stdout } = spawnSync("git", list, { cwd: root, encoding: "utf8" });
 
 let long = 0;
 for (const file of stdout.split("\n").filter(Boolean)) {

@@ -1410,13 +1410,13 @@ export type Database = {
         Args: { decision: string; reason?: string; rollout: string; wave: number };
         Returns: Json;
       };
-      advisory_targets: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       agent_environment: {
         Args: { agent_id: string; generation: number; lease_token: string };
         Returns: Json;
       };
       begin_sign_in: { Args: { email: string; ip?: string; user_agent?: string }; Returns: Json };
       check_rls_policies: { Args: Record<PropertyKey, never>; Returns: Json };
+      claim_advisories: { Args: { max_count?: number; runtime?: Json }; Returns: Json };
       claim_deployments: {
         Args: { lease_seconds?: number; max_count?: number; worker: string };
         Returns: Json;

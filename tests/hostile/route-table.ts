@@ -91,6 +91,7 @@ export const ROWS: readonly Row[] = [
   // The database alone calls it, with a signature.
   row("function", "POST", "/respond", [401, 401, 401, 401, 401, 413]),
   row("function", "POST", "/knowledge", [401, 401, 401, 401, 401, 413]),
+  row("function", "POST", "/upkeep", [401, 401, 401, 401, 401, 413]),
   // For runtimes, by the agent's credential.
   row(
     "function",
