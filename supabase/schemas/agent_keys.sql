@@ -208,18 +208,18 @@ begin
 end
 $$;
 
-create function public.create_agent_key(agent_id text, key jsonb) returns jsonb
+create function public.create_agent_key(agent_id text, key jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('create_agent_key', jsonb_build_object('agent_id', agent_id, 'key', key)); end $$;
 create function public.list_agent_keys(agent_id text, "limit" integer default 20, "offset" integer default 0,
-  "after" text default null) returns jsonb
+  "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_agent_keys', jsonb_build_object('agent_id', agent_id, 'limit', "limit",
     'offset', "offset",
     'after', "after"));
 end $$;
-create function public.revoke_agent_key(agent_id text, key_id text) returns jsonb
+create function public.revoke_agent_key(agent_id text, key_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('revoke_agent_key', jsonb_build_object('agent_id', agent_id, 'key_id', key_id)); end $$;
 revoke execute on function public.create_agent_key(text, jsonb), public.list_agent_keys(text, integer, integer, text),

@@ -12,34 +12,34 @@ insert into private.verbs (name, permission, status, idempotent) values
   ('rollback_agent', 'agents:write', 202, true),
   ('delete_agent', 'agents:write', 202, false);
 
-create function public.launch_agent(definition jsonb) returns jsonb
+create function public.launch_agent(definition jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('launch_agent', jsonb_build_object('definition', definition)); end $$;
-create function public.deploy_agent(agent_id text) returns jsonb
+create function public.deploy_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('deploy_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.update_agent(agent_id text, changes jsonb) returns jsonb
+create function public.update_agent(agent_id text, changes jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('update_agent', jsonb_build_object('agent_id', agent_id, 'changes', changes)); end $$;
-create function public.scale_agent(agent_id text, scale jsonb) returns jsonb
+create function public.scale_agent(agent_id text, scale jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('scale_agent', jsonb_build_object('agent_id', agent_id, 'scale', scale)); end $$;
-create function public.restart_agent(agent_id text) returns jsonb
+create function public.restart_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('restart_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.stop_agent(agent_id text) returns jsonb
+create function public.stop_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('stop_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.start_agent(agent_id text) returns jsonb
+create function public.start_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('start_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.stop_all_agents() returns jsonb
+create function public.stop_all_agents() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('stop_all_agents', '{}'); end $$;
-create function public.rollback_agent(agent_id text, revision integer default null) returns jsonb
+create function public.rollback_agent(agent_id text, revision integer default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('rollback_agent', jsonb_build_object('agent_id', agent_id, 'revision', revision)); end $$;
-create function public.delete_agent(agent_id text) returns jsonb
+create function public.delete_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_agent', jsonb_build_object('agent_id', agent_id)); end $$;
 

@@ -263,10 +263,10 @@ begin
 end
 $$;
 
-create function public.export_agent(agent_id text) returns jsonb
+create function public.export_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('export_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.import_agent(bundle jsonb) returns jsonb
+create function public.import_agent(bundle jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('import_agent', jsonb_build_object('bundle', bundle)); end $$;
 revoke execute on function public.export_agent(text), public.import_agent(jsonb) from public, anon, service_role;

@@ -102,20 +102,26 @@ begin
 end
 $$;
 
+-- The tables behind an agent: whether each is there, and has row-level security with a policy.
+create view private.agent_tables as
+  select needed.name, c.oid is not null as created, c.relrowsecurity
+    and exists (select from pg_policy p where p.polrelid = c.oid) as guarded
+  from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets'])
+    as needed (name)
+  left join pg_class c on c.relname = needed.name and c.relnamespace = 'public'::regnamespace
+    and c.relkind in ('r', 'p');
+
 -- Facts about the tables behind an agent, from the catalogue and the publication.
 create function private.supabase_integration(config jsonb default null) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return (
   select jsonb_build_object(
-    'tables_created', count(c.oid) = count(*),
-    'rls_policies_applied', coalesce(bool_and(c.relrowsecurity
-      and exists (select from pg_policy p where p.polrelid = c.oid)), false),
+    'tables_created', bool_and(t.created),
+    'rls_policies_applied', coalesce(bool_and(t.guarded), false),
     'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
       and private.is_published('public.agents'))
-  from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets'])
-    as needed
-  left join pg_class c on c.relname = needed and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+  from private.agent_tables t
 );
 end
 $$;

@@ -57,7 +57,10 @@ declare
   bucket jsonb;
 begin
   if current_setting('role', true) in ('anon', 'authenticated') then
-    perform private.judge_preferences();
+    -- Seldom: most requests carry neither word in any header.
+    if current_setting('request.headers', true) ~* 'planned|estimated|vnd\.pgrst\.plan' then
+      perform private.judge_preferences();
+    end if;
     -- PostgREST decodes names, this function compares them as they came. No name here needs an escape.
     if path like '%\%%' then
       perform private.raise_error('VALIDATION_ERROR', 'The path must not be percent-encoded',
@@ -67,9 +70,12 @@ begin
   if path is null or current_setting('role', true) is distinct from 'authenticated' then
     return;
   end if;
-  caller := (select auth.uid());
   -- Verbs judge and count their caller themselves (private.handle), so that a refusal is recorded.
-  if caller is null or exists (select from private.verbs v where path = '/rpc/' || v.name) then
+  if starts_with(path, '/rpc/') and exists (select from private.verbs v where v.name = substr(path, 6)) then
+    return;
+  end if;
+  caller := auth.uid();
+  if caller is null then
     return;
   end if;
   perform private.require_active(caller);
@@ -161,8 +167,11 @@ alter table private.auth_counters enable row level security;
 comment on table private.auth_counters is 'Auth requests in the current window, by digest of the e-mail address.';
 
 create function private.email_digest(email text) returns bytea
-language sql immutable set search_path = ''
-return extensions.digest(lower(btrim(email)), 'sha256');
+language plpgsql immutable set search_path = '' as $$
+begin
+  return extensions.digest(lower(btrim(email)), 'sha256');
+end
+$$;
 
 -- Counts one auth request for an address → {limit, remaining (negative: over), reset}.
 -- Definer: as above.

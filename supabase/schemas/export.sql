@@ -81,7 +81,7 @@ begin
 end
 $$;
 
-create function public.export_my_data() returns jsonb
+create function public.export_my_data() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('export_my_data', '{}'); end $$;
 revoke execute on function public.export_my_data() from public, anon, service_role;

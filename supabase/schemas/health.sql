@@ -242,10 +242,10 @@ $$;
 create index agent_events_settled_idx on public.agent_events ("timestamp") include (to_phase)
   where to_phase in ('DEPLOYED', 'FAILED');
 
-create function public.get_health() returns jsonb
+create function public.get_health() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_health', '{}'); end $$;
-create function public.get_system_metrics() returns jsonb
+create function public.get_system_metrics() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_system_metrics', '{}'); end $$;
 revoke execute on function public.get_health(), public.get_system_metrics() from public, anon, service_role;

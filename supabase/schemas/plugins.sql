@@ -350,7 +350,7 @@ end
 $$;
 
 create function public.list_plugins(query text default null, "limit" integer default 20, "offset" integer default 0,
-  "after" text default null) returns jsonb
+  "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_plugins', jsonb_build_object('query', query, 'limit', "limit", 'offset', "offset",

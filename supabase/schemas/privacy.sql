@@ -284,7 +284,7 @@ $$;
 comment on function private.forget_erased() is 'Removes late rows of deleted accounts; run by pg_cron.';
 select cron.schedule('launchpad-forget', '*/10 * * * *', 'select private.forget_erased()');
 
-create function public.delete_my_account(confirm text) returns jsonb
+create function public.delete_my_account(confirm text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_my_account', jsonb_build_object('confirm', confirm)); end $$;
 revoke execute on function public.delete_my_account(text) from public, anon, service_role;

@@ -23,13 +23,26 @@ begin
 end
 $$;
 
+-- Response headers as PostgREST reads them, a list of objects with one name each, from one object; and back.
+create function private.header_list(headers jsonb) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(jsonb_strip_nulls(headers)) h)::text;
+end
+$$;
+create function private.header_object(list text) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select jsonb_object_agg(h.key, h.value) from jsonb_array_elements(list::jsonb) e, jsonb_each(e) h);
+end
+$$;
+
 -- Answers without raising, so that the request stays counted though the verb's work is undone.
 create function private.answer(status integer, headers jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform set_config('response.status', status::text, true);
-  perform set_config('response.headers',
-    (select jsonb_agg(jsonb_build_object(h.key, h.value)) from jsonb_each(jsonb_strip_nulls(headers)) h)::text, true);
+  perform set_config('response.status', status::text, true),
+    set_config('response.headers', private.header_list(headers), true);
 end
 $$;
 
@@ -46,57 +59,143 @@ begin
 end
 $$;
 
+-- What private.admit found of a request: its verb, the caller's account, and the counters after it was counted.
+create type private.admission as (
+  permission text,
+  status integer,
+  idempotent boolean,
+  -- As private.account_state has it, and when a ban ends.
+  state text,
+  banned_until timestamptz,
+  permitted boolean,
+  -- Of the answer, as PostgREST reads them. Null where the request is refused or an operator removed a limit; then
+  -- counts has what private.count_request returns.
+  headers text,
+  counts jsonb
+);
+
+-- Who calls, whether they may, and the count of the request: one statement, because every request to /api runs it.
+-- Counts only for an active account. Locks the user's counter rows, in one order, until commit.
+create function private.admit(verb text, caller uuid) returns private.admission
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+  admission private.admission;
+begin
+  with asked as materialized (
+    select v.permission, v.status, v.idempotent, u.id, u.email, u.banned_until, coalesce(u.state, 'absent') as state,
+      v.permission is null or exists (
+        select from public.user_permissions p where p.user_id = u.id and p.permission = v.permission
+          and (jsonb_typeof(u.raw_user_meta_data -> 'permissions') is distinct from 'array'
+            or u.raw_user_meta_data -> 'permissions' ? p.permission)) as permitted
+    from private.verbs v left join private.accounts u on u.id = caller where v.name = verb
+  ), limits as materialized (
+    select l.bucket, l.max_requests as most, l.window_seconds as seconds,
+      to_timestamp(floor(extract(epoch from now()) / l.window_seconds) * l.window_seconds) as starts
+    from public.rate_limits l where l.bucket in ('api', 'api_burst', 'rest_writes', 'auth')
+  ), counted as (
+    insert into private.rate_counters as c (user_id, bucket, window_start, used)
+    select a.id, l.bucket, l.starts, 1 from asked a, limits l
+      where a.state = 'active' and l.bucket in ('api', 'api_burst') order by l.bucket
+    on conflict on constraint rate_counters_pkey do update set
+      used = case when c.window_start = excluded.window_start then c.used + 1 else 1 end,
+      window_start = excluded.window_start
+    returning c.bucket, c.used
+  ), known as (
+    select l.bucket, l.most, l.most - c.used as remaining, extract(epoch from l.starts)::bigint + l.seconds as reset
+    from limits l join counted c using (bucket)
+  ), judged as (
+    select a.*, api.most as api_most, api.remaining as api_remaining, api.reset as api_reset,
+      rest.most as rest_most, rest.starts as rest_starts, auth.most as auth_most, auth.starts as auth_starts,
+      coalesce(a.permitted and api.remaining >= 0 and burst.remaining >= 0 and rest.most >= 0, false) as admitted
+    from asked a left join known api on api.bucket = 'api' left join known burst on burst.bucket = 'api_burst'
+      left join limits rest on rest.bucket = 'rest_writes' left join limits auth on auth.bucket = 'auth'
+  )
+  select j.permission, j.status, j.idempotent, j.state, j.banned_until, j.permitted,
+    case when j.admitted then format('[{"X-RateLimit-Limit": "%s"}, {"X-RateLimit-Reset": "%s"}, '
+        '{"X-RateLimit-Remaining": "%s"}, {"Supabase-Auth-Rate-Limit": "%s"}, {"Supabase-RateLimit-Remaining": "%s"}]',
+      j.api_most, j.api_reset, j.api_remaining,
+      greatest(0, j.auth_most - coalesce(
+        (select x.used from private.auth_counters x
+         where x.email_digest = private.email_digest(j.email) and x.window_start = j.auth_starts),
+        (select count(*) from auth.sessions x where x.user_id = j.id and x.created_at > now() - interval '1 hour'))),
+      greatest(0, j.rest_most - coalesce(
+        (select x.used from private.rate_counters x
+         where x.user_id = j.id and x.bucket = 'rest_writes' and x.window_start = j.rest_starts), 0))) end,
+    case when not j.admitted then (select coalesce(jsonb_object_agg(k.bucket,
+      jsonb_build_object('limit', k.most, 'remaining', k.remaining, 'reset', k.reset)), '{}') from known k) end
+    into strict admission from judged j;
+  return admission;
+end
+$$;
+comment on function private.admit(text, uuid) is 'Counts one request to /api and judges whether it may go on.';
+
+-- The refusal of a request that was not admitted, answered and recorded; null where it may go on. headers: those that
+-- an answer has without a refusal.
+create function private.refuse_admission(verb text, args jsonb, caller uuid, admission private.admission,
+  headers jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  refusal jsonb := private.account_refusal(admission.state, admission.banned_until);
+  over jsonb;
+  limit_type text;
+begin
+  if refusal is not null then
+    return private.refuse(refusal ->> 'code', refusal ->> 'message', nullif(refusal -> 'details', 'null'),
+      jsonb_build_object('X-RateLimit-Limit', '0', 'X-RateLimit-Remaining', '0',
+        'X-RateLimit-Reset', extract(epoch from now())::bigint::text), verb, args);
+  end if;
+  select c.key, c.value into limit_type, over from jsonb_each(admission.counts) c
+    where (c.value ->> 'remaining')::integer < 0 order by (c.value ->> 'reset')::bigint desc limit 1;
+  if found then
+    return private.refuse('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(
+        'limit_type', limit_type, 'limit', over -> 'limit', 'user_id', caller,
+        'reset_time', private.iso(to_timestamp((over ->> 'reset')::bigint))),
+      -- Of the bucket that refused: with the other's the caller would go on at once.
+      headers || (private.bucket_headers(over) - 'Supabase-RateLimit-Remaining') || jsonb_build_object('Retry-After',
+        greatest(1, (over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text), verb, args);
+  end if;
+  if not admission.permitted then
+    return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || admission.permission,
+      jsonb_build_object('required', admission.permission), headers, verb, args);
+  end if;
+  return null;
+end
+$$;
+
 -- Runs one verb for the calling user. Definer: it is the one door from the API roles to the private verbs. It
 -- authorises first (identity, rate, permission), then does the work in a subtransaction: a
 -- coded error undoes the work, not the count.
-create function private.handle(verb text, args jsonb) returns jsonb
+create function private.handle(verb text, args jsonb) returns json
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  caller uuid;
-  route private.verbs;
-  headers jsonb := '{"X-RateLimit-Limit": "0", "X-RateLimit-Remaining": "0"}';
-  counts jsonb;
-  over text;
-  idempotency_key text := private.request_header('idempotency-key');
+  -- As auth.uid() reads it; a subject that is no user's id is nobody.
+  subject text := coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub');
+  caller uuid := case when pg_input_is_valid(subject, 'uuid') then subject::uuid end;
+  admission private.admission := private.admit(verb, caller);
+  headers jsonb;
+  idempotency_key text;
   hash text;
   known private.idempotency_keys;
-  body jsonb;
+  body json;
   failure jsonb;
   failure_message text;
+  answered text;
 begin
-  select * into strict route from private.verbs v where v.name = verb;
-  begin
-    caller := auth.uid();
-  exception when invalid_text_representation then
-    caller := null; -- signed by the project, but its subject is no user's id
-  end;
-  failure := private.account_refusal(caller);
-  if failure is not null then
-    return private.refuse(failure ->> 'code', failure ->> 'message', nullif(failure -> 'details', 'null'),
-      headers || jsonb_build_object('X-RateLimit-Reset', extract(epoch from now())::bigint::text), verb, args);
+  if admission.headers is null then
+    headers := private.rate_headers(caller, admission.counts);
+    body := private.refuse_admission(verb, args, caller, admission, headers);
+    if body is not null then
+      return body;
+    end if;
+    admission.headers := private.header_list(headers);
   end if;
-
-  counts := private.count_request(caller, array['api', 'api_burst']);
-  headers := private.rate_headers(caller, counts);
-  select c.key into over from jsonb_each(counts) c where (c.value ->> 'remaining')::integer < 0
-    order by (c.value ->> 'reset')::bigint desc limit 1;
-  if over is not null then
-    return private.refuse('RATE_LIMIT_EXCEEDED', 'Rate limit exceeded', jsonb_build_object(
-        'limit_type', over, 'limit', counts -> over -> 'limit', 'user_id', caller,
-        'reset_time', private.iso(to_timestamp((counts -> over ->> 'reset')::bigint))),
-      -- Of the bucket that refused: with the other's the caller would go on at once.
-      headers || (private.bucket_headers(counts -> over) - 'Supabase-RateLimit-Remaining')
-        || jsonb_build_object('Retry-After',
-        greatest(1, (counts -> over ->> 'reset')::bigint - extract(epoch from now())::bigint)::text), verb, args);
-  end if;
-
-  if route.permission is not null and not route.permission = any (private.effective_permissions(caller)) then
-    return private.refuse('INSUFFICIENT_PERMISSIONS', 'This needs the permission ' || route.permission,
-      jsonb_build_object('required', route.permission), headers, verb, args);
+  if admission.idempotent then
+    idempotency_key := private.request_header('idempotency-key');
   end if;
 
   begin
-    if route.idempotent and idempotency_key is not null then
+    if idempotency_key is not null then
       if length(idempotency_key) not between 1 and 255 then
         perform private.raise_error('VALIDATION_ERROR', 'Invalid request header',
           '{"Idempotency-Key": "Must be 1 to 255 characters"}');
@@ -111,14 +210,16 @@ begin
           perform private.raise_error('IDEMPOTENCY_CONFLICT',
             'This Idempotency-Key was used for a different request', null);
         end if;
-        perform private.answer(known.status, headers || '{"Idempotency-Replayed": "true"}');
+        perform private.answer(known.status, private.header_object(admission.headers)
+          || '{"Idempotency-Replayed": "true"}');
         return known.response;
       end if;
     end if;
 
-    perform private.answer(route.status, headers);
-    execute format('select private.%I($1, $2)', 'verb_' || verb) into body using caller, args;
-
+    -- Assignments rather than PERFORM: no statement is run for them.
+    answered := set_config('response.status', admission.status::text, true)
+      || set_config('response.headers', admission.headers, true);
+    execute format('select private.%I($1, $2)::json', 'verb_' || verb) into body using caller, args;
     if hash is not null then
       update private.idempotency_keys k set status = current_setting('response.status')::integer, response = body
         where k.user_id = caller and k.key = idempotency_key;
@@ -133,7 +234,8 @@ begin
       failure := jsonb_build_object('code', 'VALIDATION_ERROR', 'message', 'Invalid request body',
         'details', jsonb_build_object('body', sqlerrm)::text);
   end;
-  return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb, headers, verb, args);
+  return private.refuse(failure ->> 'code', failure ->> 'message', (failure ->> 'details')::jsonb,
+    private.header_object(admission.headers), verb, args);
 end
 $$;
 grant execute on function private.handle(text, jsonb) to authenticated;
@@ -155,7 +257,7 @@ begin
 end
 $$;
 
-create function public.refuse_request(code text, message text, details jsonb default null) returns jsonb
+create function public.refuse_request(code text, message text, details jsonb default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('refuse_request', jsonb_build_object('code', code, 'message', message, 'details', details));

@@ -88,13 +88,13 @@ $$;
 
 create function public.list_security_events("limit" integer default 50, severity text default null,
   event_type text default null,
-  since text default null, "after" text default null) returns jsonb
+  since text default null, "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_security_events', jsonb_build_object('limit', "limit", 'severity', severity,
     'event_type', event_type, 'since', since, 'after', "after"));
 end $$;
-create function public.scan_agent(agent_id text) returns jsonb
+create function public.scan_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('scan_agent', jsonb_build_object('agent_id', agent_id)); end $$;
 revoke execute on function public.list_security_events(integer, text, text, text, text), public.scan_agent(text)

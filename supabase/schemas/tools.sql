@@ -392,13 +392,13 @@ begin
 end
 $$;
 
-create function public.set_user_secret(name text, value text) returns jsonb
+create function public.set_user_secret(name text, value text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('set_user_secret', jsonb_build_object('name', name, 'value', value)); end $$;
-create function public.list_user_secrets() returns jsonb
+create function public.list_user_secrets() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('list_user_secrets', '{}'); end $$;
-create function public.remove_user_secret(name text) returns jsonb
+create function public.remove_user_secret(name text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('remove_user_secret', jsonb_build_object('name', name)); end $$;
 revoke execute on function public.set_user_secret(text, text), public.list_user_secrets(),

@@ -196,7 +196,7 @@ end
 $$;
 
 create function public.get_usage("from" text default null, "to" text default null, group_by text default null,
-  "limit" integer default 100, "offset" integer default 0, "after" text default null) returns jsonb
+  "limit" integer default 100, "offset" integer default 0, "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('get_usage', jsonb_build_object('from', "from", 'to', "to", 'groupBy', group_by,
@@ -204,14 +204,14 @@ begin
     'offset', "offset", 'after', "after"));
 end $$;
 create function public.list_budgets("limit" integer default 20, "offset" integer default 0,
-  "after" text default null) returns jsonb
+  "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('list_budgets', jsonb_build_object('limit', "limit", 'offset', "offset",
   'after', "after")); end $$;
-create function public.put_budget(budget jsonb) returns jsonb
+create function public.put_budget(budget jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('put_budget', jsonb_build_object('budget', budget)); end $$;
-create function public.delete_budget(budget_id text) returns jsonb
+create function public.delete_budget(budget_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('delete_budget', jsonb_build_object('budgetId', budget_id)); end $$;
 revoke execute on function public.get_usage(text, text, text, integer, integer, text),

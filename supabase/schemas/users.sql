@@ -161,12 +161,17 @@ select private.provision_user(id) from auth.users;
 -- What an account may do at all: 'active'; 'banned' while Auth's banned_until lies ahead; 'deleted' once Auth's soft
 -- deletion has marked it; 'absent' where no such account exists. Every door asks this one function, directly or through
 -- private.effective_permissions, which gives nothing to an account that is not active.
+create view private.accounts as
+  select u.id, u.email, u.raw_user_meta_data, u.banned_until,
+    case when u.deleted_at is not null then 'deleted' when u.banned_until > now() then 'banned' else 'active' end
+      as state
+  from auth.users u;
+comment on view private.accounts is 'Accounts and what they may do at all: active, banned or deleted.';
+
 create function private.account_state(of_user uuid) returns text
 language plpgsql stable set search_path = '' as $$
 begin
-  return coalesce((
-    select case when u.deleted_at is not null then 'deleted' when u.banned_until > now() then 'banned' else 'active' end
-    from auth.users u where u.id = of_user), 'absent');
+  return coalesce((select a.state from private.accounts a where a.id = of_user), 'absent');
 end
 $$;
 comment on function private.account_state(uuid) is
@@ -182,23 +187,25 @@ comment on function private.is_active_user(uuid) is 'Whether an account exists a
 
 -- The refusal of an account that is not active, as {code, message, details}; null for one that is. A banned one learns
 -- until when; deleted and absent ones get the answer of a token that was never good.
+create function private.account_refusal(state text, banned_until timestamptz) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return case state when 'active' then null
+    when 'banned' then jsonb_build_object('code', 'PERMISSION_DENIED',
+      'message', 'This account is banned. Ask the operator of this project to lift the ban',
+      'details', jsonb_strip_nulls(jsonb_build_object('account', 'banned',
+        'banned_until', case when isfinite(banned_until) then private.iso(banned_until) end)))
+    else jsonb_build_object('code', 'INVALID_JWT_TOKEN',
+      'message', 'Supabase JWT token is missing, invalid or expired', 'details', null) end;
+end
+$$;
 create function private.account_refusal(of_user uuid) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   state text := private.account_state(of_user);
-  until timestamptz;
 begin
-  if state = 'active' then
-    return null;
-  elsif state = 'banned' then
-    select u.banned_until into until from auth.users u where u.id = of_user;
-    return jsonb_build_object('code', 'PERMISSION_DENIED',
-      'message', 'This account is banned. Ask the operator of this project to lift the ban',
-      'details', jsonb_strip_nulls(jsonb_build_object('account', 'banned',
-        'banned_until', case when isfinite(until) then private.iso(until) end)));
-  end if;
-  return jsonb_build_object('code', 'INVALID_JWT_TOKEN', 'message', 'Supabase JWT token is missing, invalid or expired',
-    'details', null);
+  return private.account_refusal(state, case state when 'banned' then
+    (select u.banned_until from auth.users u where u.id = of_user) end);
 end
 $$;
 

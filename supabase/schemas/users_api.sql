@@ -107,10 +107,10 @@ begin
 end
 $$;
 
-create function public.get_profile() returns jsonb
+create function public.get_profile() returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_profile', '{}'); end $$;
-create function public.update_profile(changes jsonb) returns jsonb
+create function public.update_profile(changes jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('update_profile', jsonb_build_object('changes', changes)); end $$;
 revoke execute on function public.get_profile(), public.update_profile(jsonb) from public, anon, service_role;

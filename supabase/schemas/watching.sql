@@ -317,7 +317,7 @@ end
 $$;
 
 create function public.get_agent_logs(agent_id text, lines integer default 100, since text default null,
-  level text default null, "text" text default null, "after" text default null) returns jsonb
+  level text default null, "text" text default null, "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('get_agent_logs', jsonb_build_object('agent_id', agent_id, 'lines', lines, 'since', since,
@@ -404,7 +404,7 @@ end
 $$;
 
 create function public.get_agent_metrics(agent_id text, "range" text default null,
-  resolution text default null) returns jsonb
+  resolution text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('get_agent_metrics', jsonb_build_object('agent_id', agent_id, 'range', "range",

@@ -113,64 +113,69 @@ begin
 end
 $$;
 
--- The phase of a deployed agent, which its activity may cover in agents.status; of a definition, the activity.
-create function private.phase_of(of_agent text, status text) returns text
-language plpgsql stable set search_path = '' as $$
-begin
-  if status not in ('idle', 'thinking', 'responding', 'error') then
-    return upper(status);
-  end if;
-  return coalesce((select d.phase from private.agent_deployments d where d.agent_id = of_agent), upper(status));
-end
-$$;
+-- Agents with the phase that lists show: of a deployed one its own, which its activity may cover in agents.status; of
+-- a definition its activity.
+create view private.listed_agents as
+  select a.id, a.user_id, a.name, a.status, a.platforms, a.url, a.created_at,
+    case when a.status in ('idle', 'thinking', 'responding', 'error')
+      then coalesce((select d.phase from private.agent_deployments d where d.agent_id = a.id), upper(a.status))
+      else upper(a.status) end as phase
+  from public.agents a;
 
--- GET /api/agents, newest first.
-create function private.verb_list_agents(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
+-- GET /api/agents, newest first. One statement for a page: this is the request that comes most.
+create function private.verb_list_agents(caller uuid, args jsonb) returns json
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   most integer := coalesce((args ->> 'limit')::integer, 20);
   skip integer := coalesce((args ->> 'offset')::integer, 0);
   wanted_status text := lower(args ->> 'status');
   wanted_platform text := args ->> 'platform';
-  binding text := private.list_binding('agents', caller, jsonb_build_array(wanted_status, wanted_platform));
   last_seen text[];
   -- Where the page begins; without a cursor before every row.
   newest timestamptz := 'infinity';
-  integrated boolean;
-  page jsonb;
+  body json;
 begin
-  perform private.check_page(most, skip, args ->> 'after');
-  if wanted_status is not null and wanted_status not in ('idle', 'thinking', 'responding', 'error',
-    'queued', 'deploying',
-      'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
+  if not (most between 1 and 100 and skip between 0 and 1000000) or args ->> 'after' is not null then
+    perform private.check_page(most, skip, args ->> 'after');
+  end if;
+  if wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying', 'deployed', 'scaling',
+      'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
     perform private.raise_query_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
   end if;
-  last_seen := private.cursor_keys(args ->> 'after', binding, '{timestamptz,text}');
-  newest := coalesce(last_seen[1]::timestamptz, newest);
-  select bool_and(v.value::boolean) into integrated
-    from jsonb_each_text(private.supabase_integration() - 'real_time_enabled') v;
-  select private.page('agents',
-      jsonb_agg(jsonb_build_object('agentId', a.id, 'name', a.name, 'status', private.phase_of(a.id, a.status),
-        'user_id', a.user_id, 'platforms', to_jsonb(a.platforms), 'supabase_integration', integrated,
-        'createdAt', private.iso(a.created_at), 'url', a.url) order by a.created_at desc, a.id),
-      jsonb_agg(jsonb_build_array(private.moment_key(a.created_at), a.id) order by a.created_at desc, a.id),
-        most, binding)
-    into page
+  if args ->> 'after' is not null then
+    last_seen := private.cursor_keys(args ->> 'after', private.list_binding('agents', caller,
+      jsonb_build_array(wanted_status, wanted_platform)), '{timestamptz,text}');
+    newest := last_seen[1];
+  end if;
+  select json_build_object(
+      'agents', coalesce(p.agents, '[]'),
+      'nextCursor', case when p.found > most then private.cursor_of(
+        private.list_binding('agents', caller, jsonb_build_array(wanted_status, wanted_platform)),
+        jsonb_build_array(private.moment_key(p.last_created_at), p.last_id)) end,
+      'total', (
+        select count(*) from private.listed_agents x
+        where x.user_id = caller and (wanted_platform is null or wanted_platform = any (x.platforms))
+          and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status))),
+      'limit', most, 'offset', skip, 'user_id', caller)
+    into body
     from (
-      select * from public.agents x
-      where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
-        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) =
-          upper(wanted_status))
-        and (wanted_platform is null or wanted_platform = any (x.platforms))
-      order by x.created_at desc, x.id limit most + 1 offset skip
-    ) a;
-  return page || jsonb_build_object(
-    'total', (select count(*) from public.agents x
-      where x.user_id = caller
-        and (wanted_status is null or x.status = wanted_status or private.phase_of(x.id, x.status) =
-          upper(wanted_status))
-        and (wanted_platform is null or wanted_platform = any (x.platforms))),
-    'limit', most, 'offset', skip, 'user_id', caller);
+      select count(*) as found, json_agg(json_build_object('agentId', a.id, 'name', a.name,
+          'status', a.phase, 'user_id', caller, 'platforms', a.platforms,
+          'supabase_integration', (select bool_and(t.created and t.guarded) from private.agent_tables t),
+          'createdAt', to_char(a.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'url', a.url)
+          order by a.place) filter (where a.place <= most) as agents,
+        max(a.created_at) filter (where a.place = most) as last_created_at,
+        max(a.id) filter (where a.place = most) as last_id
+      from (
+        select x.*, row_number() over (order by x.created_at desc, x.id) as place
+        from private.listed_agents x
+        where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
+          and (wanted_platform is null or wanted_platform = any (x.platforms))
+          and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status))
+        order by x.created_at desc, x.id limit most + 1 offset skip
+      ) a
+    ) p;
+  return body;
 end
 $$;
 
@@ -235,21 +240,21 @@ begin
 end
 $$;
 
-create function public.get_agent(agent_id text) returns jsonb
+create function public.get_agent(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_agent', jsonb_build_object('agent_id', agent_id)); end $$;
-create function public.get_agent_status(agent_id text) returns jsonb
+create function public.get_agent_status(agent_id text) returns json
 language plpgsql volatile set search_path = '' as $$
 begin return private.handle('get_agent_status', jsonb_build_object('agent_id', agent_id)); end $$;
 create function public.list_agents("limit" integer default 20, "offset" integer default 0, status text default null,
-  platform text default null, "after" text default null) returns jsonb
+  platform text default null, "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_agents', jsonb_build_object('limit', "limit", 'offset', "offset", 'status', status,
     'platform', platform, 'after', "after"));
 end $$;
 create function public.list_agent_revisions(agent_id text, "limit" integer default 20, "offset" integer default 0,
-  "after" text default null) returns jsonb
+  "after" text default null) returns json
 language plpgsql volatile set search_path = '' as $$
 begin
   return private.handle('list_agent_revisions', jsonb_build_object('agent_id', agent_id, 'limit', "limit",
