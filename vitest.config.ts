@@ -1,16 +1,20 @@
 // What the tests are and how they run: one project a kind, each file in a process of its own.
 import { defineConfig } from "vitest/config";
 import { ByPath } from "./tests/runner/by-path.ts";
+import { useOwnTemporaryFolder } from "./tests/runner/temporary-folder.ts";
+
+useOwnTemporaryFolder();
 
 /** The longest test needs two minutes; the rest is for a busy machine. */
 const LIMIT_MS = 15 * 60_000;
+
+/** How many files run at a time: half of a test's time passes in waiting. One, where they share a stack named from outside. */
+const FILES = process.env.LAUNCHPAD_TEST_STACK ? 1 : 2;
 
 interface Kind {
   include: string[];
   /** Projects run one after another by this number; those with the same one together. */
   turn: number;
-  /** How many files run at a time. */
-  files: number;
   globalSetup?: string;
 }
 
@@ -23,30 +27,25 @@ const kinds: Record<string, Kind> = {
       "tests/{helpers,runner}/**/*.test.ts",
     ],
     turn: 0,
-    files: 2,
   },
-  integration: { include: ["tests/integration/**/*.test.ts"], turn: 1, files: 2 },
-  // One stack serves both. One file at a time: thousands of generated requests beside a test of what arrives in time would
-  // test the machine.
+  integration: { include: ["tests/integration/**/*.test.ts"], turn: 0 },
+  // Files that run at the same time have different stacks.
   scenarios: {
     include: ["tests/scenarios/**/*.test.ts"],
-    turn: 2,
-    files: 1,
+    turn: 1,
     globalSetup: "tests/runner/shared-stack.ts",
   },
   hostile: {
     include: ["tests/hostile/**/*.test.ts"],
-    turn: 2,
-    files: 1,
+    turn: 1,
     globalSetup: "tests/runner/shared-stack.ts",
   },
   // These start and kill stacks of their own.
-  e2e: { include: ["tests/e2e/**/*.test.ts"], turn: 3, files: 1 },
+  e2e: { include: ["tests/e2e/**/*.test.ts"], turn: 1 },
   // These start a Kubernetes control plane.
   cluster: {
     include: ["tests/cluster/**/*.test.ts"],
-    turn: 4,
-    files: 1,
+    turn: 2,
     globalSetup: "tests/runner/control-plane.ts",
   },
 };
@@ -73,12 +72,12 @@ export default defineConfig({
     setupFiles: ["tests/runner/clean-environment.ts"],
     sequence: { sequencer: ByPath, hooks: "list" },
     reporters: [["default", { summary: false }], "./tests/runner/summary.ts"],
-    projects: Object.entries(kinds).map(([name, { include, turn, files, globalSetup }]) => ({
+    projects: Object.entries(kinds).map(([name, { include, turn, globalSetup }]) => ({
       extends: true as const,
       test: {
         name,
         include,
-        maxWorkers: files,
+        maxWorkers: FILES,
         sequence: { groupOrder: turn },
         ...(globalSetup !== undefined && { globalSetup }),
       },
