@@ -48,3 +48,22 @@ test("a JWT is judged by its signature alone; what is no JWT is not judged", () 
     assert.equal(judgeToken(garbage, SECRET), undefined);
   }
 });
+
+test("a genuine token is judged once, for its secret, until 500 others came", () => {
+  const token = mintRoleToken("anon", SECRET, NOW, 10);
+  const judged = judgeToken(token, SECRET);
+  assert.equal(judged?.genuine, true);
+  assert.equal(judgeToken(token, SECRET), judged, "the judgement that was kept");
+  assert.equal(judgeToken(token, `${SECRET}.`)?.genuine, false);
+  assert.equal(judgeToken(`${token.slice(0, -4)}AAAA`, SECRET)?.genuine, false, "one like it");
+  for (let life = 11; life <= 511; life++) judgeToken(mintRoleToken("anon", SECRET, NOW, life), SECRET);
+  assert.notEqual(judgeToken(token, SECRET), judged);
+  assert.deepEqual(judgeToken(token, SECRET), judged);
+});
+
+test("forged tokens push no genuine one out", () => {
+  const token = mintRoleToken("service_role", SECRET, NOW, 9);
+  const judged = judgeToken(token, SECRET);
+  for (let life = 0; life < 1000; life++) judgeToken(mintRoleToken("anon", `${SECRET}x`, NOW, life), SECRET);
+  assert.equal(judgeToken(token, SECRET), judged);
+});
