@@ -48,21 +48,51 @@ begin
 end
 $$;
 
--- Rows this worker may take now: its own unsettled ones, and unheld ones that are unsettled or should run.
+-- Who holds agents and lives no longer. From one holder to the next by the index: a few pages, however many agents
+-- there are.
+create function private.dead_holders() returns setof text
+language sql stable rows 1 set search_path = '' as $$
+  with recursive holders (worker) as (
+    select min(d.lease_holder) from private.agent_deployments d
+    union all
+    select (select min(d.lease_holder) from private.agent_deployments d where d.lease_holder > h.worker)
+    from holders h where h.worker is not null
+  )
+  select h.worker from holders h left join private.controllers c on c.worker = h.worker
+  where h.worker is not null and (c.worker is null or c.expires_at < now())
+$$;
+
+-- Rows this worker may take now: unsettled ones, and settled ones that should run where nobody living holds them or
+-- their pods are of another platform than is wanted.
 -- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served, or
 -- it was the cluster that refused it: that is tried again now and then.
+-- Each part has an index that holds little else (lifecycle.sql), so that agents that run and
+-- are held cost nothing here.
+-- The planner takes the conditions behind `union all` into each part. No row is in two of them.
 create function private.claimable(of_worker text) returns setof private.agent_deployments
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+begin
+  if exists (select from private.controllers x where x.worker = of_worker and x.drained) then
+    return;
+  end if;
+  return query
   select d.* from private.agent_deployments d
-  left join private.controllers c on c.worker = d.lease_holder
-  where d.removed_at is null and d.next_attempt_at <= now()
-    and not exists (select from private.controllers x where x.worker = of_worker and x.drained)
-    and (d.generation > d.observed_generation
-         or (d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
-           or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'))))
-    and ((d.lease_holder = of_worker and (d.generation > d.observed_generation
-           or (d.desired = 'running' and d.platform is distinct from d.platform_seen)))
-         or d.lease_holder is null or c.worker is null or c.expires_at < now())
+  where d.removed_at is null and d.generation > d.observed_generation and d.next_attempt_at <= now()
+    and (d.lease_holder is null or d.lease_holder = of_worker or d.lease_holder in (select private.dead_holders()))
+  union all
+  select d.* from (
+    select a.* from private.agent_deployments a where a.lease_holder is null
+    union all
+    select b.* from private.dead_holders() as holder
+      cross join lateral (select * from private.agent_deployments x where x.lease_holder = holder offset 0) b
+    union all
+    select c.* from private.agent_deployments c
+    where c.lease_holder = of_worker and c.platform is distinct from c.platform_seen
+  ) d
+  where d.removed_at is null and d.generation <= d.observed_generation and d.next_attempt_at <= now()
+    and d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
+      or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'));
+end
 $$;
 
 create function private.heartbeat(of_worker text, lease_seconds integer, new_report jsonb) returns void
@@ -107,7 +137,7 @@ begin
   perform private.heartbeat(of_worker, lease_seconds, null);
   select coalesce(array_agg(x.agent_id), '{}') into candidates from (
     select d.agent_id from private.agent_deployments d
-    where d.agent_id in (select c.agent_id from private.claimable(of_worker) c)
+    where d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
     -- What this worker already has in hand comes last, so that it cannot crowd out the rest.
     order by d.lease_holder is not distinct from of_worker and d.claimed_generation = d.generation, d.next_attempt_at
     limit max_count
@@ -121,7 +151,7 @@ begin
     timings = case when d.timings ? 'claimedAt' then d.timings
       else d.timings || jsonb_build_object('claimedAt', private.iso(clock_timestamp())) end
   where d.agent_id = any (candidates)
-    and d.agent_id in (select c.agent_id from private.claimable(of_worker) c)
+    and d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
     and (d.lease_holder is distinct from of_worker or d.claimed_generation <> d.generation);
   return (
     select coalesce(jsonb_agg(private.claim_answer(d)), '[]') from private.agent_deployments d
@@ -156,8 +186,8 @@ begin
   perform private.heartbeat(of_worker, lease_seconds, coalesce(report, '{}'));
   perform private.hear_platform();
   return jsonb_build_object('alive', true,
-    'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker
-      and d.removed_at is null),
+    -- What is removed is held by nobody; not to ask for it lets the index alone answer.
+    'held', (select count(*) from private.agent_deployments d where d.lease_holder = of_worker),
     'pending', (select count(*) from private.claimable(of_worker)),
     'waiting', private.oldest_waits(),
     'classesVersion', (select v.version from private.agent_classes_version v),

@@ -61,8 +61,7 @@ begin
       'drained', c.drained,
         'heartbeatAt', private.iso(c.heartbeat_at), 'version', c.report ->> 'version', 'cluster',
           c.report ->> 'cluster',
-        'held', (select count(*) from private.agent_deployments d where d.lease_holder = c.worker
-          and d.removed_at is null),
+        'held', (select count(*) from private.agent_deployments d where d.lease_holder = c.worker),
         'fleet', coalesce(c.report -> 'fleet', '{}')) order by c.worker), '[]')
       from private.controllers c where c.heartbeat_at > now() - interval '1 day'),
     'phases', (select coalesce(jsonb_object_agg(p.phase, p.n), '{}') from (select d.phase, count(*) as n

@@ -100,11 +100,19 @@ create table private.agent_deployments (
 alter table private.agent_deployments enable row level security;
 comment on table private.agent_deployments is 'What is wanted of a deployed agent and what the controller saw.';
 create index agent_deployments_user_id_idx on private.agent_deployments (user_id) where removed_at is null;
--- What a controller may have to take: unsettled rows by time, running rows by holder.
+-- What a controller may have to take (private.claimable): unsettled rows by time, rows by holder, rows that should run
+-- and that nobody holds, rows whose pods are of another platform than is wanted.
 create index agent_deployments_unsettled_idx on private.agent_deployments (next_attempt_at)
   where removed_at is null and generation > observed_generation;
-create index agent_deployments_holder_idx on private.agent_deployments (lease_holder)
-  where removed_at is null and desired = 'running';
+create index agent_deployments_holder_idx on private.agent_deployments (lease_holder) where lease_holder is not null;
+create index agent_deployments_unheld_idx on private.agent_deployments (agent_id)
+  where lease_holder is null and removed_at is null and generation <= observed_generation
+    and desired = 'running' and (phase <> 'FAILED' or current_replicas > 0
+      or reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'));
+create index agent_deployments_outdated_idx on private.agent_deployments (lease_holder)
+  where removed_at is null and generation <= observed_generation and platform is distinct from platform_seen;
+-- What retention deletes.
+create index agent_deployments_removed_at_idx on private.agent_deployments (removed_at) where removed_at is not null;
 
 -- Immutable snapshots of what runs. Scaling makes none: the number of replicas is not part of what runs in each.
 create table public.agent_revisions (
