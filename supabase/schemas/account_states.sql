@@ -23,7 +23,7 @@ declare
 begin
   for running in
     select d.agent_id from private.agent_deployments d
-    where d.user_id = of_user and d.desired = 'running' and d.removed_at is null order by d.agent_id
+    where d.user_id = of_user and d.desired in ('running', 'asleep') and d.removed_at is null order by d.agent_id
   loop
     begin
       -- Locks go from the agent to its deployment, as in every verb.
@@ -87,7 +87,7 @@ create function private.apply_bans() returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   perform private.suspend_agents(r.user_id)
-    from (select distinct d.user_id from private.agent_deployments d where d.desired = 'running'
+    from (select distinct d.user_id from private.agent_deployments d where d.desired in ('running', 'asleep')
       and d.removed_at is null) r
     where private.account_state(r.user_id) = 'banned';
   perform private.resume_agents(s.user_id)

@@ -77,7 +77,8 @@ insert into private.agent_fields (name, field, takes, at_launch, empty, parts, s
   ('scaling_policy', 'scaling_policy', '"object"', null, null, false, null, 'scale', false),
   ('supabase_config', 'supabase_config', '"object"', null, null, true, 'supabaseConfig', 'revision', true),
   ('visibility', 'visibility', '"one private public"', null, '"private"', false, null, 'at once', false),
-  ('max_tokens_per_day', 'maxTokensPerDay', '"integer 0 999999999"', null, null, false, null, 'at once', false);
+  ('max_tokens_per_day', 'maxTokensPerDay', '"integer 0 999999999"', null, null, false, null, 'at once', false),
+  ('idle', 'idle', '"object"', null, null, false, null, 'scale', false);
 
 -- What a definition may say, as private.shape_problems reads it.
 create function private.definition_shape(launching boolean) returns jsonb

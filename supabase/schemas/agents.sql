@@ -24,6 +24,8 @@ create table public.agents (
   visibility text not null default 'private',
   -- Spend cap in tokens a day (UTC), input and output together; null: only its user's.
   max_tokens_per_day bigint,
+  -- After how much idle time its replicas end until something wakes it: {"afterSeconds": 60–86400}; null: never.
+  idle jsonb,
   -- Written by clients with an activity, by the lifecycle with the phase in lower case (see _400_client_status).
   status text not null default 'idle',
   -- Written by the lifecycle alone, from what the controller reports.
@@ -37,9 +39,11 @@ create table public.agents (
   constraint agents_visibility_known check (visibility in ('private', 'public')),
   -- What strangers may spend has a bound.
   constraint agents_public_is_capped check (visibility = 'private' or max_tokens_per_day is not null),
+  constraint agents_idle_bounds check (idle @? '$.afterSeconds ? (@ >= 60 && @ <= 86400)'),
   constraint agents_tokens_not_negative check (max_tokens_per_day >= 0),
   constraint agents_status_known check (status in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying',
-    'deployed', 'scaling', 'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting'))
+    'deployed', 'scaling', 'updating', 'restarting', 'sleeping', 'asleep', 'waking', 'stopping', 'stopped', 'failed',
+    'deleting'))
 );
 comment on table public.agents is 'AI agents: definitions, and what is wanted of those deployed.';
 create index agents_user_id_created_at_idx on public.agents (user_id, created_at desc);
@@ -274,6 +278,8 @@ declare
          'Required for a public agent: what its callers may spend in a day')
     || private.problem_if(a.max_tokens_per_day not between 0 and 999999999, 'max_tokens_per_day',
          'Must be a whole number from 0 to 999999999')
+    || case when a.idle is not null then private.shape_problems(a.idle, '{"afterSeconds": "integer 60 86400!"}',
+         'idle.') else '{}' end
     || private.settings_problems(coalesce(a.settings, '{}'))
     || private.shape_problems(coalesce(a.resources, '{}'), '{"memory": "string!", "cpu": "string!"}', 'resources.')
     || private.problem_if(jsonb_typeof(a.resources -> 'memory') = 'string' and coalesce(

@@ -218,7 +218,8 @@ begin
     message := format('Agent is %s already', case when d.phase in ('QUEUED', 'DEPLOYING') then 'starting'
       else 'started' end);
   else
-    event_id := private.request_change(d.agent_id, 'start', 'user:' || caller, 'Start requested');
+    event_id := private.request_change(d.agent_id, case when d.desired = 'asleep' then 'wake' else 'start' end,
+      'user:' || caller, 'Start requested');
   end if;
   return private.verb_answer(d.agent_id, event_id,
     jsonb_build_object('message', message, 'timestamp', private.iso(now())));
@@ -235,7 +236,7 @@ begin
   perform from public.agents a where a.user_id = caller order by a.id for update;
   for target in
     select d.agent_id from private.agent_deployments d
-    where d.user_id = caller and d.desired = 'running' and d.removed_at is null order by d.agent_id
+    where d.user_id = caller and d.desired in ('running', 'asleep') and d.removed_at is null order by d.agent_id
   loop
     perform private.request_change(target.agent_id, 'stop', 'user:' || caller, 'Stopped with all agents of this user');
     stopped := stopped || target.agent_id;

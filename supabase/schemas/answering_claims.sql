@@ -73,6 +73,10 @@ begin
   return case
     -- Settling the files wakes it (private.settle_knowledge).
     when private.awaits_knowledge(j) then '{"code": "KNOWLEDGE_PENDING", "wait": true}'
+    when d.desired = 'asleep' then '{"code": "ASLEEP", "wake": true, "wait": true}'
+    -- Its end is told (private.resume_woken); what takes longer than a wake may is not ready, like any other.
+    when d.phase = 'WAKING' and (d.timings ->> 'requestedAt')::timestamptz > now() - interval '2 minutes' then
+      '{"code": "WAKING", "wait": true}'
     when d.agent_id is null or (d.desired = 'running' and d.ready_replicas > 0 and d.url is not null) then null
     when d.desired = 'stopped' then
       '{"code": "CONFLICT", "message": "This agent is stopped; start it to get an answer", "final": true}'
@@ -295,6 +299,9 @@ begin
     end if;
     task := tasks -> j.id::text;
     obstacle := private.reply_obstacle(j);
+    if obstacle ? 'wake' then
+      obstacle := coalesce(private.wake_for_reply(j), obstacle);
+    end if;
     if obstacle is null then
       reserved := private.reserve(gen_random_uuid(), j.agent_id, 'message', null, private.task_tokens(task),
         coalesce((task -> 'agent' -> 'settings' ->> 'max_tokens')::bigint, 4096), 3700, j.id);

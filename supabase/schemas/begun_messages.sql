@@ -41,7 +41,8 @@ declare
   probe constant uuid := gen_random_uuid();
   refusal jsonb;
 begin
-  if not exists (select from private.agent_deployments d where d.agent_id = a.id and d.desired = 'running') then
+  if not exists (select from private.agent_deployments d where d.agent_id = a.id
+    and d.desired in ('running', 'asleep')) then
     perform private.raise_error('CONFLICT', 'This agent is stopped; start it before it begins messages');
   end if;
   for bucket in select * from public.rate_limits l where l.bucket in ('begun_messages', 'begun_messages_day')

@@ -27,7 +27,7 @@ select private.bound_columns(t.name::regclass, t.bounds::jsonb) from (values
   ('public.agents',
     '{"name": 400, "description": 8000, "role": 800, "avatar": 8192, "system_prompt": 262144, "settings": 16384,
     "character": 131072, "plugins": 16384, "platforms": 2048, "resources": 1024, "scaling_policy": 1024,
-    "supabase_config": 32768, "url": 2048}'),
+    "supabase_config": 32768, "url": 2048, "idle": 256}'),
   ('public.agent_revisions',
     '{"agent_id": 63, "spec": 1048576, "reason": 200, "created_by": 200, "resolved_plugins": 65536}'),
   ('public.agent_events',

@@ -62,8 +62,8 @@ language sql stable rows 1 set search_path = '' as $$
   where h.worker is not null and (c.worker is null or c.expires_at < now())
 $$;
 
--- Rows this worker may take now: unsettled ones, and settled ones that should run where nobody living holds them or
--- their pods are of another platform than is wanted.
+-- Rows this worker may take now: unsettled ones, and settled ones that should run or sleep where nobody living holds
+-- them (somebody answers for the address of a sleeper too), or should run with another platform's pods.
 -- A FAILED generation is settled: it is not retried when its holder dies, unless an earlier revision still served, or
 -- it was the cluster that refused it: that is tried again now and then.
 -- Each part has an index that holds little else (lifecycle.sql), so that agents that run and
@@ -87,11 +87,11 @@ begin
       cross join lateral (select * from private.agent_deployments x where x.lease_holder = holder offset 0) b
     union all
     select c.* from private.agent_deployments c
-    where c.lease_holder = of_worker and c.platform is distinct from c.platform_seen
+    where c.lease_holder = of_worker and c.desired = 'running' and c.platform is distinct from c.platform_seen
   ) d
   where d.removed_at is null and d.generation <= d.observed_generation and d.next_attempt_at <= now()
-    and d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
-      or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'));
+    and (d.desired = 'asleep' or d.desired = 'running' and (d.phase <> 'FAILED' or d.current_replicas > 0
+      or d.reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating')));
 end
 $$;
 
@@ -118,6 +118,8 @@ return jsonb_build_object(
   'class', (select private.class_for_pods(c) from public.quotas q join private.agent_classes c on c.name = q.agent_class
     where q.user_id = d.user_id),
   'classesVersion', (select v.version from private.agent_classes_version v),
+  'idleSeconds', (select (a.idle ->> 'afterSeconds')::integer from public.agents a where a.id = d.agent_id),
+  'visibility', (select a.visibility from public.agents a where a.id = d.agent_id),
   'spec', case when d.desired <> 'absent' then (
     select r.spec || jsonb_build_object('resolvedPlugins', r.resolved_plugins,
       'character', private.instructed_character(r.spec -> 'character'),
@@ -216,7 +218,7 @@ declare
   d private.agent_deployments;
   after private.agent_deployments;
   next_phase text := report ->> 'phase';
-  settles boolean := next_phase in ('DEPLOYED', 'FAILED', 'STOPPED', 'DELETED');
+  settles boolean := next_phase in ('DEPLOYED', 'ASLEEP', 'FAILED', 'STOPPED', 'DELETED');
 begin
   -- Locks go from the agent to its deployment, as in every verb: the other way round the two would deadlock.
   if next_phase is not null then
@@ -271,7 +273,10 @@ begin
   if next_phase = 'DEPLOYED' then
     after.timings := d.timings || jsonb_build_object('deployedAt', private.iso(clock_timestamp()))
       || case when d.phase = 'DEPLOYING' then jsonb_build_object('deploySeconds',
-           round(extract(epoch from clock_timestamp() - (d.timings ->> 'requestedAt')::timestamptz), 3)) else '{}' end;
+           round(extract(epoch from clock_timestamp() - (d.timings ->> 'requestedAt')::timestamptz), 3)) else '{}' end
+      || case when d.phase = 'WAKING' then jsonb_build_object('wakeMs',
+           round(extract(epoch from clock_timestamp() - (d.timings ->> 'requestedAt')::timestamptz) * 1000)) else '{}'
+         end;
   elsif next_phase = 'DELETED' then
     after.removed_at := now();
     after.lease_holder := null;
@@ -294,7 +299,11 @@ begin
     perform private.record_event(of_agent, d.user_id, next_phase, 'controller',
       coalesce(after.message, format('%s → %s', d.phase, next_phase)), d.phase, next_phase, of_generation, d.revision,
       jsonb_strip_nulls(jsonb_build_object('reason', after.reason, 'currentReplicas', after.current_replicas,
-        'readyReplicas', after.ready_replicas)));
+        'readyReplicas', after.ready_replicas,
+        'wakeMs', case when d.phase = 'WAKING' and next_phase = 'DEPLOYED' then after.timings -> 'wakeMs' end)));
+    if d.phase = 'WAKING' then
+      perform private.resume_woken(of_agent);
+    end if;
     if next_phase = 'DELETED' then
       delete from public.agents a where a.id = of_agent;
     end if;

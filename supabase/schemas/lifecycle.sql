@@ -33,12 +33,20 @@ insert into private.phase_transitions (from_phase, cause, to_phase) values
   ('QUEUED', 'delete', 'DELETING'), ('DEPLOYING', 'delete', 'DELETING'), ('DEPLOYED', 'delete', 'DELETING'),
   ('SCALING', 'delete', 'DELETING'), ('UPDATING', 'delete', 'DELETING'), ('RESTARTING', 'delete', 'DELETING'),
   ('STOPPING', 'delete', 'DELETING'), ('STOPPED', 'delete', 'DELETING'), ('FAILED', 'delete', 'DELETING'),
+  -- Asleep: no replicas until a request, a message or its owner wakes it; it takes changes for then.
+  ('DEPLOYED', 'sleep', 'SLEEPING'), ('SLEEPING', 'wake', 'WAKING'), ('ASLEEP', 'wake', 'WAKING'),
+  ('SLEEPING', 'scale', 'SLEEPING'), ('SLEEPING', 'update', 'SLEEPING'), ('SLEEPING', 'restart', 'WAKING'),
+  ('ASLEEP', 'scale', 'ASLEEP'), ('ASLEEP', 'update', 'ASLEEP'), ('ASLEEP', 'restart', 'WAKING'),
+  ('WAKING', 'scale', 'WAKING'), ('WAKING', 'update', 'WAKING'), ('WAKING', 'restart', 'WAKING'),
+  ('SLEEPING', 'stop', 'STOPPING'), ('ASLEEP', 'stop', 'STOPPING'), ('WAKING', 'stop', 'STOPPING'),
+  ('SLEEPING', 'delete', 'DELETING'), ('ASLEEP', 'delete', 'DELETING'), ('WAKING', 'delete', 'DELETING'),
   -- The controller.
   ('QUEUED', 'controller', 'DEPLOYING'), ('FAILED', 'controller', 'DEPLOYING'),
   ('DEPLOYING', 'controller', 'DEPLOYED'), ('SCALING', 'controller', 'DEPLOYED'),
   ('UPDATING', 'controller', 'DEPLOYED'), ('RESTARTING', 'controller', 'DEPLOYED'),
   ('QUEUED', 'controller', 'FAILED'), ('DEPLOYING', 'controller', 'FAILED'), ('DEPLOYED', 'controller', 'FAILED'),
   ('SCALING', 'controller', 'FAILED'), ('UPDATING', 'controller', 'FAILED'), ('RESTARTING', 'controller', 'FAILED'),
+  ('SLEEPING', 'controller', 'ASLEEP'), ('WAKING', 'controller', 'DEPLOYED'), ('WAKING', 'controller', 'FAILED'),
   ('STOPPING', 'controller', 'FAILED'), ('STOPPING', 'controller', 'STOPPED'), ('DELETING', 'controller', 'DELETED');
 
 -- One row per agent that was ever deployed. No foreign key: it outlives the agent until the
@@ -84,31 +92,37 @@ create table private.agent_deployments (
   next_attempt_at timestamptz not null default now(),
   last_error text,
   timings jsonb not null default '{}',
+  -- Since when it is to be asleep, and why (IDLE, REQUESTED); what kept it awake when it was last to sleep.
+  asleep_since timestamptz,
+  asleep_reason text,
+  awake_reason text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   removed_at timestamptz,
-  constraint agent_deployments_desired_known check (desired in ('running', 'stopped', 'absent')),
+  constraint agent_deployments_desired_known check (desired in ('running', 'asleep', 'stopped', 'absent')),
   constraint agent_deployments_observed_not_ahead check (observed_generation <= generation),
   constraint agent_deployments_replicas_not_negative check (target_replicas >= 0 and current_replicas >= 0
     and ready_replicas >= 0),
   constraint agent_deployments_platform_is_id check (platform ~ '^[0-9a-f]{16}$' and platform_seen ~ '^[0-9a-f]{16}$'),
   constraint agent_deployments_platform_state_known check (platform_state in ('updating', 'ready', 'stuck', 'idle')),
   constraint agent_deployments_platform_problem_length check (length(platform_problem) <= 2000),
+  constraint agent_deployments_asleep_reason_known check (asleep_reason in ('IDLE', 'REQUESTED')),
+  constraint agent_deployments_awake_reason_known check (awake_reason in ('ANSWER_OPEN', 'HOLDS_CONNECTION')),
   constraint agent_deployments_phase_known check (phase in ('QUEUED', 'DEPLOYING', 'DEPLOYED', 'SCALING', 'UPDATING',
-    'RESTARTING', 'STOPPING', 'STOPPED', 'FAILED', 'DELETING', 'DELETED'))
+    'RESTARTING', 'SLEEPING', 'ASLEEP', 'WAKING', 'STOPPING', 'STOPPED', 'FAILED', 'DELETING', 'DELETED'))
 );
 alter table private.agent_deployments enable row level security;
 comment on table private.agent_deployments is 'What is wanted of a deployed agent and what the controller saw.';
 create index agent_deployments_user_id_idx on private.agent_deployments (user_id) where removed_at is null;
 -- What a controller may have to take (private.claimable): unsettled rows by time, rows by holder, rows that should run
--- and that nobody holds, rows whose pods are of another platform than is wanted.
+-- or sleep and that nobody holds, rows whose pods are of another platform than is wanted.
 create index agent_deployments_unsettled_idx on private.agent_deployments (next_attempt_at)
   where removed_at is null and generation > observed_generation;
 create index agent_deployments_holder_idx on private.agent_deployments (lease_holder) where lease_holder is not null;
 create index agent_deployments_unheld_idx on private.agent_deployments (agent_id)
   where lease_holder is null and removed_at is null and generation <= observed_generation
-    and desired = 'running' and (phase <> 'FAILED' or current_replicas > 0
-      or reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating'));
+    and (desired = 'asleep' or desired = 'running' and (phase <> 'FAILED' or current_replicas > 0
+      or reason in ('INVALID_OBJECT', 'QUOTA_EXCEEDED', 'FORBIDDEN_BY_POLICY', 'NamespaceTerminating')));
 create index agent_deployments_outdated_idx on private.agent_deployments (lease_holder)
   where removed_at is null and generation <= observed_generation and platform is distinct from platform_seen;
 -- What retention deletes.
@@ -354,6 +368,7 @@ declare
   after private.agent_deployments;
   a public.agents;
   next_phase text;
+  wanted text;
 begin
   select * into before from private.agent_deployments d where d.agent_id = of_agent for update;
   select t.to_phase into next_phase from private.phase_transitions t where t.from_phase = before.phase
@@ -363,9 +378,12 @@ begin
       jsonb_build_object('phase', before.phase));
   end if;
   select * into a from public.agents where id = of_agent;
+  wanted := case when verb in ('start', 'deploy', 'wake') or (verb = 'restart' and before.desired = 'asleep')
+      then 'running'
+    when verb = 'sleep' then 'asleep' when verb = 'stop' then 'stopped' when verb = 'delete' then 'absent'
+    else before.desired end;
   update private.agent_deployments d set
-    desired = case when verb in ('start', 'deploy') then 'running' when verb = 'stop' then 'stopped'
-                   when verb = 'delete' then 'absent' else d.desired end,
+    desired = wanted,
     generation = d.generation + 1,
     revision = case when new_revision then private.make_revision(a, verb, actor, rollback_to) else d.revision end,
     restarts = d.restarts + (verb = 'restart')::integer,
@@ -378,7 +396,11 @@ begin
     phase = next_phase, reason = null, message = null,
     attempts = 0, next_attempt_at = now(), last_error = null,
     timings = jsonb_strip_nulls(jsonb_build_object('requestedAt', private.iso(clock_timestamp()),
-      'deploySeconds', d.timings -> 'deploySeconds')),
+      'deploySeconds', d.timings -> 'deploySeconds', 'wakeMs', d.timings -> 'wakeMs')),
+    asleep_since = case when verb = 'sleep' then now() when wanted = 'asleep' then d.asleep_since end,
+    asleep_reason = case when verb = 'sleep' then request_change.details ->> 'reason'
+      when wanted = 'asleep' then d.asleep_reason end,
+    awake_reason = null,
     updated_at = now()
   where d.agent_id = of_agent
   returning * into after;
@@ -388,7 +410,7 @@ begin
   end if;
   -- Whatever launches anew is judged by the present rules; a change of what runs is not kept
   -- back by a plugin that it leaves alone.
-  if verb in ('start', 'deploy', 'retry') or (verb = 'restart' and before.phase = 'FAILED')
+  if verb in ('start', 'deploy', 'retry', 'wake') or (verb = 'restart' and before.phase in ('FAILED', 'ASLEEP'))
     or rollback_to is not null then
     perform private.refuse_denied_plugins(a, after.revision);
   end if;
@@ -402,9 +424,9 @@ $$;
 comment on function private.request_change is 'Applies a verb to a deployed agent: new generation, phase and event.';
 
 -- What a change of an agent's row asks of its deployment, in one place for PUT /api and PATCH /rest/v1: a change of
--- what runs, its secrets included, is a new revision and generation; a change of replicas or scaling policy alone a new
--- generation. Returns the event's id; null where there is no deployment or nothing changed. rollback_to: the revision
--- that made the row what it is now.
+-- what runs, its secrets included, is a new revision and generation; a change of replicas, scaling policy or idle time
+-- alone a new generation. Returns the event's id; null where there is no deployment or nothing changed. rollback_to:
+-- the revision that made the row what it is now.
 create function private.follow_change(before public.agents, after public.agents, actor text,
   rollback_to integer default null)
 returns text
@@ -431,6 +453,11 @@ begin
         from jsonb_object_keys((spec_before -> 'secretVersions') || (spec_after -> 'secretVersions')) k
         where spec_before -> 'secretVersions' -> k is distinct from spec_after -> 'secretVersions' -> k))),
           rollback_to);
+  elsif after.idle is distinct from before.idle
+    and (after.replicas, after.scaling_policy) is not distinct from (before.replicas, before.scaling_policy) then
+    return private.request_change(after.id, 'scale', actor, case when after.idle is null then 'Sleeps no more when idle'
+      else format('Sleeps after %s idle seconds', after.idle ->> 'afterSeconds') end,
+      false, jsonb_build_object('idle', after.idle));
   elsif (after.replicas, after.scaling_policy) is distinct from (before.replicas, before.scaling_policy) then
     return private.request_change(after.id, 'scale', actor,
       format('Scaling from %s to %s', before.replicas, private.counted(after.replicas, 'replica')),

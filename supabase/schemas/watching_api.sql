@@ -67,6 +67,7 @@ begin
     'conditions', coalesce(d.conditions, '[]') || private.model_conditions(a) || private.plugin_conditions(a)
       || private.plugin_rule_conditions(a, d.revision),
     'platforms', private.platform_states(a),
+    'sleep', private.sleep_state(a, d),
     'generation', d.generation, 'observedGeneration', d.observed_generation, 'revision', d.revision,
     'health', jsonb_build_object(
       'overall', case
@@ -139,7 +140,7 @@ begin
     perform private.check_page(most, skip, args ->> 'after');
   end if;
   if wanted_status not in ('idle', 'thinking', 'responding', 'error', 'queued', 'deploying', 'deployed', 'scaling',
-      'updating', 'restarting', 'stopping', 'stopped', 'failed', 'deleting') then
+      'updating', 'restarting', 'sleeping', 'asleep', 'waking', 'stopping', 'stopped', 'failed', 'deleting') then
     perform private.raise_query_problems('{"status": "Must be a phase such as DEPLOYED, or an activity such as idle"}');
   end if;
   if args ->> 'after' is not null then

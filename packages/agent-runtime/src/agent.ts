@@ -118,7 +118,9 @@ export function createAgent(
         throw new AgentError("AGENT_BUSY", message, { retryAfterSeconds: 1 });
       }
       strangers += Number(isStranger);
+      const end = metrics.work();
       const work = begin(message, signal, listener).finally(() => {
+        end();
         underway.delete(work);
         strangers -= Number(isStranger);
         metrics.inFlight = underway.size;

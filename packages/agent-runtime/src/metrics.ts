@@ -12,20 +12,42 @@ export interface Metrics {
   failure(code: string): void;
   /** Messages now being answered. */
   inFlight: number;
+  /** A request was let in, probes left out; the returned function ends it. */
+  work(): () => void;
   /** The text a scrape gets. */
   render(): string;
 }
 
-/** Makes the counters of one replica. */
-export function createMetrics(labels: { agentId: string; replica: string }): Metrics {
+/**
+ * Makes the counters of one replica.
+ * @param mayWork whether it works, or may work, without a request: then it is never idle
+ */
+export function createMetrics(
+  labels: { agentId: string; replica: string },
+  mayWork: () => boolean = () => false,
+  clock: () => number = () => performance.now(),
+): Metrics {
   const count = { requests: 0, success: 0, errors: 0, messages: 0, input: 0, output: 0 };
   const failures = new Map<string, number>();
   const buckets = new Array<number>(BUCKETS.length).fill(0);
   let seconds = 0;
   const started = Date.now() / 1000 - process.uptime();
 
+  let open = 0;
+  let idleSince = clock();
+
   return {
     inFlight: 0,
+    work() {
+      let over = false;
+      open += 1;
+      return () => {
+        if (over) return;
+        over = true;
+        open -= 1;
+        idleSince = clock();
+      };
+    },
     request(status, duration) {
       count.requests += 1;
       if (status < 400) count.success += 1;
@@ -69,6 +91,13 @@ export function createMetrics(labels: { agentId: string; replica: string }): Met
         count.errors,
       );
       one("agent_requests_in_flight", "gauge", "Messages being answered now.", this.inFlight);
+      const idle = open > 0 || this.inFlight > 0 || mayWork() ? 0 : (clock() - idleSince) / 1000;
+      one(
+        "agent_idle_seconds",
+        "gauge",
+        "How long no work has been open; 0: some is.",
+        Number(idle.toFixed(3)),
+      );
       let running = 0;
       add("agent_request_duration_seconds", "histogram", "Time from request to answer.", [
         ...BUCKETS.map((bound, index): [string, number] => {

@@ -103,7 +103,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   const { steps } = abilities;
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
   const engine = await startEngine(config, log.named(name), meter, abilities, states);
-  const metrics = createMetrics(config);
+  const metrics = createMetrics(config, () => engine.mayWork?.() ?? false);
   const agent = createAgent(config, engine, metrics, meter, abilities, log.named("agent"), states);
   const { probeKey, proxyHops } = config;
   const door = createDoor({ agentId, project, messageKey, proxyHops, log: log.named("door") });

@@ -16,10 +16,18 @@ export interface WaitOptions {
 type Wanted = Exclude<KnownAgentStatus, "DELETED">;
 
 /** What a change of a running agent settles in; a stopped one keeps the change for its next start. */
-export const SETTLED: readonly Wanted[] = ["DEPLOYED", "STOPPED"];
+export const SETTLED: readonly Wanted[] = ["DEPLOYED", "ASLEEP", "STOPPED"];
 
 /** What nothing more follows from by itself. */
-export const AT_REST: readonly Wanted[] = ["DEPLOYED", "STOPPED", "IDLE", "THINKING", "RESPONDING", "ERROR"];
+export const AT_REST: readonly Wanted[] = [
+  "DEPLOYED",
+  "ASLEEP",
+  "STOPPED",
+  "IDLE",
+  "THINKING",
+  "RESPONDING",
+  "ERROR",
+];
 
 /** How often a deployment that says nothing is asked why. Twelve times cheaper than the rate limit allows. */
 const ASK_MS = 15_000;

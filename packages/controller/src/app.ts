@@ -9,6 +9,7 @@ import { createCluster, type RunningCluster } from "./cluster/create.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
 import { FleetGuard } from "./fleet/guard.ts";
+import { IdleWatch } from "./idle/watch.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
@@ -45,6 +46,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
   let server: Server | undefined;
   let cluster: RunningCluster | undefined;
   let holder: Controller | undefined;
+  let idle: IdleWatch | undefined;
   let plugins: Plugins | undefined;
   let sets: Server | undefined;
   try {
@@ -89,6 +91,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       stateDir: config.stateDir,
       spoolBytes: config.spoolBytes,
       metricsSeconds: config.metricsSeconds,
+      onSamples: (samples) => void idle?.look(samples),
     });
     const pluginDatabase = createPluginDatabase(config.supabaseUrl, config.secretKey);
     const pods = config.kubernetes?.plugins;
@@ -133,9 +136,19 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       onClaim: instruments.onClaim,
       onPass: instruments.onPass,
       onPhase: instruments.onPhase,
+      onWake: instruments.onWake,
     });
     holder = controller;
     instruments.watch({ controller, cluster, telemetry });
+    idle = new IdleWatch({
+      database,
+      cluster,
+      clock,
+      log,
+      held: () => controller.reconciler.held,
+      mayAct: () => !controller.lapsed && guard.mayChange,
+      claimNow: () => controller.hint(),
+    });
 
     ingress = createIngress({ endpoints: cluster.endpoints, log, onRequest: instruments.onIngressRequest });
     const peers =

@@ -111,7 +111,7 @@ export const classesSchema = z.object({
 export const claimSchema = z.object({
   agentId: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   userId: z.string().nullish(),
-  desired: z.enum(["running", "stopped", "absent"]),
+  desired: z.enum(["running", "asleep", "stopped", "absent"]),
   generation: count,
   observedGeneration: count,
   revision: count.nullish(),
@@ -130,6 +130,10 @@ export const claimSchema = z.object({
   /** The class of its user, as of this version of all classes. */
   class: agentClassSchema.nullish(),
   classesVersion: count.nullish(),
+  /** After how many idle seconds it falls asleep; null: never. */
+  idleSeconds: count.nullish(),
+  /** Who may call it at its address. */
+  visibility: z.enum(["private", "public"]).nullish(),
   spec: agentSpecSchema.nullable(),
 });
 
@@ -197,6 +201,26 @@ export const reportResultSchema = z.union([
   }),
 ]);
 
+export const sleepResultSchema = z.union([
+  z.object({ asleep: z.literal(true), generation: count }),
+  z.object({ asleep: z.literal(false), reason: z.string() }),
+]);
+
+/** What becomes of a request for an agent that may be asleep. */
+export const wakeResultSchema = z.discriminatedUnion("state", [
+  z.object({ state: z.enum(["awake", "waking"]), phase: z.string(), generation: count }),
+  z.object({
+    state: z.literal("refused"),
+    phase: z.string().nullable(),
+    generation: count.nullable(),
+    /** For whoever asked, as they are. */
+    status: count,
+    code: z.string(),
+    message: z.string(),
+    details: z.unknown(),
+  }),
+]);
+
 export const ingestResultSchema = z.object({ accepted: count, duplicates: count, unknown: count });
 export const environmentSchema = z.record(z.string(), z.string());
 export const releasedSchema = z.object({ released: count });
@@ -224,9 +248,11 @@ export type AgentSpec = z.infer<typeof agentSpecSchema>;
 export type Claim = z.infer<typeof claimSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 export type ReportResult = z.infer<typeof reportResultSchema>;
+export type SleepResult = z.infer<typeof sleepResultSchema>;
+export type WakeResult = z.infer<typeof wakeResultSchema>;
 export type IngestResult = z.infer<typeof ingestResultSchema>;
 
-export type TerminalPhase = "DEPLOYED" | "FAILED" | "STOPPED" | "DELETED";
+export type TerminalPhase = "DEPLOYED" | "ASLEEP" | "FAILED" | "STOPPED" | "DELETED";
 
 export interface Condition {
   type: string;
@@ -309,6 +335,10 @@ export interface Database {
   ): Promise<ReportResult>;
   releaseDeployment(agentId: string, leaseToken: string, error?: string): Promise<void>;
   agentEnvironment(agentId: string, generation: number, leaseToken: string): Promise<Record<string, string>>;
+  /** Every replica is idle for the agent's idle time: it sleeps, unless the database knows of open work. */
+  sleepDeployment(agentId: string, generation: number, leaseToken: string): Promise<SleepResult>;
+  /** Somebody asks for the agent at its address. Needs no lease; a thousand calls are one wake. */
+  wakeDeployment(agentId: string, cause: string): Promise<WakeResult>;
   classes(): Promise<Classes>;
   /** The database's own name, which marks everything made for it in a cluster, and what operators want. */
   installation(): Promise<FleetState>;

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import {
+  type Claim,
   type ClaimBatch,
   claimKeySchema,
   claimSchema,
@@ -14,6 +15,8 @@ import {
   ingestResultSchema,
   releasedSchema,
   reportResultSchema,
+  sleepResultSchema,
+  wakeResultSchema,
 } from "./contract.ts";
 import type { Post } from "./http-post.ts";
 import { createRpc, DatabaseError } from "./rpc.ts";
@@ -90,6 +93,14 @@ export function createDatabase(options: DatabaseOptions): Database {
         JSON.stringify({ agent_id: agentId, generation, lease_token: leaseToken }),
         environmentSchema.nullable(),
       )) ?? {},
+    sleepDeployment: (agentId, generation, leaseToken) =>
+      call(
+        "sleep_deployment",
+        JSON.stringify({ agent_id: agentId, generation, lease_token: leaseToken }),
+        sleepResultSchema,
+      ),
+    wakeDeployment: (agentId, cause) =>
+      call("wake_deployment", JSON.stringify({ agent_id: agentId, cause }), wakeResultSchema),
     installation: () => call("controller_installation", "{}", fleetSchema),
     advanceRollout: (rollout, wave, decision, reason) =>
       call(
@@ -114,12 +125,14 @@ function readLines(rows: readonly string[]): LogColumns {
   }
 }
 
+const NEEDS_SPEC = new Set<Claim["desired"]>(["running", "asleep"]);
+
 /** Reads claimed rows one by one: a row that cannot be read is handed back alone. */
 export function readClaims(rows: readonly unknown[]): ClaimBatch {
   const batch: ClaimBatch = { claims: [], unreadable: [] };
   for (const row of rows) {
     const claim = claimSchema.safeParse(row);
-    if (claim.success && (claim.data.desired !== "running" || claim.data.spec !== null)) {
+    if (claim.success && (!NEEDS_SPEC.has(claim.data.desired) || claim.data.spec !== null)) {
       batch.claims.push(claim.data);
       continue;
     }

@@ -10,7 +10,7 @@ import type { Telemetry } from "./shipping/telemetry.ts";
 import { VERSION } from "./version.ts";
 
 /** Phases that a controller reports. */
-const PHASES = ["DEPLOYING", "DEPLOYED", "FAILED", "STOPPED", "DELETED"];
+const PHASES = ["DEPLOYING", "DEPLOYED", "ASLEEP", "FAILED", "STOPPED", "DELETED"];
 const PASSED = byEach("outcome", ["worked", "failed"]);
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -35,6 +35,11 @@ export function createInstruments(installation?: string) {
     "launchpad_phases_total",
     "Phases reported, by phase.",
     byEach("phase", PHASES),
+  );
+  const wakes = registry.histogram(
+    "launchpad_wake_seconds",
+    "Wakes, from the claim to a replica that is ready.",
+    SECONDS,
   );
   const calls = registry.histogram("launchpad_database_call_seconds", "Calls to the database.", SECONDS);
   const failures = registry.counter("launchpad_database_call_failures_total", "Calls that did not work.");
@@ -87,6 +92,7 @@ export function createInstruments(installation?: string) {
     },
     onPass: (outcome: "worked" | "failed", milliseconds: number) =>
       passes.observe(milliseconds / 1000, { outcome }),
+    onWake: (milliseconds: number) => wakes.observe(milliseconds / 1000),
     onPhase: (phase: string) => phases.add({ phase }),
     onCall(name: string, worked: boolean, milliseconds: number) {
       calls.observe(milliseconds / 1000, { call: name });

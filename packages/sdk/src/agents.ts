@@ -112,6 +112,16 @@ export class Agents {
     return await this.#verb(agentId, "start", undefined, options);
   }
 
+  /** Ends every replica until a request, a message or {@link wake} wakes the agent. */
+  async sleep(agentId: string, options?: PostOptions): Promise<InitiatedChange> {
+    return await this.#verb(agentId, "sleep", undefined, options);
+  }
+
+  /** Wakes an agent that is asleep. */
+  async wake(agentId: string, options?: PostOptions): Promise<InitiatedChange> {
+    return await this.#verb(agentId, "wake", undefined, options);
+  }
+
   /** Stops every agent of the caller. */
   async stopAll(options?: PostOptions): Promise<StoppedAgents> {
     return await this.#http.send({ method: "POST", path: "/api/agents/stop-all", options });

@@ -38,6 +38,9 @@ export interface Agent {
   /** Who may send messages to the agent's address. */
   visibility: "private" | "public" | (string & {});
   maxTokensPerDay: number | null;
+  idle: {
+    afterSeconds: number;
+  } | null;
   /** Names of the secrets. */
   environment: Array<string>;
   generation: number | null;
@@ -134,6 +137,12 @@ export interface AgentDefinition {
   visibility?: "private" | "public" | null | undefined;
   /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
   maxTokensPerDay?: number | null | undefined;
+  idle?:
+    | {
+        afterSeconds: number;
+      }
+    | null
+    | undefined;
   resources?: ResourceChanges | null | undefined;
 }
 
@@ -246,6 +255,9 @@ export type KnownAgentStatus =
   | "SCALING"
   | "UPDATING"
   | "RESTARTING"
+  | "SLEEPING"
+  | "ASLEEP"
+  | "WAKING"
   | "STOPPING"
   | "STOPPED"
   | "FAILED"
@@ -302,6 +314,16 @@ export interface AgentStatusReport {
     /** Since when `status` is so. */
     since: string | null;
   }>;
+  /** Sleep and wake: see `idle`. */
+  sleep: {
+    /** Since when it is asleep; null: it is awake. */
+    since: string | null;
+    /** Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`. */
+    reason: string | null;
+    wakes24h: number;
+    /** How long the last wake took, until a replica was ready. */
+    lastWakeMs: number | null;
+  };
   /** What is wanted; null where never deployed. */
   generation: number | null;
   /** Up to which generation the cluster has followed. */
@@ -630,6 +652,12 @@ export interface LaunchAgentRequest {
   visibility?: "private" | "public" | null | undefined;
   /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
   maxTokensPerDay?: number | null | undefined;
+  idle?:
+    | {
+        afterSeconds: number;
+      }
+    | null
+    | undefined;
   resources?: Resources | null | undefined;
 }
 
@@ -1026,6 +1054,12 @@ export interface UpdateAgentRequest {
   visibility?: "private" | "public" | null | undefined;
   /** Tokens that the agent may spend in a day (UTC). A public agent needs one. */
   maxTokensPerDay?: number | null | undefined;
+  idle?:
+    | {
+        afterSeconds: number;
+      }
+    | null
+    | undefined;
   resources?: ResourceChanges | null | undefined;
 }
 
@@ -1183,6 +1217,9 @@ export interface ListAgentsQuery {
     | "SCALING"
     | "UPDATING"
     | "RESTARTING"
+    | "SLEEPING"
+    | "ASLEEP"
+    | "WAKING"
     | "STOPPING"
     | "STOPPED"
     | "FAILED"

@@ -95,6 +95,8 @@ export interface Engine {
    * @throws AgentError for everything a caller should be told
    */
   reply(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply>;
+  /** Whether it works, or may work, without a message: for all that is known it is never idle. Left out: it never does. */
+  mayWork?(): boolean;
   /** Gives back what the engine holds (connections, files). */
   close(): Promise<void>;
 }

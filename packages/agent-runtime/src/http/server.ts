@@ -73,6 +73,7 @@ async function handle(
   if (path === "/message" && method === "POST") return await answer(request, response, options);
 
   await door.admit(request, reads ? "read" : "invoke");
+  if (!PROBES.has(path)) response.on("close", metrics.work());
   await allowOrigin(request, response, door);
   if (!methods) throw new AgentError("NOT_FOUND", `There is nothing at ${path.slice(0, 200)}.`);
   if (!methods.includes(method)) {
@@ -105,6 +106,7 @@ async function answer(
   // Of the platform's messages it is known which tools they want; of others the list is read while their caller is judged.
   if (request.headers["x-launchpad-signature"] === undefined) agent.prepare();
   const { visitor, body } = await enter(request, options);
+  response.on("close", options.metrics.work());
   await allowOrigin(request, response, door);
   const { conversationId: given, ...said } = parseMessage(body, visitor === PLATFORM);
   const conversationId = ids.settle(visitor.caller, given);

@@ -1,4 +1,4 @@
-// The commands `launchpad deploy`, `restart`, `stop` and `start`.
+// The commands `launchpad deploy`, `restart`, `stop`, `start`, `sleep` and `wake`.
 
 import type { AgentStatus } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
@@ -10,8 +10,8 @@ import type { Run } from "../run.ts";
 import { SETTLED, settle, type WaitOptions } from "../wait-for-agent.ts";
 import { statusText } from "./status.ts";
 
-/** `launchpad deploy`, `restart`, `stop` and `start` */
-export function change(verb: "deploy" | "restart" | "stop" | "start"): Run<WaitOptions> {
+/** `launchpad deploy`, `restart`, `stop`, `start`, `sleep` and `wake` */
+export function change(verb: "deploy" | "restart" | "stop" | "start" | "sleep" | "wake"): Run<WaitOptions> {
   return async (context, [agent], options) => {
     const agentId = await agentIdOf(context, agent);
     const { client } = await context.session();
@@ -19,6 +19,14 @@ export function change(verb: "deploy" | "restart" | "stop" | "start"): Run<WaitO
     return await finish(context, changed, options);
   };
 }
+
+/** What a stop settles in is STOPPED alone: DEPLOYED would be a later start. Likewise for sleep. */
+const RESTS: Partial<Record<AgentStatus, typeof SETTLED>> = {
+  STOPPING: ["STOPPED"],
+  STOPPED: ["STOPPED"],
+  SLEEPING: ["ASLEEP"],
+  ASLEEP: ["ASLEEP"],
+};
 
 interface Changed {
   agentId: string;
@@ -44,8 +52,7 @@ export async function finish(context: Context, changed: Changed, options: WaitOp
     );
     return "ok";
   }
-  // What a stop settles in is STOPPED alone: DEPLOYED would be a later start.
-  const wanted = status === "STOPPING" || status === "STOPPED" ? (["STOPPED"] as const) : SETTLED;
+  const wanted = RESTS[status] ?? SETTLED;
   const { outcome, report } = await settle(context, agentId, wanted, options);
   context.out.result(report, (look) => statusText(report, look, Date.now()));
   return outcome;

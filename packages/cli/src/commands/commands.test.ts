@@ -61,6 +61,7 @@ describe("status", () => {
       { type: "Progressing", status: "True", reason: "ROLLING_OUT", message: "On their way" },
     ],
     platforms: [],
+    sleep: { since: null, reason: null, wakes24h: 0, lastWakeMs: null },
     generation: 3,
     observedGeneration: 2,
     revision: 2,

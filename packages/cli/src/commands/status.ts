@@ -46,7 +46,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       : "";
   const troubles = report.conditions.filter(
     ({ type, status, reason }) =>
-      (reason !== "STOPPED" && type === "Available" && status === "False") ||
+      (reason !== "STOPPED" && reason !== "ASLEEP" && type === "Available" && status === "False") ||
       (type === "ReplicaFailure" && status === "True") ||
       (type === "Exposed" && status === "False") ||
       type === "ModelReady" ||
@@ -67,6 +67,7 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
       ["Health", tone(paint, report.health.overall) + (troubles.length === 0 ? hint(report) : "")],
       ["Replicas", replicas],
       ...report.platforms.map((platform) => ["Platform", platformText(platform, known)] as const),
+      ["Sleep", sleepText(report, now)],
       ["Uptime", application.uptime],
       ["Response", application.responseTime],
       ["Database", supabase.connection === "UNKNOWN" ? "" : tone(paint, supabase.connection)],
@@ -77,6 +78,20 @@ export function statusText(report: AgentStatusReport, { paint }: Look, now: numb
     ],
     paint,
   );
+}
+
+/** Since when it is asleep, or what keeps an idle agent awake; empty: neither. Pure. */
+function sleepText(
+  { status, sleep: { since, reason, wakes24h, lastWakeMs } }: AgentStatusReport,
+  now: number,
+) {
+  const woken =
+    wakes24h === 0
+      ? ""
+      : `; woken ${wakes24h} times in 24 h${lastWakeMs === null ? "" : `, last in ${lastWakeMs} ms`}`;
+  if (since !== null)
+    return `${status === "ASLEEP" ? "asleep" : "falling asleep"}, ${reason === "IDLE" ? "idle" : "requested"} ${ago(since, now)}${woken}`;
+  return reason === null ? woken.slice(2) : `kept awake: ${reason}${woken}`;
 }
 
 /** One platform's connection. Pure. */

@@ -74,6 +74,8 @@ export function addAgentCommands(parent: Command, action: Action): void {
     ["restart", "replace every replica without a gap"],
     ["stop", "stop every replica"],
     ["start", "start a stopped agent"],
+    ["sleep", "end every replica until a request, a message or wake"],
+    ["wake", "wake an agent that is asleep"],
   ] as const) {
     parent
       .command(verb)

@@ -32,6 +32,11 @@ export interface Cluster {
    * @throws {Error} when it cannot be read now
    */
   refresh?(agentId: string): Promise<void>;
+  /**
+   * Ends every replica after its open requests, and keeps everything else of the agent: a request to its address is held
+   * by a controller, which wakes it. Idempotent. {@link apply} of a later generation brings replicas back.
+   */
+  sleep(workload: Workload): Promise<void>;
   /** Ends every replica; `keep` = stopped, may come back; otherwise everything of the agent goes. Idempotent. */
   remove(agentId: string, keep: boolean): Promise<void>;
   /** What there is of the agent; undefined when there is nothing at all. */
@@ -213,6 +218,8 @@ export interface ReplicaSample {
   /** When that life began. */
   startedAt: number;
   requests: { total: number; success: number; errors: number; seconds: number } | null;
+  /** How long it has had no work at all; 0: it works. Null: it does not tell, which counts as work. */
+  idleSeconds: number | null;
 }
 
 export interface ClusterHealth {

@@ -67,6 +67,10 @@ export class MemoryCluster implements Cluster {
     this.#set(workload.agentId).revert(workload, failure);
   }
 
+  async sleep(workload: Workload): Promise<void> {
+    this.#set(workload.agentId).sleep();
+  }
+
   async remove(agentId: string, keep: boolean): Promise<void> {
     const set = this.#sets.get(agentId);
     if (set === undefined) {

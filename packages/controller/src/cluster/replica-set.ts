@@ -45,6 +45,7 @@ export class ReplicaSet {
   #converging = false;
   #again = false;
   #frozen = false;
+  #asleep = false;
 
   constructor(options: ReplicaSetOptions) {
     this.#options = options;
@@ -57,6 +58,7 @@ export class ReplicaSet {
     if (this.#current !== undefined && workload.generation <= this.#current.generation) return;
     this.#current = workload;
     this.#failure = undefined;
+    this.#asleep = false;
     this.#progressed();
     for (const replica of this.#replicas.values()) {
       if (replica.observe()?.template === workload.template) replica.retry();
@@ -74,6 +76,16 @@ export class ReplicaSet {
         ? { environment: workload.environment, ...stable, generation: workload.generation }
         : { ...workload, replicas: this.#ready(workload.template) };
     this.#failure = failure;
+    this.#asleep = false;
+    this.converge();
+  }
+
+  /** See {@link Cluster.sleep}. What was complete last stays written down: a wake that fails may go back to it. */
+  sleep(): void {
+    if (this.#asleep) return;
+    this.#asleep = true;
+    this.#current = undefined;
+    this.#failure = undefined;
     this.converge();
   }
 
@@ -83,6 +95,7 @@ export class ReplicaSet {
     if (this.#current === undefined && this.#stable === undefined && !active) return;
     this.#current = undefined;
     this.#failure = undefined;
+    this.#asleep = false;
     if (this.#stable !== undefined) {
       this.#stable = undefined;
       this.#options.saveStable(undefined);
@@ -111,6 +124,7 @@ export class ReplicaSet {
       template: this.#current?.template ?? "",
       wanted: this.#current?.replicas ?? 0,
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+      ...(this.#asleep ? { asleep: true } : {}),
       replicas: this.#observed(),
       progressedAt: this.#progressedAt,
     };

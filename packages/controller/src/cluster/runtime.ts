@@ -16,6 +16,7 @@ export interface RuntimeFigures {
   /** Of the process itself; null where it does not tell. */
   cpuSeconds: number | null;
   memoryBytes: number | null;
+  idleSeconds: number | null;
 }
 
 /** Reads the runtime's own counters from its Prometheus text. */
@@ -25,12 +26,8 @@ export function parseFigures(text: string): RuntimeFigures {
     requests: requestsOf(values),
     cpuSeconds: values.get("process_cpu_seconds_total") ?? null,
     memoryBytes: values.get("process_resident_memory_bytes") ?? null,
+    idleSeconds: values.get("agent_idle_seconds") ?? null,
   };
-}
-
-/** Reads the runtime's request counters from its Prometheus text; null when it has none. */
-export function parseRequests(text: string): ReplicaSample["requests"] {
-  return requestsOf(readValues(text));
 }
 
 /** What an answer to `/health` says. */

@@ -37,6 +37,7 @@ export interface ControllerOptions {
   onClaim?(outcome: "worked" | "failed", rows: number): void;
   onPass?(outcome: "worked" | "failed", milliseconds: number): void;
   onPhase?(phase: string): void;
+  onWake?(milliseconds: number): void;
 }
 
 /** A nudge: somebody thinks that there is something to claim. */
@@ -116,6 +117,7 @@ export class Controller {
       rest: (agentId, milliseconds) => this.#queue.rest(agentId, milliseconds),
       ...(options.onPass ? { onPass: options.onPass } : {}),
       ...(options.onPhase ? { onPhase: options.onPhase } : {}),
+      ...(options.onWake ? { onWake: options.onWake } : {}),
     });
     this.#queue = new KeyedQueue(options.clock, options.concurrency, (agentId) =>
       this.reconciler.pass(agentId),

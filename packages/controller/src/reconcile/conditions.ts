@@ -27,10 +27,28 @@ export function conditionsOf(situation: Situation, failure: Failure | undefined,
 
 /** What is true of an agent that is stopped because that is wanted. */
 export function stoppedConditions(before: readonly Condition[], now: number): Condition[] {
-  const message = "The agent is stopped";
+  return restingConditions("STOPPED", "The agent is stopped", before, now);
+}
+
+/** What is true of an agent that is asleep. */
+export function asleepConditions(before: readonly Condition[], now: number): Condition[] {
+  return restingConditions(
+    "ASLEEP",
+    "The agent is asleep until a request, a message or its owner wakes it",
+    before,
+    now,
+  );
+}
+
+function restingConditions(
+  reason: string,
+  message: string,
+  before: readonly Condition[],
+  now: number,
+): Condition[] {
   return dated(
     [
-      { type: "Available", status: "False", reason: "STOPPED", message },
+      { type: "Available", status: "False", reason, message },
       { type: "Progressing", status: "True", reason: "COMPLETE", message },
       { type: "ReplicaFailure", status: "False", reason: "NONE", message: "" },
     ],

@@ -33,7 +33,7 @@ function decided(desired: Desired, observed: ObservedWorkload | undefined, now =
 function brief({ actions, report }: Decision): string {
   const done = actions.map((action) => {
     if (action.do === "remove") return action.keep ? "remove" : "remove all";
-    return action.do === "revert" ? `revert ${action.failure.reason}` : "apply";
+    return action.do === "revert" ? `revert ${action.failure.reason}` : action.do;
   });
   if (report !== undefined) {
     const ready = `${report.readyReplicas}/${report.currentReplicas}`;
@@ -55,6 +55,10 @@ const stopped = (phase: string, observed: number): Desired => ({
 const absent = (phase: string, observed: number): Desired => ({
   ...running(phase, 2, observed),
   state: "absent",
+});
+const asleep = (phase: string, observed: number): Desired => ({
+  ...running(phase, 2, observed),
+  state: "asleep",
 });
 const ready = replica("ready");
 const starting = replica("starting");
@@ -97,6 +101,38 @@ const TABLE: [what: string, Desired, ObservedWorkload | undefined, string][] = [
     running("DEPLOYING", 1, 0),
     workload(1, 2, [ready, ready]),
     "DEPLOYED 2/2",
+  ],
+  ["SLEEPING, replicas there → sleep", asleep("SLEEPING", 1), workload(1, 1, [ready]), "sleep"],
+  ["SLEEPING, nothing there after a crash → sleep", asleep("SLEEPING", 1), undefined, "sleep"],
+  [
+    "SLEEPING, a request is being finished → waits",
+    asleep("SLEEPING", 1),
+    workload(0, 0, [replica("ending")], { asleep: true }),
+    "",
+  ],
+  [
+    "SLEEPING, the last replica has ended → ASLEEP",
+    asleep("SLEEPING", 1),
+    workload(0, 0, [], { asleep: true }),
+    "ASLEEP 0/0",
+  ],
+  ["ASLEEP and said → nothing", asleep("ASLEEP", 2), workload(0, 0, [], { asleep: true }), ""],
+  ["ASLEEP + scale → ASLEEP again", asleep("ASLEEP", 1), workload(0, 0, [], { asleep: true }), "ASLEEP 0/0"],
+  ["ASLEEP, a new controller → sleep, for its own door", asleep("ASLEEP", 2), workload(0, 0, []), "sleep"],
+  ["ASLEEP, someone started replicas → sleep", asleep("ASLEEP", 2), workload(1, 1, [ready]), "sleep"],
+  ["WAKING → apply, nothing to say", running("WAKING", 3, 2), workload(0, 0, [], { asleep: true }), "apply"],
+  ["WAKING, ready → DEPLOYED", running("WAKING", 3, 2), workload(3, 1, [ready]), "DEPLOYED 1/1"],
+  [
+    "WAKING, three exits in a row → FAILED CRASH_LOOP",
+    running("WAKING", 3, 2),
+    workload(3, 1, [looping]),
+    "revert CRASH_LOOP, FAILED CRASH_LOOP 0/1",
+  ],
+  [
+    "STOPPING a sleeper → remove",
+    stopped("STOPPING", 1),
+    workload(1, 1, [ready], { asleep: true }),
+    "remove",
   ],
   ["DEPLOYED + scale 1→3 → apply", running("SCALING", 2, 1), workload(1, 1, [ready]), "apply"],
   [

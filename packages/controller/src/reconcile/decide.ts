@@ -4,14 +4,14 @@ import { type Failure, type ObservedWorkload, REFUSALS, TERMINATING } from "../c
 import { isComplete } from "../cluster/rollout.ts";
 import type { Condition, DeploymentReport } from "../contract.ts";
 import type { Provision } from "../plugins/provision.ts";
-import { applicationOf, conditionsOf, stoppedConditions } from "./conditions.ts";
+import { applicationOf, asleepConditions, conditionsOf, stoppedConditions } from "./conditions.ts";
 import { explain, findDelay, isHopeless, type Limits } from "./hopeless.ts";
 import type { Observation } from "./observe.ts";
 import { platformReport } from "./platform.ts";
 
 /** What is wanted, and what the database knows of it. */
 export interface Desired {
-  state: "running" | "stopped" | "absent";
+  state: "running" | "asleep" | "stopped" | "absent";
   generation: number;
   observedGeneration: number;
   phase: string;
@@ -21,7 +21,11 @@ export interface Desired {
   platform?: string;
 }
 
-export type Action = { do: "apply" } | { do: "revert"; failure: Failure } | { do: "remove"; keep: boolean };
+export type Action =
+  | { do: "apply" }
+  | { do: "sleep" }
+  | { do: "revert"; failure: Failure }
+  | { do: "remove"; keep: boolean };
 
 export interface Decision {
   actions: Action[];
@@ -50,7 +54,7 @@ const AGAIN_MS = 15_000;
 const PROGRESS_MS = 2000;
 
 /** Phases in which the database already says that the generation is being worked on. */
-const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING"]);
+const UNDER_WAY = new Set(["DEPLOYING", "SCALING", "UPDATING", "RESTARTING", "WAKING"]);
 
 /**
  * The controller's judgement: what to do about one agent, and what to say of it. Pure: the same situation at the same
@@ -65,6 +69,8 @@ export function decide(situation: Situation, now: number): Decision {
       return decideAbsent(situation);
     case "stopped":
       return decideStopped(situation, now);
+    case "asleep":
+      return decideAsleep(situation, now);
     case "running":
       return decideRunning(situation, now);
   }
@@ -106,6 +112,24 @@ function decideStopped(situation: Situation, now: number): Decision {
           } satisfies DeploymentReport,
         }),
     finished: true,
+  };
+}
+
+/** No replica, and the address leads to who wakes it. It stays held: what comes there is this controller's to answer. */
+function decideAsleep(situation: Situation, now: number): Decision {
+  const { desired, observed } = situation;
+  const workload = observed.workload;
+  if (workload?.asleep !== true) return { actions: [{ do: "sleep" }], finished: false };
+  if (workload.replicas.length > 0 || isSettled(desired, "ASLEEP")) return { actions: [], finished: false };
+  return {
+    actions: [],
+    report: {
+      phase: "ASLEEP",
+      url: situation.url,
+      ...counts(observed),
+      conditions: asleepConditions(situation.conditions, now),
+    },
+    finished: false,
   };
 }
 

@@ -9,6 +9,8 @@ import { templateOf } from "./template.ts";
 /** An agent whose lease this controller holds, and what it has told the database of it. */
 export interface Held {
   claim: Claim;
+  /** Since when this generation is held. */
+  heldAt: number;
   template: string;
   desired: Desired;
   conditions: readonly Condition[];
@@ -30,18 +32,26 @@ export interface Held {
   provisioning?: Provisioning | undefined;
 }
 
-const TERMINAL = new Set<string>(["DEPLOYED", "FAILED", "STOPPED", "DELETED"] satisfies TerminalPhase[]);
+const TERMINAL = new Set<string>([
+  "DEPLOYED",
+  "ASLEEP",
+  "FAILED",
+  "STOPPED",
+  "DELETED",
+] satisfies TerminalPhase[]);
 
 /**
  * Begins to hold a claimed agent.
+ * @param now the time
  * @param before what was held of it until now: its conditions keep their times
  */
-export function hold(claim: Claim, before?: Held): Held {
+export function hold(claim: Claim, now: number, before?: Held): Held {
   const isSame = before?.claim.generation === claim.generation;
   if (!isSame) before?.provisioning?.cancel();
   return {
     provisioning: isSame ? before.provisioning : undefined,
     claim,
+    heldAt: isSame ? before.heldAt : now,
     template: claim.spec === null ? "" : templateOf(claim.spec, claim.restarts ?? 0),
     desired: {
       state: claim.desired,

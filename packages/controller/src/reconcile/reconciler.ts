@@ -36,6 +36,8 @@ export interface ReconcilerOptions {
   rest(agentId: string, milliseconds: number): void;
   onPass?(outcome: "worked" | "failed", milliseconds: number): void;
   onPhase?(phase: string): void;
+  /** An agent that was woken serves: so long after its claim. */
+  onWake?(milliseconds: number): void;
 }
 
 /** From the loss of a lease to the end of the replicas: long enough for a claim, should nobody else have it. */
@@ -79,7 +81,7 @@ export class Reconciler {
   take(claim: Claim): boolean {
     const before = this.#held.get(claim.agentId);
     if (!isNews(before, claim)) return false;
-    this.#held.set(claim.agentId, hold(claim, before));
+    this.#held.set(claim.agentId, hold(claim, this.#options.clock.now(), before));
     this.#gone.delete(claim.agentId);
     return true;
   }
@@ -186,7 +188,11 @@ export class Reconciler {
     const { agentId } = held.claim;
     for (const action of decision.actions) {
       if (action.do === "remove") await cluster.remove(agentId, action.keep);
-      else if (action.do === "revert") {
+      else if (action.do === "sleep") {
+        const environment = await this.#environment(held);
+        if (!this.#mayAct(held)) return false;
+        await cluster.sleep(this.#workload(held, environment));
+      } else if (action.do === "revert") {
         const environment = await this.#environment(held);
         if (!this.#mayAct(held)) return false;
         await cluster.revert(this.#workload(held, environment), action.failure);
@@ -215,6 +221,8 @@ export class Reconciler {
     const { agentId, generation, leaseToken } = held.claim;
     const result = await database.reportDeployment(agentId, generation, leaseToken, report);
     if (result.accepted) {
+      const woken = held.desired.phase === "WAKING" && report.phase === "DEPLOYED";
+      if (woken) this.#options.onWake?.(this.#options.clock.now() - held.heldAt);
       noteAccepted(held, report, result.phase);
       if (report.phase !== undefined) {
         this.#options.onPhase?.(report.phase);

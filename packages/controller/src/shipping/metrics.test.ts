@@ -18,6 +18,7 @@ function sample(part: Partial<ReplicaSample>): ReplicaSample {
     life: "a-1/1",
     startedAt: START,
     requests: { total: 0, success: 0, errors: 0, seconds: 0 },
+    idleSeconds: null,
     ...part,
   };
 }

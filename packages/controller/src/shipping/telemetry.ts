@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
-import type { Cluster } from "../cluster/cluster.ts";
+import type { Cluster, ReplicaSample } from "../cluster/cluster.ts";
 import type { Database, LogRow } from "../contract.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { MetricRows } from "./metrics.ts";
@@ -18,6 +18,8 @@ export interface TelemetryOptions {
   stateDir: string;
   spoolBytes: number;
   metricsSeconds: number;
+  /** Told of every sample, before it is shipped. */
+  onSamples?(samples: readonly ReplicaSample[]): void;
 }
 
 /** Log lines and metric samples on their way from the cluster to the database. */
@@ -71,6 +73,7 @@ export class Telemetry {
   async sample(): Promise<void> {
     const { clock, cluster } = this.#options;
     const samples = await cluster.metrics();
+    this.#options.onSamples?.(samples);
     for (const row of this.#metricRows.take(samples, clock.now())) this.metrics.add(JSON.stringify(row));
   }
 

@@ -304,6 +304,7 @@ function clusterOf(workloads: Workloads): Cluster {
     start: async () => {},
     stop: async () => {},
     apply: (workload) => workloads.apply(workload),
+    sleep: (workload) => workloads.apply({ ...workload, replicas: 0 }),
     refresh: (agentId) => workloads.refresh(agentId),
     revert: (workload, failure) => workloads.revert(workload, failure),
     remove: (agentId) => workloads.remove(agentId),

@@ -17,7 +17,9 @@ import type {
   Platform,
   PlatformReport,
   ReportResult,
+  SleepResult,
   Tenants,
+  WakeResult,
 } from "../contract.ts";
 import { type Announcement, MemoryRollouts } from "./memory-rollouts.ts";
 
@@ -25,7 +27,7 @@ import { type Announcement, MemoryRollouts } from "./memory-rollouts.ts";
 export interface Row {
   agentId: string;
   userId: string;
-  desired: "running" | "stopped" | "absent";
+  desired: "running" | "asleep" | "stopped" | "absent";
   generation: number;
   observedGeneration: number;
   revision: number;
@@ -39,6 +41,9 @@ export interface Row {
   reason: string | undefined;
   message: string | undefined;
   spec: AgentSpec;
+  idleSeconds: number | undefined;
+  /** Answers that the database knows to be open. */
+  openAnswers: number;
   platform: Platform | undefined;
   platformSeen: PlatformReport | undefined;
   /** When its replicas first were ready with it. */
@@ -57,8 +62,9 @@ export interface Row {
 /** The allowed transitions, as the schema holds them. */
 const FROM: Record<string, string[]> = {
   DEPLOYING: ["QUEUED", "STOPPED", "FAILED", "DEPLOYING"],
-  DEPLOYED: ["DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING"],
-  FAILED: ["QUEUED", "DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING", "FAILED"],
+  DEPLOYED: ["DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING", "WAKING"],
+  ASLEEP: ["SLEEPING", "ASLEEP"],
+  FAILED: ["QUEUED", "DEPLOYING", "DEPLOYED", "SCALING", "UPDATING", "RESTARTING", "WAKING", "FAILED"],
   STOPPED: ["STOPPING", "STOPPED"],
   DELETED: ["DELETING", "DELETED"],
 };
@@ -148,6 +154,8 @@ export class MemoryDatabase implements Database {
       reason: undefined,
       message: undefined,
       spec,
+      idleSeconds: undefined,
+      openAnswers: 0,
       platform: this.rollouts.stable,
       platformSeen: undefined,
       platformAt: Number.NEGATIVE_INFINITY,
@@ -159,6 +167,30 @@ export class MemoryDatabase implements Database {
       nextAttemptAt: 0,
       lastError: undefined,
     });
+  }
+
+  /** How long the agent may be idle before it falls asleep. */
+  setIdle(agentId: string, seconds: number | undefined): void {
+    this.#change(agentId, "SCALING", (row) => {
+      row.idleSeconds = seconds;
+    });
+  }
+
+  /** By its owner; what works is not put to sleep. */
+  sleep(agentId: string): boolean {
+    const row = this.row(agentId);
+    if (row.desired !== "running" || row.phase !== "DEPLOYED" || row.openAnswers > 0) return false;
+    row.desired = "asleep";
+    this.#renew(row, "SLEEPING");
+    return true;
+  }
+
+  /** By its owner or by a message. A stopped one stays stopped. */
+  wake(agentId: string): void {
+    const row = this.row(agentId);
+    if (row.desired !== "asleep") return;
+    row.desired = "running";
+    this.#renew(row, "WAKING");
   }
 
   scale(agentId: string, replicas: number): void {
@@ -203,7 +235,17 @@ export class MemoryDatabase implements Database {
     if (row.desired === "absent") return;
     if (row.desired === "stopped" && phase !== "DELETING" && phase !== "STOPPED") return;
     if (row.desired === "running" && phase === "STOPPED") return;
+    // A sleeper takes changes for its next wake; a restart, a start wakes it.
+    const asleep = row.desired === "asleep";
     change(row);
+    if (asleep && (phase === "SCALING" || phase === "UPDATING")) this.#renew(row, row.phase);
+    else if (asleep && phase === "RESTARTING") {
+      row.desired = "running";
+      this.#renew(row, "WAKING");
+    } else this.#renew(row, asleep && phase === "STOPPED" ? "WAKING" : phase);
+  }
+
+  #renew(row: Row, phase: string): void {
     row.changedAt = this.#clock.now();
     row.generation += 1;
     row.phase = phase;
@@ -341,6 +383,41 @@ export class MemoryDatabase implements Database {
     return { ...this.environments.get(agentId) };
   }
 
+  async sleepDeployment(agentId: string, generation: number, leaseToken: string): Promise<SleepResult> {
+    this.#count("sleep_deployment");
+    const row = this.rows.get(agentId);
+    if (row === undefined || row.phase === "DELETED") return { asleep: false, reason: "GONE" };
+    if (!this.#holds(row, leaseToken)) return { asleep: false, reason: "LEASE_LOST" };
+    if (row.idleSeconds === undefined) return { asleep: false, reason: "OFF" };
+    if (row.openAnswers > 0) return { asleep: false, reason: "ANSWER_OPEN" };
+    if (row.generation !== generation || row.observedGeneration !== generation || !this.sleep(agentId))
+      return { asleep: false, reason: "BUSY" };
+    this.transitions.push(`${agentId}:${row.generation}:SLEEPING`);
+    return { asleep: true, generation: row.generation };
+  }
+
+  async wakeDeployment(agentId: string): Promise<WakeResult> {
+    this.#count("wake_deployment");
+    const row = this.rows.get(agentId);
+    const refused = (status: number, code: string, message: string): WakeResult => ({
+      state: "refused",
+      phase: row?.phase ?? null,
+      generation: row?.generation ?? null,
+      status,
+      code,
+      message,
+      details: null,
+    });
+    if (row === undefined || row.desired === "absent")
+      return refused(404, "AGENT_NOT_FOUND", "No such agent.");
+    if (row.desired === "stopped") return refused(409, "CONFLICT", "This agent is stopped.");
+    this.wake(agentId);
+    if (row.phase === "FAILED" && row.readyReplicas === 0)
+      return refused(500, "DEPLOYMENT_FAILED", row.message ?? "It failed.");
+    const { generation, phase } = row;
+    return { state: phase === "WAKING" ? "waking" : "awake", phase, generation };
+  }
+
   async classes(): Promise<Classes> {
     this.#count("controller_classes");
     return structuredClone({
@@ -419,10 +496,11 @@ export class MemoryDatabase implements Database {
     if (row.phase === "DELETED") return "no";
     if (row.nextAttemptAt > this.#clock.now()) return "no";
     const pending = row.generation > row.observedGeneration;
+    const lives = row.desired === "running" || row.desired === "asleep";
     const outdated = row.desired === "running" && row.platform?.id !== row.platformSeen?.id;
     if (row.holder === worker) return pending || outdated ? "same" : "no";
     if (row.holder !== undefined && this.#alive(row.holder)) return "no";
-    return pending || row.desired === "running" ? "new" : "no";
+    return pending || lives ? "new" : "no";
   }
 
   #claim(row: Row): Claim {
@@ -444,6 +522,7 @@ export class MemoryDatabase implements Database {
       platform: row.platform ?? null,
       class: this.agentClasses.get(this.userClasses.get(row.userId) ?? "default") ?? null,
       classesVersion: this.#classesVersion,
+      idleSeconds: row.idleSeconds ?? null,
       spec: row.desired === "absent" ? null : row.spec,
     };
   }

@@ -49,7 +49,9 @@ export async function run(seed: number, options: Omit<SimulationOptions, "seed">
     const row = database.row(agentId);
     const replicas = simulation.sites.flatMap((site) => site.cluster.running(agentId));
     assert.equal(row.observedGeneration, row.generation, `${agentId}: the last wish was seen`);
-    const expected = { running: "DEPLOYED", stopped: "STOPPED", absent: "DELETED" }[row.desired];
+    const expected = { running: "DEPLOYED", asleep: "ASLEEP", stopped: "STOPPED", absent: "DELETED" }[
+      row.desired
+    ];
     const broken = row.desired === "running" && (row.spec.model === "crash" || row.spec.model === "fatal");
     assert.equal(row.phase, broken ? "FAILED" : expected, `${agentId}: phase`);
     const template = templateOf(row.spec, row.restarts);

@@ -24,6 +24,8 @@ SCALE_AGENT = Operation("POST", "/api/agents/{agentId}/scale", idempotency_key=T
 RESTART_AGENT = Operation("POST", "/api/agents/{agentId}/restart", idempotency_key=True)
 STOP_AGENT = Operation("POST", "/api/agents/{agentId}/stop", idempotency_key=True)
 START_AGENT = Operation("POST", "/api/agents/{agentId}/start", idempotency_key=True)
+SLEEP_AGENT = Operation("POST", "/api/agents/{agentId}/sleep", idempotency_key=True)
+WAKE_AGENT = Operation("POST", "/api/agents/{agentId}/wake", idempotency_key=True)
 ROLLBACK_AGENT = Operation("POST", "/api/agents/{agentId}/rollback", idempotency_key=True)
 STOP_ALL_AGENTS = Operation("POST", "/api/agents/stop-all", idempotency_key=True)
 GET_AGENT_METRICS = Operation("GET", "/api/agents/{agentId}/metrics", idempotency_key=False)
@@ -60,6 +62,7 @@ LAUNCH_AGENT_ARGUMENTS = {
     "settings": "settings",
     "visibility": "visibility",
     "max_tokens_per_day": "maxTokensPerDay",
+    "idle": "idle",
     "resources": "resources",
 }
 UPDATE_AGENT_ARGUMENTS = {
@@ -79,6 +82,7 @@ UPDATE_AGENT_ARGUMENTS = {
     "settings": "settings",
     "visibility": "visibility",
     "max_tokens_per_day": "maxTokensPerDay",
+    "idle": "idle",
     "resources": "resources",
 }
 UPDATE_PROFILE_ARGUMENTS = {

@@ -31,6 +31,9 @@ KnownAgentStatus: TypeAlias = Literal[
     "SCALING",
     "UPDATING",
     "RESTARTING",
+    "SLEEPING",
+    "ASLEEP",
+    "WAKING",
     "STOPPING",
     "STOPPED",
     "FAILED",
@@ -51,6 +54,10 @@ class AgentResources(TypedDict):
     memory: str
     cpu: str
     replicas: int
+
+
+class AgentIdle(TypedDict):
+    afterSeconds: int
 
 
 class Agent(TypedDict):
@@ -77,6 +84,7 @@ class Agent(TypedDict):
     visibility: Literal["private", "public"] | str
     """Who may send messages to the agent's address."""
     maxTokensPerDay: int | None
+    idle: AgentIdle | None
     environment: list[str]
     """Names of the secrets."""
     generation: int | None
@@ -146,6 +154,12 @@ class ModelSettings(TypedDict):
     """Of elizaOS: whether it looks back on a conversation now and then, with a second call of the model."""
 
 
+class AgentDefinitionIdle(TypedDict):
+    """After how many idle seconds the agent falls asleep: it holds no replica until a request, a message or its owner wakes it. Left out or null: never."""
+
+    afterSeconds: int
+
+
 class ResourceChanges(TypedDict):
     memory: NotRequired[str | float | None]
     cpu: NotRequired[str | float | None]
@@ -174,6 +188,7 @@ class AgentDefinition(TypedDict):
     """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
     maxTokensPerDay: NotRequired[int | None]
     """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
+    idle: NotRequired[AgentDefinitionIdle | None]
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -432,6 +447,18 @@ class AgentStatusReportPlatform(TypedDict):
     """Since when `status` is so."""
 
 
+class AgentStatusReportSleep(TypedDict):
+    """Sleep and wake: see `idle`."""
+
+    since: str | None
+    """Since when it is asleep; null: it is awake."""
+    reason: str | None
+    """Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`."""
+    wakes24h: int
+    lastWakeMs: int | None
+    """How long the last wake took, until a replica was ready."""
+
+
 KnownHealthState: TypeAlias = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "UNKNOWN"]
 """The values of HealthState that this version knows."""
 
@@ -495,6 +522,8 @@ class AgentStatusReport(TypedDict):
     conditions: list[AgentStatusReportCondition]
     platforms: list[AgentStatusReportPlatform]
     """The platforms that plugins serve or `platforms` names, and their connections."""
+    sleep: AgentStatusReportSleep
+    """Sleep and wake: see `idle`."""
     generation: int | None
     """What is wanted; null where never deployed."""
     observedGeneration: int | None
@@ -781,6 +810,12 @@ class SupabaseConfig(TypedDict):
     storage: NotRequired[SupabaseConfigStorage | None]
 
 
+class LaunchAgentRequestIdle(TypedDict):
+    """After how many idle seconds the agent falls asleep: it holds no replica until a request, a message or its owner wakes it. Left out or null: never."""
+
+    afterSeconds: int
+
+
 class Resources(TypedDict):
     memory: NotRequired[str | float | None]
     cpu: NotRequired[str | float | None]
@@ -810,6 +845,7 @@ class LaunchAgentRequest(TypedDict):
     """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
     maxTokensPerDay: NotRequired[int | None]
     """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
+    idle: NotRequired[LaunchAgentRequestIdle | None]
     resources: NotRequired[Resources | None]
 
 
@@ -1130,6 +1166,12 @@ class SystemMetrics(TypedDict):
     timestamp: str
 
 
+class UpdateAgentRequestIdle(TypedDict):
+    """After how many idle seconds the agent falls asleep: it holds no replica until a request, a message or its owner wakes it. Left out or null: never."""
+
+    afterSeconds: int
+
+
 class UpdateAgentRequest(TypedDict):
     agentName: NotRequired[str]
     """What people call the agent."""
@@ -1153,6 +1195,7 @@ class UpdateAgentRequest(TypedDict):
     """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
     maxTokensPerDay: NotRequired[int | None]
     """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
+    idle: NotRequired[UpdateAgentRequestIdle | None]
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -1333,6 +1376,7 @@ class LaunchAgentArguments(TypedDict):
     """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
     max_tokens_per_day: NotRequired[int | None]
     """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
+    idle: NotRequired[LaunchAgentRequestIdle | None]
     resources: NotRequired[Resources | None]
 
 
@@ -1361,6 +1405,7 @@ class UpdateAgentArguments(TypedDict):
     """Who may send messages to the agent's address. `private` (the default): its owner and holders of its keys. `public`: everybody, within `maxTokensPerDay` and 20 messages a minute per address."""
     max_tokens_per_day: NotRequired[int | None]
     """Tokens that the agent may spend in a day (UTC). A public agent needs one."""
+    idle: NotRequired[UpdateAgentRequestIdle | None]
     resources: NotRequired[ResourceChanges | None]
 
 
@@ -1389,6 +1434,9 @@ class ListAgentsQuery(TypedDict):
             "SCALING",
             "UPDATING",
             "RESTARTING",
+            "SLEEPING",
+            "ASLEEP",
+            "WAKING",
             "STOPPING",
             "STOPPED",
             "FAILED",

@@ -83,6 +83,20 @@ export const agentStatusReport = z
     platforms: z
       .array(platform)
       .meta({ description: "The platforms that plugins serve or `platforms` names, and their connections." }),
+    sleep: z
+      .object({
+        since: timestamp.nullable().meta({ description: "Since when it is asleep; null: it is awake." }),
+        reason: z.string().nullable().meta({
+          description:
+            "Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`.",
+        }),
+        wakes24h: z.int().min(0),
+        lastWakeMs: z
+          .int()
+          .nullable()
+          .meta({ description: "How long the last wake took, until a replica was ready." }),
+      })
+      .meta({ description: "Sleep and wake: see `idle`." }),
     generation: z.int().nullable().meta({ description: "What is wanted; null where never deployed." }),
     observedGeneration: z
       .int()
@@ -165,6 +179,7 @@ export const agent = z
     supabase_config: z.record(z.string(), z.unknown()).nullable(),
     visibility,
     maxTokensPerDay: z.int().nullable(),
+    idle: z.object({ afterSeconds: z.int() }).nullable(),
     environment: z.array(z.string()).meta({ description: "Names of the secrets." }),
     generation: z.int().nullable(),
     revision: z.int().nullable(),
@@ -225,7 +240,7 @@ export const restarted = z
   })
   .meta({ id: "RestartedAgent" });
 
-/** POST …/stop and …/start */
+/** POST …/stop, …/start, …/sleep and …/wake */
 export const initiated = z
   .object({ ...change, message: z.string(), timestamp })
   .meta({ id: "InitiatedChange" });

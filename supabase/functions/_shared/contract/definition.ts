@@ -79,6 +79,12 @@ const agentName = text(100, 1).meta({
   example: "my-trading-bot",
 });
 
+const idle = z.strictObject({ afterSeconds: whole(60, 86_400) }, anObject).meta({
+  description:
+    "After how many idle seconds the agent falls asleep: it holds no replica until a request, a message or its owner wakes it. Left out or null: never.",
+  example: { afterSeconds: 900 },
+});
+
 const fields = {
   description: text(2000).nullish(),
   role: text(200).nullish().meta({ description: "Title of the agent." }),
@@ -109,6 +115,7 @@ const fields = {
   maxTokensPerDay: whole(0, 999_999_999).nullish().meta({
     description: "Tokens that the agent may spend in a day (UTC). A public agent needs one.",
   }),
+  idle: idle.nullish(),
 };
 
 /** POST /api/agents */

@@ -65,6 +65,18 @@ export const lifecycleRoutes: readonly Route[] = [
   verb("stop", "stop_agent", "Stop every replica; the agent can be started again", initiated, []),
   verb("start", "start_agent", "Start a stopped agent", initiated, gated),
   verb(
+    "sleep",
+    "sleep_agent",
+    "End every replica until a request, a message or a call of wake",
+    initiated,
+    [],
+  ),
+  verb("wake", "wake_agent", "Wake an agent that is asleep", initiated, [
+    "BUDGET_EXHAUSTED",
+    "PLUGIN_NOT_ALLOWED",
+    ...gated,
+  ]),
+  verb(
     "rollback",
     "rollback_agent",
     "Run an earlier revision again, as a new revision",

@@ -104,7 +104,7 @@ export async function startElizaEngine(
   boundGrowth(runtime, adapter);
   const { begin } = abilities;
   const giveUpBegun = sendBegunMessages({ runtime, begin, toUuid: toUuid(config, core), log });
-  watchTasks(runtime);
+  const hasTasks = watchTasks(runtime, [SQL, BOOTSTRAP, own.name]);
   watchActions(runtime, all, config.secrets);
   paceReflection(runtime, config.settings.reflection === "off");
   await registerPlugins(runtime, all, limitMs);
@@ -128,6 +128,8 @@ export async function startElizaEngine(
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
       return answers.reply(message, signal, listener);
     },
+    // A service may hold a connection, on which something comes that wakes nobody.
+    mayWork: () => hasTasks() || [...plugins.values()].some((plugin) => (plugin.services ?? []).length > 0),
     async close() {
       services.stop();
       giveUpBegun();

@@ -157,6 +157,12 @@ export class ProcessesCluster implements Cluster {
     this.#agent(workload.agentId).set.revert(workload, failure);
   }
 
+  async sleep({ agentId }: Workload): Promise<void> {
+    this.#refuseWhenStopped();
+    this.endpoints.know(agentId);
+    this.#agent(agentId).set.sleep();
+  }
+
   async remove(agentId: string, keep: boolean): Promise<void> {
     this.endpoints.forget(agentId);
     const agent = this.#agents.get(agentId);

@@ -1,7 +1,7 @@
 // Samples CPU, memory and request counters of the processes.
 
 import type { ReplicaSample } from "../cluster.ts";
-import { PROBE_HEADER, parseRequests, probeKeyOf } from "../runtime.ts";
+import { PROBE_HEADER, parseFigures, probeKeyOf, type RuntimeFigures } from "../runtime.ts";
 import { get } from "./probe.ts";
 import type { Replica } from "./replica.ts";
 import { usageOf } from "./system.ts";
@@ -25,6 +25,10 @@ export async function sampleReplicas(
       const { replica, pid } = next;
       const used = usage.get(pid);
       const { agentId, spec } = replica.workload;
+      const figures =
+        replica.port === undefined
+          ? undefined
+          : await readFigures(replica.port, probeKeyOf(probeSecret, agentId));
       samples.push({
         agentId,
         replica: replica.name,
@@ -37,10 +41,8 @@ export async function sampleReplicas(
         // No system counts network traffic per process without privileges.
         networkIn: null,
         networkOut: null,
-        requests:
-          replica.port === undefined
-            ? null
-            : await readRequests(replica.port, probeKeyOf(probeSecret, agentId)),
+        requests: figures?.requests ?? null,
+        idleSeconds: figures?.idleSeconds ?? null,
       });
     }
   };
@@ -48,7 +50,7 @@ export async function sampleReplicas(
   return samples;
 }
 
-async function readRequests(port: number, probeKey: string): Promise<ReplicaSample["requests"]> {
+async function readFigures(port: number, probeKey: string): Promise<RuntimeFigures | undefined> {
   const answer = await get(port, "/metrics", 2000, { [PROBE_HEADER]: probeKey });
-  return answer?.status === 200 ? parseRequests(answer.body) : null;
+  return answer?.status === 200 ? parseFigures(answer.body) : undefined;
 }

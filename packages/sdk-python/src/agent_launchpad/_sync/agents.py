@@ -158,6 +158,16 @@ class AgentsApi:
         call = op.START_AGENT.call(agent_id, idempotency_key=idempotency_key)
         return cast(InitiatedChange, self._request(call))
 
+    def sleep(self, agent_id: str, *, idempotency_key: str | None = None) -> InitiatedChange:
+        """Ends every replica until a request, a message or `wake` wakes the agent."""
+        call = op.SLEEP_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(InitiatedChange, self._request(call))
+
+    def wake(self, agent_id: str, *, idempotency_key: str | None = None) -> InitiatedChange:
+        """Wakes an agent that is asleep."""
+        call = op.WAKE_AGENT.call(agent_id, idempotency_key=idempotency_key)
+        return cast(InitiatedChange, self._request(call))
+
     def rollback(
         self, agent_id: str, revision: int | None = None, *, idempotency_key: str | None = None
     ) -> RolledBackAgent:

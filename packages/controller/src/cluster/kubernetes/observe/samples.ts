@@ -96,6 +96,7 @@ function sampleOf(pod: Pod, usage: PodUsage | undefined, figures: RuntimeFigures
     networkIn: null,
     networkOut: null,
     requests: figures?.requests ?? null,
+    idleSeconds: figures?.idleSeconds ?? null,
   };
 }
 

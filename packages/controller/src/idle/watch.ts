@@ -1,0 +1,71 @@
+// Puts agents to sleep whose replicas say that they are idle, as far as the database knows of no open work.
+
+import type { Clock } from "../clock.ts";
+import type { Cluster, ReplicaSample } from "../cluster/cluster.ts";
+import type { Database } from "../contract.ts";
+import { errorMessage, type Log } from "../log.ts";
+import type { Held } from "../reconcile/leased-agent.ts";
+import { observe } from "../reconcile/observe.ts";
+import { isIdle, maySleep } from "./idle.ts";
+
+export interface IdleWatchOptions {
+  database: Pick<Database, "sleepDeployment">;
+  cluster: Pick<Cluster, "get">;
+  clock: Clock;
+  log: Log;
+  held(): ReadonlyMap<string, Held>;
+  /** Whether anything may be done with what is held. */
+  mayAct(): boolean;
+  /** The database knows something newer: claim. */
+  claimNow(): void;
+}
+
+/** How long an agent is left alone that the database keeps awake. */
+const AGAIN_MS = 60_000;
+
+/** Looks at each sample of the replicas; one look at a time. */
+export class IdleWatch {
+  readonly #options: IdleWatchOptions;
+  /** By agent: not before then. */
+  readonly #notBefore = new Map<string, number>();
+  #looking = false;
+
+  constructor(options: IdleWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Asks the database to put to sleep what these samples show to be idle. Never throws: the next sample comes. */
+  async look(samples: readonly ReplicaSample[]): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      await this.#look(samples);
+    } catch (error) {
+      this.#options.log.debug("idle agents could not be put to sleep", { error: errorMessage(error) });
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  async #look(samples: readonly ReplicaSample[]): Promise<void> {
+    const { claimNow, clock, cluster, database, held, log, mayAct } = this.#options;
+    const byReplica = new Map(samples.map((sample) => [sample.replica, sample]));
+    for (const agentId of this.#notBefore.keys()) if (!held().has(agentId)) this.#notBefore.delete(agentId);
+    for (const agentId of new Set(samples.map((sample) => sample.agentId))) {
+      const one = held().get(agentId);
+      if (one === undefined || !mayAct() || !maySleep(one.claim, one.desired)) continue;
+      if ((this.#notBefore.get(agentId) ?? 0) > clock.now()) continue;
+      const observed = observe(await cluster.get(agentId));
+      const { generation, idleSeconds, leaseToken } = one.claim;
+      if (!isIdle(idleSeconds ?? Number.POSITIVE_INFINITY, observed, byReplica)) continue;
+      const answer = await database.sleepDeployment(agentId, generation, leaseToken);
+      if (answer.asleep) {
+        log.info("idle: it falls asleep", { agentId, generation: answer.generation });
+        claimNow();
+      } else {
+        log.debug("idle, and kept awake", { agentId, reason: answer.reason });
+        this.#notBefore.set(agentId, clock.now() + AGAIN_MS);
+      }
+    }
+  }
+}
