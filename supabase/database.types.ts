@@ -489,6 +489,7 @@ export type Database = {
           description: string | null;
           framework: string;
           id: string;
+          idle: Json | null;
           max_tokens_per_day: number | null;
           model: string | null;
           name: string;
@@ -517,6 +518,7 @@ export type Database = {
           description?: string | null;
           framework?: string;
           id?: string;
+          idle?: Json | null;
           max_tokens_per_day?: number | null;
           model?: string | null;
           name: string;
@@ -544,6 +546,7 @@ export type Database = {
           description?: string | null;
           framework?: string;
           id?: string;
+          idle?: Json | null;
           max_tokens_per_day?: number | null;
           model?: string | null;
           name?: string;
@@ -1663,11 +1666,18 @@ export type Database = {
         Args: { agent_id: string; credential: string; settled: Json; steps?: Json };
         Returns: Json;
       };
+      sleep_agent: { Args: { agent_id: string }; Returns: Json };
+      sleep_deployment: {
+        Args: { agent_id: string; generation: number; lease_token: string };
+        Returns: Json;
+      };
       start_agent: { Args: { agent_id: string }; Returns: Json };
       stop_agent: { Args: { agent_id: string }; Returns: Json };
       stop_all_agents: { Args: Record<PropertyKey, never>; Returns: Json };
       update_agent: { Args: { agent_id: string; changes: Json }; Returns: Json };
       update_profile: { Args: { changes: Json }; Returns: Json };
+      wake_agent: { Args: { agent_id: string }; Returns: Json };
+      wake_deployment: { Args: { agent_id: string; cause?: string }; Returns: Json };
       wanted_plugin_trees: { Args: Record<PropertyKey, never>; Returns: Json };
     };
     Enums: {

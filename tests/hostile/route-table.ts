@@ -388,6 +388,8 @@ export const FUNCTIONS = {
     "runtime_question_model",
     "search_conversation",
     "set_embedding_model",
+    "sleep_deployment",
+    "wake_deployment",
     "wanted_plugin_trees",
   ],
 } as const satisfies Record<string, readonly string[]>;
