@@ -75,6 +75,9 @@ $$;
 create function private.settings_problems(settings jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
+  if settings = '{}' then
+    return '{}';
+  end if;
   return private.shape_problems(settings, '{"temperature": "number 0 2", "max_tokens": "integer 1 1000000",
     "presence_penalty": "number -2 2", "frequency_penalty": "number -2 2", "top_p": "number 0 1",
     "stop": "strings 16 200", "reflection": "one on off"}', 'settings.');
@@ -99,6 +102,9 @@ create function private.entry_problems(entries text[], pattern text, longest int
   problem text) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
+  if entries = '{}' then
+    return '{}';
+  end if;
   return (select coalesce(jsonb_object_agg(format('%s.%s', field, x.place - 1),
       case when x.entry is null then 'Must be text' else problem end), '{}') from (
     select e.place, e.entry from unnest(entries) with ordinality as e (entry, place)
@@ -221,6 +227,9 @@ comment on function private.mcp_host_problem(text) is 'Why the host of an MCP se
 create function private.plugin_name_problems(plugins text[]) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
+  if plugins = '{}' then
+    return '{}';
+  end if;
   return (select coalesce(jsonb_object_agg('plugins.' || (x.place - 1), x.problem), '{}') from (
       select e.place, private.mcp_host_problem(e.plugin) as problem from unnest(plugins)
         with ordinality e (plugin, place)
@@ -302,13 +311,16 @@ begin
   if a.supabase_config is not null then
     problems := problems || private.supabase_config_problems(a.supabase_config);
   end if;
+  -- The one look-up where nothing is wrong: a model has a framework.
+  if exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
+    return problems;
+  end if;
   if not exists (select from public.frameworks f where f.name = a.framework) then
     select string_agg(f.name, ', ' order by f.created_at,
       case f.name when 'openai' then 1 when 'anthropic' then 2 else 3 end)
       into frameworks from public.frameworks f;
     problems := problems || jsonb_build_object('framework', 'Framework must be one of: ' || frameworks);
-  elsif a.model is not null
-    and not exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
+  elsif a.model is not null then
     problems := problems || jsonb_build_object('model', private.unknown_model(a.framework, a.model));
   end if;
   return problems;
@@ -436,19 +448,28 @@ create trigger _100_normalise before insert or update on public.agents
 -- VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL.
 create function private.tg_agents__validate() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  -- A launch has judged its row already (private.check_definition).
+  judged boolean := tg_op = 'INSERT' and new.id = current_setting('launchpad.written_by_verb', true);
+  problems jsonb;
 begin
   -- Who has a retired model already may change everything else, and is warned. A setting is judged when it is set: one
   -- that the model no longer takes, because either changed later, is left out of calls and told in the status; so is
   -- one that the framework's default does not take: most agents on it never chose it, and it changes.
-  perform private.raise_problems(case when tg_op = 'INSERT' or new.model is distinct from old.model
+  problems := case when tg_op = 'INSERT' or new.model is distinct from old.model
       then private.model_problems(new.framework, new.model) else '{}' end
-    || private.agent_problems(new)
-    || (select coalesce(jsonb_object_agg(p.key, p.value), '{}')
-        from jsonb_each(private.model_setting_problems(new.framework, new.model, new.settings)) p
-        where (tg_op = 'INSERT' or new.settings -> split_part(p.key, '.', 2) is distinct from old.settings
-          -> split_part(p.key, '.', 2))
-          and not exists (select from public.frameworks f where f.name = new.framework
-            and f.default_model = new.model)));
+    || case when judged then '{}' else private.agent_problems(new) end;
+  if new.settings <> '{}' then
+    problems := problems || (select coalesce(jsonb_object_agg(p.key, p.value), '{}')
+      from jsonb_each(private.model_setting_problems(new.framework, new.model, new.settings)) p
+      where (tg_op = 'INSERT' or new.settings -> split_part(p.key, '.', 2) is distinct from old.settings
+        -> split_part(p.key, '.', 2))
+        and not exists (select from public.frameworks f where f.name = new.framework
+          and f.default_model = new.model));
+  end if;
+  if problems <> '{}' then
+    perform private.raise_problems(problems);
+  end if;
   return new;
 end
 $$;

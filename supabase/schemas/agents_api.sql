@@ -4,10 +4,13 @@
 -- POST /api/agents. Raises VALIDATION_ERROR, INVALID_FRAMEWORK, INVALID_MODEL, AGENT_LIMIT_REACHED,
 -- RESOURCE_LIMIT_EXCEEDED.
 create function private.verb_launch_agent(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   definition jsonb := private.with_character(coalesce(args -> 'definition', 'null'));
   a public.agents;
+  environment jsonb := coalesce(nullif(definition -> 'environment', 'null'), '{}');
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
   if private.is_bare_character(definition) then
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body', jsonb_build_object('body',
@@ -20,9 +23,14 @@ begin
   if a.replicas = 0 then
     perform private.raise_problems('{"resources.replicas": "Must be at least 1 to launch"}');
   end if;
+  a.status := 'queued';
+  ignored := set_config('launchpad.written_by_verb', a.id, true);
   insert into public.agents select a.* returning * into a;
-  perform private.apply_environment(a.id, caller, coalesce(nullif(definition -> 'environment', 'null'), '{}'));
-  perform private.begin_deployment(a, 'user:' || caller);
+  ignored := set_config('launchpad.written_by_verb', '', true);
+  if environment <> '{}' then
+    perform private.apply_environment(a.id, caller, environment);
+  end if;
+  ignored := private.begin_deployment(a, 'user:' || caller);
   return jsonb_build_object('agentId', a.id, 'status', 'QUEUED', 'user_id', caller,
     'createdAt', private.iso(a.created_at),
     'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration',

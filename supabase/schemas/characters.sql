@@ -38,6 +38,9 @@ return (
 create function private.character_secrets("character" jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 begin
+  if jsonb_typeof("character") is distinct from 'object' then
+    return '{}';
+  end if;
   return (
     select coalesce(jsonb_object_agg(s.key, case when jsonb_typeof(s.value) in ('number', 'boolean')
       then to_jsonb(s.value #>> '{}')
@@ -128,6 +131,9 @@ $$;
 create function private.taken_settings(of_framework text, of_model text, settings jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
+  if settings = '{}' then
+    return settings;
+  end if;
   return (select coalesce(jsonb_object_agg(s.key, s.value), '{}') from jsonb_each(settings) s
     where not private.model_setting_problems(of_framework, coalesce(of_model,
       (select f.default_model from public.frameworks f where f.name = of_framework)),
@@ -154,9 +160,15 @@ return starts_with(plugin, 'mcp:');
 -- Whether these plugins make an agent one of elizaOS, by their names; the runtime also looks
 -- into packages (engines/packages.ts).
 create function private.needs_eliza(plugins text[]) returns boolean
-language sql immutable set search_path = ''
-return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)'
-  and not substring(p from '^@?[^@]+') = any (private.built_in_plugins()));
+language plpgsql immutable set search_path = '' as $$
+begin
+  if plugins = '{}' then
+    return false;
+  end if;
+  return exists (select from unnest(plugins) p where p ~ '^(@elizaos/|@elizaos-plugins/|elizaos-plugin-)'
+    and not substring(p from '^@?[^@]+') = any (private.built_in_plugins()));
+end
+$$;
 
 -- The least memory of an elizaOS agent: it needs 380 MiB with Discord, and 430 MiB after 2,000 messages (ADR 0214).
 create function private.eliza_memory() returns text
@@ -165,16 +177,23 @@ return '768Mi';
 
 -- The size of an agent whose definition names none.
 create function private.default_resources(plugins text[]) returns jsonb
-language sql immutable set search_path = ''
-return jsonb_build_object('memory', case when private.needs_eliza(plugins) then private.eliza_memory() else '512Mi' end,
-  'cpu', '250m');
+language plpgsql immutable set search_path = '' as $$
+begin
+  return jsonb_build_object('memory', case when private.needs_eliza(plugins) then private.eliza_memory()
+    else '512Mi' end,
+    'cpu', '250m');
+end
+$$;
 
 -- The bytes of memory that an agent runs with: what it asks for, and with elizaOS the least that it needs.
 create function private.run_memory_bytes(resources jsonb, plugins text[]) returns bigint
-language sql immutable set search_path = ''
-return case when private.needs_eliza(plugins)
-  then greatest(private.memory_bytes(resources ->> 'memory'), private.memory_bytes(private.eliza_memory()))
-  else private.memory_bytes(resources ->> 'memory') end;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when private.needs_eliza(plugins)
+    then greatest(private.memory_bytes(resources ->> 'memory'), private.memory_bytes(private.eliza_memory()))
+    else private.memory_bytes(resources ->> 'memory') end;
+end
+$$;
 
 -- A definition with what its character implies laid below it: framework, model, settings, plugins, platforms. What the
 -- definition says itself always wins. The framework also follows from a model that only one of them offers.
@@ -241,17 +260,13 @@ language sql immutable set search_path = ''
 return platform in ('api', 'web', 'http', 'rest', 'direct', 'supabase');
 comment on function private.is_served_by_address(text) is 'Whether a platform is the agent''s own address.';
 
--- What a launch says without effect, and a model that its provider retires: [{field,
--- message}], in the order of the fields.
-create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
+-- What a launch says in its character without effect: field → message.
+create function private.character_warnings(a public.agents, file jsonb, eliza boolean) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  file jsonb := coalesce(case when jsonb_typeof(definition -> 'character') = 'object'
-    then definition -> 'character' end, '{}');
   settings jsonb := case when jsonb_typeof(file -> 'settings') = 'object' then file -> 'settings' else '{}' end;
-  warnings jsonb := '{}';
 begin
-  warnings := coalesce((
+  return coalesce((
       select jsonb_object_agg('character.' || k, 'Has no effect here') from jsonb_object_keys(file) k
       where k in ('clientConfig', 'twitterProfile', 'twitterQuery', 'nft', 'extends', 'imageModelProvider',
         'imageVisionModelProvider', 'modelEndpointOverride', 'experience', 'processors')), '{}')
@@ -259,13 +274,13 @@ begin
       select jsonb_object_agg('character.' || k, 'Has no effect without an elizaOS plugin')
         from jsonb_object_keys(file) k
       where k in ('templates', 'postExamples') and file -> k not in ('null', '{}', '[]', '""')
-        and not private.needs_eliza(a.plugins)), '{}')
+        and not eliza), '{}')
     || coalesce((
       select jsonb_object_agg('character.settings.' || k, case
         when private.is_platform_setting(k) then 'Not used from a character; set it in environment'
         else 'Has no effect without an elizaOS plugin' end)
       from jsonb_object_keys(settings) k
-      where (private.is_platform_setting(k) or not private.needs_eliza(a.plugins))
+      where (private.is_platform_setting(k) or not eliza)
         and not private.is_secret_setting(k, settings -> k)
         and k not in ('secrets', 'model', 'modelConfig', 'temperature', 'maxTokens', 'maxOutputTokens', 'max_tokens',
           'frequency_penalty', 'presence_penalty', 'top_p')), '{}')
@@ -273,32 +288,12 @@ begin
       select jsonb_object_agg('character.settings.' || left(path, 200), format(
         'Stored in plain text; put the value in environment, for example as %1$s, and write ${%1$s} here',
         upper(regexp_replace(split_part(path, '.', -1), '[^A-Za-z0-9]+', '_', 'g'))))
-      from unnest(private.plain_secrets(settings)) path where private.needs_eliza(a.plugins)), '{}')
+      from unnest(private.plain_secrets(settings)) path where eliza), '{}')
     || case when private.framework_of_provider(file ->> 'modelProvider') is null
       and jsonb_typeof(file -> 'modelProvider') = 'string'
          then jsonb_build_object('character.modelProvider', format('%s is not offered; this agent uses %s',
            left(file ->> 'modelProvider', 100), a.framework))
          else '{}' end
-    || case when private.needs_eliza(a.plugins) then jsonb_strip_nulls(jsonb_build_object('resources.memory', case
-         when definition -> 'resources' ->> 'memory' is null then
-           format('Set to %s: agents with elizaOS plugins need more than other agents', a.resources ->> 'memory')
-         when private.memory_bytes(a.resources ->> 'memory') < private.memory_bytes(private.eliza_memory()) then
-           format('Runs with %s, the minimum for agents with elizaOS plugins', private.eliza_memory()) end))
-             else '{}' end
-    || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
-    || private.model_setting_problems(a.framework, a.model, a.settings)
-    || case when private.needs_eliza(a.plugins) then
-         private.problem_if(jsonb_typeof(a.settings -> 'stop') = 'array' and a.settings -> 'stop' <> '[]',
-           'settings.stop',
-           'Has no effect with elizaOS plugins: their answers have a form that a stop would cut')
-         || private.problem_if(a.framework = 'openai' and a.settings ->> 'presence_penalty' <> '0',
-           'settings.presence_penalty',
-           'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
-         || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0',
-           'settings.frequency_penalty',
-           'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
-       else private.problem_if(a.settings ? 'reflection', 'settings.reflection',
-         'Has no effect without an elizaOS plugin') end
     || coalesce((
       select jsonb_object_agg(regexp_replace(p.key, '^settings', 'character.settings'), p.value)
       from jsonb_each(private.model_setting_problems(a.framework, a.model, private.character_sampling(file))) p
@@ -314,14 +309,49 @@ begin
     || case when exists (select from jsonb_array_elements(case when jsonb_typeof(file -> 'plugins') = 'array'
       then file -> 'plugins' else '[]' end) p
            where jsonb_typeof(p) <> 'string')
-         then '{"character.plugins": "Only names of npm packages have an effect"}'::jsonb else '{}' end
-    || coalesce((
+         then '{"character.plugins": "Only names of npm packages have an effect"}'::jsonb else '{}' end;
+end
+$$;
+
+-- What a launch says without effect, and a model that its provider retires: [{field,
+-- message}], in the order of the fields.
+create function private.definition_warnings(a public.agents, definition jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  eliza boolean := private.needs_eliza(a.plugins);
+  warnings jsonb := private.problem_if(not eliza and a.settings ? 'reflection', 'settings.reflection',
+      'Has no effect without an elizaOS plugin')
+    || jsonb_strip_nulls(jsonb_build_object('model', private.model_notice(a.framework, a.model)))
+    || private.model_setting_problems(a.framework, a.model, a.settings);
+begin
+  if jsonb_typeof(definition -> 'character') = 'object' then
+    warnings := warnings || private.character_warnings(a, definition -> 'character', eliza);
+  end if;
+  if eliza then
+    warnings := warnings || jsonb_strip_nulls(jsonb_build_object('resources.memory', case
+        when definition -> 'resources' ->> 'memory' is null then
+          format('Set to %s: agents with elizaOS plugins need more than other agents', a.resources ->> 'memory')
+        when private.memory_bytes(a.resources ->> 'memory') < private.memory_bytes(private.eliza_memory()) then
+          format('Runs with %s, the minimum for agents with elizaOS plugins', private.eliza_memory()) end))
+      || private.problem_if(jsonb_typeof(a.settings -> 'stop') = 'array' and a.settings -> 'stop' <> '[]',
+        'settings.stop', 'Has no effect with elizaOS plugins: their answers have a form that a stop would cut')
+      || private.problem_if(a.framework = 'openai' and a.settings ->> 'presence_penalty' <> '0',
+        'settings.presence_penalty', 'Has no effect with elizaOS plugins, which call OpenAI by its responses API')
+      || private.problem_if(a.framework = 'openai' and a.settings ->> 'frequency_penalty' <> '0',
+        'settings.frequency_penalty', 'Has no effect with elizaOS plugins, which call OpenAI by its responses API');
+  end if;
+  if a.platforms <> '{}' then
+    warnings := warnings || coalesce((
       select jsonb_object_agg('platforms.' || (p.n - 1),
         format('No plugin of this agent serves %s; add one such as @elizaos/plugin-%s to plugins', p.name, p.name))
       from unnest(a.platforms) with ordinality p (name, n)
       where not private.is_served_by_address(p.name)
         and not exists (select from unnest(a.plugins) q where position(p.name in q) > 0)), '{}');
-  return (select coalesce(jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key), '[]')
+  end if;
+  if warnings = '{}' then
+    return '[]';
+  end if;
+  return (select jsonb_agg(jsonb_build_object('field', w.key, 'message', w.value) order by w.key)
     from jsonb_each(warnings) w);
 end
 $$;

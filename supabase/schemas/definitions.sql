@@ -70,22 +70,29 @@ declare
   field text;
   row_problems jsonb;
 begin
-  -- A body of thousands of fields has unknown ones, and those are in `problems`.
-  if jsonb_typeof(definition) is distinct from 'object'
-    or (select count(*) from jsonb_object_keys(definition)) > 100 then
-    perform private.raise_problems(problems);
+  if problems = '{}' then
+    sound := definition;
+  else
+    -- A body of thousands of fields has unknown ones, and those are in `problems`.
+    if jsonb_typeof(definition) is distinct from 'object'
+      or (select count(*) from jsonb_object_keys(definition)) > 100 then
+      perform private.raise_problems(problems);
+    end if;
+    -- Fields of the right type are judged further, so that one answer names everything.
+    for field in select k from jsonb_object_keys(definition) k
+      where not exists (select from jsonb_object_keys(problems) p where p = k or p like k || '.%') loop
+      sound := sound || jsonb_build_object(field, definition -> field);
+    end loop;
   end if;
-  -- Fields of the right type are judged further, so that one answer names everything.
-  for field in select k from jsonb_object_keys(definition) k
-    where not exists (select from jsonb_object_keys(problems) p where p = k or p like k || '.%') loop
-    sound := sound || jsonb_build_object(field, definition -> field);
-  end loop;
   a := private.with_definition(a, sound);
-  -- What is wrong with a column, under the name that the request has for it.
-  select coalesce(jsonb_object_agg(coalesce(f.field || substr(p.key, length(f.name) + 1), p.key), p.value),
-    '{}') into row_problems
-    from jsonb_each(private.agent_problems(a)) p left join private.agent_fields f on f.name = split_part(p.key, '.', 1);
-  perform private.raise_problems(row_problems || problems);
+  row_problems := private.agent_problems(a);
+  if row_problems <> '{}' or problems <> '{}' then
+    -- What is wrong with a column, under the name that the request has for it.
+    select coalesce(jsonb_object_agg(coalesce(f.field || substr(p.key, length(f.name) + 1), p.key), p.value),
+      '{}') into row_problems
+      from jsonb_each(row_problems) p left join private.agent_fields f on f.name = split_part(p.key, '.', 1);
+    perform private.raise_problems(row_problems || problems);
+  end if;
   return a;
 end
 $$;

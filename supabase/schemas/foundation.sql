@@ -72,17 +72,20 @@ comment on function private.raise_error(text, text, jsonb, jsonb) is
   'The only way this project raises an error to a client.';
 
 -- Small helpers are plpgsql throughout: it keeps their plans for the session, while an SQL function that sets
--- search_path is planned anew in each call (launch_agent 6.5 → 3.9 ms, list_agents 2.5 → 1.3 ms).
+-- search_path is planned anew in each call (launch_agent 6.5 → 3.9 ms, list_agents 2.5 → 1.3 ms). An expression without
+-- a subquery, assigned or returned, runs as no statement; PERFORM and subqueries do.
 
 -- n random characters of a–z and 2–7 (RFC 4648 base32, lower case): 5 bits each, safe in a DNS label.
 create function private.random_base32(n integer) returns text
 language plpgsql volatile set search_path = '' as $$
+declare
+  bytes bytea := extensions.gen_random_bytes(n);
+  word text := '';
 begin
-  return (
-  select string_agg(
-    substr('abcdefghijklmnopqrstuvwxyz234567', (get_byte(b, i) & 31) + 1, 1), '' order by i)
-  from (select extensions.gen_random_bytes(n) as b) bytes, generate_series(0, n - 1) as i
-);
+  for i in 0 .. n - 1 loop
+    word := word || substr('abcdefghijklmnopqrstuvwxyz234567', (get_byte(bytes, i) & 31) + 1, 1);
+  end loop;
+  return word;
 end
 $$;
 
@@ -183,17 +186,21 @@ comment on function private.quantity(text) is 'A Kubernetes quantity as a number
 -- Bytes of a memory quantity, rounded up as Kubernetes does; null when it is not one.
 create function private.memory_bytes(value text) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  q numeric := private.quantity(value);
 begin
   -- least() skips nulls: what is not a quantity must stay null.
-  return (select least(ceil(q), 9223372036854775807)::bigint from private.quantity(value) q where q is not null);
+  return case when q is not null then least(ceil(q), 9223372036854775807)::bigint end;
 end
 $$;
 
 -- Thousandths of a core of a CPU quantity, rounded up as Kubernetes does; null when it is not one.
 create function private.cpu_millicores(value text) returns integer
 language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  q numeric := private.quantity(value);
 begin
-  return (select least(ceil(q * 1000), 2147483647)::integer from private.quantity(value) q where q is not null);
+  return case when q is not null then least(ceil(q * 1000), 2147483647)::integer end;
 end
 $$;
 
@@ -201,10 +208,11 @@ $$;
 create function private.memory_text(bytes bigint) returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return (select bytes / u.factor || u.name
-    from (values (1, 'Gi', 1073741824::bigint), (2, 'Mi', 1048576), (3, 'G', 1000000000), (4, 'M', 1000000),
-                 (5, 'Ki', 1024), (6, 'k', 1000), (7, '', 1)) u (rank, name, factor)
-    where bytes % u.factor = 0 order by u.rank limit 1);
+  return case
+    when bytes % 1073741824 = 0 then bytes / 1073741824 || 'Gi' when bytes % 1048576 = 0 then bytes / 1048576 || 'Mi'
+    when bytes % 1000000000 = 0 then bytes / 1000000000 || 'G' when bytes % 1000000 = 0 then bytes / 1000000 || 'M'
+    when bytes % 1024 = 0 then bytes / 1024 || 'Ki' when bytes % 1000 = 0 then bytes / 1000 || 'k'
+    else bytes::text end;
 end
 $$;
 comment on function private.memory_text(bigint) is 'Bytes as a quantity in canonical form, such as 512Mi.';

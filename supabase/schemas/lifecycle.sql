@@ -127,6 +127,9 @@ create index agent_deployments_outdated_idx on private.agent_deployments (lease_
   where removed_at is null and generation <= observed_generation and platform is distinct from platform_seen;
 -- What retention deletes.
 create index agent_deployments_removed_at_idx on private.agent_deployments (removed_at) where removed_at is not null;
+-- How long first deployments took lately (private.estimated_deploy_time).
+create index agent_deployments_deployed_idx on private.agent_deployments (created_at desc)
+  where timings ? 'deploySeconds';
 
 -- Immutable snapshots of what runs. Scaling makes none: the number of replicas is not part of what runs in each.
 create table public.agent_revisions (
@@ -237,12 +240,15 @@ comment on function private.record_event is 'Appends one event to an agent''s lo
 -- DEPLOYED (a phase in progress is more worth knowing); the activity of one never deployed. A failed answer is no
 -- phase: error shows on the latter alone.
 create function private.status_of(phase text, activity text) returns text
-language sql immutable set search_path = ''
-return case
-  when phase is null then coalesce(activity, 'idle')
-  when phase = 'DEPLOYED' and activity in ('thinking', 'responding') then activity
-  else lower(phase)
-end;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+    when phase is null then coalesce(activity, 'idle')
+    when phase = 'DEPLOYED' and activity in ('thinking', 'responding') then activity
+    else lower(phase)
+  end;
+end
+$$;
 
 -- Shows the phase in agents.status.
 create function private.show_phase(d private.agent_deployments) returns void
@@ -260,8 +266,11 @@ $$;
 
 -- The most replicas that an agent may come to run: an autoscaler goes up to its policy's most by itself.
 create function private.most_replicas(wanted integer, policy jsonb) returns integer
-language sql immutable set search_path = ''
-return case when wanted > 0 then greatest(wanted, (policy ->> 'max_replicas')::integer) else 0 end;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when wanted > 0 then greatest(wanted, (policy ->> 'max_replicas')::integer) else 0 end;
+end
+$$;
 
 -- Refuses a change of a deployment that would take what its user's agents may come to run further over the quota. One
 -- that takes no more than before passes, also where operators lowered the quota since: whoever has too much may scale
@@ -328,7 +337,9 @@ begin
      order by x.revision = make_revision.rollback_to desc nulls last, x.revision desc limit 1)
   from public.agent_revisions r where r.agent_id = a.id
   returning revision into made;
-  perform private.prune_revisions(a.id);
+  if made > 10 then
+    perform private.prune_revisions(a.id);
+  end if;
   return made;
 end
 $$;
@@ -347,8 +358,13 @@ begin
       private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
   perform private.enforce_quota(null, d);
-  perform private.refuse_denied_plugins(a, d.revision);
-  perform private.show_phase(d);
+  if a.plugins <> '{}' then
+    perform private.refuse_denied_plugins(a, d.revision);
+  end if;
+  -- A launch wrote it with the row.
+  if a.status <> 'queued' then
+    perform private.show_phase(d);
+  end if;
   return private.record_event(a.id, a.user_id, 'QUEUED', actor, 'Deployment queued', null,
     'QUEUED', d.generation, d.revision);
 end
@@ -483,8 +499,10 @@ $$;
 -- Writes the event of a new agent. Definer: writes the event log.
 create function private.tg_agents__record_created() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  ignored text;
 begin
-  perform private.record_event(new.id, new.user_id, 'CREATED', coalesce('user:' || (select auth.uid())::text, 'system'),
+  ignored := private.record_event(new.id, new.user_id, 'CREATED', coalesce('user:' || auth.uid()::text, 'system'),
     'Agent created');
   return null;
 end

@@ -71,6 +71,9 @@ declare
   m public.models;
   given jsonb;
 begin
+  if settings = '{}' then
+    return '{}';
+  end if;
   select * into m from public.models x where x.framework = of_framework and x.name = of_model;
   if not found or jsonb_typeof(settings) is distinct from 'object' then
     return '{}';

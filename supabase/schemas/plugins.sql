@@ -160,6 +160,9 @@ language plpgsql security definer set search_path = '' as $$
 declare
   problems jsonb;
 begin
+  if new.plugins = '{}' then
+    return new;
+  end if;
   select jsonb_object_agg('plugins.' || (p.place - 1), private.plugin_refusal(x.package, x.version)) into problems
   from unnest(new.plugins) with ordinality p (plugin, place), private.plugin_parts(p.plugin) x
   where (tg_op = 'INSERT' or not p.plugin = any (old.plugins))

@@ -180,7 +180,8 @@ declare
   body json;
   failure jsonb;
   failure_message text;
-  answered text;
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
   if admission.headers is null then
     headers := private.rate_headers(caller, admission.counts);
@@ -216,8 +217,7 @@ begin
       end if;
     end if;
 
-    -- Assignments rather than PERFORM: no statement is run for them.
-    answered := set_config('response.status', admission.status::text, true)
+    ignored := set_config('response.status', admission.status::text, true)
       || set_config('response.headers', admission.headers, true);
     execute format('select private.%I($1, $2)::json', 'verb_' || verb) into body using caller, args;
     if hash is not null then

@@ -62,8 +62,11 @@ comment on table private.rollout_targets is 'What of pods a rollout leads to, an
 
 -- The class of a user whose targets count.
 create function private.rollout_class(of_user uuid) returns text
-language sql stable set search_path = ''
-return coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user), '');
+language plpgsql stable set search_path = '' as $$
+begin
+  return coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user), '');
+end
+$$;
 
 -- What the agents of a class shall have, of what all shall have. Where a class may connect to is no matter of its pods;
 -- its image stands in the place of the other, so that a new one of all does not concern it.
@@ -74,9 +77,12 @@ return content || jsonb_strip_nulls(jsonb_build_object('image', c.image,
 
 -- What an agent of the user gets that is new or changes its class: what is proven, while a rollout is not at its end.
 create function private.stable_platform(of_user uuid) returns text
-language sql stable set search_path = ''
-return (select case when r.state = 'finished' then t.target else coalesce(t.previous, t.target) end
-  from private.rollout r join private.rollout_targets t on t.class = private.rollout_class(of_user));
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select case when r.state = 'finished' then t.target else coalesce(t.previous, t.target) end
+    from private.rollout r join private.rollout_targets t on t.class = private.rollout_class(of_user));
+end
+$$;
 
 create function private.keep_platform(content jsonb) returns text
 language plpgsql volatile set search_path = '' as $$

@@ -141,6 +141,9 @@ declare
   entry record;
   changed text[] := '{}';
 begin
+  if environment = '{}' then
+    return changed;
+  end if;
   -- Removals first: what replaces them may take their room.
   for entry in select * from jsonb_each(environment) order by value <> 'null', key loop
     if (case when entry.value = 'null' then private.remove_secret(of_agent, entry.key)
