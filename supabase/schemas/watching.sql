@@ -230,6 +230,20 @@ language sql immutable set search_path = ''
 return make_interval(secs => left(words, -1)::double precision
   * case right(words, 1) when 's' then 1 when 'm' then 60 when 'h' then 3600 else 86400 end);
 
+-- Why new lines of an agent are not here, as its controller says; null where they are.
+create function private.logs_notice(of_agent text) returns text
+language sql stable set search_path = ''
+return (
+  select case c.report ->> 'logs'
+    when 'otlp' then 'New log lines go to the OpenTelemetry collector of this installation, not here. Its operator can '
+      || 'tell you where to read them.'
+    when 'off' then 'New log lines are collected by the cluster, not here. Its operator can tell you where to read '
+      || 'them.' end
+  from private.controllers c left join private.agent_deployments d on d.agent_id = of_agent
+  where c.heartbeat_at > now() - interval '1 day'
+  order by (c.worker = d.lease_holder) desc nulls last, c.heartbeat_at desc limit 1
+);
+
 -- GET /api/agents/{id}/logs: the newest `lines`, oldest first; with a cursor the newest before it. totalLines counts
 -- all that match, up to 10000.
 -- `text` is looked for in the messages of the newest 50000 lines that the other filters leave: a trigram index would
@@ -255,6 +269,7 @@ declare
   scanned integer;
   total integer;
   logs jsonb;
+  notice text := private.logs_notice(wanted);
 begin
   perform private.raise_query_problems(
     private.problem_if(most not between 1 and 1000, 'lines', 'Must be a whole number from 1 to 1000')
@@ -310,7 +325,8 @@ begin
     into logs from public.agent_logs l where l.id = any (ids);
   return jsonb_build_object('agentId', wanted, 'user_id', caller, 'logs', logs, 'totalLines', total,
     'truncated', next_cursor is not null, 'nextCursor', next_cursor,
-    'real_time_available', private.is_published('public.agent_logs'))
+    'real_time_available', notice is null and private.is_published('public.agent_logs'))
+    || case when notice is null then '{}' else jsonb_build_object('notice', notice) end
     || case when scanned is null then '{}'
        else jsonb_build_object('search', jsonb_build_object('scanned', scanned, 'complete', scanned < depth)) end;
 end

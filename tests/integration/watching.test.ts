@@ -223,3 +223,26 @@ describe("retention", () => {
       assert.ok(names.includes(job), job);
   });
 });
+
+describe("lines that go elsewhere", () => {
+  test("the answer says so while the agent's controller sends them to a collector, and not afterwards", async () => {
+    await say([{ message: "kept from before" }]);
+    const beat = (report: object) =>
+      rpc(db, service, "heartbeat_controller", { worker: "test-worker", report });
+    await beat({ logs: "otlp" });
+    const { body } = await logs({});
+    assert.match(body.notice, /OpenTelemetry/);
+    assert.equal(body.real_time_available, false);
+    assert.deepEqual(
+      body.logs.map((line: { message: string }) => line.message),
+      ["kept from before"],
+    );
+    await beat({ logs: "off" });
+    assert.match((await logs({})).body.notice, /collected by the cluster/);
+    await beat({ logs: "stored" });
+    const { body: after } = await logs({});
+    assert.deepEqual([after.notice, after.real_time_available], [undefined, true]);
+    const { status } = await rpc(db, user(await createUser(db)), "get_agent_logs", { agent_id: agentId });
+    assert.equal(status, 404);
+  });
+});

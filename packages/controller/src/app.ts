@@ -92,6 +92,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       spoolBytes: config.spoolBytes,
       metricsSeconds: config.metricsSeconds,
       onSamples: (samples) => void idle?.look(samples),
+      otlpLogs: config.otlpLogs,
     });
     const pluginDatabase = createPluginDatabase(config.supabaseUrl, config.secretKey);
     const pods = config.kubernetes?.plugins;
@@ -129,6 +130,8 @@ export async function startApp(config: Config, log: Log): Promise<App> {
         ...(config.agentPathTemplate !== undefined && { agentPathTemplate: config.agentPathTemplate }),
         // How soon the database may expect the next word (health waits longer for a slower controller).
         heartbeatSeconds: Math.min(config.pollSeconds, config.leaseSeconds / 3),
+        logs:
+          config.kubernetes?.storeLogs === false ? "off" : config.otlpLogs === undefined ? "stored" : "otlp",
         fleet: guard.report(),
         ...(runs.platform !== undefined && { platform: { content: runs.platform, ...config.rollout } }),
         ...(await runs.probe()),

@@ -119,3 +119,21 @@ test("the hosts that agents may reach are hosts, not URLs", () => {
   assert.deepEqual(hosts("ollama:11434, 10.0.0.7"), ["ollama:11434", "10.0.0.7"]);
   assert.throws(() => hosts("http://ollama:11434"), /LAUNCHPAD_AGENT_PRIVATE_HOSTS: must be hosts/);
 });
+
+test("headers of the collector are read as OpenTelemetry writes them, and a wrong one is named", () => {
+  assert.equal(readConfig(SETTINGS).otlpLogs, undefined);
+  const given = { ...SETTINGS, LAUNCHPAD_OTLP_LOGS_URL: "https://collector.example/v1/logs" };
+  assert.deepEqual(
+    readConfig({ ...given, LAUNCHPAD_OTLP_LOGS_HEADERS: "X-Key=a%2Cb, tenant=1=2" }).otlpLogs,
+    {
+      url: "https://collector.example/v1/logs",
+      headers: { "x-key": "a,b", tenant: "1=2" },
+    },
+  );
+  for (const wrong of ["nothing", "two words=x", "a=%zz"]) {
+    assert.throws(
+      () => readConfig({ ...given, LAUNCHPAD_OTLP_LOGS_HEADERS: wrong }),
+      /LAUNCHPAD_OTLP_LOGS_HEADERS: must be name=value, separated by commas, percent-encoded$/,
+    );
+  }
+});

@@ -9,6 +9,7 @@ import {
   kubernetesEnvironment,
   kubernetesSettings,
 } from "./config-kubernetes.ts";
+import type { OtlpTarget } from "./shipping/otlp.ts";
 
 const port = z.coerce.number().int().min(0).max(65535);
 const seconds = (fallback: number, minimum = 0.05) =>
@@ -27,6 +28,28 @@ const command = z
     }
   })
   .pipe(z.array(z.string()).min(1));
+
+/** Headers as OTEL_EXPORTER_OTLP_HEADERS writes them: name=value, separated by commas, percent-encoded. */
+const otlpHeaders = z
+  .string()
+  .default("")
+  .transform((text, context) => {
+    const headers: Record<string, string> = {};
+    for (const pair of text.split(",").filter((part) => part.trim() !== "")) {
+      const [, name, value] = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=(.*)$/.exec(pair) ?? [];
+      try {
+        if (name === undefined || value === undefined) throw new Error("no name=value");
+        headers[name.toLowerCase()] = decodeURIComponent(value.trim());
+      } catch {
+        context.addIssue({
+          code: "custom",
+          message: "must be name=value, separated by commas, percent-encoded",
+        });
+        return z.NEVER;
+      }
+    }
+    return headers;
+  });
 
 const environment = z.object({
   LAUNCHPAD_SUPABASE_URL: z.url(),
@@ -75,6 +98,9 @@ const environment = z.object({
   // Lines of one agent that are kept in a minute (and 4 MiB).
   LAUNCHPAD_AGENT_LOG_LINES: z.coerce.number().int().min(10).max(1_000_000).default(6000),
   LAUNCHPAD_SPOOL_MEGABYTES: megabytes.default(64),
+  // Where agents' log lines go instead of the database: an OTLP/HTTP address, whole, such as http://collector:4318/v1/logs.
+  LAUNCHPAD_OTLP_LOGS_URL: z.url({ protocol: /^https?$/ }).optional(),
+  LAUNCHPAD_OTLP_LOGS_HEADERS: otlpHeaders,
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   // Where plugins and elizaOS are installed; unset: in the state directory.
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
@@ -168,6 +194,8 @@ export interface Config {
   graceSeconds: number;
   rollout: { percent: number; maxFailures: number; soakSeconds: number };
   spoolBytes: number;
+  /** Where log lines go instead of the database. */
+  otlpLogs: OtlpTarget | undefined;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
   plugins: { folder: string; prefilled: boolean; maxBytes: number; npm: string | undefined };
@@ -233,6 +261,10 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
       soakSeconds: value.LAUNCHPAD_ROLLOUT_SOAK_SECONDS,
     },
     spoolBytes: value.LAUNCHPAD_SPOOL_MEGABYTES * 1024 * 1024,
+    otlpLogs:
+      value.LAUNCHPAD_OTLP_LOGS_URL === undefined
+        ? undefined
+        : { url: value.LAUNCHPAD_OTLP_LOGS_URL, headers: value.LAUNCHPAD_OTLP_LOGS_HEADERS },
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
     plugins: {
       folder: resolve(value.LAUNCHPAD_PLUGIN_STORE ?? join(value.LAUNCHPAD_STATE_DIR, "plugins")),

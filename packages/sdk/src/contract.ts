@@ -199,6 +199,8 @@ export interface AgentLogs {
         complete: boolean;
       }
     | undefined;
+  /** Why new lines are not here: the operator sends them elsewhere. */
+  notice?: string | undefined;
 }
 
 export interface AgentMetrics {

@@ -44,6 +44,7 @@ export async function run(context: Context, [agent]: readonly string[], options:
   // A search ends with what one request looks at: all lines may take long.
   const page = text === undefined ? await newest(lines, read) : await read({});
   out.result(page, (look) => page.logs.map((line) => logLine(line, look)).join(""));
+  if (page.notice !== undefined) out.note(page.notice);
   if (page.logs.length === 0) out.note("No log lines.");
   else if (page.truncated)
     out.note(`The newest ${page.logs.length} of ${page.totalLines} lines; --lines shows more.`);

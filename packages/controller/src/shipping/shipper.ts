@@ -5,6 +5,9 @@ import { DatabaseError } from "../database.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { Spool } from "./spool.ts";
 
+/** The receiver will never take these rows, or one of them. */
+export class RefusedRows extends Error {}
+
 export interface ShipperOptions {
   name: string;
   /** Delivers finished rows. A row may be delivered twice: the receiver knows it by agent, replica and sequence. */
@@ -111,7 +114,9 @@ export class Shipper {
       await this.#options.send(rows);
       this.shipped += rows.length;
     } catch (error) {
-      if (!(error instanceof DatabaseError) || error.kind !== "refused") throw error;
+      const refused =
+        error instanceof RefusedRows || (error instanceof DatabaseError && error.kind === "refused");
+      if (!refused) throw error;
       if (rows.length === 1) {
         this.refused += 1;
         this.#options.log.warn("a row was refused for good", {

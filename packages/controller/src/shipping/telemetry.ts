@@ -1,4 +1,4 @@
-// Ships agents' log lines and metric samples to the database.
+// Ships agents' log lines and metric samples to the database, or the lines to a collector.
 
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
@@ -6,6 +6,7 @@ import type { Cluster, ReplicaSample } from "../cluster/cluster.ts";
 import type { Database, LogRow } from "../contract.ts";
 import { errorMessage, type Log } from "../log.ts";
 import { MetricRows } from "./metrics.ts";
+import { createOtlpSender, type OtlpTarget } from "./otlp.ts";
 import { Shipper } from "./shipper.ts";
 import { Spool } from "./spool.ts";
 
@@ -20,6 +21,8 @@ export interface TelemetryOptions {
   metricsSeconds: number;
   /** Told of every sample, before it is shipped. */
   onSamples?(samples: readonly ReplicaSample[]): void;
+  /** Where log lines go instead of the database. */
+  otlpLogs?: OtlpTarget | undefined;
 }
 
 /** Log lines and metric samples on their way from the cluster to the database. */
@@ -35,7 +38,7 @@ export class Telemetry {
 
   /** @throws {Error} when the spool's folders cannot be used */
   constructor(options: TelemetryOptions) {
-    const { clock, cluster, database, log, random, spoolBytes, stateDir } = options;
+    const { clock, cluster, database, log, otlpLogs, random, spoolBytes, stateDir } = options;
     this.#options = options;
     // Logs are many, samples few.
     this.logSpool = new Spool({ directory: join(stateDir, "spool", "logs"), maxBytes: spoolBytes * 0.75 });
@@ -48,7 +51,13 @@ export class Telemetry {
       ...common,
       name: "logs",
       spool: this.logSpool,
-      send: (rows) => database.ingestLogs(rows),
+      send:
+        otlpLogs === undefined
+          ? (rows) => database.ingestLogs(rows)
+          : createOtlpSender(otlpLogs, (lines, message) => {
+              this.logs.refused += lines;
+              log.warn("the collector rejected lines", { lines, message });
+            }),
     });
     this.metrics = new Shipper({
       ...common,

@@ -316,6 +316,8 @@ class AgentLogs(TypedDict):
     real_time_available: bool
     search: NotRequired[AgentLogsSearch]
     """How far a search for `text` looked."""
+    notice: NotRequired[str]
+    """Why new lines are not here: the operator sends them elsewhere."""
 
 
 class AgentMetricsMetricsCpu(TypedDict):

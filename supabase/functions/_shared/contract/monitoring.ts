@@ -76,6 +76,10 @@ export const agentLogs = z
       .object({ scanned: count, complete: z.boolean() })
       .optional()
       .meta({ description: "How far a search for `text` looked." }),
+    notice: z
+      .string()
+      .optional()
+      .meta({ description: "Why new lines are not here: the operator sends them elsewhere." }),
   })
   .meta({ id: "AgentLogs" });
 
