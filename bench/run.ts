@@ -1,4 +1,5 @@
 // Measurements side by side:  npm run bench [-- names…] [--rounds N] [--full] [--strict]
+//   wake       requests to sleeping agents: one by one, fifty agents, a thousand requests of one
 //   footprint  memory and start times, first: another stack beside it would share pages with it
 //   cli        the start of launchpad
 //   sdk        what the Node SDK adds to a call
@@ -32,6 +33,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   cli: () => import("./benchmarks/cli.ts"),
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
+  wake: () => import("./benchmarks/wake.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   door: () => import("./benchmarks/door.ts"),
   edge: () => import("./benchmarks/edge.ts"),

@@ -164,6 +164,7 @@ function busyController(): string {
       failingWatches: new Map([["pods", 1000]]),
       countHindered: () => ({ outdated: 1, blocked: new Map([["ImagePullBackOff", 1]]) }),
     },
+    door: { held: 1 },
     telemetry: { logs: spool, metrics: spool, logSpool: spool, metricSpool: spool },
   } as never);
   // Told where a container has a limit alone.

@@ -348,6 +348,26 @@ describe("a message to a sleeper", () => {
   });
 });
 
+describe("a caller who shows nothing", () => {
+  const anonymously = (id: string) => call("wake_deployment", { agent_id: id, cause: "anonymous" });
+
+  test("wakes a public agent, which may let it in", async () => {
+    const id = await asleep({ visibility: "public", maxTokensPerDay: 1000 });
+    assert.equal((await anonymously(id)).state, "waking");
+    const woken = (await events(id)).at(-1);
+    assert.deepEqual([woken.event_type, woken.details.cause], ["WAKING", "request"]);
+  });
+
+  test("does not wake a private one, and gets the answer that it would give", async () => {
+    const id = await asleep();
+    const { code, state, status: answered } = await anonymously(id);
+    assert.deepEqual([state, answered, code], ["refused", 401, "INVALID_API_KEY"]);
+    assert.equal((await row(id)).phase, "ASLEEP");
+    assert.equal((await wake(id)).state, "waking");
+    assert.equal((await anonymously(id)).state, "waking");
+  });
+});
+
 describe("who may", () => {
   test("another user gets AGENT_NOT_FOUND, a visitor nothing", async () => {
     const id = await asleep();

@@ -10,7 +10,9 @@ import type { Config } from "./config.ts";
 import { createDatabase } from "./database.ts";
 import { FleetGuard } from "./fleet/guard.ts";
 import { IdleWatch } from "./idle/watch.ts";
+import { Door } from "./ingress/door.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
+import { waker } from "./ingress/wake.ts";
 import { createInstruments } from "./instruments.ts";
 import { errorMessage, type Log } from "./log.ts";
 import { Controller } from "./loop/controller.ts";
@@ -142,7 +144,6 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       onWake: instruments.onWake,
     });
     holder = controller;
-    instruments.watch({ controller, cluster, telemetry });
     idle = new IdleWatch({
       database,
       cluster,
@@ -153,11 +154,31 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       claimNow: () => controller.hint(),
     });
 
-    ingress = createIngress({ endpoints: cluster.endpoints, log, onRequest: instruments.onIngressRequest });
     const peers =
       config.peers === undefined
         ? undefined
         : new Peers({ address: config.peers, secret: config.webhookSecret, log });
+    const { endpoints } = cluster;
+    const door = new Door({
+      // Another controller may hold the agent's lease.
+      wake: waker({ database, claim: () => [controller.hint(), peers?.hint()] }),
+      isReady: (agentId) => endpoints.count(agentId) > 0,
+      clock,
+      log,
+      onHeld: instruments.onHeld,
+    });
+    endpoints.onReady((agentId) => door.ready(agentId));
+    instruments.watch({ controller, cluster, door, telemetry });
+    ingress = createIngress({
+      endpoints,
+      log,
+      door,
+      isAsleep: (agentId) =>
+        runs.isAsleep?.(agentId) ?? controller.reconciler.held.get(agentId)?.claim.desired === "asleep",
+      // In a cluster the ingress controller in front is the last proxy that agents count, asleep or awake.
+      countsAsHop: config.kubernetes?.doors === undefined,
+      onRequest: instruments.onIngressRequest,
+    });
     let stopping = false;
     server = createControllerServer({
       secret: config.webhookSecret,
@@ -209,6 +230,8 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       memory.stop();
       // Not ready from here on, but it listens until the end: a webhook that still comes here is told on to the others.
       stopping = true;
+      // Whoever waits for an agent gets an answer now, and tries again at another controller.
+      door.stop();
       // Together: passes under way see that they may not act any more, and nothing new is started.
       await Promise.all([within(LAST_CALL_MS, controller.stop()), runs.stop()]);
       ingress?.close();

@@ -18,6 +18,7 @@ test("what an alert counts is 0 before it happens first, so that the first burst
       waits: {},
     },
     cluster: { kind: "kubernetes", countStates: () => new Map() },
+    door: { held: 0 },
     telemetry: Object.fromEntries(
       ["logs", "metrics", "logSpool", "metricSpool"].map((name) => [
         name,

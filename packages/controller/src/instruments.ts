@@ -1,6 +1,7 @@
 // The metrics that the controller exports about itself.
 
 import type { Hindered } from "./cluster/cluster.ts";
+import type { Door, HeldOutcome } from "./ingress/door.ts";
 import type { Controller } from "./loop/controller.ts";
 import { memoryLimit } from "./memory-watch.ts";
 import { Registry } from "./prometheus.ts";
@@ -52,6 +53,12 @@ export function createInstruments(installation?: string) {
     "launchpad_ingress_requests_total",
     "Requests to agents, by status class.",
   );
+  const held = registry.histogram(
+    "launchpad_held_request_seconds",
+    "How long requests waited for sleeping agents, by how it ended: passed on, refused, late (30 seconds), left (the client gave up).",
+    [...SECONDS, 30],
+    byEach("outcome", ["passed", "refused", "late", "left"] satisfies HeldOutcome[]),
+  );
 
   const apiCalls = registry.counter("launchpad_kubernetes_calls_total", "Calls to the API server, by code.");
   const apiSeconds = registry.histogram(
@@ -102,13 +109,20 @@ export function createInstruments(installation?: string) {
     onIngressRequest: (_agentId: string, status: number) =>
       requests.add({ status: `${Math.floor(status / 100)}xx` }),
 
+    onHeld: (outcome: HeldOutcome, milliseconds: number) => held.observe(milliseconds / 1000, { outcome }),
+
     /** Registers what is read when asked for. */
-    watch({ controller, cluster, telemetry }: Watched) {
+    watch({ controller, cluster, door, telemetry }: Watched) {
       const hindered = (): Hindered =>
         cluster.countHindered?.((agentId) => controller.reconciler.held.get(agentId)?.claim.platform?.id) ?? {
           outdated: 0,
           blocked: new Map(),
         };
+      registry.gauge(
+        "launchpad_held_requests",
+        "Requests that wait for sleeping agents now.",
+        () => door.held,
+      );
       registry.gauge("launchpad_held_deployments", "Deployments whose lease this controller holds.", () => {
         return controller.reconciler.held.size;
       });
@@ -281,5 +295,6 @@ interface Watched {
     readonly failingWatches?: ReadonlyMap<string, number>;
     countHindered?(wanted: (agentId: string) => string | undefined): Hindered;
   };
+  door: Pick<Door, "held">;
   telemetry: Telemetry;
 }
