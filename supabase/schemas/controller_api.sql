@@ -12,8 +12,7 @@ alter table private.installation enable row level security;
 comment on table private.installation is 'The name of this database towards clusters; one row.';
 insert into private.installation default values;
 
--- What operators decide of agents' pods, by its digest: the image. Agents are given one by
--- rollouts (…1920_rollouts.sql).
+-- What operators decide of agents' pods, by its digest: the image. Agents are given one by rollouts (rollouts.sql).
 create table private.platforms (
   id text primary key,
   content jsonb not null,

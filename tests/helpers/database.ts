@@ -130,6 +130,22 @@ async function maintain(sql: string): Promise<void> {
 }
 
 /**
+ * Runs work that changes roles (bootstrap, migrations), one at a time on the run's server: all databases share the roles, and
+ * of two transactions that alter one Postgres fails the second ("tuple concurrently updated").
+ */
+export async function changingRoles<T>(work: () => Promise<T>): Promise<T> {
+  const { urls } = await testServer();
+  const client = new pg.Client({ connectionString: urls.supabase_admin });
+  await client.connect();
+  try {
+    await client.query("select pg_advisory_lock(hashtext('roles'))");
+    return await work();
+  } finally {
+    await client.end();
+  }
+}
+
+/**
  * Gives a database with every migration, cloned from the run's template in 0.1 s. Roles are shared by all databases of the
  * server. Call destroy() when done, or use useTestDatabase().
  * @param template another database to clone, such as `template0`, which has nothing

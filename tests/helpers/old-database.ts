@@ -6,7 +6,7 @@ import { brotliDecompressSync } from "node:zlib";
 import pg from "pg";
 import { bootstrap } from "../../packages/stack/src/postgres/bootstrap.ts";
 import { pushMigrations } from "../../packages/stack/src/postgres/migrate.ts";
-import { createTestDatabase, type TestDatabase } from "./database.ts";
+import { changingRoles, createTestDatabase, type TestDatabase } from "./database.ts";
 import { createUser, liftRateLimits, rpc, service, settle, user } from "./sql-api.ts";
 
 /** Its migrations by file name: a shallow clone has no history to read them from. */
@@ -32,13 +32,13 @@ export async function oldDatabase(): Promise<TestDatabase> {
   const superuser = new pg.Client({ connectionString: db.url("supabase_admin") });
   await superuser.connect();
   try {
-    await bootstrap(superuser, "test");
+    await changingRoles(() => bootstrap(superuser, "test"));
   } finally {
     await superuser.end();
   }
   const projectFolder = oldProject();
   try {
-    await pushMigrations({ url: db.url("postgres"), projectFolder, seed: false });
+    await changingRoles(() => pushMigrations({ url: db.url("postgres"), projectFolder, seed: false }));
   } finally {
     rmSync(projectFolder, { recursive: true });
   }

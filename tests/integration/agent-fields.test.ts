@@ -198,4 +198,34 @@ describe("a field that two statements add", () => {
     const [row] = await rowsOf("select motto, name from public.agents where id = $1", [agentId]);
     assert.deepEqual(row, { motto: null, name: "ada" });
   });
+
+  test("that leaves the list can no longer be written, though its column stays", async () => {
+    const { body } = await rpc(db, user(alice), "launch_agent", { definition: { agentName: "bea" } });
+    await db.pool.query("delete from private.agent_fields where name = 'motto'");
+    const write = (column: string) =>
+      db.as(user(alice), (client) =>
+        client.query(`update public.agents set ${column} = 'late' where id = $1`, [body.agentId]),
+      );
+    await assert.rejects(write("motto"), { code: "42501" });
+    await assert.rejects(
+      db.as(user(alice), (client) =>
+        client.query("insert into public.agents (name, motto) values ('cleo', 'late')"),
+      ),
+      { code: "42501" },
+    );
+    assert.equal((await write("description")).rowCount, 1);
+    await db.pool.query("update private.agent_fields set field = 'about' where name = 'description'");
+    assert.equal((await write("description")).rowCount, 1, "what changes in the list stays writable");
+    await db.pool.query("update private.agent_fields set field = 'description' where name = 'description'");
+    const refused = await rpc(db, user(alice), "update_agent", {
+      agent_id: body.agentId,
+      changes: { motto: "late" },
+    });
+    assert.deepEqual(JSON.parse(refused.body.details), { motto: "Unknown field" });
+    const named = await rpc(db, user(alice), "update_agent", {
+      agent_id: body.agentId,
+      changes: { agentName: "dora" },
+    });
+    assert.equal(named.status, 202);
+  });
 });

@@ -11,7 +11,7 @@ import { mendDatabase } from "../../packages/stack/src/upgrade/mend.ts";
 import { outdated } from "../../packages/stack/src/upgrade/outdated.ts";
 import { migrationBetween, projectOf } from "../../scripts/migration/next.ts";
 import { schemaFiles } from "../../scripts/migration/schemas.ts";
-import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
+import { changingRoles, createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 const root = join(import.meta.dirname, "../..");
 const folder = join(root, "supabase/migrations");
@@ -32,7 +32,9 @@ async function catalogueOf(db: TestDatabase): Promise<Catalogue> {
 async function push(db: TestDatabase, files: Readonly<Record<string, string>>): Promise<void> {
   const project = projectOf(root, files);
   try {
-    await pushMigrations({ url: db.url("postgres"), projectFolder: project, seed: true });
+    await changingRoles(() =>
+      pushMigrations({ url: db.url("postgres"), projectFolder: project, seed: true }),
+    );
   } finally {
     rmSync(project, { recursive: true });
   }
@@ -44,7 +46,7 @@ async function schemaDatabase(): Promise<TestDatabase> {
   const superuser = new pg.Client({ connectionString: db.url("supabase_admin") });
   await superuser.connect();
   try {
-    await bootstrap(superuser, "test");
+    await changingRoles(() => bootstrap(superuser, "test"));
   } finally {
     await superuser.end();
   }
