@@ -20,7 +20,7 @@ end;
 
 -- GET /api/agents/{id}/status.
 create function private.verb_get_agent_status(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   wanted text := args ->> 'agent_id';
   a public.agents;
@@ -95,7 +95,7 @@ $$;
 
 -- GET /api/agents/{id}: the whole definition; secrets by name alone.
 create function private.verb_get_agent(caller uuid, args jsonb) returns jsonb
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   a public.agents;
   d private.agent_deployments;

@@ -9,6 +9,8 @@ let alice: string;
 
 beforeAll(async () => {
   db = await createTestDatabase();
+  // One window until 2033: none ends between two requests of a test.
+  await db.pool.query("update public.rate_limits set window_seconds = 1000000000");
 });
 beforeEach(async () => {
   await liftRateLimits(db);
@@ -85,6 +87,54 @@ describe("rate limits", () => {
       assert.equal(rows[0].count, 2);
     });
   }
+
+  for (const bucket of ["api", "api_burst", "rest_writes", "auth"]) {
+    test(`without a row for ${bucket}, requests are answered and the other limits hold`, async () => {
+      await db.pool.query(
+        "update public.rate_limits set max_requests = 1 where bucket in ('api', 'api_burst')",
+      );
+      const bob = await createUser(db);
+      const { rows } = await db.pool.query("delete from public.rate_limits where bucket = $1 returning *", [
+        bucket,
+      ]);
+      try {
+        const first = await rpc(db, user(bob), "list_agents");
+        assert.deepEqual([first.status, first.body.total], [200, 0]);
+        assert.equal("x-ratelimit-limit" in first.headers, bucket !== "api");
+        assert.equal("supabase-ratelimit-remaining" in first.headers, bucket !== "rest_writes");
+        const second = await rpc(db, user(bob), "list_agents");
+        const left = bucket === "api" ? "api_burst" : "api";
+        assert.equal(second.status, 429);
+        assert.ok([left, "api_burst"].includes(JSON.parse(second.body.details).limit_type));
+      } finally {
+        const { bucket: name, max_requests, window_seconds } = rows[0];
+        await db.pool.query("insert into public.rate_limits values ($1, $2, $3)", [
+          name,
+          max_requests,
+          window_seconds,
+        ]);
+      }
+    });
+  }
+
+  test("the account is judged before the limits, the limits before the permission", async () => {
+    await db.pool.query("update public.rate_limits set max_requests = 1 where bucket = 'api'");
+    await db.pool.query("delete from public.user_permissions where user_id = $1", [alice]);
+    const codes = [];
+    for (let n = 0; n < 2; n++) codes.push((await rpc(db, user(alice), "list_agents")).body.code);
+    await db.pool.query("update auth.users set banned_until = now() + interval '1 day' where id = $1", [
+      alice,
+    ]);
+    const { body, headers } = await rpc(db, user(alice), "list_agents");
+    codes.push(body.code);
+    assert.deepEqual(codes, ["INSUFFICIENT_PERMISSIONS", "RATE_LIMIT_EXCEEDED", "PERMISSION_DENIED"]);
+    assert.equal(headers["x-ratelimit-limit"], "0");
+    const { rows } = await db.pool.query(
+      "select used from private.rate_counters where user_id = $1 and bucket = 'api'",
+      [alice],
+    );
+    assert.equal(rows[0].used, 2, "what a banned account asks is not counted");
+  });
 
   test("a limit is per user, and an operator's change counts at once", async () => {
     await db.pool.query("update public.rate_limits set max_requests = 1 where bucket = 'api'");

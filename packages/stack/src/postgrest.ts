@@ -59,7 +59,8 @@ function environment(options: PostgrestOptions, port: number): Record<string, st
     PGRST_DB_MAX_ROWS: "1000",
     PGRST_DB_USE_LEGACY_GUCS: "false",
     PGRST_DB_POOL: String(options.pool ?? 10),
-    PGRST_DB_POOL_MAX_IDLETIME: "60",
+    // The first call of a new connection takes five times as long; a kept one holds 6 to 14 MB (ADR 0236).
+    PGRST_DB_POOL_MAX_IDLETIME: "600",
     PGRST_JWT_SECRET: options.jwtSecret,
     PGRST_JWT_AUD: "authenticated",
     PGRST_SERVER_HOST: "127.0.0.1",
