@@ -56,6 +56,8 @@ export class MemoryCluster implements Cluster {
   /** All replicas are gone at once and nobody is told, as when the controller's process dies. */
   crash(): void {
     this.#dead = true;
+    for (const agentId of this.#sets.keys())
+      for (const replica of this.#replicas(agentId)) replica.breakOff();
     this.#sets.clear();
   }
 
@@ -101,7 +103,11 @@ export class MemoryCluster implements Cluster {
   logs(_listener: (line: ReplicaLog) => void): void {}
 
   async metrics(): Promise<ReplicaSample[]> {
-    return [];
+    return [...this.#sets.keys()].flatMap((agentId) =>
+      this.#replicas(agentId)
+        .filter((replica) => replica.observe() !== undefined)
+        .map((replica) => replica.sample(agentId)),
+    );
   }
 
   async probe(): Promise<ClusterHealth> {
@@ -115,6 +121,21 @@ export class MemoryCluster implements Cluster {
       .flatMap((set) => set?.running ?? [])
       .map((replica) => replica.observe())
       .filter((seen) => seen !== undefined && seen.state !== "ending") as ObservedReplica[];
+  }
+
+  /**
+   * A request that takes so long, at a ready replica; one that is being ended finishes it first.
+   * @param done told whether it was answered, or broke off with its replica
+   * @returns whether there is a ready replica
+   */
+  serve(agentId: string, milliseconds: number, done: (answered: boolean) => void): boolean {
+    const ready = this.#replicas(agentId).find((replica) => replica.observe()?.state === "ready");
+    ready?.serve(milliseconds, done);
+    return ready !== undefined;
+  }
+
+  #replicas(agentId: string): MemoryReplica[] {
+    return [...(this.#sets.get(agentId)?.running ?? [])] as MemoryReplica[];
   }
 
   /** Ends a replica as a fault would. */
@@ -167,6 +188,8 @@ class MemoryReplica implements ReplicaHandle {
   #readyAt: number | undefined;
   #life = 0;
   #cancel: () => void = () => {};
+  readonly #open = new Set<(answered: boolean) => void>();
+  #idleSince: number;
 
   constructor(name: string, workload: Workload, options: MemoryClusterOptions, changed: () => void) {
     this.name = name;
@@ -174,6 +197,7 @@ class MemoryReplica implements ReplicaHandle {
     this.#options = options;
     this.#changed = changed;
     const startedAt = options.clock.now();
+    this.#idleSince = startedAt;
     this.#observed = { name, template: workload.template, state: "starting", failures: 0, startedAt };
     this.#live();
   }
@@ -185,10 +209,50 @@ class MemoryReplica implements ReplicaHandle {
   end(): void {
     if (this.#observed === undefined || this.#observed.state === "ending") return;
     this.#become({ state: "ending" });
+    this.#cancel();
+    this.#endWhenDone();
+  }
+
+  #endWhenDone(): void {
+    if (this.#open.size > 0) return;
     this.#later(this.#options.endMs ?? 10, () => {
       this.#observed = undefined;
       this.#changed();
     });
+  }
+
+  serve(milliseconds: number, done: (answered: boolean) => void): void {
+    const end = (answered: boolean) => {
+      if (!this.#open.delete(end)) return;
+      this.#idleSince = this.#options.clock.now();
+      done(answered);
+      if (this.#observed?.state === "ending") this.#endWhenDone();
+    };
+    this.#open.add(end);
+    this.#options.clock.after(milliseconds, () => end(true));
+  }
+
+  /** Its process is gone, and with it what it worked on. */
+  breakOff(): void {
+    for (const end of [...this.#open]) end(false);
+  }
+
+  sample(agentId: string): ReplicaSample {
+    const idle = (this.#options.clock.now() - this.#idleSince) / 1000;
+    return {
+      agentId,
+      replica: this.name,
+      cpuLimit: 1,
+      memoryLimit: 1,
+      cpuSeconds: null,
+      memoryBytes: null,
+      networkIn: null,
+      networkOut: null,
+      life: `${this.name}/${this.#life}`,
+      startedAt: this.#observed?.startedAt ?? 0,
+      requests: null,
+      idleSeconds: this.#observed?.state !== "ready" ? null : this.#open.size > 0 ? 0 : idle,
+    };
   }
 
   retry(): void {
@@ -201,6 +265,7 @@ class MemoryReplica implements ReplicaHandle {
   exit(how: { fatal: boolean; reason: string; message: string }): void {
     const observed = this.#observed;
     if (observed === undefined || observed.state === "ending") return;
+    this.breakOff();
     const now = this.#options.clock.now();
     const next = afterExit(observed.failures, this.#readyAt, now, how.fatal);
     this.#become({
@@ -221,6 +286,7 @@ class MemoryReplica implements ReplicaHandle {
     this.#later(behaviour.afterMs, () => {
       if (behaviour.does === "ready") {
         this.#readyAt = this.#options.clock.now();
+        this.#idleSince = this.#readyAt;
         this.#become({ state: "ready" });
         if (behaviour.crashesAfterMs !== undefined) {
           this.#later(behaviour.crashesAfterMs, () =>

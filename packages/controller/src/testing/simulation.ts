@@ -5,6 +5,8 @@ import { type Behaviour, MemoryCluster } from "../cluster/memory.ts";
 import type { StableWorkload } from "../cluster/replica-set.ts";
 import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
+import { IdleWatch } from "../idle/watch.ts";
+import { Door } from "../ingress/door.ts";
 import { silentLog } from "../log.ts";
 import { Controller } from "../loop/controller.ts";
 import { Faults, type Life } from "./faults.ts";
@@ -16,6 +18,8 @@ export interface SimulationOptions {
   controllers: number;
   /** Whether replicas live on when their controller dies, as on Kubernetes, or end with it, as processes do. */
   replicasSurvive: boolean;
+  /** How often replicas are sampled, in seconds; left out: never, so that none falls asleep. */
+  sampleSeconds?: number;
 }
 
 /** A controller's place in the simulation: its lives come and go, its disk (and perhaps its cluster) stays. */
@@ -28,6 +32,8 @@ interface Site {
 
 interface SiteLife extends Life {
   controller: Controller;
+  /** Where requests to agents without a ready replica wait. */
+  door: Door;
 }
 
 /** What a model name makes of a replica. */
@@ -51,6 +57,10 @@ export class Simulation {
   readonly sites: Site[];
   readonly faults: Faults;
   crashes = 0;
+  /** Told when a controller asks the database to put an agent to sleep: how long its busiest replica was idle, in seconds. */
+  onAsleep: ((agentId: string, idleSeconds: number) => void) | undefined;
+  /** Told when a life ends: whoever waits at its door gets no answer. */
+  onCrash: ((worker: string) => void) | undefined;
   readonly #options: SimulationOptions;
 
   constructor(options: SimulationOptions) {
@@ -83,7 +93,13 @@ export class Simulation {
   }
 
   #start(site: Site): void {
-    const life: SiteLife = { dead: false, pausedUntil: 0, held: [], controller: undefined as never };
+    const life: SiteLife = {
+      dead: false,
+      pausedUntil: 0,
+      held: [],
+      controller: undefined as never,
+      door: undefined as never,
+    };
     const clock = this.faults.clockOf(life);
     if (!this.#options.replicasSurvive) {
       site.cluster.crash();
@@ -103,14 +119,65 @@ export class Simulation {
       urlOf: (agentId) => `http://${agentId}.test`,
       describe: async () => ({}),
     });
+    const database = this.#faulty<Database>(() => this.database, true, site, life);
+    life.door = new Door({
+      wake: async (agentId, cause) => {
+        const answer = await database.wakeDeployment(agentId, cause);
+        if (answer.state === "waking") life.controller.hint();
+        return answer;
+      },
+      isReady: (agentId) => site.cluster.running(agentId).some(({ state }) => state === "ready"),
+      clock,
+      log: silentLog,
+    });
     site.life = life;
     life.controller.start();
+    if (this.#options.sampleSeconds !== undefined) this.#sample(site, life, this.#options.sampleSeconds);
+  }
+
+  /** Samples the replicas again and again, and lets idle agents sleep. */
+  #sample(site: Site, life: SiteLife, seconds: number): void {
+    const clock = this.faults.clockOf(life);
+    const cluster = this.#faulty<Cluster>(() => site.cluster, false, site, life);
+    const database = this.#faulty<Database>(() => this.database, true, site, life);
+    const { controller } = life;
+    let idle = new Map<string, number>();
+    const watch = new IdleWatch({
+      database: {
+        sleepDeployment: (agentId, generation, leaseToken) => {
+          this.onAsleep?.(agentId, idle.get(agentId) ?? 0);
+          return database.sleepDeployment(agentId, generation, leaseToken);
+        },
+      },
+      cluster,
+      clock,
+      log: silentLog,
+      held: () => controller.reconciler.held,
+      mayAct: () => !controller.lapsed,
+      claimNow: () => controller.hint(),
+    });
+    const look = async () => {
+      const samples = await cluster.metrics();
+      idle = new Map();
+      for (const { agentId, idleSeconds } of samples)
+        idle.set(agentId, Math.min(idleSeconds ?? 0, idle.get(agentId) ?? Number.POSITIVE_INFINITY));
+      await watch.look(samples);
+    };
+    const again = () => {
+      clock.after(seconds * 1000, () => {
+        look()
+          .catch(() => {})
+          .finally(again);
+      });
+    };
+    again();
   }
 
   #crash(site: Site, life: SiteLife): void {
     if (life.dead) return;
     life.dead = true;
     this.crashes += 1;
+    this.onCrash?.(site.worker);
     if (!this.#options.replicasSurvive) site.cluster.crash();
     else site.cluster.watch(() => {});
     this.clock.after(10 + this.random() * 8000, () => this.#start(site));

@@ -33,5 +33,13 @@ export const simulations: readonly SimulationRun[] = [
     { controllers: 1, replicasSurvive: true },
     200,
   ),
+  ...[1, 2].map((controllers) =>
+    simulation(
+      `${controllers} controller(s), agents that sleep and wake`,
+      "sleep-scenario.ts",
+      { controllers, replicasSurvive: false },
+      60,
+    ),
+  ),
   simulation("rollouts on Kubernetes", "rollout-scenario.ts", {}, 2),
 ];
