@@ -80,8 +80,8 @@ async function wakeOnce(bench: BenchStack, user: TestUser, agentId: string) {
   if (answer?.status !== 200) throw new Error(`a sleeping agent answered ${answer?.status}: ${answer?.text}`);
   await phaseIs(bench, [agentId], "DEPLOYED");
   const [row] = await bench.stack.sql<{ ms: number }>(
-    `select extract(epoch from max(created_at) filter (where to_phase = 'DEPLOYED')
-       - max(created_at) filter (where to_phase = 'WAKING')) * 1000 as ms
+    `select extract(epoch from max("timestamp") filter (where to_phase = 'DEPLOYED')
+       - max("timestamp") filter (where to_phase = 'WAKING')) * 1000 as ms
      from public.agent_events where agent_id = $1`,
     [agentId],
   );
