@@ -102,6 +102,28 @@ for (const major of [3, 4] as const) {
         env.find(({ name }) => name === "LAUNCHPAD_PEERS")?.value,
         "the-controller-peers.launchpad-system.svc:8080",
       );
+      assert.equal(
+        env.find(({ name }) => name === "LAUNCHPAD_DOORS")?.value,
+        "the-controller-peers.launchpad-system.svc:8081",
+      );
+    });
+
+    test("requests to sleeping agents reach the controllers from where agents are reached, and from nowhere else", () => {
+      const manifests = render({
+        agents: { ingressNamespace: "traefik", ingressCidrs: ["192.0.2.0/24"] },
+      });
+      const door = pod(manifests).containers[0].ports.find(({ name }: { name: string }) => name === "door");
+      assert.equal(door.containerPort, configOf(manifests).ingressPort);
+      const policy = manifests.find(({ kind }) => kind === "NetworkPolicy");
+      const rules = policy?.spec.ingress.filter(({ ports }: { ports: { port: unknown }[] }) =>
+        ports.some(({ port }) => port === "door"),
+      );
+      assert.equal(rules.length, 1);
+      const [own, namespace, cidr] = rules[0].from;
+      assert.deepEqual(Object.keys(own), ["podSelector"]);
+      assert.deepEqual(namespace.namespaceSelector.matchExpressions[0].values, ["traefik"]);
+      assert.deepEqual(cidr, { ipBlock: { cidr: "192.0.2.0/24" } });
+      assert.equal(rules[0].from.length, 3);
     });
 
     test("nameOverride renames the label and is added to the names", () => {

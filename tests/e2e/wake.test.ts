@@ -1,9 +1,11 @@
 // Requests to sleeping agents on the whole stack: held, woken once, answered; and what the callers see when something dies.
 import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
+import { AgentLaunchpadClient } from "@agent-launchpad/sdk";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, launched, reached } from "../helpers/agents.ts";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
+import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { canListProcesses, replicaCounts } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -11,12 +13,14 @@ const small = { memory: "128Mi", cpu: "50m" };
 
 describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   let stack: TestStack;
+  let provider: ProviderStub;
   let owner: TestUser;
   let stackPid: number;
   const connections = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
 
   beforeAll(async () => {
-    stack = await startTestStack({ env: {} });
+    provider = await startProviderStub(() => "Good morning.");
+    stack = await startTestStack({ env: provider.environment });
     stackPid = stack.process?.pid ?? 0;
     await stack.raiseRateLimits();
     owner = await stack.createUser();
@@ -24,6 +28,7 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   afterAll(async () => {
     connections.destroy();
     await stack?.stop();
+    await provider?.close();
   });
 
   const call = (method: string, path: string, body?: unknown) => api(stack, owner, method, path, body);
@@ -82,6 +87,23 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     assert.equal(await wakes(agentId), 1);
   });
 
+  test("a message wakes it and is answered, and a message at its address too", async () => {
+    const agentId = await launched(stack, owner, { resources: small });
+    const client = new AgentLaunchpadClient({ supabaseClient: owner.client, baseUrl: stack.info.apiUrl });
+    await asleep(agentId);
+    const since = await lastEvent(agentId);
+    assert.equal((await client.messages.ask(agentId, "Are you awake?")).content, "Good morning.");
+    assert.equal(await wakes(agentId), 1);
+    await reached(stack, agentId, "DEPLOYED", since);
+    await asleep(agentId);
+    const { body, status } = await ask(agentId, "/message", {
+      method: "POST",
+      body: JSON.stringify({ text: "And now?" }),
+    });
+    assert.deepEqual([status, JSON.parse(body).reply], [200, "Good morning."]);
+    assert.equal(await wakes(agentId), 2);
+  });
+
   test("probes and callers who show nothing do not wake a private agent", async () => {
     const agentId = await launched(stack, owner, { resources: small });
     await asleep(agentId);
@@ -108,6 +130,7 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   test("a controller that is killed while it holds requests: each is answered, and the agent wakes", async () => {
     const agentId = await launched(stack, owner, { resources: small });
     await asleep(agentId);
+    const since = await lastEvent(agentId);
     const open = Array.from({ length: 20 }, () => ask(agentId));
     const controller = () =>
       tree(stackPid).find(({ command }) => command.includes("packages/controller/src/main.ts"));
@@ -117,12 +140,7 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     process.kill(before.pid, "SIGKILL");
     const answers = await Promise.all(open);
     for (const { body, status } of answers) assert.ok([200, 503].includes(status), `${status} ${body}`);
-    const since = await lastEvent(agentId);
-    const isAwake = await stack.sql(
-      "select from private.agent_deployments where agent_id = $1 and phase = 'DEPLOYED'",
-      [agentId],
-    );
-    if (isAwake.length === 0) await reached(stack, agentId, "DEPLOYED", since);
+    await reached(stack, agentId, "DEPLOYED", since);
     await eventually("it answers again", async () => (await ask(agentId)).status === 200);
     assert.ok(!stillRunning([before]).length, "the killed controller is gone");
   });
