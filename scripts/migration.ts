@@ -24,7 +24,9 @@ async function main(): Promise<void> {
     const [name = ""] = positionals;
     const file = join(folder, fileName(name, new Date()));
     writeFileSync(file, await nextMigration(root, files));
-    process.stdout.write(`${file}\nRead it, complete it where it says so, then run the tests.\n`);
+    process.stdout.write(
+      `${file}\nRead it, complete it where it says so. Then run node scripts/fingerprint.ts and the tests.\n`,
+    );
     return;
   }
   if (!values.check) return writeFileSync(join(folder, FIRST_MIGRATION), firstMigration(files));
