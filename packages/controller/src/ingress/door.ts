@@ -60,6 +60,9 @@ export interface DoorLimits {
 
 export const DOOR_LIMITS: DoorLimits = { holdMs: 30_000, askMs: 1000, total: 2048, perAgent: 1536 };
 
+/** How often one request waits: a replica that is called ready and cannot be reached is no reason to try for 30 seconds. */
+export const MOST_WAITS = 5;
+
 interface Waiter {
   since: number;
   decide(verdict: Verdict): void;

@@ -252,6 +252,24 @@ test("a replica that dies as it is handed out costs no request: the next one tak
   );
 });
 
+test("a replica that is called ready and cannot be reached is tried a few times, not for 30 seconds", async (context) => {
+  const { ask, endpoints, held } = await rig(context);
+  const open = ask({ method: "POST", body: "x" });
+  await held(1);
+  const dead = createTcpServer().listen(0, "127.0.0.1");
+  await once(dead, "listening");
+  const { port } = dead.address() as AddressInfo;
+  dead.close();
+  await once(dead, "close");
+  let suspected = 0;
+  endpoints.add("agent-a", "dead", port, () => {
+    suspected += 1;
+  });
+  const { body, status } = await open;
+  assert.deepEqual([status, JSON.parse(body).error.code], [502, "AGENT_UNREACHABLE"]);
+  assert.ok(suspected > 0 && suspected <= 6, `${suspected} tries`);
+});
+
 test("whoever waits when the controller ends gets an answer", async (context) => {
   const { ask, door, held } = await rig(context);
   const open = ask();

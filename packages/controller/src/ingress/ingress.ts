@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Log } from "../log.ts";
-import { type Door, NOT_READY, type Refusal, type Verdict } from "./door.ts";
+import { type Door, MOST_WAITS, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
 import { agentOf, causeOf, forwarded, hasBody, kept } from "./headers.ts";
 import { upgrade } from "./upgrade.ts";
@@ -85,6 +85,7 @@ class Exchange {
   readonly #tried = new Set<string>();
   /** When it began to wait at the door, where it did. */
   #heldSince: number | undefined;
+  #waits = 0;
   /** Part of the body went out: it cannot be sent again. */
   #bodySent = false;
 
@@ -106,7 +107,7 @@ class Exchange {
     }
     const endpoint = endpoints.pick(agentId, this.#tried);
     // What woke for this request and ended before it took it may be starting again.
-    const maySleep = this.#tried.size === 0 || this.#heldSince !== undefined;
+    const maySleep = this.#tried.size === 0 || (this.#heldSince !== undefined && this.#waits < MOST_WAITS);
     if (endpoint !== undefined) this.#send(endpoint);
     else if (!maySleep) this.#refuse(UNREACHABLE);
     else if (this.#isProbe()) this.#answerProbe(agentId);
@@ -118,6 +119,7 @@ class Exchange {
   #wait(agentId: string, door: Pick<Door, "hold">): void {
     const response = this.#response;
     this.#tried.clear();
+    this.#waits += 1;
     const decide = (verdict: Verdict) => {
       response.off("close", wait.leave);
       if (verdict === undefined) this.start();

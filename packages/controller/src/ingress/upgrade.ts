@@ -2,7 +2,7 @@
 
 import { type IncomingMessage, request, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { NOT_READY, type Refusal, type Verdict } from "./door.ts";
+import { MOST_WAITS, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { agentOf, causeOf, forwarded, rawHead } from "./headers.ts";
 import type { IngressOptions } from "./ingress.ts";
@@ -18,6 +18,7 @@ export function upgrade(
   const agentId = agentOf(incoming.headers.host);
   const tried = new Set<string>();
   let heldSince: number | undefined;
+  let waits = 0;
   socket.on("error", () => socket.destroy());
 
   const attempt = () => {
@@ -26,8 +27,10 @@ export function upgrade(
     }
     const endpoint = endpoints.pick(agentId, tried);
     if (endpoint !== undefined) return join(agentId, endpoint);
-    if (door === undefined || (tried.size > 0 && heldSince === undefined)) return refuse(NOT_READY);
+    const maySleep = tried.size === 0 || (heldSince !== undefined && waits < MOST_WAITS);
+    if (door === undefined || !maySleep) return refuse(NOT_READY);
     tried.clear();
+    waits += 1;
     const decide = (verdict: Verdict) => {
       unwatch();
       if (verdict === undefined) attempt();
