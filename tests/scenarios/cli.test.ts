@@ -225,7 +225,7 @@ describe("the life of an agent", () => {
     assert.equal(revisions.total, revisions.revisions.length);
     assert.equal((await ok(["status", name, "--json"])).json.agentId, agentId);
     assert.equal((await ok(["status", agentId, "--watch", "--json"])).json.status, "DEPLOYED");
-    failed(await mine.run(["list", "--status", "sleeping"]), 6, /status: Must be one of/);
+    failed(await mine.run(["list", "--status", "dreaming"]), 6, /status: Must be one of/);
   });
 
   test("chat at its own address; the conversation goes on", async () => {
@@ -290,6 +290,16 @@ describe("the life of an agent", () => {
     assert.match((await ok(["scale", name, "1"])).stderr, /launchpad start agent-/);
     failed(await mine.run(["scale", name, "many"]), 2, /whole number/);
     assert.match((await ok(["start", name, "--wait"])).stdout, /Status +DEPLOYED/);
+  });
+
+  test("sleep and wake, each waited for; status says since when and why", async () => {
+    const asleep = (await ok(["sleep", name, "--wait"])).stdout;
+    assert.match(asleep, /Status +ASLEEP/);
+    assert.match(asleep, /Sleep +asleep, requested /);
+    assert.match((await ok(["sleep", name])).stdout, /already/);
+    assert.match((await ok(["status", name])).stdout, /Status +ASLEEP/);
+    assert.match((await ok(["wake", name, "--wait"])).stdout, /Status +DEPLOYED/);
+    assert.match((await ok(["wake", name])).stdout, /already/);
   });
 
   test("update, revisions and rollback", async () => {

@@ -112,6 +112,13 @@ describe("every call of client.agents, on a real agent", () => {
     assert.equal((await client.agents.revisions(agentId, { limit: 1 }).all()).length, total);
     assert.equal((await client.agents.rollback(agentId, 1)).rolledBackTo, 1);
     await client.agents.waitUntil(agentId);
+    await client.agents.update(agentId, { platforms: [], idle: { afterSeconds: 3600 } });
+    await client.agents.waitUntil(agentId);
+    assert.equal((await client.agents.sleep(agentId)).status, "SLEEPING");
+    await client.agents.waitUntil(agentId, ["ASLEEP"]);
+    assert.equal((await client.agents.getStatus(agentId)).sleep.reason, "REQUESTED");
+    assert.equal((await client.agents.wake(agentId)).status, "WAKING");
+    await client.agents.waitUntil(agentId);
     assert.equal((await client.agents.stop(agentId)).status, "STOPPING");
     await client.agents.waitUntil(agentId, ["STOPPED"]);
     assert.equal((await client.agents.start(agentId)).agentId, agentId);

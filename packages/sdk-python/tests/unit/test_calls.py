@@ -116,6 +116,8 @@ CALLS: list[tuple[str, list[Any], dict[str, Any], str, str, Any]] = [
     ("agents.stop", ["a"], {}, "POST", "/api/agents/a/stop", None),
     ("agents.stop_all", [], {}, "POST", "/api/agents/stop-all", None),
     ("agents.start", ["a"], {}, "POST", "/api/agents/a/start", None),
+    ("agents.sleep", ["a"], {}, "POST", "/api/agents/a/sleep", None),
+    ("agents.wake", ["a"], {}, "POST", "/api/agents/a/wake", None),
     ("agents.rollback", ["a"], {}, "POST", "/api/agents/a/rollback", {}),
     ("agents.rollback", ["a", 2], {}, "POST", "/api/agents/a/rollback", {"revision": 2}),
     ("agents.revisions", ["a"], {"offset": 3}, "GET", "/api/agents/a/revisions?offset=3", None),
