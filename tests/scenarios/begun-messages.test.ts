@@ -202,24 +202,27 @@ describe("a message that an agent begins", { skip: Boolean(skip) }, () => {
   });
 
   test("is refused, and the plugin told, once the conversation is deleted or the agent stopped", async () => {
-    const refused = (code: string) =>
-      eventually(
-        code,
-        async () => replica.lines.find(({ level, metadata }) => level === "WARN" && metadata.code === code),
-        30_000,
-      );
+    const refused = async (code: string) => {
+      const warned = () =>
+        replica.lines.find(({ level, metadata }) => level === "WARN" && metadata.code === code);
+      await eventually(code, warned).catch((error) => {
+        throw new Error(JSON.stringify(replica.lines.slice(-20)), { cause: error });
+      });
+      return warned()?.message ?? "";
+    };
     const { data } = await owner.client
       .from("messages")
       .insert({ to_agent_id: agentId, content: "Again." })
       .select()
-      .single();
+      .single()
+      .throwOnError();
     await deliver("do REMIND_LATER: the oven", conversationId);
-    await owner.client.from("messages").delete().eq("conversation_id", conversationId);
-    await deliver("do REMIND_NOW: all", data?.conversation_id);
-    assert.match((await refused("NOT_FOUND")).message, /it was deleted/);
+    await owner.client.from("messages").delete().eq("conversation_id", conversationId).throwOnError();
+    await deliver("do REMIND_NOW: all", data.conversation_id);
+    assert.match(await refused("NOT_FOUND"), /it was deleted/);
     await api(stack, owner, "POST", `/agents/${agentId}/stop`);
-    await deliver("do REMIND: the stove", data?.conversation_id);
-    assert.match((await refused("CONFLICT")).message, /This agent is stopped; start it/);
-    assert.deepEqual((await begunIn(data?.conversation_id)).data, []);
+    await deliver("do REMIND: the stove", data.conversation_id);
+    assert.match(await refused("CONFLICT"), /This agent is stopped; start it/);
+    assert.deepEqual((await begunIn(data.conversation_id)).data, []);
   });
 });

@@ -197,7 +197,7 @@ for path in glob.glob(${JSON.stringify(`${folder}/*`)}):
         timeoutMs: 120_000,
       });
       assert.deepEqual(await textsOf(join(clone, "packages/sdk-python"), generated), kept);
-      assert.match(outcomes.at(-1)?.output ?? "", /its format is ruff's[\s\S]*Tests: 1 passed, 0 failed/);
+      assert.match(outcomes.at(-1)?.output ?? "", /^Tests: 1 passed, 0 failed/m);
       const [library] = await Array.fromAsync(glob(join(installed, "lib*/python3*/site-packages")));
       const imported = await run(
         interpreter,
