@@ -312,8 +312,10 @@ begin
     problems := problems || private.supabase_config_problems(a.supabase_config);
   end if;
   -- The one look-up where nothing is wrong: a model has a framework.
-  if exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
-    return problems;
+  if a.model is not null then
+    if exists (select from public.models m where m.framework = a.framework and m.name = a.model) then
+      return problems;
+    end if;
   end if;
   if not exists (select from public.frameworks f where f.name = a.framework) then
     select string_agg(f.name, ', ' order by f.created_at,

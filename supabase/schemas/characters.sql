@@ -246,6 +246,9 @@ begin
     implied := implied - 'settings'
       || case when sampling = '{}' then '{}' else jsonb_build_object('settings', sampling) end;
   end if;
+  if implied = definition then
+    return definition;
+  end if;
   -- Only what is new: types and names of the definition's own fields are judged as they were sent.
   return definition || (select coalesce(jsonb_object_agg(i.key, i.value), '{}') from jsonb_each(implied) i
     where not definition ? i.key or definition -> i.key = 'null' or i.key = 'settings'

@@ -218,18 +218,19 @@ create function private.record_event(
 ) returns text
 language plpgsql volatile set search_path = '' as $$
 declare
-  next_seq bigint;
   event_id text;
 begin
-  insert into private.agent_event_counters as c (agent_id, last_seq) values (of_agent, 1)
+  with counted as (
+    insert into private.agent_event_counters as c (agent_id, last_seq) values (of_agent, 1)
     on conflict (agent_id) do update set last_seq = c.last_seq + 1
-    returning c.last_seq into next_seq;
+    returning c.last_seq
+  )
   insert into public.agent_events (agent_id, user_id, seq, event_type, from_phase, to_phase, actor,
-    generation, revision,
-      message, details, request_id)
-    values (of_agent, of_user, next_seq, record_event.event_type, record_event.from_phase, record_event.to_phase,
-      record_event.actor, record_event.generation, record_event.revision, record_event.message, record_event.details,
-      left(private.request_header('x-request-id'), 100))
+    generation, revision, message, details, request_id)
+    select of_agent, of_user, counted.last_seq, record_event.event_type, record_event.from_phase,
+      record_event.to_phase, record_event.actor, record_event.generation, record_event.revision, record_event.message,
+      record_event.details, left(private.request_header('x-request-id'), 100)
+    from counted
     returning id into event_id;
   return event_id;
 end
@@ -349,6 +350,8 @@ create function private.begin_deployment(a public.agents, actor text) returns te
 language plpgsql volatile set search_path = '' as $$
 declare
   d private.agent_deployments;
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
   insert into private.agent_deployments (agent_id, user_id, desired, revision, target_replicas, most_replicas,
       cpu_millicores, memory_bytes, platform, phase, timings)
@@ -357,7 +360,7 @@ begin
       private.cpu_millicores(a.resources ->> 'cpu'), private.run_memory_bytes(a.resources, a.plugins),
       private.stable_platform(a.user_id), 'QUEUED', jsonb_build_object('requestedAt', private.iso(clock_timestamp())))
     returning * into d;
-  perform private.enforce_quota(null, d);
+  ignored := private.enforce_quota(null, d);
   if a.plugins <> '{}' then
     perform private.refuse_denied_plugins(a, d.revision);
   end if;

@@ -53,13 +53,16 @@ comment on function private.standings(uuid[]) is
 -- realtime.send() turns its own errors into warnings, and so does this function.
 create function private.tg_agent_events__broadcast() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
   -- Nobody may listen to an account that is gone, and what is not sent need not be erased.
   if private.is_erased(new.user_id) then
     return null;
   end if;
-  perform realtime.send(to_jsonb(new), new.event_type, topic, true)
-  from unnest(array['agent:' || new.agent_id, 'user:' || new.user_id]) as topic;
+  ignored := realtime.send(to_jsonb(new), new.event_type, 'agent:' || new.agent_id, true);
+  ignored := realtime.send(to_jsonb(new), new.event_type, 'user:' || new.user_id, true);
   return null;
 exception when others then
   raise warning 'launchpad: event % was not broadcast: %', new.id, sqlerrm;

@@ -80,7 +80,10 @@ create function private.stable_platform(of_user uuid) returns text
 language plpgsql stable set search_path = '' as $$
 begin
   return (select case when r.state = 'finished' then t.target else coalesce(t.previous, t.target) end
-    from private.rollout r join private.rollout_targets t on t.class = private.rollout_class(of_user));
+    from private.rollout r join private.rollout_targets t
+      -- private.rollout_class, in the same statement.
+      on t.class = coalesce((select nullif(q.agent_class, 'default') from public.quotas q where q.user_id = of_user),
+        ''));
 end
 $$;
 

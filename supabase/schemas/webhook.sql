@@ -34,16 +34,21 @@ comment on function private.post_signed(text, text, text, jsonb) is 'Queues one 
 
 create function private.post_to_controller(body jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
+declare
+  ignored text;
 begin
-  perform private.post_signed('launchpad_controller_url', 'launchpad_webhook_secret', '/webhooks/deployments', body);
+  ignored := private.post_signed('launchpad_controller_url', 'launchpad_webhook_secret', '/webhooks/deployments', body);
 end
 $$;
 
 -- Definer: reads Vault.
 create function private.tg_agent_deployments__notify() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
-  perform private.post_to_controller(jsonb_build_object('agentId', new.agent_id, 'generation', new.generation,
+  ignored := private.post_to_controller(jsonb_build_object('agentId', new.agent_id, 'generation', new.generation,
     'reason', lower(new.phase)));
   return null;
 end
