@@ -1,5 +1,5 @@
 // Writes the migration that follows from supabase/schemas, the files that people edit.
-//   npm run migration              before the first release: the one migration, anew
+//   npm run migration              before the first release: the one migration, rewritten
 //   npm run migration -- <name>    after it: what turns the released migrations into today's schemas
 //   --check                        says whether the first is current, and writes nothing
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -11,7 +11,7 @@ export interface Row {
   readonly ratio?: number;
   /** The goal in words. */
   readonly goal?: string;
-  /** Whether the goal was met; undefined where there is none. */
+  /** Whether the goal was met; undefined when absent. */
   readonly met?: boolean;
 }
 

@@ -31,7 +31,7 @@ export interface KubeBench {
   /** A client of the benchmark's own, past the proxy. */
   client: KubeApi;
   controller(): ChildProcess;
-  /** Starts the controller anew, past the proxy, which speaks no HTTP/2. @param flags of Node */
+  /** Starts the controller again, past the proxy, which speaks no HTTP/2. @param flags of Node */
   restartDirectly(flags: readonly string[]): Promise<void>;
   /** Sends a signed webhook, as the database does. */
   hint(agentId?: string): Promise<void>;

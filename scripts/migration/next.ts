@@ -111,7 +111,7 @@ type Row = Record<string, unknown>;
 
 const MADE = /^(?:\d{4}-\d\d-\d\dT|[0-9a-f]{8}-[0-9a-f]{4}-)/;
 
-/** What a row says beside the times and identifiers that each database makes by itself. */
+/** What a row says beside the times and identifiers that each database makes on its own. */
 function wordsOf(row: Row): string {
   return JSON.stringify(Object.entries(row).filter(([, value]) => !MADE.test(String(value))));
 }

@@ -1,4 +1,4 @@
-// The chart by itself: what it refuses, what it grants, what it never holds. Needs Go (for Helm), no cluster.
+// The chart on its own: what it refuses, what it grants, what it never holds. Needs Go (for Helm), no cluster.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

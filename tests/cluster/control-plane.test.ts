@@ -490,7 +490,7 @@ describe("faults", () => {
     assert.ok((await write("fast")) < slow);
   });
 
-  it("pods run on while the API server is away", async () => {
+  it("pods run on while the API server is down", async () => {
     const ns = await namespace();
     await kube.apply(deployment(ns, "web", { replicas: 2 }));
     await kube.until("Deployment", ns, "web", "two ready", ready(2));

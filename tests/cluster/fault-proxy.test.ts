@@ -162,7 +162,7 @@ describe("the fault proxy", { skip: why !== undefined }, () => {
     assert.equal(faults.watches(), 0);
   });
 
-  it("looks like an API server that is away when that is away", async () => {
+  it("looks like an API server that is down when that is down", async () => {
     await cluster.component("kube-apiserver", "kill");
     await assert.rejects(call("GET", configMaps), { code: "ECONNRESET" });
     await cluster.component("kube-apiserver", "start");

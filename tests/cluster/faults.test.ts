@@ -130,7 +130,7 @@ describe("faults of and around the cluster", { skip: why !== undefined }, () => 
     }
   });
 
-  it("the API server is away: work waits and is done when it is back", async () => {
+  it("the API server is down: work waits and is done when it is back", async () => {
     const agentId = await launched(system.stack, user);
     const pods = (await system.podsOf(agentId)).map((pod) => pod.metadata.uid);
     await system.cluster.component("kube-apiserver", "kill");

@@ -155,7 +155,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: Boolean(
     assert.equal(await admin.get("Namespace", undefined, TENANT), undefined);
   });
 
-  test("once it is installed the controller goes on by itself, and the API server takes the route as it is", async () => {
+  test("once it is installed the controller continues on its own, and the API server takes the route as it is", async () => {
     await install(admin, gatewayApi);
     await healthy(true);
     await controller.apply(workload());
@@ -261,7 +261,7 @@ describe("kinds of other projects", reason === undefined ? {} : { skip: Boolean(
     assert.deepEqual(await drift(), []);
   });
 
-  test("taken away and brought back, the Gateway API's routes are made anew", async () => {
+  test("taken away and brought back, the Gateway API's routes are made again", async () => {
     await uninstall(admin, gatewayApi);
     await healthy(false);
     assert.deepEqual(await drift(), [], "what cannot be there is no drift");

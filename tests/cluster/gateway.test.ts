@@ -59,7 +59,7 @@ describe("agents behind a Gateway", { skip: why !== undefined }, () => {
     assert.equal(system.controller().pid, pid);
   });
 
-  it("is deployed by itself once the Gateway API is there, at its own address", async () => {
+  it("is deployed on its own once the Gateway API is there, at its own address", async () => {
     await install(system.kube, await definitionsOf("gateway"));
     await reached(system.stack, agentId, "DEPLOYED");
     const { url } = await status();

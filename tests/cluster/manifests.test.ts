@@ -140,7 +140,7 @@ describe("what is written to a real cluster", { skip: why !== undefined }, () =>
         const answer = await api.apply(object, { dryRun: true });
         assert.equal(answer.metadata.name, object.metadata.name);
       }
-      // The Deployment's pods are judged when they are made: the same pod by itself, with what it needs.
+      // The Deployment's pods are judged when they are made: the same pod on its own, with what it needs.
       for (const object of first) await api.apply(object);
       const { metadata, spec } = (
         deployment.spec as { template: Pick<Manifest, "metadata"> & { spec: unknown } }

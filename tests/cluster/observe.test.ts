@@ -373,7 +373,7 @@ describe("a real cluster, observed", { skip: why !== undefined }, () => {
       const annotations = { round: String(round) };
       await kube.patch("Deployment", "agents-user-1", "steady", { metadata: { annotations } });
       const began = performance.now();
-      // A silent watch is given up and opened anew; the new one must be heard.
+      // A silent watch is given up and opened again; the new one must be heard.
       if (kind === "silence") setTimeout(release, 700);
       await seen("steady", () => {
         return view.objects("steady").deployment?.metadata.annotations?.round === String(round);

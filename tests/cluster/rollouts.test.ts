@@ -158,7 +158,7 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
     }
     assert.equal(most, 2);
     assert.equal((await rollout()).state, "halted");
-    // Judged anew by whoever holds them now.
+    // Judged again by whoever holds them now.
     await eventually("those that are stuck are listed first", async () => {
       const { agents: listed } = (await fleet.operate("list", "--limit", "2")).json;
       return listed.every(({ imageState }: { imageState: string }) => imageState === "stuck");

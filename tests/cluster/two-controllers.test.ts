@@ -185,7 +185,7 @@ describe("two controllers", reason === undefined ? {} : { skip: Boolean(reason) 
     await cluster.component("kube-apiserver", "thaw");
   });
 
-  test("readiness tells when the API server is away, and when it is back", async () => {
+  test("readiness tells when the API server is down, and when it is back", async () => {
     const fourth = await start();
     await eventually("it is ready", async () => (await ask(fourth, "/readyz")).status === 200);
     await cluster.component("kube-apiserver", "kill");

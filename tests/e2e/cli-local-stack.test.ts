@@ -73,7 +73,7 @@ describe("a folder with a running stack", () => {
 });
 
 describe("doctor", () => {
-  test("finds nothing wrong with a healthy project, and finds its database by itself", async () => {
+  test("finds nothing wrong with a healthy project, and finds its database on its own", async () => {
     const ran = await doctor();
     assert.equal(ran.code, 0, ran.stdout);
     const states = Object.fromEntries(

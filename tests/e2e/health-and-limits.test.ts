@@ -151,7 +151,7 @@ describe("rate limits, as they are set by default", () => {
   });
 });
 
-describe("health while parts are away", { skip: !canListProcesses }, () => {
+describe("health while parts are down", { skip: !canListProcesses }, () => {
   let user: TestUser;
   const read = async () => (await api(stack, user, "GET", "/health")).body;
 
@@ -179,7 +179,7 @@ describe("health while parts are away", { skip: !canListProcesses }, () => {
 
   test("the controller hangs: kubernetes is UNAVAILABLE, nothing else, and health still answers", async () => {
     const pid = pidOf("packages/controller/src/main.ts");
-    process.kill(pid, "SIGSTOP"); // silent, and not started anew: the supervisor sees a living process
+    process.kill(pid, "SIGSTOP"); // silent, and not started again: the supervisor sees a living process
     try {
       const { components, status } = await until(({ status }) => status === "DEGRADED");
       assert.equal(status, "DEGRADED");

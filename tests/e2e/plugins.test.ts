@@ -81,7 +81,7 @@ describe("a plugin from the registry", () => {
     );
   });
 
-  test("launches from the store while the registry is away", async () => {
+  test("launches from the store while the registry is down", async () => {
     registry.fault = "away";
     try {
       const { last } = await launch(["my-tool@^1"]);

@@ -112,7 +112,7 @@ export interface TestCluster {
   setRules(rules: BehaviourRule[]): Promise<void>;
   /** Cuts these nodes off from the API server, and no others; their pods run on. */
   setAway(nodes: string[]): Promise<void>;
-  /** Ends a container as if it had failed by itself; a process is killed. */
+  /** Ends a container as if it had failed on its own; a process is killed. */
   crash(pod: { namespace: string; pod: string; exitCode?: number; message?: string }): Promise<void>;
   /** Stops (SIGTERM), kills, starts, freezes or thaws one component. */
   component(name: Component, action: "start" | "stop" | "kill" | "freeze" | "thaw"): Promise<void>;

@@ -148,7 +148,7 @@ export async function startKubeFaults(cluster: Pick<TestCluster, "info">): Promi
       upstream.on("end", () => response.end());
       if (silent(watch)) upstream.pause();
     });
-    // An API server that is away looks to the client as it does without the proxy: the connection breaks.
+    // An API server that is down looks to the client as it does without the proxy: the connection breaks.
     sent.on("error", () => reset(incoming.socket));
     response.once("close", () => sent.destroy());
     incoming.pipe(sent);

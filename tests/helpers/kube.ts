@@ -87,7 +87,7 @@ export interface KubeClient {
     change: unknown,
     subresource?: string,
   ): Promise<KubeObject>;
-  /** The object, or undefined when there is none. */
+  /** The object, or undefined when absent. */
   get(kind: string, namespace: string | undefined, name: string): Promise<KubeObject | undefined>;
   list(kind: string, namespace?: string, labelSelector?: string): Promise<KubeObject[]>;
   /** Deletes; nothing happens when it is gone. */

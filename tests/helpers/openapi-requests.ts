@@ -225,6 +225,6 @@ function search(document: Document, parameters: Parameter[]): fc.Arbitrary<strin
   });
 }
 
-/** Kept below the 16 KiB that Node's HTTP server takes for a request's line and headers; it answers 431 by itself beyond. */
+/** Kept below the 16 KiB that Node's HTTP server takes for a request's line and headers; it answers 431 on its own beyond. */
 const textOf = (value: unknown): string =>
   (typeof value === "string" ? value : (JSON.stringify(value) ?? "")).slice(0, 500).toWellFormed();

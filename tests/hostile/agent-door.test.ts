@@ -54,7 +54,7 @@ async function say(token: string | undefined, more: Record<string, unknown> = {}
 
 const refusal = ({ status, code }: { status: number; code: unknown }) => [status, code];
 
-/** A replica believes a word for five seconds; a busy machine needs some more to ask. */
+/** A replica relies on an answer for five seconds; a busy machine needs some more to ask. */
 const SECONDS = 20_000;
 
 /** Asks until each of two replicas, which take turns, has answered so. */

@@ -313,7 +313,7 @@ describe("a quota of rows", () => {
     }
   });
 
-  test("a count that was lost is made anew, and agrees with what triggers counted", async () => {
+  test("a count that was lost is made again, and agrees with what triggers counted", async () => {
     await addTool("one");
     const counts = async () =>
       (await db.pool.query("select * from private.row_counts where rows > 0 order by user_id, relation"))

@@ -1,4 +1,4 @@
-// Health and system figures: each is computed, and a component that is away shows, one by one.
+// Health and system figures: each is computed, and a component that is down shows, one by one.
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { health, systemMetrics, VERSION } from "../../supabase/functions/_shared/contract/index.ts";

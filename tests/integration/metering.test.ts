@@ -400,7 +400,7 @@ describe("a budget", () => {
     assert.ok(first);
   });
 
-  test("of an agent refuses its address alone with 402 and says when it begins anew", async () => {
+  test("of an agent refuses its address alone with 402 and says when it begins again", async () => {
     const [poor, rich] = [await agent("Poor"), await agent("Rich")];
     await budget({ scope: "agent", agentId: poor, period: "month", limitMicros: 0 });
     const refused = await reserve(poor);

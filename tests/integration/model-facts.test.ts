@@ -40,7 +40,7 @@ afterAll(async () => {
   await db.destroy();
 });
 
-/** Each setting by itself, at its ordinary values and beyond the limits that some model has. */
+/** Each setting on its own, at its ordinary values and beyond the limits that some model has. */
 const CASES: Record<string, ModelSettings> = {
   none: {},
   temperature: { temperature: 0.3 },
@@ -185,7 +185,7 @@ for (const [title, settings] of Object.entries(CASES)) {
   });
 }
 
-test("a package by itself sends or drops in silence what the catalogue refuses, never more than it takes", async () => {
+test("a package on its own sends or drops in silence what the catalogue refuses, never more than it takes", async () => {
   // What the packages drop is what the catalogue says that the model does not take.
   for (const { framework, name, facts } of models) {
     for (const field of ["temperature", "top_p", "presence_penalty", "frequency_penalty", "stop"] as const) {

@@ -165,7 +165,7 @@ describe("a setting that the model does not take", () => {
     assert.equal(await change({ settings: { max_tokens: 900 } }), 202);
   });
 
-  test("stays with who has it when the catalogue changes, may not be set anew, and is told in the status", async () => {
+  test("stays with who has it when the catalogue changes, may not be set again, and is told in the status", async () => {
     await sql("insert into public.models (framework, name) values ('openai', 'house-model')");
     const { agentId } = await launch({ model: "house-model", settings: { stop: ["END"] } });
     assert.deepEqual(await statusOf(agentId), []);

@@ -32,7 +32,7 @@ print(json.dumps(seen))
 
 const [python] = await findPythons();
 
-/** A collector that is away for its first two requests. */
+/** A collector that is down for its first two requests. */
 async function collector() {
   const bodies: string[] = [];
   let refusals = 2;

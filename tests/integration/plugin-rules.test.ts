@@ -25,7 +25,7 @@ const launch = (plugins: string[]) =>
 const verb = (name: string, agentId: string, args: object = {}) =>
   rpc(db, user(ada), name, { agent_id: agentId, ...args });
 
-/** The condition by which an agent's status says that a rule refuses a plugin; undefined where there is none. */
+/** The condition by which an agent's status says that a rule refuses a plugin; undefined when absent. */
 const allowed = async (agentId: string) =>
   (await verb("get_agent_status", agentId)).body.conditions.find(
     ({ type }: { type: string }) => type === "PluginsAllowed",

@@ -213,7 +213,7 @@ describe("names to versions", () => {
     });
   }
 
-  test("a registry that is away is PLUGIN_INSTALL_FAILED with the cure; names that were resolved before still work", async () => {
+  test("a registry that is down is PLUGIN_INSTALL_FAILED with the cure; names that were resolved before still work", async () => {
     const kept = join(folder, "kept");
     const before = await remembered(kept, ["my-tool"], () => resolve(["my-tool"]));
     registry.fault = "away";
@@ -298,7 +298,7 @@ describe("the store", () => {
     assert.equal(a.mode & 0o222, 0);
   });
 
-  test("works while the registry is away, once it is there", async () => {
+  test("works while the registry is down, once it is there", async () => {
     const store = await openStore("offline");
     const found = await treeOf("my-tool");
     await provide(store, found);
@@ -327,7 +327,7 @@ describe("the store", () => {
     ["a file less", (file: string) => rm(file)],
     ["a link more", (file: string) => symlink(tmpdir(), `${file}.link`)],
   ] as [string, (file: string) => Promise<void>][]) {
-    test(`altered by hand (${what}): never used, installed anew`, async () => {
+    test(`altered by hand (${what}): never used, installed again`, async () => {
       const name = `altered-${what.replaceAll(" ", "-")}`;
       const found = await treeOf("my-tool");
       const at = await provide(await openStore(name), found);

@@ -213,7 +213,7 @@ describe("coalescing", () => {
 });
 
 describe("sign-ins", () => {
-  test("the fifth failure locks; the lock ends by itself; its events say so", async () => {
+  test("the fifth failure locks; the lock ends on its own; its events say so", async () => {
     const answers = [];
     for (let i = 0; i < 6; i++) answers.push((await attempt(alice.email)).body.locked);
     assert.deepEqual(answers, [false, false, false, false, true, true]);

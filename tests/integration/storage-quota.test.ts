@@ -244,7 +244,7 @@ describe("the count", () => {
     );
   });
 
-  test("never keeps anybody from deleting, and can be made anew", async () => {
+  test("never keeps anybody from deleting, and can be made again", async () => {
     await put(`${agentId}/a`, 60);
     await put(`${agentId}/b`, 40);
     await db.pool.query("update public.storage_usage set files = 1, bytes = 10 where user_id = $1", [alice]);

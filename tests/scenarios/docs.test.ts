@@ -59,7 +59,7 @@ for (const page of pages) {
           HOME: home,
           TMPDIR: home,
           NO_COLOR: "1",
-          // The command line program finds the stack of `npm start` by itself, not that of a test.
+          // The command line program finds the stack of `npm start` on its own, not that of a test.
           LAUNCHPAD_URL: stack.info.apiUrl,
           LAUNCHPAD_KEY: stack.info.publishableKey,
         },

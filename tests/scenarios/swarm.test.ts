@@ -524,7 +524,7 @@ describe("a provider that", () => {
     assert.equal(await status(bot), "idle");
   });
 
-  test("is away altogether is asked again when it is back", async () => {
+  test("is down altogether is asked again when it is back", async () => {
     const bot = await agent("Faithful");
     const { port } = stub;
     await stub.close();
@@ -600,7 +600,7 @@ describe("the function", () => {
     assert.ok(Date.now() - killedAt < 60_000, "within a minute");
   });
 
-  test("believes signed calls alone", async () => {
+  test("accepts signed calls only", async () => {
     for (const headers of [
       {},
       { "x-launchpad-timestamp": String(Math.floor(Date.now() / 1000)), "x-launchpad-signature": "v1=00" },

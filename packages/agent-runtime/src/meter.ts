@@ -77,7 +77,7 @@ export interface Reserving {
 
 /** One message under way. */
 export interface Metering extends Reserving {
-  /** Ends it; returns what is left to settle, which the caller tells the database. Later calls settle by themselves. */
+  /** Ends it; returns what is left to settle, which the caller tells the database. Later calls settle on their own. */
   end(answered: boolean): Settlement[];
 }
 
@@ -310,7 +310,7 @@ export function createMeter({
     };
   }
 
-  /** Whether this reservation comes for the first time: a signed message that is sent again reserves its calls anew. */
+  /** Whether this reservation comes for the first time: a signed message that is sent again reserves its calls again. */
   function isNew({ id }: Reservation): boolean {
     const now = performance.now();
     for (const [old, until] of carried) {

@@ -1,4 +1,4 @@
-// How a secret can be spelled in a log: by itself, or as JSON, a URL, a header, a page or a dump writes it. For whoever takes
+// How a secret can be spelled in a log: on its own, or as JSON, a URL, a header, a page or a dump writes it. For whoever takes
 // secrets out of texts: the runtime's own log, and the controller of what replicas print.
 import { inspect } from "node:util";
 

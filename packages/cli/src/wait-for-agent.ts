@@ -18,7 +18,7 @@ type Wanted = Exclude<KnownAgentStatus, "DELETED">;
 /** What a change of a running agent settles in; a stopped one keeps the change for its next start. */
 export const SETTLED: readonly Wanted[] = ["DEPLOYED", "ASLEEP", "STOPPED"];
 
-/** What nothing more follows from by itself. */
+/** What nothing more follows from on its own. */
 export const AT_REST: readonly Wanted[] = [
   "DEPLOYED",
   "ASLEEP",

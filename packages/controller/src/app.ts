@@ -236,7 +236,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       await Promise.all([within(LAST_CALL_MS, controller.stop()), runs.stop()]);
       ingress?.close();
       const releasing = controller.release().catch((error: unknown) => {
-        // They run out by themselves.
+        // They run out on their own.
         log.warn("the leases could not be given back", { error: errorMessage(error) });
       });
       await Promise.all([within(LAST_CALL_MS, releasing), telemetry.stop(LAST_CALL_MS)]);

@@ -396,7 +396,7 @@ test("a wrong key is named with its setting; the controller stays, and works onc
   await until("ready", async () => (await readiness()).status === 200);
 });
 
-test("agents serve on while the database is away, and nothing of their logs is lost", async (context) => {
+test("agents serve on while the database is down, and nothing of their logs is lost", async (context) => {
   const { database, http, start } = await world(context);
   const controller = await start();
   database.launch("agent-a", specOf());

@@ -9,7 +9,7 @@ const EVERY_MS = 30_000;
 /** Said again after so long, while it lasts. */
 const AGAIN_MS = 3_600_000;
 
-/** The limit of this container in bytes; undefined where there is none. */
+/** The limit of this container in bytes; undefined when absent. */
 export function memoryLimit(
   constrained = process.constrainedMemory(),
   total = totalmem(),

@@ -18,7 +18,7 @@ export interface PeersOptions {
   own?: ReadonlySet<string>;
 }
 
-/** How long a name's addresses are believed. */
+/** How long a name's addresses are kept. */
 const FRESH_MS = 5000;
 const TIMEOUT_MS = 2000;
 

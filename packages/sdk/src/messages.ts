@@ -87,7 +87,7 @@ export class Messages {
     this.#watching = watching;
   }
 
-  /** Writes a message. Who is to answer does so by itself; see `ask` and `subscribe`. */
+  /** Writes a message. Who is to answer does so on its own; see `ask` and `subscribe`. */
   async send(message: NewMessage, options?: CallOptions): Promise<Message> {
     return await this.#http.send({ method: "POST", path: PATH, body: message, headers: WRITTEN, options });
   }

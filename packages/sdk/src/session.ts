@@ -48,7 +48,7 @@ export const hasTokenSource = (client: SupabaseClientLike): boolean =>
  * The present user's token; supabase-js renews an expired one first.
  * @param client a supabase-js client
  * @returns undefined where nobody is signed in
- * @throws AgentLaunchpadError INVALID_JWT_TOKEN where the session cannot be renewed, SUPABASE_CONNECTION_ERROR where Auth is away
+ * @throws AgentLaunchpadError INVALID_JWT_TOKEN where the session cannot be renewed, SUPABASE_CONNECTION_ERROR where Auth is down
  */
 export async function tokenOf(client: SupabaseClientLike): Promise<string | undefined> {
   const { accessToken } = inside(client);

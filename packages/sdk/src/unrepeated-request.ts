@@ -1,4 +1,4 @@
-/** Some runtimes send a request again by themselves, where a kept connection ends before its answer: here it is sent once. */
+/** Some runtimes send a request again on their own, where a kept connection ends before its answer: here it is sent once. */
 
 interface Runtime {
   Bun?: unknown;

@@ -71,7 +71,7 @@ function environment(options: PostgrestOptions, port: number): Record<string, st
 }
 
 /**
- * Starts the real PostgREST and waits until it has read the schema. It reconnects by itself when the database restarts.
+ * Starts the real PostgREST and waits until it has read the schema. It reconnects on its own when the database restarts.
  * Throws a StackError with its own last words when it does not come up.
  */
 export async function startPostgrest(options: PostgrestOptions): Promise<Postgrest> {

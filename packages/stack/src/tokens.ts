@@ -78,7 +78,7 @@ function judgeUnknown(token: string, secret: string): JudgedToken | undefined {
 
 /**
  * Role tokens for upstream requests. One token serves many requests: PostgREST caches verified tokens, and
- * signing each request anew would defeat that. A token is replaced when half its life is over.
+ * signing each request again would defeat that. A token is replaced when half its life is over.
  */
 export function createRoleTokens(
   secret: string,

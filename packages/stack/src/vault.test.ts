@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { test } from "vitest";
 import { putRespondTarget, putWebhookTarget } from "./vault.ts";
 
-/** As Postgres answers a start-up: authentication is well, ready for a query. */
+/** As Postgres answers a start-up: authentication succeeded, ready for a query. */
 const READY = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49]);
 
 test("a database that ends under the call is an error of the call, not the end of the process", async (t) => {

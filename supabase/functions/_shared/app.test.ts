@@ -385,7 +385,7 @@ describe("without an identity", () => {
   }
 });
 
-describe("when the database is away", () => {
+describe("when the database is down", () => {
   it("is SUPABASE_CONNECTION_ERROR", async () => {
     const { upstream, send } = testApp();
     upstream.down = true;

@@ -121,7 +121,7 @@ const MAX_ITEMS = 32_768;
 /**
  * What in a parsed value Postgres could not keep in jsonb, or would be too deep or long to look at.
  * @param root a value from JSON.parse
- * @returns path → problem, of the first such place; empty when there is none
+ * @returns path → problem, of the first such place; empty when absent
  */
 export function storageProblems(root: unknown): Record<string, string> {
   const pending: { value: unknown; path: Path }[] = [{ value: root, path: null }];

@@ -131,7 +131,7 @@ describe.each([
     assert.equal(upstream.calls.length, 0);
   });
 
-  it("says so when the database is away, and recovers", async () => {
+  it("says so when the database is down, and recovers", async () => {
     const { server } = deno;
     server.closeAllConnections();
     const { port } = server.address() as AddressInfo;

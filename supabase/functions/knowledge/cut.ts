@@ -59,7 +59,7 @@ const clean = (text: string): string =>
     .replaceAll(/\r\n?|\u2028|\u2029/g, "\n")
     .replaceAll(/[^\P{Cc}\n\t]|\uFEFF/gu, "");
 
-/** Paragraphs; a heading is one by itself, wherever it stands. */
+/** Paragraphs; a heading is one on its own, wherever it stands. */
 function* blocks(text: string): Generator<string> {
   let held: string[] = [];
   let fenced = false;

@@ -79,7 +79,7 @@ export class Indexer {
     return first;
   }
 
-  /** The lease would end by itself; then the file is read later. */
+  /** The lease would end on its own; then the file is read later. */
   async #giveBack(job: Job, outcome: Outcome): Promise<void> {
     await this.#database.finish(job, outcome).catch(() => undefined);
   }

@@ -31,7 +31,7 @@ export interface Database {
   /** Renews the lease, broadcasts text and keeps steps. False: the lease is lost. */
   report(task: Task, text: string, sequence: number, steps: readonly Step[]): Promise<boolean>;
   finish(task: Task, answer: Answer): Promise<void>;
-  /** Seconds until the next attempt; undefined when there is none. */
+  /** Seconds until the next attempt; undefined when absent. */
   fail(task: Task, failure: Failure): Promise<number | undefined>;
   /** What the meter reserves and settles by. */
   readonly project: Pick<Project, "call">;

@@ -1,4 +1,4 @@
-/** What the model is given, and what calls the function believes. */
+/** What the model is given, and which calls the function accepts. */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -137,7 +137,7 @@ describe("a call", () => {
     });
   const bytes = (text: string) => new TextEncoder().encode(text);
 
-  it("is believed with the right signature over its time and bytes alone", () => {
+  it("is accepted only with the right signature over its time and bytes", () => {
     assert.equal(isGenuine("s", signed("s", "{}"), bytes("{}"), now), true);
     assert.equal(isGenuine("s", signed("x", "{}"), bytes("{}"), now), false);
     assert.equal(isGenuine("s", signed("s", "{}"), bytes("{ }"), now), false);

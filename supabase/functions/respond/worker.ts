@@ -197,7 +197,7 @@ export class Worker {
         setTimeout(() => void this.wake(), wait * 1000 + 20);
       }
     } catch (unreachable) {
-      // The lease ends by itself, and the sweep finds the job.
+      // The lease ends on its own, and the sweep finds the job.
       this.#log("ERROR", "A failure could not be reported", { ...facts, cause: String(unreachable) });
     }
   }

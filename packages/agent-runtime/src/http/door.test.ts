@@ -113,7 +113,7 @@ test("one question for many callers with one key at once, and none while the ans
   assert.equal(judgements(agent).length, 1);
 });
 
-test("the project away: the last word holds for 5 seconds, then nobody comes in", async () => {
+test("the project down: the last word holds for 5 seconds, then nobody comes in", async () => {
   await using agent = await startAgent();
   assert.equal((await agent.get("/")).status, 200);
   const asked = performance.now();
@@ -182,7 +182,7 @@ test("a key revoked in the middle of a stream ends it within seconds", async () 
   assert.deepEqual([events.at(-1)?.event, events.at(-1)?.data.code], ["error", "INVALID_API_KEY"]);
 });
 
-test("the project away in the middle of a stream ends it too", async () => {
+test("a project that goes down in the middle of a stream ends it too", async () => {
   await using stub = await startProviderStub(() => new Promise(() => undefined));
   await using agent = await startAgent({ environment: stub.environment });
   const response = await stream(agent, TEST_KEY);

@@ -59,7 +59,7 @@ export class Judgements {
     const age = known === undefined ? Number.POSITIVE_INFINITY : this.#now() - known.asked;
     if (known !== undefined && age < FRESH_MS) return known.judgement;
     if (known !== undefined && age < STALE_MS) {
-      this.#ask(key, ask).catch(() => undefined); // while the project is away, the last word holds until it is too old
+      this.#ask(key, ask).catch(() => undefined); // while the project is down, the last word holds until it is too old
       return known.judgement;
     }
     return await this.#ask(key, ask);

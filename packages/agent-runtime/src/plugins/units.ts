@@ -27,7 +27,7 @@ export function inUnits(value: bigint, decimals: number): string {
   return rest === "" ? whole : `${whole}.${rest}`;
 }
 
-/** A token's symbol: a text of the ABI, or 32 bytes as some old tokens have it; undefined where there is none. */
+/** A token's symbol: a text of the ABI, or 32 bytes as some old tokens have it; undefined when absent. */
 export function asSymbol(hex: string): string | undefined {
   const bytes = Buffer.from(hex.slice(2), "hex");
   const isText = bytes.length >= 64 && bytes.readUInt32BE(28) === 32;

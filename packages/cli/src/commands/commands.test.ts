@@ -315,7 +315,7 @@ describe("errors", () => {
   });
 });
 
-test("a scan that fails without a grave finding says that it could not look everywhere", () => {
+test("a scan that fails without a critical finding says that it was not conclusive", () => {
   const scan = (passed: boolean, high: number) =>
     scanText(
       {

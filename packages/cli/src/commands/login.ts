@@ -154,7 +154,7 @@ export function verification(given: string, email: string) {
   return { type: type === "signup" || type === "invite" ? type : ("magiclink" as const), token_hash: hash };
 }
 
-/** An access token, or a session as Auth answers it; the project must believe it. */
+/** An access token, or a session as Auth answers it; the project must accept it. */
 async function byToken(project: Project, text: string): Promise<Session> {
   const given = sessionJson(text);
   const auth = await authOf(project);

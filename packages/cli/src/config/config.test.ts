@@ -179,7 +179,7 @@ describe("the local stack", () => {
     }
   });
 
-  test("is not believed when it names a database elsewhere, in its host or in its query", async (t) => {
+  test("is ignored when it names a database elsewhere, in its host or in its query", async (t) => {
     const folder = await scratch(t);
     await mkdir(join(folder, ".launchpad"));
     await writeFile(join(folder, ".launchpad/keys.json"), '{"publishableKey": "sb_publishable_x"}');
@@ -196,7 +196,7 @@ describe("the local stack", () => {
     assert.equal((await findLocalStack(folder))?.dbUrl, dbUrl, "as npm start writes it");
   });
 
-  test("is not believed when it is damaged or gives another kind of key", async (t) => {
+  test("is ignored when it is damaged or gives another kind of key", async (t) => {
     const folder = await scratch(t);
     await mkdir(join(folder, ".launchpad"));
     for (const text of ["{", "[]", "null", '{"publishableKey": 1}', '{"publishableKey": "sb_secret_x"}']) {

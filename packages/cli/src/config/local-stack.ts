@@ -16,10 +16,10 @@ export const LOCAL_URL = "http://127.0.0.1:54321";
 
 /**
  * Finds `.launchpad`, the data folder of `npm start`, in `from` or above it, and reads the publishable key there; nothing
- * else of the keys is kept. A folder is believed only when it is this user's own, and an address in it only when it is this
+ * else of the keys is kept. A folder is used only when it is this user's own, and an address in it only when it is this
  * machine's: a cloned repository must not be able to name where a password goes.
  * @param from the working directory
- * @returns undefined where there is none
+ * @returns undefined when absent
  */
 export async function findLocalStack(from: string): Promise<LocalStack | undefined> {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -67,7 +67,7 @@ export class Store {
     });
   }
 
-  /** Whether other accounts of this machine may read the file; false where there is none. */
+  /** Whether other accounts of this machine may read the file; false when absent. */
   async isExposed(): Promise<boolean> {
     if (process.platform === "win32") return false; // access there is by the folder's list
     return await stat(this.file).then(

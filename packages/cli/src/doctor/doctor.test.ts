@@ -152,7 +152,7 @@ describe("health", () => {
     assert.equal(controller?.[0], "ok");
   });
 
-  test("a part that is away, and a controller that is silent, are problems", () => {
+  test("a part that is down, and a controller that is silent, are problems", () => {
     const [parts, controller] = judge({
       supabase: { ...healthy.supabase, auth: { status: "UNAVAILABLE" } },
       kubernetes: { ...healthy.kubernetes, status: "UNAVAILABLE" },

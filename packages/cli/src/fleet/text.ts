@@ -24,7 +24,7 @@ export function stoppedText(stopped: Stopped): string[] {
   );
 }
 
-/** The rollout in two or three lines; nothing when there is none. */
+/** The rollout in two or three lines; nothing when absent. */
 export function rolloutFacts(rollout: Rollout | null, { paint }: Look): [string, string][] {
   if (rollout == null) return [];
   const {

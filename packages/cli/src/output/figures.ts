@@ -70,7 +70,7 @@ export function span(milliseconds: number): string {
   return `${Math.floor(seconds / size)}${unit}`;
 }
 
-/** A moment as how long ago it was; empty where there is none. */
+/** A moment as how long ago it was; empty when absent. */
 export const ago = (moment: string | null | undefined, now: number): string =>
   moment ? `${span(now - Date.parse(moment))} ago` : "";
 

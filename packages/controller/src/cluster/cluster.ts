@@ -4,7 +4,7 @@ import type { AgentClass, AgentSpec, LogRow, Platform, Quota } from "../contract
 
 /**
  * What runs agents. Small on purpose: the controller says what should run (`apply`, `revert`, `remove`), the cluster
- * makes it so by itself, without a gap, and tells (`watch`) when something changed.
+ * makes it so on its own, without a gap, and tells (`watch`) when something changed.
  */
 export interface Cluster {
   readonly kind: string;
@@ -24,11 +24,11 @@ export interface Cluster {
   apply(workload: Workload): Promise<void>;
   /**
    * Gives up on the workload: goes back to the last one that was complete, or, where there is none, keeps only the
-   * replicas that are ready. The failure is remembered for this generation, so that nothing tries again by itself.
+   * replicas that are ready. The failure is remembered for this generation, so that nothing tries again on its own.
    */
   revert(workload: Workload, failure: Failure): Promise<void>;
   /**
-   * Reads anew what {@link Cluster.get} tells of the agent, where that may be behind what there is.
+   * Reads again what {@link Cluster.get} tells of the agent, where that may be behind what there is.
    * @throws {Error} when it cannot be read now
    */
   refresh?(agentId: string): Promise<void>;
@@ -82,7 +82,7 @@ export interface Workload {
   /** It sleeps: it has no replicas, and its address leads to the controllers. */
   asleep?: boolean;
   spec: AgentSpec;
-  /** Where its plugins, and elizaOS, are installed on this machine; left out: where the runtime looks by itself. */
+  /** Where its plugins, and elizaOS, are installed on this machine; left out: where the runtime looks on its own. */
   pluginFolder?: string | undefined;
   /** What operators decide of its replicas; left out: what this controller is set to. */
   platform?: Platform | undefined;
@@ -99,7 +99,7 @@ export const TERMINATING = "NamespaceTerminating";
 
 /**
  * Reasons of a generation that was refused as it is: by a rule of the cluster that its operators may change, or a quota that
- * others use up. It is tried again now and then; what failed by itself is not.
+ * others use up. It is tried again now and then; what failed on its own is not.
  */
 export const REFUSALS: ReadonlySet<string> = new Set([
   "INVALID_OBJECT",
@@ -120,7 +120,7 @@ export type ReplicaState =
   | "ready"
   /** Was ready, now refuses or does not answer. */
   | "unready"
-  /** Ended by itself; waits for its next start. */
+  /** Ended on its own; waits for its next start. */
   | "waiting"
   /** Is being ended, on purpose. */
   | "ending";
@@ -177,7 +177,7 @@ export interface ObservedWorkload {
   /** How many replicas the cluster works towards. */
   wanted: number;
   failure?: Failure;
-  /** When the generation is tried again by itself, where its failure is a refusal that may pass. */
+  /** When the generation is tried again on its own, where its failure is a refusal that may pass. */
   retryAt?: number;
   /**
    * What somebody else changed or removed of what was applied, in words a person understands; it is applied again and

@@ -30,7 +30,7 @@ function rig() {
   return { classes, known, reads, settled, changes: () => changes };
 }
 
-test("a claim is believed until something newer was read", async () => {
+test("a claim's class counts until something newer was read", async () => {
   const { classes, known, reads, settled } = rig();
   assert.equal(classes.of(claimOf(1, "a"))?.name, "a");
   classes.learn(2);

@@ -5,7 +5,7 @@ import type { Claim } from "../contract.ts";
 import type { Desired } from "../reconcile/decide.ts";
 import type { Observation } from "../reconcile/observe.ts";
 
-/** Whether the agent falls asleep by itself, and nothing is under way with it: only then its replicas are looked at. */
+/** Whether the agent falls asleep on its own, and nothing is under way with it: only then its replicas are looked at. */
 export function maySleep(claim: Pick<Claim, "idleSeconds" | "targetReplicas">, desired: Desired): boolean {
   return (
     claim.idleSeconds != null &&

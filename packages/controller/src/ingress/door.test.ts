@@ -76,7 +76,7 @@ test("callers go on in the order in which they came", async () => {
   assert.deepEqual(order, [0, 1, 2, 3, 4]);
 });
 
-test("after 30 seconds a caller gets 503 and when to try again, and the next one waits anew", async () => {
+test("after 30 seconds a caller gets 503 and when to try again, and the next one waits again", async () => {
   const { asked, clock, door, ended, hold } = rig();
   const held = hold();
   await clock.advance(29_999);

@@ -111,7 +111,7 @@ test("a claim whose answer is lost is no agent lost, and what runs runs on", asy
   controller.start();
   await clock.advance(1000);
   const [before] = cluster.running("agent-a");
-  // A settled agent that nobody holds: its claim is not repeated by itself.
+  // A settled agent that nobody holds: its claim is not repeated on its own.
   model.launch("agent-b", specOf());
   Object.assign(model.row("agent-b"), { phase: "DEPLOYED", observedGeneration: 1 });
   faults.set("claimDeployments", "after");

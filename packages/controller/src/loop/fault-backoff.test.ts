@@ -65,7 +65,7 @@ for (const code of ["SERVER", "FORBIDDEN"] as const) {
     assert.equal(model.row("agent-20").phase, "DEPLOYED", "others are not held up");
     for (const agentId of agents.slice(0, 20)) {
       const attempts = applied.get(agentId) ?? 0;
-      // Three calls each at most, where the client tries again by itself.
+      // Three calls each at most, where the client tries again on its own.
       assert.ok(attempts >= 5 && attempts <= 8, `${agentId}: ${attempts} attempts`);
     }
     await controller.stop();

@@ -38,7 +38,7 @@ export interface ProvisionerOptions {
   resolve(entries: readonly string[]): Promise<Resolution | undefined>;
 }
 
-/** Tries of what may pass by itself: the registry, the database. */
+/** Tries of what may pass on its own: the registry, the database. */
 const TRIES = 4;
 const BETWEEN_MS = 2000;
 /** How long the database may take to have packages looked up: its sweep calls again each minute. */

@@ -1,4 +1,4 @@
-// What names were resolved to before, for launches while the registry is away.
+// What names were resolved to before, for launches while the registry is down.
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

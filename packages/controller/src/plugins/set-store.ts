@@ -224,7 +224,7 @@ export class SetStore {
 
   /**
    * Forgets sets that were not used for longest, until what is left fits.
-   * @throws NpmError where the set that is being downloaded does not fit by itself
+   * @throws NpmError where the set that is being downloaded does not fit on its own
    */
   async #makeRoom(id: string): Promise<void> {
     const { maxBytes } = this.#options;

@@ -219,7 +219,7 @@ function decideRunning(situation: Situation, now: number): Decision {
   if (isComplete(workload.wanted, workload.template, workload.replicas)) {
     return { actions: [], report: { phase: "DEPLOYED", ...report }, finished: false };
   }
-  // When its time is up and nothing waits, only a change can bring it on, and a change wakes by itself.
+  // When its time is up and nothing waits, only a change can bring it on, and a change wakes on its own.
   const wakeAt = workload.progressedAt + limits.readyMs;
   const wake = wakeAt > now ? { wakeAt } : {};
   // That it has begun is said already; with nothing ready and nothing broken there is no more to say yet.

@@ -1,4 +1,4 @@
-// Before a generation is given up, the cluster is asked itself, and what it says is judged anew.
+// Before a generation is given up, the cluster is asked itself, and what it says is judged again.
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { Cluster, ObservedReplica } from "../cluster/cluster.ts";

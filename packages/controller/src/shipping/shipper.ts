@@ -24,7 +24,7 @@ export interface ShipperOptions {
 
 /**
  * Ships rows in batches, in order, at least once: a batch is written to the spool, delivered from there, and removed
- * when the receiver has it. So the receiver may be away, and this process may die, at any time.
+ * when the receiver has it. So the receiver may be down, and this process may die, at any time.
  */
 export class Shipper {
   readonly #options: Required<ShipperOptions>;

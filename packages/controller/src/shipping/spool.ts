@@ -25,7 +25,7 @@ export interface Taken {
 /**
  * Rows that wait on disk, oldest first: append-only files of one row a line, removed when all their rows are
  * delivered. A crash can only lead to rows being delivered again, never to rows being lost. Synchronous: it is used
- * while the database is away, in batches.
+ * while the database is down, in batches.
  */
 export class Spool {
   readonly #options: Required<SpoolOptions>;

@@ -10,7 +10,7 @@ import type { MemoryDatabase } from "./memory-database.ts";
 export interface HttpDatabase {
   url: string;
   server: Server;
-  /** While false every call is answered 503, as a gateway does whose database is away. */
+  /** While false every call is answered 503, as a gateway does whose database is down. */
   up: boolean;
   /** The key that calls must come with; any will do while it is undefined. */
   key?: string;

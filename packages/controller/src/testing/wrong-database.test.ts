@@ -139,7 +139,7 @@ test("Kubernetes, everything held: nothing is written, what was asked for comes 
   assert.equal(simulation.database.row("agent-0").readyReplicas, 3);
 });
 
-test("Kubernetes, a gone user's namespace with a foreign object stays until that is away", async (context) => {
+test("Kubernetes, a gone user's namespace with a foreign object stays until the object is gone", async (context) => {
   const simulation = await kubernetes(1);
   context.onTestFinished(() => simulation.stop());
   const { clock, database, model } = simulation;

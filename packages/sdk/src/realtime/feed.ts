@@ -1,4 +1,4 @@
-/** Rows as they come, none twice and none left out: a live channel, and reads for what came while it was away. */
+/** Rows as they come, none twice and none left out: a live channel, and reads for what came while it was down. */
 import { AgentLaunchpadError } from "../errors.ts";
 import type { Http } from "../http.ts";
 import type { ChannelLike, SupabaseClientLike } from "../supabase.ts";
@@ -38,11 +38,11 @@ interface Delivery {
   cut: boolean;
 }
 
-/** Between reads while the channel is away. */
+/** Between reads while the channel is down. */
 const POLL = 5_000;
 /** Between reads where there is no channel: from the first to the longest wait. */
 const ASK = { first: 100, growth: 1.3, longest: 2_000 };
-/** What waits while the past is read; beyond it everything is read anew. */
+/** What waits while the past is read; beyond it everything is read again. */
 const MOST_WAITING = 10_000;
 
 export class Feed {

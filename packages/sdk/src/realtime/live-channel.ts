@@ -5,7 +5,7 @@ import type { ChannelLike, SessionLike, SupabaseClientLike } from "../supabase.t
 
 export interface LiveChannelOptions {
   supabase: SupabaseClientLike;
-  /** The channel's name; asked anew for each channel. */
+  /** The channel's name; asked again for each channel. */
   name(): string;
   /** Whether its topic is guarded by the policies on realtime.messages. */
   private: boolean;
@@ -106,7 +106,7 @@ export class LiveChannel {
       this.#options.onFlowing();
       return;
     }
-    // After an error supabase-js joins again by itself; a channel that is closed it forgets.
+    // After an error supabase-js joins again on its own; a channel that is closed it forgets.
     this.#options.onInterrupted(asRealtimeError(error, status));
     if (status === "CLOSED") {
       this.#channel = undefined;

@@ -74,7 +74,7 @@ export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions
         await service.call("record_security_reports", { reports });
       }
     } catch {
-      // The database is away: what was seen meanwhile is not kept. Requests fare no better then.
+      // The database is down: what was seen meanwhile is not kept. Requests fare no better then.
     } finally {
       sending = false;
     }

@@ -86,7 +86,7 @@ describe("the sign-in guard", () => {
     assert.equal(((await answer.json()) as { error_code: string }).error_code, "over_request_rate_limit");
   });
 
-  it("checks no password while the database is away", async () => {
+  it("checks no password while the database is down", async () => {
     away = true;
     assert.equal((await post({ email: "a@example.com", password: "right" })).status, 503);
     away = false;

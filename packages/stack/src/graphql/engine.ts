@@ -39,7 +39,7 @@ export interface Answered {
   status: number;
   headers: AnswerHeaders;
   body: { data?: unknown; errors?: readonly unknown[] };
-  /** What a rule of the database refused, with the status that it has by itself. */
+  /** What a rule of the database refused, with the status that it has on its own. */
   refusal?: Refusal;
 }
 

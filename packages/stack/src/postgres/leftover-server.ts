@@ -17,7 +17,7 @@ function isAlive(pid: number): boolean {
 
 /** Whether a live process is the postmaster of this folder; process ids are used again after a crash or a reboot. */
 function isPostmasterOf(pid: number, data: string): boolean {
-  if (process.platform !== "linux") return true; // cannot be told apart here: believe the file
+  if (process.platform !== "linux") return true; // cannot be distinguished here: trust the file
   try {
     return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(data);
   } catch {

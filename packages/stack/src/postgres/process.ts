@@ -53,7 +53,7 @@ function settings(durable: boolean): Record<string, string | number> {
     maintenance_work_mem: "32MB",
     max_wal_senders: 10,
     max_replication_slots: 10,
-    // A slot that nobody reads must not fill the disk; beyond this it is given up, and its reader starts anew.
+    // A slot that nobody reads must not fill the disk; beyond this it is given up, and its reader starts again.
     max_slot_wal_keep_size: "256MB",
     max_worker_processes: 4,
     max_parallel_workers_per_gather: 0,

@@ -14,7 +14,7 @@ export interface Rights {
 
 export type Extension = keyof Rights;
 
-/** The policies could not be asked: the database is away or a policy failed. */
+/** The policies could not be asked: the database is down or a policy failed. */
 export class AuthorizationError extends Error {
   readonly policyFailed: boolean;
   constructor(message: string, policyFailed: boolean) {

@@ -17,7 +17,7 @@ import {
   type TablePart,
 } from "./subscriptions.ts";
 
-/** Hosted tries again after 5 to 10 s when the database was away. */
+/** Hosted tries again after 5 to 10 s when the database was down. */
 const RETRY_MS = 2000;
 
 interface Compiled {

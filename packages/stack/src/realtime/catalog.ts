@@ -23,7 +23,7 @@ export interface TableFacts {
   columns: ColumnFacts[];
 }
 
-// Read anew for every batch of changes: a revoked privilege counts at once.
+// Read again for every batch of changes: a revoked privilege counts at once.
 const TABLES = `
   select c.oid as oid, format('%I.%I', n.nspname, c.relname) as name, c.relrowsecurity as rls,
     json_agg(json_build_object(

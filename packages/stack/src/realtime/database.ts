@@ -55,7 +55,7 @@ export function createDatabase(urls: { admin: string; api: string }, judgingMs: 
   };
 }
 
-/** Whether an error means that the server is away, not that it refused. */
+/** Whether an error means that the server is down, not that it refused. */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return true;
   return /^(57P0[1-3]|08|53300)/.test(error.code ?? "");

@@ -27,7 +27,7 @@ export interface StandingOptions {
   pool: pg.Pool;
   connections: Connections<RealtimeSocket>;
   sockets: Iterable<RealtimeSocket>;
-  /** How often accounts are looked at; a join believes what was seen no longer ago than that. */
+  /** How often accounts are looked at; a join relies on what was seen no longer ago than that. */
   everyMs: number;
   /** How often private topics are judged again though nothing is known to have changed. */
   rejudgeMs: number;

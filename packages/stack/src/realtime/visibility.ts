@@ -16,7 +16,7 @@ export interface VisibilityQuestion {
  * Answers for each question which of its rows (by index) its identity sees. As hosted (realtime.apply_rls): the row is
  * looked up by primary key with the role and the claims of the subscriber, so it must still be there.
  * All questions travel in one message and one transaction; where that fails, each is asked alone, and one that fails
- * alone sees nothing. Throws when the database is away.
+ * alone sees nothing. Throws when the database is down.
  */
 export async function visibleRows(
   pool: pg.Pool,

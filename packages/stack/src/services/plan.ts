@@ -313,7 +313,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
       Object.assign(controllerPorts, { port, ingressPort }); // a restart keeps them: webhooks and agents' URLs stay
       live.ingress = { host: HOST, port: ingressPort };
       state.controllerUrl = `http://${HOST}:${port}`;
-      // Agents end by themselves when their controller is gone; what does not is ended here.
+      // Agents end on their own when their controller is gone; what does not is ended here.
       void child.exited.then(() => endGroup(child.pid, 3000));
       await putWebhookTarget(state.dbUrl, {
         controllerUrl: state.controllerUrl,

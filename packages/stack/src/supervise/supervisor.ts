@@ -9,7 +9,7 @@ export type ServiceState = "waiting" | "starting" | "running" | "restarting" | "
 
 /** A service that has become ready. */
 export interface Running {
-  /** Settles when it ends by itself; absent for what runs inside this process. */
+  /** Settles when it ends on its own; absent for what runs inside this process. */
   exited?: Promise<Exit>;
   stop(): Promise<void>;
 }

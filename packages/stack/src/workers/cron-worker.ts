@@ -219,7 +219,7 @@ type Books = (text: string, values: unknown[]) => Promise<pg.QueryResult>;
 
 /** One run of a job, noted from its start to its end. */
 async function runJob(books: Books | undefined, job: Job, client: pg.Client | undefined): Promise<void> {
-  if (!books) return; // the database is away; the next due run comes
+  if (!books) return; // the database is down; the next due run comes
   const begin = async (status: string, message: string | null) => {
     const { rows } = await books(
       `insert into cron.job_run_details (jobid, job_pid, database, username, command, status, return_message, start_time, end_time)

@@ -20,7 +20,7 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
 /** February 29th on a given weekday comes again within 40 years (a century that is no leap year between). */
 const DAYS = 40 * 366;
 
-/** @returns when the run after `after` is due, in epoch milliseconds; Infinity when there is none. */
+/** @returns when the run after `after` is due, in epoch milliseconds; Infinity when absent. */
 export function dueAfter(schedule: Schedule, after: number): number {
   if ("seconds" in schedule) return after + schedule.seconds * 1000;
   if ("reboot" in schedule) return Number.POSITIVE_INFINITY;

@@ -15,7 +15,7 @@ export interface SessionOptions {
 }
 
 export interface Session {
-  /** The connection, or undefined while there is none. */
+  /** The connection, or undefined when absent. */
   client(): pg.Client | undefined;
   /** Resolves at the first connect. */
   ready: Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * One HTTP/1.1 exchange with a given address. fetch resolves names by itself, so an address checked before could be another
+ * One HTTP/1.1 exchange with a given address. fetch resolves names on its own, so an address checked before could be another
  * one then; here the connection goes to the address that was checked, and TLS still verifies the name.
  */
 import { Buffer } from "node:buffer";

@@ -81,7 +81,7 @@ export class Housekeeping {
     try {
       const connection = await this.#adapter.getConnection();
       await connection.exec(forget(KEPT));
-      // Space of deleted rows is used again, and the journal begins anew.
+      // Space of deleted rows is used again, and the journal begins again.
       await connection.exec("vacuum");
       await connection.exec("checkpoint");
     } catch (error) {

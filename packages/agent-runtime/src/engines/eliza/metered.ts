@@ -61,7 +61,7 @@ export function meterModels(
   const metered =
     (kind: string, handler: ElizaHandler, name: string): ElizaHandler =>
     async (of, params) => {
-      // null: elizaOS asks for the size of an embedding, and plugins answer by themselves.
+      // null: elizaOS asks for the size of an embedding, and plugins answer on their own.
       if (params === null || params === undefined) return handler(of, params);
       const message = Underway.current;
       message?.requireWaiting();

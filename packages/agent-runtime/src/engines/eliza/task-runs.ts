@@ -39,7 +39,7 @@ export function watchTasks(runtime: ElizaRuntime, own: readonly string[] = []): 
   return () => bringsTasks;
 }
 
-/** Pure. A task that repeats is the same run until elizaOS notes its time anew. */
+/** Pure. A task that repeats is the same run until elizaOS notes its time again. */
 export const runOf = (task: ElizaTask): TaskRun => ({
   key: `task ${task.id} ${task.metadata?.updatedAt ?? ""}`,
   roomId: task.roomId ?? undefined,

@@ -1,4 +1,4 @@
-// What was said, kept in this process's memory: a restart or another replica begins anew. Bounded in every direction,
+// What was said, kept in this process's memory: a restart or another replica begins again. Bounded in every direction,
 // oldest first, so that no caller can grow the process.
 import type { Turn } from "../engine.ts";
 

@@ -101,7 +101,7 @@ export class Applier {
     );
   }
 
-  /** Takes the slices away from an agent that serves by itself again. */
+  /** Takes the slices away from an agent that serves on its own again. */
   async closeDoor(agentId: string, may: May): Promise<void> {
     await this.#removeSlices(this.#options.view.objects(agentId).all, may, () => true);
   }

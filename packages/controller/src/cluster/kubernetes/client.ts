@@ -30,7 +30,7 @@ export interface ClientOptions extends Pick<KubernetesOptions, "kubeconfig" | "c
   /** In place of what kubeconfig and context name. */
   connection?: Connection;
   random?: () => number;
-  /** For one try of a call that ends by itself. */
+  /** For one try of a call that ends on its own. */
   timeoutMs?: number;
 }
 
@@ -133,7 +133,7 @@ class HttpKubeApi implements KubeApi {
       if (metadata.name?.endsWith("metrics.k8s.io")) return [];
       const seen = new Set<string>();
       return versions.flatMap(({ version, resources = [], freshness }) => {
-        // What an aggregated server holds is not known while it is away: then nothing can be said.
+        // What an aggregated server holds is not known while it is down: then nothing can be said.
         if (freshness === "Stale") {
           throw new KubeError(
             "BUSY",

@@ -7,7 +7,7 @@ import { parseQuantity } from "./quantity.ts";
 export interface Differences {
   /** Fields that are not as applied: an apply puts them back. As words: `spec.replicas`, `…containers[agent].image`. */
   changed: string[];
-  /** What somebody added where it matters: an apply leaves it, so it is taken out by itself. */
+  /** What somebody added where it matters: an apply leaves it, so it is taken out on its own. */
   added: { path: string; words: string }[];
 }
 

@@ -11,7 +11,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** Calls that end by themselves, and watches and logs that stay: they must not wait for each other. */
+/** Calls that end on their own, and watches and logs that stay: they must not wait for each other. */
 export interface Pools {
   calls: Dispatcher;
   streams: Dispatcher;

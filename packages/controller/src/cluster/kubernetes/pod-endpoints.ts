@@ -78,7 +78,7 @@ export class PodEndpoints {
   }
 }
 
-/** Whether the agent sleeps, or wakes and does not serve by itself yet. */
+/** Whether the agent sleeps, or wakes and does not serve on its own yet. */
 function leadsHere(objects: AgentObjects): boolean {
   return isAsleep(objects) || objects.all.some(({ kind }) => kind === "EndpointSlice");
 }

@@ -117,7 +117,7 @@ export class Writer {
         return;
       }
     }
-    // Its version changes with each report of its status: read anew, so that one write is enough.
+    // Its version changes with each report of its status: read again, so that one write is enough.
     const key = keyOf(wanted);
     const reads = more.fenced && live !== undefined && !this.#untaken.has(key);
     let known = reads ? await this.#read(kind, namespace, name) : live;

@@ -24,7 +24,7 @@ export interface Surroundings {
   status: string | undefined;
   uidMap: string | undefined;
   gidMap: string | undefined;
-  /** Permission bits of a path; undefined where there is none. */
+  /** Permission bits of a path; undefined when absent. */
   modeOf(path: string): number | undefined;
 }
 

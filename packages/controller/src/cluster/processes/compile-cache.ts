@@ -6,7 +6,7 @@ import { join } from "node:path";
 const OF_A_USER = /^(v.*-)(\d+)$/;
 
 /**
- * Fills a replica's folder from the shared one. Node replaces a file that it compiles anew, so the shared one stays as
+ * Fills a replica's folder from the shared one. Node replaces a file that it compiles again, so the shared one stays as
  * it is. Without a shared folder the replica starts all the same, slower.
  * @param uid whose cache it becomes; absent: the one who compiled it
  * @returns the folders made, to be given to that user

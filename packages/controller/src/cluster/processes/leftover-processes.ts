@@ -6,7 +6,7 @@ import { killGroup } from "./child.ts";
 import type { Folders, Leftover } from "./folders.ts";
 import { processMark } from "./system.ts";
 
-/** They lost their controller and are ending by themselves already; longer than this nobody waits. */
+/** They lost their controller and are ending on their own already; longer than this nobody waits. */
 const GRACE_MS = 2000;
 
 /**

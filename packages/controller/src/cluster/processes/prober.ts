@@ -6,7 +6,7 @@ import { get } from "./probe.ts";
 
 export interface ProberOptions {
   port: number;
-  /** Between probes of a replica that is well. */
+  /** Between probes of a healthy replica. */
   probeMs: number;
   onReady(): void;
   onUnready(): void;

@@ -101,7 +101,7 @@ test("exit code 78 is final and speaks for itself", async (context) => {
   );
 });
 
-test("a replica that ends by itself starts again, under its name, and its failures are counted", async (context) => {
+test("a replica that ends on its own starts again, under its name, and its failures are counted", async (context) => {
   const { cluster: made, lines, ready } = await cluster(context);
   await made.apply(workloadOf());
   const [name] = names(await ready(1));

@@ -132,7 +132,7 @@ export class ProcessesCluster implements Cluster {
     if (sharedCache !== undefined) this.#warmed = this.#warm(sharedCache);
   }
 
-  /** Ends every replica without waiting for open requests; what does not end by itself soon is killed. */
+  /** Ends every replica without waiting for open requests; what does not end on its own soon is killed. */
   async stop(): Promise<void> {
     this.#warming.abort();
     const ended = new Promise<void>((resolve) => {

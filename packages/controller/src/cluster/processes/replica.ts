@@ -37,13 +37,13 @@ export interface ReplicaOptions {
   privateHosts: readonly string[];
   project: ProjectAccess;
   restarts: RestartLimits;
-  /** Between probes of a replica that is well. */
+  /** Between probes of a healthy replica. */
   probeMs: number;
   /** A life that is not ready by then is ended. */
   readyMs: number;
   /** How long open requests may take when the replica is no longer wanted. */
   graceMs: number;
-  /** How long it may take to end by itself after SIGTERM. */
+  /** How long it may take to end on its own after SIGTERM. */
   killMs: number;
   onLog(line: ReplicaLog): void;
   /** How much an agent's replicas may say together. */
@@ -52,7 +52,7 @@ export interface ReplicaOptions {
 
 type Phase = "starting" | "ready" | "unready" | "waiting" | "ending" | "gone";
 
-/** One replica: a process that is started again when it ends by itself, under one name and in one folder. */
+/** One replica: a process that is started again when it ends on its own, under one name and in one folder. */
 export class Replica implements ReplicaHandle {
   readonly name: string;
   readonly workload: Workload;
@@ -284,7 +284,7 @@ export class Replica implements ReplicaHandle {
     this.#changed();
   }
 
-  /** Ends this life for a reason of ours; it counts as if it had ended by itself. */
+  /** Ends this life for a reason of ours; it counts as if it had ended on its own. */
   #condemn(reason: string, message: string): void {
     if (this.#verdict !== undefined || this.pid === undefined) return;
     this.#verdict = { reason, message };

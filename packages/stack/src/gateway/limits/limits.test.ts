@@ -74,7 +74,7 @@ describe("the budget of direct reads", () => {
     limit.close();
   });
 
-  test("a new window is a new budget; a database that is away refuses nobody", async () => {
+  test("a new window is a new budget; a database that is down refuses nobody", async () => {
     const { state, count } = counter(1);
     let now = 0;
     const limit = createRestLimit({ count, now: () => now, flushMs: 60_000 });

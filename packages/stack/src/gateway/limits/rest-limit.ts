@@ -54,7 +54,7 @@ export function createRestLimit({ count, now = Date.now, flushMs = 100 }: RestLi
         window = counted;
       }
     } catch {
-      // The database is away, and with it what these reads asked for: they are not counted.
+      // The database is down, and with it what these reads asked for: they are not counted.
     } finally {
       sent = new Map();
     }

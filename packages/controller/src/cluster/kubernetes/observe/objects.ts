@@ -98,7 +98,7 @@ export interface EventNote {
   at: number;
 }
 
-/** A time of the API in milliseconds; undefined where there is none. */
+/** A time of the API in milliseconds; undefined when absent. */
 export function timeOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const time = Date.parse(text);

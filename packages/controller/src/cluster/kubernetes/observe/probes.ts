@@ -37,7 +37,7 @@ export class HealthProbes {
   readonly #options: Required<HealthProbesOptions>;
   readonly #gate: Gate;
   readonly #health = new Map<string, Health>();
-  /** What was told last, by uid: a response time is told anew only when it differs by much. */
+  /** What was told last, by uid: a response time is told again only when it differs by much. */
   readonly #told = new Map<string, Health>();
   readonly #probed = new Map<string, () => void>();
   #stopped = false;

@@ -62,12 +62,12 @@ const TIMES: ReflectorTimes = {
   absentMs: 10_000,
 };
 
-/** So many watches in a row that failed at the same version: what there is is listed anew, in case the version is why. */
+/** So many watches in a row that failed at the same version: what there is is listed again, in case the version is why. */
 const RELIST_AFTER = 5;
 
 /**
  * Tells what there is of one kind and every change of it, for ever: lists, watches from there, goes on from the last
- * version told when a watch ends or breaks, and lists anew when that version is too old. Whatever happens, it tries
+ * version told when a watch ends or breaks, and lists again when that version is too old. Whatever happens, it tries
  * again, waiting longer each time, until {@link stop}.
  */
 export class Reflector {

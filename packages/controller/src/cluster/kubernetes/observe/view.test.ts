@@ -198,7 +198,7 @@ test("a server that takes connections and never answers is a problem after a min
   await view.stop();
 });
 
-test("a start says at once what waiting cannot help, and waits ten seconds for a server that is away", async () => {
+test("a start says at once what waiting cannot help, and waits ten seconds for a server that is down", async () => {
   const refused = setUp({ kinds: ["Pod"] });
   refused.server.listFaults.push(new KubeError("FORBIDDEN", "pods may not be listed", { status: 403 }));
   const result = assert.rejects(refused.view.start(), /pods may not be listed/);
