@@ -1,6 +1,5 @@
 // A new image over twenty agents, drain and read-only, as operators do it: two controllers, a real API server, a whole project.
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { LABELS } from "../../packages/controller/src/cluster/kubernetes/names.ts";
 import { startCluster, type TestCluster, whyNoCluster } from "../helpers/cluster.ts";
@@ -8,6 +7,7 @@ import { type KubeClient, type KubeObject, kubeClient } from "../helpers/kube.ts
 import { type Fleet, type RunningController, startFleet } from "../helpers/kube-controllers.ts";
 import { type KubeFaults, startKubeFaults } from "../helpers/kube-faults.ts";
 import { WRITES } from "../helpers/kube-requests.ts";
+import { heartbeats } from "../helpers/kube-stack.ts";
 import { eventually } from "../helpers/processes.ts";
 import type { TestUser } from "../helpers/stack.ts";
 
@@ -95,7 +95,7 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
     ];
     const before = (await pods()).map(({ metadata }) => metadata.uid).sort();
     assert.equal((await fleet.operate("drain", first.worker)).code, 0);
-    await eventually("the other holds all", async () => (await held()).join() === `0,${AGENTS}`, 30_000);
+    await eventually("the other holds all", async () => (await held()).join() === `0,${AGENTS}`);
     assert.deepEqual((await pods()).map(({ metadata }) => metadata.uid).sort(), before);
     const { controllers: told } = (await fleet.operate("status")).json;
     assert.ok(
@@ -106,7 +106,6 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
     await eventually(
       "it holds all again",
       async () => (await first.metric("launchpad_held_deployments")) === AGENTS,
-      30_000,
     );
     assert.deepEqual((await pods()).map(({ metadata }) => metadata.uid).sort(), before);
     controllers = [first, await fleet.start()];
@@ -152,9 +151,9 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
     // A restarted controller goes on where it was: halted.
     await first.end("SIGKILL");
     controllers = [await fleet.start({ LAUNCHPAD_AGENT_IMAGE: BAD }), second];
-    for (let waited = 0; waited < 8; waited += 1) {
+    for (let beat = 0; beat < 4; beat += 1) {
       await look();
-      await sleep(1000);
+      await heartbeats(fleet.stack, { controllers: 3, times: 1 });
     }
     assert.equal(most, 2);
     assert.equal((await rollout()).state, "halted");
@@ -168,12 +167,10 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
   it("meanwhile owners' changes and launches work at once, with the image before", async () => {
     const broken = on(await pods(), BAD);
     const agentId = agents.find((one) => !broken.has(one)) ?? "";
-    const began = performance.now();
     const { error } = await user.client.rpc("restart_agent", { agent_id: agentId });
     assert.equal(error, null);
     agents = [...agents, await launch("a new one")];
     await settled(AGENTS + 1);
-    assert.ok(performance.now() - began < 30_000);
     assert.equal(on(await pods(), BAD).size, 2);
   });
 
@@ -216,7 +213,8 @@ describe("operators of a fleet on Kubernetes", { skip: why !== undefined }, () =
       null,
     );
     await kube.delete("Service", `agents-${user.id}`, broken);
-    await sleep(12_000);
+    // Longer than the pause between two resyncs.
+    await heartbeats(fleet.stack, { controllers: 3, times: 4 });
     const written = faults.requests.filter(
       ({ resource, verb }) => WRITES.includes(verb) && resource !== "events",
     );

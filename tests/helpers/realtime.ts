@@ -7,11 +7,18 @@ import type { StackInfo } from "./stack.ts";
 export class Inbox<T> {
   readonly all: T[] = [];
   #waiting = new Set<() => void>();
+  #ended: string | undefined;
 
   push = (item: T): void => {
     this.all.push(item);
     for (const look of [...this.#waiting]) look();
   };
+
+  /** Nothing more will come: whoever waits is told why, with what has come. */
+  end(why: string): void {
+    this.#ended ??= why;
+    for (const look of [...this.#waiting]) look();
+  }
 
   /** The first item that fits, come or yet to come. Throws after `timeoutMs` with what has come instead. */
   async first(fits: (item: T) => boolean = () => true, timeoutMs = PATIENCE_MS): Promise<T> {
@@ -27,12 +34,13 @@ export class Inbox<T> {
 
   async until(done: () => boolean, timeoutMs = PATIENCE_MS): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (why: string) =>
+      reject(new Error(`${why}; came: ${JSON.stringify(this.all).slice(0, 2000)}`));
     const look = () => {
       if (done()) resolve();
+      else if (this.#ended !== undefined) fail(this.#ended);
     };
-    const timer = setTimeout(() => {
-      reject(new Error(`not in time; came: ${JSON.stringify(this.all).slice(0, 2000)}`));
-    }, timeoutMs);
+    const timer = setTimeout(() => fail("not in time"), timeoutMs);
     this.#waiting.add(look);
     look();
     try {
@@ -98,7 +106,10 @@ export async function openSocket(
   const { promise: opened, resolve: open, reject } = Promise.withResolvers<void>();
   ws.addEventListener("open", () => open());
   ws.addEventListener("error", () => reject(new Error("no connection")));
-  ws.addEventListener("close", ({ code }) => resolve(code));
+  ws.addEventListener("close", ({ code, reason }) => {
+    resolve(code);
+    for (const inbox of [messages, binary]) inbox.end(`the socket closed with ${code} ${reason}`);
+  });
   ws.addEventListener("message", ({ data }) => {
     if (typeof data === "string") messages.push(JSON.parse(data) as RawMessage);
     else binary.push(Buffer.from(data as ArrayBuffer));

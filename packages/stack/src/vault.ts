@@ -30,8 +30,11 @@ export async function putRespondTarget(dbUrl: string, target: RespondTarget): Pr
   await call(dbUrl, "select private.connect_functions($1, $2)", [target.functionsUrl, target.respondSecret]);
 }
 
+/** The server is on this machine: it refuses at once, and on a busy machine it may take its time to welcome. */
+const CONNECT_MS = 60_000;
+
 async function call(dbUrl: string, statement: string, values: readonly string[]): Promise<void> {
-  const client = new pg.Client({ connectionString: dbUrl, connectionTimeoutMillis: 5000 });
+  const client = new pg.Client({ connectionString: dbUrl, connectionTimeoutMillis: CONNECT_MS });
   // A server that ends meanwhile rejects the query under way; unheard, the event would end the whole stack.
   client.on("error", () => undefined);
   await client.connect();
