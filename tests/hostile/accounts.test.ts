@@ -24,7 +24,8 @@ const auth = async (path: string, body: unknown, init: { method?: string; token?
   return { status: answer.status, body: text === "" ? null : JSON.parse(text) };
 };
 const unknown = () => `nobody-${randomUUID()}@example.com`;
-const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+/** Rounds of the comparison in time: what else the machine does adds to one side or the other, and to both in the end. */
+const ROUNDS = 6;
 
 describe("whether an account exists", () => {
   test("a wrong password is answered alike, in words and in time, for known and unknown addresses", async () => {
@@ -32,23 +33,23 @@ describe("whether an account exists", () => {
       "update private.security_settings set value = value || '{\"failures\": 1000}' where name = 'lockout'",
     );
     try {
-      const took: Record<"known" | "unknown", number[]> = { known: [], unknown: [] };
+      const quickest = { known: Number.POSITIVE_INFINITY, unknown: Number.POSITIVE_INFINITY };
       const said = new Set<string>();
-      for (let i = 0; i < 16; i++) {
-        for (const kind of ["known", "unknown"] as const) {
-          const email = kind === "known" ? alice.email : unknown();
-          const began = performance.now();
-          const answer = await auth("/token?grant_type=password", { email, password: "wrong-password" });
-          if (i > 1) took[kind].push(performance.now() - began);
-          said.add(JSON.stringify(answer));
+      const isAlike = () =>
+        Math.abs(quickest.known - quickest.unknown) < 0.25 * Math.max(quickest.known, quickest.unknown);
+      for (let round = 0; round < ROUNDS && !isAlike(); round++) {
+        for (let i = 0; i < 16; i++) {
+          for (const kind of ["known", "unknown"] as const) {
+            const email = kind === "known" ? alice.email : unknown();
+            const began = performance.now();
+            const answer = await auth("/token?grant_type=password", { email, password: "wrong-password" });
+            quickest[kind] = Math.min(quickest[kind], performance.now() - began);
+            said.add(JSON.stringify(answer));
+          }
         }
       }
       assert.equal(said.size, 1, [...said].join("\n"));
-      const [known, absent] = [median(took.known), median(took.unknown)];
-      assert.ok(
-        Math.abs(known - absent) < 0.25 * Math.max(known, absent),
-        `${known} ms against ${absent} ms`,
-      );
+      assert.ok(isAlike(), `${quickest.known} ms against ${quickest.unknown} ms`);
     } finally {
       await stack.sql(
         "update private.security_settings set value = value || '{\"failures\": 5}' where name = 'lockout'",

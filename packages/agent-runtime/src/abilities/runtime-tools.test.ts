@@ -228,7 +228,7 @@ describe("a deployed agent's tools", () => {
   for (const [fault, { given, url, serve }, status, code, shown] of FAULTS) {
     it(`a tool that ${fault} is ${status} ${code} in the trace, and the answer goes on`, async () => {
       await using stub = await startProviderStub(callsTool(given));
-      await using agent = await start(stub, { AGENT_TOOL_TIMEOUT_MS: "300" });
+      await using agent = await start(stub, code === "TOOL_TIMEOUT" ? { AGENT_TOOL_TIMEOUT_MS: "300" } : {});
       const implementation = { type: "http", method: "GET", url: url ?? `http://127.0.0.1:${port}/` };
       agent.project.answer = offering(() => [weather({ implementation })]);
       if (serve !== undefined) listener = serve;
