@@ -132,7 +132,7 @@ async function measureStack(bench: BenchStack, progress: Context["progress"]): P
   ];
 }
 
-const isReplica = (command: string) => command.includes("agent-runtime/src/main.ts");
+const isReplica = (command: string) => /agent-runtime\/(src\/main\.ts|dist\/main\.mjs)/.test(command);
 
 function sum(list: readonly ProcessMemory[], key: "resident" | "proportional"): number {
   return list.reduce((total, memory) => total + memory[key], 0);

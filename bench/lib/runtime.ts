@@ -5,7 +5,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { compileCacheDir, permittedCommand, runtimeProgram } from "../../packages/agent-runtime/src/index.ts";
+import {
+  bundleRuntime,
+  compileCacheDir,
+  permittedCommand,
+  programInUse,
+} from "../../packages/agent-runtime/src/index.ts";
 import { fillCompileCache } from "../../packages/controller/src/cluster/processes/compile-cache.ts";
 import { AGENT } from "./stack.ts";
 
@@ -23,6 +28,7 @@ export interface BareStart {
  * @param restricted under Node's permission model, as the controller runs it
  */
 export async function startBareRuntime(settle = 0, restricted = false): Promise<BareStart> {
+  await bundleRuntime();
   const folder = mkdtempSync(join(tmpdir(), "launchpad-bench-"));
   const configFile = join(folder, "agent.json");
   const stateDir = join(folder, "data");
@@ -36,7 +42,7 @@ export async function startBareRuntime(settle = 0, restricted = false): Promise<
   if (restricted) fillCompileCache(compileCacheDir, cacheDir);
   const [program, ...args] = restricted
     ? permittedCommand({ configFile, stateDir, cacheDir })
-    : [process.execPath, runtimeProgram];
+    : [process.execPath, programInUse()];
   const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH,

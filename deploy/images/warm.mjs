@@ -15,6 +15,9 @@ const cache = resolve(".cache/compile");
 const warm = {
   "agent-runtime": async () => {
     for (const framework of ["openai", "anthropic", "google"]) await runAgent({ framework });
+    await importAll(
+      globSync("packages/agent-runtime/dist/*.mjs").filter((file) => !file.endsWith("/main.mjs")),
+    );
     // The init step of pods with plugins; without settings it says so.
     await ends(start(["packages/agent-runtime/src/plugin-set/main.ts"], {}), 1);
   },
@@ -23,10 +26,7 @@ const warm = {
     const files = globSync("packages/controller/src/**/*.ts").filter(
       (file) => !file.endsWith("/src/main.ts"),
     );
-    const imports = files.map(
-      (file) => `await import(${JSON.stringify(pathToFileURL(resolve(file)).href)});`,
-    );
-    await ends(start(["--input-type=module", "--eval", imports.join("\n")], {}), 0);
+    await importAll(files);
     // Without settings it says so; main.ts, too, is compiled then.
     await ends(start(["packages/controller/src/main.ts"], {}), 1);
   },
@@ -38,6 +38,12 @@ await warm[process.argv[2]]();
 // Owned by root again: what an agent runs is not the agent's to write.
 chown(cache);
 
+/** What nothing that runs here reaches: an agent loads most with its first message. */
+async function importAll(files) {
+  const imports = files.map((file) => `await import(${JSON.stringify(pathToFileURL(resolve(file)).href)});`);
+  await ends(start(["--input-type=module", "--eval", imports.join("\n")], {}), 0);
+}
+
 async function runAgent(settings) {
   const state = mkdtempSync(join(tmpdir(), "warm-"));
   chownSync(state, USER, USER);
@@ -47,7 +53,7 @@ async function runAgent(settings) {
     `${name}_API_KEY`,
     "not-a-key",
   ]);
-  const agent = start(["packages/agent-runtime/src/main.ts"], {
+  const agent = start(["packages/agent-runtime/dist/main.mjs"], {
     AGENT_CONFIG_FILE: config,
     AGENT_STATE_DIR: state,
     HOME: state,

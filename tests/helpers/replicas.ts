@@ -12,7 +12,7 @@ export interface Replica extends ProcessEntry {
 /** Every process of an agent runtime below a stack's process. */
 export function replicas(stackPid: number): Replica[] {
   return tree(stackPid).flatMap((entry) => {
-    if (!entry.command.includes("agent-runtime/src/main.ts")) return [];
+    if (!/agent-runtime\/(src\/main\.ts|dist\/main\.mjs)/.test(entry.command)) return [];
     try {
       const environment = readFileSync(`/proc/${entry.pid}/environ`, "utf8");
       const agentId = /(?:^|\0)AGENT_ID=([^\0]+)/.exec(environment)?.[1];

@@ -91,6 +91,7 @@ describe("a plugin under Node's permission model", () => {
     const write = [
       join(foreign, "data/x"),
       join(ROOT, "packages/agent-runtime/src/main.ts"),
+      join(ROOT, "packages/agent-runtime/dist/main.mjs"),
       "/tmp/launchpad-x",
     ];
     const list = [dataDir, agents, "/"];
@@ -146,6 +147,7 @@ describe("a program in place of the runtime, without Node's permission model", {
       join(agent, replica, "data/x"),
       join(dataDir, "x"),
       join(ROOT, "packages/agent-runtime/src/main.ts"),
+      join(ROOT, "packages/agent-runtime/dist/main.mjs"),
     ];
     const { outcomes } = await tried(stack, { read, list, write, signal: [pid, controller] }, {});
     for (const kind of ["read", "list", "write", "signal"]) {

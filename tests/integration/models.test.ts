@@ -1,7 +1,7 @@
 // Models that their providers retire: refused with their successor, warned of, and never a default.
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/providers.ts";
+import { DEFAULT_MODELS } from "../../packages/agent-runtime/src/engines/model/default-models.ts";
 import { LASTING } from "../../packages/agent-runtime/src/meter.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { anon, createUnlimitedDatabase, createUser, rpc, service, user } from "../helpers/sql-api.ts";

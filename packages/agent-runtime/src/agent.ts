@@ -101,7 +101,10 @@ export function createAgent(
   }
 
   return {
-    prepare: () => abilities.prepare(),
+    prepare() {
+      engine.prepare?.();
+      abilities.prepare();
+    },
     answer(message, signal, listener) {
       if (stopping) {
         throw new AgentError("AGENT_STOPPING", "This replica is stopping; try again.", {

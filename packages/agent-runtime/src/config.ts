@@ -1,6 +1,6 @@
 // The one description of what the program is told, and the only file that reads the environment.
 import { readFileSync } from "node:fs";
-import { z } from "zod";
+import * as z from "zod/mini";
 import { parseHosts } from "../../../supabase/functions/_shared/addresses.ts";
 import { ConfigurationError, describe } from "./errors.ts";
 import { LEVELS } from "./log.ts";
@@ -10,35 +10,46 @@ import type { ProjectAccess } from "./project.ts";
 export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
 export type Framework = (typeof FRAMEWORKS)[number];
 
-const optional = <T extends z.ZodType>(type: T) =>
-  type
-    .nullish()
-    .transform((value) => value ?? undefined)
-    .optional();
+z.config(z.locales.en());
+
+const optional = <T extends z.core.$ZodType>(type: T) =>
+  z.optional(
+    z.pipe(
+      z.nullish(type),
+      z.transform((value) => value ?? undefined),
+    ),
+  );
+
+const between = (least: number, most: number) => z.number().check(z.minimum(least), z.maximum(most));
+
+const text = () => z.string().check(z.minLength(1));
+
+const list = () =>
+  z.pipe(
+    z.nullish(z.array(z.string())),
+    z.transform((values) => values ?? []),
+  );
 
 const settingsSchema = z.looseObject({
-  temperature: optional(z.number().min(0).max(2)),
-  max_tokens: optional(z.int().min(1).max(1_000_000)),
-  top_p: optional(z.number().min(0).max(1)),
-  presence_penalty: optional(z.number().min(-2).max(2)),
+  temperature: optional(between(0, 2)),
+  max_tokens: optional(z.int().check(z.minimum(1), z.maximum(1_000_000))),
+  top_p: optional(between(0, 1)),
+  presence_penalty: optional(between(-2, 2)),
   /** Of elizaOS: whether it looks back on conversations with a second call of the model. */
   reflection: optional(z.enum(["on", "off"])),
-  frequency_penalty: optional(z.number().min(-2).max(2)),
+  frequency_penalty: optional(between(-2, 2)),
   stop: optional(z.union([z.string(), z.array(z.string())])),
 });
 
 const agentSchema = z.looseObject({
-  agentId: z.string().min(1),
-  name: z.string().min(1),
-  character: z.unknown().optional(),
-  plugins: z
-    .array(z.string())
-    .nullish()
-    .transform((list) => [...new Set(list ?? [])]),
-  platforms: z
-    .array(z.string())
-    .nullish()
-    .transform((list) => list ?? []),
+  agentId: text(),
+  name: text(),
+  character: z.optional(z.unknown()),
+  plugins: z.pipe(
+    list(),
+    z.transform((names) => [...new Set(names)]),
+  ),
+  platforms: list(),
   framework: optional(z.string()),
   model: optional(z.string()),
   systemPrompt: optional(z.string()),
@@ -49,33 +60,36 @@ const agentSchema = z.looseObject({
 
 export type ModelSettings = Partial<z.infer<typeof settingsSchema>>;
 
-const milliseconds = (fallback: number) => z.coerce.number().int().min(1).max(3_600_000).default(fallback);
+const whole = (least: number, most: number, fallback: number) =>
+  z._default(z.coerce.number().check(z.int(), z.minimum(least), z.maximum(most)), fallback);
+
+const milliseconds = (fallback: number) => whole(1, 3_600_000, fallback);
 
 const environmentSchema = z.object({
-  AGENT_ID: optional(z.string().min(1)),
-  AGENT_REPLICA: optional(z.string().min(1)),
+  AGENT_ID: optional(text()),
+  AGENT_REPLICA: optional(text()),
   AGENT_GENERATION: optional(z.string()),
-  AGENT_CONFIG_FILE: z.string().min(1),
-  AGENT_STATE_DIR: optional(z.string().min(1)),
-  AGENT_ELIZA_DIR: optional(z.string().min(1)),
-  AGENT_PRIVATE_HOSTS: z.string().optional(),
-  AGENT_TOOL_PRIVATE_HOSTS: z.string().optional(),
+  AGENT_CONFIG_FILE: text(),
+  AGENT_STATE_DIR: optional(text()),
+  AGENT_ELIZA_DIR: optional(text()),
+  AGENT_PRIVATE_HOSTS: z.optional(z.string()),
+  AGENT_TOOL_PRIVATE_HOSTS: z.optional(z.string()),
   AGENT_TOOL_TIMEOUT_MS: milliseconds(10_000),
-  AGENT_MESSAGE_KEY: optional(z.string().min(32)),
+  AGENT_MESSAGE_KEY: optional(z.string().check(z.minLength(32))),
   AGENT_PROJECT_URL: optional(z.url({ protocol: /^https?$/ })),
-  AGENT_PROJECT_KEY: optional(z.string().min(1)),
-  AGENT_PROBE_KEY: optional(z.string().min(32)),
-  AGENT_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(1),
-  AGENT_LOG_LEVEL: z.enum(LEVELS).default("INFO"),
+  AGENT_PROJECT_KEY: optional(text()),
+  AGENT_PROBE_KEY: optional(z.string().check(z.minLength(32))),
+  AGENT_PROXY_HOPS: whole(0, 10, 1),
+  AGENT_LOG_LEVEL: z._default(z.enum(LEVELS), "INFO"),
   AGENT_MESSAGE_TIMEOUT_MS: milliseconds(60_000),
   AGENT_STOP_TIMEOUT_MS: milliseconds(25_000),
   AGENT_PLUGIN_START_MS: milliseconds(20_000),
   AGENT_PLUGIN_RETRY_MS: milliseconds(5_000),
-  AGENT_MAX_CONCURRENT_MESSAGES: z.coerce.number().int().min(1).max(1_000).default(16),
-  AGENT_MODEL_RETRIES: z.coerce.number().int().min(0).max(5).default(1),
-  OPENAI_API: z.enum(["auto", "catalogue", "chat", "responses"]).default("auto"),
-  HOST: z.string().min(1).default("127.0.0.1"),
-  PORT: z.coerce.number().int().min(0).max(65_535).default(0),
+  AGENT_MAX_CONCURRENT_MESSAGES: whole(1, 1_000, 16),
+  AGENT_MODEL_RETRIES: whole(0, 5, 1),
+  OPENAI_API: z._default(z.enum(["auto", "catalogue", "chat", "responses"]), "auto"),
+  HOST: z._default(text(), "127.0.0.1"),
+  PORT: whole(0, 65_535, 0),
 });
 
 /** The key and the address of each provider, by the names their own SDKs use. */
@@ -224,14 +238,14 @@ function readJson(file: string): unknown {
   }
 }
 
-function parse<T extends z.ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
-  const result = schema.safeParse(value);
+function parse<T extends z.core.$ZodType>(schema: T, value: unknown, where: string): z.infer<T> {
+  const result = z.safeParse(schema, value);
   if (result.success) return result.data;
   const details = Object.fromEntries(
     result.error.issues.map((issue) => [issue.path.join(".") || "(whole)", issue.message]),
   );
-  const list = Object.entries(details).map(([field, problem]) => `${field}: ${problem}`);
-  throw new ConfigurationError("INVALID_CONFIG", `The ${where} is not valid. ${list.join("; ")}`, {
+  const problems = Object.entries(details).map(([field, problem]) => `${field}: ${problem}`);
+  throw new ConfigurationError("INVALID_CONFIG", `The ${where} is not valid. ${problems.join("; ")}`, {
     details,
   });
 }

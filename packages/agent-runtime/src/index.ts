@@ -1,11 +1,12 @@
 // What other packages may import from the runtime.
 
+export { bundleRuntime } from "./bundle.ts";
 export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
 export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages.ts";
 export { parsePlugin } from "./engines/plugin-versions.ts";
 export { EXIT } from "./errors.ts";
-export { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
-export { codeFolders, permittedCommand, type ReplicaFiles } from "./permissions.ts";
+export { bundledProgram, compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
+export { codeFolders, permittedCommand, programInUse, type ReplicaFiles } from "./permissions.ts";
 export { ARCHIVE, type SetArchive, setArchives } from "./plugin-set/packages.ts";
 export { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
 export { installedEngine } from "./prefilled.ts";

@@ -1,21 +1,26 @@
 // Where the runtime's programs and folders are.
 
-import { fileURLToPath } from "node:url";
+import { findPackageJSON } from "node:module";
+import { dirname, join } from "node:path";
 
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+/** This package: its code is loaded from `src`, or from the bundle in `dist`. */
+const folder = dirname(findPackageJSON(import.meta.url) ?? "");
 
-/** The program to run: `node <runtimeProgram>` with the environment described in this package's README. */
-export const runtimeProgram = path("main.ts");
+/** The program in the sources: `node <runtimeProgram>` with the environment described in this package's README. */
+export const runtimeProgram = join(folder, "src/main.ts");
+
+/** The same program as one bundle (bundle.ts), where it was made. */
+export const bundledProgram = join(folder, "dist/main.mjs");
 
 /** Code that the functions share with the runtime, and the manifest that says which kind of module it is. */
 export const sharedCode = [
   "supabase/functions/_shared/addresses.ts",
   "supabase/functions/_shared/contract/blank.ts",
   "package.json",
-].map((file) => path(`../../../${file}`));
+].map((file) => join(folder, "../..", file));
 
 /** Compiled code kept between starts, inside the package: a shared temporary folder could be written by others. */
-export const compileCacheDir = path("../.cache/compile");
+export const compileCacheDir = join(folder, ".cache/compile");
 
 /** Where the optional elizaOS part is installed. */
-export const defaultElizaDir = path("../eliza");
+export const defaultElizaDir = join(folder, "eliza");

@@ -16,6 +16,16 @@ export interface ReplicaFiles {
   readonly readable?: readonly string[];
 }
 
+let program = runtimeProgram;
+
+/** The program that {@link permittedCommand} runs from now on. */
+export function runFrom(file: string): void {
+  program = file;
+}
+
+/** The program that replicas run: the bundle where it was made, else the sources. */
+export const programInUse = (): string => program;
+
 /**
  * The command that runs a replica under Node's permission model.
  * @example spawn(...permittedCommand({ configFile, stateDir, cacheDir }))
@@ -42,7 +52,7 @@ export function permittedCommand({
     "--disable-sigusr1",
     ...reads.map((path) => `--allow-fs-read=${path}`),
     ...writes.map((path) => `--allow-fs-write=${path}`),
-    runtimeProgram,
+    program,
   ];
 }
 

@@ -1,6 +1,7 @@
 // The project (Supabase) as a replica reaches it: one call of an RPC over a kept-alive connection, and why it failed.
+
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import process from "node:process";
 
 /** The project answered, and refuses: its status, and the code and message of its error. */
 export class ProjectRefusal extends Error {
@@ -73,8 +74,11 @@ export const storableJson = (value: unknown): string =>
 export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT_MS): Project {
   const secure = access.url.startsWith("https:");
   const settings = { keepAlive: true, maxSockets: 16, maxFreeSockets: 4, timeout: 30_000, noDelay: true };
-  const agent = secure ? new HttpsAgent(settings) : new HttpAgent(settings);
-  const send = secure ? httpsRequest : httpRequest;
+  // TLS is loaded where it is spoken: 1 MB of a replica beside its project.
+  const { Agent, request: send } = secure
+    ? process.getBuiltinModule("node:https")
+    : { Agent: HttpAgent, request: httpRequest };
+  const agent = new Agent(settings);
 
   /** `undefined`: the connection had died before the project saw the call. */
   function once<T>(path: string, body: string, { bearer, signal }: CallOptions): Promise<T | undefined> {

@@ -2,7 +2,7 @@
 import { fstatSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Abilities, createAbilities } from "./abilities/runtime-abilities.ts";
+import { createAbilities } from "./abilities/runtime-abilities.ts";
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
@@ -18,11 +18,10 @@ import { createMetrics } from "./metrics.ts";
 import { captureOutput } from "./output.ts";
 import { guardFetch } from "./outside/fetch.ts";
 import { createPluginReport } from "./plugin-report.ts";
-import { createPluginStates, type PluginStates } from "./plugin-states.ts";
+import { createPluginStates } from "./plugin-states.ts";
 import { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
-import { type McpServers, openMcpServers } from "./plugins/mcp/servers.ts";
-import { type OwnTool, openOwnPlugin, withOwnTools } from "./plugins/own.ts";
 import { createProject } from "./project.ts";
+import { stackOf } from "./stack.ts";
 
 /** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
 const CLOSE_MS = 5_000;
@@ -49,7 +48,7 @@ export async function run(): Promise<void> {
   const end = (error: unknown) => {
     if (request.reason === undefined) exit(report(error, log));
     // An agent that was asked to stop has not crashed by what breaks off on its way.
-    log.warn(`Broke off while stopping: ${describe(error)}`, stackOf(error));
+    log.warn(`Broke off while stopping: ${describe(error)}`, { stack: stackOf(error) });
     if (request.begin === undefined) exit(EXIT.ok); // its start broke off: nothing is there to close
   };
   const fail = (error: unknown) => {
@@ -98,8 +97,10 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     credential,
     warn: log.named("abilities").warn,
   });
-  const servers = openServers(config, plain, log, states);
-  const abilities = withOwnTools(plain, openOwnPlugins(config, log, states), servers.tools);
+  const { abilities, close: closeBuiltIns } =
+    config.builtInPlugins.length === 0
+      ? { abilities: plain, close: async () => undefined }
+      : (await import("./plugins/open.ts")).openBuiltIns(config, plain, log, states);
   const { steps } = abilities;
   const meter = createMeter({ agentId, project, messageKey, messageTimeoutMs, steps, warn });
   const engine = await startEngine(config, log.named(name), meter, abilities, states);
@@ -137,7 +138,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     setTimeout(() => server.closeAllConnections(), 500).unref();
     await closed;
     await closeWithin(CLOSE_MS, engine.close, "The engine", log);
-    await closeWithin(CLOSE_MS, servers.close, "The sessions with MCP servers", log);
+    await closeWithin(CLOSE_MS, closeBuiltIns, "The sessions with MCP servers", log);
     await closeWithin(CLOSE_MS, meter.close, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
@@ -147,37 +148,6 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
   if (request.reason !== undefined) stop(request.reason);
 }
 
-/** Opens the plugins that the runtime brings. One that lacks a setting is told of, and the agent goes on without it. */
-function openOwnPlugins(config: Config, log: Log, states: PluginStates): OwnTool[] {
-  return config.builtInPlugins.flatMap((name) => {
-    if (isMcpPlugin(name)) return [];
-    const { tools, problem, advice } = openOwnPlugin(name, config) ?? { tools: [] };
-    if (problem === undefined) states.ready(name);
-    else states.failed(name, problem);
-    const told = problem ?? advice;
-    if (told !== undefined) log.named("plugin").warn(`Plugin ${name}: ${told}`, { plugin: name });
-    return tools;
-  });
-}
-
-/** Opens the MCP servers. What is wrong with one is its state; the agent goes on without its tools, and tries again. */
-function openServers(config: Config, abilities: Abilities, log: Log, states: PluginStates): McpServers {
-  const { warn } = log.named("plugin");
-  const servers = openMcpServers(config.builtInPlugins.filter(isMcpPlugin), {
-    privateHosts: config.toolPrivateHosts,
-    limitMs: config.toolTimeoutMs,
-    secretOf: abilities.pluginSecret,
-    heals: true,
-    onState(plugin, problem, note) {
-      if (problem === undefined) states.ready(plugin, note);
-      else states.failed(plugin, problem);
-      if (problem !== undefined) warn(`Plugin ${plugin}: ${problem}`, { plugin });
-    },
-  });
-  void servers.tools(); // so that their state is known before the first message
-  return servers;
-}
-
 /** Closes one thing; whether it fails or never comes to an end, the stop goes on. */
 async function closeWithin(milliseconds: number, close: () => Promise<unknown>, what: string, log: Log) {
   const late = Promise.withResolvers<never>();
@@ -185,7 +155,7 @@ async function closeWithin(milliseconds: number, close: () => Promise<unknown>, 
   try {
     await Promise.race([close(), late.promise]);
   } catch (error) {
-    log.warn(`${what} was not closed: ${describe(error)}`, stackOf(error));
+    log.warn(`${what} was not closed: ${describe(error)}`, { stack: stackOf(error) });
   } finally {
     clearTimeout(timer);
   }
@@ -237,8 +207,6 @@ function report(error: unknown, log: Log): number {
     return EXIT.configuration;
   }
   const reason = (error as NodeJS.ErrnoException)?.code === "EADDRINUSE" ? "PORT_IN_USE" : "CRASHED";
-  log.error(describe(error), { reason, ...stackOf(error) });
+  log.error(describe(error), { reason, stack: stackOf(error) });
   return EXIT.crash;
 }
-
-const stackOf = (error: unknown) => ({ stack: error instanceof Error ? error.stack : undefined });

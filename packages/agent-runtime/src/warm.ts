@@ -1,27 +1,21 @@
 // Fills the compile cache that replicas start from: they may read it and never write it (ADR 132).
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { codeStamp } from "./code-stamp.ts";
 import { FRAMEWORKS } from "./config.ts";
-import { compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
-import { codeFolders } from "./permissions.ts";
+import { compileCacheDir } from "./paths.ts";
+import { programInUse } from "./permissions.ts";
 import { installedEngine } from "./prefilled.ts";
+import { signed } from "./signature.ts";
 
 /**
- * Runs each engine and provider once, without an agent's code, so that all of the runtime is in the compile cache.
+ * Runs each engine and provider once, without an agent's code, so that all of the runtime is in the compile cache. Each is sent a
+ * message, which nobody pays for: what answers is loaded then.
  * Does nothing where nothing has changed since the last time. Takes a few seconds, at the lowest priority.
  * @param scratch a folder that is made, used and removed
  * @throws Error when a folder cannot be written
@@ -42,6 +36,7 @@ export async function warmCompileCache(
     if (signal.aborted) return;
     await runOnce(config, folder, scratch, signal);
   }
+  await importRest(folder, signal);
   if (signal.aborted) return;
   // Other accounts read them: replicas have accounts of their own where the controller is root.
   for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
@@ -60,10 +55,11 @@ async function runOnce(config: object, cache: string, state: string, signal: Abo
       `${name}_API_KEY`,
       "not-a-key",
     ]);
-    const child = spawn(process.execPath, [runtimeProgram], {
+    const child = spawn(process.execPath, [programInUse()], {
       env: {
         ...Object.fromEntries(keys),
         OPENAI_BASE_URL: "http://127.0.0.1:9",
+        AGENT_MESSAGE_KEY: KEY,
         NODE_COMPILE_CACHE: cache,
         AGENT_CONFIG_FILE: file,
         AGENT_STATE_DIR: join(state, "data"),
@@ -77,7 +73,10 @@ async function runOnce(config: object, cache: string, state: string, signal: Abo
     if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
     const ended = once(child, "close");
     for await (const line of createInterface({ input: child.stdout })) {
-      if (line.includes('"message":"listening"')) child.stdin.end();
+      if (!line.includes('"message":"listening"')) continue;
+      const { metadata } = JSON.parse(line) as { metadata: { port: number } };
+      await sendMessage(metadata.port, signal).catch(() => undefined);
+      child.stdin.end();
     }
     await ended;
   } finally {
@@ -85,19 +84,32 @@ async function runOnce(config: object, cache: string, state: string, signal: Abo
   }
 }
 
-/** Changes with Node and with the code: sizes and times of the sources, and of what npm installed. */
-function codeStamp(): string {
-  const sources = readdirSync(dirname(runtimeProgram), { recursive: true, encoding: "utf8" })
-    .sort()
-    .map((name) => join(dirname(runtimeProgram), name));
-  const installed = [...codeFolders(), defaultElizaDir].flatMap((folder) => [
-    join(folder, ".package-lock.json"),
-    join(folder, "node_modules", ".package-lock.json"),
-  ]);
-  const hash = createHash("sha256").update(`${process.version} ${process.arch}`);
-  for (const file of [...sources, ...installed]) {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    if (stat?.isFile()) hash.update(`${file} ${stat.size} ${stat.mtimeMs}\n`);
-  }
-  return hash.digest("hex");
+/** What the message is signed with. */
+const KEY = "k".repeat(64);
+
+async function sendMessage(port: number, signal: AbortSignal): Promise<void> {
+  const body = Buffer.from(JSON.stringify({ text: "hello", history: [] }));
+  await fetch(`http://127.0.0.1:${port}/message`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...signed(KEY, body, Date.now()) },
+    body,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+  });
+}
+
+/** The parts of the bundle that no message reached: tools, plugins. */
+async function importRest(cache: string, signal: AbortSignal): Promise<void> {
+  const program = programInUse();
+  if (!program.endsWith(".mjs")) return;
+  const imports = readdirSync(dirname(program))
+    .filter((name) => name.endsWith(".mjs") && name !== basename(program))
+    .map((name) => `await import(${JSON.stringify(pathToFileURL(join(dirname(program), name)).href)});`);
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", imports.join("\n")], {
+    env: { NODE_COMPILE_CACHE: cache },
+    stdio: "ignore",
+    signal,
+  });
+  child.on("error", () => {});
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  await once(child, "close");
 }

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { createParser } from "eventsource-parser";
 import { randomWord } from "../../../packages/agent-runtime/src/abilities/marks.ts";
-import { toolsDigest } from "../../../packages/agent-runtime/src/abilities/tools/definition.ts";
+import { toolsDigest } from "../../../packages/agent-runtime/src/abilities/tools/digest.ts";
 import { exchange } from "../../../packages/agent-runtime/src/abilities/tools/exchange.ts";
 import { afterActing } from "../../../packages/agent-runtime/src/engines/model/completion.ts";
 import type { Warning } from "../../../packages/agent-runtime/src/engines/model/facts.ts";

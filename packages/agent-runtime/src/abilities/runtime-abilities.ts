@@ -1,15 +1,15 @@
 // What a deployed agent's runtime asks the project for while it answers: its tools, the secret of one call, earlier messages;
 // and where the steps of its answers wait. Everything by the agent's own credential.
-import { z } from "zod";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal, ProjectUnavailable } from "../project.ts";
 import { type Begin, createBegin } from "./begun-messages.ts";
-import { type Piece, piecesSchema } from "./knowledge.ts";
+import type { Piece } from "./knowledge.ts";
 import { createPlatformLease, type PlatformLease } from "./platform-lease.ts";
 import { openStepJournal } from "./step-journal.ts";
 import { createStepLog, type StepLog } from "./step-log.ts";
-import { type ToolDefinition, toolSchema, toolsDigest } from "./tools/definition.ts";
-import { ToolError } from "./tools/request.ts";
+import type { ToolDefinition } from "./tools/definition.ts";
+import { toolsDigest } from "./tools/digest.ts";
+import { ToolError } from "./tools/tool-error.ts";
 
 /** At the agent's own address a changed list of tools is seen after this long; the platform's messages say which list is theirs. */
 const FRESH_MS = 5_000;
@@ -57,13 +57,9 @@ export interface AbilitiesOptions {
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
-const listSchema = z.object({
-  tools: z.array(toolSchema),
-  knowledge: z.boolean().default(false),
-  /** Whether knowledge is also found by its meaning. */
-  meaning: z.boolean().default(false),
-});
-const embeddingSchema = z.object({ embedding: z.array(z.number()).nullable() });
+/** The forms of the project's answers. Loaded by the first of them: an agent that waits for messages does without it. */
+const forms = () => import("./project-answers.ts");
+
 const NONE: readonly ToolDefinition[] = [];
 
 /** Makes a runtime's abilities. */
@@ -91,7 +87,9 @@ export function createAbilities({
 
   async function read(from: Project): Promise<readonly ToolDefinition[]> {
     try {
-      const { tools, knowledge, meaning } = listSchema.parse(await from.call("runtime_tools", proof));
+      const { tools, knowledge, meaning } = (await forms()).toolList.parse(
+        await from.call("runtime_tools", proof),
+      );
       known = { tools, knowledge, meaning, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
       return tools;
     } catch (error) {
@@ -133,7 +131,7 @@ export function createAbilities({
         typeof text === "string" ? text.slice(-EMBEDDED_CHARACTERS) : text,
       ]);
       const answer = await from.invoke("knowledge/embedding", Object.fromEntries(cut));
-      const { embedding } = embeddingSchema.parse(answer);
+      const { embedding } = (await forms()).embeddingAnswer.parse(answer);
       return { embedding };
     } catch (error) {
       warn("The question could not be embedded", { cause: String(error) });
@@ -165,7 +163,8 @@ export function createAbilities({
       try {
         const asked = { ...proof, question, ...(before !== undefined && { before }) };
         const args = { ...asked, message_id, ...(known.meaning && (await meaningOf(project, asked))) };
-        return piecesSchema.parse(await project.call("runtime_knowledge", args));
+        const found = await project.call("runtime_knowledge", args);
+        return (await forms()).pieces.parse(found);
       } catch (error) {
         warn("The agent's knowledge cannot be read", { cause: String(error) });
         throw new AgentError(

@@ -10,7 +10,8 @@ import { signed } from "../signature.ts";
 import { type RunningAgent, startAgent } from "../testing/agent.ts";
 import { type Called, granting, MESSAGE_KEY, type ProjectStub } from "../testing/project.ts";
 import type { Step } from "./steps.ts";
-import { type ToolDefinition, toolsDigest } from "./tools/definition.ts";
+import type { ToolDefinition } from "./tools/definition.ts";
+import { toolsDigest } from "./tools/digest.ts";
 
 const SECRET = "s3cret-of-the-weather";
 let listener: RequestListener = (_, response) => response.end("sunny");

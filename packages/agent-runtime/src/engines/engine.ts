@@ -89,6 +89,8 @@ export interface Engine {
   readonly model: string | undefined;
   /** Plugins that are loaded. */
   readonly plugins: readonly string[];
+  /** A message comes: what answering needs may be loaded. */
+  prepare?(): void;
   /**
    * Answers one message.
    * @param listener where somebody listens; the reply itself is the whole text all the same

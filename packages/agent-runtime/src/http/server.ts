@@ -5,7 +5,7 @@ import type { Agent } from "../agent.ts";
 import { AgentError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { isSigned, parseMessage, readBody, requireJson } from "./body.ts";
+import { isSigned, readBody, requireJson } from "./body.ts";
 import type { ConversationIds } from "./conversation-ids.ts";
 import { allowOrigin, answerPreflight, isPreflight } from "./cors.ts";
 import { type Door, PLATFORM, type Visitor } from "./door.ts";
@@ -108,6 +108,7 @@ async function answer(
   const { visitor, body } = await enter(request, options);
   response.on("close", options.metrics.work());
   await allowOrigin(request, response, door);
+  const { parseMessage } = await import("./message.ts");
   const { conversationId: given, ...said } = parseMessage(body, visitor === PLATFORM);
   const conversationId = ids.settle(visitor.caller, given);
   const message = { ...said, conversationId, caller: visitor.caller };

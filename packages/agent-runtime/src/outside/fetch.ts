@@ -1,7 +1,6 @@
 // Where this agent's requests may go: fetch connects to public addresses alone, and to the hosts that the operator names.
 // Every address variable of every SDK and plugin ends in fetch, and so does every redirect.
 import { connect, isIP, type LookupFunction, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
 import {
   AddressError,
   type AddressRule,
@@ -67,7 +66,9 @@ async function open({ hostname, port, protocol, servername }: Target, rule: Addr
   };
   const to = { host: name, port: number, lookup };
   const socket = secure
-    ? connectTls({ ...to, servername: servername ?? (isIP(name) ? "" : name), ALPNProtocols: ["http/1.1"] })
+    ? process
+        .getBuiltinModule("node:tls")
+        .connect({ ...to, servername: servername ?? (isIP(name) ? "" : name), ALPNProtocols: ["http/1.1"] })
     : connect(to);
   return await connected(socket, secure ? "secureConnect" : "connect");
 }

@@ -1,4 +1,4 @@
-// Starts the program as the controller does, for tests: its own process under Node's permission model, a pipe as stdin,
+// Starts the program as the controller does, for tests: the bundle, its own process under Node's permission model, a pipe as stdin,
 // a minimal environment.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { bundleRuntime } from "../bundle.ts";
 import { compileCacheDir } from "../paths.ts";
 import { permittedCommand } from "../permissions.ts";
 import { type ProjectStub, startProjectStub, TEST_KEY } from "./project.ts";
@@ -50,6 +51,7 @@ export interface AgentOptions {
 
 /** Runs the program until it listens, or until it ends: then it throws with what it logged. */
 export async function startAgent(options: AgentOptions = {}): Promise<RunningAgent> {
+  await bundleRuntime();
   const project = await startProjectStub();
   if (options.project !== undefined) project.answer = options.project;
   const launched = await launch({
@@ -103,6 +105,7 @@ export async function runToEnd(
   begun?: (child: ChildProcess) => void,
   endMs = END_MS,
 ): Promise<{ code: number | null; lines: LogLine[] }> {
+  await bundleRuntime();
   await using launched = await launch(options);
   begun?.(launched.process);
   const late = Promise.withResolvers<never>();

@@ -1,5 +1,4 @@
 // A tool as the database offers it to a model: what the function `respond` is given and what runtimes ask for.
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { ToolContext } from "./index.ts";
 
@@ -31,12 +30,3 @@ export type ToolDefinition = z.infer<typeof toolSchema> & {
     context: ToolContext,
   ) => Promise<{ text: string; status?: number }>;
 };
-
-/** What names one list of tools: whoever has a list of the same digest has the same tools, set up the same. */
-export const toolsDigest = (tools: readonly ToolDefinition[]): string =>
-  tools.length === 0
-    ? "none"
-    : createHash("sha256")
-        .update(JSON.stringify(tools.map(({ secret: _, ...tool }) => tool)))
-        .digest("base64url")
-        .slice(0, 22);

@@ -6,6 +6,9 @@ import {
   UnknownHostError,
 } from "../../../../../supabase/functions/_shared/addresses.ts";
 import { type ExchangeLimits, type ExchangeRequest, type ExchangeResponse, exchange } from "./exchange.ts";
+import { ToolError } from "./tool-error.ts";
+
+export { ToolError, type ToolErrorCode } from "./tool-error.ts";
 
 export const MAX_RESPONSE_BYTES = 256 * 1024;
 const MAX_REDIRECTS = 3;
@@ -17,25 +20,6 @@ export interface RequestLimits extends AddressRule {
   readonly maxBytes?: number;
   /** Is told of each part of a body as it comes, of a redirect's too; true: enough is read. */
   readonly onBody?: ExchangeLimits["onBody"];
-}
-
-/** Why a call of a tool came to nothing; in a step's error. */
-export type ToolErrorCode =
-  | "TOOL_ARGUMENTS_INVALID"
-  | "TOOL_NOT_ALLOWED"
-  | "TOOL_SECRET_MISSING"
-  | "TOOL_LIMIT_REACHED"
-  | "TOOL_TIMEOUT"
-  | "TOOL_FAILED";
-
-/** A call that came to nothing, with a sentence for the model and for its owner. */
-export class ToolError extends Error {
-  readonly code: ToolErrorCode;
-
-  constructor(message: string, code: ToolErrorCode = "TOOL_ARGUMENTS_INVALID") {
-    super(message);
-    this.code = code;
-  }
 }
 
 /**

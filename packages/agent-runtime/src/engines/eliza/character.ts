@@ -2,7 +2,7 @@
 
 import { type ExampleLine, readCharacter } from "../../character.ts";
 import type { Config, Framework } from "../../config.ts";
-import { DEFAULT_MODELS } from "../model/providers.ts";
+import { DEFAULT_MODELS } from "../model/default-models.ts";
 import { characterSettings, characterTemplates } from "./character-settings.ts";
 
 /** The elizaOS plugin that talks to each provider. */

@@ -5,6 +5,7 @@ import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
 import type { PluginStates } from "../../plugin-states.ts";
+import { stackOf } from "../../stack.ts";
 import type { Engine } from "../engine.ts";
 import { logModelWarnings } from "../model-warnings.ts";
 import { listenToFaults } from "../plugin-faults.ts";
@@ -80,7 +81,7 @@ export async function startElizaEngine(
   listenToFaults({
     plugins: [SQL, BOOTSTRAP, ...plugins.keys()],
     onFault(plugin, error) {
-      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: (error as Error)?.stack });
+      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: stackOf(error) });
       services.fault(plugin, error);
     },
   });

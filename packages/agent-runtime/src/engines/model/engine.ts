@@ -1,31 +1,19 @@
 // The default engine: the character as instructions, the conversation as given or from memory, one call to the provider.
-import type { LanguageModel, Tool, ToolSet } from "ai";
-import { knowledgeRule, type Piece, withKnowledge } from "../../abilities/knowledge.ts";
-import { markRule } from "../../abilities/marks.ts";
+import type { ToolSet } from "ai";
 import type { Abilities } from "../../abilities/runtime-abilities.ts";
-import { tracedModel } from "../../abilities/traced-model.ts";
-import { tracedTools } from "../../abilities/traced-tools.ts";
 import type { Config } from "../../config.ts";
 import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Meter } from "../../meter.ts";
 import type { PluginStates } from "../../plugin-states.ts";
-import { Acting } from "../acting.ts";
-import { Turns } from "../conversation-queue.ts";
-import { type Engine, type Listener, type Message, type Reply, roomOf, type Turn } from "../engine.ts";
-import { logModelWarnings } from "../model-warnings.ts";
+import { stackOf } from "../../stack.ts";
+import type { Engine } from "../engine.ts";
 import { listenToFaults } from "../plugin-faults.ts";
-import { MAX_STEPS, requireWhole } from "./completion.ts";
-import { Conversations } from "./conversations.ts";
-import { fromSdkWarnings } from "./facts.ts";
-import { composeInstructions } from "./instructions.ts";
-import { metered } from "./metered.ts";
-import { loadPlugins } from "./plugins.ts";
-import { createLanguageModel, DEFAULT_MODELS } from "./providers.ts";
-import { mapSettings } from "./settings.ts";
-import { nothingStreamed, readStream } from "./streaming.ts";
+import type { Answer } from "./answer.ts";
+import { DEFAULT_MODELS } from "./default-models.ts";
+import type { ModelPlugin, PluginContext } from "./plugins.ts";
 
-/** Starts the engine: loads plugins, and the provider where a key is set. Throws ConfigurationError. */
+/** Starts the engine: loads plugins; the provider comes with the first message. Throws ConfigurationError. */
 export async function startModelEngine(
   config: Config,
   log: Log,
@@ -36,11 +24,11 @@ export async function startModelEngine(
   listenToFaults({
     plugins: config.plugins,
     onFault(plugin, error) {
-      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: (error as Error)?.stack });
+      log.error(`Plugin ${plugin}: ${describe(error)}`, { plugin, stack: stackOf(error) });
     },
   });
   const context = { agentId: config.agentId, environment: config.environment, log: log.named("plugin") };
-  const plugins = await loadPlugins(config.plugins, context, config.pluginStartMs, config.elizaDir);
+  const plugins = config.plugins.length === 0 ? [] : await load(config, context);
   for (const name of config.plugins) states.ready(name);
   const base = {
     name: "model",
@@ -56,182 +44,23 @@ export async function startModelEngine(
     return { ...base, model: undefined, reply };
   }
   const id = config.model ?? DEFAULT_MODELS[config.framework];
-  const seen = await tracedModel(await createLanguageModel(config, id), id, config.framework, config.secrets);
-  const model = await metered(seen, meter, {
-    name: id,
-    framework: config.framework,
-    settings: config.settings,
-    secrets: [config.provider.apiKey],
-  });
   const tools: ToolSet = Object.assign({}, ...plugins.map((plugin) => plugin.tools ?? {}));
-  const answer = await createAnswer(config, model, tracedTools(tools, config.secrets), abilities, log);
-  return { ...base, model: id, reply: (message, signal, listener) => answer(message, signal, id, listener) };
-}
-
-async function createAnswer(
-  config: Config,
-  model: LanguageModel,
-  pluginTools: ToolSet,
-  abilities: Abilities,
-  log: Log,
-) {
-  const { generateText, isStepCount, streamText } = await import("ai");
-  const { mapModelError, withProviderWords } = await import("./errors.ts");
-  logModelWarnings(log);
-  const conversations = new Conversations();
-  const turns = new Turns();
-  const instructions = composeInstructions(config);
-  const call = {
-    model,
-    ...mapSettings(config.settings),
-    maxRetries: config.modelRetries,
+  let answering: Promise<Answer> | undefined;
+  const prepared = () => {
+    answering ??= import("./answer.ts").then(({ createAnswer }) =>
+      createAnswer(config, id, tools, meter, abilities, log),
+    );
+    return answering;
   };
-
-  /** The plugins' tools and the agent's own, and what the model is told besides its instructions. */
-  const equip = async (
-    message: Message,
-    found: readonly Piece[],
-    signal: AbortSignal,
-    acted: (name: string) => Promise<void>,
-  ) => {
-    const { answer } = message;
-    const definitions = answer === undefined ? [] : await abilities.tools(answer.tools);
-    const ownRules = answer && [
-      ...(definitions.length > 0 ? [markRule(answer.word)] : []),
-      ...(found.length > 0 ? [knowledgeRule(answer.word)] : []),
-    ];
-    const told = answer?.rules ?? (ownRules?.join("\n\n") || undefined);
-    // The platform does not know of the tools that plugins bring.
-    const unmarked = answer && definitions.length > 0 && !told?.includes(markRule(answer.word));
-    const rules = unmarked ? [told, markRule(answer.word)].filter(Boolean).join("\n\n") : told;
-    const own =
-      definitions.length > 0 && answer
-        ? (await import("../../abilities/tools/index.ts")).makeTools(definitions, {
-            signal,
-            toolMs: config.toolTimeoutMs,
-            privateHosts: config.toolPrivateHosts,
-            word: answer.word,
-            taken: Object.keys(pluginTools),
-            search: (query, limit) => searchIn(message, query, limit),
-            secretOf: (tool) => abilities.secretOf(tool),
-            acted,
-          })
-        : {};
-    // A plugin's tool may do anything; the agent's own say themselves when they act.
-    const tools: ToolSet = { ...askingFirst(pluginTools, acted), ...own };
-    return {
-      instructions: rules === undefined ? instructions : `${instructions}\n\n${rules}`,
-      ...(Object.keys(tools).length > 0 && { tools, stopWhen: isStepCount(MAX_STEPS) }),
-    };
-  };
-
-  /** What is found for a message: by the platform for its own, else by this replica. */
-  const findFor = async ({ answer, text, history }: Message, messages: readonly Turn[]) => {
-    if (answer === undefined || history !== undefined) return answer?.knowledge ?? [];
-    const before = messages.slice(0, -1).findLast(({ role }) => role === "user")?.content;
-    return abilities.knowledge(answer.id, text, before);
-  };
-
-  /** Stored conversations are searched where they are stored, others in this replica's memory. */
-  const searchIn = async (message: Message, query: string, limit: number): Promise<unknown> =>
-    message.history === undefined
-      ? foundIn(conversations.history(roomOf(message)), query, limit)
-      : abilities.search(message.conversationId, query, limit);
-
-  const reply = async (
-    message: Message,
-    messages: Turn[],
-    outer: AbortSignal,
-    id: string,
-    listener: Listener | undefined,
-  ): Promise<Reply> => {
-    const acting = new Acting(message.mayAct);
-    const signal = AbortSignal.any([outer, acting.signal]);
-    const acted = async (name: string) => {
-      await acting.begin();
-      listener?.tool({ name, status: "started", milliseconds: 0 });
-    };
-    try {
-      signal.throwIfAborted();
-      const found = await findFor(message, messages);
-      const asked = {
-        ...call,
-        ...(await equip(message, found, signal, acted)),
-        messages: messages.with(-1, {
-          role: "user",
-          content: withKnowledge(messages.at(-1)?.content ?? "", found, message.answer?.word ?? ""),
-        }),
-        abortSignal: signal,
-      };
-      const streamed = nothingStreamed();
-      if (listener === undefined) {
-        const { text, finishReason, rawFinishReason, usage, warnings } = await generateText(asked);
-        Object.assign(streamed, { text, finishReason, rawFinishReason, warnings: warnings ?? [] });
-        streamed.usage.inputTokens = usage.inputTokens ?? 0;
-        streamed.usage.outputTokens = usage.outputTokens ?? 0;
-      } else {
-        const { stream } = streamText({
-          ...asked,
-          onError: () => undefined, // comes as a part
-          onToolExecutionEnd: (event) => {
-            listener.tool({
-              name: event.toolCall.toolName,
-              status: event.toolOutput.type === "tool-error" ? "failed" : "completed",
-              milliseconds: Math.round(event.toolExecutionMs),
-            });
-          },
-        });
-        await readStream(stream, streamed, listener, signal);
-      }
-      requireWhole(streamed, config.framework, call.maxOutputTokens);
-      const warnings = fromSdkWarnings(streamed.warnings);
-      return { text: streamed.text, model: id, usage: streamed.usage, warnings };
-    } catch (error) {
-      const mapped = mapModelError(error, config.framework, signal.aborted);
-      // What the platform brings are the owner's messages.
-      const byOwner = message.caller === "platform";
-      const failure = byOwner ? withProviderWords(mapped, [config.provider.apiKey ?? ""]) : mapped;
-      throw acting.explain(failure);
-    }
-  };
-  return (message: Message, signal: AbortSignal, id: string, listener?: Listener): Promise<Reply> => {
-    const { text, history } = message;
-    const room = roomOf(message);
-    const said: Turn = { role: "user", content: text };
-    // Not kept either: whoever guesses a stored conversation's id finds nothing of it here.
-    if (history !== undefined) return reply(message, [...history, said], signal, id, listener);
-    return turns.run(room, async () => {
-      const answered = await reply(message, [...conversations.history(room), said], signal, id, listener);
-      conversations.add(room, said, { role: "assistant", content: answered.text });
-      return answered;
-    });
+  return {
+    ...base,
+    model: id,
+    prepare: () => void prepared().catch(() => undefined),
+    reply: async (message, signal, listener) => (await prepared())(message, signal, listener),
   };
 }
 
-/** Tools that ask before each call whether the answer may act. */
-function askingFirst(tools: ToolSet, acted: (name: string) => Promise<void>): ToolSet {
-  return Object.fromEntries(
-    Object.entries(tools).map(([name, tool]) => {
-      const { execute } = tool;
-      if (execute === undefined) return [name, tool];
-      const asking: NonNullable<Tool["execute"]> = async (given, options) => {
-        await acted(name);
-        return execute(given, options);
-      };
-      return [name, { ...tool, execute: asking } as Tool];
-    }),
-  );
-}
-
-/** Earlier turns that hold the words, newest first. */
-function foundIn(turns: readonly Turn[], query: string, limit: number): { from: string; text: string }[] {
-  const wanted = query.toLowerCase();
-  return turns
-    .filter(({ content }) => content.toLowerCase().includes(wanted))
-    .slice(-Math.min(20, Math.max(1, limit)))
-    .reverse()
-    .map(({ role, content }) => ({
-      from: role === "user" ? "user" : "agent",
-      text: content.slice(0, 1_000),
-    }));
+async function load(config: Config, context: PluginContext): Promise<ModelPlugin[]> {
+  const { loadPlugins } = await import("./plugins.ts");
+  return await loadPlugins(config.plugins, context, config.pluginStartMs, config.elizaDir);
 }

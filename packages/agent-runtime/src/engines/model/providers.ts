@@ -1,15 +1,8 @@
 // Creates the language model that an agent names.
 
 import type { LanguageModel as NamedOrModel } from "ai";
-import type { Config, Framework } from "../../config.ts";
+import type { Config } from "../../config.ts";
 import { compatibleFetch } from "./compatible.ts";
-
-/** The model an agent gets that names none; the same as in the catalogue (table frameworks, default_model). */
-export const DEFAULT_MODELS: Record<Framework, string> = {
-  openai: "gpt-6-luna",
-  anthropic: "claude-sonnet-4-6",
-  google: "gemini-3.5-flash",
-};
 
 /** A model as the providers make it, not a name. */
 export type LanguageModel = Extract<NamedOrModel, { specificationVersion: "v4" }>;

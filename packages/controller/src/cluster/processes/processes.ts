@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import {
+  bundleRuntime,
   codeFolders,
   compileCacheDir,
   permittedCommand,
@@ -219,12 +220,24 @@ export class ProcessesCluster implements Cluster {
 
   /** Beside everything else: replicas that start meanwhile start slower. */
   async #warm(folder: string): Promise<void> {
+    await this.#bundle();
     try {
       await warmCompileCache(this.#warming.signal, join(this.#options.stateDir, "warm"), folder);
     } catch (error) {
       if (this.#warming.signal.aborted) return;
       this.#options.log.warn("agents start slower: their code could not be compiled beforehand", {
         folder,
+        error: errorMessage(error),
+      });
+    }
+  }
+
+  async #bundle(): Promise<void> {
+    try {
+      if (!(await bundleRuntime()))
+        this.#options.log.info("agents run from the sources: esbuild is not installed");
+    } catch (error) {
+      this.#options.log.warn("agents run from the sources: their code could not be bundled", {
         error: errorMessage(error),
       });
     }
