@@ -6,11 +6,13 @@ import asyncio
 import inspect
 import json
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import certifi
 import pytest
 
 Value = TypeVar("Value")
@@ -45,6 +47,16 @@ async def eventually(enough: Callable[[], bool], instead: Callable[[], str], sec
     while not enough():
         assert time.monotonic() < end, f"not in time; there is: {instead()[:3000]}"
         await asyncio.sleep(0.005)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets clients trust one authority: each reads all of them, for 20 ms of a core, and no test asks over TLS."""
+    end = "-----END CERTIFICATE-----"
+    first = Path(certifi.where()).read_text("utf8").split(end)[0] + end
+    with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+        file.write(first + "\n")
+    os.environ["SSL_CERT_FILE"] = file.name
+    config.add_cleanup(lambda: Path(file.name).unlink())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
