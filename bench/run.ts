@@ -11,6 +11,7 @@
 //   eliza      an elizaOS agent's memory, folder and costs over 2,000 messages
 //   plugins    ten public plugins from the registry; only by its name
 //   store      installs and launches with the plugin store; only by its name
+//   api        GET /api/agents: CPU of each process, and an earlier checkout beside it (LAUNCHPAD_BENCH_BEFORE)
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
@@ -36,6 +37,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   wake: () => import("./benchmarks/wake.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   door: () => import("./benchmarks/door.ts"),
+  api: () => import("./benchmarks/api.ts"),
   edge: () => import("./benchmarks/edge.ts"),
   neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),

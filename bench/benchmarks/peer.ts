@@ -5,6 +5,7 @@ import { RECORDED, startPeer } from "../lib/peer.ts";
 import { median, ms } from "../lib/stats.ts";
 
 const AGENTS = 50;
+const WARM_UP = 10;
 
 export const benchmark: Benchmark = {
   title: `/api/agents with ${AGENTS} agents, against @elizaos/server`,
@@ -56,7 +57,10 @@ interface Turns {
   readonly theirs: number[];
 }
 
-/** Asks ours and theirs in turn: what the machine does meanwhile hits both. Ten turns before those that count. */
+/**
+ * Asks ours and theirs in turn: what the machine does meanwhile hits both. Ten turns before those that count: fewer would
+ * measure connections to Postgres that plan a launch for the first time.
+ */
 async function inTurn(
   count: number,
   ours: () => Promise<number>,
@@ -64,8 +68,7 @@ async function inTurn(
   after?: () => Promise<void>,
 ): Promise<Turns> {
   const measured: Turns = { ours: [], theirs: [] };
-  const warmUp = Math.min(10, Math.ceil(count / 10));
-  for (let turn = -warmUp; turn < count; turn++) {
+  for (let turn = -WARM_UP; turn < count; turn++) {
     const mine = await ours();
     await after?.();
     const peers = await theirs?.();
@@ -84,7 +87,7 @@ function toRow(measure: string, { ours, theirs }: Turns, recorded: number): Row 
     ours: ms(mine),
     against: `${ms(peers)} peer${theirs.length > 0 ? "" : ", recorded"}`,
     ratio: mine / peers,
-    goal: "< 1×",
-    met: mine < peers,
+    goal: "≤ 1×",
+    met: mine <= peers,
   };
 }

@@ -11,6 +11,29 @@ export interface ProcessMemory {
 
 /** The process and everything below it. Linux only: elsewhere an empty list. */
 export function readTree(root: number): ProcessMemory[] {
+  return idsBelow(root)
+    .map(readMemory)
+    .filter((memory) => memory !== undefined);
+}
+
+/** Milliseconds of CPU that the process and everything below it have used, by command line. Linux only: elsewhere empty. */
+export function readCpu(root: number): Map<string, number> {
+  const used = new Map<string, number>();
+  for (const pid of idsBelow(root)) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+        const [nanoseconds] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+        used.set(command, (used.get(command) ?? 0) + Number(nanoseconds) / 1e6);
+      }
+    } catch {
+      // it ended meanwhile
+    }
+  }
+  return used;
+}
+
+function idsBelow(root: number): number[] {
   if (process.platform !== "linux") return [];
   const children = new Map<number, number[]>();
   for (const entry of readdirSync("/proc")) {
@@ -19,9 +42,7 @@ export function readTree(root: number): ProcessMemory[] {
     if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), pid]);
   }
   const list = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap(list)];
-  return list(root)
-    .map(readMemory)
-    .filter((memory) => memory !== undefined);
+  return list(root);
 }
 
 function parentOf(pid: number): number | undefined {
