@@ -146,8 +146,10 @@ export class KubernetesModel {
     });
   }
 
-  delete(kind: Kind, namespace: string, name: string, { uid }: DeleteOptions = {}): void {
+  delete(kind: Kind, namespace: string, name: string, { resourceVersion, uid }: DeleteOptions = {}): void {
     this.writes.push(`delete ${kind} ${namespace}/${name}`);
+    const now = this.#objects.get(keyOf(kind, namespace, name))?.object.metadata.resourceVersion;
+    if (resourceVersion !== undefined && resourceVersion !== now) return;
     this.remove(kind, namespace, name, uid);
   }
 

@@ -131,6 +131,7 @@ export class KubernetesSimulation {
     const manifests = manifestOptionsOf({
       readyMs: 60_000,
       graceMs: 1000,
+      door: { addresses: () => ["10.0.0.1"], port: 8081 },
       databaseId: () => guard.databaseId,
       isOurs: (databaseId) => guard.isOurs(databaseId),
     });
@@ -304,7 +305,7 @@ function clusterOf(workloads: Workloads): Cluster {
     start: async () => {},
     stop: async () => {},
     apply: (workload) => workloads.apply(workload),
-    sleep: (workload) => workloads.apply({ ...workload, replicas: 0 }),
+    sleep: (workload) => workloads.sleep(workload),
     refresh: (agentId) => workloads.refresh(agentId),
     revert: (workload, failure) => workloads.revert(workload, failure),
     remove: (agentId) => workloads.remove(agentId),

@@ -41,5 +41,13 @@ export const simulations: readonly SimulationRun[] = [
       60,
     ),
   ),
+  ...[1, 2].map((controllers) =>
+    simulation(
+      `${controllers} controller(s), agents that sleep on Kubernetes`,
+      "kubernetes-sleep-scenario.ts",
+      { controllers },
+      8,
+    ),
+  ),
   simulation("rollouts on Kubernetes", "rollout-scenario.ts", {}, 2),
 ];

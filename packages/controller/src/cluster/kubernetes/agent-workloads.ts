@@ -120,8 +120,10 @@ export class Workloads {
       view,
       clock,
       log,
-      intent: (agentId) => this.#intents.get(agentId),
-      asleep: () => [...this.#intents].flatMap(([agentId, { asleep }]) => (asleep ? [agentId] : [])),
+      // What was tried last, too: its answer may have been lost.
+      intent: (agentId) => this.#wished.get(agentId) ?? this.#intents.get(agentId),
+      refresh: (agentId) => this.refresh(agentId),
+      asleep: () => [...this.#wished].flatMap(([agentId, { asleep }]) => (asleep ? [agentId] : [])),
       may: (agentId) => this.#may(agentId),
       inTurn: (agentId, work) => this.#mutex.run(agentId, work),
     });

@@ -22,7 +22,7 @@ export interface KubeApi {
   record(event: KubeObject): Promise<void>;
   /** JSON patch (RFC 6902). With a test of `/metadata/resourceVersion` it changes only what was read. */
   patch(kind: Kind, namespace: string, name: string, operations: readonly JsonPatch[]): Promise<KubeObject>;
-  /** Asks for the object's end; nothing happens when it is gone, or is another one than `uid` says. */
+  /** Asks for the object's end; nothing happens when it is gone, or is another one than `uid` or `resourceVersion` says. */
   delete(kind: Kind, namespace: string, name: string, options?: DeleteOptions): Promise<void>;
   /**
    * Tells every change after `resourceVersion`, bookmarks included, until the server or `signal` ends it.
@@ -119,6 +119,8 @@ export interface ApplyOptions {
 
 export interface DeleteOptions {
   uid?: string;
+  /** Only as it was read: a call that takes effect late ends nothing that was written since. */
+  resourceVersion?: string;
   propagation?: "Background" | "Foreground";
   gracePeriodSeconds?: number;
 }

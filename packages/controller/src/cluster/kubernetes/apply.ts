@@ -111,15 +111,19 @@ export class Applier {
     may: May,
     isUnwanted: (slice: KubeObject) => boolean,
   ): Promise<void> {
-    const { writer } = this.#options;
+    const { api } = this.#options;
     const unwanted = objects.filter(
       (one) =>
         one.kind === "EndpointSlice" && one.metadata.deletionTimestamp === undefined && isUnwanted(one),
     );
     await all(
-      unwanted.map(({ metadata }) =>
-        writer.remove("EndpointSlice", metadata.namespace ?? "", metadata.name, may, metadata.uid),
-      ),
+      unwanted.map(async ({ metadata: { name, namespace = "", resourceVersion, uid } }) => {
+        if (!may()) return;
+        await api.delete("EndpointSlice", namespace, name, {
+          ...(uid === undefined ? {} : { uid }),
+          ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        });
+      }),
     );
   }
 

@@ -255,7 +255,12 @@ class HttpKubeApi implements KubeApi {
   }
 
   async delete(kind: Kind, namespace: string, name: string, options: DeleteOptions = {}): Promise<void> {
-    const { uid, propagation = "Background", gracePeriodSeconds } = options;
+    const { uid, propagation = "Background", gracePeriodSeconds, resourceVersion } = options;
+    const preconditions = {
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    };
+    const conditional = Object.keys(preconditions).length > 0;
     try {
       await this.#text({
         asked: { verb: "delete", resource: KINDS[kind].resource, namespace, name },
@@ -266,7 +271,7 @@ class HttpKubeApi implements KubeApi {
           apiVersion: "v1",
           kind: "DeleteOptions",
           propagationPolicy: propagation,
-          ...(uid === undefined ? {} : { preconditions: { uid } }),
+          ...(conditional ? { preconditions } : {}),
           ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
         }),
         repeatable: true,
@@ -274,7 +279,7 @@ class HttpKubeApi implements KubeApi {
     } catch (error) {
       // Gone already; or another object of the same name, which is not meant.
       if (error instanceof KubeError && error.code === "NOT_FOUND") return;
-      if (error instanceof KubeError && error.code === "CONFLICT" && uid !== undefined) return;
+      if (error instanceof KubeError && error.code === "CONFLICT" && conditional) return;
       throw error;
     }
   }

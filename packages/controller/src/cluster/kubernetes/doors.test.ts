@@ -17,11 +17,16 @@ async function rig(context: TestContext) {
   const model = new KubernetesModel(clock);
   const random = seededRandom(1);
   let behaviour: "ready" | "crash" = "ready";
+  let answersLost = false;
   new KubernetesControllers(model, clock, random, () => behaviour);
   const api = {
     get: async (...asked: Parameters<KubeApi["get"]>) => model.get(...asked),
     list: async (...asked: Parameters<KubeApi["list"]>) => model.list(...asked),
-    apply: async (...asked: Parameters<KubeApi["apply"]>) => model.apply(...asked),
+    apply: async (...asked: Parameters<KubeApi["apply"]>) => {
+      const answer = model.apply(...asked);
+      if (answersLost && asked[0].kind === "Deployment") throw new KubeError("UNREACHABLE", "no answer");
+      return answer;
+    },
     patch: async (...asked: Parameters<KubeApi["patch"]>) => model.patch(...asked),
     delete: async (...asked: Parameters<KubeApi["delete"]>) => model.delete(...asked),
     watch: async (kind, query, onEvent) => {
@@ -68,6 +73,9 @@ async function rig(context: TestContext) {
     },
     behave: (next: typeof behaviour) => {
       behaviour = next;
+    },
+    loseAnswers: () => {
+      answersLost = true;
     },
     handOver: () => {
       responsible = false;
@@ -190,6 +198,16 @@ test("stopped, deleted or scaled to nothing, a sleeping agent has no door", asyn
   await workloads.remove("agent-1");
   await clock.advance(1000);
   assert.equal(slices().length, 0);
+});
+
+test("a sleep whose answer is lost keeps its door: the agent may sleep all the same", async (context) => {
+  const { clock, loseAnswers, replicas, slices, workloads } = await rig(context);
+  await workloads.apply(sleeper(1));
+  await clock.advance(60_000);
+  loseAnswers();
+  await assert.rejects(workloads.sleep(sleeper(2)));
+  await clock.advance(60_000);
+  assert.deepEqual([replicas(), slices().length], [0, 1]);
 });
 
 test("another controller's agents are left alone", async (context) => {

@@ -7,6 +7,7 @@ import type { Intent } from "./manifests/context.ts";
 import { forEach } from "./observe/concurrency.ts";
 import { readySince } from "./observe/crashes.ts";
 import type { AgentObjects, ClusterView } from "./observe/view.ts";
+import { isAsleep } from "./pod-endpoints.ts";
 import type { May } from "./writer.ts";
 
 export interface DoorsOptions {
@@ -14,11 +15,13 @@ export interface DoorsOptions {
   view: Pick<ClusterView, "objects">;
   clock: Clock;
   log: Log;
-  /** What this controller has applied of the agent last. */
+  /** What this controller wanted of the agent last, whether or not it is so yet. */
   intent(agentId: string): Intent | undefined;
   /** The agents that this controller has put to sleep. */
   asleep(): Iterable<string>;
   may(agentId: string): May;
+  /** Reads the agent's pods from the server itself. */
+  refresh(agentId: string): Promise<void>;
   /** One write of an agent at a time. */
   inTurn(agentId: string, work: () => Promise<void>): Promise<void>;
 }
@@ -50,7 +53,7 @@ export class Doors {
 
   /** Makes the agent's slices what they should be. Never throws. */
   async tend(agentId: string): Promise<void> {
-    const { applier, clock, inTurn, intent, log, may, view } = this.#options;
+    const { applier, clock, inTurn, intent, log, may, refresh, view } = this.#options;
     if (this.#stopped) return;
     const objects = view.objects(agentId);
     const wanted = intent(agentId);
@@ -61,8 +64,11 @@ export class Doors {
         if (current === undefined || !may(agentId)()) return;
         if (current.asleep === true) return await applier.openDoor(current, may(agentId));
         const wait = servesIn(view.objects(agentId), current, clock.now());
-        if (wait <= 0) await applier.closeDoor(agentId, may(agentId));
-        else if (Number.isFinite(wait)) this.#later(agentId, wait);
+        if (wait > 0) return this.#later(agentId, wait);
+        // A watch that is behind may show pods that went to sleep since.
+        await refresh(agentId);
+        if (servesIn(view.objects(agentId), current, clock.now()) > 0) return this.#later(agentId, AGAIN_MS);
+        await applier.closeDoor(agentId, may(agentId));
       });
     } catch (error) {
       log.debug("the door of an agent could not be written", { agentId, error: errorMessage(error) });
@@ -92,7 +98,9 @@ export class Doors {
 
   #later(agentId: string, milliseconds: number): void {
     this.#timers.get(agentId)?.();
-    if (this.#stopped) return;
+    this.#timers.delete(agentId);
+    // Nothing is ready: a change of that is told.
+    if (this.#stopped || !Number.isFinite(milliseconds)) return;
     const cancel = this.#options.clock.after(milliseconds, () => {
       this.#timers.delete(agentId);
       void this.tend(agentId);
@@ -106,10 +114,12 @@ function hasSlices({ all }: AgentObjects): boolean {
 }
 
 /** In how many milliseconds every proxy knows a ready pod of the agent; infinite: none is ready yet. */
-function servesIn({ pods }: AgentObjects, { replicas }: Intent, now: number): number {
+function servesIn(objects: AgentObjects, { replicas }: Intent, now: number): number {
+  // It was put to sleep, and what woke it has not been taken yet.
+  if (isAsleep(objects)) return Number.POSITIVE_INFINITY;
   // Scaled to nothing by its owner: nobody serves, and nobody wakes it.
   if (replicas === 0) return 0;
-  const ready = pods
+  const ready = objects.pods
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
     .map(readySince)
     .filter((since) => since !== undefined);

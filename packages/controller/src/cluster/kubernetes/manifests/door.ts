@@ -3,7 +3,7 @@
 import { isIPv6 } from "node:net";
 import type { V1EndpointSlice } from "@kubernetes/client-node";
 import type { KubeObject } from "../api.ts";
-import { clip, DOOR_KEEPER, LABELS, PORT_NAME, serviceName } from "../names.ts";
+import { ANNOTATIONS, clip, DOOR_KEEPER, LABELS, PORT_NAME, serviceName } from "../names.ts";
 import type { DoorOptions } from "../options.ts";
 import type { AgentContext } from "./context.ts";
 import type { Wire } from "./wire.ts";
@@ -25,6 +25,8 @@ export function doorSlices({ labels, meta, workload }: AgentContext, door: DoorO
         kind: "EndpointSlice",
         metadata: {
           ...meta(clip(`${service}-door-${family.toLowerCase()}`)),
+          // Another for each time it falls asleep: the end of an earlier door, asked for late, is not the end of this one.
+          annotations: { [ANNOTATIONS.generation]: String(workload.generation) },
           labels: { ...labels, [LABELS.service]: service, [LABELS.sliceKeeper]: DOOR_KEEPER },
         },
         addressType: family,
