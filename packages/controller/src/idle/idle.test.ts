@@ -16,12 +16,13 @@ const desired = (part: Partial<Desired> = {}): Desired => ({
   ...part,
 });
 
-test("only a settled agent with an idle time and replicas may sleep", () => {
-  const may = (part: Partial<Desired>, idleSeconds: number | null = 60, targetReplicas = 1) =>
-    maySleep({ idleSeconds, targetReplicas }, desired(part));
+test("only an agent with an idle time and replicas, settled for as long, may sleep", () => {
+  const may = (part: Partial<Desired>, idleSeconds: number | null = 60, targetReplicas = 1, heldAt = 0) =>
+    maySleep({ claim: { idleSeconds, targetReplicas }, desired: desired(part), heldAt }, 60_000);
   assert.equal(may({}), true);
   assert.equal(may({}, null), false);
   assert.equal(may({}, 60, 0), false);
+  assert.equal(may({}, 60, 1, 1), false);
   for (const phase of ["SCALING", "UPDATING", "WAKING", "FAILED", "SLEEPING"])
     assert.equal(may({ phase }), false, phase);
   assert.equal(may({ generation: 3 }), false);
@@ -39,7 +40,7 @@ const seen = (...replicas: [name: string, state: ReplicaState][]) => ({
   },
 });
 const told = (idle: Record<string, number | null>) =>
-  new Map(Object.entries(idle).map(([name, idleSeconds]) => [name, { idleSeconds }]));
+  Object.entries(idle).map(([replica, idleSeconds]) => ({ replica, idleSeconds }));
 
 describe("idle is", () => {
   const TABLE: [string, ReturnType<typeof seen>, Record<string, number | null>, boolean][] = [
@@ -49,6 +50,7 @@ describe("idle is", () => {
     ["not what does not tell", seen(["r1", "ready"]), { r1: null }, false],
     ["not what could not be read", seen(["r1", "ready"], ["r2", "ready"]), { r1: 60 }, false],
     ["not what is not ready", seen(["r1", "unready"]), { r1: 60 }, false],
+    ["not what worked on a replica that has ended", seen(["r1", "ready"]), { r1: 60, r2: 20 }, false],
     ["not what ends", seen(["r1", "ready"], ["r2", "ending"]), { r1: 60, r2: 60 }, false],
     ["not an agent without replicas", seen(), {}, false],
   ];
@@ -73,6 +75,7 @@ describe("the watch", () => {
         {
           claim: { idleSeconds: 60, targetReplicas: 1, generation: 2, leaseToken: "t" },
           desired: desired(),
+          heldAt: -60_000,
         } as Held,
       ],
     ]);

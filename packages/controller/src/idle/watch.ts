@@ -49,15 +49,15 @@ export class IdleWatch {
 
   async #look(samples: readonly ReplicaSample[]): Promise<void> {
     const { claimNow, clock, cluster, database, held, log, mayAct } = this.#options;
-    const byReplica = new Map(samples.map((sample) => [sample.replica, sample]));
+    const byAgent = Map.groupBy(samples, (sample) => sample.agentId);
     for (const agentId of this.#notBefore.keys()) if (!held().has(agentId)) this.#notBefore.delete(agentId);
-    for (const agentId of new Set(samples.map((sample) => sample.agentId))) {
+    for (const [agentId, own] of byAgent) {
       const one = held().get(agentId);
-      if (one === undefined || !mayAct() || !maySleep(one.claim, one.desired)) continue;
+      if (one === undefined || !mayAct() || !maySleep(one, clock.now())) continue;
       if ((this.#notBefore.get(agentId) ?? 0) > clock.now()) continue;
       const observed = observe(await cluster.get(agentId));
       const { generation, idleSeconds, leaseToken } = one.claim;
-      if (!isIdle(idleSeconds ?? Number.POSITIVE_INFINITY, observed, byReplica)) continue;
+      if (!isIdle(idleSeconds ?? Number.POSITIVE_INFINITY, observed, own)) continue;
       const answer = await database.sleepDeployment(agentId, generation, leaseToken);
       if (answer.asleep) {
         log.info("idle: it falls asleep", { agentId, generation: answer.generation });
