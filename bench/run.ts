@@ -1,4 +1,5 @@
 // Measurements side by side:  npm run bench [-- names…] [--rounds N] [--full] [--strict]
+//   asleep     what a thousand sleeping agents cost the idle stack
 //   wake       requests to sleeping agents: one by one, fifty agents, a thousand requests of one
 //   footprint  memory and start times, first: another stack beside it would share pages with it
 //   cli        the start of launchpad
@@ -35,6 +36,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   wake: () => import("./benchmarks/wake.ts"),
+  asleep: () => import("./benchmarks/asleep.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   door: () => import("./benchmarks/door.ts"),
   api: () => import("./benchmarks/api.ts"),
