@@ -16,6 +16,7 @@
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
+//   scale      CPU by part, and what is called all day among 100,000 agents; empties the stack
 //   database   lists and logs among many rows, and ingestion; --full: a million agents, five million lines. Last: it fills the stack
 // Ratios are medians of paired rounds. Everything runs on this machine, on loopback. --strict ends with 1 when a goal is missed.
 import { cpus, totalmem } from "node:os";
@@ -43,6 +44,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   edge: () => import("./benchmarks/edge.ts"),
   neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),
+  scale: () => import("./benchmarks/scale.ts"),
   database: () => import("./benchmarks/database.ts"),
   plugins: () => import("./benchmarks/plugins.ts"),
   store: () => import("./benchmarks/store.ts"),

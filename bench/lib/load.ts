@@ -21,7 +21,8 @@ export function ask(call: Call, agent: Agent): Promise<{ status: number; text: s
   return new Promise((resolve, reject) => {
     const started = performance.now();
     const headers = { ...call.headers };
-    if (call.body !== undefined) headers["content-length"] = String(Buffer.byteLength(call.body));
+    const { body } = call; // read once: it may be another each time
+    if (body !== undefined) headers["content-length"] = String(Buffer.byteLength(body));
     const outgoing = request(call.url, { method: call.method ?? "GET", headers, agent }, (answer) => {
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -32,7 +33,7 @@ export function ask(call: Call, agent: Agent): Promise<{ status: number; text: s
       answer.on("error", reject);
     });
     outgoing.on("error", reject);
-    outgoing.end(call.body);
+    outgoing.end(body);
   });
 }
 

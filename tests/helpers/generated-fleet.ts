@@ -92,18 +92,18 @@ interface FleetCall {
   user?: boolean;
 }
 
-/** What is called all day. */
+/** What is called all day. Claims last: those that are rolled back leave dead entries in the indexes. */
 const CALLS: Record<string, FleetCall> = {
-  "claim of 50": { sql: () => "select private.claim_deployments('fresh-worker', 50, 15)" },
-  "claim without work": {
-    before: "select private.claim_deployments('other-worker', 500, 15)",
-    sql: ({ worker }) => `select private.claim_deployments('${worker}', 50, 15)`,
-  },
   sweep: { sql: () => "select private.sweep_deployments()" },
   heartbeat: { sql: ({ worker }) => `select private.heartbeat_controller('${worker}', 15, '{}')` },
   retention: { sql: () => "select private.delete_expired()" },
   list: { sql: () => "select public.list_agents()", user: true },
   status: { sql: ({ agentId }) => `select public.get_agent_status('${agentId}')`, user: true },
+  "claim without work": {
+    before: "select private.claim_deployments('other-worker', 500, 15)",
+    sql: ({ worker }) => `select private.claim_deployments('${worker}', 50, 15)`,
+  },
+  "claim of 50": { sql: () => "select private.claim_deployments('fresh-worker', 50, 15)" },
 };
 
 /** The buffers of each call among the fleet, once its plans and the catalogue are known; nothing of it stays. */
