@@ -219,6 +219,30 @@ async def test_a_server_that_does_not_answer_is_left(
     assert len(backend.sockets) >= 2
 
 
+async def test_a_feed_ends_though_its_cancellation_is_lost_once(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = watcher.feed._follow
+    lost = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def losing() -> None:
+        begun.set()
+        try:
+            await follow()
+        except asyncio.CancelledError:
+            if lost.is_set():
+                raise
+            lost.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(watcher.feed, "_follow", losing)
+    await watcher.feed.start()
+    await begun.wait()
+    await asyncio.wait_for(watcher.feed.stop(), 30)
+    assert lost.is_set()
+
+
 async def test_a_refused_join_is_an_error_with_the_reason(backend: Backend, watcher: Watcher) -> None:
     backend.refusal = "ConnectionRateLimitReached: Too many connected users"
     with pytest.raises(SubscriptionError, match="Too many connected users") as caught:

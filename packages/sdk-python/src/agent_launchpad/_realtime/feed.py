@@ -99,9 +99,12 @@ class Feed(ABC):
     async def stop(self) -> None:
         """Ends the feed."""
         if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+            while not self._task.done():
+                # Before Python 3.12 a cancellation is lost where it meets the answer that wait_for waited for.
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=1)
             with suppress(asyncio.CancelledError):
-                await self._task
+                self._task.result()
         await self._leave()
 
     async def _run(self) -> None:
