@@ -120,15 +120,17 @@ export async function fleetBuffers(client: pg.ClientBase, fleet: Fleet): Promise
         [JSON.stringify({ role: "authenticated", sub: fleet.owner })],
       );
     }
-    for (let warm = 0; warm < 3; warm++) {
-      await client.query("savepoint warm");
-      await client.query(sql(fleet));
-      await client.query("rollback to savepoint warm");
+    // The least of some: the first calls read the catalogue, and so does one after an autovacuum.
+    let least = Number.POSITIVE_INFINITY;
+    for (let call = 0; call < 6; call++) {
+      await client.query("savepoint call");
+      const { rows } = await client.query(`explain (analyze, buffers, format json) ${sql(fleet)}`);
+      await client.query("rollback to savepoint call");
+      const plan = rows[0]["QUERY PLAN"][0].Plan;
+      least = Math.min(least, plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]);
     }
-    const { rows } = await client.query(`explain (analyze, buffers, format json) ${sql(fleet)}`);
     await client.query("rollback");
-    const plan = rows[0]["QUERY PLAN"][0].Plan;
-    buffers[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+    buffers[name] = least;
   }
   return buffers;
 }
