@@ -152,6 +152,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       held: () => controller.reconciler.held,
       mayAct: () => !controller.lapsed && guard.mayChange,
       claimNow: () => controller.hint(),
+      doubt: (agentId) => controller.doubt(agentId),
     });
 
     const peers =

@@ -69,6 +69,7 @@ describe("the watch", () => {
   ) {
     const clock = new SimulatedClock();
     const state = { asked: 0, claims: 0, mayAct: true };
+    const doubted: string[] = [];
     const held = new Map([
       [
         "a",
@@ -94,8 +95,9 @@ describe("the watch", () => {
       claimNow: () => {
         state.claims += 1;
       },
+      doubt: (agentId) => doubted.push(agentId),
     });
-    return { clock, held, state, watch };
+    return { clock, doubted, held, state, watch };
   }
 
   test("asks for an idle agent, and claims what follows", async () => {
@@ -114,6 +116,18 @@ describe("the watch", () => {
     await clock.advance(60_000);
     await watch.look([sample(135)]);
     assert.equal(state.asked, 2);
+  });
+
+  test("has a lease proved that the database does not know", async () => {
+    for (const [reason, expected] of [
+      ["LEASE_LOST", ["a"]],
+      ["BUSY", ["a"]],
+      ["ANSWER_OPEN", []],
+    ] as const) {
+      const { doubted, watch } = watching(async () => ({ asleep: false, reason }));
+      await watch.look([sample(60)]);
+      assert.deepEqual(doubted, expected, reason);
+    }
   });
 
   test("does nothing without a lease, and with an agent of someone else", async () => {

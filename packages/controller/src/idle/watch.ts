@@ -18,6 +18,8 @@ export interface IdleWatchOptions {
   mayAct(): boolean;
   /** The database knows something newer: claim. */
   claimNow(): void;
+  /** What is held may be no longer ours: its lease must be proved. */
+  doubt(agentId: string): void;
 }
 
 /** How long an agent is left alone that the database keeps awake. */
@@ -65,6 +67,7 @@ export class IdleWatch {
       } else {
         log.debug("idle, and kept awake", { agentId, reason: answer.reason });
         this.#notBefore.set(agentId, clock.now() + AGAIN_MS);
+        if (answer.reason === "LEASE_LOST" || answer.reason === "BUSY") this.#options.doubt(agentId);
       }
     }
   }

@@ -165,6 +165,14 @@ export class Controller {
     if (!this.#claiming) void this.#claim();
   }
 
+  /** An agent's lease may have gone to others: it must be proved before anything more is done. */
+  doubt(agentId: string): void {
+    const held = this.reconciler.held.get(agentId);
+    if (held === undefined) return;
+    held.verify = true;
+    this.#queue.bringForward(agentId);
+  }
+
   /** Ends the loops. The caller then ends the cluster and calls {@link release}. */
   async stop(): Promise<void> {
     this.#stopped = true;

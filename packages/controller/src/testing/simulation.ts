@@ -155,6 +155,7 @@ export class Simulation {
       held: () => controller.reconciler.held,
       mayAct: () => !controller.lapsed,
       claimNow: () => controller.hint(),
+      doubt: (agentId) => controller.doubt(agentId),
     });
     const look = async () => {
       const samples = await cluster.metrics();
