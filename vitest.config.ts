@@ -89,6 +89,8 @@ export default defineConfig({
       reporter: ["text-summary", "json-summary"],
       reportsDirectory: ".cache/coverage",
       reportOnFailure: true,
+      // Of the unit tests, elizaOS installed, on 30 November 2026: 63.3, 60.8, 61.1, 64.9. Raise them with what you test, never lower them.
+      thresholds: { statements: 62, branches: 59, functions: 60, lines: 63 },
     },
   },
 });

@@ -108,7 +108,7 @@ export async function use(): Promise<string> {
   // What a newer server answers is no type error.
   if ((await client.agents.getStatus(agent.agentId)).status === "A_STATUS_OF_TOMORROW") return agent.status;
   // @ts-expect-error: no such status
-  client.agents.list({ status: "SLEEPING" });
+  client.agents.list({ status: "DEPLOYD" });
   const stop: () => void = client.subscribeToAgent(agent.agentId, (update: AgentUpdate) => {
     if (update.type === "log") console.log(update.log.message);
   });

@@ -131,7 +131,7 @@ async function launch({ config = {}, environment = {} }: AgentOptions) {
   const { AGENT_ELIZA_DIR: elizaDir } = environment;
   const stateDir = environment.AGENT_STATE_DIR ?? join(folder, "state");
   mkdirSync(stateDir, { recursive: true });
-  if (environment.AGENT_STATE_DIR === undefined) await copyUsedFolder(stateDir, config, elizaDir);
+  if (environment.AGENT_STATE_DIR === undefined) await copyUsedFolder(startAgent, stateDir, config, elizaDir);
   const [program, ...args] = permittedCommand({
     configFile: file,
     stateDir,

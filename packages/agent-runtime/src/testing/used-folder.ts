@@ -15,7 +15,7 @@ import { pathToFileURL } from "node:url";
 import { BOOTSTRAP } from "../engines/eliza/installation.ts";
 import { needsEliza } from "../engines/packages.ts";
 import { compileCacheDir, defaultElizaDir } from "../paths.ts";
-import { startAgent } from "./agent.ts";
+import type { RunningAgent } from "./agent.ts";
 import { skipEliza } from "./eliza.ts";
 
 const cache = dirname(compileCacheDir);
@@ -27,15 +27,22 @@ interface Configuration {
   readonly character?: { readonly name?: string };
 }
 
+/** Starts an agent: `startAgent` of agent.ts, which imports this file. */
+type Start = (options: {
+  config: Record<string, unknown>;
+  environment: Record<string, string>;
+}) => Promise<RunningAgent>;
+
 /** Copies one into a folder, where the plugins make its agent one of elizaOS. */
 export async function copyUsedFolder(
+  start: Start,
   to: string,
   { plugins = [], character }: Configuration,
   elizaDir: string = defaultElizaDir,
 ): Promise<void> {
   const from = pathToFileURL(join(elizaDir, "package.json")).href;
   if (skipEliza === false && plugins.some((name) => needsEliza(name, from)))
-    cpSync(await usedFolder(character?.name ?? NAMELESS), to, { recursive: true });
+    cpSync(await usedFolder(start, character?.name ?? NAMELESS), to, { recursive: true });
 }
 
 /** Stands for an agent without a character's name. */
@@ -44,14 +51,14 @@ const NAMELESS = "tester";
 const made = new Map<string, Promise<string>>();
 
 /** The folder of an agent of that name, by which elizaOS remembers its replies. */
-function usedFolder(name: string): Promise<string> {
-  const folder = made.get(name) ?? make(name);
+function usedFolder(start: Start, name: string): Promise<string> {
+  const folder = made.get(name) ?? make(start, name);
   made.set(name, folder);
   return folder;
 }
 
 /** Makes it, unless it is kept from an earlier run with this elizaOS and this engine. */
-async function make(name: string): Promise<string> {
+async function make(start: Start, name: string): Promise<string> {
   const version = fingerprint();
   const folder = join(cache, `eliza-${version}-${name}`);
   if (existsSync(folder)) return folder;
@@ -62,7 +69,7 @@ async function make(name: string): Promise<string> {
   const draft = mkdtempSync(join(cache, "draft-"));
   const state = join(draft, "state");
   try {
-    await using agent = await startAgent({
+    await using agent = await start({
       config: { plugins: [BOOTSTRAP], ...(name !== NAMELESS && { character: { name } }) },
       environment: { AGENT_STATE_DIR: state },
     });

@@ -82,6 +82,7 @@ test("a replica's sample is of the metrics API and of what the runtime counts", 
       networkIn: null,
       networkOut: null,
       requests: { total: 5, success: 4, errors: 1, seconds: 0.25 },
+      idleSeconds: null,
     },
   ]);
 });
