@@ -66,6 +66,8 @@ export default defineConfig({
     experimental: { viteModuleRunner: false, nodeLoader: false },
     testTimeout: LIMIT_MS,
     hookTimeout: LIMIT_MS,
+    // A file's process that ends later than this is reported; on a busy machine some took longer than the 10 s that are usual.
+    teardownTimeout: 60_000,
     restoreMocks: true,
     // Beside its test.
     resolveSnapshotPath: (test, extension) => `${test}${extension}`,
