@@ -56,8 +56,8 @@ describe("a real cluster, observed", { skip: why !== undefined }, () => {
       random: Math.random,
       log: silentLog,
       resyncSeconds: 600,
-      // Half a second of silence for a minute and a half.
-      times: { silenceMs: 600, settledMs: 300, longestWaitMs: 500 },
+      // Three seconds of silence for a minute and a half: a busy machine may need one to answer.
+      times: { silenceMs: 3000, settledMs: 300, longestWaitMs: 500 },
     });
     await view.start();
   });
