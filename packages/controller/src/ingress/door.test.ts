@@ -237,6 +237,17 @@ test("a flood of one agent leaves room for another's callers, and there is a bou
   assert.equal(door.held, 10);
 });
 
+test("a flood of one agent leaves room for another's callers, whatever it shows", async () => {
+  const { clock, door, hold } = rig({ total: 10, perAgent: 6 });
+  for (let time = 0; time < 6; time += 1) {
+    hold("a", "request");
+    hold("a", "anonymous");
+  }
+  const other = hold("b");
+  await clock.advance(1);
+  assert.deepEqual([door.held, other.decided], [7, 0]);
+});
+
 test("whoever waits when the process ends is answered", async () => {
   const { clock, door, hold } = rig();
   const held = hold();

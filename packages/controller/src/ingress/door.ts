@@ -54,7 +54,7 @@ export interface DoorLimits {
   askMs: number;
   /** Requests held at once. Each may hold what fits a socket's buffer of its body, 64 KiB. */
   total: number;
-  /** Of them for one agent: a flood of one keeps no other agent's callers out. */
+  /** Of them for one agent, whatever they show: a flood of one keeps no other agent's callers out. */
   perAgent: number;
 }
 
@@ -84,6 +84,7 @@ interface Queue {
 /** How long an answer other than "waking" stands: an agent without a ready replica costs the database one call a second. */
 const FRESH_MS = 1000;
 const MOST_ANSWERS = 10_000;
+const CAUSES = ["request", "anonymous"] as const satisfies readonly WakeCause[];
 /** A woken agent is DEPLOYED in the database a moment before or after its replica is seen to be ready here. */
 const PATIENCE = 5;
 const SOON_MS = 100;
@@ -148,7 +149,7 @@ export class Door {
     const { clock } = this.#options;
     const now = clock.now();
     const key = keyOf(agentId, cause);
-    const refused = this.#refusal(key, now);
+    const refused = this.#refusal(agentId, key, now);
     if (refused !== undefined) {
       let wanted = true;
       queueMicrotask(() => wanted && decide(refused));
@@ -170,7 +171,7 @@ export class Door {
 
   /** A replica of the agent takes requests: whoever waits for it goes on, in the order in which they came. */
   ready(agentId: string): void {
-    for (const cause of ["request", "anonymous"] as const) {
+    for (const cause of CAUSES) {
       const key = keyOf(agentId, cause);
       this.#answers.delete(key);
       const queue = this.#queues.get(key);
@@ -185,12 +186,13 @@ export class Door {
   }
 
   /** Why a request is not held; undefined where it is. */
-  #refusal(key: string, now: number): Refusal | undefined {
+  #refusal(agentId: string, key: string, now: number): Refusal | undefined {
     if (this.#stopped) return STOPPING;
     const known = this.#answers.get(key);
     // Counted both ways: the machine's clock may be set back.
     if (known !== undefined && Math.abs(now - known.at) < FRESH_MS) return known.verdict;
-    const waiting = this.#queues.get(key)?.waiters.size ?? 0;
+    let waiting = 0;
+    for (const cause of CAUSES) waiting += this.#queues.get(keyOf(agentId, cause))?.waiters.size ?? 0;
     return this.#held >= this.#limits.total || waiting >= this.#limits.perAgent ? BUSY : undefined;
   }
 

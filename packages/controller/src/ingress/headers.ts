@@ -30,12 +30,17 @@ export function causeOf({ headers, method }: IncomingMessage): WakeCause {
   return shows || method === "OPTIONS" ? "request" : "anonymous";
 }
 
-/** The head of an answer as bytes, for a connection that is no HTTP server's any more. */
-export function rawHead(answer: IncomingMessage): string {
+/**
+ * The head of an answer as bytes, for a connection that is no HTTP server's any more.
+ * @param ends whether the connection ends with the answer: then nothing of the replica's connection goes on
+ */
+export function rawHead(answer: IncomingMessage, ends = false): string {
   const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}`];
   for (let index = 0; index < answer.rawHeaders.length; index += 2) {
-    lines.push(`${answer.rawHeaders[index]}: ${answer.rawHeaders[index + 1]}`);
+    const name = answer.rawHeaders[index] ?? "";
+    if (!ends || !HOP_BY_HOP.has(name.toLowerCase())) lines.push(`${name}: ${answer.rawHeaders[index + 1]}`);
   }
+  if (ends) lines.push("connection: close");
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 

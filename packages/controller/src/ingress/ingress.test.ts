@@ -276,3 +276,50 @@ test("WebSockets go through, and a refused upgrade is told", async (context) => 
   }
   assert.match(await talk("agent-x.agents.localhost"), /^HTTP\/1\.1 404 /);
 });
+
+test("a client that leaves before its upgrade is answered holds the replica no longer", async (context) => {
+  const { endpoints, port, replica } = await rig(context);
+  const server = await replica("r1", () => {});
+  const asked = once(server, "upgrade");
+  const socket = connect(port, "127.0.0.1");
+  socket.write(
+    "GET /ws HTTP/1.1\r\nhost: agent-a.agents.localhost\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n",
+  );
+  const [, upstream] = await asked;
+  socket.destroy();
+  upstream.resume();
+  await once(upstream, "end");
+  await endpoints.drain("agent-a", "r1", 2 ** 31 - 1);
+});
+
+test("an answer instead of an upgrade is readable, and breaks off where the replica's does", async (context) => {
+  const { port, replica } = await rig(context);
+  await replica("r1", (incoming, response) => {
+    response.writeHead(426, { "content-type": "text/plain" });
+    response.write("no, ", () => {
+      if (incoming.url === "/whole") response.end("thanks");
+      else response.destroy();
+    });
+  });
+  const ask = (path: string) =>
+    new Promise<unknown[]>((resolve, reject) => {
+      const call = request({
+        host: "127.0.0.1",
+        port,
+        path,
+        headers: { host: "agent-a.agents.localhost", connection: "Upgrade", upgrade: "echo" },
+      });
+      // A connection that is reset is told to the request, and ends the body.
+      call.on("error", reject);
+      call.on("response", (response) => {
+        let body = "";
+        response.on("data", (part) => {
+          body += part;
+        });
+        response.on("end", () => resolve([response.statusCode, response.headers.connection, body]));
+      });
+      call.end();
+    });
+  assert.deepEqual(await ask("/whole"), [426, "close", "no, thanks"]);
+  await assert.rejects(ask("/broken"));
+});

@@ -1,6 +1,7 @@
 // Joins WebSockets, and any other upgrade, with a replica.
 
 import { type IncomingMessage, request, STATUS_CODES } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MOST_WAITS, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint } from "./endpoints.ts";
@@ -56,12 +57,17 @@ export function upgrade(
       },
       setHost: false,
     });
+    const unwatch = onEnd(socket, () => call.destroy());
     call.on("error", () => {
+      unwatch();
       release();
+      // The client has left: that the call ended is no fault of the replica's.
+      if (socket.destroyed) return;
       endpoint.suspect();
-      if (!socket.destroyed) attempt();
+      attempt();
     });
     call.on("upgrade", (answer, upstream, rest) => {
+      unwatch();
       onRequest?.(of, 101);
       socket.write(rawHead(answer));
       if (rest.length > 0) socket.write(rest);
@@ -77,9 +83,14 @@ export function upgrade(
     call.on("response", (answer) => {
       // The replica does not want the upgrade: its answer is the caller's.
       onRequest?.(of, answer.statusCode ?? 0);
-      socket.write(rawHead(answer));
+      socket.write(rawHead(answer, true));
       answer.pipe(socket);
-      answer.on("close", release);
+      answer.on("close", () => {
+        unwatch();
+        release();
+        // What breaks off must not look complete: a mere end would be the body's.
+        if (!answer.complete && socket instanceof Socket) socket.resetAndDestroy();
+      });
     });
     call.end();
   };
