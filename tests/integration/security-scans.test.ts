@@ -422,6 +422,13 @@ describe("known vulnerabilities", () => {
     }
   });
 
+  test("a version that is too long to be kept is not looked up, time after time", async () => {
+    const { status, body } = await launch({ plugins: [`lib@1.0.${"1".repeat(150)}`] });
+    assert.equal(status, 201, JSON.stringify(body));
+    assert.deepEqual(await targets(null), []);
+    assert.match((await sources(body.agentId)).reason, /not every package/i);
+  });
+
   test("a cluster's report on one agent's image has its place beside them", async () => {
     const { body } = await launch();
     await db.pool.query(
