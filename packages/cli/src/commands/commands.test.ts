@@ -97,6 +97,13 @@ describe("status", () => {
     assert.match(text("DISCONNECTED", refused, []), /Platform +discord disconnected \(An invalid token/);
   });
 
+  test("wakes are counted: one is a time, two are times", () => {
+    const text = (wakes24h: number) =>
+      statusText({ ...report, sleep: { ...report.sleep, wakes24h, lastWakeMs: 9 } }, look, 0);
+    assert.match(text(1), /Sleep +woken 1 time in 24 h, last in 9 ms/);
+    assert.match(text(2), /Sleep +woken 2 times in 24 h/);
+  });
+
   test("tells the reason once, what is missing, and that the cluster is behind", () => {
     const text = statusText(report, look, Date.parse("2026-01-01T00:00:05Z"));
     assert.match(text, /Status +FAILED \(generation 3, the cluster is at 2\)/);

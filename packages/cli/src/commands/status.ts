@@ -4,7 +4,7 @@ import type { AgentStatusReport } from "@agent-launchpad/sdk";
 import { agentIdOf } from "../agent-id.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../exit-codes.ts";
-import { ago } from "../output/figures.ts";
+import { ago, counted } from "../output/figures.ts";
 import type { Look } from "../output/output.ts";
 import { tone } from "../output/style.ts";
 import { facts } from "../output/table.ts";
@@ -88,7 +88,7 @@ function sleepText(
   const woken =
     wakes24h === 0
       ? ""
-      : `; woken ${wakes24h} times in 24 h${lastWakeMs === null ? "" : `, last in ${lastWakeMs} ms`}`;
+      : `; woken ${counted(wakes24h, "time")} in 24 h${lastWakeMs === null ? "" : `, last in ${lastWakeMs} ms`}`;
   if (since !== null)
     return `${status === "ASLEEP" ? "asleep" : "falling asleep"}, ${reason === "IDLE" ? "idle" : "requested"} ${ago(since, now)}${woken}`;
   return reason === null ? woken.slice(2) : `kept awake: ${reason}${woken}`;

@@ -16,7 +16,7 @@ import { judgeVersions } from "./versions.ts";
 describe("migrations", () => {
   const known = ["1", "2", "3"].map((version) => ({ version, name: `m${version}` }));
   for (const [why, applied, state, says] of [
-    ["all are there", ["1", "2", "3"], "ok", /All 3 are there, up to 3_m3/],
+    ["all are there", ["1", "2", "3"], "ok", /3 migrations, up to 3_m3, all applied/],
     ["none is there", [], "problem", /supabase db push/],
     ["one is missing", ["1", "2"], "problem", /1 of 3 are missing \(3_m3\)/],
     ["one in the middle is missing", ["1", "3"], "problem", /2_m2/],

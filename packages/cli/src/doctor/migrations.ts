@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CliError } from "../errors.ts";
+import { counted } from "../output/figures.ts";
 import { type Finding, finding } from "./check.ts";
 
 export interface Migration {
@@ -80,5 +81,9 @@ export function judgeMigrations(known: readonly Migration[], applied: readonly s
       "warning",
       `All ${known.length} are there, and ${later.length} that this copy does not know (${later[0]} …); update it.`,
     );
-  return finding(check, "ok", `All ${known.length} are there, up to ${newest?.version}_${newest?.name}.`);
+  return finding(
+    check,
+    "ok",
+    `${counted(known.length, "migration")}, up to ${newest?.version}_${newest?.name}, all applied.`,
+  );
 }
