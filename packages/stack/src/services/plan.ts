@@ -294,7 +294,8 @@ export function planServices(context: PlanContext): ServiceSpec[] {
 
   const controller: ServiceSpec = {
     name: "controller",
-    needs: ["gateway", "service rest"],
+    // Agents that stop settle what they used through rest.
+    needs: ["gateway", "rest", "service rest"],
     async start(signal) {
       delete live.ingress;
       const { child, port, ingressPort } = await startController({
