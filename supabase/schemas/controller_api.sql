@@ -220,7 +220,9 @@ declare
   settles boolean := next_phase in ('DEPLOYED', 'ASLEEP', 'FAILED', 'STOPPED', 'DELETED');
 begin
   -- Locks go from the agent to its deployment, as in every verb: the other way round the two would deadlock.
-  if next_phase is not null then
+  -- An agent shows its phase and its address, which may change alone: another port, another domain.
+  if next_phase is not null or exists (select from private.agent_deployments x
+      where x.agent_id = of_agent and x.url <> report ->> 'url') then
     perform from public.agents a where a.id = of_agent for update;
   end if;
   select * into d from private.agent_deployments x where x.agent_id = of_agent and x.removed_at is null for update;
@@ -293,8 +295,10 @@ begin
       attempts = after.attempts, last_error = after.last_error, timings = after.timings, removed_at = after.removed_at,
       lease_holder = after.lease_holder, lease_token = after.lease_token, updated_at = now()
     where x.agent_id = of_agent;
-  if next_phase is not null then
+  if next_phase is not null or after.url <> d.url then
     perform private.show_phase(after);
+  end if;
+  if next_phase is not null then
     perform private.record_event(of_agent, d.user_id, next_phase, 'controller',
       coalesce(after.message, format('%s → %s', d.phase, next_phase)), d.phase, next_phase, of_generation, d.revision,
       jsonb_strip_nulls(jsonb_build_object('reason', after.reason, 'currentReplicas', after.current_replicas,

@@ -189,6 +189,21 @@ describe("fencing", () => {
     assert.equal(await version(), before);
   });
 
+  test("an address that changes without a phase shows in agents and lists", async () => {
+    const id = await launch();
+    const [c] = await claim("w1");
+    await report(c!, "DEPLOYING");
+    await report(c!, "DEPLOYED", { url: "http://old" });
+    const agent = async () =>
+      (await db.pool.query("select status, url, deployed_at from public.agents where id = $1", [id])).rows[0];
+    const before = await agent();
+    assert.equal(before.url, "http://old");
+    await report(c!, null, { url: "http://new" });
+    assert.deepEqual(await agent(), { ...before, url: "http://new" });
+    const { body } = await rpc(db, user(alice), "list_agents", { limit: 100 });
+    assert.equal(body.agents.find((each: { agentId: string }) => each.agentId === id).url, "http://new");
+  });
+
   test("an agent that is gone answers gone", async () => {
     const { body } = await rpc(db, service, "report_deployment", {
       agent_id: "agent-none",
