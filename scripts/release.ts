@@ -1,6 +1,6 @@
 // Makes a release: one version everywhere, the list of released migrations, the fingerprint of the schema, the change log.
-//   npm run release -- 0.2.0 --dry-run   shows what would change
-//   npm run release -- 0.2.0             writes it; commit and tag it then, as the last lines say
+//   npm run release -- 0.3.0 --dry-run   shows what would change
+//   npm run release -- 0.3.0             writes it; commit and tag it then, as the last lines say
 // Needs a clean checkout and main's tests green. A released migration never changes again: scripts/release.test.ts.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -53,7 +53,7 @@ function main(): void {
     options: { "dry-run": { type: "boolean" } },
   });
   const [version] = positionals;
-  if (version === undefined) throw new Error("Name the version: npm run release -- 0.2.0 [--dry-run]");
+  if (version === undefined) throw new Error("Name the version: npm run release -- 0.3.0 [--dry-run]");
   const dry = values["dry-run"] ?? false;
   const status = spawnSync("git", ["status", "--porcelain"], { cwd: root, encoding: "utf8" });
   if (!dry && status.stdout !== "") throw new Error("The checkout has changes; commit or stash them first.");
