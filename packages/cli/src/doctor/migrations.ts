@@ -79,7 +79,7 @@ export function judgeMigrations(known: readonly Migration[], applied: readonly s
     return finding(
       check,
       "warning",
-      `All ${known.length} are there, and ${later.length} that this copy does not know (${later[0]} …); update it.`,
+      `The database has ${counted(later.length, "migration")} that this copy does not know (${later[0]} …); update this copy.`,
     );
   return finding(
     check,

@@ -52,7 +52,8 @@ export async function checkSchema(
       "skipped",
       "Skipped: this copy is not a release, so it has no fingerprint to compare with.",
     );
-  if (!complete) return finding(CHECK, "skipped", "Apply the migrations first.");
+  if (!complete)
+    return finding(CHECK, "skipped", "Skipped: its migrations are not this copy's; see `migrations`.");
   return judgeSchema(Object.keys(wanted).length, await ownDifferences(client, wanted));
 }
 
