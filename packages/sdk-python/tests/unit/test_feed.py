@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agent_launchpad import AgentLaunchpadError, SubscriptionError, UnavailableError
 from agent_launchpad._call import Call
+from agent_launchpad._realtime import feed as feed_module
 from agent_launchpad._realtime import shared as shared_module
 from agent_launchpad._realtime import socket as socket_module
 from agent_launchpad._realtime.agent import AgentFeed
@@ -31,6 +33,10 @@ class Backend:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.logs: list[dict[str, Any]] = []
+        self.log_reads = 0
+        # Which read of lines fails.
+        self.lost_read: int | None = None
         self.exists = True
         self.status = "deployed"
         self.failure: AgentLaunchpadError | None = None
@@ -47,6 +53,37 @@ class Backend:
         row = {"agent_id": AGENT, "seq": len(self.rows) + 1, "to_phase": None, "timestamp": "then", **more}
         self.rows.append(row)
         return row
+
+    def log(self, second: int) -> dict[str, Any]:
+        """Commits a replica's next line; it is not delivered yet."""
+        time = f"2026-01-15T10:30:{second:02}+00:00"
+        number = len(self.logs) + 1
+        row = {"id": f"line-{number}", "replica": "r", "sequence": number, "timestamp": time}
+        self.logs.append(row)
+        return row
+
+    def log_page(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The lines that a read asks for: the newest first, or a page of those after some number."""
+        if query["order"].startswith("timestamp.desc"):
+            return self.logs[::-1]
+        column = query["order"].split(",")[0]
+        asked = str(query) if column == "replica" else str(query.get("or"))
+        after = max(map(int, re.findall(r"sequence\.gt\.\"?(\d+)", asked)), default=0)
+        found = [row for row in self.logs if row["sequence"] > after]
+        page = sorted(found, key=lambda row: (row[column], row["sequence"]))[: query["limit"]]
+        self.log_reads += 1
+        if self.log_reads == self.lost_read:
+            raise error_of("Cannot connect", code="SUPABASE_CONNECTION_ERROR", status=503)
+        return page
+
+    async def deliver_row(self, table: str, row: Any) -> None:
+        """Sends a change of a table."""
+        await self.send("postgres_changes", {"ids": [1], "data": {"table": table, "record": row, "errors": None}})
+
+    async def flow(self, topic: str = f"realtime:agent:{AGENT}") -> None:
+        """Says that changes of tables are delivered from now on."""
+        said = {"extension": "postgres_changes", "status": "ok", "message": "Subscribed"}
+        await self.send("system", said, topic=topic)
 
     async def broadcast(self, payload: Any, *, topic: str = f"realtime:agent:{AGENT}") -> None:
         """Sends what a client gets of a broadcast."""
@@ -91,6 +128,8 @@ class Backend:
         await asyncio.sleep(0)
         if call.path == "/agents":
             return [{"id": AGENT, "status": self.status, "updated_at": "2026-01-15T10:30:00Z"}] if self.exists else []
+        if call.path == "/agent_logs":
+            return self.log_page(call.query)
         if call.path != "/agent_events":
             return []
         if call.query.get("order") == "seq.desc":
@@ -129,6 +168,10 @@ class Watcher:
     @property
     def seqs(self) -> list[int]:
         return [update["event"]["seq"] for update in self.updates if update["type"] == "event"]
+
+    @property
+    def lines(self) -> list[int]:
+        return [update["log"]["sequence"] for update in self.updates if update["type"] == "log"]
 
     async def until(self, enough: Callable[[], bool]) -> None:
         """Returns when it is so."""
@@ -327,9 +370,10 @@ async def test_the_state_of_the_connection_and_each_trouble_are_told_once(backen
 
 async def test_a_state_from_before_what_was_read_is_passed_over(backend: Backend, watcher: Watcher) -> None:
     await watcher.feed.start()
+    await backend.flow()
     for status, time in (("scaling", "10:29:59"), ("deployed", "10:30:00"), ("stopping", "10:30:01")):
         row = {"id": AGENT, "status": status, "updated_at": f"2026-01-15T{time}+00:00"}
-        await backend.send("postgres_changes", {"ids": [1], "data": {"table": "agents", "record": row, "errors": None}})
+        await backend.deliver_row("agents", row)
     await watcher.until(lambda: len(watcher.updates) >= 2)
     assert [update["status"] for update in watcher.updates] == ["DEPLOYED", "STOPPING"]
 
@@ -339,8 +383,38 @@ async def test_what_passes_between_a_join_and_its_changes_is_read_when_they_flow
 ) -> None:
     await watcher.feed.start()
     backend.event()
-    await backend.send("system", {"extension": "postgres_changes", "status": "ok", "message": "Subscribed"})
+    await backend.flow()
     await watcher.until(lambda: watcher.seqs == [1])
+
+
+async def test_a_change_that_comes_before_changes_flow_hides_no_earlier_one(
+    backend: Backend, socket: SharedSocket
+) -> None:
+    watcher = Watcher(backend, socket, include=("log",))
+    await watcher.feed.start()
+    backend.log(1)  # the server does not listen yet
+    await backend.deliver_row("agent_logs", backend.log(2))
+    await watcher.until(lambda: len(watcher.lines) >= 2)
+    await backend.flow()
+    await backend.deliver_row("agent_logs", backend.log(3))
+    await watcher.until(lambda: len(watcher.lines) >= 3)
+    await watcher.feed.stop()
+    assert watcher.lines == [1, 2, 3]
+
+
+async def test_a_page_that_fails_loses_no_line_whose_clock_went_back(
+    backend: Backend, socket: SharedSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "PAGE", 2)
+    watcher = Watcher(backend, socket, include=("log",))
+    await watcher.feed.start()
+    for second in (1, 9, 2):
+        backend.log(second)
+    backend.lost_read = backend.log_reads + 2
+    await backend.send("phx_close", {})
+    await watcher.until(lambda: len(watcher.lines) >= 3)
+    await watcher.feed.stop()
+    assert watcher.lines == [1, 2, 3]
 
 
 async def test_a_renewed_token_reaches_the_server(

@@ -27,6 +27,11 @@ def is_end(event: Mapping[str, Any]) -> bool:
     return event.get("event_type") == "DELETED" or event["to_phase"] == "DELETED"
 
 
+def by_time(row: Mapping[str, Any]) -> tuple[datetime, int]:
+    """The order in which rows of several replicas are shown."""
+    return moment(row["timestamp"]), row["sequence"]
+
+
 class AgentFeed(Feed):
     """One agent's updates."""
 
@@ -95,7 +100,8 @@ class AgentFeed(Feed):
         for table, cursor in self._cursors.items():
             missed = cursor.missed()
             query = {"agent_id": f"eq.{self.agent_id}", **({"or": missed} if missed else {})}
-            await self._read_all(table, {**query, "order": "timestamp,sequence,id"})
+            # By number: where the next page fails, no later row of a replica may have come before an earlier one.
+            await self._read_all(table, {**query, "order": "replica,sequence"}, shown=by_time)
         await self._catch_up_events()
 
     async def _catch_up_events(self) -> None:

@@ -186,14 +186,19 @@ class Feed(ABC):
         channel = self._channel
         if channel is None:
             raise Lost("not joined")
+        sure = False
         while True:
             event, payload = await channel.next()
             if event == "broadcast":
                 await self._take_broadcast(payload)
-            elif event == "postgres_changes":
-                self._take_change(payload.get("data"))
             elif event == "system" and payload.get("extension") == "postgres_changes":
                 # Hosted Realtime answers a join before changes of tables flow, and says here that they do.
+                sure = True
+                await self._catch_up()
+            elif event == "postgres_changes" and sure:
+                self._take_change(payload.get("data"))
+            elif event == "postgres_changes":
+                # A row hides the earlier ones of its replica from what is read later: until then all is read.
                 await self._catch_up()
 
     def _take_change(self, data: Any) -> None:
@@ -231,12 +236,15 @@ class Feed(ABC):
         rows = await self._request(Call("GET", f"/{table}", query=query, rest=True))
         return cast("list[dict[str, Any]]", rows)
 
-    async def _read_all(self, table: str, query: Mapping[str, Any]) -> None:
+    async def _read_all(
+        self, table: str, query: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], Any] | None = None
+    ) -> None:
+        """Reads and takes rows page by page; `shown`: by what those of one page are sorted."""
         columns = str(query["order"]).split(",")
         page = {**query, "limit": PAGE}
         while True:
             rows = await self._read(table, page)
-            for row in rows:
+            for row in rows if shown is None else sorted(rows, key=shown):
                 self._take_row(table, row)
             if len(rows) < PAGE:
                 return
