@@ -82,7 +82,7 @@ export class ChangeBindings {
 
   /** From now on changes are delivered, seen with these claims. */
   start(identity: Identity, owner: Owner): void {
-    for (const entry of this.#entries) this.#context.registry.remove(entry);
+    const before = this.#entries;
     this.#entries = this.#compiled.flatMap(({ id, params, parts }) =>
       parts.map(({ table, rls, filters }) => {
         const { action, select } = params;
@@ -90,7 +90,9 @@ export class ChangeBindings {
         return { table, action, filters, select, identity, owner, needsPast: past, target: this.#target, id };
       }),
     );
+    // First in, then out: a change on its way holds the groups that listen, and must find somebody in them.
     for (const entry of this.#entries) this.#context.registry.add(entry);
+    for (const entry of before) this.#context.registry.remove(entry);
   }
 
   /** The same with a new token; what it may not see counts at once. */
@@ -132,7 +134,9 @@ export class ChangeBindings {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       void this.prepare(identity, owner).then((problem) => {
-        if (!this.#dropped && problem === undefined) this.start(identity, owner);
+        if (this.#dropped || problem !== undefined) return;
+        this.start(identity, owner);
+        this.#target.flows();
       });
     }, RETRY_MS);
     this.#retry.unref();

@@ -91,6 +91,7 @@ function scene() {
     const identity = { ...identityOfKey("authenticated"), sub: user, json: JSON.stringify({ sub: user }) };
     const target = {
       deliver: (_: number[], data: string) => void received.push(`${user}: ${idOf(JSON.parse(data))}`),
+      flows() {},
       warn: (message: string) => assert.fail(message),
       end: (message: string) => assert.fail(message),
     };

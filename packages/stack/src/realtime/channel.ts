@@ -134,11 +134,23 @@ export class Channel implements Member {
     sendReplayed(this, replayed);
     if (this.#config.postgresChanges.length > 0) {
       if (problem !== undefined) this.system("postgres_changes", "error", problem);
-      else if (flowing) this.system("postgres_changes", "ok", "Subscribed to PostgreSQL");
-      else this.system("postgres_changes", "error", NO_DATABASE);
+      else if (flowing) this.flows();
+      else {
+        this.system("postgres_changes", "error", NO_DATABASE);
+        void this.#tellWhenFlowing();
+      }
     }
     if (this.#config.replicationReady && flowing) {
       this.system("system", "ok", "Replication connection established");
+    }
+  }
+
+  /** A client that was told of an error reads what it misses until it is told better. */
+  async #tellWhenFlowing(): Promise<void> {
+    while (!this.#closed) {
+      const flowing = await this.#context.feed.flowing(FEED_MS);
+      if (flowing === undefined) return;
+      if (flowing) return this.flows();
     }
   }
 
@@ -159,6 +171,11 @@ export class Channel implements Member {
   /** Sends changes; see ChangeTarget. */
   deliver(ids: number[], dataJson: string): void {
     if (!this.#closed) this.#push("postgres_changes", `{"ids":[${ids.join(",")}],"data":${dataJson}}`);
+  }
+
+  /** See ChangeTarget. */
+  flows(): void {
+    if (!this.#closed) this.system("postgres_changes", "ok", "Subscribed to PostgreSQL");
   }
 
   /** See ChangeTarget. */

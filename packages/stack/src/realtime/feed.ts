@@ -26,9 +26,11 @@ export interface FeedOptions {
   past: Past;
   /** A row of realtime.messages has been committed. */
   onMessage(change: Change): void;
-  /** Changes are missing: the server gave the slot up. */
+  /** Changes are missing: the server gave the slot up, or they could not be delivered. */
   onGap(): void;
   onLog(line: string): void;
+  /** Another stream than the database's, for tests. */
+  replicate?: typeof startReplication;
 }
 
 /** At most this many changes are dealt with together … */
@@ -65,7 +67,7 @@ export class Feed {
     clearTimeout(this.#idle);
     await this.#dropping;
     if (this.#stopped) return false;
-    this.#replication ??= startReplication({
+    this.#replication ??= (this.#options.replicate ?? startReplication)({
       url: this.#options.url,
       slot: SLOT,
       publications: [CHANGES_PUBLICATION, MESSAGES_PUBLICATION],
@@ -75,6 +77,11 @@ export class Feed {
       onLog: (line) => this.#options.onLog(line),
     });
     return await this.#replication.streaming(timeoutMs);
+  }
+
+  /** Whether changes flow, within `timeoutMs`; undefined where nobody listens any more. */
+  async flowing(timeoutMs: number): Promise<boolean | undefined> {
+    return await this.#replication?.streaming(timeoutMs);
   }
 
   /** A channel that listened is gone. */
@@ -129,7 +136,9 @@ export class Feed {
           continue;
         }
         this.#options.onLog(`changes not delivered: ${reasonOf(error)}`);
+        this.#options.onGap();
       }
+      if (this.#waiting[0] !== batch[0]) continue; // the stream ended meanwhile, and another one may have begun
       this.#waiting.splice(0, batch.length);
       for (const item of batch) if ("commit" in item) this.#replication?.confirm(item.commit);
       if (this.#paused && this.#waiting.length < BATCH) {

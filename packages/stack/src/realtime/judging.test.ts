@@ -26,6 +26,7 @@ function scene() {
     targets: new Set([
       {
         deliver() {},
+        flows() {},
         warn: () => void log.push(`${owner} warned`),
         end: () => void log.push(`${owner} closed`),
       },

@@ -4,7 +4,7 @@ import { identityOfKey } from "./claims.ts";
 import type { CompiledFilter } from "./matching.ts";
 import { type Entry, Registry } from "./registry.ts";
 
-const target = { deliver() {}, warn() {}, end() {} };
+const target = { deliver() {}, flows() {}, warn() {}, end() {} };
 const eq = (value: string): CompiledFilter => ({
   column: "agent_id",
   op: "eq",

@@ -8,6 +8,8 @@ import type { Owner } from "./owners.ts";
 /** Where changes go: a joined channel. */
 export interface ChangeTarget {
   deliver(ids: number[], dataJson: string): void;
+  /** Says in a system message that changes are delivered from now on. */
+  flows(): void;
   /** Says in a system message that a change is missing. */
   warn(message: string): void;
   /** Closes the channel and says why. */

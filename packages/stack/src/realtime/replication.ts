@@ -69,6 +69,8 @@ export function startReplication(options: ReplicationOptions): Replication {
   const relations = new Map<number, Relation>();
   let client: pg.Client | undefined;
   let flowing = Promise.withResolvers<true>();
+  /** Whether `flowing` is resolved. */
+  let begun = false;
   let stopped = false;
   let paused = false;
   let failures = 0;
@@ -131,7 +133,9 @@ export function startReplication(options: ReplicationOptions): Replication {
       if (client === mine) client = undefined;
       (mine as unknown as { connection: CopyConnection } | undefined)?.connection.stream.destroy();
       if (stopped) return;
-      flowing = Promise.withResolvers<true>();
+      // Whoever waits for a stream that did not begin waits for the next one.
+      if (begun) flowing = Promise.withResolvers<true>();
+      begun = false;
       if (error) options.onLog(`replication: ${reasonOf(error)}`);
       retry = setTimeout(() => void connect(), Math.min(50 * 2 ** failures++, 2000));
     };
@@ -159,6 +163,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       copy?.once("replicationStart", () => {
         failures = 0;
         if (paused) copy.stream.pause();
+        begun = true;
         flowing.resolve(true);
       });
       copy?.on("copyData", ({ chunk }) => {

@@ -208,15 +208,11 @@ function passOn(hub: Hub, change: Change, limits: Limits, log: (line: string) =>
 }
 
 function tellGap(sockets: Iterable<RealtimeSocket>, log: (line: string) => void): void {
-  log("replication: the slot was lost, changes are missing");
+  log("replication: changes are missing, channels are told to read again");
   for (const socket of sockets) {
     for (const channel of socket.channels) {
       if (!channel.listensToChanges) continue;
-      channel.system(
-        "postgres_changes",
-        "error",
-        "Changes were lost while the database was down; read again",
-      );
+      channel.system("postgres_changes", "error", "Changes were lost; read again");
       channel.system("postgres_changes", "ok", "Subscribed to PostgreSQL");
     }
   }
