@@ -624,9 +624,31 @@ describe("a subscription", () => {
     const updates = new Inbox<AgentUpdate>();
     const states = new Inbox<string>();
     const stop = cutOff.subscribeToAgent(agentId, updates.push, { onConnection: states.push, after: 0 });
-    await states.first((state) => state === "live");
-
     const written: string[] = [];
+    const lines = () => updates.all.flatMap((update) => (update.type === "log" ? [update.log] : []));
+    const events = () => updates.all.flatMap((update) => (update.type === "event" ? [update.event.seq] : []));
+    /** Waits, and says what is missing where it waits in vain. */
+    const until = async (inbox: Pick<Inbox<unknown>, "until">, done: () => boolean) => {
+      try {
+        await inbox.until(done);
+      } catch {
+        const shown = new Set(lines().map(({ message }) => message));
+        const numbers = new Set(events());
+        const missing = {
+          lines: written.filter((line) => !shown.has(line)),
+          events: written.map((_, index) => index + 2).filter((seq) => !numbers.has(seq)),
+          written: written.length,
+          states: states.all,
+          lastLine: lines().at(-1),
+          lastEvent: events().at(-1),
+          errors: updates.all.flatMap((update) => (update.type === "error" ? [update.error.message] : [])),
+        };
+        assert.fail(`not in time: ${JSON.stringify(missing, undefined, 1)}`);
+      }
+    };
+    const countOf = (wanted: string) => states.all.filter((state) => state === wanted).length;
+    await until(states, () => countOf("live") === 1);
+
     const write = async (times: number) => {
       for (let count = 0; count < times; count += 1) {
         written.push(`line ${written.length + 1}`);
@@ -637,15 +659,13 @@ describe("a subscription", () => {
     for (let round = 1; round <= 4; round += 1) {
       await write(10);
       proxy.cut();
-      await states.until(() => states.all.filter((state) => state === "interrupted").length === round);
+      await until(states, () => countOf("interrupted") >= round);
       await write(10);
       proxy.mend();
       await write(10); // while it comes back
-      await states.until(() => states.all.filter((state) => state === "live").length === round + 1);
+      await until(states, () => countOf("live") >= round + 1);
     }
-    const lines = () => updates.all.flatMap((update) => (update.type === "log" ? [update.log] : []));
-    const events = () => updates.all.flatMap((update) => (update.type === "event" ? [update.event.seq] : []));
-    await updates.until(() => lines().length >= written.length && events().length >= written.length + 1);
+    await until(updates, () => lines().length >= written.length && events().length >= written.length + 1);
     stop();
     assert.deepEqual(
       events(),

@@ -53,6 +53,8 @@ export class Feed {
   #waiting: Delivery[] = [];
   #begun = false;
   #flowing = false;
+  /** The server has said that changes flow: nothing is missing between two rows that it delivers. */
+  #sure = false;
   /** Everything up to now was shown: what is delivered may be shown at once. */
   #synced = false;
   #syncing = false;
@@ -70,13 +72,16 @@ export class Feed {
       name: options.name,
       private: false,
       bind: (channel) => this.#bind(channel),
-      onFlowing: () => {
+      onFlowing: (sure) => {
         this.#flowing = true;
+        this.#sure = sure;
         void this.#sync();
       },
       onInterrupted: (error) => {
         this.#flowing = false;
+        this.#sure = false;
         this.#interrupted(error);
+        if (!this.#syncing && !this.#abort.signal.aborted) this.#askAgain();
       },
     });
   }
@@ -97,7 +102,7 @@ export class Feed {
     if (this.#abort.signal.aborted) return;
     this.#abort.abort();
     this.#options.signal?.removeEventListener("abort", this.#stop);
-    clearTimeout(this.#poll);
+    this.#askNoMore();
     this.#waiting = [];
     this.#channel.stop();
     this.#tell("closed");
@@ -120,7 +125,8 @@ export class Feed {
 
   #take(delivery: Delivery): void {
     if (this.#abort.signal.aborted) return;
-    if (delivery.cut) void this.#sync();
+    // A row of a replica hides the earlier ones from what is read later: before the server is sure, all is read.
+    if (delivery.cut || !this.#sure) void this.#sync();
     else if (!this.#synced) this.#keep(delivery);
     else if (!this.#show(delivery)) void this.#sync();
   }
@@ -147,7 +153,7 @@ export class Feed {
     this.#again = true;
     if (this.#syncing) return;
     this.#syncing = true;
-    clearTimeout(this.#poll);
+    this.#askNoMore();
     const { signal } = this.#abort;
     let failed = false;
     try {
@@ -155,6 +161,8 @@ export class Feed {
         this.#again = false;
         if (!this.#begun) await this.#begin();
         for (const follow of this.#options.follows) await this.#read(follow);
+        // Changes began to flow while this was read: rows from before that must be read before one that was delivered is shown.
+        if (this.#again) continue;
         for (const delivery of this.#waiting.splice(0)) {
           if (signal.aborted) return;
           if (!this.#show(delivery)) this.#again = true;
@@ -176,8 +184,13 @@ export class Feed {
   }
 
   #askAgain(): void {
-    this.#poll = setTimeout(() => void this.#sync(), this.#wait);
+    this.#poll ??= setTimeout(() => void this.#sync(), this.#wait);
     if (this.#options.asking) this.#wait = Math.min(ASK.longest, this.#wait * ASK.growth);
+  }
+
+  #askNoMore(): void {
+    clearTimeout(this.#poll);
+    this.#poll = undefined;
   }
 
   async #begin(): Promise<void> {

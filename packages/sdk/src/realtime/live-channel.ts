@@ -11,10 +11,19 @@ export interface LiveChannelOptions {
   private: boolean;
   /** Registers what to listen to, before each join. */
   bind(channel: ChannelLike): void;
-  /** Everything is delivered from now on. What came before must be read. May be called again at any time. */
-  onFlowing(): void;
+  /**
+   * Everything is delivered from now on, or soon; what came before must be read. May be called again at any time.
+   * `sure`: the server has said that changes of tables flow.
+   */
+  onFlowing(sure: boolean): void;
   /** Nothing is delivered until the next `onFlowing`. */
   onInterrupted(error: AgentLaunchpadError): void;
+}
+
+interface SystemMessage {
+  extension: string;
+  status: string;
+  message: string;
 }
 
 const FIRST_WAIT = 1_000;
@@ -85,10 +94,7 @@ export class LiveChannel {
       const channel = supabase.channel(name(), { config: { private: this.#options.private } }) as ChannelLike;
       this.#channel = channel;
       bind(channel);
-      // Hosted Realtime says SUBSCRIBED before changes of tables flow, and tells in a system message when they do.
-      channel.on("system", {}, () => {
-        if (channel === this.#channel) this.#options.onFlowing();
-      });
+      channel.on("system", {}, (message: SystemMessage) => this.#heed(channel, message));
       channel.subscribe((status, error) => this.#report(channel, status, error));
     } catch (error) {
       if (this.#stopped) return;
@@ -99,11 +105,18 @@ export class LiveChannel {
     }
   }
 
+  /** Hosted Realtime says SUBSCRIBED before changes of tables flow; a system message tells when they do, or why not. */
+  #heed(channel: ChannelLike, { extension, status, message }: SystemMessage): void {
+    if (this.#stopped || channel !== this.#channel || extension !== "postgres_changes") return;
+    if (status === "error") this.#options.onInterrupted(asRealtimeError(new Error(message)));
+    else this.#options.onFlowing(true);
+  }
+
   #report(channel: ChannelLike, status: string, error: Error | undefined): void {
     if (this.#stopped || channel !== this.#channel) return;
     if (status === "SUBSCRIBED") {
       this.#failures = 0;
-      this.#options.onFlowing();
+      this.#options.onFlowing(false);
       return;
     }
     // After an error supabase-js joins again on its own; a channel that is closed it forgets.
