@@ -34,8 +34,8 @@ test("base images are pinned to the digest, Node to the version of the tests", (
 });
 
 const IMAGES = {
-  controller: "registry.example.com/launchpad/controller:0.1.0",
-  "agent-runtime": "registry.example.com/launchpad/agent-runtime:0.1.0",
+  controller: "registry.example.com/launchpad/controller:0.2.0",
+  "agent-runtime": "registry.example.com/launchpad/agent-runtime:0.2.0",
   "agent-runtime-eliza": "agent-runtime-eliza",
 };
 type Image = keyof typeof IMAGES;
