@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, launched, reached } from "../helpers/agents.ts";
-import { stillRunning, tree } from "../helpers/processes.ts";
+import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { canListProcesses, replicaCounts, replicas } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -169,8 +169,9 @@ describe("faults", options, () => {
     const replica = replicas(stackPid).find((r) => r.agentId === agent);
     assert.ok(replica);
     process.kill(replica.pid, "SIGKILL");
+    // On a busy machine it lives on for a moment, and everything would look as it should.
+    await eventually("the killed replica ends", () => stillRunning([replica]).length === 0);
     await converged();
-    assert.deepEqual(stillRunning([replica]), []);
     await insist("DELETE", `/agents/${agent}`);
     await converged();
   });
