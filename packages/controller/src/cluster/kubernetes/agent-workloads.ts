@@ -113,6 +113,7 @@ export class Workloads {
       namespaces: this.#namespaces,
       remove: (agentId, within) => this.#remover.remove(agentId, () => !this.#stopped, within),
       held: () => [...new Set([...this.#intents.keys(), ...this.#wished.keys()])],
+      homes: () => this.#homes(),
       changed: (agentId) => this.#listener(agentId),
     });
     this.#doors = new Doors({
@@ -283,6 +284,14 @@ export class Workloads {
     if (!this.#backoff.allows(agentId)) return { ...observed, platform, progressedAt: clock.now() };
     this.#drifts.set(agentId, drift);
     return { ...observed, platform, drift };
+  }
+
+  /** The namespaces of all agents that were applied here, or are being applied. */
+  #homes(): Set<string> {
+    const users = [...this.#intents.values(), ...this.#wished.values()].map(({ userId }) => userId);
+    return new Set(
+      users.flatMap((userId) => (userId === null ? [] : namespaceOf(this.#options.namespacePrefix, userId))),
+    );
   }
 
   /** The agent's namespace, while it is being deleted. */

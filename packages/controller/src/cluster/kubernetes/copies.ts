@@ -7,11 +7,13 @@ import { errorMessage, type Log } from "../../log.ts";
 import { type Kind, type KubeApi, KubeError, type KubeObject, type ObjectMeta } from "./api.ts";
 import type { Inventory } from "./inventory.ts";
 import type { Wire } from "./manifests/wire.ts";
+import { KeyedMutex } from "./mutex.ts";
 import { ANNOTATIONS, userLabels, userOf } from "./names.ts";
+import { forEach } from "./observe/concurrency.ts";
 import { isPaused } from "./observe/observed-workload.ts";
 import type { ClusterView } from "./observe/view.ts";
 import type { ManifestOptions } from "./options.ts";
-import type { May, Writer } from "./writer.ts";
+import { type May, OutdatedError, type Writer } from "./writer.ts";
 
 /** What is copied, by name. */
 export interface Named {
@@ -41,6 +43,8 @@ interface Original extends Named {
 
 /** Between two looks at the originals, at most. */
 const PERIOD_MS = 60_000;
+/** Namespaces brought up to date at once: one that does not answer holds up no other. */
+const TOGETHER = 8;
 
 /** The objects that agents' pods and Ingresses refer to by a name that is the same for all of them. */
 export function namedObjects({
@@ -72,6 +76,8 @@ export class Copies {
   /** Objects of others under a name of ours, until the next look. */
   readonly #foreign = new Set<string>();
   readonly #said = new Set<string>();
+  /** One at a time writes into a namespace, so that an older content never arrives after a newer one. */
+  readonly #namespaces = new KeyedMutex();
   #read: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -105,7 +111,9 @@ export class Copies {
     if (this.#options.named.length === 0) return;
     this.#read ??= this.#readAll();
     await this.#read;
-    for (const original of this.#originals.values()) await this.#copy(original, namespace, may);
+    await this.#namespaces.run(namespace, async () => {
+      for (const key of this.#originals.keys()) await this.#copy(key, namespace, may);
+    });
   }
 
   /** Reads the originals and brings every namespace that is known here up to date. Never throws. */
@@ -119,19 +127,26 @@ export class Copies {
   }
 
   async #refresh(): Promise<void> {
-    const { guard, inventory, view } = this.#options;
+    const { guard, inventory, log, view } = this.#options;
     this.#foreign.clear();
     this.#read = this.#readAll();
     await this.#read;
-    for (const namespace of view.namespaces()) {
+    const may = () => !this.#stopped && guard.mayChange;
+    const due = view.namespaces().filter((namespace) => {
       const { annotations, deletionTimestamp, name } = namespace.metadata;
       const ours = guard.isOurs(annotations?.[ANNOTATIONS.database]);
-      if (!ours || deletionTimestamp !== undefined || isPaused({ namespace }) || !inventory.isLoaded(name))
-        continue;
-      if (this.#stopped || !guard.mayChange) return;
-      await this.into(name, () => !this.#stopped && guard.mayChange);
-      await this.#removeUnnamed(name);
-    }
+      return ours && deletionTimestamp === undefined && !isPaused({ namespace }) && inventory.isLoaded(name);
+    });
+    await forEach(due, TOGETHER, async ({ metadata: { name } }) => {
+      if (!may()) return;
+      try {
+        await this.into(name, may);
+        await this.#removeUnnamed(name);
+      } catch (error) {
+        if (error instanceof OutdatedError) return;
+        log.warn("a namespace's copies are late", { namespace: name, error: errorMessage(error) });
+      }
+    });
   }
 
   async #readAll(): Promise<void> {
@@ -172,8 +187,12 @@ export class Copies {
     }
   }
 
-  async #copy({ kind, name, version, content }: Original, namespace: string, may: May): Promise<void> {
-    const { inventory, log, manifests, writer } = this.#options;
+  async #copy(key: string, namespace: string, may: May): Promise<void> {
+    const { inventory, log, manifests } = this.#options;
+    // As it is now: while this waited, it may have been read again.
+    const original = this.#originals.get(key);
+    if (original === undefined) return;
+    const { kind, name, version, content } = original;
     const place = `${namespace}/${kind}/${name}`;
     const there = inventory.find(kind, namespace, name);
     if (there?.annotations?.[ANNOTATIONS.copyOf] === version || this.#foreign.has(place)) return;
@@ -201,15 +220,23 @@ export class Copies {
         );
         return;
       }
-      await writer.apply(wanted, may);
+      await this.#write(wanted, there, may);
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
-      // The type of a Secret never changes: another one takes its place.
-      if (error.code === "INVALID" && there !== undefined) {
-        await writer.remove(kind, namespace, name, may, there.uid);
-        return await writer.apply(wanted, may);
-      }
       log.warn("a copy could not be made", { kind, namespace, name, error: error.message });
+    }
+  }
+
+  /** The type of a Secret never changes: where it does, another Secret takes its place. */
+  async #write(wanted: KubeObject, there: ObjectMeta | undefined, may: May): Promise<void> {
+    const { writer } = this.#options;
+    const { name, namespace = "" } = wanted.metadata;
+    try {
+      await writer.apply(wanted, may);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.code !== "INVALID" || there === undefined) throw error;
+      await writer.remove(wanted.kind as Kind, namespace, name, may, there.uid);
+      await writer.apply(wanted, may);
     }
   }
 

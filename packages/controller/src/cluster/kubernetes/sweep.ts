@@ -24,6 +24,8 @@ export interface SweeperOptions
   remove(agentId: string, within: (namespace: string) => boolean): Promise<void>;
   /** The agents that this controller has applied. */
   held(): string[];
+  /** Their namespaces, also where nothing of the agent is seen yet: its first apply may be under way. */
+  homes(): Set<string>;
   changed(agentId: string): void;
 }
 
@@ -219,10 +221,10 @@ export class Sweeper {
 
   /** Where this controller has no agent any more, what it knew grows old. */
   #forgetUnheld(): void {
-    const { held, inventory, view } = this.#options;
-    const homes = new Set(held().map((agentId) => view.objects(agentId).namespace?.metadata.name));
-    for (const namespace of inventory.namespaces()) if (!homes.has(namespace)) inventory.forget(namespace);
+    const { inventory, view } = this.#options;
     const there = new Set(view.namespaces().map(({ metadata }) => metadata.name));
+    const homes = this.#options.homes().intersection(there);
+    for (const namespace of inventory.namespaces()) if (!homes.has(namespace)) inventory.forget(namespace);
     for (const map of [this.#looks, this.#suspected])
       for (const namespace of map.keys()) if (!there.has(namespace)) map.delete(namespace);
     const agents = new Set(view.agents());
