@@ -14,10 +14,11 @@ function environmentOf(more: Record<string, string>): Record<string, string> {
   return JSON.parse(stdout);
 }
 
-test("nothing of vitest's", () => {
+test("nothing of vitest's or of CI's report", () => {
   const { PATH, ...rest } = environmentOf({
     NODE_ENV: "test",
     VITEST: "true",
+    LAUNCHPAD_TEST_REPORT: "report.json",
     VITEST_POOL_ID: "1",
     MINE: "x",
   });

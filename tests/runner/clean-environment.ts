@@ -1,6 +1,9 @@
 // Loaded before each test file and each setup: programs that tests start see the environment of a user, not vitest's. Of the
 // stacks that files share (shared-stack.ts) each worker gets its own.
 
+/** The report of CI's run (summary.ts): a run of vitest within a test would write it too. */
+delete process.env.LAUNCHPAD_TEST_REPORT;
+
 /** What vitest and vite set. NODE_ENV=test changes what packages do. */
 const SET_BY_VITEST = ["BASE_URL", "DEV", "FORCE_TTY", "MODE", "NODE_ENV", "PROD", "SSR", "TEST", "VITEST"];
 
