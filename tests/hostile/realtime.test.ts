@@ -139,7 +139,6 @@ describe("a right that is gone", () => {
       await joined(`realtime:user:${bob.id}`, isPrivate, bob),
       await joined(`realtime:agent:${agentId}`, isPrivate, alice),
     ];
-    await delayOfOneLook();
     await stack.sql("delete from public.user_permissions where user_id = $1 and permission = 'agents:read'", [
       bob.id,
     ]);
@@ -175,9 +174,6 @@ describe("a right that is gone", () => {
       assert.ok(!other.raw.messages.all.some((m) => m[3] === "phx_close"));
     });
   }
-
-  /** Accounts are looked at every five seconds; a permission counts as changed against the look before. */
-  const delayOfOneLook = () => new Promise((resolve) => setTimeout(resolve, 5500));
 });
 
 describe("limits", () => {

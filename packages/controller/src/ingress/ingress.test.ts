@@ -188,13 +188,11 @@ test("an answer that breaks off breaks off for the caller", async (context) => {
 test("draining waits for what is open and lets nothing new in", async (context) => {
   const { ask, endpoints, replica } = await rig(context);
   let finish = () => {};
-  const arrived = new Promise<void>((resolve) => {
-    void replica("r1", (_incoming, response) => {
-      finish = () => response.end("done");
-      resolve();
-    }).then(() => {});
+  const { promise: arrived, resolve } = Promise.withResolvers<void>();
+  await replica("r1", (_incoming, response) => {
+    finish = () => response.end("done");
+    resolve();
   });
-  await new Promise((resolve) => setTimeout(resolve, 20));
   const open = ask();
   await arrived;
   let drained = false;

@@ -12,6 +12,13 @@ interface Account {
   permissions: string;
 }
 
+/** An account as it was seen last. */
+interface Known extends Account {
+  seenAt: number;
+  /** The permissions with which the user's topics were judged last: a look for another join in between changes nothing. */
+  judgedWith: string | undefined;
+}
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ABSENT: Account = { state: "absent", permissions: "" };
 
@@ -41,7 +48,7 @@ export interface StandingOptions {
  */
 export class Standing {
   readonly #options: StandingOptions;
-  readonly #known = new Map<string, Account & { seenAt: number }>();
+  readonly #known = new Map<string, Known>();
   #judgedAt: number;
   #busy = false;
 
@@ -56,7 +63,10 @@ export class Standing {
     const known = this.#known.get(user);
     if (known && this.#options.now() - known.seenAt < this.#options.everyMs) return refusalOf(known);
     await this.#look([user]);
-    return refusalOf(this.#known.get(user) ?? ABSENT);
+    const seen = this.#known.get(user);
+    // Its first topic is judged after this.
+    if (seen !== undefined && known === undefined) seen.judgedWith ??= seen.permissions;
+    return refusalOf(seen ?? ABSENT);
   }
 
   /** To be called at least every `everyMs`. Never throws. */
@@ -66,9 +76,8 @@ export class Standing {
     try {
       const users = this.#options.connections.users();
       for (const user of this.#known.keys()) if (!users.includes(user)) this.#known.delete(user);
-      const before = new Map(users.map((user) => [user, this.#known.get(user)]));
       await this.#look(users);
-      for (const user of users) await this.#apply(user, before.get(user));
+      for (const user of users) await this.#apply(user);
       if (this.#options.now() - this.#judgedAt >= this.#options.rejudgeMs) {
         this.#judgedAt = this.#options.now();
         await this.#judge([...this.#options.sockets].flatMap(({ channels }) => [...channels]));
@@ -94,11 +103,16 @@ export class Standing {
           ).rows;
     const found = new Map(rows.map((row) => [row.id, row]));
     const seenAt = this.#options.now();
-    for (const user of users) this.#known.set(user, { ...(found.get(user.toLowerCase()) ?? ABSENT), seenAt });
+    for (const user of users) {
+      const { state, permissions } = found.get(user.toLowerCase()) ?? ABSENT;
+      const judgedWith = this.#known.get(user)?.judgedWith;
+      this.#known.set(user, { state, permissions, seenAt, judgedWith });
+    }
   }
 
-  async #apply(user: string, before: Account | undefined): Promise<void> {
-    const now = this.#known.get(user) ?? ABSENT;
+  async #apply(user: string): Promise<void> {
+    const now = this.#known.get(user);
+    if (now === undefined) return;
     const owner: Owner = `user:${user}`;
     const sockets = [...this.#options.connections.of(owner)];
     const refusal = refusalOf(now);
@@ -106,7 +120,8 @@ export class Standing {
       for (const socket of sockets) socket.dismiss(refusal.replace(/^\w+: /, ""));
       return;
     }
-    if (before === undefined || before.permissions === now.permissions) return;
+    if (now.judgedWith === now.permissions) return;
+    now.judgedWith = now.permissions;
     await this.#judge(sockets.flatMap(({ channels }) => [...channels]));
   }
 
