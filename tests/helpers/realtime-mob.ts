@@ -1,5 +1,6 @@
 // A hostile Realtime client as a program of its own: large presences, sockets that never read, a storm of joins, broadcasts
-// as large as allowed, filters on its own rows. Prints `ready` when all of it runs, and what it got done at its end.
+// as large as allowed, filters on its own rows. Prints `ready` when all of it runs, and what it got done at its end: after so many
+// seconds, or when its input ends.
 //   node tests/helpers/realtime-mob.ts <JSON: {realtimeUrl, apiUrl, key, token, seconds}>
 import { once } from "node:events";
 import { setPriority } from "node:os";
@@ -9,7 +10,10 @@ import { WebSocket } from "ws";
 setPriority(19); // what is measured is the server, not this program's share of the processor
 
 const { realtimeUrl, apiUrl, key, token, seconds } = JSON.parse(process.argv[2] ?? "{}");
-const until = Date.now() + seconds * 1000;
+let until = Date.now() + seconds * 1000;
+process.stdin.resume().once("end", () => {
+  until = 0;
+});
 const done = { sockets: 0, presences: 0, broadcasts: 0, joins: 0, writes: 0, closed: 0 };
 const goesOn = () => Date.now() < until;
 
