@@ -7,6 +7,7 @@ import { actedBefore } from "./engines/acting.ts";
 import type { Engine, Listener, Message, Reply } from "./engines/engine.ts";
 import { isFinal } from "./engines/model/completion.ts";
 import { AgentError, describe } from "./errors.ts";
+import { agentSeconds } from "./hand-over.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
 import type { Metrics } from "./metrics.ts";
@@ -137,7 +138,7 @@ export function createAgent(
       engine: engine.name,
       model: engine.model ?? "unconfigured",
       framework: config.framework,
-      uptimeSeconds: Math.round(process.uptime() * 10) / 10,
+      uptimeSeconds: Math.round(agentSeconds() * 10) / 10,
       revision: config.revision ?? null,
       generation: config.generation ?? null,
       agentId: config.agentId,

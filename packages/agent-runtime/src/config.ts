@@ -166,14 +166,15 @@ export interface Config {
 /**
  * Reads the whole configuration: the environment and the file it names.
  * @param env the process environment
+ * @param handed what the file would hold, where it was handed over instead
  * @throws ConfigurationError (INVALID_CONFIG, INVALID_FRAMEWORK, INVALID_MODEL) naming every wrong field
  */
-export function readConfig(env: NodeJS.ProcessEnv): Config {
+export function readConfig(env: NodeJS.ProcessEnv, handed?: unknown): Config {
   const set = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
   );
   const own = parse(environmentSchema, set, "environment");
-  const agent = parse(agentSchema, readJson(own.AGENT_CONFIG_FILE), own.AGENT_CONFIG_FILE);
+  const agent = parse(agentSchema, handed ?? readJson(own.AGENT_CONFIG_FILE), own.AGENT_CONFIG_FILE);
   const framework = readFramework(agent.framework);
   const environment = Object.fromEntries(
     Object.entries(set).filter((entry): entry is [string, string] => !OWN_VARIABLE.test(entry[0])),

@@ -5,6 +5,7 @@ export type { ModelPlugin, PluginContext } from "./engines/model/plugins.ts";
 export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages.ts";
 export { parsePlugin } from "./engines/plugin-versions.ts";
 export { EXIT } from "./errors.ts";
+export { type HandOver, WAITING, WAITS } from "./hand-over.ts";
 export { bundledProgram, compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
 export { codeFolders, permittedCommand, programInUse, type ReplicaFiles } from "./permissions.ts";
 export { ARCHIVE, type SetArchive, setArchives } from "./plugin-set/packages.ts";

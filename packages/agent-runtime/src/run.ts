@@ -9,6 +9,7 @@ import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
 import { guardExit, takeFault } from "./engines/plugin-faults.ts";
 import { withoutPins } from "./engines/plugin-versions.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
+import { agentSeconds, becomeAgent, firstLine, WAITING, WAITS } from "./hand-over.ts";
 import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
@@ -41,6 +42,7 @@ export async function run(): Promise<void> {
   exit = guardExit();
   // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
   const request: StopRequest = { reason: undefined, begin: undefined };
+  const waited = process.env[WAITS] === undefined ? undefined : wait(request, log);
   onStopRequest((reason) => {
     request.reason ??= reason;
     request.begin?.(reason);
@@ -57,7 +59,7 @@ export async function run(): Promise<void> {
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   try {
-    const config = readConfig(process.env);
+    const config = readConfig(process.env, await waited);
     log = createLog({ level: config.logLevel, secrets: config.secrets });
     captureOutput(log);
     if (config.privateHosts !== undefined) guardFetch({ privateHosts: config.privateHosts });
@@ -65,6 +67,23 @@ export async function run(): Promise<void> {
   } catch (error) {
     end(error);
   }
+}
+
+/**
+ * Waits for an agent, with its engine loaded; gives what AGENT_CONFIG_FILE holds elsewhere.
+ * Reads from the first moment: what is handed over is never lost.
+ */
+async function wait(request: StopRequest, log: Log): Promise<unknown> {
+  request.begin = () => exit(EXIT.ok); // nothing is there to close
+  const handed = firstLine(process.stdin);
+  await loadEngine("model");
+  log.info(WAITING);
+  const { config, environment } = await handed;
+  becomeAgent();
+  delete process.env[WAITS];
+  Object.assign(process.env, environment);
+  request.begin = undefined;
+  return config;
 }
 
 async function start(configured: Config, log: Log, request: StopRequest): Promise<void> {
@@ -125,7 +144,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     engine: engine.name,
     model: engine.model ?? "unconfigured",
     plugins: engine.plugins,
-    milliseconds: Math.round(process.uptime() * 1000),
+    milliseconds: Math.round(agentSeconds() * 1000),
   });
 
   states.onChange(createPluginReport({ agentId, project, credential, warn }));

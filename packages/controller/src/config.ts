@@ -102,6 +102,8 @@ const environment = z.object({
   LAUNCHPAD_OTLP_LOGS_URL: z.url({ protocol: /^https?$/ }).optional(),
   LAUNCHPAD_OTLP_LOGS_HEADERS: otlpHeaders,
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
+  // Runtimes that wait for an agent, started already.
+  LAUNCHPAD_POOL_SIZE: z.coerce.number().int().min(0).max(1000).default(2),
   // Where plugins and elizaOS are installed; unset: in the state directory.
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
   // What the store may hold where pods fetch plugins from it; sets that were not used for longest go first.
@@ -198,6 +200,7 @@ export interface Config {
   otlpLogs: OtlpTarget | undefined;
   /** The operator's own; undefined: the agent runtime, under Node's permission model. */
   runtimeCommand: string[] | undefined;
+  poolSize: number;
   plugins: { folder: string; prefilled: boolean; maxBytes: number; npm: string | undefined };
   privateHosts: string[];
   tools: { privateHosts: string[]; timeoutMs: number };
@@ -266,6 +269,7 @@ export function readConfig(source: NodeJS.ProcessEnv): Config {
         ? undefined
         : { url: value.LAUNCHPAD_OTLP_LOGS_URL, headers: value.LAUNCHPAD_OTLP_LOGS_HEADERS },
     runtimeCommand: value.LAUNCHPAD_RUNTIME_COMMAND,
+    poolSize: value.LAUNCHPAD_POOL_SIZE,
     plugins: {
       folder: resolve(value.LAUNCHPAD_PLUGIN_STORE ?? join(value.LAUNCHPAD_STATE_DIR, "plugins")),
       prefilled: value.LAUNCHPAD_PLUGIN_PREFILLED === "auto",

@@ -201,6 +201,15 @@ export function createInstruments(installation?: string) {
       registry.gauge("launchpad_replicas", "Replicas here, by state.", () =>
         [...cluster.countStates()].map(([state, count]) => [{ state }, count]),
       );
+      registry.gauge("launchpad_pool_waiting", "Runtimes that wait for an agent, started already.", () =>
+        cluster.pool === undefined ? [] : cluster.pool.waiting,
+      );
+      registry.gauge(
+        "launchpad_pool_starts_total",
+        "Starts of replicas that a waiting runtime fits: warm with one, cold without.",
+        () => Object.entries(cluster.pool?.counts ?? {}).map(([how, count]) => [{ how }, count]),
+        "counter",
+      );
       registry.gauge(
         "launchpad_outdated_replicas",
         "Replicas that do not have the image that their agent should have; what waits for its wave is not among them.",
@@ -289,6 +298,7 @@ interface Watched {
   controller: Controller;
   cluster: {
     readonly kind: string;
+    readonly pool?: { waiting: number; counts: Record<"warm" | "cold", number> } | undefined;
     countStates(): ReadonlyMap<string, number>;
     readonly logStreams?: { readers: number; followed: number };
     readonly leftAlone?: { strays: number; keptNamespaces: number };

@@ -24,6 +24,8 @@ export interface RunningCluster extends Cluster {
   readonly failingWatches?: ReadonlyMap<string, number>;
   /** On Kubernetes: pods whose logs are read here, and how many of them by a stream that stays open. */
   readonly logStreams?: { readers: number; followed: number };
+  /** On processes: runtimes that wait for an agent, and how agents began so far: with one of them, or from the beginning. */
+  readonly pool?: { waiting: number; counts: { warm: number; cold: number } } | undefined;
   /** Whether the agent sleeps, where the cluster knows it of agents that other controllers hold too. */
   isAsleep?(agentId: string): boolean;
   /** Where this machine reaches the agents' replicas; empty where an Ingress of the cluster does. */
@@ -62,6 +64,7 @@ export async function createCluster(context: ClusterContext): Promise<RunningClu
     machineEnvironment: config.machineEnvironment,
     providerEnvironment: config.providerEnvironment,
     privateHosts: config.privateHosts,
+    poolSize: config.poolSize,
     logLines: config.logLines,
     project: config.project,
     readyMs: config.readySeconds * 1000,

@@ -4,12 +4,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readLines } from "../lines.ts";
 import type { Account } from "./accounts.ts";
 
-export interface ChildOptions {
+export interface ChildOptions extends ChildListener {
   command: readonly string[];
   environment: Record<string, string>;
   directory: string;
   /** Whose process it is; absent: ours. */
   account?: Account | undefined;
+}
+
+/** Who hears of a process. */
+export interface ChildListener {
   onOutput(line: string): void;
   onErrorOutput(line: string): void;
   /** Once, after the last line of output. `failed`: it could not be started at all. */
@@ -23,11 +27,13 @@ const LAST_WORDS_MS = 200;
 export class Child {
   readonly pid: number | undefined;
   readonly #process: ChildProcess | undefined;
+  #listener: ChildListener;
   #exited = false;
 
   constructor(options: ChildOptions) {
     const [program, ...args] = options.command;
-    const exit = once(options.onExit);
+    this.#listener = options;
+    const exit = once((how: Parameters<ChildListener["onExit"]>[0]) => this.#listener.onExit(how));
     let child: ChildProcess;
     try {
       child = spawn(program ?? "", args, {
@@ -48,10 +54,10 @@ export class Child {
     }
     this.#process = child;
     this.pid = child.pid;
-    // Never written to; its end tells the replica that the controller is gone. A replica may close it.
+    // Only a waiting runtime is written to (pool.ts); its end tells the replica that the controller is gone. A replica may close it.
     child.stdin?.on("error", () => {});
-    if (child.stdout !== null) readLines(child.stdout, options.onOutput);
-    if (child.stderr !== null) readLines(child.stderr, options.onErrorOutput);
+    if (child.stdout !== null) readLines(child.stdout, (line) => this.#listener.onOutput(line));
+    if (child.stderr !== null) readLines(child.stderr, (line) => this.#listener.onErrorOutput(line));
     child.on("error", (error) => {
       if (child.pid !== undefined) return;
       this.#exited = true;
@@ -66,6 +72,21 @@ export class Child {
         exit({ code, signal });
       });
     });
+  }
+
+  /** Whether it has not ended, as far as this process knows. */
+  get lives(): boolean {
+    return this.pid !== undefined && !this.#exited;
+  }
+
+  /** From now on somebody else hears of it. */
+  tell(listener: ChildListener): void {
+    this.#listener = listener;
+  }
+
+  /** Writes a line to its stdin. One that has ended meanwhile tells so by its exit. */
+  send(line: string): void {
+    this.#process?.stdin?.write(`${line}\n`);
   }
 
   /** Asks it to end. */

@@ -14,13 +14,26 @@ const MESSAGE_KEY = "AGENT_MESSAGE_KEY";
 const IS_KEY = /_API_KEY$/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-export interface ReplicaIdentity {
+/** What Node, libuv, glibc or ICU may read once, as a process begins. */
+const READ_AT_START =
+  /^(TZ|TZDIR|LANG|LANGUAGE|LC_.*|LOCPATH|NLSPATH|ICU_.*|MALLOC_.*|UV_.*|SSL_.*|SSLKEYLOGFILE|RES_OPTIONS|LOCALDOMAIN|HOSTALIASES|RESOLV_.*|NO_COLOR|FORCE_COLOR|DEBUG)$/i;
+
+/** Whether these variables of an agent's work as well where the process gets them after its start. */
+export function workLater(own: Record<string, string>): boolean {
+  return !Object.keys(usable(own)).some((name) => READ_AT_START.test(name));
+}
+
+/** What a process is started with, whoever's it becomes. */
+export interface ProcessIdentity {
+  stateDir: string;
+  memoryBytes: number;
+}
+
+export interface ReplicaIdentity extends ProcessIdentity {
   agentId: string;
   replica: string;
   generation: number;
   configFile: string;
-  stateDir: string;
-  memoryBytes: number;
   project: ProjectAccess;
   /** Hosts that the operator lets agents reach though their addresses are not public. */
   privateHosts: readonly string[];
@@ -39,23 +52,30 @@ export function replicaEnvironment(
   return {
     ...machine,
     ...handedOn(providers, own),
-    HOME: identity.stateDir,
-    TMPDIR: identity.stateDir,
-    NODE_ENV: "production",
-    // Of glibc: memory that threads would keep each for itself, 0.6 MB of an idle replica.
-    MALLOC_ARENA_MAX: "1",
-    NODE_OPTIONS: `--max-old-space-size=${heapMebibytes(identity.memoryBytes)}`,
+    ...processEnvironment(identity),
     AGENT_ID: identity.agentId,
     AGENT_REPLICA: identity.replica,
     AGENT_GENERATION: String(identity.generation),
     AGENT_CONFIG_FILE: identity.configFile,
-    AGENT_STATE_DIR: identity.stateDir,
     AGENT_PROJECT_URL: identity.project.url,
     AGENT_PROJECT_KEY: identity.project.key,
     AGENT_PROBE_KEY: probeKeyOf(identity.project.probeSecret, identity.agentId),
     // The controller's own ingress is one more.
     AGENT_PROXY_HOPS: String(identity.project.proxyHops + 1),
     AGENT_PRIVATE_HOSTS: reachable(identity.privateHosts, providers, own).join(",") || "none",
+  };
+}
+
+/** The part of it that no agent's configuration decides; a runtime that waits is started with this and the machine's. */
+export function processEnvironment({ memoryBytes, stateDir }: ProcessIdentity): Record<string, string> {
+  return {
+    HOME: stateDir,
+    TMPDIR: stateDir,
+    NODE_ENV: "production",
+    // Of glibc: memory that threads would keep each for itself, 0.6 MB of an idle replica.
+    MALLOC_ARENA_MAX: "1",
+    NODE_OPTIONS: `--max-old-space-size=${heapMebibytes(memoryBytes)}`,
+    AGENT_STATE_DIR: stateDir,
     HOST: "127.0.0.1",
     PORT: "0",
   };

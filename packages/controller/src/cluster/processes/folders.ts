@@ -12,8 +12,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { agentConfig } from "../agent-config.ts";
-import type { Workload } from "../cluster.ts";
 import type { StableWorkload } from "../replica-set.ts";
 import type { Account } from "./accounts.ts";
 import { fillCompileCache } from "./compile-cache.ts";
@@ -36,6 +34,7 @@ export interface ReplicaPlace {
 }
 
 const COMPILE = "compile";
+const POOL = "pool";
 
 /** Others may pass a folder, not list it: what they may read in it they know by name. */
 const PASSED = 0o711;
@@ -46,9 +45,10 @@ const PASSED = 0o711;
  * `agents/<agentId>/workload.json` the last complete workload, without secrets;
  * `agents/<agentId>/<replica>/agent.json` what the replica is told; `process.json` its process id and mark;
  * `agents/<agentId>/<replica>/data` its own folder; `cache` its compiled code;
+ * `pool/<name>` as a replica's: of a runtime that waits for its agent, and of that agent's replica from then on;
  * `compile` as a replica's, while plugins are compiled.
  *
- * Where replicas have accounts of their own, the last two belong to the account, the configuration may be read by it,
+ * Where replicas have accounts of their own, `data` and `cache` belong to the account, the configuration may be read by it,
  * and everything else stays closed to it.
  */
 export class Folders {
@@ -81,9 +81,10 @@ export class Folders {
    * @throws {Error} when the folder cannot be made
    */
   prepare(passed = false): void {
-    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    const pool = join(this.#stateDir, POOL);
+    for (const folder of [this.#root, pool]) mkdirSync(folder, { recursive: true, mode: 0o700 });
     const mode = passed ? PASSED : 0o700;
-    for (const folder of [this.#stateDir, this.#root]) chmodSync(folder, mode);
+    for (const folder of [this.#stateDir, this.#root, pool]) chmodSync(folder, mode);
     for (const agentId of this.agents()) chmodSync(join(this.#root, agentId), mode);
   }
 
@@ -95,38 +96,28 @@ export class Folders {
     return list(this.#root);
   }
 
-  /**
-   * Makes a replica's folder and configuration; nobody else may read it.
-   * @param account whose they become, where it has one of its own
-   * @param caches folders of compiled code to start from
-   */
-  makeReplica(
-    replica: string,
-    workload: Workload,
-    account?: Account,
-    caches: readonly string[] = [],
-  ): ReplicaPlace {
-    const agent = join(this.#root, workload.agentId);
-    mkdirSync(agent, { recursive: true, mode: 0o700 });
-    const place = makePlace(join(agent, replica), agentConfig(workload), account, caches);
-    if (account !== undefined) chmodSync(agent, PASSED);
-    return place;
+  /** Where a replica's files are, unless it was handed a runtime that waited. */
+  ofReplica(agentId: string, replica: string): string {
+    return join(this.#root, agentId, replica);
   }
 
-  removeReplica(agentId: string, replica: string): void {
-    rmSync(join(this.#root, agentId, replica), { recursive: true, force: true, maxRetries: 3 });
+  /** Where a waiting runtime's files are. */
+  ofWaiting(name: string): string {
+    return join(this.#stateDir, POOL, name);
+  }
+
+  /**
+   * An agent is known by its folder, whether or not its replicas' files are in it.
+   * @param passed whether accounts of their own must get through to their folders
+   */
+  makeAgent(agentId: string, passed: boolean): void {
+    const agent = join(this.#root, agentId);
+    mkdirSync(agent, { recursive: true, mode: 0o700 });
+    if (passed) chmodSync(agent, PASSED);
   }
 
   removeAgent(agentId: string): void {
-    rmSync(join(this.#root, agentId), { recursive: true, force: true, maxRetries: 3 });
-  }
-
-  saveProcess(agentId: string, replica: string, pid: number, mark: string): void {
-    saveProcess(join(this.#root, agentId, replica), pid, mark);
-  }
-
-  forgetProcess(agentId: string, replica: string): void {
-    rmSync(join(this.#root, agentId, replica, "process.json"), { force: true });
+    remove(join(this.#root, agentId));
   }
 
   /** Every process that an earlier controller wrote down. */
@@ -135,14 +126,20 @@ export class Folders {
       list(join(this.#root, agentId)).map((replica) => ({
         agentId,
         replica,
-        folder: join(this.#root, agentId, replica),
+        folder: this.ofReplica(agentId, replica),
       })),
     );
+    const waiting = this.#pool().map((name) => ({
+      agentId: POOL,
+      replica: name,
+      folder: this.ofWaiting(name),
+    }));
     const compiling = { agentId: COMPILE, replica: COMPILE, folder: this.compileDir };
-    return [...places, compiling].flatMap(({ agentId, replica, folder }) => {
-      const { pid, mark } = (readJson(join(folder, "process.json")) ?? {}) as Partial<Leftover>;
+    return [...places, ...waiting, compiling].flatMap(({ agentId, replica, folder }) => {
+      const written = (readJson(join(folder, "process.json")) ?? {}) as Partial<Leftover>;
+      const { pid, mark } = written;
       if (typeof pid !== "number" || typeof mark !== "string" || pid <= 1) return [];
-      return [{ agentId, replica, pid, mark }];
+      return [{ agentId: written.agentId ?? agentId, replica, pid, mark }];
     });
   }
 
@@ -151,9 +148,15 @@ export class Folders {
     return join(this.#stateDir, COMPILE);
   }
 
-  /** Removes the folders of replicas that no longer live. */
-  sweep(agentId: string): void {
-    for (const replica of list(join(this.#root, agentId))) this.removeReplica(agentId, replica);
+  /** Removes the folders of replicas and waiting runtimes, none of which lives. */
+  sweep(): void {
+    for (const agentId of this.agents())
+      for (const replica of list(join(this.#root, agentId))) remove(this.ofReplica(agentId, replica));
+    for (const name of this.#pool()) remove(this.ofWaiting(name));
+  }
+
+  #pool(): string[] {
+    return list(join(this.#stateDir, POOL));
   }
 
   saveStable(agentId: string, workload: StableWorkload | undefined): void {
@@ -173,12 +176,13 @@ export class Folders {
 
 /**
  * Makes the files that the runtime is started with.
+ * @param config undefined: it is handed over later, by another way
  * @param account whose they become, where it has one of its own
  * @param caches folders of compiled code to start from; the first wins
  */
 export function makePlace(
   folder: string,
-  config: Record<string, unknown>,
+  config: Record<string, unknown> | undefined,
   account?: Account,
   caches: readonly string[] = [],
 ): ReplicaPlace {
@@ -188,20 +192,35 @@ export function makePlace(
     join(folder, "cache"),
   ];
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+  if (config !== undefined) writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
   const filled = caches.flatMap((shared) => fillCompileCache(shared, cacheDir, account?.uid));
   if (account !== undefined) {
     chmodSync(folder, PASSED);
     for (const own of new Set([dataDir, ...filled])) chownSync(own, account.uid, account.gid);
-    chownSync(configFile, process.getuid?.() ?? 0, account.gid);
-    chmodSync(configFile, 0o640);
+    if (config !== undefined) {
+      chownSync(configFile, process.getuid?.() ?? 0, account.gid);
+      chmodSync(configFile, 0o640);
+    }
   }
   return { configFile, dataDir, cacheDir };
 }
 
-/** Writes down a process, so that the next controller ends it where this one cannot. */
-export function saveProcess(folder: string, pid: number, mark: string): void {
-  writeAtomically(join(folder, "process.json"), JSON.stringify({ pid, mark }));
+/**
+ * Writes down a process, so that the next controller ends it where this one cannot.
+ * @param agentId whose it is, where the folder does not say so
+ */
+export function saveProcess(folder: string, pid: number, mark: string, agentId?: string): void {
+  writeAtomically(join(folder, "process.json"), JSON.stringify({ pid, mark, agentId }));
+}
+
+/** It has ended. */
+export function forgetProcess(folder: string): void {
+  rmSync(join(folder, "process.json"), { force: true });
+}
+
+/** Removes a folder with everything in it. */
+export function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** The folders in a folder; none when it does not exist. */

@@ -1,4 +1,4 @@
-// Ends the replicas that an earlier controller left running, and its compiling of plugins.
+// Ends the replicas that an earlier controller left running, its waiting runtimes, and its compiling of plugins.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../../log.ts";
@@ -27,7 +27,7 @@ export async function endLeftovers(folders: Folders, log: Log): Promise<void> {
     signal(pid, "SIGKILL");
   }
   while (rest.some(alive)) await sleep(25);
-  for (const agentId of folders.agents()) folders.sweep(agentId);
+  folders.sweep();
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

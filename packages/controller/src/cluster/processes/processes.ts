@@ -34,6 +34,7 @@ import { CompiledTrees } from "./compiled-trees.ts";
 import { Folders, type ReplicaPlace } from "./folders.ts";
 import { endLeftovers } from "./leftover-processes.ts";
 import { machineMeter } from "./machine.ts";
+import { Pool } from "./pool.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
 
@@ -51,6 +52,8 @@ export interface ProcessesOptions {
   /** Hosts (or host:port) that agents may reach though their addresses are not public. */
   privateHosts?: readonly string[];
   project: ProjectAccess;
+  /** How many runtimes wait for an agent, started already; an operator's own command does not wait. */
+  poolSize?: number;
   /** Lines of one agent that are kept in a minute. */
   logLines?: number;
   restarts?: RestartLimits;
@@ -78,6 +81,8 @@ export class ProcessesCluster implements Cluster {
   readonly #warming = new AbortController();
   #warmed: Promise<void> = Promise.resolve();
   readonly #compiledTrees: CompiledTrees | undefined;
+  /** Runtimes that wait for an agent. */
+  readonly pool: Pool | undefined;
   readonly #options: ProcessesOptions;
   readonly #replicaOptions: ReplicaOptions;
   readonly #agents = new Map<string, Agent>();
@@ -103,10 +108,12 @@ export class ProcessesCluster implements Cluster {
       log,
     );
     this.#compiledTrees = command === undefined ? this.#compileTrees(account) : undefined;
+    this.pool = command === undefined ? this.#makePool(account) : undefined;
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
       account,
       sharedCache: command === undefined ? compileCacheDir : undefined,
+      pool: this.pool,
       folders: this.#folders,
       endpoints: this.endpoints,
       compiledTrees: this.#compiledTrees,
@@ -130,7 +137,12 @@ export class ProcessesCluster implements Cluster {
     this.#folders.prepare(this.#replicaOptions.account !== undefined);
     await endLeftovers(this.#folders, this.#options.log);
     const { sharedCache } = this.#replicaOptions;
-    if (sharedCache !== undefined) this.#warmed = this.#warm(sharedCache);
+    if (sharedCache !== undefined) {
+      this.#warmed = this.#warm(sharedCache);
+      void this.#warmed.then(() => {
+        if (this.#stopped === undefined) this.pool?.start();
+      });
+    }
   }
 
   /** Ends every replica without waiting for open requests; what does not end on its own soon is killed. */
@@ -142,7 +154,7 @@ export class ProcessesCluster implements Cluster {
     // The complete workloads stay on disk: the next start of an agent that failed may need them.
     for (const { set } of this.#agents.values()) set.freeze(STOP_MS);
     this.#checkStopped();
-    await ended;
+    await Promise.all([ended, this.pool?.stop()]);
     await this.#compiledTrees?.idle();
   }
 
@@ -241,6 +253,20 @@ export class ProcessesCluster implements Cluster {
         error: errorMessage(error),
       });
     }
+  }
+
+  #makePool(account: ReplicaOptions["account"]): Pool {
+    const { log, machineEnvironment, poolSize = 0 } = this.#options;
+    return new Pool({
+      size: poolSize,
+      command: restrictedCommand,
+      account,
+      sharedCache: compileCacheDir,
+      folders: this.#folders,
+      log,
+      machineEnvironment,
+      busy: () => this.#replicas().some((replica) => replica.observe()?.state === "starting"),
+    });
   }
 
   /** After the runtime's own code, so that two programs do not compile the same. */

@@ -1,10 +1,11 @@
 // One replica's process over its lives: start, probe, restart, end.
 
-import { randomBytes } from "node:crypto";
+import { EXIT } from "@agent-launchpad/agent-runtime";
 import type { ProjectAccess } from "../../config.ts";
 import type { Endpoints } from "../../ingress/endpoints.ts";
 import { errorMessage, type Log } from "../../log.ts";
 import { createRedactor, createSplitRedactor } from "../../shipping/redact.ts";
+import { agentConfig } from "../agent-config.ts";
 import type { ObservedReplica, ReplicaExit, ReplicaLog, Workload } from "../cluster.ts";
 import { explainExit } from "../exit-reason.ts";
 import { type ParsedLine, parseLine } from "../lines.ts";
@@ -12,11 +13,13 @@ import { type LogBudget, leftOut } from "../log-budget.ts";
 import type { ReplicaHandle } from "../replica-set.ts";
 import { afterExit, type RestartLimits } from "../restarts.ts";
 import type { Account } from "./accounts.ts";
-import { Child } from "./child.ts";
+import { Child, type ChildListener } from "./child.ts";
 import type { CompiledTrees } from "./compiled-trees.ts";
-import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
-import type { Folders, ReplicaPlace } from "./folders.ts";
+import { refusedNames, replicaEnvironment, secretValues, withheldKeys, workLater } from "./environment.ts";
+import { type Folders, forgetProcess, makePlace, type ReplicaPlace, remove, saveProcess } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";
+import { randomName } from "./names.ts";
+import type { Pool, Taken } from "./pool.ts";
 import { Prober } from "./prober.ts";
 import { processMark } from "./system.ts";
 
@@ -29,6 +32,8 @@ export interface ReplicaOptions {
   sharedCache: string | undefined;
   /** Compiled code of plugins; absent: there is none. */
   compiledTrees: CompiledTrees | undefined;
+  /** Runtimes that wait for an agent; absent: there are none. */
+  pool: Pool | undefined;
   folders: Folders;
   endpoints: Endpoints;
   log: Log;
@@ -60,7 +65,11 @@ export class Replica implements ReplicaHandle {
   readonly #changed: () => void;
   readonly #redact: <T>(value: T) => T;
   readonly #redactSplit: (line: string) => string;
+  /** Both are those of the runtime that waited, where it was handed one: what it keeps in its folder survives its lives. */
+  readonly #folder: string;
   readonly #account: Account | undefined;
+  /** Whether this life was handed over and nothing shows yet that the runtime took it. */
+  #handed = false;
   #phase: Phase = "starting";
   #child: Child | undefined;
   #prober: Prober | undefined;
@@ -85,11 +94,15 @@ export class Replica implements ReplicaHandle {
     this.workload = workload;
     this.#options = options;
     this.#changed = changed;
-    this.#account = options.account?.();
+    const { agentId, environment, pluginFolder, spec } = workload;
+    const later = pluginFolder === undefined && workLater(environment);
+    const waiting = later ? options.pool?.take(spec.resources.memoryBytes) : undefined;
+    this.#account = waiting === undefined ? options.account?.() : waiting.account;
+    this.#folder = waiting?.folder ?? options.folders.ofReplica(agentId, this.name);
     const secrets = secretValues(options.providerEnvironment, workload.environment);
     this.#redact = createRedactor(secrets);
     this.#redactSplit = createSplitRedactor(secrets);
-    this.#live();
+    this.#live(waiting);
   }
 
   get pid(): number | undefined {
@@ -149,7 +162,8 @@ export class Replica implements ReplicaHandle {
     });
   }
 
-  #live(): void {
+  /** @param waiting the runtime that it begins with; absent: it starts one */
+  #live(waiting?: Taken): void {
     this.#life += 1;
     this.#phase = "starting";
     this.#startedAt = Date.now();
@@ -159,47 +173,12 @@ export class Replica implements ReplicaHandle {
     this.#lastError = undefined;
     this.#lastLine = undefined;
     this.#unread = undefined;
-    const {
-      command,
-      compiledTrees,
-      folders,
-      machineEnvironment,
-      privateHosts,
-      project,
-      providerEnvironment,
-      readyMs,
-      sharedCache,
-    } = this.#options;
-    const { agentId, environment, generation, pluginFolder, spec } = this.workload;
+    const { readyMs } = this.#options;
+    const { memoryBytes } = this.workload.spec.resources;
+    this.#handed = waiting !== undefined;
     try {
-      const ofPlugins = pluginFolder === undefined ? undefined : compiledTrees?.folder(pluginFolder);
-      const caches = [sharedCache, ofPlugins].filter((cache) => cache !== undefined);
-      const place = folders.makeReplica(this.name, this.workload, this.#account, caches);
-      const { cacheDir, configFile, dataDir } = place;
-      const { memoryBytes } = spec.resources;
-      const identity = {
-        agentId,
-        replica: this.name,
-        generation,
-        configFile,
-        stateDir: dataDir,
-        memoryBytes,
-        project,
-        privateHosts,
-      };
-      this.#child = new Child({
-        command: command({ ...place, readable: pluginFolder === undefined ? [] : [pluginFolder] }),
-        environment: {
-          ...replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment),
-          ...(sharedCache !== undefined && { NODE_COMPILE_CACHE: cacheDir }),
-          ...(pluginFolder !== undefined && { AGENT_ELIZA_DIR: pluginFolder }),
-        },
-        directory: dataDir,
-        account: this.#account,
-        onOutput: (line) => this.#output(line, "stdout", "INFO"),
-        onErrorOutput: (line) => this.#output(line, "stderr", "ERROR"),
-        onExit: (exit) => this.#exited(exit),
-      });
+      this.#options.folders.makeAgent(this.workload.agentId, this.#account !== undefined);
+      this.#child = waiting === undefined ? this.#start() : this.#take(waiting);
     } catch (error) {
       // The folder could not be made: as if the process had not started, later and from the outside.
       const failed = errorMessage(error);
@@ -208,11 +187,11 @@ export class Replica implements ReplicaHandle {
     }
     const pid = this.#child.pid;
     if (pid === undefined) return;
-    this.#record(pid);
-    this.#stopMemoryWatch = watchMemory(pid, spec.resources.memoryBytes, (bytes) =>
+    if (waiting === undefined) this.#record(pid);
+    this.#stopMemoryWatch = watchMemory(pid, memoryBytes, (bytes) =>
       this.#condemn(
         "OOMKilled",
-        `It used ${mebibytes(bytes)} MiB of its ${mebibytes(spec.resources.memoryBytes)} MiB of memory and was ended.`,
+        `It used ${mebibytes(bytes)} MiB of its ${mebibytes(memoryBytes)} MiB of memory and was ended.`,
       ),
     );
     this.#timer = setTimeout(() => {
@@ -222,10 +201,63 @@ export class Replica implements ReplicaHandle {
     if (this.#life === 1) this.#warnOfVariables();
   }
 
+  #start(): Child {
+    const { command, compiledTrees, sharedCache } = this.#options;
+    const { pluginFolder } = this.workload;
+    const ofPlugins = pluginFolder === undefined ? undefined : compiledTrees?.folder(pluginFolder);
+    const caches = [sharedCache, ofPlugins].filter((cache) => cache !== undefined);
+    const place = makePlace(this.#folder, agentConfig(this.workload), this.#account, caches);
+    return new Child({
+      command: command({ ...place, readable: pluginFolder === undefined ? [] : [pluginFolder] }),
+      environment: {
+        ...this.#environment(place),
+        ...(sharedCache !== undefined && { NODE_COMPILE_CACHE: place.cacheDir }),
+        ...(pluginFolder !== undefined && { AGENT_ELIZA_DIR: pluginFolder }),
+      },
+      directory: place.dataDir,
+      account: this.#account,
+      ...this.#listener(),
+    });
+  }
+
+  #take(waiting: Taken): Child {
+    const environment = this.#environment(waiting.place);
+    return waiting.handOver(
+      this.workload.agentId,
+      { config: agentConfig(this.workload), environment },
+      this.#listener(),
+    );
+  }
+
+  #environment({ configFile, dataDir }: ReplicaPlace): Record<string, string> {
+    const { machineEnvironment, privateHosts, project, providerEnvironment } = this.#options;
+    const { agentId, environment, generation, spec } = this.workload;
+    const { memoryBytes } = spec.resources;
+    const identity = {
+      agentId,
+      replica: this.name,
+      generation,
+      configFile,
+      stateDir: dataDir,
+      memoryBytes,
+      project,
+      privateHosts,
+    };
+    return replicaEnvironment(identity, machineEnvironment, providerEnvironment, environment);
+  }
+
+  #listener(): ChildListener {
+    return {
+      onOutput: (line) => this.#output(line, "stdout", "INFO"),
+      onErrorOutput: (line) => this.#output(line, "stderr", "ERROR"),
+      onExit: (exit) => this.#exited(exit),
+    };
+  }
+
   #record(pid: number): void {
     try {
       const mark = processMark(pid);
-      if (mark !== undefined) this.#options.folders.saveProcess(this.workload.agentId, this.name, pid, mark);
+      if (mark !== undefined) saveProcess(this.#folder, pid, mark, this.workload.agentId);
     } catch (error) {
       // Without the record its end of stdin still ends it when the controller dies.
       this.#options.log.warn("a process could not be written down", { pid, error: errorMessage(error) });
@@ -253,6 +285,7 @@ export class Replica implements ReplicaHandle {
   }
 
   #probe(port: number): void {
+    this.#handed = false;
     this.#port = port;
     this.#prober = new Prober({
       port,
@@ -310,14 +343,23 @@ export class Replica implements ReplicaHandle {
       this.#gone();
       return;
     }
-    this.#options.folders.forgetProcess(this.workload.agentId, this.name);
+    forgetProcess(this.#folder);
+    if (this.#handed && this.#verdict === undefined && how.code !== EXIT.configuration) {
+      // A fault of the agent's own shows again; one of the runtime that waited is none of the agent's.
+      this.#options.log.info("a runtime ended while it was handed out; its agent starts from the beginning", {
+        replica: this.name,
+        ...how,
+      });
+      this.#live();
+      return;
+    }
     if (this.#unread !== undefined) {
       const { line, source, level } = this.#unread;
       this.#lastLine = this.#entry(this.#redact(parseLine(line, { source, level })));
     }
     const now = Date.now();
     const why = this.#verdict ?? explainExit(how, this.#lastError ?? this.#lastLine);
-    const fatal = this.#verdict === undefined && how.code === 78;
+    const fatal = this.#verdict === undefined && how.code === EXIT.configuration;
     const next = afterExit(this.#failures, this.#readyAt, now, fatal, this.#options.restarts);
     this.#failures = next.failures;
     this.#exit = { code: how.code, signal: how.signal, at: now, fatal, ...why };
@@ -338,7 +380,7 @@ export class Replica implements ReplicaHandle {
     if (this.#phase === "gone") return;
     this.#phase = "gone";
     try {
-      this.#options.folders.removeReplica(this.workload.agentId, this.name);
+      remove(this.#folder);
     } catch (error) {
       this.#options.log.warn("a replica's folder could not be removed", {
         replica: this.name,
@@ -385,12 +427,6 @@ export class Replica implements ReplicaHandle {
     this.#lines += 1;
     return { agentId: this.workload.agentId, replica: this.name, sequence: this.#lines, ...line };
   }
-}
-
-/** Six characters that are easy to read and never form a word's ending that matters (base32 without padding). */
-function randomName(): string {
-  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-  return [...randomBytes(6)].map((byte) => alphabet[byte & 31]).join("");
 }
 
 function mebibytes(bytes: number): number {
