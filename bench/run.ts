@@ -5,6 +5,7 @@
 //   cli        the start of launchpad
 //   sdk        what the Node SDK adds to a call
 //   deploy     create → DEPLOYED against the bare start of the runtime
+//   pool       a replica's start with a runtime that waited, and without
 //   peer       GET and POST /api/agents against @elizaos/server
 //   metering   what reserving and settling add to a message
 //   knowledge  retrieval among 10,000 chunks
@@ -37,6 +38,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   sdk: () => import("./benchmarks/sdk.ts"),
   deploy: () => import("./benchmarks/deploy.ts"),
   wake: () => import("./benchmarks/wake.ts"),
+  pool: () => import("./benchmarks/pool.ts"),
   asleep: () => import("./benchmarks/asleep.ts"),
   peer: () => import("./benchmarks/peer.ts"),
   door: () => import("./benchmarks/door.ts"),

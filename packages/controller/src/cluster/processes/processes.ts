@@ -79,7 +79,8 @@ export class ProcessesCluster implements Cluster {
   readonly endpoints = new Endpoints();
   readonly #folders: Folders;
   readonly #warming = new AbortController();
-  #warmed: Promise<void> = Promise.resolve();
+  /** Resolves once the runtime's own code is bundled and compiled. */
+  warmed: Promise<void> = Promise.resolve();
   readonly #compiledTrees: CompiledTrees | undefined;
   /** Runtimes that wait for an agent. */
   readonly pool: Pool | undefined;
@@ -138,8 +139,8 @@ export class ProcessesCluster implements Cluster {
     await endLeftovers(this.#folders, this.#options.log);
     const { sharedCache } = this.#replicaOptions;
     if (sharedCache !== undefined) {
-      this.#warmed = this.#warm(sharedCache);
-      void this.#warmed.then(() => {
+      this.warmed = this.#warm(sharedCache);
+      void this.warmed.then(() => {
         if (this.#stopped === undefined) this.pool?.start();
       });
     }
@@ -285,7 +286,7 @@ export class ProcessesCluster implements Cluster {
       store: pluginStore,
       log,
       run: async (...args) => {
-        await this.#warmed;
+        await this.warmed;
         await compileRun(options, ...args);
       },
     });
