@@ -6,8 +6,8 @@ import type { Workload } from "../../packages/controller/src/cluster/cluster.ts"
 import { ProcessesCluster } from "../../packages/controller/src/cluster/processes/processes.ts";
 import { silentLog } from "../../packages/controller/src/log.ts";
 import type { Benchmark } from "../lib/benchmark.ts";
-import { mb, median, ms, quantile } from "../lib/stats.ts";
 import { AGENT } from "../lib/stack.ts";
+import { mb, median, ms, quantile } from "../lib/stats.ts";
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
 
@@ -129,7 +129,12 @@ function workload(agentId: string): Workload {
     ...definition,
     name: "bench",
     framework: "openai",
-    resources: { memory: resources.memory, cpu: resources.cpu, memoryBytes: MEMORY_BYTES, cpuMillicores: 250 },
+    resources: {
+      memory: resources.memory,
+      cpu: resources.cpu,
+      memoryBytes: MEMORY_BYTES,
+      cpuMillicores: 250,
+    },
   };
   return {
     agentId,

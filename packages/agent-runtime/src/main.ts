@@ -1,7 +1,7 @@
 // Entry point. The compile cache comes before everything else: with it no file needs its types stripped again, which
 // saves half of the start and, where NODE_COMPILE_CACHE names the same folder from outside (so that this file too comes
 // from the cache), the 17 MB that Node's TypeScript parser takes.
-import { enableCompileCache, flushCompileCache } from "node:module";
+import { enableCompileCache } from "node:module";
 import { saveMemory } from "./memory.ts";
 import { compileCacheDir } from "./paths.ts";
 
@@ -17,4 +17,3 @@ enableCompileCache(folder);
 (process.permission as unknown as Droppable | undefined)?.drop("fs.write", folder);
 const { run } = await import("./run.ts");
 await run();
-flushCompileCache(); // now, not at the exit: the exit may be a kill

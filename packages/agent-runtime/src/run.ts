@@ -1,6 +1,7 @@
 // The life of the program: configure, start the engine, listen, stop.
 import { fstatSync } from "node:fs";
 import type { Server } from "node:http";
+import { flushCompileCache } from "node:module";
 import type { AddressInfo } from "node:net";
 import { createAbilities } from "./abilities/runtime-abilities.ts";
 import { createAgent } from "./agent.ts";
@@ -9,7 +10,7 @@ import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
 import { guardExit, takeFault } from "./engines/plugin-faults.ts";
 import { withoutPins } from "./engines/plugin-versions.ts";
 import { ConfigurationError, describe, EXIT } from "./errors.ts";
-import { agentSeconds, becomeAgent, firstLine, WAITING, WAITS } from "./hand-over.ts";
+import { agentSeconds, WAITS } from "./hand-over.ts";
 import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
@@ -23,6 +24,7 @@ import { createPluginStates } from "./plugin-states.ts";
 import { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";
 import { createProject } from "./project.ts";
 import { stackOf } from "./stack.ts";
+import { type Start, waitForAgent } from "./waiting.ts";
 
 /** How long an engine may take to give back what it holds: a plugin's service may never come to an end. */
 const CLOSE_MS = 5_000;
@@ -38,11 +40,14 @@ let exit = process.exit;
 
 /** Runs the agent until it is told to stop; ends the process itself, with one of the exit codes. */
 export async function run(): Promise<void> {
+  const waits = process.env[WAITS] !== undefined;
   let log = createLog();
   exit = guardExit();
   // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
   const request: StopRequest = { reason: undefined, begin: undefined };
-  const waited = process.env[WAITS] === undefined ? undefined : wait(request, log);
+  // While it waits nothing is there to close.
+  if (waits) request.begin = () => exit(EXIT.ok);
+  const waited = waits ? waitForAgent(start, log) : undefined;
   onStopRequest((reason) => {
     request.reason ??= reason;
     request.begin?.(reason);
@@ -59,34 +64,26 @@ export async function run(): Promise<void> {
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   try {
-    const config = readConfig(process.env, await waited);
+    const handed = await waited;
+    request.begin = undefined;
+    const config = readConfig(process.env, handed);
     log = createLog({ level: config.logLevel, secrets: config.secrets });
     captureOutput(log);
     if (config.privateHosts !== undefined) guardFetch({ privateHosts: config.privateHosts });
-    await start(config, log, request);
+    const { stop } = await start(config, log);
+    request.begin = once(async (reason) => {
+      await stop(reason);
+      exit(EXIT.ok);
+    });
+    if (request.reason !== undefined) request.begin(request.reason);
   } catch (error) {
     end(error);
   }
+  // Now, not at the exit: the exit may be a kill. One that waited has done it.
+  if (!waits) flushCompileCache();
 }
 
-/**
- * Waits for an agent, with its engine loaded; gives what AGENT_CONFIG_FILE holds elsewhere.
- * Reads from the first moment: what is handed over is never lost.
- */
-async function wait(request: StopRequest, log: Log): Promise<unknown> {
-  request.begin = () => exit(EXIT.ok); // nothing is there to close
-  const handed = firstLine(process.stdin);
-  await loadEngine("model");
-  log.info(WAITING);
-  const { config, environment } = await handed;
-  becomeAgent();
-  delete process.env[WAITS];
-  Object.assign(process.env, environment);
-  request.begin = undefined;
-  return config;
-}
-
-async function start(configured: Config, log: Log, request: StopRequest): Promise<void> {
+const start: Start = async (configured: Config, log: Log) => {
   const names = withoutPins(configured.plugins, pluginFolders(configured));
   // Those that the runtime brings are no packages to load.
   const isOwn = (name: string) => BUILT_IN_PLUGINS.includes(name) || isMcpPlugin(name);
@@ -149,7 +146,7 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
 
   states.onChange(createPluginReport({ agentId, project, credential, warn }));
 
-  const stop = once(async (reason: string) => {
+  const stop = async (reason: string) => {
     log.info("Stopping", { reason });
     await agent.stop(); // /ready says 503 from here; the port stays open until the last message is answered
     const closed = new Promise((done) => server.close(done));
@@ -161,11 +158,9 @@ async function start(configured: Config, log: Log, request: StopRequest): Promis
     await closeWithin(CLOSE_MS, meter.close, "What is still to be reported", log);
     project?.close();
     log.info("Stopped", { reason });
-    exit(EXIT.ok);
-  });
-  request.begin = stop;
-  if (request.reason !== undefined) stop(request.reason);
-}
+  };
+  return { port, stop };
+};
 
 /** Closes one thing; whether it fails or never comes to an end, the stop goes on. */
 async function closeWithin(milliseconds: number, close: () => Promise<unknown>, what: string, log: Log) {
