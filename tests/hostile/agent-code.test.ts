@@ -1,5 +1,6 @@
 // Code inside an agent: two users' agents run a plugin that tries everything within reach of a process.
 import assert from "node:assert/strict";
+import { existsSync, readlinkSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { replicaAccounts } from "../../packages/controller/src/cluster/processes
 import { silentLog } from "../../packages/controller/src/log.ts";
 import { launched } from "../helpers/agents.ts";
 import { eventually } from "../helpers/processes.ts";
+import { replicas } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack } from "../helpers/stack.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -36,6 +38,13 @@ async function whereabouts(stack: TestStack): Promise<{ dataDir: string; control
   const dataDir = join(row?.folder ?? "", "../..");
   const lock = JSON.parse(await readText(join(dataDir, "controller/controller.lock"))) as { pid: number };
   return { dataDir, controller: lock.pid };
+}
+
+/** Where an agent's replica has its files: beside the agent's, or with the runtimes that wait, where it was one of them. */
+function folderOf(stack: TestStack, agentId: string): string {
+  const replica = replicas(stack.process?.pid ?? 0).find((one) => one.agentId === agentId);
+  assert.ok(replica, "its process is found");
+  return join(readlinkSync(`/proc/${replica.pid}/cwd`), "..");
 }
 
 const readText = (file: string) => readFile(file, "utf8");
@@ -73,9 +82,13 @@ describe("a plugin under Node's permission model", () => {
   test("reads no file but its own, starts nothing, writes its own folder alone", async () => {
     const { dataDir, controller } = await whereabouts(stack);
     const victim = await launched(stack, await stack.createUser());
-    const agents = join(dataDir, "controller/agents");
-    const replica = (await readdir(join(agents, victim))).find((name) => name.startsWith(victim)) ?? "";
-    const foreign = join(agents, victim, replica);
+    const [agents, pool] = ["agents", "pool"].map((name) => join(dataDir, "controller", name)) as [
+      string,
+      string,
+    ];
+    const foreign = folderOf(stack, victim);
+    const waiting = (await readdir(pool)).map((name) => join(pool, name));
+    assert.ok(waiting.length > 0);
     // A debugger of the controller would be everybody's on this machine.
     process.kill(controller, "SIGUSR1");
     if (stack.process) stack.process.kill("SIGUSR1");
@@ -84,17 +97,19 @@ describe("a plugin under Node's permission model", () => {
       "/etc/passwd",
       join(dataDir, "keys.json"),
       join(foreign, "agent.json"),
+      ...waiting.map((folder) => join(folder, "process.json")),
       `/proc/${controller}/environ`,
       "/proc/self/environ",
       join(ROOT, "package-lock.json"),
     ];
     const write = [
       join(foreign, "data/x"),
+      ...waiting.flatMap((folder) => [join(folder, "data/x"), join(folder, "cache/x")]),
       join(ROOT, "packages/agent-runtime/src/main.ts"),
       join(ROOT, "packages/agent-runtime/dist/main.mjs"),
       "/tmp/launchpad-x",
     ];
-    const list = [dataDir, agents, "/"];
+    const list = [dataDir, agents, pool, "/"];
     const { outcomes } = await tried(stack, { read, write, list }, { plugins: [PLUGIN] });
     const { "own folder": own, "module that passes the model": module, ...rest } = outcomes;
     assert.equal(own, "done");
@@ -108,12 +123,16 @@ describe("a plugin under Node's permission model", () => {
 
   test("a replica's folders are closed, and what it may read it may not change", async () => {
     const { dataDir } = await whereabouts(stack);
-    const agentId = await launched(stack, await stack.createUser());
-    const agent = join(dataDir, "controller/agents", agentId);
-    const [replica = ""] = (await readdir(agent)).filter((name) => name.startsWith(agentId));
-    const modeOf = async (...path: string[]) => (await stat(join(agent, replica, ...path))).mode & 0o777;
-    assert.equal(await modeOf("data"), 0o700);
-    assert.equal((await modeOf("agent.json")) & 0o027, 0);
+    // With one that waited, and from the beginning: such a variable is read as a process begins.
+    for (const environment of [{}, { TZ: "UTC" }]) {
+      const folder = folderOf(stack, await launched(stack, await stack.createUser(), { environment }));
+      const modeOf = async (name: string) => (await stat(join(folder, name))).mode & 0o777;
+      assert.equal(await modeOf("data"), 0o700);
+      assert.equal((await modeOf("process.json")) & 0o077, 0);
+      const written = existsSync(join(folder, "agent.json"));
+      assert.equal(written, "TZ" in environment);
+      if (written) assert.equal((await modeOf("agent.json")) & 0o027, 0);
+    }
     const [keys, folder] = await Promise.all([stat(join(dataDir, "keys.json")), stat(dataDir)]);
     assert.equal(keys.mode & 0o077, 0);
     assert.equal(folder.mode & 0o066, 0, "no other account lists the data folder");
