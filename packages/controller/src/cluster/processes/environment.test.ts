@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { refusedNames, replicaEnvironment, secretValues, withheldKeys } from "./environment.ts";
+import { refusedNames, replicaEnvironment, secretValues, withheldKeys, workLater } from "./environment.ts";
 
 const identity = {
   agentId: "agent-a",
@@ -122,4 +122,22 @@ test("an agent's variables cannot take the machinery's names", () => {
   assert.deepEqual([environment.PATH, environment.AGENT_ID, environment.TOKEN], ["/bin", "a", "t"]);
   assert.deepEqual(refusedNames(own).sort(), ["AGENT_ID", "LD_PRELOAD", "NUL", "PATH", "not a name"]);
   assert.deepEqual(secretValues({ OPENAI_API_KEY: "k", OPENAI_BASE_URL: "u" }, { A: "b" }), ["k", "b"]);
+});
+
+test("variables that are read as a process begins do not work later; those that are not handed on do not count", () => {
+  for (const name of [
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "UV_THREADPOOL_SIZE",
+    "MALLOC_TRIM_THRESHOLD_",
+    "SSL_CERT_FILE",
+    "RES_OPTIONS",
+  ])
+    assert.equal(workLater({ [name]: "x" }), false, name);
+  assert.equal(
+    workLater({ DISCORD_API_TOKEN: "x", OPENAI_API_KEY: "x", LANGUAGE_MODEL: "x", DEBUGGER: "x" }),
+    true,
+  );
+  assert.equal(workLater({ NODE_OPTIONS: "x", LD_PRELOAD: "x", GLIBC_TUNABLES: "x" }), true);
 });
