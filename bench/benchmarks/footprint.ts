@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { replicas as agentReplicas } from "../../tests/helpers/replicas.ts";
 import { spawnStack } from "../../tests/helpers/stack.ts";
 import type { Benchmark, Context, Row } from "../lib/benchmark.ts";
 import { type ProcessMemory, readTree } from "../lib/processes.ts";
@@ -101,12 +102,14 @@ async function measureStack(bench: BenchStack, progress: Context["progress"]): P
     return [{ measure: "memory", ours: "only on Linux, own stack" }];
   const user = await bench.createUser();
   await delay(SETTLE_MS);
-  const idle = readTree(pid).filter(({ command }) => !isReplica(command));
+  // Runtimes that wait for an agent are a part of it.
+  const idle = readTree(pid);
   for (const line of describe(idle)) progress(line);
   const agents: string[] = [];
   for (let number = 0; number < REPLICAS; number++) agents.push((await bench.launch(user)).agentId);
   await delay(SETTLE_MS);
-  const replicas = readTree(pid).filter(({ command }) => isReplica(command));
+  const ofAgents = new Set(agentReplicas(pid).map((replica) => replica.pid));
+  const replicas = readTree(pid).filter((one) => ofAgents.has(one.pid));
   for (const agentId of agents) await bench.remove(user, agentId);
 
   const proportional = sum(idle, "proportional");
@@ -137,8 +140,6 @@ async function measureStack(bench: BenchStack, progress: Context["progress"]): P
     },
   ];
 }
-
-const isReplica = (command: string) => /agent-runtime\/(src\/main\.ts|dist\/main\.mjs)/.test(command);
 
 function sum(list: readonly ProcessMemory[], key: "resident" | "proportional"): number {
   return list.reduce((total, memory) => total + memory[key], 0);
