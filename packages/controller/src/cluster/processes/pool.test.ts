@@ -161,6 +161,11 @@ test("nothing is started while agents start; one that ended is replaced; none is
   assert.ok(pids.every((pid) => !lives(pid)));
 });
 
+test("a replica that never becomes ready does not keep the pool empty", async (context) => {
+  const { full } = await pool(context, { busy: () => true, busyMs: 100 });
+  await full();
+});
+
 test("one that never loads is ended, and is not started again at once", async (context) => {
   const said: Record<string, unknown>[] = [];
   const log = {

@@ -29,6 +29,8 @@ export interface PoolOptions {
   release?: () => string | undefined;
   /** New ones are started when no agent was for so long. */
   quietMs?: number;
+  /** So long the agents' replicas go first; one that never becomes ready holds nobody up for longer. */
+  busyMs?: number;
   /** One that has not loaded by then is ended. */
   startMs?: number;
 }
@@ -48,6 +50,7 @@ export interface Taken {
 /** Of agents that say nothing of their memory. */
 const USUAL_BYTES = 512 * 1024 * 1024;
 const QUIET_MS = 500;
+const BUSY_MS = 5000;
 const START_MS = 30_000;
 /** How long nothing is started after one did not come up; twice as long each time. */
 const FAULT_MS = { first: 1000, most: 300_000 };
@@ -62,6 +65,7 @@ export class Pool {
   readonly #members = new Set<Member>();
   /** What the last agents needed, the newest first, as many as wait. */
   readonly #asked: number[];
+  #askedAt = 0;
   #release: string | undefined;
   #faults = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -75,6 +79,7 @@ export class Pool {
   /** Once the runtime's code is bundled and compiled. */
   start(): void {
     this.#running = this.#options.size > 0;
+    this.#askedAt = performance.now();
     this.#refill();
   }
 
@@ -93,6 +98,7 @@ export class Pool {
   /** A runtime with the heap that fits the memory, where one waits. It is nobody else's from here on. */
   take(memoryBytes: number): Taken | undefined {
     if (!this.#running) return undefined;
+    this.#askedAt = performance.now();
     this.#asked.unshift(memoryBytes);
     this.#asked.length = this.#options.size;
     if (this.#release !== this.#nowReleased()) void this.#empty();
@@ -122,7 +128,8 @@ export class Pool {
 
   #refill(): void {
     if (!this.#running) return;
-    if (this.#options.busy()) {
+    const { busy, busyMs = BUSY_MS } = this.#options;
+    if (busy() && performance.now() - this.#askedAt < busyMs) {
       this.#later();
       return;
     }
