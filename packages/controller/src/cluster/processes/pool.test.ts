@@ -230,6 +230,17 @@ test("a runtime that ends while it is handed out costs its agent nothing but tim
   assert.equal(replica?.exit, undefined);
 });
 
+test("a folder that cannot be made is an exit like any other, and the runtime that was taken ends", async (context) => {
+  const { cluster: made, full, pooled, stateDir, written } = await cluster(context);
+  await full();
+  const pids = pooled().map((folder) => written(folder).pid);
+  writeFileSync(join(stateDir, "agents/agent-a"), "");
+  await made.apply(workload());
+  const exit = await until("an exit", async () => (await made.get("agent-a"))?.replicas[0]?.exit);
+  assert.equal(exit.reason, "SPAWN_FAILED");
+  await until("one has ended", () => pids.filter(lives).length === 1);
+});
+
 test("variables that are read as a process begins, plugins' folders and size 0 start from the beginning", async (context) => {
   const { cluster: made, full, pooled, ready } = await cluster(context);
   await full();

@@ -260,8 +260,8 @@ class Member implements Taken {
     if (this.#handed) throw new Error("this runtime is an agent's already");
     this.#handed = true;
     this.#child.tell(listener);
-    this.#record(agentId);
     this.#child.send(JSON.stringify(what));
+    this.#record(agentId);
     return this.#child;
   }
 

@@ -176,11 +176,18 @@ export class Replica implements ReplicaHandle {
     const { readyMs } = this.#options;
     const { memoryBytes } = this.workload.spec.resources;
     this.#handed = waiting !== undefined;
+    this.#child = undefined;
     try {
+      // The runtime begins while the folder is made.
+      if (waiting !== undefined) this.#child = this.#take(waiting);
       this.#options.folders.makeAgent(this.workload.agentId, this.#account !== undefined);
-      this.#child = waiting === undefined ? this.#start() : this.#take(waiting);
+      this.#child ??= this.#start();
     } catch (error) {
-      // The folder could not be made: as if the process had not started, later and from the outside.
+      // Its exit tells; without a process it is as if none had started, later and from the outside.
+      if (this.#child !== undefined) {
+        this.#child.kill();
+        return;
+      }
       const failed = errorMessage(error);
       queueMicrotask(() => this.#exited({ code: null, signal: null, failed }));
       return;
