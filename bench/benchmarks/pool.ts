@@ -11,6 +11,9 @@ import { mb, median, ms, quantile } from "../lib/stats.ts";
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
 
+/** Agents that start together. */
+const TOGETHER = 50;
+
 interface Start {
   /** Of the controller's own thread. */
   blocked: number;
@@ -37,6 +40,20 @@ export const benchmark: Benchmark = {
       pairs.push(pair);
       progress(`round ${round}/${count}: ${ms(pair.warm.ready)} warm, ${ms(pair.cold.ready)} cold`);
     }
+    const crowds: { size: number; took: number[] }[] = [];
+    for (const size of [0, 8, TOGETHER]) {
+      await using crowd = await startCluster(size);
+      await crowd.start("agent-first");
+      const took: number[] = [];
+      for (let round = 1; round <= rounds(3); round++) {
+        await crowd.full();
+        took.push(
+          ...(await crowd.together(Array.from({ length: TOGETHER }, (_, agent) => `agent-${agent}`))),
+        );
+      }
+      crowds.push({ size, took });
+      progress(`${TOGETHER} at once, ${size} waiting: ${ms(quantile(took, 0.99))}`);
+    }
     const of = (kind: "warm" | "cold", what: keyof Start) => pairs.map((pair) => pair[kind][what]);
     const ratio = median(pairs.map((pair) => pair.warm.ready / pair.cold.ready));
     return [
@@ -60,6 +77,11 @@ export const benchmark: Benchmark = {
         ours: ms(median(of("warm", "blocked"))),
         against: ms(median(of("cold", "blocked"))),
       },
+      ...crowds.map(({ size, took }) => ({
+        measure: `${TOGETHER} at once, ${size} waiting, p99`,
+        ours: ms(quantile(took, 0.99)),
+        against: `p50 ${ms(median(took))}`,
+      })),
       ...(process.platform === "linux"
         ? [{ measure: "a runtime that waits, memory of its own", ours: mb(median(waiting)) }]
         : []),
@@ -104,6 +126,22 @@ async function startCluster(poolSize: number) {
         const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
         return 1024 * Number(/^Private_Dirty:\s+(\d+) kB/m.exec(rollup)?.[1]);
       });
+    },
+    /** Starts agents at once, and removes them again; the milliseconds until each was ready. */
+    async together(agents: readonly string[]): Promise<number[]> {
+      const began = performance.now();
+      const took = new Map<string, number>();
+      for (const agentId of agents) await cluster.apply(workload(agentId));
+      await when(async () => {
+        for (const agentId of agents) {
+          if (took.has(agentId) || (await cluster.get(agentId))?.replicas[0]?.state !== "ready") continue;
+          took.set(agentId, performance.now() - began);
+        }
+        return took.size === agents.length;
+      });
+      for (const agentId of agents) await cluster.remove(agentId, false);
+      await when(async () => (await cluster.list()).length === 0);
+      return [...took.values()];
     },
     /** Starts an agent, and removes it again. */
     async start(agentId: string): Promise<Start> {

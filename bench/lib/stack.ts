@@ -16,6 +16,8 @@ export interface BenchStack {
   define(user: TestUser, count: number): Promise<void>;
   /** Creates an agent ({@link AGENT} and a definition of its own) and waits until it is DEPLOYED; the milliseconds of both. */
   launch(user: TestUser, definition?: Json): Promise<{ agentId: string; answered: number; deployed: number }>;
+  /** Resolves when so many runtimes wait for an agent. */
+  poolHas(size: number): Promise<void>;
   /** Deletes an agent and waits until its replicas are gone. */
   remove(user: TestUser, agentId: string): Promise<void>;
   stop(): Promise<void>;
@@ -38,7 +40,7 @@ export const AGENT = {
   resources: { memory: "256Mi", cpu: "250m", replicas: 1 },
 };
 
-const POLL_MS = 20;
+const POLL_MS = 5;
 const DEADLINE_MS = 300_000;
 
 /** Starts a stack of its own, ephemeral, on free ports, with rate limits out of the way. */
@@ -111,6 +113,18 @@ export async function startBenchStack(env: Record<string, string> = {}): Promise
       const agentId = String(body.agentId);
       await waitFor(agentId, "DEPLOYED");
       return { agentId, answered: took, deployed: performance.now() - started };
+    },
+    async poolHas(size) {
+      const [controller] = await stack.sql<{ url: string }>(
+        "select report->>'url' as url from private.controllers",
+      );
+      const deadline = performance.now() + DEADLINE_MS;
+      for (;;) {
+        const metrics = await (await fetch(`${controller?.url}/metrics`)).text();
+        if (metrics.includes(`\nlaunchpad_pool_waiting ${size}\n`)) return;
+        if (performance.now() > deadline) throw new Error(`no ${size} runtimes wait for an agent`);
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
     },
     async remove(user, agentId) {
       await json(user, "DELETE", `/api/agents/${agentId}`);

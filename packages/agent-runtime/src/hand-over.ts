@@ -1,11 +1,11 @@
-// A runtime that waits for its agent: started already, it gets its configuration and its variables once, as one line on stdin.
+// What a waiting runtime is handed: its configuration and its variables, once, as one line on stdin.
 import type { Readable } from "node:stream";
 import { ConfigurationError } from "./errors.ts";
 
-/** Set: this process waits for {@link HandOver}. */
+/** A variable; where it is set, the process waits for {@link HandOver}. */
 export const WAITS = "AGENT_WAITS";
 
-/** The line of a runtime that waits: it has loaded what it needs. */
+/** The log line of a waiting runtime that has loaded what it needs. */
 export const WAITING = "waiting";
 
 /** What a waiting runtime is handed. */
@@ -21,14 +21,14 @@ let begunMs = 0;
 /** For how long this process has been an agent. */
 export const agentSeconds = (): number => (performance.now() - begunMs) / 1000;
 
-/** From here on this process is an agent: what it waited is not its time. */
+/** From here on this process is an agent; the time that it waited does not count. */
 export function becomeAgent(): void {
   begunMs = performance.now();
 }
 
 /**
- * Reads the first line; what comes after it is read and left alone, so that the end of the stream is still noticed.
- * @throws ConfigurationError (INVALID_CONFIG) for a line that is no {@link HandOver}; it quotes nothing of it
+ * Reads the first line. What follows it is read and dropped, so that the end of the stream is still noticed.
+ * @throws ConfigurationError (INVALID_CONFIG) for a line that is not a {@link HandOver}; it quotes nothing of it
  */
 export function firstLine(input: Readable): Promise<HandOver> {
   const read = Promise.withResolvers<HandOver>();
@@ -55,7 +55,7 @@ function parse(line: string): HandOver {
     if (environment !== undefined && Object.values(environment).every((value) => typeof value === "string"))
       return { config, environment };
   } catch {
-    // Below: the parser's own message quotes the line, which has secrets in it.
+    // The parser's own message quotes the line, which has secrets in it.
   }
   throw new ConfigurationError("INVALID_CONFIG", "What this waiting runtime was handed cannot be read.");
 }

@@ -6,7 +6,7 @@ export { installedVersion, majorBehindTag, needsEliza } from "./engines/packages
 export { parsePlugin } from "./engines/plugin-versions.ts";
 export { EXIT } from "./errors.ts";
 export { type HandOver, WAITING, WAITS } from "./hand-over.ts";
-export { bundledProgram, compileCacheDir, defaultElizaDir, runtimeProgram } from "./paths.ts";
+export { bundledProgram, compileCacheDir, defaultElizaDir, modelCacheOf, runtimeProgram } from "./paths.ts";
 export { codeFolders, permittedCommand, programInUse, type ReplicaFiles } from "./permissions.ts";
 export { ARCHIVE, type SetArchive, setArchives } from "./plugin-set/packages.ts";
 export { BUILT_IN_PLUGINS, isMcpPlugin } from "./plugins/built-in.ts";

@@ -45,7 +45,7 @@ export async function run(): Promise<void> {
   exit = guardExit();
   // Listened to from the first moment: a stop that comes while the engine starts must not be lost.
   const request: StopRequest = { reason: undefined, begin: undefined };
-  // While it waits nothing is there to close.
+  // While it waits there is nothing to close.
   if (waits) request.begin = () => exit(EXIT.ok);
   const waited = waits ? waitForAgent(start, log) : undefined;
   onStopRequest((reason) => {

@@ -1,4 +1,4 @@
-// What a runtime does that waits for its agent: it rehearses a start, so that the start itself compiles and loads nothing.
+// What a runtime does while it waits for its agent: it rehearses a start, so that the start itself compiles and loads nothing.
 import { once } from "node:events";
 import { get } from "node:http";
 import { flushCompileCache } from "node:module";
@@ -6,7 +6,7 @@ import { type Config, readConfig } from "./config.ts";
 import { becomeAgent, firstLine, WAITING, WAITS } from "./hand-over.ts";
 import { createLog, type Log } from "./log.ts";
 
-/** Starts an agent that listens; what it gives closes everything again. */
+/** Starts an agent that listens; `stop` closes everything again. */
 export type Start = (
   config: Config,
   log: Log,
@@ -29,7 +29,7 @@ export async function waitForAgent(start: Start, log: Log): Promise<unknown> {
   return config;
 }
 
-/** Nobody's agent: it has no key, asks no project anything, and keeps nothing. */
+/** With an agent that belongs to no user: it has no key, calls no project, and keeps nothing. */
 async function rehearse(start: Start): Promise<void> {
   const environment = {
     ...process.env,

@@ -1,14 +1,25 @@
 // Fills the compile cache that replicas start from: they may read it and never write it (ADR 132).
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { constants, setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { codeStamp } from "./code-stamp.ts";
 import { FRAMEWORKS } from "./config.ts";
-import { compileCacheDir } from "./paths.ts";
+import { compileCacheDir, modelCacheOf } from "./paths.ts";
 import { programInUse } from "./permissions.ts";
 import { installedEngine } from "./prefilled.ts";
 import { signed } from "./signature.ts";
@@ -28,22 +39,66 @@ export async function warmCompileCache(
   const file = join(folder, "warmed-with");
   const stamp = codeStamp();
   if (existsSync(file) && readFileSync(file, "utf8") === stamp) return;
-  const configs = [
-    ...FRAMEWORKS.map((framework) => ({ framework, plugins: [] as string[] })),
-    ...(installedEngine() ? [{ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }] : []),
-  ];
-  for (const config of configs) {
+  mkdirSync(folder, { recursive: true });
+  const draft = mkdtempSync(join(folder, "draft-"));
+  try {
+    for (const framework of FRAMEWORKS) {
+      if (signal.aborted) return;
+      await runOnce({ framework, plugins: [] }, draft, scratch, signal);
+    }
     if (signal.aborted) return;
-    await runOnce(config, folder, scratch, signal);
+    await importRest(draft, signal);
+    if (signal.aborted) return;
+    openToAll(draft);
+    linkAll(draft, folder);
+    replace(modelCacheOf(folder), draft);
+  } finally {
+    rmSync(draft, { recursive: true, force: true, maxRetries: 3 });
   }
-  await importRest(folder, signal);
-  if (signal.aborted) return;
-  // Other accounts read them: replicas have accounts of their own where the controller is root.
+  if (installedEngine()) {
+    await runOnce({ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }, folder, scratch, signal);
+    if (signal.aborted) return;
+  }
+  openToAll(folder);
+  writeFileSync(file, stamp);
+}
+
+/** A file that exists is replaced, not written: replicas have links to it. */
+function linkAll(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) {
+      linkAll(source, target);
+      continue;
+    }
+    rmSync(target, { force: true });
+    unlessDoneBeside(() => linkSync(source, target));
+  }
+}
+
+/** Other accounts read it: replicas have accounts of their own where the controller is root. */
+function openToAll(folder: string): void {
   for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+    const path = join(entry.parentPath, entry.name);
+    unlessDoneBeside(() => chmodSync(path, entry.isDirectory() ? 0o755 : 0o644));
   }
   chmodSync(folder, 0o755);
-  writeFileSync(file, stamp);
+}
+
+/** Code of an older release goes: each replica would get a link to it. */
+function replace(folder: string, made: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  unlessDoneBeside(() => renameSync(made, folder));
+}
+
+/** Another controller of the same checkout may do the same at this moment. */
+function unlessDoneBeside(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!["EEXIST", "ENOTEMPTY", "ENOENT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
 }
 
 async function runOnce(config: object, cache: string, state: string, signal: AbortSignal): Promise<void> {

@@ -12,7 +12,7 @@ export interface ChildOptions extends ChildListener {
   account?: Account | undefined;
 }
 
-/** Who hears of a process. */
+/** What a process prints, and its end. */
 export interface ChildListener {
   onOutput(line: string): void;
   onErrorOutput(line: string): void;
@@ -54,7 +54,7 @@ export class Child {
     }
     this.#process = child;
     this.pid = child.pid;
-    // Only a waiting runtime is written to (pool.ts); its end tells the replica that the controller is gone. A replica may close it.
+    // The end of its stdin shows the replica that the controller has died; a replica may close it. Only pool.ts writes to it.
     child.stdin?.on("error", () => {});
     if (child.stdout !== null) readLines(child.stdout, (line) => this.#listener.onOutput(line));
     if (child.stderr !== null) readLines(child.stderr, (line) => this.#listener.onErrorOutput(line));
@@ -74,17 +74,17 @@ export class Child {
     });
   }
 
-  /** Whether it has not ended, as far as this process knows. */
+  /** Whether it runs, as far as this process knows. */
   get lives(): boolean {
     return this.pid !== undefined && !this.#exited;
   }
 
-  /** From now on somebody else hears of it. */
-  tell(listener: ChildListener): void {
+  /** Replaces the listener. */
+  listen(listener: ChildListener): void {
     this.#listener = listener;
   }
 
-  /** Writes a line to its stdin. One that has ended meanwhile tells so by its exit. */
+  /** Writes a line to its stdin. Nothing happens where it has ended: onExit is on its way. */
   send(line: string): void {
     this.#process?.stdin?.write(`${line}\n`);
   }

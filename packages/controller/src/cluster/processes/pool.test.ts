@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { bundleRuntime, compileCacheDir, permittedCommand } from "@agent-launchpad/agent-runtime";
@@ -13,6 +14,23 @@ import type { ReplicaLog } from "../cluster.ts";
 import { Folders } from "./folders.ts";
 import { Pool, type PoolOptions, releaseOf } from "./pool.ts";
 import { ProcessesCluster, type ProcessesOptions } from "./processes.ts";
+
+/** Says that it has loaded, and ends. */
+const SHORT_LIVED = [
+  process.execPath,
+  "--eval",
+  `console.log(JSON.stringify({ source: "runtime", message: "waiting" }))`,
+];
+
+/** A log that keeps what the pool warns of. */
+function warnings() {
+  const said: Record<string, unknown>[] = [];
+  const log = {
+    ...silentLog,
+    warn: (_: string, facts: Record<string, unknown> = {}) => void said.push(facts),
+  };
+  return { log, said };
+}
 
 const MIB = 1024 * 1024;
 const USUAL = 512 * MIB;
@@ -46,7 +64,7 @@ async function pool(context: TestContext, options: Partial<PoolOptions> = {}) {
   return { pool: made, stateDir, full, names };
 }
 
-const nobody = { onOutput: () => {}, onErrorOutput: () => {}, onExit: () => {} };
+const unheard = { onOutput: () => {}, onErrorOutput: () => {}, onExit: () => {} };
 
 async function cluster(context: TestContext, options: Partial<ProcessesOptions> = {}) {
   const stateDir = options.stateDir ?? temporaryFolder(context);
@@ -103,8 +121,8 @@ test("each runtime is handed out once, and the pool fills again", async (context
   assert.equal(made.take(USUAL), undefined);
   assert.deepEqual(made.counts, { warm: 2, cold: 1 });
   const what = { config: { agentId: "a", name: "a" }, environment: { AGENT_CONFIG_FILE: "none" } };
-  const children = [first, second].map((taken) => taken.handOver("a", what, nobody));
-  assert.throws(() => first.handOver("b", what, nobody), /already/);
+  const children = [first, second].map((taken) => taken.handOver("a", what, unheard));
+  assert.throws(() => first.handOver("b", what, unheard), /already/);
   await until("two more wait", () => made.waiting === 2);
   assert.equal(names().filter((name) => before.includes(name)).length, 2, "the agents' folders stay");
   for (const child of children) child.kill();
@@ -115,7 +133,7 @@ test("what waits has the heap that was asked for last", async (context) => {
   await full();
   assert.equal(made.take(1024 * MIB), undefined, "the usual one does not fit");
   const taken = await until("one that fits", () => made.take(1024 * MIB));
-  taken.handOver("a", { config: {}, environment: {} }, nobody);
+  taken.handOver("a", { config: {}, environment: {} }, unheard);
 });
 
 test("a new release empties the pool", async (context) => {
@@ -167,15 +185,45 @@ test("a replica that never becomes ready does not keep the pool empty", async (c
 });
 
 test("one that never loads is ended, and is not started again at once", async (context) => {
-  const said: Record<string, unknown>[] = [];
-  const log = {
-    ...silentLog,
-    warn: (_: string, facts: Record<string, unknown> = {}) => void said.push(facts),
-  };
+  const { log, said } = warnings();
   const command = () => [process.execPath, "--eval", "setInterval(() => {}, 1000)"];
   const { pool: made, names } = await pool(context, { size: 1, command, log, startMs: 50 });
   await until("it was given up", () => said.length === 1);
   assert.deepEqual([said[0]?.nextStartMs, made.waiting, names()], [1000, 0, []]);
+});
+
+test("runtimes that end soon after they loaded pause the pool longer each time, though agents start meanwhile", async (context) => {
+  const pauses: { nextStartMs: number; at: number }[] = [];
+  const warn = (_: string, facts: Record<string, unknown> = {}) => {
+    pauses.push({ nextStartMs: Number(facts.nextStartMs), at: performance.now() });
+    queueMicrotask(() => made.take(USUAL));
+  };
+  const options = { size: 1, command: () => SHORT_LIVED, log: { ...silentLog, warn }, faultMs: 300 };
+  const { pool: made } = await pool(context, options);
+  await until("three ended", () => pauses.length === 3);
+  assert.deepEqual(
+    pauses.map(({ nextStartMs }) => nextStartMs),
+    [300, 600, 1200],
+  );
+  const [first = 0, second = 0, third = 0] = pauses.map(({ at }) => at);
+  assert.ok(second - first >= 299 && third - second >= 599, JSON.stringify(pauses));
+});
+
+test("runtimes that are killed together count as one fault", async (context) => {
+  const { log, said } = warnings();
+  const { pool: made, full, names, stateDir } = await pool(context, { log, faultMs: 300 });
+  await full();
+  const pids = names().map(
+    (name) =>
+      (JSON.parse(readFileSync(join(stateDir, "pool", name, "process.json"), "utf8")) as { pid: number }).pid,
+  );
+  for (const pid of pids) process.kill(pid, "SIGKILL");
+  await until("both are noticed", () => made.waiting === 0 && names().length === 0);
+  await full();
+  assert.deepEqual(
+    said.map(({ nextStartMs }) => nextStartMs),
+    [300],
+  );
 });
 
 test("an agent that is handed a runtime is ready, knows its secrets, and keeps folder and account over its lives", async (context) => {
@@ -241,6 +289,24 @@ test("a folder that cannot be made is an exit like any other, and the runtime th
   await until("one has ended", () => pids.filter(lives).length === 1);
 });
 
+test("agents without a waiting runtime start in turns; one that is removed before its turn never starts", async (context) => {
+  const places = 2 * availableParallelism();
+  const { cluster: made, ready, stateDir } = await cluster(context, { poolSize: 0 });
+  const agents = Array.from({ length: places + 3 }, (_, number) => `agent-${number}`);
+  const started = () =>
+    agents.filter((agentId) => {
+      const folder = join(stateDir, "agents", agentId);
+      return existsSync(folder) && readdirSync(folder).some((name) => existsSync(join(folder, name, "data")));
+    });
+  for (const agentId of agents) await made.apply(workload({ agentId }));
+  assert.deepEqual(started(), agents.slice(0, places));
+  const last = agents.at(-1) as string;
+  await made.remove(last, false);
+  await until("it is gone", async () => (await made.get(last)) === undefined);
+  await Promise.all(agents.slice(0, -1).map((agentId) => ready(agentId)));
+  assert.deepEqual(started(), agents.slice(0, -1));
+});
+
 test("variables that are read as a process begins, plugins' folders and size 0 start from the beginning", async (context) => {
   const { cluster: made, full, pooled, ready } = await cluster(context);
   await full();
@@ -257,7 +323,7 @@ test("variables that are read as a process begins, plugins' folders and size 0 s
 test("a configuration that cannot work fails as it does from the beginning", async (context) => {
   const { cluster: made, full } = await cluster(context);
   await full();
-  await made.apply(workload({ spec: { framework: "nobody" } }));
+  await made.apply(workload({ spec: { framework: "unknown" } }));
   const exit = await until("an exit", async () => (await made.get("agent-a"))?.replicas[0]?.exit);
   assert.deepEqual([exit.code, exit.fatal, exit.reason], [78, true, "INVALID_FRAMEWORK"]);
 });

@@ -1,73 +1,52 @@
-// Runtimes that are started already and wait for an agent.
+// Runtimes that have started already and wait for an agent.
 
 import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { type HandOver, programInUse, WAITING, WAITS } from "@agent-launchpad/agent-runtime";
-import { errorMessage, type Log } from "../../log.ts";
-import { parseLine } from "../lines.ts";
-import type { Account } from "./accounts.ts";
-import { Child, type ChildListener } from "./child.ts";
-import { processEnvironment } from "./environment.ts";
-import { type Folders, makePlace, type ReplicaPlace, remove, saveProcess } from "./folders.ts";
+import { programInUse } from "@agent-launchpad/agent-runtime";
+import { errorMessage } from "../../log.ts";
 import { heapMebibytes } from "./memory-limit.ts";
-import { randomName } from "./names.ts";
-import { processMark } from "./system.ts";
+import { type Taken, type WaitingOptions, WaitingRuntime } from "./waiting-runtime.ts";
 
-export interface PoolOptions {
+export interface PoolOptions extends WaitingOptions {
   /** How many wait; 0: none. */
   size: number;
-  command(place: ReplicaPlace): readonly string[];
-  account: (() => Account) | undefined;
-  /** Compiled code that they start from. */
-  sharedCache: string;
-  folders: Folders;
-  log: Log;
-  machineEnvironment: Record<string, string>;
   /** Whether replicas are starting: those of agents go first. */
   busy(): boolean;
   /** Names the runtime's code as it is now; undefined: none starts fast enough. */
   release?: () => string | undefined;
-  /** New ones are started when no agent was for so long. */
+  /** New ones start when no agent has started for this long. */
   quietMs?: number;
-  /** So long the agents' replicas go first; one that never becomes ready holds nobody up for longer. */
+  /** For this long agents' replicas go first: one that never becomes ready must not keep the pool empty. */
   busyMs?: number;
-  /** One that has not loaded by then is ended. */
-  startMs?: number;
+  /** The pause after one that ended while it waited; it doubles each time. */
+  faultMs?: number;
 }
 
-/** A runtime that is an agent's from now on; its folder and its account are the replica's for all its lives. */
-export interface Taken {
-  place: ReplicaPlace;
-  folder: string;
-  account: Account | undefined;
-  /**
-   * Tells it what it is, and the replica of all that it says and does. Once.
-   * @throws {Error} the second time
-   */
-  handOver(agentId: string, what: HandOver, listener: ChildListener): Child;
-}
-
-/** Of agents that say nothing of their memory. */
+/** Of agents whose definition names no memory. */
 const USUAL_BYTES = 512 * 1024 * 1024;
 const QUIET_MS = 500;
 const BUSY_MS = 5000;
-const START_MS = 30_000;
-/** How long nothing is started after one did not come up; twice as long each time. */
-const FAULT_MS = { first: 1000, most: 300_000 };
+const FAULT_MS = 1000;
+const LONGEST_PAUSE_MS = 300_000;
+/** One that ended after it had waited for this long shows no fault of the release or the machine. */
+const SOUND_MS = 60_000;
 
 /**
- * Keeps runtimes waiting, each in a folder and under an account of its own, and hands each out once. It has nothing of
- * an agent or a provider until then. Their heaps are those that were asked for last: a heap is fixed when a process starts.
+ * Keeps runtimes waiting, each in a folder and under an account of its own, and hands each out once. Their heaps are
+ * those that agents asked for last, since a heap is fixed when a process starts.
  */
 export class Pool {
+  /** Starts of agents that a waiting runtime fits: with one, and without. */
   readonly counts = { warm: 0, cold: 0 };
   readonly #options: PoolOptions;
-  readonly #members = new Set<Member>();
+  readonly #members = new Set<WaitingRuntime>();
   /** What the last agents needed, the newest first, as many as wait. */
   readonly #asked: number[];
   #askedAt = 0;
   #release: string | undefined;
   #faults = 0;
+  /** Nothing starts before, by performance.now(). */
+  #pausedUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #running = false;
 
@@ -83,7 +62,7 @@ export class Pool {
     this.#refill();
   }
 
-  /** Ends those that wait, at once: they hold nothing. Resolves when they have ended. */
+  /** Kills those that wait: they hold nothing. Resolves when they have ended. */
   async stop(): Promise<void> {
     this.#running = false;
     clearTimeout(this.#timer);
@@ -95,7 +74,7 @@ export class Pool {
     return [...this.#members].filter(({ loaded }) => loaded).length;
   }
 
-  /** A runtime with the heap that fits the memory, where one waits. It is nobody else's from here on. */
+  /** Takes out a runtime whose heap fits the memory, where one waits. */
   take(memoryBytes: number): Taken | undefined {
     if (!this.#running) return undefined;
     this.#askedAt = performance.now();
@@ -106,6 +85,7 @@ export class Pool {
     this.counts[fits === undefined ? "cold" : "warm"] += 1;
     this.#later();
     if (fits === undefined) return undefined;
+    this.#faults = 0;
     this.#members.delete(fits);
     return fits;
   }
@@ -129,8 +109,10 @@ export class Pool {
   #refill(): void {
     if (!this.#running) return;
     const { busy, busyMs = BUSY_MS } = this.#options;
-    if (busy() && performance.now() - this.#askedAt < busyMs) {
-      this.#later();
+    const now = performance.now();
+    const pauseMs = this.#pausedUntil - now;
+    if (pauseMs > 0 || (busy() && now - this.#askedAt < busyMs)) {
+      this.#later(pauseMs > 0 ? pauseMs : undefined);
       return;
     }
     // A release that is not bundled yet starts slowly and from many files; the next replica asks again.
@@ -151,13 +133,10 @@ export class Pool {
 
   #begin(memoryBytes: number): boolean {
     try {
-      const member: Member = new Member(memoryBytes, this.#options, {
-        loaded: () => {
-          this.#faults = 0;
-          this.#refill();
-        },
+      const member: WaitingRuntime = new WaitingRuntime(memoryBytes, this.#options, {
+        loaded: () => this.#refill(),
         ended: (why) => {
-          if (this.#members.delete(member)) this.#failed(why);
+          if (this.#members.delete(member)) this.#failed(why, member.waitedMs);
         },
       });
       this.#members.add(member);
@@ -168,20 +147,25 @@ export class Pool {
     }
   }
 
-  #drop(member: Member): void {
+  #drop(member: WaitingRuntime): void {
     this.#members.delete(member);
     void member.end();
   }
 
-  #failed(why: string): void {
-    if (!this.#running) return;
-    const waitMs = Math.min(FAULT_MS.most, FAULT_MS.first * 2 ** this.#faults);
+  #failed(why: string, waitedMs = 0): void {
+    const now = performance.now();
+    // Those that end together, by the machine's want of memory perhaps, are one fault.
+    if (!this.#running || now < this.#pausedUntil) return;
+    if (waitedMs > SOUND_MS) this.#faults = 0;
+    const { faultMs = FAULT_MS, log } = this.#options;
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, faultMs * 2 ** this.#faults);
     this.#faults += 1;
-    this.#options.log.warn("a runtime that waited for an agent ended; agents start from the beginning", {
+    this.#pausedUntil = now + pauseMs;
+    log.warn("a runtime ended while it waited for an agent; agents start from the beginning", {
       reason: why,
-      nextStartMs: waitMs,
+      nextStartMs: pauseMs,
     });
-    this.#later(waitMs);
+    this.#later(pauseMs);
   }
 }
 
@@ -189,103 +173,4 @@ export class Pool {
 export function releaseOf(program: string): string | undefined {
   const stat = program.endsWith(".mjs") ? statSync(program, { throwIfNoEntry: false }) : undefined;
   return stat && `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
-}
-
-/** One process of the pool. */
-class Member implements Taken {
-  readonly folder: string;
-  readonly account: Account | undefined;
-  readonly place: ReplicaPlace;
-  readonly heap: number;
-  #loaded = false;
-  #handed = false;
-  #last = "it said nothing";
-  readonly #log: Log;
-  readonly #child: Child;
-  readonly #mark: string | undefined;
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(
-    memoryBytes: number,
-    { account, command, folders, log, machineEnvironment, sharedCache, startMs = START_MS }: PoolOptions,
-    tell: { loaded(): void; ended(why: string): void },
-  ) {
-    this.#log = log;
-    this.heap = heapMebibytes(memoryBytes);
-    this.folder = folders.ofWaiting(randomName());
-    this.account = account?.();
-    this.place = makePlace(this.folder, undefined, this.account, [sharedCache]);
-    const { cacheDir, dataDir } = this.place;
-    this.#child = new Child({
-      command: command(this.place),
-      environment: {
-        ...machineEnvironment,
-        ...processEnvironment({ memoryBytes, stateDir: dataDir }),
-        NODE_COMPILE_CACHE: cacheDir,
-        [WAITS]: "1",
-      },
-      directory: dataDir,
-      account: this.account,
-      onOutput: (line) => {
-        const { message, source } = parseLine(line, { source: "stdout", level: "INFO" });
-        this.#last = message;
-        if (source !== "runtime" || message !== WAITING || this.#loaded) return;
-        this.#loaded = true;
-        clearTimeout(this.#timer);
-        tell.loaded();
-      },
-      onErrorOutput: (line) => {
-        this.#last = line;
-      },
-      onExit: ({ failed }) => {
-        clearTimeout(this.#timer);
-        this.#remove();
-        this.#ended.resolve();
-        tell.ended(failed ?? this.#last);
-      },
-    });
-    this.#timer = setTimeout(() => this.#child.kill(), startMs);
-    this.#timer.unref();
-    const { pid } = this.#child;
-    this.#mark = pid === undefined ? undefined : processMark(pid);
-    this.#record();
-  }
-
-  get loaded(): boolean {
-    return this.#loaded && this.#child.lives;
-  }
-
-  handOver(agentId: string, what: HandOver, listener: ChildListener): Child {
-    if (this.#handed) throw new Error("this runtime is an agent's already");
-    this.#handed = true;
-    this.#child.tell(listener);
-    this.#child.send(JSON.stringify(what));
-    this.#record(agentId);
-    return this.#child;
-  }
-
-  async end(): Promise<void> {
-    this.#child.kill();
-    await this.#ended.promise;
-  }
-
-  #record(agentId?: string): void {
-    const { pid } = this.#child;
-    if (pid === undefined || this.#mark === undefined) return;
-    try {
-      saveProcess(this.folder, pid, this.#mark, agentId);
-    } catch (error) {
-      // Without the record its end of stdin still ends it when the controller dies.
-      this.#log.warn("a process could not be written down", { pid, error: errorMessage(error) });
-    }
-  }
-
-  #remove(): void {
-    try {
-      remove(this.folder);
-    } catch (error) {
-      this.#log.warn("the folder of a waiting runtime could not be removed", { error: errorMessage(error) });
-    }
-  }
 }

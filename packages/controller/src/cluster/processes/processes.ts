@@ -1,11 +1,13 @@
 // The cluster that runs each replica as a child process.
 
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import {
   bundleRuntime,
   codeFolders,
   compileCacheDir,
+  modelCacheOf,
   permittedCommand,
   runtimeProgram,
   warmCompileCache,
@@ -37,6 +39,7 @@ import { machineMeter } from "./machine.ts";
 import { Pool } from "./pool.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { sampleReplicas } from "./samples.ts";
+import { StartQueue } from "./start-queue.ts";
 
 export interface ProcessesOptions {
   /** The operator's own command; absent: the agent runtime, under Node's permission model. */
@@ -52,7 +55,7 @@ export interface ProcessesOptions {
   /** Hosts (or host:port) that agents may reach though their addresses are not public. */
   privateHosts?: readonly string[];
   project: ProjectAccess;
-  /** How many runtimes wait for an agent, started already; an operator's own command does not wait. */
+  /** How many runtimes wait for an agent, started already; none do with an operator's own command. */
   poolSize?: number;
   /** Lines of one agent that are kept in a minute. */
   logLines?: number;
@@ -65,6 +68,9 @@ export interface ProcessesOptions {
 
 /** How long replicas may take to end when the whole cluster stops: whoever stops it waits. */
 const STOP_MS = 1000;
+
+/** So long a start may hold up others: longer than one without plugins takes, shorter than one that loads elizaOS. */
+const START_LIMIT_MS = 500;
 
 interface Agent {
   set: ReplicaSet;
@@ -113,8 +119,10 @@ export class ProcessesCluster implements Cluster {
     this.#replicaOptions = {
       command: command === undefined ? restrictedCommand : () => command,
       account,
-      sharedCache: command === undefined ? compileCacheDir : undefined,
+      caches:
+        command === undefined ? { model: modelCacheOf(compileCacheDir), all: compileCacheDir } : undefined,
       pool: this.pool,
+      starts: new StartQueue(2 * availableParallelism(), START_LIMIT_MS),
       folders: this.#folders,
       endpoints: this.endpoints,
       compiledTrees: this.#compiledTrees,
@@ -137,9 +145,9 @@ export class ProcessesCluster implements Cluster {
   async start(): Promise<void> {
     this.#folders.prepare(this.#replicaOptions.account !== undefined);
     await endLeftovers(this.#folders, this.#options.log);
-    const { sharedCache } = this.#replicaOptions;
-    if (sharedCache !== undefined) {
-      this.warmed = this.#warm(sharedCache);
+    const { caches } = this.#replicaOptions;
+    if (caches !== undefined) {
+      this.warmed = this.#warm(caches.all);
       void this.warmed.then(() => {
         if (this.#stopped === undefined) this.pool?.start();
       });
@@ -262,7 +270,7 @@ export class ProcessesCluster implements Cluster {
       size: poolSize,
       command: restrictedCommand,
       account,
-      sharedCache: compileCacheDir,
+      sharedCache: modelCacheOf(compileCacheDir),
       folders: this.#folders,
       log,
       machineEnvironment,

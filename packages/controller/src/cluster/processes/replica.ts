@@ -1,5 +1,6 @@
 // One replica's process over its lives: start, probe, restart, end.
 
+import { randomBytes } from "node:crypto";
 import { EXIT } from "@agent-launchpad/agent-runtime";
 import type { ProjectAccess } from "../../config.ts";
 import type { Endpoints } from "../../ingress/endpoints.ts";
@@ -18,22 +19,25 @@ import type { CompiledTrees } from "./compiled-trees.ts";
 import { refusedNames, replicaEnvironment, secretValues, withheldKeys, workLater } from "./environment.ts";
 import { type Folders, forgetProcess, makePlace, type ReplicaPlace, remove, saveProcess } from "./folders.ts";
 import { watchMemory } from "./memory-limit.ts";
-import { randomName } from "./names.ts";
-import type { Pool, Taken } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 import { Prober } from "./prober.ts";
+import type { StartQueue } from "./start-queue.ts";
 import { processMark } from "./system.ts";
+import type { Taken } from "./waiting-runtime.ts";
 
 export interface ReplicaOptions {
   /** The command that runs a replica, by where its files are. */
   command(place: ReplicaPlace): readonly string[];
   /** A new account for a replica, where each has its own. */
   account: (() => Account) | undefined;
-  /** Compiled code that replicas start from; absent: they have no compile cache of their own. */
-  sharedCache: string | undefined;
+  /** Compiled code that replicas start from: of agents without plugins, and all; absent: they have no compile cache of their own. */
+  caches: { model: string; all: string } | undefined;
   /** Compiled code of plugins; absent: there is none. */
   compiledTrees: CompiledTrees | undefined;
   /** Runtimes that wait for an agent; absent: there are none. */
   pool: Pool | undefined;
+  /** Where starts from the beginning wait for their turn. */
+  starts: StartQueue;
   folders: Folders;
   endpoints: Endpoints;
   log: Log;
@@ -65,15 +69,16 @@ export class Replica implements ReplicaHandle {
   readonly #changed: () => void;
   readonly #redact: <T>(value: T) => T;
   readonly #redactSplit: (line: string) => string;
-  /** Both are those of the runtime that waited, where it was handed one: what it keeps in its folder survives its lives. */
+  /** Both are those of the runtime that waited, where one did: what a replica keeps in its folder survives its lives. */
   readonly #folder: string;
   readonly #account: Account | undefined;
-  /** Whether this life was handed over and nothing shows yet that the runtime took it. */
+  /** Whether this life was handed to a waiting runtime that does not listen yet. */
   #handed = false;
   #phase: Phase = "starting";
   #child: Child | undefined;
   #prober: Prober | undefined;
   #stopMemoryWatch: () => void = () => {};
+  #leaveStarts: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
   #port: number | undefined;
   #startedAt = Date.now();
@@ -151,7 +156,8 @@ export class Replica implements ReplicaHandle {
       return;
     }
     const { endpoints, graceMs, killMs } = this.#options;
-    const running = this.#phase !== "waiting";
+    this.#leaveStarts();
+    const running = this.#phase !== "waiting" && this.#child !== undefined;
     this.#phase = "ending";
     clearTimeout(this.#timer);
     this.#prober?.stop();
@@ -162,7 +168,7 @@ export class Replica implements ReplicaHandle {
     });
   }
 
-  /** @param waiting the runtime that it begins with; absent: it starts one */
+  /** @param waiting the runtime that it begins with; absent: it starts one, when it is its turn */
   #live(waiting?: Taken): void {
     this.#life += 1;
     this.#phase = "starting";
@@ -173,26 +179,29 @@ export class Replica implements ReplicaHandle {
     this.#lastError = undefined;
     this.#lastLine = undefined;
     this.#unread = undefined;
-    const { readyMs } = this.#options;
-    const { memoryBytes } = this.workload.spec.resources;
     this.#handed = waiting !== undefined;
     this.#child = undefined;
+    if (waiting === undefined) this.#leaveStarts = this.#options.starts.enter(() => this.#begin());
+    else this.#begin(waiting);
+  }
+
+  #begin(waiting?: Taken): void {
+    const { readyMs } = this.#options;
+    const { memoryBytes } = this.workload.spec.resources;
     try {
       // The runtime begins while the folder is made.
       if (waiting !== undefined) this.#child = this.#take(waiting);
       this.#options.folders.makeAgent(this.workload.agentId, this.#account !== undefined);
       this.#child ??= this.#start();
     } catch (error) {
-      // Its exit tells; without a process it is as if none had started, later and from the outside.
-      if (this.#child !== undefined) {
-        this.#child.kill();
-        return;
-      }
+      // Of one that was handed over the exit follows; else it is as if the process had not started, later and from the outside.
+      void waiting?.end();
+      if (this.#child !== undefined) return;
       const failed = errorMessage(error);
       queueMicrotask(() => this.#exited({ code: null, signal: null, failed }));
       return;
     }
-    const pid = this.#child.pid;
+    const { pid } = this.#child;
     if (pid === undefined) return;
     if (waiting === undefined) this.#record(pid);
     this.#stopMemoryWatch = watchMemory(pid, memoryBytes, (bytes) =>
@@ -209,16 +218,21 @@ export class Replica implements ReplicaHandle {
   }
 
   #start(): Child {
-    const { command, compiledTrees, sharedCache } = this.#options;
+    const { caches, command, compiledTrees } = this.#options;
     const { pluginFolder } = this.workload;
     const ofPlugins = pluginFolder === undefined ? undefined : compiledTrees?.folder(pluginFolder);
-    const caches = [sharedCache, ofPlugins].filter((cache) => cache !== undefined);
-    const place = makePlace(this.#folder, agentConfig(this.workload), this.#account, caches);
+    const shared = pluginFolder === undefined ? caches?.model : caches?.all;
+    const place = makePlace(
+      this.#folder,
+      agentConfig(this.workload),
+      this.#account,
+      [shared, ofPlugins].filter((cache) => cache !== undefined),
+    );
     return new Child({
       command: command({ ...place, readable: pluginFolder === undefined ? [] : [pluginFolder] }),
       environment: {
         ...this.#environment(place),
-        ...(sharedCache !== undefined && { NODE_COMPILE_CACHE: place.cacheDir }),
+        ...(caches !== undefined && { NODE_COMPILE_CACHE: place.cacheDir }),
         ...(pluginFolder !== undefined && { AGENT_ELIZA_DIR: pluginFolder }),
       },
       directory: place.dataDir,
@@ -292,6 +306,7 @@ export class Replica implements ReplicaHandle {
   }
 
   #probe(port: number): void {
+    this.#leaveStarts();
     this.#handed = false;
     this.#port = port;
     this.#prober = new Prober({
@@ -341,6 +356,7 @@ export class Replica implements ReplicaHandle {
 
   #exited(how: { code: number | null; signal: string | null; failed?: string }): void {
     clearTimeout(this.#timer);
+    this.#leaveStarts();
     this.#stopMemoryWatch();
     this.#prober?.stop();
     this.#prober = undefined;
@@ -352,7 +368,7 @@ export class Replica implements ReplicaHandle {
     }
     forgetProcess(this.#folder);
     if (this.#handed && this.#verdict === undefined && how.code !== EXIT.configuration) {
-      // A fault of the agent's own shows again; one of the runtime that waited is none of the agent's.
+      // A fault of the agent shows again in the next life; one of the waiting runtime does not count as the agent's.
       this.#options.log.info("a runtime ended while it was handed out; its agent starts from the beginning", {
         replica: this.name,
         ...how,
@@ -438,4 +454,10 @@ export class Replica implements ReplicaHandle {
 
 function mebibytes(bytes: number): number {
   return Math.round(bytes / 1024 / 1024);
+}
+
+/** Six characters that are easy to read and never form a word's ending that matters (base32 without padding). */
+function randomName(): string {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  return [...randomBytes(6)].map((byte) => alphabet[byte & 31]).join("");
 }
