@@ -1,6 +1,13 @@
 // What V8 is told before anything else, so that an elizaOS agent needs half of the memory while it starts and three quarters afterwards.
 import { setFlagsFromString } from "node:v8";
 
+/** Whoever compiles code for an agent sets them, too. */
+export const MEMORY_FLAGS = [
+  "--no-wasm-tier-up",
+  "--no-wasm-dynamic-tiering",
+  "--semi-space-growth-factor=1",
+] as const;
+
 /**
  * WebAssembly is compiled once, by V8's baseline compiler: PGlite is 9 MB of it, and optimising its hot functions takes 600 MB for
  * some seconds and most of the start's time; an agent's few queries never win that back. Without the second flag the first means the
@@ -8,7 +15,5 @@ import { setFlagsFromString } from "node:v8";
  * For every agent, at its very start: V8 refuses compiled code of the cache where a flag differs, and the engines share most of theirs.
  */
 export function saveMemory(): void {
-  setFlagsFromString("--no-wasm-tier-up");
-  setFlagsFromString("--no-wasm-dynamic-tiering");
-  setFlagsFromString("--semi-space-growth-factor=1");
+  for (const flag of MEMORY_FLAGS) setFlagsFromString(flag);
 }

@@ -19,6 +19,7 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { codeStamp } from "./code-stamp.ts";
 import { FRAMEWORKS } from "./config.ts";
+import { MEMORY_FLAGS } from "./memory.ts";
 import { compileCacheDir, modelCacheOf } from "./paths.ts";
 import { programInUse } from "./permissions.ts";
 import { installedEngine } from "./prefilled.ts";
@@ -39,28 +40,37 @@ export async function warmCompileCache(
   const file = join(folder, "warmed-with");
   const stamp = codeStamp();
   if (existsSync(file) && readFileSync(file, "utf8") === stamp) return;
-  mkdirSync(folder, { recursive: true });
-  const draft = mkdtempSync(join(folder, "draft-"));
-  try {
-    for (const framework of FRAMEWORKS) {
-      if (signal.aborted) return;
-      await runOnce({ framework, plugins: [] }, draft, scratch, signal);
-    }
-    if (signal.aborted) return;
-    await importRest(draft, signal);
-    if (signal.aborted) return;
-    openToAll(draft);
-    linkAll(draft, folder);
-    replace(modelCacheOf(folder), draft);
-  } finally {
-    rmSync(draft, { recursive: true, force: true, maxRetries: 3 });
-  }
+  await warmModelCache(signal, scratch, folder);
+  if (signal.aborted) return;
   if (installedEngine()) {
     await runOnce({ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }, folder, scratch, signal);
     if (signal.aborted) return;
   }
   openToAll(folder);
   writeFileSync(file, stamp);
+}
+
+/**
+ * The part of agents without plugins: in a folder of its own ({@link modelCacheOf}), and linked into the cache.
+ * @throws Error when a folder cannot be written
+ */
+export async function warmModelCache(signal: AbortSignal, scratch: string, cache: string): Promise<void> {
+  mkdirSync(cache, { recursive: true });
+  const draft = mkdtempSync(join(cache, "draft-"));
+  try {
+    await importAll(draft, signal);
+    // After that: what an agent loads before it sets its flags is compiled as it loads it.
+    for (const framework of FRAMEWORKS) {
+      if (signal.aborted) return;
+      await runOnce({ framework, plugins: [] }, draft, scratch, signal);
+    }
+    if (signal.aborted) return;
+    openToAll(draft);
+    linkAll(draft, cache);
+    replace(modelCacheOf(cache), draft);
+  } finally {
+    rmSync(draft, { recursive: true, force: true, maxRetries: 3 });
+  }
 }
 
 /** A file that exists is replaced, not written: replicas have links to it. */
@@ -152,14 +162,16 @@ async function sendMessage(port: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The parts of the bundle that no message reached: tools, plugins. */
-async function importRest(cache: string, signal: AbortSignal): Promise<void> {
+/** All parts of the bundle, also those that no message reaches: tools, plugins. */
+async function importAll(cache: string, signal: AbortSignal): Promise<void> {
   const program = programInUse();
-  if (!program.endsWith(".mjs")) return;
+  if (!program.endsWith(".mjs") || signal.aborted) return;
+  const flags = MEMORY_FLAGS.map((flag) => `setFlagsFromString(${JSON.stringify(flag)});`);
   const imports = readdirSync(dirname(program))
     .filter((name) => name.endsWith(".mjs") && name !== basename(program))
     .map((name) => `await import(${JSON.stringify(pathToFileURL(join(dirname(program), name)).href)});`);
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", imports.join("\n")], {
+  const code = [`import { setFlagsFromString } from "node:v8";`, ...flags, ...imports].join("\n");
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", code], {
     env: { NODE_COMPILE_CACHE: cache },
     stdio: "ignore",
     signal,
