@@ -58,6 +58,8 @@ export const benchmark: Benchmark = {
 async function startSide(poolSize: number) {
   const bench: BenchStack = await startBenchStack({ LAUNCHPAD_POOL_SIZE: String(poolSize) });
   const user = await bench.createUser();
+  // Without an agent none would wait.
+  await bench.launch(user);
   const side = {
     bench,
     launches: [] as number[],

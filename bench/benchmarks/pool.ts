@@ -103,6 +103,8 @@ async function startCluster(poolSize: number) {
   cluster.watch(() => changed());
   await cluster.start();
   await cluster.warmed;
+  // Without an agent none would wait.
+  await cluster.sleep(workload("agent-asleep"));
   const when = async (condition: () => Promise<boolean>) => {
     for (;;) {
       const change = new Promise<void>((resolve) => {
@@ -140,7 +142,7 @@ async function startCluster(poolSize: number) {
         return took.size === agents.length;
       });
       for (const agentId of agents) await cluster.remove(agentId, false);
-      await when(async () => (await cluster.list()).length === 0);
+      await when(async () => (await cluster.list()).length === 1);
       return [...took.values()];
     },
     /** Starts an agent, and removes it again. */

@@ -87,8 +87,10 @@ describe("a plugin under Node's permission model", () => {
       string,
     ];
     const foreign = folderOf(stack, victim);
-    const waiting = (await readdir(pool)).map((name) => join(pool, name));
-    assert.ok(waiting.length > 0);
+    const waiting = await eventually("a runtime waits", async () => {
+      const folders = (await readdir(pool)).map((name) => join(pool, name));
+      return folders.some((folder) => folder !== foreign) && folders;
+    });
     // A debugger of the controller would be everybody's on this machine.
     process.kill(controller, "SIGUSR1");
     if (stack.process) stack.process.kill("SIGUSR1");
@@ -123,16 +125,23 @@ describe("a plugin under Node's permission model", () => {
 
   test("a replica's folders are closed, and what it may read it may not change", async () => {
     const { dataDir } = await whereabouts(stack);
-    // With one that waited, and from the beginning: such a variable is read as a process begins.
-    for (const environment of [{}, { TZ: "UTC" }]) {
-      const folder = folderOf(stack, await launched(stack, await stack.createUser(), { environment }));
+    const folderOfNew = async (environment: Record<string, string>) =>
+      folderOf(stack, await launched(stack, await stack.createUser(), { environment }));
+    const waited = (folder: string) => folder.startsWith(join(dataDir, "controller/pool/"));
+    const warm = await eventually("an agent gets a runtime that waited", async () => {
+      const folder = await folderOfNew({});
+      return waited(folder) && folder;
+    });
+    // From the beginning: such a variable is read when a process starts.
+    const cold = await folderOfNew({ TZ: "UTC" });
+    assert.ok(!waited(cold));
+    for (const folder of [warm, cold]) {
       const modeOf = async (name: string) => (await stat(join(folder, name))).mode & 0o777;
       assert.equal(await modeOf("data"), 0o700);
       assert.equal((await modeOf("process.json")) & 0o077, 0);
-      const written = existsSync(join(folder, "agent.json"));
-      assert.equal(written, "TZ" in environment);
-      if (written) assert.equal((await modeOf("agent.json")) & 0o027, 0);
     }
+    assert.ok(!existsSync(join(warm, "agent.json")), "it is handed over, not written down");
+    assert.equal((await stat(join(cold, "agent.json"))).mode & 0o027, 0);
     const [keys, folder] = await Promise.all([stat(join(dataDir, "keys.json")), stat(dataDir)]);
     assert.equal(keys.mode & 0o077, 0);
     assert.equal(folder.mode & 0o066, 0, "no other account lists the data folder");

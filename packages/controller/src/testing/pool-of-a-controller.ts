@@ -15,6 +15,7 @@ const cluster = new ProcessesCluster({
   poolSize: 2,
 });
 await cluster.start();
+await cluster.sleep(workloadOf({ agentId: "agent-asleep" }));
 const full = () => until("two wait", () => cluster.pool?.waiting === 2);
 await full();
 const resources = { memory: "512Mi", cpu: "250m", memoryBytes: 512 * 1024 * 1024, cpuMillicores: 250 };

@@ -52,6 +52,7 @@ async function pool(context: TestContext, options: Partial<PoolOptions> = {}) {
     folders,
     log: silentLog,
     machineEnvironment: { PATH: process.env.PATH ?? "" },
+    wanted: () => true,
     busy: () => false,
     quietMs: 10,
     ...options,
@@ -85,6 +86,8 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
   made.logs((line) => lines.push(line));
   await made.start();
   context.onTestFinished(() => made.stop());
+  // Without an agent none would wait.
+  await made.sleep(workloadOf({ agentId: "agent-asleep" }));
   const full = (count = options.poolSize ?? 2) => until(`${count} wait`, () => made.pool?.waiting === count);
   const ready = (agentId = "agent-a", count = 1) =>
     until(`${count} ready of ${agentId}`, async () => {
@@ -148,6 +151,18 @@ test("a new release empties the pool", async (context) => {
   release = undefined;
   assert.equal(made.take(USUAL), undefined);
   await until("none waits for the sources", () => names().length === 0);
+});
+
+test("without an agent none wait; one that sleeps is enough", async (context) => {
+  let agents = 0;
+  const { pool: made, full, names } = await pool(context, { wanted: () => agents > 0 });
+  assert.deepEqual(names(), []);
+  agents = 1;
+  made.wake();
+  await full();
+  agents = 0;
+  assert.ok(made.take(USUAL));
+  await until("the other goes, too", () => names().length === 1);
 });
 
 test("a bundle that is written again is another release; the sources are none", (context) => {

@@ -10,6 +10,8 @@ import { type Taken, type WaitingOptions, WaitingRuntime } from "./waiting-runti
 export interface PoolOptions extends WaitingOptions {
   /** How many wait; 0: none. */
   size: number;
+  /** Whether there is an agent at all, awake or asleep: without one none wait. */
+  wanted(): boolean;
   /** Whether replicas are starting: those of agents go first. */
   busy(): boolean;
   /** Names the runtime's code as it is now; undefined: none starts fast enough. */
@@ -62,6 +64,11 @@ export class Pool {
     this.#refill();
   }
 
+  /** An agent may have come: fills up soon. */
+  wake(): void {
+    if (this.#running && this.#members.size === 0) this.#later();
+  }
+
   /** Kills those that wait: they hold nothing. Resolves when they have ended. */
   async stop(): Promise<void> {
     this.#running = false;
@@ -108,7 +115,11 @@ export class Pool {
 
   #refill(): void {
     if (!this.#running) return;
-    const { busy, busyMs = BUSY_MS } = this.#options;
+    const { busy, busyMs = BUSY_MS, wanted } = this.#options;
+    if (!wanted()) {
+      void this.#empty();
+      return;
+    }
     const now = performance.now();
     const pauseMs = this.#pausedUntil - now;
     if (pauseMs > 0 || (busy() && now - this.#askedAt < busyMs)) {

@@ -183,6 +183,7 @@ export class ProcessesCluster implements Cluster {
     this.#refuseWhenStopped();
     this.endpoints.know(agentId);
     this.#agent(agentId).set.sleep();
+    this.pool?.wake();
   }
 
   async remove(agentId: string, keep: boolean): Promise<void> {
@@ -274,6 +275,7 @@ export class ProcessesCluster implements Cluster {
       folders: this.#folders,
       log,
       machineEnvironment,
+      wanted: () => this.#agents.size > 0,
       busy: () => this.#replicas().some((replica) => replica.observe()?.state === "starting"),
     });
   }
