@@ -66,13 +66,23 @@ function write(folder: string, files: readonly OutputFile[], stamp: string): voi
   const named = files.map(({ path, contents }) => ({ name: basename(path), contents }));
   const program = basename(bundledProgram);
   for (const { name, contents } of named) if (name !== program) put(name, contents);
-  for (const { name, contents } of named) if (name === program) put(name, contents);
+  // It names the others by their contents: one that is there already is the same bundle, and keeps its time.
+  for (const { name, contents } of named)
+    if (name === program && !isWritten(join(folder, name), contents)) put(name, contents);
   put(STAMP, stamp);
   const now = new Set([STAMP, ...named.map(({ name }) => name)]);
   for (const name of readdirSync(folder)) {
     const file = join(folder, name);
     const { mtimeMs = Number.POSITIVE_INFINITY } = statSync(file, { throwIfNoEntry: false }) ?? {};
     if (!now.has(name) && mtimeMs < Date.now() - KEPT_MS) rmSync(file, { force: true });
+  }
+}
+
+function isWritten(file: string, contents: Uint8Array): boolean {
+  try {
+    return readFileSync(file).equals(contents);
+  } catch {
+    return false;
   }
 }
 
