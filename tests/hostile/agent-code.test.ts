@@ -89,7 +89,7 @@ describe("a plugin under Node's permission model", () => {
     const foreign = folderOf(stack, victim);
     const waiting = await eventually("a runtime waits", async () => {
       const folders = (await readdir(pool)).map((name) => join(pool, name));
-      return folders.some((folder) => folder !== foreign) && folders;
+      return folders.some((folder) => folder !== foreign) ? folders : undefined;
     });
     // A debugger of the controller would be everybody's on this machine.
     process.kill(controller, "SIGUSR1");
@@ -132,7 +132,7 @@ describe("a plugin under Node's permission model", () => {
     const waited = (folder: string) => folder.startsWith(join(dataDir, "controller/pool/"));
     const warm = await eventually("an agent gets a runtime that waited", async () => {
       const folder = await folderOfNew({});
-      return waited(folder) && folder;
+      return waited(folder) ? folder : undefined;
     });
     // From the beginning: such a variable is read when a process starts.
     const cold = await folderOfNew({ TZ: "UTC" });
