@@ -1,6 +1,7 @@
 // What one of each carries: CPU by part of a list and of a batch of log lines, and what is called all day among a hundred thousand
 // agents (--full: a million). docs/scale.md draws its conclusions.
 import pg from "pg";
+import { LOG_FIELDS } from "../../packages/controller/src/shipping/log-columns.ts";
 import { fleetBuffers, generateFleet } from "../../tests/helpers/generated-fleet.ts";
 import type { Benchmark, Row } from "../lib/benchmark.ts";
 import { cpuByPart, type Part } from "../lib/cpu.ts";
@@ -97,7 +98,7 @@ function lines(apiUrl: string, key: string, agentId: string): Call {
   let batch = 0;
   const fill = <T>(value: (index: number) => T) => Array.from({ length: LINES }, (_, index) => value(index));
   return {
-    url: `${apiUrl}/rest/v1/rpc/ingest_log_lines`,
+    url: `${apiUrl}/rest/v1/rpc/ingest_log_lines?columns=${LOG_FIELDS.join(",")}`,
     method: "POST",
     headers: { apikey: key, "content-type": "application/json" },
     get body() {

@@ -68,8 +68,10 @@ test("log lines go out as one array per field, samples as they are", async () =>
   await database.ingestLogs(
     [LINE, { ...LINE, sequence: 2, metadata: { a: 1 } }].map((l) => JSON.stringify(l)),
   );
-  assert.ok(seen[0]?.url.endsWith("/ingest_log_lines"));
-  assert.deepEqual(JSON.parse(seen[0]?.body ?? ""), {
+  const lines = JSON.parse(seen[0]?.body ?? "");
+  // Named in the query too: PostgREST hands such a body on unparsed.
+  assert.ok(seen[0]?.url.endsWith(`/ingest_log_lines?columns=${Object.keys(lines).join(",")}`));
+  assert.deepEqual(lines, {
     agents: ["agent-a", "agent-a"],
     replicas: ["r", "r"],
     sequences: [1, 2],
@@ -81,6 +83,7 @@ test("log lines go out as one array per field, samples as they are", async () =>
   });
   await database.ingestMetrics(['{"a":1}', '{"b":2}']);
   assert.equal(seen[1]?.body, '{"rows":[{"a":1},{"b":2}]}');
+  assert.ok(seen[1]?.url.endsWith("/ingest_agent_metrics?columns=rows"));
 });
 
 test("a damaged line is refused without a call, so that the shipper leaves it out", async () => {

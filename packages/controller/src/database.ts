@@ -20,7 +20,7 @@ import {
 } from "./contract.ts";
 import type { Post } from "./http-post.ts";
 import { createRpc, DatabaseError } from "./rpc.ts";
-import { type LogColumns, logColumns } from "./shipping/log-columns.ts";
+import { LOG_FIELDS, type LogColumns, logColumns } from "./shipping/log-columns.ts";
 
 export { DatabaseError, type DatabaseErrorKind, KEY_REFUSED } from "./rpc.ts";
 
@@ -40,11 +40,17 @@ export function createDatabase(options: DatabaseOptions): Database {
   const { url, key, timeoutMs = 10_000, ingestTimeoutMs = 30_000, onCall } = options;
   const rpc = createRpc(url, key, options.post);
 
-  async function call<T>(name: string, body: string, schema: z.ZodType<T>, limit = timeoutMs): Promise<T> {
+  async function call<T>(
+    name: string,
+    body: string,
+    schema: z.ZodType<T>,
+    limit = timeoutMs,
+    names?: readonly string[],
+  ): Promise<T> {
     const started = performance.now();
     let worked = false;
     try {
-      const parsed = schema.safeParse(await rpc(name, body, limit));
+      const parsed = schema.safeParse(await rpc(name, body, limit, names));
       if (!parsed.success) {
         const problem = parsed.error.issues[0];
         throw new DatabaseError(
@@ -110,9 +116,17 @@ export function createDatabase(options: DatabaseOptions): Database {
       ),
     goneWorkloads: (held) => call("gone_workloads", JSON.stringify({ held }), goneSchema),
     ingestLogs: async (rows) =>
-      call("ingest_log_lines", JSON.stringify(readLines(rows)), ingestResultSchema, ingestTimeoutMs),
+      call(
+        "ingest_log_lines",
+        JSON.stringify(readLines(rows)),
+        ingestResultSchema,
+        ingestTimeoutMs,
+        LOG_FIELDS,
+      ),
     ingestMetrics: (rows) =>
-      call("ingest_agent_metrics", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs),
+      call("ingest_agent_metrics", `{"rows":[${rows.join(",")}]}`, ingestResultSchema, ingestTimeoutMs, [
+        "rows",
+      ]),
   };
 }
 

@@ -39,17 +39,24 @@ export class DatabaseError extends Error {
 /**
  * Calls a function of the database.
  * @param args its arguments, or their JSON
+ * @param names the names of the arguments: with them PostgREST hands the JSON on as it is, and does not parse it (ADR 0263)
  * @returns its answer, parsed; null for an empty one
  * @throws DatabaseError
  */
-export type Rpc = (name: string, args: object | string, timeoutMs: number) => Promise<unknown>;
+export type Rpc = (
+  name: string,
+  args: object | string,
+  timeoutMs: number,
+  names?: readonly string[],
+) => Promise<unknown>;
 
 /** The project's functions, called with its secret key. No client library: no call needs a query builder. */
 export function createRpc(url: string, key: string, post: Post = createPost()): Rpc {
   const headers = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
-  return async (name, args, timeoutMs) => {
+  return async (name, args, timeoutMs, names) => {
     const body = typeof args === "string" ? args : JSON.stringify(args);
-    const { status, text } = await post(`${url}/rest/v1/rpc/${name}`, headers, body, timeoutMs).catch(
+    const path = names === undefined ? name : `${name}?columns=${names.join(",")}`;
+    const { status, text } = await post(`${url}/rest/v1/rpc/${path}`, headers, body, timeoutMs).catch(
       (cause: unknown) => {
         throw new DatabaseError("unreachable", `${name}: the database does not answer`, { cause });
       },

@@ -15,6 +15,18 @@ export interface LogColumns {
   details: (LogRow["metadata"] | null)[];
 }
 
+/** The names of these arguments. */
+export const LOG_FIELDS = [
+  "agents",
+  "replicas",
+  "sequences",
+  "timestamps",
+  "levels",
+  "messages",
+  "sources",
+  "details",
+] as const satisfies readonly (keyof LogColumns)[];
+
 /**
  * Turns lines, as JSON texts, into columns. An object per line costs the database half as much again (ADR 0250).
  * @throws {SyntaxError} when a text is not JSON

@@ -30,7 +30,7 @@ export async function serveDatabase(model: MemoryDatabase): Promise<HttpDatabase
       return answer(401, { message: "Invalid API key", hint: "Double check your API key." });
     if (!served.up) return answer(503, { code: "PGRST002", message: "no database" });
     try {
-      const name = (request.url ?? "").replace("/rest/v1/rpc/", "");
+      const name = (request.url ?? "").replace("/rest/v1/rpc/", "").split("?", 1)[0] ?? "";
       answer(200, await dispatch(model, name, JSON.parse(Buffer.concat(chunks).toString("utf8"))));
     } catch (error) {
       answer(409, { code: "CONFLICT", message: (error as Error).message });
