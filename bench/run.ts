@@ -2,6 +2,7 @@
 //   asleep     what a thousand sleeping agents cost the idle stack
 //   wake       requests to sleeping agents: one by one, fifty agents, a thousand requests of one
 //   footprint  memory and start times, first: another stack beside it would share pages with it
+//   first      what an agent's first message costs more than the next
 //   cli        the start of launchpad
 //   sdk        what the Node SDK adds to a call
 //   deploy     create → DEPLOYED against the bare start of the runtime
@@ -28,6 +29,7 @@ import { formatTable } from "./lib/table.ts";
 
 const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   footprint: () => import("./benchmarks/footprint.ts"),
+  first: () => import("./benchmarks/first-message.ts"),
   realtime: () => import("./benchmarks/realtime.ts"),
   answering: () => import("./benchmarks/answering.ts"),
   metering: () => import("./benchmarks/metering.ts"),

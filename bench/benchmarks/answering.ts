@@ -166,7 +166,7 @@ async function answered(stack: TestStack, agentId: string): Promise<number> {
   return row?.n ?? 0;
 }
 
-/** The claim alone, in SQL: nobody else claims, because the function is not called. */
+/** The claim alone, in SQL: without a call of the function nothing else claims. */
 async function measureClaims(stack: TestStack, user: TestUser, agentId: string, count: number): Promise<Row> {
   await stack.sql("delete from vault.secrets where name = 'launchpad_functions_url'");
   const claim = "select jsonb_array_length(private.claim_replies('bench', $1, 60)) as n";

@@ -1,87 +1,130 @@
-// A thousand sleeping agents: what they cost the idle stack in memory and CPU.
-import { readFileSync } from "node:fs";
+// A thousand sleeping agents: what they cost the idle stack in memory and CPU. Two folders of data, one with a single sleeping agent and one
+// with a thousand more, are each started from disk after the same restart, in turn: what any work leaves behind in a process is in neither.
+import { once } from "node:events";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Benchmark } from "../lib/benchmark.ts";
-import { type ProcessMemory, readTree } from "../lib/processes.ts";
-import { startBenchStack } from "../lib/stack.ts";
-import { mb } from "../lib/stats.ts";
+import { type ProcessMemory, readCpu, readTree } from "../lib/processes.ts";
+import { type BenchStack, startBenchStack } from "../lib/stack.ts";
+import { mb, median } from "../lib/stats.ts";
 
 const AGENTS = 1000;
+const ROUNDS = 3;
 /** After this long without work a process has given back what it will. */
 const SETTLE_MS = 15_000;
 const WATCH_MS = 30_000;
-const TICKS_PER_SECOND = 100;
+
+interface Cost {
+  processes: ProcessMemory[];
+  bytes: number;
+  /** Cores in use while nothing is asked. */
+  cores: number;
+}
 
 export const benchmark: Benchmark = {
   title: `${AGENTS} sleeping agents`,
-  async run({ progress }) {
-    const bench = await startBenchStack();
+  async run({ progress, rounds }) {
+    const folder = mkdtempSync(join(tmpdir(), "launchpad-bench-asleep-"));
     try {
-      const root = bench.stack.process?.pid;
-      if (root === undefined) throw new Error("the stack runs elsewhere");
-      const user = await bench.createUser();
-      const { agentId } = await bench.launch(user);
-      await bench.json(user, "POST", `/api/agents/${agentId}/sleep`);
-      await until(bench, "select from private.agent_deployments where phase <> 'ASLEEP'", 0);
-      // What any work leaves behind (connections, compiled code) is no cost of sleepers.
-      const read = () => bench.json(user, "GET", "/api/agents");
-      for (let round = 0; round < 40; round += 1) await Promise.all(Array.from({ length: 8 }, read));
-      const before = await cost(root);
-      progress(`one sleeping agent: ${mb(before.bytes)}, ${percent(before.cores)} of a core`);
-      // As they stand in the database after a night: the controller takes each and answers for its address.
-      for (const statement of copies(AGENTS)) await bench.stack.sql(statement, [agentId]);
-      await until(bench, "select from private.agent_deployments where lease_holder is not null", AGENTS + 1);
-      const after = await cost(root);
-      progress(`${AGENTS} more: ${mb(after.bytes)}, ${percent(after.cores)} of a core`);
-      for (const { pid, command, proportional } of after.processes) {
-        const was = before.processes.find((one) => one.pid === pid)?.proportional ?? 0;
-        if (proportional - was > 1e6) progress(`  ${mb(was)} → ${mb(proportional)}: ${command.slice(0, 80)}`);
+      const [one, many] = [join(folder, "one"), join(folder, "many")];
+      await prepare(one, many);
+      const pairs: { one: Cost; many: Cost }[] = [];
+      const count = rounds(ROUNDS);
+      for (let round = 1; round <= count; round++) {
+        const pair = { one: await costOf(one, 1), many: await costOf(many, AGENTS + 1) };
+        pairs.push(pair);
+        const said = [pair.one, pair.many].map(
+          ({ bytes, cores }) => `${mb(bytes)}, ${percent(cores)} of a core`,
+        );
+        progress(`round ${round}/${count}: ${said.join(" → ")}`);
       }
-      const [bytes, cores] = [after.bytes - before.bytes, after.cores - before.cores];
+      for (const line of growth(pairs.at(-1) as (typeof pairs)[0])) progress(line);
+      const bytes = median(pairs.map((pair) => pair.many.bytes - pair.one.bytes));
+      const cores = median(pairs.map((pair) => pair.many.cores - pair.one.cores));
       return [
         { measure: "memory of the stack grows by", ours: mb(bytes), goal: "≤ 30 MB", met: bytes <= 30e6 },
         { measure: "CPU grows by", ours: percent(cores), goal: "≤ 1 % of a core", met: cores <= 0.01 },
       ];
     } finally {
-      await bench.stop();
+      rmSync(folder, { recursive: true, force: true });
     }
   },
 };
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)} %`;
 
-/** Proportional memory of all processes, and the cores that they use while nothing is asked of them. */
-async function cost(root: number): Promise<{ processes: ProcessMemory[]; bytes: number; cores: number }> {
-  await delay(SETTLE_MS);
-  const processes = readTree(root);
-  const ticks = () => new Map(readTree(root).map(({ pid }) => [pid, ticksOf(pid)]));
-  const first = ticks();
-  await delay(WATCH_MS);
-  let used = 0;
-  for (const [pid, now] of ticks()) used += Math.max(0, now - (first.get(pid) ?? 0));
-  return {
-    processes,
-    bytes: processes.reduce((sum, { proportional }) => sum + proportional, 0),
-    cores: used / TICKS_PER_SECOND / (WATCH_MS / 1000),
-  };
+/** Makes both folders: a sleeping agent, and the same with a thousand copies of it. */
+async function prepare(one: string, many: string): Promise<void> {
+  let agentId = "";
+  await withStack(one, async (bench) => {
+    const user = await bench.createUser();
+    agentId = (await bench.launch(user)).agentId;
+    await bench.json(user, "POST", `/api/agents/${agentId}/sleep`);
+    await until(bench, "select from private.agent_deployments where phase <> 'ASLEEP'", 0);
+  });
+  cpSync(one, many, { recursive: true });
+  await withStack(many, async ({ stack }) => {
+    for (const statement of copies(AGENTS)) await stack.sql(statement, [agentId]);
+    await stack.sql("vacuum analyze public.agents, public.agent_revisions, private.agent_deployments");
+  });
 }
 
-function ticksOf(pid: number): number {
+/** The cost of a stack that was just started, once its controller holds all agents. */
+async function costOf(folder: string, agents: number): Promise<Cost> {
+  return withStack(folder, async (bench, root) => {
+    await until(bench, "select from private.agent_deployments where lease_holder is not null", agents);
+    await delay(SETTLE_MS);
+    const processes = readTree(root);
+    const used = () => [...readCpu(root).values()].reduce((sum, milliseconds) => sum + milliseconds, 0);
+    const [before, began] = [used(), performance.now()];
+    await delay(WATCH_MS);
+    return {
+      processes,
+      bytes: processes.reduce((sum, { made }) => sum + made, 0),
+      cores: (used() - before) / (performance.now() - began),
+    };
+  });
+}
+
+async function withStack<T>(
+  dataDir: string,
+  work: (bench: BenchStack, root: number) => Promise<T>,
+): Promise<T> {
+  const bench = await startBenchStack({}, dataDir);
+  const child = bench.stack.process;
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /, "")
-      .split(" ");
-    return Number(fields[11]) + Number(fields[12]);
-  } catch {
-    return 0;
+    if (child?.pid === undefined) throw new Error("the stack runs elsewhere");
+    return await work(bench, child.pid);
+  } finally {
+    await bench.stop();
+    if (child !== undefined && child.exitCode === null && child.signalCode === null)
+      await once(child, "close");
   }
 }
 
-async function until(
-  bench: Awaited<ReturnType<typeof startBenchStack>>,
-  query: string,
-  rows: number,
-): Promise<void> {
+/** The programs that need more, by their command lines: processes of two stacks have nothing else in common. */
+function growth({ one, many }: { one: Cost; many: Cost }): string[] {
+  const byProgram = ({ processes }: Cost) => {
+    const sums = new Map<string, number>();
+    for (const { command, made } of processes) {
+      const program = command
+        .replaceAll(/\d+/g, "#")
+        .replaceAll(/\/tmp\/\S*/g, "…")
+        .slice(0, 100);
+      sums.set(program, (sums.get(program) ?? 0) + made);
+    }
+    return sums;
+  };
+  const before = byProgram(one);
+  return [...byProgram(many)]
+    .map(([program, bytes]) => ({ program, bytes, was: before.get(program) ?? 0 }))
+    .filter(({ bytes, was }) => Math.abs(bytes - was) > 0.5e6)
+    .map(({ program, bytes, was }) => `  ${mb(was)} → ${mb(bytes)}: ${program}`);
+}
+
+async function until(bench: BenchStack, query: string, rows: number): Promise<void> {
   const deadline = performance.now() + 120_000;
   while ((await bench.stack.sql(query)).length !== rows) {
     if (performance.now() > deadline) throw new Error(`not so after two minutes: ${query}`);

@@ -1,4 +1,4 @@
-// What the agent's door costs: a warm message with a key against one of the platform, which asks nobody. One replica of the
+// What the agent's door costs: a warm message with a key against one of the platform, which needs no question. One replica of the
 // real runtime, a provider and a project that answer at once, the two kinds in turns.
 import { signed } from "../../packages/agent-runtime/src/signature.ts";
 import { startAgent } from "../../packages/agent-runtime/src/testing/agent.ts";

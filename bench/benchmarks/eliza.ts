@@ -1,4 +1,4 @@
-// What an elizaOS agent takes: memory and folder over a long life, ten agents beside each other, the costs of a message.
+// What an elizaOS agent needs: memory and folder over a long life, ten agents beside each other, the costs of a message.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

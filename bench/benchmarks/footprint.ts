@@ -1,4 +1,4 @@
-// Memory of an idle replica and of the whole idle stack, and how long the stack takes to start, first and again.
+// Memory of an idle replica and of the whole idle stack, and how long the stack needs to start, first and again.
 
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -86,7 +86,7 @@ async function measureRestriction({ progress }: Context): Promise<Row[]> {
   ];
 }
 
-/** On a stack of its own: one that has worked keeps what it needed for that, and is not what is asked about. */
+/** On its own stack: one that has worked keeps what it needed for that. */
 async function measureMemory({ progress }: Context): Promise<Row[]> {
   const bench = await startBenchStack();
   try {

@@ -134,7 +134,7 @@ async function atOnce(bench: KubeBench): Promise<AtOnce> {
   const ours = Math.max(...written.map(({ at }) => at)) - started;
 
   const objects = await objectsOf(bench.client, "once-");
-  // Through the same proxy, by a client of its own.
+  // Through the same proxy, by a separate client.
   const alone = await createClient({ kubeconfig: bench.proxy.kubeconfig });
   bench.proxy.reset();
   const floor = await replay(alone, objects);

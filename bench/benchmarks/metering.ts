@@ -7,7 +7,7 @@ import { createProject } from "../../packages/agent-runtime/src/project.ts";
 import type { Benchmark, Row } from "../lib/benchmark.ts";
 import { median, ms, quantile } from "../lib/stats.ts";
 
-/** What a provider takes at the very least. */
+/** The shortest call of a provider. */
 const PROVIDER_MS = 25;
 const WANTED = { model: "gpt-4o", inputTokens: 900, outputTokens: 512 };
 const USED = { inputTokens: 200, cachedInputTokens: 0, outputTokens: 40 };

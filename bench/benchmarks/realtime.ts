@@ -1,4 +1,4 @@
-// Realtime: how long a committed UPDATE takes to a subscribed supabase-js client at 100 a second, and whether 1,000
+// Realtime: how long a committed UPDATE needs to a subscribed supabase-js client at 100 a second, and whether 1,000
 // subscribers of 100 agents' logs get everything at 50 a second. Writers, stack and clients share this machine.
 import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,7 +24,7 @@ export const benchmark: Benchmark = {
   },
 };
 
-/** Calls `act` at a steady rate, whatever each call takes; resolves when all are done. */
+/** Calls `act` at a steady rate, however long each call lasts; resolves when all are done. */
 async function pace(count: number, perSecond: number, act: (n: number) => Promise<void>): Promise<void> {
   const started = performance.now();
   const running: Promise<void>[] = [];

@@ -119,7 +119,7 @@ async function sleep(bench: BenchStack, user: TestUser, agents: readonly string[
   await phaseIs(bench, agents, "ASLEEP");
 }
 
-/** At their addresses, each over a connection of its own, all at once. */
+/** At their addresses, each over its own connection, all at once. */
 async function askAll(bench: BenchStack, user: TestUser, agents: readonly string[]) {
   const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
   try {

@@ -92,7 +92,7 @@ async function say(agent: RunningAgent, number: number): Promise<void> {
   if (status !== 200) throw new Error(`message ${number}: ${JSON.stringify(body)}`);
 }
 
-/** Bytes that a process takes of the machine: shared pages are split among their users. */
+/** Bytes of the machine that a process uses: shared pages are split among their users. */
 export function proportionalBytes(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;

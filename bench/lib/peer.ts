@@ -1,4 +1,4 @@
-// The peer a user would pick: @elizaos/server, in a process of its own. Optional:
+// The peer a user would pick: @elizaos/server, in its own process. Optional:
 //   npm ci --prefix bench/peer --ignore-scripts --omit=optional
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// What a tree of processes takes, read from /proc. Shared pages are counted once for each process in `resident`, and split
+// The memory of a tree of processes, read from /proc. Shared pages are counted once for each process in `resident`, and split
 // among their users in `proportional`, which is what the machine really has less of.
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -7,6 +7,8 @@ export interface ProcessMemory {
   readonly command: string;
   readonly resident: number;
   readonly proportional: number;
+  /** Of it, anonymous and shared memory without files: other stacks on the machine share files with this one and make the rest smaller. */
+  readonly made: number;
 }
 
 /** The process and everything below it. Linux only: elsewhere an empty list. */
@@ -61,7 +63,8 @@ function readMemory(pid: number): ProcessMemory | undefined {
     const bytes = (name: string) =>
       Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1] ?? 0) * 1024;
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-    return { pid, command, resident: bytes("Rss"), proportional: bytes("Pss") };
+    const made = bytes("Pss_Anon") + bytes("Pss_Shmem");
+    return { pid, command, resident: bytes("Rss"), proportional: bytes("Pss"), made };
   } catch {
     return undefined;
   }

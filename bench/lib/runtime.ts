@@ -24,7 +24,7 @@ export interface BareStart {
 }
 
 /**
- * Starts the program and ends it.
+ * Starts and stops the program.
  * @param restricted under Node's permission model, as the controller runs it
  */
 export async function startBareRuntime(settle = 0, restricted = false): Promise<BareStart> {

@@ -14,7 +14,7 @@ export interface BenchStack {
   json(user: TestUser, method: string, path: string, body?: unknown): Promise<{ body: Json; took: number }>;
   /** Makes definitions without deploying them. */
   define(user: TestUser, count: number): Promise<void>;
-  /** Creates an agent ({@link AGENT} and a definition of its own) and waits until it is DEPLOYED; the milliseconds of both. */
+  /** Creates an agent ({@link AGENT} and the given definition) and waits until it is DEPLOYED; the milliseconds of both. */
   launch(user: TestUser, definition?: Json): Promise<{ agentId: string; answered: number; deployed: number }>;
   /** Resolves when so many runtimes wait for an agent. */
   poolHas(size: number): Promise<void>;
@@ -43,9 +43,15 @@ export const AGENT = {
 const POLL_MS = 5;
 const DEADLINE_MS = 300_000;
 
-/** Starts a stack of its own, ephemeral, on free ports, with rate limits out of the way. */
-export async function startBenchStack(env: Record<string, string> = {}): Promise<BenchStack> {
-  const stack = await startTestStack({ env });
+/**
+ * Starts its own stack on free ports, with rate limits out of the way.
+ * @param dataDir where its data stays; without it they are gone with the stack
+ */
+export async function startBenchStack(
+  env: Record<string, string> = {},
+  dataDir?: string,
+): Promise<BenchStack> {
+  const stack = await startTestStack({ env, ...(dataDir !== undefined && { dataDir }) });
   await stack.raiseRateLimits();
   const agent = new Agent({ keepAlive: true });
   let names = 0;
