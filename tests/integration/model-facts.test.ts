@@ -96,7 +96,7 @@ async function call(framework: Framework, name: string, settings: ModelSettings,
       release: () => undefined,
     }),
   };
-  const model = await metered(await createLanguageModel(access, name), reserving, {
+  const model = metered(await createLanguageModel(access, name), reserving, {
     name,
     framework,
     settings,

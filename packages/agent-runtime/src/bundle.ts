@@ -24,7 +24,7 @@ const STAMP = "built-from";
 
 /**
  * Makes the bundle where the sources are newer than it; from then on {@link permittedCommand} runs it.
- * @returns whether there is a bundle: without esbuild agents run from the sources, which takes more memory and a longer start
+ * @returns whether there is a bundle: without esbuild agents run from the sources, with more memory and a longer start
  * @throws Error where the sources cannot be built, or the folder not written
  */
 export async function bundleRuntime(): Promise<boolean> {
@@ -118,18 +118,65 @@ const smallZod: Plugin = {
   },
 };
 
+/** Of Node's own modules: what nothing needs before the first message. Crypto alone is 1.4 MB and 6 ms. */
+const LATER = /^(node:)?(crypto|dns\/promises|timers\/promises)$/;
+
 /**
- * Node's own modules as `require` gives them. An ECMAScript import reads every export of one, and `http` has WebSocket, `crypto` has
- * webcrypto: 5 MB and 30 ms of a replica that uses neither (findings/node-import-loads-lazy-exports.sh).
+ * A built-in module of Node's as one of ours: only the exports that somebody imports are read, and functions of a LATER module ask for it
+ * when they are called.
+ */
+function builtInModule(path: string): string {
+  const module = process.getBuiltinModule(path) as Record<string, unknown>;
+  const asked = `process.getBuiltinModule(${JSON.stringify(path)})`;
+  const isLater = (name: string) =>
+    LATER.test(path) &&
+    /^[a-z]/.test(name) &&
+    typeof Object.getOwnPropertyDescriptor(module, name)?.value === "function";
+  const exports = Object.keys(module)
+    .filter((name) => name !== "default")
+    .map((name) =>
+      isLater(name)
+        ? `export const ${name} = (...given) => ${asked}.${name}(...given);`
+        : `export const ${name} = /* @__PURE__ */ (() => ${asked}.${name})();`,
+    );
+  return [...exports, `export default /* @__PURE__ */ ${asked};`].join("\n");
+}
+
+/**
+ * Node's own modules, read by `process.getBuiltinModule`. An ECMAScript import reads every export of one, and `http` has WebSocket, `crypto`
+ * has webcrypto: 5 MB and 30 ms of a replica that uses neither (findings/node-import-loads-lazy-exports.sh).
  */
 const builtIns: Plugin = {
   name: "built-ins",
   setup(build) {
-    build.onResolve({ filter: /^(node:)?[a-z_]+(\/[a-z_]+)*$/ }, ({ path, kind }) =>
-      kind === "import-statement" && isBuiltin(path) ? { path, namespace: "built-in" } : undefined,
-    );
-    build.onLoad({ filter: /./, namespace: "built-in" }, ({ path }) => ({
+    build.onResolve({ filter: /^(node:)?[a-z_]+(\/[a-z_]+)*$/ }, ({ path, kind }) => {
+      if (!isBuiltin(path)) return undefined;
+      if (kind === "import-statement") return { path, namespace: "built-in" };
+      return kind === "require-call" ? { path, namespace: "required" } : undefined;
+    });
+    build.onLoad({ filter: /./, namespace: "built-in" }, ({ path }) => ({ contents: builtInModule(path) }));
+    build.onLoad({ filter: /./, namespace: "required" }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
+/**
+ * All that the start needs in one file. Parts that are loaded later share it, and esbuild makes a file for each set of sharers: 17 files,
+ * each found and read by itself. Where every later part claims the whole start, which is loaded by then, there is one set.
+ */
+const oneStart: Plugin = {
+  name: "one-start",
+  setup(build) {
+    const whole = join(dirname(runtimeProgram), "run.ts");
+    build.onResolve({ filter: /^\.\.?\// }, ({ path, kind, resolveDir }) => {
+      const file = join(resolveDir, path);
+      const isPart = kind === "dynamic-import" && file !== whole && resolveDir.startsWith(dirname(whole));
+      return isPart ? { path: file, namespace: "part" } : undefined;
+    });
+    build.onLoad({ filter: /./, namespace: "part" }, ({ path }) => ({
+      contents: `import ${JSON.stringify(whole)}; export * from ${JSON.stringify(path)};`,
+      resolveDir: dirname(path),
     }));
   },
 };
@@ -144,17 +191,13 @@ const OPTIONS = {
   format: "esm",
   platform: "node",
   target: "node24",
-  // A stack is told in lines of the sources (stack.ts).
+  // Logged stacks name lines of the sources (stack.ts).
   sourcemap: "external",
   legalComments: "none",
   // Names stay: half a megabyte less of source text.
   minifyWhitespace: true,
   minifySyntax: true,
-  // For the packages that are CommonJS.
-  banner: {
-    js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',
-  },
-  plugins: [builtIns, smallZod],
+  plugins: [builtIns, smallZod, oneStart],
   logLevel: "silent",
   write: false,
 } satisfies BuildOptions & { write: false };

@@ -61,7 +61,7 @@ export function readCharacter(raw: unknown, fallbackName = ""): Character {
   };
 }
 
-/** A text, several, or none: blank entries and what is no text are left out. */
+/** A text, several, or none: blank entries and anything but text are left out. */
 function texts(value: unknown): string[] {
   return (Array.isArray(value) ? value : [value]).map(text).filter((item) => item !== undefined);
 }

@@ -61,7 +61,7 @@ const STATUS = {
 
 export type AgentErrorCode = keyof typeof STATUS;
 
-/** A refusal the caller is told about: code, HTTP status, a sentence, and perhaps when to try again. */
+/** A refusal that the caller reads: code, HTTP status, a sentence, and perhaps when to try again. */
 export class AgentError extends Error {
   readonly code: AgentErrorCode;
   readonly status: number;

@@ -79,7 +79,7 @@ function masked(line: string, spellings: readonly string[]): string {
   return clean;
 }
 
-/** Writes past process.stdout, so that captureOutput never sees our own lines. A gone reader is no reason to crash. */
+/** Writes past process.stdout, so that captureOutput never sees our own lines. A closed reader never crashes the agent. */
 function writeLine(line: string): void {
   let rest = Buffer.from(`${line}\n`);
   while (rest.length > 0) {

@@ -2,7 +2,6 @@
 // saves half of the start and, where NODE_COMPILE_CACHE names the same folder from outside (so that this file too comes
 // from the cache), the 17 MB that Node's TypeScript parser takes.
 import { enableCompileCache } from "node:module";
-import { saveMemory } from "./memory.ts";
 import { compileCacheDir } from "./paths.ts";
 
 /** What @types/node does not know yet. */
@@ -10,7 +9,6 @@ interface Droppable {
   drop(scope: string, reference: string): void;
 }
 
-saveMemory();
 const folder = process.env.NODE_COMPILE_CACHE ?? compileCacheDir;
 enableCompileCache(folder);
 // Under the permission model the agent's own code never writes compiled code: its files are shared between replicas.

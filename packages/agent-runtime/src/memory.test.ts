@@ -9,7 +9,7 @@ import { test } from "vitest";
 import { runtimeProgram } from "./paths.ts";
 import { skipEliza as skip } from "./testing/eliza.ts";
 
-/** Starts an agent and ends it; what Node says of its compile cache. */
+/** Starts and stops an agent; returns what Node logs about its compile cache. */
 async function runOnce(folder: string, plugins: readonly string[]): Promise<string> {
   const file = join(folder, "agent.json");
   writeFileSync(file, JSON.stringify({ agentId: "agent-test", name: "tester", plugins }));

@@ -1,9 +1,10 @@
 // The meter: no call of a model without a reservation by the database, and each is settled with what it used. A message
 // may bring the reservation that the platform made for it. Without the database there is no call. Each call of the database
-// takes along what is known by then: what earlier calls used, and the steps of answers.
+// carries what is known by then: what earlier calls used, and the steps of answers.
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createHmac, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { StepSource } from "./abilities/step-log.ts";
+import { credentialOf } from "./credential.ts";
 import type { ModelFacts } from "./engines/model/facts.ts";
 import { AgentError, type AgentErrorCode } from "./errors.ts";
 import { createOutbox } from "./outbox.ts";
@@ -17,11 +18,11 @@ export interface Reservation {
   readonly id: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
-  /** What the model takes; undefined where the catalogue knows nothing of it. */
+  /** What the model accepts; undefined where the catalogue knows nothing of it. */
   readonly facts?: ModelFacts | undefined;
 }
 
-/** Why a provider refused a call, as the agent's owner is told. */
+/** Why a provider refused a call, as the agent's owner reads it. */
 export interface Refusal {
   readonly code: string;
   readonly message: string;
@@ -77,7 +78,7 @@ export interface Reserving {
 
 /** One message under way. */
 export interface Metering extends Reserving {
-  /** Ends it; returns what is left to settle, which the caller tells the database. Later calls settle on their own. */
+  /** Ends it; returns what is left to settle, which the caller reports to the database. Later calls settle on their own. */
   end(answered: boolean): Settlement[];
 }
 
@@ -102,7 +103,7 @@ export interface MeterOptions {
   readonly steps?: StepSource | undefined;
   /** Whether the next call is reserved while this one is made: saves the wait (bench: metering). */
   readonly ahead?: boolean;
-  /** How long what is to be told waits for a reserve that takes it along: by default some milliseconds. */
+  /** How long a report waits for a reserve that carries it: by default some milliseconds. */
   readonly flushMs?: number;
 }
 
@@ -112,7 +113,7 @@ const SPARE_IDLE_MS = 10_000;
 const REPLAY_MS = 600_000;
 const REFUSALS = new Set<string>(["BUDGET_EXHAUSTED", "RESOURCE_LIMIT_EXCEEDED", "MODEL_PRICE_MISSING"]);
 
-/** What the database is told of one reservation, once. */
+/** The report of one reservation, sent once. */
 export interface Settlement extends Partial<TokensUsed> {
   readonly id: string;
   readonly unused?: true;
@@ -125,7 +126,7 @@ export interface Settlement extends Partial<TokensUsed> {
 interface Scope {
   readonly source: Source;
   readonly parent: string | undefined;
-  /** The platform's reservation, until a call takes it. */
+  /** The platform's reservation, until a call uses it. */
   carried: Reservation | undefined;
   /** The last call's settlement: sent with the next reserve, or at the end, when it is known whether there was an answer. */
   held: Settlement | undefined;
@@ -141,12 +142,8 @@ interface Spare {
 /** An upper bound of the tokens of a text: each is at least one byte, whoever cuts it. */
 export const mostTokens = (text: string): number => Buffer.byteLength(text);
 
-/** What a text that nobody counted is taken for: two bytes a token, which few texts reach. */
+/** The tokens assumed for an uncounted text: two bytes a token, which few texts reach. */
 export const likelyTokens = (text: string): number => Math.ceil(Buffer.byteLength(text) / 2);
-
-/** What proves an agent's runtime to the database: the key itself never leaves the process. */
-export const runtimeCredential = (messageKey: string): string =>
-  createHmac("sha256", messageKey).update("runtime").digest("hex");
 
 /** Makes the meter of one runtime (or, in `respond`, of one answer). */
 export function createMeter({
@@ -160,7 +157,7 @@ export function createMeter({
   flushMs,
 }: MeterOptions): Meter {
   const scopes = new AsyncLocalStorage<Scope>();
-  const credential = messageKey === undefined ? undefined : runtimeCredential(messageKey);
+  const credential = credentialOf(messageKey);
   const leaseSeconds = Math.min(3_600, Math.ceil(messageTimeoutMs / 1000) + 60);
   const outbox = createOutbox({
     agentId,
@@ -196,7 +193,7 @@ export function createMeter({
         "reserve_model_call",
         {
           agent_id: agentId,
-          credential,
+          credential: credential(),
           call: {
             id,
             source: scope.source,

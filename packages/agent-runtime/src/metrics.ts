@@ -1,6 +1,7 @@
 // What the program counts, in the Prometheus text format. Probes (/health, /ready, /metrics) are not counted as requests.
+import { now } from "./clock.ts";
 
-/** Upper bounds in seconds: a model's reply takes from tens of milliseconds to a minute. */
+/** Upper bounds in seconds: a model's reply lasts from tens of milliseconds to a minute. */
 const BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export interface Metrics {
@@ -12,7 +13,7 @@ export interface Metrics {
   failure(code: string): void;
   /** Messages now being answered. */
   inFlight: number;
-  /** A request was let in, probes left out; the returned function ends it. */
+  /** A request was let in, probes left out; call the returned function at its end. */
   work(): () => void;
   /** The text a scrape gets. */
   render(): string;
@@ -25,7 +26,7 @@ export interface Metrics {
 export function createMetrics(
   labels: { agentId: string; replica: string },
   mayWork: () => boolean = () => false,
-  clock: () => number = () => performance.now(),
+  clock: () => number = now,
 ): Metrics {
   const count = { requests: 0, success: 0, errors: 0, messages: 0, input: 0, output: 0 };
   const failures = new Map<string, number>();

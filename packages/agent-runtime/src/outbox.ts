@@ -1,30 +1,31 @@
-// What a runtime has to tell the project behind its answers: what calls used, and the steps of answers. The next reserve takes it
-// along; what finds none soon goes in a call of its own. What could not be told is told again.
+// What a runtime reports to the project after its answers: what calls used, and the steps of answers. It goes with the next reserve, or
+// in a separate call where none follows soon. What could not be sent is sent again.
 import type { AnswerSteps, StepSource } from "./abilities/step-log.ts";
+import type { Credential } from "./credential.ts";
 import type { Settlement } from "./meter.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
 const FLUSH_MS = 25;
 const CLOSE_MS = 3_000;
-/** As many settlements as the database takes at once. */
+/** As many settlements as the database accepts at once. */
 const BATCH = 100;
 
-/** What one call takes along. */
+/** What one call carries. */
 export interface Taken {
   readonly items: Settlement[];
   readonly answers: readonly AnswerSteps[];
   /** The project has it. */
   kept(): void;
-  /** It could not be told. */
+  /** It could not be sent. */
   putBack(): void;
   /** The database refuses to keep the steps. */
   drop(cause: string): void;
 }
 
 export interface Outbox {
-  /** Takes what is to be told; of one reservation once. */
+  /** Queues a settlement, one per reservation. */
   tell(item: Settlement): void;
-  /** What a call takes along: settlements, and steps where no answer waits for it. Either may be told twice. */
+  /** What a call carries: settlements, and steps where no answer waits for it. Either may be sent twice. */
   take(withSteps: boolean): Taken;
   /** Sends what waits, for at most some seconds. */
   close(): Promise<void>;
@@ -32,13 +33,13 @@ export interface Outbox {
 
 export interface OutboxOptions {
   readonly agentId: string;
-  readonly credential: string | undefined;
+  readonly credential: Credential | undefined;
   /** Without it nothing is sent. */
   readonly project: Pick<Project, "call"> | undefined;
   /** How long the database still wants to know of a call. */
   readonly keepMs: number;
   readonly steps: StepSource | undefined;
-  /** How long a settlement, or the steps of an answer that is over, wait for a reserve that takes them along. */
+  /** How long a settlement, or the steps of an answer that is over, wait for a reserve that carries them. */
   readonly flushMs?: number | undefined;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
@@ -101,12 +102,12 @@ export function createOutbox({
     const { items, answers, kept, putBack, drop } = take(true);
     if (items.length === 0 && answers.length === 0) return;
     try {
-      const args = { agent_id: agentId, credential, settled: items };
+      const args = { agent_id: agentId, credential: credential?.(), settled: items };
       await project.call("settle_model_calls", { ...args, ...(answers.length > 0 && { steps: answers }) });
       kept();
       backoffMs = flushMs;
     } catch (error) {
-      // Too many calls are under way: that is no word about these.
+      // Too many calls are under way: that says nothing about these.
       if (error instanceof ProjectRefusal && error.status !== 429) {
         drop(error.code);
         warn("What calls used could not be settled; it counts in full", {

@@ -87,7 +87,7 @@ export function counted(log: Log, now: () => number = Date.now): Log {
   };
 }
 
-/** Logs one printed text; elizaOS prints JSON with a level of its own, which is kept. */
+/** Logs one printed text; elizaOS prints JSON with its own level, which is kept. */
 function relay(output: Log, line: string, say: Log["info"]): void {
   const entry = line.startsWith("{") ? parseEntry(line) : undefined;
   if (!entry) {

@@ -1,4 +1,4 @@
-// What a replica may do to the machine it runs on, as Node's permission model is told: read its own code and its own
+// What a replica may do to the machine it runs on, in the terms of Node's permission model: read its own code and its own
 // files, write its own folder, and nothing else. No child processes, workers, addons or WASI: neither engine needs them.
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,6 +15,12 @@ export interface ReplicaFiles {
   /** Further folders or files that are read. */
   readonly readable?: readonly string[];
 }
+
+/**
+ * The space for young objects stays small, and V8 returns no memory of it: it grows to 64 MB while elizaOS loads. A size is the one kind
+ * of V8's flags that leaves Node's own compiled code valid.
+ */
+export const YOUNG_SPACE = "--max-semi-space-size=4";
 
 let program = runtimeProgram;
 
@@ -50,6 +56,7 @@ export function permittedCommand({
     // node:sqlite opens files past the permission model; SIGUSR1 would open a debugger.
     "--no-experimental-sqlite",
     "--disable-sigusr1",
+    YOUNG_SPACE,
     ...reads.map((path) => `--allow-fs-read=${path}`),
     ...writes.map((path) => `--allow-fs-write=${path}`),
     program,

@@ -1,4 +1,5 @@
-// Tells the project how the agent's plugins are, for the conditions PluginReady:<name>: the newest states alone, until it has them.
+// Reports to the project how the agent's plugins are, for the conditions PluginReady:<name>: the newest states alone, until it has them.
+import type { Credential } from "./credential.ts";
 import type { PluginState } from "./plugin-states.ts";
 import { type Project, ProjectRefusal } from "./project.ts";
 
@@ -6,13 +7,13 @@ const RETRY_MS = { first: 1_000, most: 60_000 };
 
 export interface PluginReportOptions {
   readonly agentId: string;
-  /** Without it (or without a credential) nothing is told. */
+  /** Without it (or without a credential) nothing is reported. */
   readonly project: Project | undefined;
-  readonly credential: string | undefined;
+  readonly credential: Credential | undefined;
   warn(message: string, facts?: Record<string, unknown>): void;
 }
 
-/** Makes the function that tells the states; it never throws, and never holds the process up. */
+/** Makes the function that reports the states; it never throws, and never delays the process. */
 export function createPluginReport({ agentId, project, credential, warn }: PluginReportOptions) {
   let waiting: readonly PluginState[] | undefined;
   let sending = false;
@@ -22,10 +23,10 @@ export function createPluginReport({ agentId, project, credential, warn }: Plugi
     while (waiting !== undefined) {
       const states = waiting;
       waiting = undefined;
-      // Of a plugin that another replica runs, that one tells.
+      // A plugin that another replica runs is reported by that replica.
       const plugins = states.filter(({ reason }) => reason !== "STANDBY");
       try {
-        await connected.call("report_plugins", { agent_id: agentId, credential, plugins });
+        await connected.call("report_plugins", { agent_id: agentId, credential: credential?.(), plugins });
         wait = RETRY_MS.first;
       } catch (error) {
         if (error instanceof ProjectRefusal && error.status !== 429) {

@@ -1,4 +1,4 @@
-// How an agent's plugins are: each is ready, or has failed in its own words. What is degraded here is no reason to end the agent.
+// How an agent's plugins are: each is ready, or has failed with its own message. A degraded plugin never ends the agent.
 
 /** The connection of a plugin to its platform, such as a bot on Discord. */
 export interface PlatformState {
@@ -27,7 +27,7 @@ export interface PluginStates {
   ready(name: string, message?: string): void;
   /** Another replica runs it. */
   standby(name: string): void;
-  /** It takes longer than it may; the agent does not wait for it. */
+  /** It is late; the agent does not wait for it. */
   late(name: string, message: string): void;
   failed(name: string, message: string): void;
   /** How its connection is; undefined: another replica holds it. */
@@ -73,7 +73,7 @@ export function createPluginStates(clean: (text: string) => string = (text) => t
       const before = JSON.stringify(platforms.get(name));
       if (state === undefined) platforms.delete(name);
       else platforms.set(name, { ...state, message: state.message && short(state.message) });
-      // Without a state of its own a plugin is not in the list yet.
+      // A plugin without a state is not in the list yet.
       if (JSON.stringify(platforms.get(name)) !== before && states.has(name)) tell();
     },
     list,

@@ -19,7 +19,7 @@ export class ProjectRefusal extends Error {
   }
 }
 
-/** The project could not be reached, did not answer in time, or answered with a fault of its own. */
+/** The project could not be reached, did not answer in time, or failed itself. */
 export class ProjectUnavailable extends Error {
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options);
@@ -49,8 +49,8 @@ export interface Project {
 export interface ProjectAccess {
   readonly url: string;
   readonly key: string;
-  /** `<agentId>.<credential>`: by it a gateway of ours gives the runtime a share of the database that no visitor takes. */
-  readonly runtime?: string | undefined;
+  /** `<agentId>.<credential>`: our gateway reserves a share of the database for runtimes that send it. */
+  readonly runtime?: (() => string) | undefined;
 }
 
 const TIMEOUT_MS = 3_000;
@@ -91,7 +91,7 @@ export function createProject(access: ProjectAccess, timeoutMs: number = TIMEOUT
         "content-type": "application/json",
         "content-length": Buffer.byteLength(body),
         apikey: access.key,
-        ...(access.runtime !== undefined && { "x-launchpad-runtime": access.runtime }),
+        ...(access.runtime !== undefined && { "x-launchpad-runtime": access.runtime() }),
         ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
       },
     });

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { createAbilities } from "./abilities/runtime-abilities.ts";
 import { createAgent } from "./agent.ts";
 import { type Config, readConfig } from "./config.ts";
+import { credentialOf } from "./credential.ts";
 import { engineName, loadEngine, pluginFolders } from "./engines/choose.ts";
 import { guardExit, takeFault } from "./engines/plugin-faults.ts";
 import { withoutPins } from "./engines/plugin-versions.ts";
@@ -15,7 +16,7 @@ import { createConversationIds } from "./http/conversation-ids.ts";
 import { createDoor } from "./http/door.ts";
 import { createAgentServer } from "./http/server.ts";
 import { createLog, type Log, redact } from "./log.ts";
-import { createMeter, runtimeCredential } from "./meter.ts";
+import { createMeter } from "./meter.ts";
 import { createMetrics } from "./metrics.ts";
 import { captureOutput } from "./output.ts";
 import { guardFetch } from "./outside/fetch.ts";
@@ -100,8 +101,8 @@ const start: Start = async (configured: Config, log: Log) => {
   }
   const startEngine = await loadEngine(name);
   const { agentId, messageKey, messageTimeoutMs } = config;
-  const credential = messageKey && runtimeCredential(messageKey);
-  const runtime = credential && `${agentId}.${credential}`;
+  const credential = credentialOf(messageKey);
+  const runtime = credential && (() => `${agentId}.${credential()}`);
   const project = config.project && createProject({ ...config.project, runtime });
   const { warn } = log.named("meter");
   const states = createPluginStates((text) => redact(text, config.secrets));

@@ -51,7 +51,7 @@ for (const key of [
         const rest = { before, after, form, length: key.length };
         test(`nothing of a key's end stays behind in Base64: ${JSON.stringify(rest)}`, () => {
           const clean = redact(Buffer.from(`${before}${key}${after}`).toString(form), [key]);
-          // A line's end has characters of its own; none is the key's.
+          // A line's end adds characters that are not the key's.
           assert.match(clean, after === "" ? /\[secret\]=*$/ : /\[secret\](o|K|Cg)?=*$/);
         });
       }

@@ -15,7 +15,7 @@ export function secretSpellings(secret: string): string[] {
   const json = JSON.stringify(secret).slice(1, -1);
   if (secret.length > LARGE) return [...new Set([json, secret])];
   const bytes = Buffer.from(secret);
-  const text = secret.toWellFormed(); // a lone surrogate is no text for a URL
+  const text = secret.toWellFormed(); // a URL cannot hold a lone surrogate
   const url = [
     encodeURIComponent(text),
     percentEncoded(text),

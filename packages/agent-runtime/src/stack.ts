@@ -1,4 +1,4 @@
-// A stack in lines of the sources: of the bundle's own lines nobody can say what they are.
+// A stack in lines of the sources: the bundle's own lines mean nothing to a reader.
 import { readFileSync } from "node:fs";
 import { SourceMap } from "node:module";
 import { dirname, resolve } from "node:path";
@@ -20,7 +20,7 @@ export function stackOf(error: unknown): string | undefined {
   });
 }
 
-/** The map beside a file; undefined where there is none. */
+/** The map beside a file; undefined without one. */
 function readMap(file: string): SourceMap | undefined {
   try {
     return new SourceMap(JSON.parse(readFileSync(`${file}.map`, "utf8")));

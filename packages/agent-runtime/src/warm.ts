@@ -19,7 +19,6 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { codeStamp } from "./code-stamp.ts";
 import { FRAMEWORKS } from "./config.ts";
-import { MEMORY_FLAGS } from "./memory.ts";
 import { compileCacheDir, modelCacheOf } from "./paths.ts";
 import { programInUse } from "./permissions.ts";
 import { installedEngine } from "./prefilled.ts";
@@ -27,7 +26,7 @@ import { signed } from "./signature.ts";
 
 /**
  * Runs each engine and provider once, without an agent's code, so that all of the runtime is in the compile cache. Each is sent a
- * message, which nobody pays for: what answers is loaded then.
+ * message, which costs nothing: what answers is loaded then.
  * Does nothing where nothing has changed since the last time. Takes a few seconds, at the lowest priority.
  * @param scratch a folder that is made, used and removed
  * @throws Error when a folder cannot be written
@@ -42,6 +41,7 @@ export async function warmCompileCache(
   if (existsSync(file) && readFileSync(file, "utf8") === stamp) return;
   await warmModelCache(signal, scratch, folder);
   if (signal.aborted) return;
+  // After the others, whose code is in its own folder: elizaOS's flags (memory.ts) make V8 reject what was compiled without them.
   if (installedEngine()) {
     await runOnce({ framework: "openai", plugins: ["@elizaos/plugin-bootstrap"] }, folder, scratch, signal);
     if (signal.aborted) return;
@@ -59,7 +59,6 @@ export async function warmModelCache(signal: AbortSignal, scratch: string, cache
   const draft = mkdtempSync(join(cache, "draft-"));
   try {
     await importAll(draft, signal);
-    // After that: what an agent loads before it sets its flags is compiled as it loads it.
     for (const framework of FRAMEWORKS) {
       if (signal.aborted) return;
       await runOnce({ framework, plugins: [] }, draft, scratch, signal);
@@ -166,12 +165,10 @@ async function sendMessage(port: number, signal: AbortSignal): Promise<void> {
 async function importAll(cache: string, signal: AbortSignal): Promise<void> {
   const program = programInUse();
   if (!program.endsWith(".mjs") || signal.aborted) return;
-  const flags = MEMORY_FLAGS.map((flag) => `setFlagsFromString(${JSON.stringify(flag)});`);
   const imports = readdirSync(dirname(program))
     .filter((name) => name.endsWith(".mjs") && name !== basename(program))
     .map((name) => `await import(${JSON.stringify(pathToFileURL(join(dirname(program), name)).href)});`);
-  const code = [`import { setFlagsFromString } from "node:v8";`, ...flags, ...imports].join("\n");
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", code], {
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", imports.join("\n")], {
     env: { NODE_COMPILE_CACHE: cache },
     stdio: "ignore",
     signal,

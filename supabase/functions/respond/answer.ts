@@ -126,8 +126,8 @@ export async function answerByModel(task: Task, context: AnswerContext): Promise
     const access = { framework, provider: { ...project, apiKey }, openaiApi: settings.openaiApi };
     const call = mapSettings(task.agent.settings);
     const plain = await createLanguageModel(access, model);
-    const seen = await tracedModel(plain, model, framework, [apiKey]);
-    const languageModel = await metered(seen, metering, {
+    const seen = tracedModel(plain, model, framework, [apiKey]);
+    const languageModel = metered(seen, metering, {
       name: model,
       framework,
       settings: task.agent.settings,

@@ -1,6 +1,7 @@
 // Messages that an agent begins itself, on their way to the project: sent under an id until the project has them or refuses, so that
 // each becomes one message however often it is sent.
 import { setTimeout as wait } from "node:timers/promises";
+import type { Credential } from "../credential.ts";
 import { type Project, ProjectRefusal, ProjectUnavailable } from "../project.ts";
 
 /** How long a message is tried; who began it waits meanwhile. */
@@ -30,7 +31,7 @@ export interface BeginOptions {
   readonly agentId: string;
   readonly replica: string;
   readonly project: Project | undefined;
-  readonly credential: string | undefined;
+  readonly credential: Credential | undefined;
   readonly tryMs?: number;
 }
 
@@ -42,7 +43,7 @@ export function createBegin({ agentId, replica, project, credential, tryMs = TRY
     }
     const args = {
       agent_id: agentId,
-      credential,
+      credential: credential(),
       id,
       conversation_id: conversationId,
       content: text,

@@ -3,7 +3,7 @@ import { test } from "vitest";
 import type { Project } from "../project.ts";
 import { createPlatformLease } from "./platform-lease.ts";
 
-/** A lease that is asked for every 20 ms and lasts 200, and what its listener is told. */
+/** A lease that is asked for every 20 ms and lasts 200, and what its listener hears. */
 function leaseOf(answer: () => Promise<{ held: boolean }>) {
   const changes: { held: boolean; at: number }[] = [];
   const heard = Promise.withResolvers<void>();
@@ -11,7 +11,7 @@ function leaseOf(answer: () => Promise<{ held: boolean }>) {
     agentId: "agent-1",
     replica: "a",
     project: { call: answer } as unknown as Project,
-    credential: "c",
+    credential: () => "c",
     everyMs: 20,
     leaseMs: 200,
     warn: () => undefined,

@@ -1,11 +1,12 @@
 // Whether this replica holds the agent's platforms: of all replicas one does, by a lease in the project. Without a project it does.
+import type { Credential } from "../credential.ts";
 import type { Project } from "../project.ts";
 
 export interface PlatformLeaseOptions {
   readonly agentId: string;
   readonly replica: string;
   readonly project: Project | undefined;
-  readonly credential: string | undefined;
+  readonly credential: Credential | undefined;
   /** Between two calls. */
   readonly everyMs?: number;
   /** How long the project keeps a lease that is not asked for again. */
@@ -14,7 +15,7 @@ export interface PlatformLeaseOptions {
 }
 
 export interface PlatformLease {
-  /** Asks for the first time; from then on the listener is told of each change. */
+  /** Asks for the first time; from then on the listener hears of each change. */
   start(onChange: (held: boolean) => void): Promise<boolean>;
   /** Gives the platforms back; the caller has closed its connections. */
   stop(): Promise<void>;
@@ -29,7 +30,7 @@ export function createPlatformLease(options: PlatformLeaseOptions): PlatformLeas
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const call = async (release: boolean): Promise<boolean> => {
-    const args = { agent_id: agentId, credential, replica, release };
+    const args = { agent_id: agentId, credential: credential?.(), replica, release };
     return (await project?.call<{ held: boolean }>("hold_platforms", args))?.held ?? true;
   };
 

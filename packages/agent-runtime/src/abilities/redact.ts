@@ -12,7 +12,7 @@ const SHORTEST = 4;
 const KEYS =
   /\b(?:AIza[\w-]{16,}|(?:sk|key|Bearer)[-_ ][\w*.-]{16,}|(?:gh[opsur]|github_pat)_\w{20,}|xox[abeprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[\w-]{10,500}\.[\w-]{2,4000}\.[\w-]*)|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g;
 
-/** A text without the secrets, in any spelling, and without what no database takes; cut. */
+/** A text without the secrets, in any spelling, and without what a database rejects; cut. */
 export function redactText(text: string, secrets: readonly string[] = []): string {
   return cut(blanked(text, secrets), MAX_BYTES);
 }

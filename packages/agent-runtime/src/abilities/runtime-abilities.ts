@@ -1,5 +1,6 @@
 // What a deployed agent's runtime asks the project for while it answers: its tools, the secret of one call, earlier messages;
 // and where the steps of its answers wait. Everything by the agent's own credential.
+import type { Credential } from "../credential.ts";
 import { AgentError } from "../errors.ts";
 import { type Project, ProjectRefusal, ProjectUnavailable } from "../project.ts";
 import { type Begin, createBegin } from "./begun-messages.ts";
@@ -51,7 +52,7 @@ export interface AbilitiesOptions {
   readonly replica: string;
   /** Without it (or without a credential) there are no tools, and no trace. */
   readonly project: Project | undefined;
-  readonly credential: string | undefined;
+  readonly credential: Credential | undefined;
   /** Where steps of answers outlast a crash. */
   readonly stateDir?: string | undefined;
   warn(message: string, facts?: Record<string, unknown>): void;
@@ -71,7 +72,7 @@ export function createAbilities({
   stateDir,
   warn,
 }: AbilitiesOptions): Abilities {
-  const proof = { agent_id: agentId, credential };
+  const proof = () => ({ agent_id: agentId, credential: credential?.() });
   const connected = project !== undefined && credential !== undefined;
   const journal = openStepJournal(connected ? stateDir : undefined, warn);
   let known:
@@ -88,7 +89,7 @@ export function createAbilities({
   async function read(from: Project): Promise<readonly ToolDefinition[]> {
     try {
       const { tools, knowledge, meaning } = (await forms()).toolList.parse(
-        await from.call("runtime_tools", proof),
+        await from.call("runtime_tools", proof()),
       );
       known = { tools, knowledge, meaning, digest: toolsDigest(tools), until: performance.now() + FRESH_MS };
       return tools;
@@ -113,7 +114,7 @@ export function createAbilities({
   const readSecret = async (rpc: string, args: object, what: string): Promise<string | null> => {
     if (project === undefined) return null;
     try {
-      const answer = await project.call<{ secret: string | null }>(rpc, { ...proof, ...args });
+      const answer = await project.call<{ secret: string | null }>(rpc, { ...proof(), ...args });
       return answer.secret;
     } catch (error) {
       if (error instanceof ProjectRefusal && error.status === 404) {
@@ -161,7 +162,7 @@ export function createAbilities({
       await latest();
       if (project === undefined || known?.knowledge !== true) return [];
       try {
-        const asked = { ...proof, question, ...(before !== undefined && { before }) };
+        const asked = { ...proof(), question, ...(before !== undefined && { before }) };
         const args = { ...asked, message_id, ...(known.meaning && (await meaningOf(project, asked))) };
         const found = await project.call("runtime_knowledge", args);
         return (await forms()).pieces.parse(found);
@@ -176,12 +177,16 @@ export function createAbilities({
     },
     async mayAct(message_id, attempt) {
       if (project === undefined || credential === undefined) return true;
-      const { may } = await project.call<{ may: boolean }>("runtime_acts", { ...proof, message_id, attempt });
+      const { may } = await project.call<{ may: boolean }>("runtime_acts", {
+        ...proof(),
+        message_id,
+        attempt,
+      });
       return may === true;
     },
     async search(conversation_id, query, limit) {
       if (project === undefined) return [];
-      return (await project.call("runtime_search", { ...proof, conversation_id, query, limit })) ?? [];
+      return (await project.call("runtime_search", { ...proof(), conversation_id, query, limit })) ?? [];
     },
   };
 }

@@ -88,7 +88,7 @@ async function ask(agent: RunningAgent, answer: object): Promise<Event[]> {
   });
   return [{ event: "all", data: said.text ?? said }];
 }
-/** The steps that the project was told of, once `count` are there. */
+/** The steps that the project received, once there are `count`. */
 async function stepsOf(project: ProjectStub, count: number): Promise<(Step & { messageId: string })[]> {
   const until = Date.now() + 60_000;
   for (;;) {

@@ -1,17 +1,17 @@
-// The steps of a runtime's answers on their way to the project: kept until the meter's next call takes them along, behind the
+// The steps of a runtime's answers on their way to the project: kept until the meter's next call carries them, behind the
 // answer, which never waits for them. What cannot be sent is tried again a few times, then dropped and counted.
 import { noJournal, type StepJournal, type TracedStep } from "./step-journal.ts";
 import type { Step, Trace } from "./steps.ts";
 
-/** Steps of an answer that takes long are shown meanwhile. */
+/** Steps of a long answer are shown meanwhile. */
 const SHOW_MS = 200;
 const MAX_TRIES = 6;
 /** Of all answers under way. */
 const MAX_WAITING = 2_000;
-/** As many as the database takes at once. */
+/** As many as the database accepts at once. */
 const BATCH = 200;
 
-/** One answer's steps, as private.add_runtime_steps takes them. */
+/** One answer's steps, as private.add_runtime_steps expects them. */
 export interface AnswerSteps {
   readonly messageId: string;
   readonly steps: readonly Step[];
@@ -25,7 +25,7 @@ export interface TakenSteps {
   drop(cause: string): void;
 }
 
-/** Where the meter finds what it takes along. */
+/** Where the meter finds what its calls carry. */
 export interface StepSource {
   /** How many steps wait. */
   readonly size: number;

@@ -8,9 +8,9 @@ export type StepKind = "model" | "tool" | "retrieval" | "approval";
 /** refused: the platform did not let it happen. */
 export type StepStatus = "ok" | "error" | "refused" | "pending";
 
-/** One step, as private.add_answer_step takes it. */
+/** One step, as private.add_answer_step expects it. */
 export interface Step {
-  /** Made where the step was taken: the database keeps each step of an answer once, however often it is told. */
+  /** Made where the step happened: the database keeps each step of an answer once, however often it is sent. */
   readonly id: string;
   readonly kind: StepKind;
   readonly name: string;
@@ -38,7 +38,7 @@ export const traced = <T>(trace: Trace, work: () => Promise<T>): Promise<T> => t
 export type Ended = Omit<Step, "id" | "kind" | "name" | "startedAt" | "milliseconds">;
 
 /**
- * Begins a step. The returned function ends it, once; outside of a trace it does nothing.
+ * Begins a step. Call the returned function at its end, once; outside of a trace it does nothing.
  * @example
  * const end = beginStep("tool", "weather");
  * end({ status: "ok", result: "sunny" });

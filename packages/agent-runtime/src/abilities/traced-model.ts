@@ -1,5 +1,5 @@
 // A model whose calls are steps of the answer's trace: each step of a tool loop, each retry, each stream.
-import type { LanguageModelMiddleware } from "ai";
+import { type LanguageModelMiddleware, wrapLanguageModel } from "ai";
 import { mapModelError } from "../engines/model/errors.ts";
 import type { LanguageModel } from "../engines/model/providers.ts";
 import { redactText } from "./redact.ts";
@@ -20,16 +20,15 @@ const MAX_SAID = 1_000;
 /**
  * Wraps a model.
  * @param name what its steps are called
- * @param framework in whose words failures are told
+ * @param framework in whose words failures are described
  * @param secrets what no trace may hold
  */
-export async function tracedModel(
+export function tracedModel(
   model: LanguageModel,
   name: string,
   framework: string,
   secrets: readonly string[],
-): Promise<LanguageModel> {
-  const { wrapLanguageModel } = await import("ai");
+): LanguageModel {
   const begin = (params: Params): OpenStep => {
     const end = beginStep("model", name);
     const asked = {

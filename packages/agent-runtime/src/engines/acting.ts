@@ -63,7 +63,7 @@ export class Acting {
     return this.#refusal;
   }
 
-  /** What is told of a failure of this answer. */
+  /** How a failure of this answer reads. */
   explain(failure: AgentError): AgentError {
     if (this.#refusal !== undefined && !this.#hasActed) return this.#refusal;
     return this.#hasActed ? afterActing(failure) : failure;

@@ -3,6 +3,7 @@
 import { pathToFileURL } from "node:url";
 import type { Config } from "../config.ts";
 import type { StartEngine } from "./engine.ts";
+import { startModelEngine } from "./model/engine.ts";
 import { needsEliza } from "./packages.ts";
 
 /** Decides by the plugins: one that needs elizaOS makes the agent an elizaOS agent, else it talks to its model directly. */
@@ -17,8 +18,7 @@ export function pluginFolders(config: Config): string[] {
   return [import.meta.url, pathToFileURL(`${config.elizaDir}/package.json`).href];
 }
 
-/** Loads the chosen engine's code alone: elizaOS costs a model agent nothing, and the other way round. */
+/** Loads the chosen engine's code: elizaOS costs a model agent nothing. The model engine is small until its first message. */
 export async function loadEngine(name: "model" | "eliza"): Promise<StartEngine> {
-  if (name === "eliza") return (await import("./eliza/engine.ts")).startElizaEngine;
-  return (await import("./model/engine.ts")).startModelEngine;
+  return name === "eliza" ? (await import("./eliza/engine.ts")).startElizaEngine : startModelEngine;
 }

@@ -64,7 +64,7 @@ export interface ToolCall {
   readonly milliseconds: number;
 }
 
-/** Is told of an answer while it is made. */
+/** Follows an answer while it is made. */
 export interface Listener {
   delta(text: string): void;
   tool(call: ToolCall): void;
@@ -76,7 +76,7 @@ export interface Reply {
   readonly silence?: string;
   /** The model that answered. */
   readonly model: string;
-  /** Left out where no provider told it. */
+  /** Left out where no provider reported it. */
   readonly usage?: { readonly inputTokens: number; readonly outputTokens: number };
   /** Settings that had no effect as they are. */
   readonly warnings?: readonly Warning[];
@@ -94,7 +94,7 @@ export interface Engine {
   /**
    * Answers one message.
    * @param listener where somebody listens; the reply itself is the whole text all the same
-   * @throws AgentError for everything a caller should be told
+   * @throws AgentError for everything a caller should know
    */
   reply(message: Message, signal: AbortSignal, listener?: Listener): Promise<Reply>;
   /** Whether it works, or may work, without a message: for all that is known it is never idle. Left out: it never does. */

@@ -29,7 +29,7 @@ export function needsEliza(plugin: string, from: string): boolean {
 }
 
 /**
- * The major version of elizaOS that a plugin means by a tag such as "alpha"; undefined where that cannot be told. elizaOS's own
+ * The major version of elizaOS that a plugin means by a tag such as "alpha"; undefined where that is unknown. elizaOS's own
  * plugins have the version of their elizaOS, and `latest` is the one that everybody has.
  * @param version the plugin's own
  */

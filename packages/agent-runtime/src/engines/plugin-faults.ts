@@ -30,7 +30,7 @@ export function listenToFaults(to: FaultListener): void {
 
 /**
  * Hands a fault that nothing caught to whoever runs the plugin it comes from.
- * @returns false where it is no plugin's
+ * @returns false where no plugin caused it
  */
 export function takeFault(error: unknown): boolean {
   if (error instanceof ConfigurationError) return false;

@@ -41,7 +41,7 @@ const MISSING_EXPORT =
 /**
  * A plugin that asks for any elizaOS, and imports what the one here does not have, is made for another one all the same.
  * @param error what loading it threw
- * @returns the failure to tell instead; undefined for any other error
+ * @returns the failure to report instead; undefined for any other error
  */
 export function missesExport(
   name: string,

@@ -12,7 +12,7 @@ export interface ConversationIds {
 
 /**
  * Makes the ids of one agent.
- * @param messageKey known to every replica of the agent, and to nobody who calls it
+ * @param messageKey known to every replica of the agent, never to its callers
  */
 export function createConversationIds(messageKey: string | undefined): ConversationIds {
   const seal = (id: string) =>

@@ -1,7 +1,8 @@
 // The door: who calls this agent, by a key of the agent, its owner's token, the platform's signature or, where the agent is
-// public, nothing. The project judges (judge_caller); without its word nobody comes in.
-import { createHash, createHmac } from "node:crypto";
+// public, nothing. The project judges (judge_caller); without its answer every caller is refused.
+import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { credentialOf } from "../credential.ts";
 import { AgentError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type Project, ProjectRefusal } from "../project.ts";
@@ -18,7 +19,7 @@ export interface Visitor {
   /** The web page that may read the answer. */
   readonly origin: string | undefined;
   /**
-   * Judges again, every other second, until the signal's work is over: a key that is revoked meanwhile ends it.
+   * Judges again, every other second, until the signal's work is over, which a revoked key cuts short.
    * @returns stops the watch
    */
   watch(onRefusal: (refusal: AgentError) => void): () => void;
@@ -54,8 +55,7 @@ export function createDoor({ agentId, project, messageKey, proxyHops, log }: Doo
   // Apart: whoever makes up origins pushes no caller out.
   const origins = new Judgements();
   const turnedAway = new Map<string, number>();
-  const credential =
-    messageKey === undefined ? undefined : createHmac("sha256", messageKey).update("runtime").digest("hex");
+  const credential = credentialOf(messageKey);
 
   function questionOf(request: IncomingMessage, need: Need) {
     const token = bearerOf(request.headers.authorization);
@@ -63,7 +63,7 @@ export function createDoor({ agentId, project, messageKey, proxyHops, log }: Doo
     const args = { agent_id: agentId, need, ...(origin !== undefined && { origin: origin.slice(0, 400) }) };
     const isKey = token !== undefined && KEY.test(token);
     if (token !== undefined && !isKey && !TOKEN.test(token)) throw unknownCaller();
-    // Tokens are not kept: their digest tells them apart.
+    // Tokens are not kept: a digest identifies them.
     const id = createHash("sha256")
       .update(JSON.stringify([token ?? "", need, origin ?? ""]))
       .digest("base64");
@@ -109,7 +109,7 @@ export function createDoor({ agentId, project, messageKey, proxyHops, log }: Doo
     const until = turnedAway.get(address);
     if (until !== undefined && until > performance.now()) throw tooMany(until);
     turnedAway.delete(address);
-    const args = { agent_id: agentId, address, credential };
+    const args = { agent_id: agentId, address, credential: credential?.() };
     const call = ofProject().call<{ allowed: boolean; retryAfter: number }>("count_public_message", args);
     const { allowed, retryAfter } = await call.catch((cause: unknown) => {
       log.warn("The project cannot count a caller", { cause: String(cause) });
@@ -199,6 +199,6 @@ function refusalOf(error: unknown): AgentError | undefined {
     return new AgentError("INSUFFICIENT_PERMISSIONS", message);
   }
   if (code === "INVALID_API_KEY") return new AgentError("INVALID_API_KEY", message);
-  // A token that the project does not take, or that is no user's.
+  // A token that the project rejects, or that belongs to no user.
   return status === 401 || code === "42501" ? unknownCaller() : undefined;
 }

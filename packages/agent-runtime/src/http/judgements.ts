@@ -14,7 +14,7 @@ export const FRESH_MS = 2_000;
 export const STALE_MS = 5_000;
 
 export interface JudgementLimits {
-  /** Callers kept, good ones and refused ones apart: strangers push nobody out. */
+  /** Callers kept, good ones and refused ones apart: strangers cannot push others out. */
   readonly kept: number;
   /** Questions under way at once of callers who are not known: those let in lately are always asked for. */
   readonly underway: number;

@@ -83,7 +83,7 @@ export interface Said {
 /**
  * Reads a message.
  * @param ofPlatform whether the platform sent it: words put into the agent's mouth steer it, so only who stores what it
- *   really said may tell a history
+ *   really said may send a history
  * @throws AgentError VALIDATION_ERROR (with one problem per field), FORBIDDEN
  */
 export function parseMessage(bytes: Buffer, ofPlatform: boolean): Said {

@@ -9,7 +9,7 @@ import {
 
 const CONNECT_MS = 10_000;
 
-/** What undici gives a connector, and takes of it. */
+/** What undici gives a connector, and expects of it. */
 interface Target {
   readonly hostname: string;
   readonly port: string;
@@ -24,7 +24,7 @@ const OWN_POOL = Symbol.for("undici.globalDispatcher.1");
 
 /**
  * Guards the process's fetch. Names are resolved and judged for each connection, which then goes to what was judged.
- * A caller that brings a dispatcher of its own keeps it: that is a plugin's code, not an address somebody wrote.
+ * A caller that brings its own dispatcher keeps it: that is a plugin's code, not an address somebody wrote.
  */
 export function guardFetch(rule: AddressRule): void {
   const plain = globalThis.fetch;

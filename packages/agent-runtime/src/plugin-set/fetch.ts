@@ -37,7 +37,7 @@ export class SetError extends Error {
 /** The controller does not give it out now. */
 class NotYet extends Error {
   readonly afterMs: number | undefined;
-  /** It is on its way to the controller: that takes as long as it takes. */
+  /** The controller is still fetching it: wait. */
   readonly isComing: boolean;
 
   constructor(message: string, afterMs: number | undefined, isComing: boolean) {

@@ -10,7 +10,7 @@ import { extract, type Header } from "tar-stream";
 export interface UnpackOptions {
   /** Whether packages inside the package are its own. */
   bundles: boolean;
-  /** Called with the disk that each file takes before it is written; what it throws ends the work. */
+  /** Called with the disk space of each file before it is written; an error that it throws stops the work. */
   room(bytes: number): void;
 }
 
@@ -19,7 +19,7 @@ const BLOCK = 4096;
 
 /**
  * Unpacks one archive whose digest was compared before.
- * @throws {Error} where it is no archive, or there is no room
+ * @throws {Error} for anything but an archive, or without room
  */
 export async function unpack(archive: string, folder: string, options: UnpackOptions): Promise<void> {
   const entries = extract();
@@ -43,7 +43,7 @@ export async function unpack(archive: string, folder: string, options: UnpackOpt
   };
   // Not as an iterator: that one waits for ever where the archive ends early.
   entries.on("entry", (header, content, next) => {
-    // What ends the archive is the error of the whole, told below.
+    // An error of the archive is the error of the whole, reported below.
     content.on("error", () => {});
     take(header, content as unknown as Readable).then(() => next(), next);
   });

@@ -19,7 +19,7 @@ export function openBuiltIns(
   return { abilities: withOwnTools(abilities, own, servers.tools), close: servers.close };
 }
 
-/** Opens the plugins that the runtime brings. One that lacks a setting is told of, and the agent goes on without it. */
+/** Opens the plugins that the runtime brings. One that lacks a setting is reported, and the agent goes on without it. */
 function openOwnPlugins(config: Config, log: Log, states: PluginStates): OwnTool[] {
   return config.builtInPlugins.flatMap((name) => {
     if (isMcpPlugin(name)) return [];

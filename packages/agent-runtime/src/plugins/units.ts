@@ -10,7 +10,7 @@ export const SYMBOL_CALL = "0x95d89b41";
 export const balanceOfCall = (address: string): string =>
   `0x70a08231${address.slice(2).toLowerCase().padStart(64, "0")}`;
 
-/** `0x1b` → 27n. Throws ToolError for what is no number of at most 256 bits. */
+/** `0x1b` → 27n. Throws ToolError for anything but a number of at most 256 bits. */
 export function asNumber(hex: string): bigint {
   if (/^0x[0-9a-f]{1,64}$/i.test(hex)) return BigInt(hex);
   throw new ToolError("The chain's node answered with something other than a number.", "TOOL_FAILED");

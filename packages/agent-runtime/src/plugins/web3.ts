@@ -159,7 +159,7 @@ function asObject(text: string, who: string): Readonly<Record<string, unknown>> 
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch {
-    // told below
+    // reported below
   }
   throw new ToolError(`${who} answered without JSON.`, "TOOL_FAILED");
 }

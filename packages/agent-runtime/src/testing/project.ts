@@ -1,4 +1,4 @@
-// A stand-in for the project (PostgREST): it knows one key of the agent, grants every reservation and keeps what it was told,
+// A stand-in for the project (PostgREST): it knows one key of the agent, grants every reservation and keeps what it received,
 // unless a test says otherwise.
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders } from "node:http";
@@ -32,7 +32,7 @@ export interface ProjectStub extends AsyncDisposable {
   up(): Promise<void>;
   /** What was settled so far, by reservation. */
   settled(): Map<string, Record<string, unknown>>;
-  /** The steps it was told of so far, with their answer's id. */
+  /** The steps it received so far, with their answer's id. */
   steps(): (Step & { readonly messageId: string })[];
 }
 

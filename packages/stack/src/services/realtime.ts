@@ -49,7 +49,7 @@ export async function startRealtimeProcess(options: RealtimeProcessOptions): Pro
       // The space for young objects stays small, as in the stack's own process: 10 MB less while it waits.
       args: [
         `--max-old-space-size=${HEAP_MB}`,
-        "--semi-space-growth-factor=1",
+        "--max-semi-space-size=4",
         join(root, "packages/stack/src/realtime/main.ts"),
       ],
       cwd: root,

@@ -77,7 +77,7 @@ export function inCommands(text: string): string {
     const mark = attached ? "" : read(MARK, end);
     if (!attached && mark === "") continue;
     const from = attached ? found.index + 2 : end + mark.length;
-    // The next option is no value; and only what may be a secret is read, once.
+    // The next option is not a value; and only what may be a secret is read, once.
     const isShort = SHORT[program] === word;
     if (!attached && !isShort && (text[from] === "-" || !mayTakeSecret(word))) continue;
     const value = read(VALUE, from);

@@ -3,7 +3,7 @@
 /** What stands where a secret was. */
 export const BLANK = "[secret]";
 
-/** Names whose values are nobody's to read later. */
+/** Names whose values must not be readable later. */
 const SECRET_NAME =
   /pass$|pass[-_ ]?(words?|wd|phrase|code)([-_ ]?(confirm(ation)?|repeat|hash))?[-_ ]?\d{0,2}$|^pwd$|secret|token|(api|private|account|access|encryption|signing|client|master)[-_ ]?key(?![-_ ]?id$)|^key$|authorization|credential|cookie|signature$|^sig$|^(jwt|t?otp|mnemonic)$|seed[-_ ]?phrase$/i;
 /** Names in which these words mean something else. */

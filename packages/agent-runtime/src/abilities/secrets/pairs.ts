@@ -23,7 +23,7 @@ export function inUrls(text: string): string {
 /** Where the @ stands that ends the user and password. */
 const authorityEnd = (rest: string): number => rest.slice(0, rest.search(/[/?#]/)).lastIndexOf("@");
 
-/** Replaces what `found` says of each match; a match that is no secret is passed over up to its value. */
+/** Replaces what `found` says of each match; a match that is not a secret is passed over up to its value. */
 function replaced(
   text: string,
   name: RegExp,
@@ -46,7 +46,7 @@ function replaced(
   return clean + text.slice(done);
 }
 
-/** Pairs of JSON in a text that is no JSON as a whole, also where it is quoted in another text, or cut. */
+/** Pairs of JSON in a text that is not JSON as a whole, also where it is quoted in another text, or cut. */
 export function inQuoted(text: string): string {
   // Backslashes are read from their first one on: a page of them costs no more than its length.
   const name = /(?<!\\)(\\{0,300})"([^"\\\n]{1,100})\1"\s{0,100}:\s{0,100}/g;

@@ -79,7 +79,7 @@ function marked(schema: Schema): Schema {
   return copy;
 }
 
-/** zod tells it of each part that it has made, those behind references too, which are made while a value is judged. */
+/** zod calls it with each part that it has made, those behind references too, which are made while a value is judged. */
 function registryOf(steps: { left: number }): z.core.$ZodRegistry<Schema> {
   const registry = z.registry<Schema>();
   registry.add = (part: z.core.$ZodType, ...[meta]: unknown[]) => {

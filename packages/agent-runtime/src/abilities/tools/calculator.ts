@@ -1,4 +1,4 @@
-/** Arithmetic by a parser of its own: nothing of the expression is ever run. */
+/** Arithmetic by our own parser: nothing of the expression is ever run. */
 import { ToolError } from "./request.ts";
 
 const FUNCTIONS: Readonly<Record<string, (...values: number[]) => number>> = {

@@ -25,7 +25,7 @@ export class ExchangeError extends Error {}
 export interface ExchangeLimits {
   readonly maxBytes: number;
   readonly signal: AbortSignal;
-  /** Is told of each part of the body as it comes, with the status and headers that came before; true: enough is read. */
+  /** Receives each part of the body as it comes, with the status and headers that came before; true: enough is read. */
   readonly onBody?: ((part: Uint8Array, head: Omit<ExchangeResponse, "body">) => boolean) | undefined;
 }
 
@@ -106,7 +106,7 @@ class Incoming {
   readonly #method: string;
   readonly #maxBytes: number;
   readonly #onBody: ExchangeLimits["onBody"];
-  /** Up to where onBody was told, where the body is not in chunks. */
+  /** How far onBody has read, where the body is not in chunks. */
   #told = 0;
   #enough = false;
   #bytes = Buffer.alloc(4096);
@@ -205,7 +205,7 @@ class Incoming {
   #readChunks(): boolean {
     for (;;) {
       const line = this.#bytes.subarray(0, this.#size).indexOf("\r\n", this.#at);
-      // A size takes a few letters; a line without an end is no chunk.
+      // A size has a few letters; a line without an end is not a chunk.
       if (line < 0 ? this.#size - this.#at > 100 : line - this.#at > 100)
         throw new ExchangeError("The response is not HTTP.");
       if (line < 0) return false;

@@ -24,7 +24,7 @@ export function withDefaults(tool: ToolDefinition, given: Arguments): Arguments 
 /**
  * Makes the request. `{{api_key}}` stands for the secret, `{{name}}` for an argument; in the URL they are encoded and can
  * only stand behind the host. An argument that is absent or null is left out: with the query parameter or header that names
- * it. Arguments that no placeholder takes go into the query (GET, DELETE) or the body, in the form that the content type
+ * it. Arguments without a placeholder go into the query (GET, DELETE) or the body, in the form that the content type
  * says; a list in a query or form becomes one entry per item. A secret that no placeholder names goes as a bearer token.
  * @throws ToolError when the path names an argument without a value, or the secret is not set
  */

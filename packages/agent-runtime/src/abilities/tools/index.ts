@@ -54,7 +54,7 @@ export function makeTools(definitions: readonly ToolDefinition[], answer: Answer
     taken.add(name);
     tools[name] = defineTool({
       description: definition.description,
-      // What the model is shown; the arguments are judged in callTool, so that it is told what is wrong.
+      // What the model sees; callTool checks the arguments, so that the model reads what is wrong.
       inputSchema: jsonSchema<Record<string, unknown>>(completeSchema(definition.inputSchema)),
       execute: async (given: unknown) => markResult(await call(definition, given), name, answer.word),
     });
@@ -112,7 +112,7 @@ export interface ToolOutcome {
 }
 
 /**
- * Runs one call. Never throws: the model is told what went wrong, in words that hold no secret.
+ * Runs one call. Never throws: the model reads what went wrong, without any secret.
  * @param given what the model sent as arguments
  */
 export async function callTool(

@@ -1,4 +1,4 @@
-/** Names and schemas of tools in the form that every provider takes. Pure. */
+/** Names and schemas of tools in the form that every provider accepts. Pure. */
 
 /**
  * A tool's name as all providers take it: letters, digits, `_` and `-`, at most 60, and (for Google) no digit or `-` first.

@@ -18,7 +18,7 @@ export interface RequestLimits extends AddressRule {
   /** Whether a redirect may lead there; the first URL is the caller's to judge. */
   mayFollow(url: URL): boolean;
   readonly maxBytes?: number;
-  /** Is told of each part of a body as it comes, of a redirect's too; true: enough is read. */
+  /** Receives each part of a body as it comes, of a redirect's too; true: enough is read. */
   readonly onBody?: ExchangeLimits["onBody"];
 }
 

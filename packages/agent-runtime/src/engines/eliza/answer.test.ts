@@ -104,7 +104,7 @@ test("E1: an action throws after another acted → final, named, what was said i
   assert.ok(!message.includes("sk-stub-openai"));
   assert.deepEqual(errorOf(await deliver("do PAY,SHIP:", { id })), errorOf(first));
   assert.deepEqual([await actedByNow("PAY"), acted("SHIP")], [1, 1]);
-  // A caller of its own is not told a plugin's words.
+  // A caller at its own address does not read a plugin's words.
   const outside = await agent.say({ text: "do SHIP:" });
   assert.deepEqual([errorOf(outside).code, errorOf(outside).details?.final], ["ACTION_FAILED", "true"]);
   assert.ok(!errorOf(outside).message.includes("street"));

@@ -77,7 +77,7 @@ export function createAnswers(options: AnswersOptions): Answers {
     const call: ToolCalls["call"] = async (definition, given) => {
       underway.requireWaiting();
       const result = await limited(definition, given);
-      begun.pop()?.(result.startsWith("error:") ? "failed" : "done", false); // the model is told, and goes on
+      begun.pop()?.(result.startsWith("error:") ? "failed" : "done", false); // the model reads it, and goes on
       return result;
     };
     return { definitions, calls: { call, word: answer.word } };
@@ -94,7 +94,7 @@ export function createAnswers(options: AnswersOptions): Answers {
       entityId: id("user", user ?? `caller of ${conversation}`),
       roomId: id(stored ? STORED_ROOM : "room", conversation),
     };
-    // An id is no name: elizaOS writes it before what the person says.
+    // An id is not a name: elizaOS writes it before what the person says.
     const name = userName ?? (isId(userId) ? "User" : (userId ?? "User"));
     await runtime.ensureConnection({
       ...place,
@@ -220,7 +220,7 @@ async function handle(
     return [memory];
   };
   const keep = async (said: ElizaContent): Promise<ElizaMemory[]> => {
-    // What comes when nobody waits any longer was never said.
+    // What comes after the caller stopped waiting was never said.
     if (!said.text?.trim() || (underway.isGivenUp && !underway.isAnswered)) return [];
     const kept = await remember(said);
     if (!underway.isAnswered) underway.say(said.text);
@@ -236,14 +236,14 @@ async function handle(
     throw new AgentError("MODEL_BAD_RESPONSE", "The model's answer has not the form that elizaOS asks for.");
   };
   const outcome = await lookingBack.behind(message, { source: occasion?.source ?? "address" }, async () => {
-    const options = { timeoutDuration: config.messageTimeoutMs + 1_000 }; // ours ends it first
+    const options = { timeoutDuration: config.messageTimeoutMs + 1_000 }; // ours is over first
     const result = await runtime.messageService?.handleMessage(runtime, message, keep, options);
     return { didRespond: result?.didRespond ?? false, content: result?.responseContent ?? null };
   });
   return settle(outcome);
 }
 
-/** elizaOS cannot be interrupted: its work ends at its next action or call of a model, and nobody waits for it any longer. */
+/** elizaOS cannot be interrupted: its work ends at its next action or call of a model, and the caller does not wait for it. */
 async function untilAborted<T>(work: Promise<T>, underway: Underway, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => {

@@ -75,7 +75,7 @@ async function remember(runtime: ElizaRuntime, id: string, roomId: string, text:
   );
 }
 
-/** The stored conversation that is meant, or why there is none. */
+/** The stored conversation that is meant, or why it is missing. */
 async function placeOf(
   runtime: ElizaRuntime,
   { roomId, channelId }: ElizaTarget,

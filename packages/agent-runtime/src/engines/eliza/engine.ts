@@ -1,8 +1,9 @@
-// The real elizaOS AgentRuntime, without elizaOS's server: one agent, its plugins, a PGlite database of its own.
+// The real elizaOS AgentRuntime, without elizaOS's server: one agent, its plugins and its own PGlite database.
 import type { Abilities } from "../../abilities/runtime-abilities.ts";
 import type { Config } from "../../config.ts";
 import { AgentError, describe } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import { compileWasmOnce } from "../../memory.ts";
 import type { Meter } from "../../meter.ts";
 import type { PluginStates } from "../../plugin-states.ts";
 import { stackOf } from "../../stack.ts";
@@ -43,6 +44,7 @@ export async function startElizaEngine(
   abilities: Abilities,
   states: PluginStates,
 ): Promise<Engine> {
+  compileWasmOnce();
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
   const hasKey = config.provider.apiKey !== undefined;
@@ -129,7 +131,7 @@ export async function startElizaEngine(
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
       return answers.reply(message, signal, listener);
     },
-    // A service may hold a connection, on which something comes that wakes nobody.
+    // What arrives on a connection that a service holds would not wake the agent.
     mayWork: () => hasTasks() || [...plugins.values()].some((plugin) => (plugin.services ?? []).length > 0),
     async close() {
       services.stop();
@@ -146,7 +148,7 @@ export async function startElizaEngine(
   };
 }
 
-/** The secrets that a plugin needs and the agent has not, by the names that people set them by; of models' keys the model tells. */
+/** The secrets that a plugin needs and the agent has not, by the names that people set them by; the model itself reports a missing model key. */
 function missingSettings(name: string, part: ElizaPart, settings: Record<string, string>): string[] {
   if (Object.values(PROVIDER_PLUGINS).includes(name)) return [];
   return missingSecrets(name, part.from, settings).map((key) => SETTING_NAMES[key] ?? key);
@@ -162,7 +164,7 @@ async function openDatabase(sql: ElizaSql, workspace: Workspace, agentId: string
     return withoutSettings(adapter);
   } catch (error) {
     const cause = describe((error as Error).cause ?? error);
-    // A full disk is no fault of the database.
+    // A full disk is not the fault of the database.
     const aside = /ENOSPC|no space left/i.test(cause) ? undefined : workspace.setDatabaseAside();
     const kept = aside === undefined ? "" : ` It is kept in ${aside}; the next start makes a new one.`;
     const message = `elizaOS's database cannot be opened: ${cause}.${kept}`;

@@ -47,7 +47,7 @@ export interface ElizaModels {
 
 /**
  * Wraps the models that will be registered with a runtime, and gives their calls the agent's settings.
- * @returns takes each MODEL_USED of the runtime
+ * @returns handles each MODEL_USED of the runtime
  */
 export function meterModels(
   runtime: ElizaRuntime,
@@ -91,7 +91,7 @@ export function meterModels(
           message.model = name;
           if (!counted.heard) message.isPartlyUnknown = true;
         }
-        // What nobody told is unknown in the trace; a budget counts an estimate.
+        // Unreported use is unknown in the trace; a budget counts an estimate.
         end?.({
           status: "ok",
           ...(counted.heard && used),
@@ -120,7 +120,7 @@ export function meterModels(
               if (used) count(counted, used.promptTokens, used.completionTokens);
               return succeed(said);
             }
-            // What it used is never told then: the AI SDK's promise stays open where the connection broke.
+            // What it used is never reported then: the AI SDK's promise stays open where the connection broke.
             if (said !== "") settle(said); // its provider was at work
             await fail(failure);
           });
@@ -147,9 +147,9 @@ export function meterModels(
   };
 }
 
-/** Counts what a provider told of a call, to the call and to its message. */
+/** Counts what a provider reported of a call, to the call and to its message. */
 function count(counted: Counted, input = 0, output = 0): void {
-  // Some plugins tell zeros where their provider told nothing.
+  // Some plugins report zeros where their provider reported nothing.
   if (!input && !output) return;
   counted.heard = true;
   const message = Underway.current;
@@ -166,7 +166,7 @@ function count(counted: Counted, input = 0, output = 0): void {
 const lasting = ({ code, message }: AgentError): Refusal | undefined =>
   LASTING.has(code) ? { code, message } : undefined;
 
-/** What Google's SDK throws of an answer that is no JSON or breaks off, which is as if the plugin itself had failed. */
+/** What Google's SDK throws of an answer that is not JSON or breaks off, which is as if the plugin itself had failed. */
 function unreadable(error: unknown, framework: string): unknown {
   const isCut =
     error instanceof SyntaxError || (error instanceof TypeError && error.message === "terminated");

@@ -17,7 +17,7 @@ export interface LoadOptions {
 
 /**
  * Loads the plugins an agent names, each after those that it depends on. What it depends on may be named in short, as elizaOS does
- * ("ngrok" for "@elizaos/plugin-ngrok"), and is left out with a warning where it is not installed or is no plugin.
+ * ("ngrok" for "@elizaos/plugin-ngrok"), and is left out with a warning where it is not installed or not a plugin.
  * @returns by the packages' names
  * @throws ConfigurationError PLUGIN_NOT_FOUND naming every missing one, PLUGIN_INVALID, PLUGIN_FAILED, PLUGIN_INCOMPATIBLE
  */
@@ -89,7 +89,7 @@ async function load(part: ElizaPart, name: string, limitMs: number): Promise<Eli
   throw new ConfigurationError("PLUGIN_INVALID", message, { plugin: name });
 }
 
-/** elizaOS takes a function without parameters that makes the plugin, too; a class is none. */
+/** elizaOS also accepts a function without parameters that makes the plugin, but not a class. */
 function callIfPossible(make: unknown): unknown[] {
   try {
     return [(make as () => unknown)()];

@@ -129,7 +129,7 @@ export function superviseServices(options: ServicesOptions): Services {
       await asPlugin(plugin, () => begin(definition));
       entry.instance = runtime.services.get(type)?.find((instance) => !before.has(instance));
       if (entry.instance !== undefined) connection?.attach(entry.instance);
-      // plugin-discord logs in behind its start, and tells of it here.
+      // plugin-discord logs in after its start, and reports it here.
       await entry.instance?.clientReadyPromise;
       if ((entry.state as string) === "standby") {
         await withdraw(entry); // the lease went while it started

@@ -1,4 +1,4 @@
-// Why elizaOS says nothing: silence is an answer, and its reason is told with it.
+// Why elizaOS says nothing: silence is an answer, and it comes with its reason.
 import type { ElizaContent, ElizaRuntime } from "./types.ts";
 
 /** What came of one message, besides what was said. */

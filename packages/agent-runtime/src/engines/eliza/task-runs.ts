@@ -1,4 +1,4 @@
-// Runs of elizaOS's tasks (reminders and the like). A task that is not over runs again: each second while it takes longer, and after
+// Runs of elizaOS's tasks (reminders and the like). A task that is not over runs again: each second while it lasts longer, and after
 // a restart. What such a run begins is known by the task, so that it is not begun twice.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { asPlugin, pluginUnderway } from "../plugin-faults.ts";

@@ -42,7 +42,7 @@ export interface ElizaDatabase {
   createAgent(agent: Record<string, unknown>): Promise<boolean>;
   updateAgent(id: string, agent: Record<string, unknown>): Promise<boolean>;
   deleteManyMemories(ids: readonly string[]): Promise<void>;
-  /** Writes a row of its own log. */
+  /** Writes a row of its log. */
   log(entry: unknown): Promise<void>;
   /** Of PGlite. */
   getConnection(): Promise<{ exec(sql: string): Promise<unknown> }>;

@@ -14,7 +14,7 @@ export interface Begun {
   status: "running" | "done" | "failed";
 }
 
-/** What of a plugin's words a caller is told. */
+/** What a caller reads of a plugin's words. */
 const MAX_CAUSE = 300;
 
 const messages = new AsyncLocalStorage<Underway>();
@@ -56,13 +56,13 @@ export class Underway {
     return messages.run(this, work);
   }
 
-  /** @throws AgentError once nobody waits any longer */
+  /** @throws AgentError once the caller has stopped waiting */
   requireWaiting(): void {
     if (this.isGivenUp && !this.isAnswered) throw new AgentError("REQUEST_TIMEOUT", "The message is over.");
   }
 
   /**
-   * Notes that an action begins, where the platform lets it. The returned function ends it.
+   * Notes that an action begins, where the platform lets it. Call the returned function at its end.
    * @throws AgentError where an earlier attempt at the message acted
    */
   async begin(
@@ -104,8 +104,8 @@ export class Underway {
   }
 
   /**
-   * What is told of a failure: final as soon as an action began, since another attempt would do it again.
-   * @param isOwner whether the owner reads it: a plugin's own words may be meant for nobody else
+   * How a failure reads: final as soon as an action began, since another attempt would do it again.
+   * @param isOwner whether the owner reads it: a plugin's own words may be meant for the owner alone
    */
   explain(failure: AgentError, cause: unknown, isOwner: boolean, secrets: readonly string[]): AgentError {
     if (this.#acting.refusal !== undefined && !this.hasActed) return this.#acting.refusal;

@@ -93,7 +93,7 @@ for (const provider of Object.keys(MODELS) as Provider[]) {
   describe(`an elizaOS agent on ${provider}`, { skip: Boolean(skip) }, () => {
     let stub: ProviderStub;
     let agent: RunningAgent;
-    /** Of everything that is no cut. */
+    /** Of everything but a cut. */
     let answer: Answering = () => form("ASK_ALL");
     let recordings: Record<"json" | "stream", Buffer>;
     beforeAll(async () => {

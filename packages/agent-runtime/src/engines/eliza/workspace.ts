@@ -47,7 +47,7 @@ export function openWorkspace(config: Config, env: NodeJS.ProcessEnv): Workspace
   env.LOG_LEVEL = config.environment.LOG_LEVEL ?? (config.logLevel === "DEBUG" ? "debug" : "warn");
   env.LOG_JSON_FORMAT = "true";
   env.DOTENV_CONFIG_QUIET = "true";
-  // elizaOS's Google plugin takes no address, but Google's SDK under it does, without the version.
+  // elizaOS's Google plugin accepts no address, but Google's SDK under it does, without the version.
   const google = config.environment.GOOGLE_GENERATIVE_AI_BASE_URL;
   if (google !== undefined)
     env.GOOGLE_GEMINI_BASE_URL ??= google.replace(/\/+$/, "").replace(/\/v1(beta)?$/, "");

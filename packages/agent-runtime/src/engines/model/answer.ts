@@ -40,9 +40,9 @@ export async function createAnswer(
   log: Log,
 ): Promise<Answer> {
   const secrets = config.provider.apiKey === undefined ? [] : [config.provider.apiKey];
-  const seen = await tracedModel(await createLanguageModel(config, id), id, config.framework, config.secrets);
+  const seen = tracedModel(await createLanguageModel(config, id), id, config.framework, config.secrets);
   const { framework, settings } = config;
-  const model = await metered(seen, meter, { name: id, framework, settings, secrets });
+  const model = metered(seen, meter, { name: id, framework, settings, secrets });
   const pluginTools = tracedTools(given, config.secrets);
   logModelWarnings(log);
   const conversations = new Conversations();
@@ -54,7 +54,7 @@ export async function createAnswer(
     maxRetries: config.modelRetries,
   };
 
-  /** The plugins' tools and the agent's own, and what the model is told besides its instructions. */
+  /** The plugins' tools and the agent's own, and what the model reads besides its instructions. */
   const equip = async (
     message: Message,
     found: readonly Piece[],

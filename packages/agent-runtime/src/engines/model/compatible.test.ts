@@ -47,7 +47,7 @@ afterAll(() => server.close());
 const deaf: Listener = { delta: () => undefined, tool: () => undefined };
 const SECRET = "sk-proj-0123456789abcdef";
 
-/** What one streamed answer comes to, and what the owner is told of a refusal. */
+/** The result of one streamed answer, and the refusal as the owner reads it. */
 async function ask(form: Sent, listener: Listener | undefined = deaf) {
   sent = form;
   const refused: Refusal[] = [];

@@ -45,14 +45,14 @@ export function requireWhole(ending: Ending, framework: string, maxTokens: numbe
     );
 }
 
-/** Stands in an error's details where nobody may ask again by himself. */
+/** In an error's details: do not retry without a person. */
 const FINAL = { final: "true" } as const;
 
 /** Whether the same message must not be tried again without a person. */
 export const isFinal = ({ details }: { readonly details?: Record<string, string> | undefined }): boolean =>
   details?.final === FINAL.final;
 
-/** A failure that nobody tries again without a person. */
+/** A failure that is not retried without a person. */
 export const finalFailure = (
   code: AgentErrorCode,
   message: string,

@@ -1,4 +1,4 @@
-// Turns model errors into what a caller is told.
+// Turns model errors into what a caller reads.
 
 import { AISDKError, APICallError, LoadAPIKeyError, NoContentGeneratedError, RetryError } from "ai";
 import { UnknownHostError } from "../../../../../supabase/functions/_shared/addresses.ts";
@@ -7,7 +7,7 @@ import { refusedAddress } from "../../outside/fetch.ts";
 import { secretSpellings } from "../../spellings.ts";
 
 /**
- * Turns whatever a model call threw into what the caller is told. The provider's own words stay in the log (as the cause):
+ * Turns whatever a model call threw into what the caller reads. The provider's own words stay in the log (as the cause):
  * they may quote keys or internals; the owner gets them by {@link withProviderWords}.
  * @param timedOut whether the message's time was over
  */
@@ -35,7 +35,7 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   const status = statusOf(cause);
   if (status === null) {
     if (AISDKError.isInstance(cause)) {
-      // What the SDK throws of its own while reading an answer: a body that is no JSON, or not of the known form.
+      // What the SDK itself throws while reading an answer: a body that is not JSON, or not of the known form.
       return new AgentError("MODEL_BAD_RESPONSE", `${framework} sent an answer that cannot be understood.`, {
         cause,
       });
@@ -83,7 +83,7 @@ export function mapModelError(error: unknown, framework: string, timedOut: boole
   });
 }
 
-/** The longest that is told of a provider's own words. */
+/** The most that is repeated of a provider's own words. */
 const MAX_WORDS = 400;
 /** Codes whose cause is in what the owner set: only the provider knows which part it refuses. */
 const EXPLAINED = new Set([
@@ -126,7 +126,7 @@ function requested(cause: unknown): string {
 /** A provider's words without keys: those called with, what looks like one, and what the provider itself masked (`abcd***wxyz`). */
 function withoutKeys(words: string, secrets: readonly string[]): string {
   let clean = words;
-  // What is shorter is no key, and would blot out ordinary words.
+  // Anything shorter cannot be a key, and would blot out ordinary words.
   for (const secret of secrets.filter(({ length }) => length >= 8).flatMap(secretSpellings)) {
     clean = clean.replaceAll(secret, "[secret]");
   }
@@ -164,7 +164,7 @@ function statusOf(cause: unknown): number | undefined | null {
   // An error inside a stream, as the AI SDK passes it on.
   const { statusCode } = (cause ?? {}) as { statusCode?: unknown };
   if (typeof statusCode === "number") return statusCode;
-  // Google's own SDK, which elizaOS's plugin uses, throws errors of its own and fetch's as they are.
+  // Google's own SDK, which elizaOS's plugin uses, throws its own errors and passes fetch's on.
   const { name, status, message } = (cause ?? {}) as { name?: unknown; status?: unknown; message?: unknown };
   if (name === "ApiError" && typeof status === "number") return status;
   return name === "TypeError" && message === "fetch failed" ? undefined : null;

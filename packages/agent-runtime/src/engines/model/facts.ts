@@ -1,4 +1,4 @@
-// What a model takes, as the catalogue of the project knows it, and how an agent's settings fit it. Pure.
+// What a model accepts, as the catalogue of the project knows it, and how an agent's settings fit it. Pure.
 // SQL refuses the same when a setting is set: private.model_setting_problems; a test holds both equal.
 import { z } from "zod";
 import type { ModelSettings } from "../../config.ts";
@@ -145,7 +145,7 @@ interface SdkWarning {
   readonly details?: string | undefined;
 }
 
-/** Whether a warning is of more than a default of ours, which nobody set. */
+/** Whether a warning concerns more than a default of ours that the owner did not set. */
 export function isOfSetting(warning: object, settings: ModelSettings): boolean {
   const { feature } = warning as SdkWarning;
   const field = Object.keys(FEATURES).find((key) => FEATURES[key] === feature);

@@ -21,7 +21,7 @@ const text = (...deltas: string[]) => [
   ...deltas.map((delta) => ({ type: "text-delta" as const, id: "1", delta })),
 ];
 
-/** A meter that grants `grant` tokens of output and keeps what it was told. */
+/** A meter that grants `grant` tokens of output and keeps what was reported. */
 function meter(grant = 100) {
   const wanted: Wanted[] = [];
   const told: (TokensUsed | "released")[] = [];
@@ -56,7 +56,7 @@ describe("a metered model", () => {
       },
     });
     await generateText({
-      model: await metered(model, reserving, OPTIONS),
+      model: metered(model, reserving, OPTIONS),
       prompt: "hello",
       instructions: "Be brief.",
     });
@@ -75,7 +75,7 @@ describe("a metered model", () => {
         }),
       },
     });
-    const result = streamText({ model: await metered(model, reserving, OPTIONS), prompt: "hello" });
+    const result = streamText({ model: metered(model, reserving, OPTIONS), prompt: "hello" });
     assert.equal(await result.text, "ab");
     assert.deepEqual(told, [{ inputTokens: 30, cachedInputTokens: 20, outputTokens: 7 }]);
   });
@@ -94,7 +94,7 @@ describe("a metered model", () => {
       }),
     });
     const result = streamText({
-      model: await metered(model, reserving, OPTIONS),
+      model: metered(model, reserving, OPTIONS),
       prompt: "hello",
       abortSignal: gone.signal,
       onError: () => undefined,
@@ -120,7 +120,7 @@ describe("a metered model", () => {
           throw new APICallError({ ...failure, ...(statusCode !== undefined && { statusCode }) });
         },
       });
-      const wrapped = await metered(model, reserving, OPTIONS);
+      const wrapped = metered(model, reserving, OPTIONS);
       await assert.rejects(generateText({ model: wrapped, prompt: "hello", maxRetries: 0 }));
       assert.equal(told.length, 1);
       assert.equal(told[0] === "released" ? "released" : "counted", ends);
@@ -140,7 +140,7 @@ describe("a metered model", () => {
           throw new APICallError({ ...failure, responseBody, responseHeaders: { "retry-after-ms": "1" } });
         },
       });
-      const wrapped = await metered(model, reserving, OPTIONS);
+      const wrapped = metered(model, reserving, OPTIONS);
       await assert.rejects(generateText({ model: wrapped, prompt: "hello", maxRetries: 1 }));
       assert.equal(model.doGenerateCalls.length, calls, code);
       assert.deepEqual(told, Array(calls).fill("released"));
@@ -161,7 +161,7 @@ describe("a metered model", () => {
     const { isStepCount, jsonSchema, tool } = await import("ai");
     const none = tool({ inputSchema: jsonSchema({ type: "object" }), execute: async () => "nothing" });
     await generateText({
-      model: await metered(model, reserving, OPTIONS),
+      model: metered(model, reserving, OPTIONS),
       prompt: "hello",
       tools: { none },
       stopWhen: isStepCount(3),
@@ -172,7 +172,7 @@ describe("a metered model", () => {
       "results of tools are input too",
     );
     const refusing: Reserving = { reserve: () => Promise.reject(new Error("no")) };
-    const refused = await metered(model, refusing, OPTIONS);
+    const refused = metered(model, refusing, OPTIONS);
     const calls = model.doGenerateCalls.length;
     await assert.rejects(generateText({ model: refused, prompt: "hello", maxRetries: 0 }));
     assert.equal(model.doGenerateCalls.length, calls);

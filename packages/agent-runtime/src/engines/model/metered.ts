@@ -1,6 +1,6 @@
 // Puts the meter before every call that the AI SDK makes of a model (each step of a tool loop, each retry, each stream), and
-// fits the call to what the model takes, which the reservation says.
-import type { LanguageModelMiddleware } from "ai";
+// fits the call to what the model accepts, which the reservation says.
+import { type LanguageModelMiddleware, wrapLanguageModel } from "ai";
 import type { ModelSettings } from "../../config.ts";
 import {
   LASTING,
@@ -54,13 +54,8 @@ export interface MeteredOptions {
   readonly secrets?: readonly string[];
 }
 
-/** A model whose calls are metered, and fitted to what the model takes. */
-export async function metered(
-  model: LanguageModel,
-  meter: Reserving,
-  options: MeteredOptions,
-): Promise<LanguageModel> {
-  const { wrapLanguageModel } = await import("ai");
+/** A model whose calls are metered, and fitted to what the model accepts. */
+export function metered(model: LanguageModel, meter: Reserving, options: MeteredOptions): LanguageModel {
   const { name, settings } = options;
   const begin = async (params: Params) => {
     const outputTokens = params.maxOutputTokens ?? mapSettings(settings).maxOutputTokens;
@@ -129,7 +124,7 @@ export async function metered(
   return wrapLanguageModel({ model, middleware });
 }
 
-/** A call as it goes out: with the settings that the model takes, and no more output than was granted. */
+/** A call as it goes out: with the settings that the model accepts, and no more output than was granted. */
 function fit(params: Params, { outputTokens, facts }: MeteredCall, { name, settings }: MeteredOptions) {
   const { temperature, topP, presencePenalty, frequencyPenalty, stopSequences, ...rest } = params;
   const { call, withoutThinking, warnings } = fitSettings(settings, facts, name);

@@ -62,7 +62,7 @@ function toolsIn(value: unknown): ToolSet {
   );
 }
 
-/** The tools under names that every provider takes; of two that look alike there the second gets a number. */
+/** The tools under names that every provider accepts; of two that look alike there the second gets a number. */
 function named(tools: ToolSet): ToolSet {
   const result: ToolSet = {};
   for (const [key, tool] of Object.entries(tools)) {

@@ -89,7 +89,7 @@ function byCall(
   };
 }
 
-/** OpenAI's responses API keeps what it is sent unless it is told not to; conversations are kept here alone. */
+/** OpenAI's responses API keeps what it is sent unless asked not to; conversations are kept here alone. */
 function withoutStore(options: CallOptions): CallOptions {
   const { providerOptions } = options;
   return {

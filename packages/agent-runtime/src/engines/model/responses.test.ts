@@ -43,7 +43,7 @@ async function answer(
   });
   const weather = tool({ description: "Weather", inputSchema, execute: async () => "sunny" });
   const result = streamText({
-    model: await metered(model, reserving, { name: "gpt-6-luna", framework: "openai", settings }),
+    model: metered(model, reserving, { name: "gpt-6-luna", framework: "openai", settings }),
     prompt: "How is the weather in Oslo?",
     tools: { weather },
     stopWhen: isStepCount(4),

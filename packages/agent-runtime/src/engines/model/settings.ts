@@ -15,7 +15,7 @@ export interface CallSettings {
 /**
  * Maps an agent's settings to a call. Defaults are documented ones: temperature 0.7, max_tokens 4096; what changes nothing
  * (top_p 1, penalties 0, no stop) is left out, because several models refuse to see it at all. With a top_p there is no
- * default temperature: a provider that takes only one of them would drop what was chosen.
+ * default temperature: a provider that accepts only one of them would drop what was chosen.
  */
 export function mapSettings(settings: ModelSettings): CallSettings {
   const stop = (typeof settings.stop === "string" ? [settings.stop] : (settings.stop ?? [])).filter(

@@ -3,7 +3,7 @@ import type { StreamTextResult, ToolSet } from "ai";
 import type { Ending } from "./completion.ts";
 import type { fromSdkWarnings } from "./facts.ts";
 
-/** Is told of each piece of text, and of every part that comes, whatever it is. */
+/** Receives each piece of text, and every part that comes, whatever it is. */
 export interface Reader {
   delta(text: string): void;
   heard?(): void;

@@ -24,7 +24,7 @@ const answering = (called: Called) => {
   if (called.rpc === "runtime_plugin_secret") return { body: { secret: SECRET } };
   return undefined;
 };
-/** What the project was told last of each plugin, once it was told of `count`. */
+/** The last report of each plugin, once there are `count`. */
 async function reported(agent: RunningAgent, count: number) {
   const { promise, resolve } = Promise.withResolvers<{ name: string; ready: boolean; message: string }[]>();
   const look = () => {

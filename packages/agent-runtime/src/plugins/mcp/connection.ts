@@ -36,7 +36,7 @@ export class McpConnection {
         transport: new GuardedTransport(options),
         clientName: "agent-launchpad",
         initializationOptions: { signal },
-        onUncaughtError: () => undefined, // each call tells its own
+        onUncaughtError: () => undefined, // each call reports its own
       });
       return new McpConnection(client);
     });

@@ -1,5 +1,5 @@
 // MCP servers as plugins, against servers made with the official SDK, in each protocol and form of answer; and servers that lie,
-// hang, forget, change, or send what nobody can read.
+// hang, forget, change, or send what cannot be read.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
@@ -23,7 +23,7 @@ import { type McpServersOptions, openMcpServers } from "./servers.ts";
 
 const MODES: readonly McpMode[] = ["stateless", "session", "session-json"];
 
-/** Opens one server as an agent would, with what was told of its state. */
+/** Opens one server as an agent would, with what was reported of its state. */
 function open(
   t: TestContext,
   server: Pick<RunningMcpServer, "host" | "url">,

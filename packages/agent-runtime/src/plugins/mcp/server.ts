@@ -25,7 +25,7 @@ export interface McpServerOptions {
   readonly privateHosts: readonly string[];
   /** How long reading its list may take. */
   readonly limitMs: number;
-  /** Is told of each change: what is wrong, with the cure; undefined: nothing. */
+  /** Hears of each change: what is wrong, with the cure; undefined: nothing. */
   onState?(problem: string | undefined, note: string): void;
   /** Whether it is tried again without an answer that needs it. */
   readonly heals: boolean;
@@ -164,7 +164,7 @@ export class McpServer {
         return await work(await session.connection);
       } catch (error) {
         const lost = error instanceof SessionLost;
-        // One that was never opened is no session.
+        // One that was never opened is not a session.
         const opened = await session.connection.then(
           () => true,
           () => false,

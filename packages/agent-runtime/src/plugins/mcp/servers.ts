@@ -11,7 +11,7 @@ export interface McpServersOptions {
   readonly limitMs: number;
   readonly heals: boolean;
   secretOf(plugin: string): Promise<string | null>;
-  /** Is told what is wrong with one, or `note` where nothing is. */
+  /** Hears what is wrong with one, or `note` where nothing is. */
   onState?(plugin: string, problem: string | undefined, note: string): void;
 }
 

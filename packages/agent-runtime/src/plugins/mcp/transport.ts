@@ -16,7 +16,7 @@ const REJECTED = new Set([401, 403]);
 /** From here on servers keep no sessions. */
 const STATELESS = "2026-07-28";
 
-/** What a server said instead of an answer, in words that hold nothing of its own. */
+/** What a server said instead of an answer, without any text of the server. */
 export class McpRefusal extends Error {
   /** The HTTP status, where that is what went wrong. */
   readonly status: number | undefined;
@@ -56,7 +56,7 @@ export class GuardedTransport implements MCPTransport {
 
   async start(): Promise<void> {}
 
-  /** Ends the session at the server too; that it does not answer is no matter. */
+  /** Ends the session at the server too; a missing answer is ignored. */
   async close(options: { signal?: AbortSignal } = {}): Promise<void> {
     if (this.#closing.signal.aborted) return;
     const signal = AbortSignal.any([AbortSignal.timeout(2_000), ...(options.signal ? [options.signal] : [])]);
