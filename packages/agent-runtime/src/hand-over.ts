@@ -1,5 +1,6 @@
 // What a waiting runtime is handed: its configuration and its variables, once, as one line on stdin.
 import type { Readable } from "node:stream";
+import { now } from "./clock.ts";
 import { ConfigurationError } from "./errors.ts";
 
 /** A variable; where it is set, the process waits for {@link HandOver}. */
@@ -19,11 +20,11 @@ export interface HandOver {
 let begunMs = 0;
 
 /** For how long this process has been an agent. */
-export const agentSeconds = (): number => (performance.now() - begunMs) / 1000;
+export const agentSeconds = (): number => (now() - begunMs) / 1000;
 
 /** From here on this process is an agent; the time that it waited does not count. */
 export function becomeAgent(): void {
-  begunMs = performance.now();
+  begunMs = now();
 }
 
 /**
