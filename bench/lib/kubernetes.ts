@@ -33,6 +33,8 @@ export interface KubeBench {
   controller(): ChildProcess;
   /** Starts the controller again, past the proxy, which speaks no HTTP/2. @param flags of Node */
   restartDirectly(flags: readonly string[]): Promise<void>;
+  /** A figure of the controller's own. */
+  metric(name: string): Promise<number>;
   /** Sends a signed webhook, as the database does. */
   hint(agentId?: string): Promise<void>;
   stop(): Promise<void>;
@@ -46,7 +48,7 @@ export async function startKubeBench(environment: Record<string, string>): Promi
       zone,
       cpu: "512",
       memory: "2Ti",
-      pods: 2000,
+      pods: 4000,
     })),
   });
   const proxy = await startKubeFaults(cluster);
@@ -92,6 +94,12 @@ export async function startKubeBench(environment: Record<string, string>): Promi
     async restartDirectly(flags) {
       await end(running);
       running = await start(cluster.info.kubeconfig, flags);
+    },
+    async metric(name) {
+      const text = await (await fetch(`http://127.0.0.1:${running.port}/metrics`)).text();
+      const line = text.split("\n").find((one) => one.startsWith(`${name} `));
+      if (line === undefined) throw new Error(`the controller has no metric ${name}`);
+      return Number(line.split(" ")[1]);
     },
     async hint(agentId) {
       const timestamp = String(Math.floor(Date.now() / 1000));
