@@ -1,9 +1,15 @@
 // The machine's clock is set back by an hour: nothing waits for an hour, and no lease lasts an hour longer.
 import assert from "node:assert/strict";
 import { test } from "vitest";
+import type { ReplicaSample } from "./cluster/cluster.ts";
 import { SeriesBook } from "./cluster/kubernetes/events/series.ts";
 import { kept, Pace } from "./cluster/kubernetes/observe/concurrency.ts";
+import { IdleWatch } from "./idle/watch.ts";
+import { STRANGER } from "./ingress/caller.ts";
+import { Door } from "./ingress/door.ts";
+import { silentLog } from "./log.ts";
 import { Lease } from "./loop/lease.ts";
+import type { Held } from "./reconcile/leased-agent.ts";
 import { SimulatedClock } from "./testing/simulated-clock.ts";
 
 const HOUR = 3_600_000;
@@ -78,4 +84,77 @@ test("Events are written as before, and a count within a minute", () => {
   assert.ok(again.do === "wait" && again.until <= now + 60_000, JSON.stringify(again));
   for (let other = 0; other < 50; other += 1)
     assert.equal(book.see(`Pod/other-${other}`, note, now).do, "write", String(other));
+});
+
+test("an idle agent that was kept awake is asked about again after a minute, and falls asleep", async () => {
+  const clock = settable();
+  await clock.advance(10 * HOUR);
+  let asked = 0;
+  const held = {
+    claim: { idleSeconds: 60, targetReplicas: 1, generation: 2, leaseToken: "t" },
+    desired: { state: "running", phase: "DEPLOYED", generation: 2, observedGeneration: 2 },
+    heldAt: clock.now() - 60_000,
+  } as Held;
+  const replica = { name: "r1", state: "ready", template: "t", failures: 0, startedAt: 0 } as const;
+  const watch = new IdleWatch({
+    database: {
+      sleepDeployment: async () => {
+        asked += 1;
+        return { asleep: false, reason: "ANSWER_OPEN" };
+      },
+    },
+    cluster: {
+      get: async () => ({
+        agentId: "a",
+        generation: 2,
+        template: "t",
+        wanted: 1,
+        replicas: [replica],
+        progressedAt: 0,
+      }),
+    },
+    clock,
+    log: silentLog,
+    held: () => new Map([["a", held]]),
+    mayAct: () => true,
+    claimNow: () => {},
+    doubt: () => {},
+  });
+  const sample = { agentId: "a", replica: "r1", idleSeconds: 60 } as ReplicaSample;
+  await watch.look([sample]);
+  clock.setBack();
+  await watch.look([sample]);
+  assert.equal(asked, 2, "not in an hour");
+  await watch.look([sample]);
+  assert.equal(asked, 2);
+  await clock.advance(60_000);
+  await watch.look([sample]);
+  assert.equal(asked, 3);
+});
+
+test("a request that waits for a sleeper waits 30 seconds, and the answer of its wake stands for one", async () => {
+  const clock = settable();
+  await clock.advance(10 * HOUR);
+  let asked = 0;
+  const door = new Door({
+    wake: async () => {
+      asked += 1;
+      return { state: "refused", status: 409, code: "CONFLICT", message: "stopped" };
+    },
+    isReady: () => false,
+    clock,
+    log: silentLog,
+  });
+  const ask = async () => {
+    let code: string | undefined;
+    door.hold("a", STRANGER, (verdict) => {
+      code = verdict?.code;
+    });
+    await clock.advance(1);
+    return code;
+  };
+  assert.equal(await ask(), "CONFLICT");
+  clock.setBack();
+  assert.equal(await ask(), "CONFLICT");
+  assert.equal(asked, 2, "the answer of an hour ahead is none");
 });

@@ -11,7 +11,8 @@ import type { Observation } from "../reconcile/observe.ts";
 export function maySleep({ claim, desired, heldAt }: Sleeper, now: number): boolean {
   return (
     claim.idleSeconds != null &&
-    now - heldAt >= claim.idleSeconds * 1000 &&
+    // Counted both ways: a clock that is set back keeps nothing awake. What replicas say is measured by theirs that only go on.
+    Math.abs(now - heldAt) >= claim.idleSeconds * 1000 &&
     claim.targetReplicas > 0 &&
     desired.state === "running" &&
     desired.phase === "DEPLOYED" &&

@@ -28,8 +28,8 @@ const AGAIN_MS = 60_000;
 /** Looks at each sample of the replicas; one look at a time. */
 export class IdleWatch {
   readonly #options: IdleWatchOptions;
-  /** By agent: not before then. */
-  readonly #notBefore = new Map<string, number>();
+  /** By agent: when the database last kept it awake. */
+  readonly #keptAwake = new Map<string, number>();
   #looking = false;
 
   constructor(options: IdleWatchOptions) {
@@ -52,11 +52,13 @@ export class IdleWatch {
   async #look(samples: readonly ReplicaSample[]): Promise<void> {
     const { claimNow, clock, cluster, database, held, log, mayAct } = this.#options;
     const byAgent = Map.groupBy(samples, (sample) => sample.agentId);
-    for (const agentId of this.#notBefore.keys()) if (!held().has(agentId)) this.#notBefore.delete(agentId);
+    for (const agentId of this.#keptAwake.keys()) if (!held().has(agentId)) this.#keptAwake.delete(agentId);
     for (const [agentId, own] of byAgent) {
       const one = held().get(agentId);
       if (one === undefined || !mayAct() || !maySleep(one, clock.now())) continue;
-      if ((this.#notBefore.get(agentId) ?? 0) > clock.now()) continue;
+      const keptAwake = this.#keptAwake.get(agentId);
+      // Counted both ways: the machine's clock may be set back.
+      if (keptAwake !== undefined && Math.abs(clock.now() - keptAwake) < AGAIN_MS) continue;
       const observed = observe(await cluster.get(agentId));
       const { generation, idleSeconds, leaseToken } = one.claim;
       if (!isIdle(idleSeconds ?? Number.POSITIVE_INFINITY, observed, own)) continue;
@@ -66,7 +68,7 @@ export class IdleWatch {
         claimNow();
       } else {
         log.debug("idle, and kept awake", { agentId, reason: answer.reason });
-        this.#notBefore.set(agentId, clock.now() + AGAIN_MS);
+        this.#keptAwake.set(agentId, clock.now());
         if (answer.reason === "LEASE_LOST" || answer.reason === "BUSY") this.#options.doubt(agentId);
       }
     }
