@@ -20,6 +20,8 @@ export interface PluginState {
   readonly message: string;
   /** Where it serves a platform. */
   readonly platform?: PlatformState;
+  /** It runs a service or tasks: it may work without a request, so that its agent is never idle. */
+  readonly worksAlone?: boolean;
 }
 
 export interface PluginStates {
@@ -32,6 +34,8 @@ export interface PluginStates {
   failed(name: string, message: string): void;
   /** How its connection is; undefined: another replica holds it. */
   platform(name: string, state: PlatformState | undefined): void;
+  /** It runs a service or tasks. */
+  worksAlone(name: string): void;
   list(): readonly PluginState[];
   /** Called after each change, with all states. */
   onChange(listener: (states: readonly PluginState[]) => void): void;
@@ -45,13 +49,18 @@ const MAX_MESSAGE = 600;
  * @param clean blanks secrets: a plugin's error may quote its token
  */
 export function createPluginStates(clean: (text: string) => string = (text) => text): PluginStates {
-  const states = new Map<string, Omit<PluginState, "platform">>();
+  const states = new Map<string, Omit<PluginState, "platform" | "worksAlone">>();
   const platforms = new Map<string, PlatformState>();
   const listeners: ((states: readonly PluginState[]) => void)[] = [];
+  const working = new Set<string>();
   const list = () =>
     [...states.values()].map((state) => {
       const platform = platforms.get(state.name);
-      return platform === undefined ? state : { ...state, platform };
+      return {
+        ...state,
+        ...(platform === undefined ? {} : { platform }),
+        ...(working.has(state.name) ? { worksAlone: true } : {}),
+      };
     });
   const short = (message: string) => clean(message).slice(0, MAX_MESSAGE);
   const tell = () => {
@@ -75,6 +84,11 @@ export function createPluginStates(clean: (text: string) => string = (text) => t
       else platforms.set(name, { ...state, message: state.message && short(state.message) });
       // A plugin without a state is not in the list yet.
       if (JSON.stringify(platforms.get(name)) !== before && states.has(name)) tell();
+    },
+    worksAlone(name) {
+      if (working.has(name)) return;
+      working.add(name);
+      if (states.has(name)) tell();
     },
     list,
     onChange(listener) {

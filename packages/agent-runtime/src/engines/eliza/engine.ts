@@ -107,7 +107,15 @@ export async function startElizaEngine(
   boundGrowth(runtime, adapter);
   const { begin } = abilities;
   const giveUpBegun = sendBegunMessages({ runtime, begin, toUuid: toUuid(config, core), log });
-  const hasTasks = watchTasks(runtime, [SQL, BOOTSTRAP, own.name]);
+  // What arrives on a connection that a service holds would not wake the agent; a task may be due at any time.
+  const alone = new Set(
+    [...plugins].flatMap(([name, { services = [] }]) => (services.length > 0 ? [name] : [])),
+  );
+  for (const name of alone) states.worksAlone(name);
+  watchTasks(runtime, [SQL, BOOTSTRAP, own.name], (name) => {
+    alone.add(name);
+    states.worksAlone(name);
+  });
   watchActions(runtime, all, config.secrets);
   paceReflection(runtime, config.settings.reflection === "off");
   await registerPlugins(runtime, all, limitMs);
@@ -131,8 +139,7 @@ export async function startElizaEngine(
       if (!configured) throw new AgentError("MODEL_UNCONFIGURED", unconfigured(config));
       return answers.reply(message, signal, listener);
     },
-    // What arrives on a connection that a service holds would not wake the agent.
-    mayWork: () => hasTasks() || [...plugins.values()].some((plugin) => (plugin.services ?? []).length > 0),
+    mayWork: () => alone.size > 0,
     async close() {
       services.stop();
       giveUpBegun();

@@ -22,21 +22,23 @@ export const taskRun = (): TaskRun | undefined => runs.getStore();
 /**
  * Watches the tasks of a runtime on which no plugin is registered yet; a worker's code counts as its plugin's.
  * @param own elizaOS's own plugins, whose tasks serve answers alone
- * @returns whether a plugin of the agent brings tasks, which may be due at any time
+ * @param onTasks told of each other plugin that brings tasks, which may be due at any time
  */
-export function watchTasks(runtime: ElizaRuntime, own: readonly string[] = []): () => boolean {
-  let bringsTasks = false;
+export function watchTasks(
+  runtime: ElizaRuntime,
+  own: readonly string[] = [],
+  onTasks: (plugin: string) => void = () => {},
+): void {
   const register = runtime.registerTaskWorker.bind(runtime);
   runtime.registerTaskWorker = (worker) => {
     const plugin = pluginUnderway();
-    if (plugin !== undefined && !own.includes(plugin)) bringsTasks = true;
+    if (plugin !== undefined && !own.includes(plugin)) onTasks(plugin);
     const execute: typeof worker.execute = (of, options, task) => {
       const run = () => runs.run(runOf(task), () => worker.execute(of, options, task));
       return plugin === undefined ? run() : asPlugin(plugin, run);
     };
     register(Object.create(worker, { execute: { value: execute, enumerable: true } }));
   };
-  return () => bringsTasks;
 }
 
 /** Pure. A task that repeats is the same run until elizaOS notes its time again. */
