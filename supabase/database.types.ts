@@ -1677,7 +1677,7 @@ export type Database = {
       update_agent: { Args: { agent_id: string; changes: Json }; Returns: Json };
       update_profile: { Args: { changes: Json }; Returns: Json };
       wake_agent: { Args: { agent_id: string }; Returns: Json };
-      wake_deployment: { Args: { agent_id: string; cause?: string }; Returns: Json };
+      wake_deployment: { Args: { agent_id: string; cause?: string; credential?: string }; Returns: Json };
       wanted_plugin_trees: { Args: Record<PropertyKey, never>; Returns: Json };
     };
     Enums: {

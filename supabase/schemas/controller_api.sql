@@ -102,61 +102,72 @@ language sql volatile set search_path = '' as $$
     report = case when new_report is null then c.report else excluded.report end
 $$;
 
--- What a controller gets to know of a deployment. spec is null when nothing shall remain.
+-- What a controller gets to know of a deployment. spec is null when nothing shall remain. Each row it is made of is
+-- read once: a claim of 50 among 100,000 agents looks at 1,901 pages; 2,626 where agents and
+-- quotas were read per field and each row was found three times.
 create function private.claim_answer(d private.agent_deployments) returns jsonb
 language sql stable set search_path = ''
-return jsonb_build_object(
+return (select jsonb_build_object(
   'agentId', d.agent_id, 'userId', d.user_id, 'desired', d.desired, 'generation', d.generation,
   'observedGeneration', d.observed_generation, 'revision', d.revision, 'restarts', d.restarts, 'phase', d.phase,
   'attempts', d.attempts, 'leaseToken', d.lease_token, 'installation', (select i.id from private.installation i),
   'platform', (select p.content || jsonb_build_object('id', p.id) from private.platforms p where p.id = d.platform),
-  'reason', case when d.phase = 'FAILED' then d.reason end, 'targetReplicas', d.target_replicas, 'timings', d.timings,
-  'quota', (select jsonb_build_object('maxAgents', q.max_agents, 'maxReplicas', q.max_replicas,
-      'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory)
-    from public.quotas q where q.user_id = d.user_id),
-  'class', (select private.class_for_pods(c) from public.quotas q join private.agent_classes c on c.name = q.agent_class
-    where q.user_id = d.user_id),
+  'url', d.url, 'reason', case when d.phase = 'FAILED' then d.reason end, 'targetReplicas', d.target_replicas,
+  'timings', d.timings,
+  'quota', case when q.user_id is not null then jsonb_build_object('maxAgents', q.max_agents,
+    'maxReplicas', q.max_replicas, 'maxCpuMillicores', q.max_cpu, 'maxMemoryBytes', q.max_memory) end,
+  'class', (select private.class_for_pods(c) from private.agent_classes c where c.name = q.agent_class),
   'classesVersion', (select v.version from private.agent_classes_version v),
-  'idleSeconds', (select (a.idle ->> 'afterSeconds')::integer from public.agents a where a.id = d.agent_id),
-  'visibility', (select a.visibility from public.agents a where a.id = d.agent_id),
+  'idleSeconds', (a.idle ->> 'afterSeconds')::integer, 'visibility', a.visibility,
   'spec', case when d.desired <> 'absent' then (
     select r.spec || jsonb_build_object('resolvedPlugins', r.resolved_plugins,
-      'character', private.instructed_character(r.spec -> 'character'),
-      'scalingPolicy', (select a.scaling_policy from public.agents a where a.id = d.agent_id))
-    from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end
-);
+      'character', private.instructed_character(r.spec -> 'character'), 'scalingPolicy', a.scaling_policy)
+    from public.agent_revisions r where r.agent_id = d.agent_id and r.revision = d.revision) end)
+  from (select) one
+  left join public.agents a on a.id = d.agent_id
+  left join public.quotas q on q.user_id = d.user_id);
 
 -- Definer: service_role has no rights on private tables. Locks the claimed rows (skip locked) until commit.
 create function private.claim_deployments(of_worker text, max_count integer, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   candidates text[];
+  places tid[];
+  answers jsonb;
+  taken text[];
 begin
   perform private.check_worker(of_worker, lease_seconds);
   perform private.raise_problems(private.problem_if(coalesce(max_count not between 1 and 500, true), 'max_count',
     'Must be between 1 and 500'));
   perform private.heartbeat(of_worker, lease_seconds, null);
-  select coalesce(array_agg(x.agent_id), '{}') into candidates from (
-    select d.agent_id from private.agent_deployments d
+  select coalesce(array_agg(x.agent_id), '{}'), coalesce(array_agg(x.place), '{}') into candidates, places from (
+    select d.agent_id, d.ctid as place from private.agent_deployments d
     where d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
     -- What this worker already has in hand comes last, so that it cannot crowd out the rest.
     order by d.lease_holder is not distinct from of_worker and d.claimed_generation = d.generation, d.next_attempt_at
     limit max_count
     for update of d skip locked
   ) x;
-  -- A statement of its own: it sees what other workers committed before the locks were taken, and rechecks.
-  update private.agent_deployments d set
-    lease_token = case when d.lease_holder = of_worker then d.lease_token else gen_random_uuid() end,
-    lease_holder = of_worker,
-    claimed_generation = d.generation,
-    timings = case when d.timings ? 'claimedAt' then d.timings
-      else d.timings || jsonb_build_object('claimedAt', private.iso(clock_timestamp())) end
-  where d.agent_id = any (candidates)
-    and d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
-    and (d.lease_holder is distinct from of_worker or d.claimed_generation <> d.generation);
-  return (
+  -- A statement of its own: it sees what other workers committed before the locks were taken, and rechecks. The rows
+  -- are locked, so they are where they were.
+  with leased as (
+    update private.agent_deployments d set
+      lease_token = case when d.lease_holder = of_worker then d.lease_token else gen_random_uuid() end,
+      lease_holder = of_worker,
+      claimed_generation = d.generation,
+      timings = case when d.timings ? 'claimedAt' then d.timings
+        else d.timings || jsonb_build_object('claimedAt', private.iso(clock_timestamp())) end
+    where d.ctid = any (places) and d.agent_id = any (candidates)
+      and d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
+      and (d.lease_holder is distinct from of_worker or d.claimed_generation <> d.generation)
+    returning d.agent_id, private.claim_answer(d) as answer
+  )
+  select coalesce(jsonb_agg(l.answer), '[]'), coalesce(array_agg(l.agent_id), '{}') into answers, taken from leased l;
+  -- What it had in hand already.
+  return answers || (
     select coalesce(jsonb_agg(private.claim_answer(d)), '[]') from private.agent_deployments d
-    where d.agent_id = any (candidates) and d.lease_holder = of_worker
+    where d.agent_id = any (array(select c from unnest(candidates) c except select t from unnest(taken) t))
+      and d.lease_holder = of_worker
   );
 end
 $$;

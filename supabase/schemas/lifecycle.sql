@@ -34,7 +34,8 @@ insert into private.phase_transitions (from_phase, cause, to_phase) values
   ('SCALING', 'delete', 'DELETING'), ('UPDATING', 'delete', 'DELETING'), ('RESTARTING', 'delete', 'DELETING'),
   ('STOPPING', 'delete', 'DELETING'), ('STOPPED', 'delete', 'DELETING'), ('FAILED', 'delete', 'DELETING'),
   -- Asleep: no replicas until a request, a message or its owner wakes it; it takes changes for then.
-  ('DEPLOYED', 'sleep', 'SLEEPING'), ('SLEEPING', 'wake', 'WAKING'), ('ASLEEP', 'wake', 'WAKING'),
+  ('DEPLOYED', 'sleep', 'SLEEPING'), ('SCALING', 'sleep', 'SLEEPING'), ('UPDATING', 'sleep', 'SLEEPING'),
+  ('RESTARTING', 'sleep', 'SLEEPING'), ('SLEEPING', 'wake', 'WAKING'), ('ASLEEP', 'wake', 'WAKING'),
   ('SLEEPING', 'scale', 'SLEEPING'), ('SLEEPING', 'update', 'SLEEPING'), ('SLEEPING', 'restart', 'WAKING'),
   ('ASLEEP', 'scale', 'ASLEEP'), ('ASLEEP', 'update', 'ASLEEP'), ('ASLEEP', 'restart', 'WAKING'),
   ('WAKING', 'scale', 'WAKING'), ('WAKING', 'update', 'WAKING'), ('WAKING', 'restart', 'WAKING'),

@@ -18,6 +18,8 @@ create table private.plugin_states (
   account text,
   connection_message text,
   connection_at timestamptz,
+  -- It runs a service or tasks of its own, so that its agent is never idle (private.sleep_state).
+  works_alone boolean not null default false,
   primary key (agent_id, plugin),
   constraint plugin_states_connection_whole check ((platform is null) = (connection is null)),
   constraint plugin_states_connection_known check (connection in ('CONNECTED', 'CONNECTING', 'DISCONNECTED', 'UNKNOWN'))
@@ -37,13 +39,15 @@ declare
 begin
   select * into known from private.plugin_states s where s.agent_id = a.id and s.plugin = named for update;
   insert into private.plugin_states as s (agent_id, plugin, ready, reason, message, platform, connection, account,
-      connection_message, connection_at)
+      connection_message, connection_at, works_alone)
     values (a.id, named, is_ready, said ->> 'reason', words, reached ->> 'name', reached ->> 'status',
-      left(reached ->> 'account', 200), left(reached ->> 'message', 600), case when reached is not null then now() end)
+      left(reached ->> 'account', 200), left(reached ->> 'message', 600), case when reached is not null then now() end,
+      coalesce((said ->> 'worksAlone')::boolean, false))
     on conflict (agent_id, plugin) do update set ready = excluded.ready, reason = excluded.reason,
       message = excluded.message,
       changed_at = case when s.ready <> excluded.ready then now() else s.changed_at end,
       platform = excluded.platform, connection = excluded.connection, account = excluded.account,
+      works_alone = excluded.works_alone,
       connection_message = excluded.connection_message,
       connection_at = case when s.connection is distinct from excluded.connection then excluded.connection_at
         else s.connection_at end;
@@ -89,9 +93,10 @@ begin
         where jsonb_typeof(p) <> 'object' or jsonb_typeof(p -> 'ready') is distinct from 'boolean'
           or coalesce(length(p ->> 'name'), 0) not between 1 and 214
             or coalesce(p ->> 'reason', '') !~ '^[A-Z][A-Z0-9_]{0,62}$'
+          or coalesce(jsonb_typeof(p -> 'worksAlone'), 'null') not in ('boolean', 'null')
           or not private.is_platform_report(p -> 'platform')),
-    'plugins', 'Must be a list of at most 100 objects {name, ready, reason, message, platform?: {name, status, '
-      'account, message}}'));
+    'plugins', 'Must be a list of at most 100 objects {name, ready, reason, message, worksAlone?, platform?: '
+      '{name, status, account, message}}'));
   select * into a from public.agents x where x.id = of_agent and x.deleted_at is null for no key update;
   if not found or private.is_erased(a.user_id) then
     return '{"kept": 0}';
@@ -111,6 +116,17 @@ begin return private.report_plugins(agent_id, credential, plugins); end $$;
 revoke execute on function public.report_plugins(text, text, jsonb) from public, authenticated, service_role;
 grant execute on function public.report_plugins(text, text, jsonb) to anon;
 comment on function public.report_plugins(text, text, jsonb) is 'Runtime: keeps the states of its agent''s plugins.';
+
+-- Whether a plugin that the agent names now may work without a request, as its runtime last said.
+create function private.has_plugin_that_works(a public.agents) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (select from private.plugin_states s where s.agent_id = a.id and s.works_alone
+    and exists (select from unnest(a.plugins) p where p = s.plugin or starts_with(p, s.plugin || '@')));
+end
+$$;
+comment on function private.has_plugin_that_works(public.agents) is
+  'Whether a plugin of the agent runs a service or tasks.';
 
 -- The conditions PluginReady:<name> of an agent whose replicas serve, for its status: of the plugins that it names now.
 create function private.plugin_conditions(a public.agents) returns jsonb

@@ -108,13 +108,15 @@ begin
 end
 $$;
 
--- `sleep` of an agent's status.
+-- `sleep` of an agent's status. PLUGIN_WORKS: its replicas are never idle, because a plugin runs a service or tasks;
+-- its owner may put it to sleep all the same.
 create function private.sleep_state(a public.agents, d private.agent_deployments) returns jsonb
 language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'since', private.iso(d.asleep_since),
-    'reason', coalesce(d.asleep_reason, d.awake_reason),
+    'reason', coalesce(d.asleep_reason, d.awake_reason, case when d.desired = 'running' and a.idle is not null
+      and private.has_plugin_that_works(a) then 'PLUGIN_WORKS' end),
     'wakes24h', (select count(*) from public.agent_events e where e.agent_id = a.id and e.event_type = 'WAKING'
       and e."timestamp" > now() - interval '1 day'),
     'lastWakeMs', d.timings -> 'wakeMs');
@@ -140,7 +142,7 @@ begin
   if d.desired = 'asleep' then
     event_id := private.last_event(d.agent_id);
     message := case d.phase when 'ASLEEP' then 'Agent is asleep already' else 'Agent is falling asleep already' end;
-  elsif d.phase = 'DEPLOYED' and reason is not null then
+  elsif d.phase in ('DEPLOYED', 'SCALING', 'UPDATING', 'RESTARTING') and reason is not null then
     perform private.raise_error('CONFLICT', private.keeps_awake_words(reason),
       jsonb_build_object('phase', d.phase, 'reason', reason));
   else
@@ -214,11 +216,35 @@ begin
 end
 $$;
 
--- Definer: as above. Somebody asks for an agent at its address: wakes it where it is asleep. Any controller may call
--- it, also a thousand times at once: that is one wake. → {state: awake | waking | refused, phase, generation}; refused
--- with {status, code, message, details} for whoever asked. cause anonymous: the caller shows neither key nor token, so
--- a public agent alone would let it in, and no other one is woken.
-create function private.wake_deployment(of_agent text, cause text) returns jsonb
+-- Why a caller does not wake this sleeper; null: they may. Nobody wakes a private agent but whom its own door would let
+-- in, so that strangers keep none awake. cause: key (credential: a key), preflight (credential: a web page's origin),
+-- anonymous (nothing shown); request: the controller has proved the caller's token (private.judge_caller).
+create function private.wake_refusal(a public.agents, cause text, credential text) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when a.visibility = 'public' or cause = 'request' then null
+    when cause = 'key' then case when not exists (
+        select from private.agent_key_digests x join public.agent_keys k on k.id = x.key_id
+        where x.digest = private.key_digest(credential) and k.agent_id = a.id and k.revoked_at is null
+          and (k.expires_at is null or k.expires_at > now()))
+      then '{"code": "INVALID_API_KEY", "message": "The key is unknown, expired or revoked"}' end
+    when cause = 'preflight' then case when not exists (
+        select from public.agent_keys k where k.agent_id = a.id and k.revoked_at is null
+          and (k.expires_at is null or k.expires_at > now()) and credential = any (k.origins))
+      then '{"code": "INSUFFICIENT_PERMISSIONS", "message": "No key of this agent lists this origin"}' end
+    else '{"code": "INVALID_API_KEY", "message":
+      "Send a key of this agent, or its owner''s token, as Authorization: Bearer <token>"}' end::jsonb;
+end
+$$;
+comment on function private.wake_refusal(public.agents, text, text) is
+  'Why a caller does not wake a sleeping agent; null: they may.';
+
+-- Definer: as above. Somebody asks for an agent at its address: wakes it where it is asleep and the caller may wake it
+-- (private.wake_refusal). Any controller may call it, also a thousand times at once: that is one wake.
+-- → {state: awake | waking | refused, phase, generation}; refused with {status, code, message, details} for whoever
+-- asked: INVALID_API_KEY, INSUFFICIENT_PERMISSIONS are about this caller, all others about the agent.
+create function private.wake_deployment(of_agent text, cause text, credential text) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   a public.agents;
@@ -227,13 +253,13 @@ declare
 begin
   select * into d from private.agent_deployments x where x.agent_id = of_agent;
   if d.desired = 'asleep' then
-    -- Locks go from the agent to its deployment, as in every verb.
-    select * into a from public.agents x where x.id = of_agent for update;
-    if cause = 'anonymous' and a.visibility <> 'public' then
-      refusal := '{"code": "INVALID_API_KEY", "message":
-        "Send a key of this agent, or its owner''s token, as Authorization: Bearer <token>"}';
-    else
-      refusal := private.try_wake(of_agent, case cause when 'anonymous' then 'request' else left(cause, 20) end);
+    -- Without the agent's lock: a stranger's call waits for nobody and keeps nobody waiting.
+    select * into a from public.agents x where x.id = of_agent;
+    refusal := private.wake_refusal(a, cause, credential);
+    if refusal is null then
+      -- Locks go from the agent to its deployment, as in every verb.
+      perform from public.agents x where x.id = of_agent for update;
+      refusal := private.try_wake(of_agent, 'request');
     end if;
     select * into d from private.agent_deployments x where x.agent_id = of_agent;
   end if;
@@ -253,22 +279,22 @@ begin
     else '{"state": "awake"}' end;
 end
 $$;
-grant execute on function private.sleep_deployment(text, bigint, uuid), private.wake_deployment(text, text)
+grant execute on function private.sleep_deployment(text, bigint, uuid), private.wake_deployment(text, text, text)
   to service_role;
 
 create function public.sleep_deployment(agent_id text, generation bigint, lease_token uuid) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 begin return private.sleep_deployment(agent_id, generation, lease_token); end $$;
-create function public.wake_deployment(agent_id text, cause text default 'request') returns jsonb
-language plpgsql volatile set search_path = '' as $$
-begin return private.wake_deployment(agent_id, cause); end $$;
-revoke execute on function public.sleep_deployment(text, bigint, uuid), public.wake_deployment(text, text)
+create function public.wake_deployment(agent_id text, cause text default 'request', credential text default null)
+returns jsonb language plpgsql volatile set search_path = '' as $$
+begin return private.wake_deployment(agent_id, cause, credential); end $$;
+revoke execute on function public.sleep_deployment(text, bigint, uuid), public.wake_deployment(text, text, text)
   from public, anon, authenticated;
-grant execute on function public.sleep_deployment(text, bigint, uuid), public.wake_deployment(text, text)
+grant execute on function public.sleep_deployment(text, bigint, uuid), public.wake_deployment(text, text, text)
   to service_role;
 comment on function public.sleep_deployment(text, bigint, uuid) is
   'Controller: puts an idle agent to sleep, where no work is open.';
-comment on function public.wake_deployment(text, text) is
+comment on function public.wake_deployment(text, text, text) is
   'Controller: wakes an agent that is asked for at its address.';
 
 revoke execute on all functions in schema private from public;

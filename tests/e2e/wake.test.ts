@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
 import { AgentLaunchpadClient } from "@agent-launchpad/sdk";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { api, launched, reached } from "../helpers/agents.ts";
+import { api, forgedToken, launched, reached } from "../helpers/agents.ts";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
 import { canListProcesses, replicaCounts } from "../helpers/replicas.ts";
@@ -56,14 +56,22 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   const ask = (
     agentId: string,
     path = "/",
-    more: { anonymous?: boolean; method?: string; body?: string } = {},
+    more: {
+      token?: string;
+      headers?: Record<string, string>;
+      method?: string;
+      body?: string;
+      signal?: AbortSignal;
+    } = {},
   ) =>
     new Promise<{ status: number; headers: Record<string, unknown>; body: string }>((resolve, reject) => {
       const outgoing = request(`${stack.info.apiUrl}/agents/${agentId}${path}`, {
         agent: connections,
+        ...(more.signal === undefined ? {} : { signal: more.signal }),
         method: more.method ?? "GET",
         headers: {
-          ...(more.anonymous ? {} : { authorization: `Bearer ${owner.token}` }),
+          ...(more.token === "" ? {} : { authorization: `Bearer ${more.token ?? owner.token}` }),
+          ...more.headers,
           ...(more.body === undefined ? {} : { "content-type": "application/json" }),
         },
       });
@@ -104,16 +112,54 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     assert.equal(await wakes(agentId), 2);
   });
 
-  test("probes and callers who show nothing do not wake a private agent", async () => {
+  test("probes, strangers and forged or foreign credentials do not wake a private agent; a key does", async () => {
     const agentId = await launched(stack, owner, { resources: small });
+    const other = await launched(stack, owner, { resources: small });
+    const stranger = await stack.createUser();
+    const keyOf = async (of: string, more = {}) =>
+      (await call("POST", `/agents/${of}/keys`, { name: "k", scopes: ["invoke", "read"], ...more })).body
+        .key as string;
+    const [key, foreign] = [
+      await keyOf(agentId, { origins: ["https://app.example.com"] }),
+      await keyOf(other),
+    ];
     await asleep(agentId);
     for (const path of ["/health", "/ready"]) {
-      const { body, status } = await ask(agentId, path, { anonymous: true });
+      const { body, status } = await ask(agentId, path, { token: "" });
       assert.deepEqual([status, JSON.parse(body)], [200, { status: "asleep" }]);
     }
-    const stranger = await ask(agentId, "/", { anonymous: true });
-    assert.deepEqual([stranger.status, JSON.parse(stranger.body).error.code], [401, "INVALID_API_KEY"]);
+    const preflight = (origin: string) => ({ origin, "access-control-request-method": "POST" });
+    const REFUSED: [string, number, string, Parameters<typeof ask>[2]][] = [
+      ["nothing", 401, "INVALID_API_KEY", { token: "" }],
+      ["any word", 401, "INVALID_API_KEY", { token: "whatever" }],
+      ["a signature", 401, "INVALID_API_KEY", { token: "", headers: { "x-launchpad-signature": "v1=00" } }],
+      ["a key that is none", 401, "INVALID_API_KEY", { token: `lp_${"x".repeat(43)}` }],
+      ["a key of another agent", 401, "INVALID_API_KEY", { token: foreign }],
+      ["a forged token of the owner", 401, "INVALID_API_KEY", { token: forgedToken(owner) }],
+      ["another user's token", 404, "AGENT_NOT_FOUND", { token: stranger.token }],
+      [
+        "another page's preflight",
+        403,
+        "INSUFFICIENT_PERMISSIONS",
+        { token: "", method: "OPTIONS", headers: preflight("https://evil.example.com") },
+      ],
+    ];
+    for (const [what, expected, code, shown] of REFUSED) {
+      const { body, status } = await ask(agentId, "/", shown);
+      assert.deepEqual([status, JSON.parse(body).error.code], [expected, code], what);
+    }
     assert.equal(await wakes(agentId), 0);
+    const since = await lastEvent(agentId);
+    const asked = await ask(agentId, "/", {
+      token: "",
+      method: "OPTIONS",
+      headers: preflight("https://app.example.com"),
+    });
+    assert.deepEqual([asked.status, await wakes(agentId)], [204, 1]);
+    await reached(stack, agentId, "DEPLOYED", since);
+    await asleep(agentId);
+    assert.equal((await ask(agentId, "/", { token: key })).status, 200);
+    assert.equal(await wakes(agentId), 2);
   });
 
   test("a stopped agent is not woken, and its callers are told", async () => {
@@ -125,6 +171,67 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     const { body, status } = await ask(agentId);
     assert.ok([404, 409].includes(status), `${status} ${body}`);
     assert.equal(await wakes(agentId), 0);
+  });
+
+  /** What the controller says of the requests that wait at it. */
+  async function waiting() {
+    const [row] = await stack.sql<{ url: string }>(
+      "select report ->> 'url' as url from private.controllers order by heartbeat_at desc limit 1",
+    );
+    const figure = (text: string, name: string) =>
+      Number(
+        text
+          .split("\n")
+          .find((line) => line.startsWith(`${name} `))
+          ?.split(" ")[1] ?? 0,
+      );
+    return async () => {
+      const text = await (await fetch(`${row?.url}/metrics`)).text();
+      return {
+        held: figure(text, "launchpad_held_requests"),
+        left: figure(text, 'launchpad_held_request_seconds_count{outcome="left"}'),
+      };
+    };
+  }
+
+  test("a client that hangs up while it is held is let go, and the others are answered", async () => {
+    const agentId = await launched(stack, owner, { resources: small });
+    await asleep(agentId);
+    // A controller that may claim nothing brings up no replica: whoever asks waits.
+    await stack.sql("update private.controllers set drained = true");
+    const look = await waiting();
+    const before = await look();
+    const hangUp = new AbortController();
+    const leavers = Array.from({ length: 5 }, () => ask(agentId, "/", { signal: hangUp.signal }));
+    const gone = Promise.allSettled(leavers);
+    const stayers = Array.from({ length: 5 }, () => ask(agentId));
+    await eventually("ten are held", async () => (await look()).held === 10);
+    hangUp.abort();
+    await gone;
+    await eventually("five are let go", async () => {
+      const { held, left } = await look();
+      return held === 5 && left - before.left === 5;
+    });
+    await stack.sql("update private.controllers set drained = false");
+    assert.deepEqual([...new Set((await Promise.all(stayers)).map(({ status }) => status))], [200]);
+    assert.equal(await wakes(agentId), 1);
+  });
+
+  test("a database that stops while an agent sleeps: its callers are held, and answered when it goes on", async () => {
+    const agentId = await launched(stack, owner, { resources: small });
+    await asleep(agentId);
+    const look = await waiting();
+    const database = tree(stackPid).filter(({ command }) => /^(\S*\/)?postgres[: ]/.test(command));
+    assert.ok(database.length > 1, "the processes of Postgres");
+    for (const { pid } of database) process.kill(pid, "SIGSTOP");
+    const open = Array.from({ length: 5 }, () => ask(agentId));
+    try {
+      await eventually("they are held", async () => (await look()).held === 5);
+    } finally {
+      for (const { pid } of database) process.kill(pid, "SIGCONT");
+    }
+    assert.deepEqual([...new Set((await Promise.all(open)).map(({ status }) => status))], [200]);
+    assert.equal(await wakes(agentId), 1);
   });
 
   test("a controller that is killed while it holds requests: each is answered, and the agent wakes", async () => {
@@ -139,7 +246,10 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     await eventually("the database knows of the wake", async () => (await wakes(agentId)) === 1);
     process.kill(before.pid, "SIGKILL");
     const answers = await Promise.all(open);
-    for (const { body, status } of answers) assert.ok([200, 503].includes(status), `${status} ${body}`);
+    for (const { body, headers, status } of answers) {
+      assert.ok([200, 503].includes(status), `${status} ${body}`);
+      if (status === 503) assert.ok(Number(headers["retry-after"]) > 0, `when to try again: ${body}`);
+    }
     await reached(stack, agentId, "DEPLOYED", since);
     await eventually("it answers again", async () => (await ask(agentId)).status === 200);
     assert.ok(!stillRunning([before]).length, "the killed controller is gone");

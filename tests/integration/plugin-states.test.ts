@@ -265,3 +265,30 @@ describe("an agent's platforms", () => {
     assert.equal((await hold("")).code, "VALIDATION_ERROR");
   });
 });
+
+describe("a plugin that works without a request", () => {
+  const reason = async () =>
+    (await rpc(db, user(alice), "get_agent_status", { agent_id: bot })).body.sleep.reason;
+  const works = { ...started, worksAlone: true };
+
+  test("is why its agent with an idle time stays awake, while the plugin is named and says so", async () => {
+    await report([works]);
+    assert.equal(await reason(), null, "it is not to sleep when idle");
+    await rpc(db, user(alice), "update_agent", { agent_id: bot, changes: { idle: { afterSeconds: 60 } } });
+    assert.equal(await reason(), "PLUGIN_WORKS");
+    await report([started]);
+    assert.equal(await reason(), null);
+    await report([works]);
+    await rpc(db, user(alice), "update_agent", { agent_id: bot, changes: { plugins: [TELEGRAM] } });
+    assert.equal(await reason(), null);
+  });
+
+  test("is refused where it is no boolean, and of another agent without its credential", async () => {
+    const wrong = await report([{ ...works, worksAlone: "yes" }]);
+    assert.equal(wrong.body.code, "VALIDATION_ERROR");
+    const forged = await report([works], { credential: "0".repeat(64) });
+    assert.ok(forged.status >= 400);
+    const other = await launch();
+    assert.ok((await report([works], { id: other })).status >= 400);
+  });
+});

@@ -368,6 +368,86 @@ describe("a caller who shows nothing", () => {
   });
 });
 
+describe("a caller who shows a key or an origin", () => {
+  const shown = (id: string, cause: string, credential: string) =>
+    call("wake_deployment", { agent_id: id, cause, credential });
+  const keyOf = async (id: string, key: Record<string, unknown> = {}) =>
+    (await verb("create_agent_key", { agent_id: id, key: { name: "k", ...key } })).body;
+
+  test("wakes with a key of the agent, whatever its scope; with any other the agent sleeps on", async () => {
+    const id = await asleep();
+    const other = await asleep();
+    const [foreign, revoked, expired] = [await keyOf(other), await keyOf(id), await keyOf(id)];
+    await verb("revoke_agent_key", { agent_id: id, key_id: revoked.id });
+    await sql("update public.agent_keys set expires_at = now() - interval '1 second' where id = $1", [
+      expired.id,
+    ]);
+    for (const wrong of [foreign.key, revoked.key, expired.key, `lp_${"x".repeat(43)}`, ""]) {
+      const { code, state, status: answered } = await shown(id, "key", wrong);
+      assert.deepEqual([state, answered, code], ["refused", 401, "INVALID_API_KEY"]);
+    }
+    assert.equal((await row(id)).phase, "ASLEEP");
+    assert.equal((await wake("agent-none")).code, "AGENT_NOT_FOUND");
+    const reader = await keyOf(id, { scopes: ["read"] });
+    assert.equal((await shown(id, "key", reader.key)).state, "waking");
+    assert.equal((await events(id)).at(-1).details.cause, "request");
+  });
+
+  test("is not judged where the agent is awake: its own door does that", async () => {
+    const id = await deployed();
+    assert.equal((await shown(id, "key", "lp_wrong")).state, "awake");
+  });
+
+  test("wakes for a web page whose origin a key lists, and for no other", async () => {
+    const id = await asleep();
+    await keyOf(id, { origins: ["https://app.example.com"] });
+    for (const wrong of ["https://evil.example.com", "null", ""]) {
+      const { code, status: answered } = await shown(id, "preflight", wrong);
+      assert.deepEqual([answered, code], [403, "INSUFFICIENT_PERMISSIONS"], wrong);
+    }
+    assert.equal((await row(id)).phase, "ASLEEP");
+    assert.equal((await shown(id, "preflight", "https://app.example.com")).state, "waking");
+  });
+
+  test("wakes a public agent whatever it shows, and none whose owner is banned", async () => {
+    const id = await asleep({ visibility: "public", maxTokensPerDay: 1000 });
+    assert.equal((await shown(id, "key", "lp_wrong")).state, "waking");
+    const mine = await asleep();
+    const { key } = await keyOf(mine);
+    await sql("update auth.users set banned_until = now() + interval '1 day' where id = $1", [alice]);
+    assert.equal((await shown(mine, "key", key)).code, "CONFLICT");
+  });
+
+  test("has no word that stands for a proof", async () => {
+    const id = await asleep();
+    for (const cause of ["anonymous", "token", "Request", ""]) {
+      assert.equal((await shown(id, cause, "x")).code, "INVALID_API_KEY", cause);
+    }
+    assert.equal((await row(id)).phase, "ASLEEP");
+  });
+});
+
+describe("the address that a claim shows", () => {
+  test("is the one of the last report, so that a sleeper's may be corrected", async () => {
+    const id = await asleep();
+    await sql("update private.controllers set expires_at = now() - interval '1 second'");
+    const claims = await call("claim_deployments", { worker: "moved", max_count: 500 });
+    const mine = claims.find((c: { agentId: string }) => c.agentId === id);
+    assert.equal(mine.url, `http://${id}.agents.localhost`);
+    const { accepted } = await call("report_deployment", {
+      agent_id: id,
+      generation: mine.generation,
+      lease_token: mine.leaseToken,
+      report: { url: "http://moved.localhost:9" },
+    });
+    assert.equal(accepted, true);
+    const { body } = await verb("get_agent", { agent_id: id });
+    assert.equal(body.url, "http://moved.localhost:9");
+    assert.equal((await row(id)).phase, "ASLEEP");
+    await sql("delete from private.controllers");
+  });
+});
+
 describe("who may", () => {
   test("another user gets AGENT_NOT_FOUND, a visitor nothing", async () => {
     const id = await asleep();

@@ -117,6 +117,8 @@ export const claimSchema = z.object({
   revision: count.nullish(),
   restarts: count.nullish(),
   phase: z.string(),
+  /** The address that the database shows. */
+  url: z.string().nullish(),
   attempts: count.nullish(),
   leaseToken: z.string(),
   /** The database that gives it. */
@@ -338,7 +340,9 @@ export interface Database {
   /** Every replica is idle for the agent's idle time: it sleeps, unless the database knows of open work. */
   sleepDeployment(agentId: string, generation: number, leaseToken: string): Promise<SleepResult>;
   /** Somebody asks for the agent at its address. Needs no lease; a thousand calls are one wake. */
-  wakeDeployment(agentId: string, cause: string): Promise<WakeResult>;
+  wakeDeployment(agentId: string, cause: string, credential?: string): Promise<WakeResult>;
+  /** Whether a user's token lets its bearer read the agent; undefined: it does. */
+  judgeToken(agentId: string, token: string): Promise<CallerRefusal | undefined>;
   classes(): Promise<Classes>;
   /** The database's own name, which marks everything made for it in a cluster, and what operators want. */
   installation(): Promise<FleetState>;
@@ -349,6 +353,13 @@ export interface Database {
   /** Rows come as finished JSON texts: what is spooled is sent as it is. */
   ingestLogs(rows: readonly string[]): Promise<IngestResult>;
   ingestMetrics(rows: readonly string[]): Promise<IngestResult>;
+}
+
+/** Why a caller is not let in, as the answer to it. */
+export interface CallerRefusal {
+  status: number;
+  code: string;
+  message: string;
 }
 
 export interface ClaimBatch {

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import {
+  type CallerRefusal,
   type Claim,
   type ClaimBatch,
   claimKeySchema,
@@ -50,7 +51,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     const started = performance.now();
     let worked = false;
     try {
-      const parsed = schema.safeParse(await rpc(name, body, limit, names));
+      const parsed = schema.safeParse(await rpc(name, body, limit, { names }));
       if (!parsed.success) {
         const problem = parsed.error.issues[0];
         throw new DatabaseError(
@@ -105,8 +106,23 @@ export function createDatabase(options: DatabaseOptions): Database {
         JSON.stringify({ agent_id: agentId, generation, lease_token: leaseToken }),
         sleepResultSchema,
       ),
-    wakeDeployment: (agentId, cause) =>
-      call("wake_deployment", JSON.stringify({ agent_id: agentId, cause }), wakeResultSchema),
+    wakeDeployment: (agentId, cause, credential) =>
+      call("wake_deployment", JSON.stringify({ agent_id: agentId, cause, credential }), wakeResultSchema),
+    async judgeToken(agentId, token) {
+      const started = performance.now();
+      let worked = false;
+      try {
+        await rpc("judge_caller", { agent_id: agentId, need: "read" }, timeoutMs, { bearer: token });
+        worked = true;
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof DatabaseError) || error.kind !== "refused") throw error;
+        worked = true;
+        return callerRefusal(agentId, error.code);
+      } finally {
+        onCall?.("judge_caller", worked, performance.now() - started);
+      }
+    },
     installation: () => call("controller_installation", "{}", fleetSchema),
     advanceRollout: (rollout, wave, decision, reason) =>
       call(
@@ -157,4 +173,17 @@ export function readClaims(rows: readonly unknown[]): ClaimBatch {
     batch.unreadable.push({ ...key.data, problem });
   }
   return batch;
+}
+
+/** What the bearer of a token is told that does not let it in. */
+function callerRefusal(agentId: string, code: string | undefined): CallerRefusal {
+  if (code === "AGENT_NOT_FOUND") {
+    return { status: 404, code, message: `Agent with ID '${agentId}' not found or access denied` };
+  }
+  if (code === "INSUFFICIENT_PERMISSIONS" || code === "PERMISSION_DENIED") {
+    const needed = "This needs the permission agents:read";
+    return { status: 403, code: "INSUFFICIENT_PERMISSIONS", message: needed };
+  }
+  // Signed by somebody else, expired, or no user's.
+  return { status: 401, code: "INVALID_API_KEY", message: "The token is missing, invalid or expired" };
 }

@@ -36,10 +36,16 @@ export class DatabaseError extends Error {
   }
 }
 
+export interface RpcOptions {
+  /** The names of the arguments: with them PostgREST hands the JSON on as it is, and does not parse it (ADR 0263). */
+  names?: readonly string[] | undefined;
+  /** Whose call it is, where it is a user's. */
+  bearer?: string;
+}
+
 /**
  * Calls a function of the database.
  * @param args its arguments, or their JSON
- * @param names the names of the arguments: with them PostgREST hands the JSON on as it is, and does not parse it (ADR 0263)
  * @returns its answer, parsed; null for an empty one
  * @throws DatabaseError
  */
@@ -47,21 +53,22 @@ export type Rpc = (
   name: string,
   args: object | string,
   timeoutMs: number,
-  names?: readonly string[],
+  options?: RpcOptions,
 ) => Promise<unknown>;
 
 /** The project's functions, called with its secret key. No client library: no call needs a query builder. */
 export function createRpc(url: string, key: string, post: Post = createPost()): Rpc {
-  const headers = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
-  return async (name, args, timeoutMs, names) => {
+  const own = { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" };
+  return async (name, args, timeoutMs, { bearer, names } = {}) => {
     const body = typeof args === "string" ? args : JSON.stringify(args);
+    const headers = bearer === undefined ? own : { ...own, authorization: `Bearer ${bearer}` };
     const path = names === undefined ? name : `${name}?columns=${names.join(",")}`;
     const { status, text } = await post(`${url}/rest/v1/rpc/${path}`, headers, body, timeoutMs).catch(
       (cause: unknown) => {
         throw new DatabaseError("unreachable", `${name}: the database does not answer`, { cause });
       },
     );
-    if (status < 200 || status >= 300) throw refusal(name, status, text);
+    if (status < 200 || status >= 300) throw refusal(name, status, text, bearer !== undefined);
     return parseJson(name, text);
   };
 }
@@ -74,7 +81,7 @@ function parseJson(name: string, text: string): unknown {
   }
 }
 
-function refusal(name: string, status: number, text: string): DatabaseError {
+function refusal(name: string, status: number, text: string, ofUser: boolean): DatabaseError {
   let code: string | undefined;
   let message = "";
   try {
@@ -87,7 +94,7 @@ function refusal(name: string, status: number, text: string): DatabaseError {
   const facts = code === undefined ? { status } : { status, code };
   const said = [`${name}:`, status, code, message].filter(Boolean).join(" ");
   // The functions are the secret key's alone: under another role PostgREST says 42501.
-  if (status === 401 || (status === 403 && code === "42501"))
+  if (!ofUser && (status === 401 || (status === 403 && code === "42501")))
     return new DatabaseError("key", `${KEY_REFUSED} (${said})`, facts);
   const later = status >= 500 || status === 408 || status === 429;
   return new DatabaseError(later ? "unavailable" : "refused", said, facts);

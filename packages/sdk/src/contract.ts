@@ -320,7 +320,7 @@ export interface AgentStatusReport {
   sleep: {
     /** Since when it is asleep; null: it is awake. */
     since: string | null;
-    /** Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`. */
+    /** Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was last idle (`ANSWER_OPEN`, `HOLDS_CONNECTION`), or `PLUGIN_WORKS`: it is never idle. */
     reason: string | null;
     wakes24h: number;
     /** How long the last wake took, until a replica was ready. */

@@ -2,20 +2,30 @@ import assert from "node:assert/strict";
 import { test } from "vitest";
 import { silentLog } from "../log.ts";
 import { SimulatedClock } from "../testing/simulated-clock.ts";
-import { Door, type DoorLimits, type Verdict, type Wake, type WakeCause } from "./door.ts";
+import { type Caller, caller, STRANGER } from "./caller.ts";
+import { Door, type DoorLimits, type Verdict, type Wake } from "./door.ts";
+
+const OWNER = caller("token", "owner");
+const NOT_ITS_KEY: Wake = {
+  state: "refused",
+  ofCaller: true,
+  status: 401,
+  code: "INVALID_API_KEY",
+  message: "Show a key.",
+};
 
 /** A door whose database answers what the test says. */
 function rig(limits: Partial<DoorLimits> = {}) {
   const clock = new SimulatedClock();
-  const asked: { agentId: string; cause: WakeCause; at: number }[] = [];
+  const asked: { agentId: string; caller: Caller; at: number }[] = [];
   const ended: string[] = [];
   const ready = new Set<string>();
-  let answer: (agentId: string, cause: WakeCause) => Wake | Promise<Wake> = () => ({ state: "waking" });
+  let answer: (agentId: string, from: Caller) => Wake | Promise<Wake> = () => ({ state: "waking" });
   const started = clock.now();
   const door = new Door({
-    wake: async (agentId, cause) => {
-      asked.push({ agentId, cause, at: clock.now() - started });
-      return await answer(agentId, cause);
+    wake: async (agentId, from) => {
+      asked.push({ agentId, caller: from, at: clock.now() - started });
+      return await answer(agentId, from);
     },
     isReady: (agentId) => ready.has(agentId),
     clock,
@@ -23,7 +33,7 @@ function rig(limits: Partial<DoorLimits> = {}) {
     limits,
     onHeld: (outcome) => ended.push(outcome),
   });
-  const hold = (agentId = "a", cause: WakeCause = "request", since?: number) => {
+  const hold = (agentId = "a", from = OWNER, since?: number) => {
     const held: { verdict?: Verdict; decided: number; leave(): void; since: number } = {
       decided: 0,
       leave: () => {},
@@ -31,7 +41,7 @@ function rig(limits: Partial<DoorLimits> = {}) {
     };
     const wait = door.hold(
       agentId,
-      cause,
+      from,
       (verdict) => {
         held.decided += 1;
         held.verdict = verdict;
@@ -67,15 +77,6 @@ test("a thousand callers of one sleeping agent are one wake, and all go on when 
   assert.equal(asked.length, 1);
 });
 
-test("callers go on in the order in which they came", async () => {
-  const { clock, door } = rig();
-  const order: number[] = [];
-  for (let index = 0; index < 5; index += 1) door.hold("a", "request", () => order.push(index));
-  await clock.advance(10);
-  door.ready("a");
-  assert.deepEqual(order, [0, 1, 2, 3, 4]);
-});
-
 test("after 30 seconds a caller gets 503 and when to try again, and the next one waits again", async () => {
   const { asked, clock, door, ended, hold } = rig();
   const held = hold();
@@ -100,7 +101,7 @@ test("a wait that begins again keeps its time", async () => {
   const first = hold();
   await clock.advance(20_000);
   first.leave();
-  const again = hold("a", "request", first.since);
+  const again = hold("a", OWNER, first.since);
   await clock.advance(10_000);
   assert.equal(again.verdict?.code, "AGENT_WAKING");
 });
@@ -204,23 +205,70 @@ test("a client that leaves while its refusal is on the way is not answered", asy
   assert.equal(held.decided, 0);
 });
 
-test("callers who show nothing are asked for apart, and are woken for by whoever may", async () => {
+test("a caller who may not wake it is refused alone, and the next one is asked for", async () => {
   const { answers, asked, clock, door, hold } = rig();
-  answers((_, cause) =>
-    cause === "anonymous"
-      ? { state: "refused", status: 401, code: "INVALID_API_KEY", message: "Show a key." }
-      : { state: "waking" },
-  );
-  const [known, unknown] = [hold("a", "request"), hold("a", "anonymous")];
+  answers((_, { shows }) => (shows === "token" ? { state: "waking" } : NOT_ITS_KEY));
+  const [stranger, known] = [hold("a", STRANGER), hold()];
   await clock.advance(1);
-  assert.deepEqual(asked.map(({ cause }) => cause).sort(), ["anonymous", "request"]);
-  assert.deepEqual([known.decided, unknown.verdict?.status], [0, 401]);
+  assert.deepEqual(
+    asked.map(({ caller: { shows } }) => shows),
+    ["nothing", "token"],
+  );
+  assert.deepEqual(
+    [stranger.verdict, known.decided],
+    [{ status: 401, code: "INVALID_API_KEY", message: "Show a key." }, 0],
+  );
   answers(() => ({ state: "waking" }));
   await clock.advance(1000);
-  const visitor = hold("a", "anonymous");
+  const visitor = hold("a", STRANGER);
   await clock.advance(1);
   door.ready("a");
   assert.deepEqual([known.decided, visitor.decided, visitor.verdict], [1, 1, undefined]);
+});
+
+test("what a stranger shows is judged once a second, and a key that is good is held meanwhile", async () => {
+  const { answers, asked, clock, door, hold } = rig();
+  answers((_, { proof }) => (proof === "good" ? { state: "waking" } : NOT_ITS_KEY));
+  const strangers = Array.from({ length: 200 }, (_, index) =>
+    hold("a", caller("key", `wrong ${index % 20}`)),
+  );
+  const good = hold("a", caller("key", "good"));
+  await clock.advance(1);
+  assert.ok(strangers.every(({ decided, verdict }) => decided === 1 && verdict?.status === 401));
+  assert.equal(asked.length, 21, "one question for each of them");
+  assert.equal(good.decided, 0);
+  const again = hold("a", caller("key", "wrong 0"));
+  await clock.advance(1);
+  assert.deepEqual([again.verdict?.status, asked.length], [401, 21]);
+  door.ready("a");
+  assert.deepEqual([good.decided, good.verdict], [1, undefined]);
+  assert.equal(door.held, 0);
+});
+
+test("an agent that does not start is refused to everybody, whatever they show", async () => {
+  const { answers, asked, clock, hold } = rig();
+  answers(() => ({ state: "refused", status: 404, code: "AGENT_NOT_FOUND", message: "No agent." }));
+  const all = [hold("a", STRANGER), hold("a", caller("key", "one")), hold()];
+  await clock.advance(1);
+  assert.ok(all.every(({ verdict }) => verdict?.code === "AGENT_NOT_FOUND"));
+  assert.equal(asked.length, 1);
+});
+
+test("callers go on in the order in which they came, whatever they show", async () => {
+  const { clock, door } = rig();
+  const order: number[] = [];
+  for (let index = 0; index < 6; index += 1)
+    door.hold("a", index % 2 === 0 ? OWNER : STRANGER, () => order.push(index));
+  await clock.advance(10);
+  door.ready("a");
+  assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
+});
+
+test("a clock that is set back makes no wait longer than 30 seconds", async () => {
+  const { clock, hold } = rig();
+  const again = hold("a", OWNER, clock.now() + 3_600_000);
+  await clock.advance(30_000);
+  assert.equal(again.verdict?.code, "AGENT_WAKING");
 });
 
 test("a flood of one agent leaves room for another's callers, and there is a bound for all", async () => {
@@ -240,8 +288,8 @@ test("a flood of one agent leaves room for another's callers, and there is a bou
 test("a flood of one agent leaves room for another's callers, whatever it shows", async () => {
   const { clock, door, hold } = rig({ total: 10, perAgent: 6 });
   for (let time = 0; time < 6; time += 1) {
-    hold("a", "request");
-    hold("a", "anonymous");
+    hold("a", caller("key", String(time)));
+    hold("a", STRANGER);
   }
   const other = hold("b");
   await clock.advance(1);

@@ -2,9 +2,7 @@
 
 import type { Clock } from "../clock.ts";
 import { errorMessage, type Log } from "../log.ts";
-
-/** Why an agent is woken: by a caller who shows something, or by one who shows nothing and may be let in by public agents alone. */
-export type WakeCause = "request" | "anonymous";
+import type { Caller } from "./caller.ts";
 
 /** What the database answers to the wish to wake an agent; the same however often it is asked. */
 export type Wake =
@@ -12,8 +10,8 @@ export type Wake =
   | { state: "awake" }
   /** It wakes, by this call or an earlier one. */
   | { state: "waking" }
-  /** It sleeps on, or does not start; the callers get this as their answer. */
-  | ({ state: "refused" } & Refusal);
+  /** It sleeps on, or does not start; the callers get this as their answer. ofCaller: those alone who show the same. */
+  | ({ state: "refused"; ofCaller?: boolean } & Refusal);
 
 /** An answer that is given instead of the agent's. */
 export interface Refusal {
@@ -38,7 +36,7 @@ export interface Wait {
 export type HeldOutcome = "passed" | "refused" | "late" | "left";
 
 export interface DoorOptions {
-  wake(agentId: string, cause: WakeCause): Promise<Wake>;
+  wake(agentId: string, caller: Caller): Promise<Wake>;
   /** Whether a replica of the agent takes requests now. */
   isReady(agentId: string): boolean;
   clock: Clock;
@@ -64,16 +62,25 @@ export const DOOR_LIMITS: DoorLimits = { holdMs: 30_000, askMs: 1000, total: 204
 export const MOST_WAITS = 5;
 
 interface Waiter {
+  /** How many came before. */
+  place: number;
   since: number;
   decide(verdict: Verdict): void;
   cancel(): void;
 }
 
-/** Who waits for one agent, for one cause: the database may wake it for some and not for others. */
+/** Those who show the same. */
+interface Party {
+  caller: Caller;
+  waiters: Set<Waiter>;
+}
+
+/** Who waits for one agent. */
 interface Queue {
   agentId: string;
-  cause: WakeCause;
-  waiters: Set<Waiter>;
+  /** By what they show, in the order of their coming: the first of them is asked for. */
+  parties: Map<string, Party>;
+  size: number;
   /** The database has said that it wakes. */
   waking: boolean;
   /** How often in a row the database called it awake though no replica is ready here. */
@@ -84,7 +91,6 @@ interface Queue {
 /** How long an answer other than "waking" stands: an agent without a ready replica costs the database one call a second. */
 const FRESH_MS = 1000;
 const MOST_ANSWERS = 10_000;
-const CAUSES = ["request", "anonymous"] as const satisfies readonly WakeCause[];
 /** A woken agent is DEPLOYED in the database a moment before or after its replica is seen to be ready here. */
 const PATIENCE = 5;
 const SOON_MS = 100;
@@ -123,6 +129,7 @@ export class Door {
   readonly #queues = new Map<string, Queue>();
   readonly #answers = new Map<string, { verdict: Refusal; at: number }>();
   #held = 0;
+  #came = 0;
   #stopped = false;
 
   constructor(options: DoorOptions) {
@@ -142,14 +149,13 @@ export class Door {
    */
   hold(
     agentId: string,
-    cause: WakeCause,
+    caller: Caller,
     decide: (verdict: Verdict) => void,
     since = this.#options.clock.now(),
   ): Wait {
     const { clock } = this.#options;
     const now = clock.now();
-    const key = keyOf(agentId, cause);
-    const refused = this.#refusal(agentId, key, now);
+    const refused = this.#refusal(agentId, caller, now);
     if (refused !== undefined) {
       let wanted = true;
       queueMicrotask(() => wanted && decide(refused));
@@ -158,25 +164,26 @@ export class Door {
       };
       return { since, leave };
     }
-    const queue = this.#queues.get(key) ?? this.#open(agentId, cause);
-    const waiter: Waiter = { since, decide, cancel: () => {} };
-    const left = Math.max(0, this.#limits.holdMs - (now - since));
-    waiter.cancel = clock.after(left, () =>
-      this.#end(queue, waiter, "late", queue.waking ? LATE : UNREACHABLE),
-    );
-    queue.waiters.add(waiter);
+    const queue = this.#queues.get(agentId) ?? this.#open(agentId);
+    const party = queue.parties.get(caller.id) ?? { caller, waiters: new Set() };
+    queue.parties.set(caller.id, party);
+    this.#came += 1;
+    const waiter: Waiter = { place: this.#came, since, decide, cancel: () => {} };
+    // The machine's clock may have been set back or forward since.
+    const left = Math.min(this.#limits.holdMs, Math.max(0, this.#limits.holdMs - (now - since)));
+    const late = () => this.#end(queue, party, waiter, "late", queue.waking ? LATE : UNREACHABLE);
+    waiter.cancel = clock.after(left, late);
+    party.waiters.add(waiter);
+    queue.size += 1;
     this.#held += 1;
-    return { since, leave: () => this.#end(queue, waiter, "left") };
+    return { since, leave: () => this.#end(queue, party, waiter, "left") };
   }
 
   /** A replica of the agent takes requests: whoever waits for it goes on, in the order in which they came. */
   ready(agentId: string): void {
-    for (const cause of CAUSES) {
-      const key = keyOf(agentId, cause);
-      this.#answers.delete(key);
-      const queue = this.#queues.get(key);
-      if (queue !== undefined) this.#endAll(queue, "passed", undefined);
-    }
+    this.#answers.delete(agentId);
+    const queue = this.#queues.get(agentId);
+    if (queue !== undefined) this.#endAll(queue, "passed", undefined);
   }
 
   /** Answers everybody: this process ends. */
@@ -186,30 +193,33 @@ export class Door {
   }
 
   /** Why a request is not held; undefined where it is. */
-  #refusal(agentId: string, key: string, now: number): Refusal | undefined {
+  #refusal(agentId: string, { id }: Caller, now: number): Refusal | undefined {
     if (this.#stopped) return STOPPING;
-    const known = this.#answers.get(key);
-    // Counted both ways: the machine's clock may be set back.
-    if (known !== undefined && Math.abs(now - known.at) < FRESH_MS) return known.verdict;
-    let waiting = 0;
-    for (const cause of CAUSES) waiting += this.#queues.get(keyOf(agentId, cause))?.waiters.size ?? 0;
+    for (const key of [agentId, keyOf(agentId, id)]) {
+      const known = this.#answers.get(key);
+      // Counted both ways: the machine's clock may be set back.
+      if (known !== undefined && Math.abs(now - known.at) < FRESH_MS) return known.verdict;
+    }
+    const waiting = this.#queues.get(agentId)?.size ?? 0;
     return this.#held >= this.#limits.total || waiting >= this.#limits.perAgent ? BUSY : undefined;
   }
 
-  #open(agentId: string, cause: WakeCause): Queue {
-    const queue = { agentId, cause, waiters: new Set<Waiter>(), waking: false, awake: 0, cancel: () => {} };
-    this.#queues.set(keyOf(agentId, cause), queue);
+  #open(agentId: string): Queue {
+    const queue = { agentId, parties: new Map(), size: 0, waking: false, awake: 0, cancel: () => {} };
+    this.#queues.set(agentId, queue);
     queueMicrotask(() => void this.#ask(queue, 1));
     return queue;
   }
 
+  /** Asks for the party that came first; where that may not wake the agent, for the next one. One question at a time. */
   async #ask(queue: Queue, attempt: number): Promise<void> {
     const { isReady, log, wake } = this.#options;
-    const { agentId, cause } = queue;
-    if (!this.#isOpen(queue)) return;
+    const { agentId } = queue;
+    const [party] = queue.parties.values();
+    if (!this.#isOpen(queue) || party === undefined) return;
     let answer: Wake;
     try {
-      answer = await wake(agentId, cause);
+      answer = await wake(agentId, party.caller);
     } catch (error) {
       if (attempt === 1) log.warn("an agent could not be woken yet", { agentId, error: errorMessage(error) });
       const wait = Math.min(this.#limits.askMs, SOON_MS * 2 ** Math.min(attempt - 1, 10));
@@ -218,13 +228,17 @@ export class Door {
     }
     if (!this.#isOpen(queue)) return;
     if (isReady(agentId)) this.ready(agentId);
-    else this.#take(queue, answer);
+    else this.#take(queue, party, answer);
   }
 
-  #take(queue: Queue, answer: Wake): void {
+  #take(queue: Queue, party: Party, answer: Wake): void {
     if (answer.state === "refused") {
-      const { state: _, ...verdict } = answer;
-      this.#refuse(queue, verdict);
+      const { ofCaller, state: _, ...verdict } = answer;
+      if (ofCaller !== true) this.#refuse(queue, verdict);
+      else {
+        this.#refuseParty(queue, party, verdict);
+        void this.#ask(queue, 1);
+      }
     } else if (answer.state === "waking") {
       queue.waking = true;
       queue.awake = 0;
@@ -242,34 +256,49 @@ export class Door {
   }
 
   #isOpen(queue: Queue): boolean {
-    return this.#queues.get(keyOf(queue.agentId, queue.cause)) === queue;
+    return this.#queues.get(queue.agentId) === queue;
   }
 
   #refuse(queue: Queue, verdict: Refusal): void {
-    if (this.#answers.size >= MOST_ANSWERS) this.#answers.clear();
-    const at = this.#options.clock.now();
-    this.#answers.set(keyOf(queue.agentId, queue.cause), { verdict, at });
+    this.#keep(queue.agentId, verdict);
     this.#endAll(queue, "refused", verdict);
   }
 
-  #endAll(queue: Queue, outcome: HeldOutcome, verdict: Verdict): void {
-    for (const waiter of [...queue.waiters]) this.#end(queue, waiter, outcome, verdict);
+  #refuseParty(queue: Queue, party: Party, verdict: Refusal): void {
+    this.#keep(keyOf(queue.agentId, party.caller.id), verdict);
+    for (const waiter of [...party.waiters]) this.#end(queue, party, waiter, "refused", verdict);
   }
 
-  #end(queue: Queue, waiter: Waiter, outcome: HeldOutcome, verdict?: Verdict): void {
-    if (!queue.waiters.delete(waiter)) return;
+  #keep(key: string, verdict: Refusal): void {
+    if (this.#answers.size >= MOST_ANSWERS) this.#answers.clear();
+    this.#answers.set(key, { verdict, at: this.#options.clock.now() });
+  }
+
+  #endAll(queue: Queue, outcome: HeldOutcome, verdict: Verdict): void {
+    const all = [...queue.parties.values()].flatMap((party) =>
+      [...party.waiters].map((waiter) => ({ party, waiter })),
+    );
+    all.sort((a, b) => a.waiter.place - b.waiter.place);
+    for (const { party, waiter } of all) this.#end(queue, party, waiter, outcome, verdict);
+  }
+
+  #end(queue: Queue, party: Party, waiter: Waiter, outcome: HeldOutcome, verdict?: Verdict): void {
+    if (!party.waiters.delete(waiter)) return;
     waiter.cancel();
     this.#held -= 1;
+    queue.size -= 1;
+    if (party.waiters.size === 0) queue.parties.delete(party.caller.id);
     // Nobody waits any more: the wake goes on in the database without us.
-    if (queue.waiters.size === 0 && this.#isOpen(queue)) {
+    if (queue.size === 0 && this.#isOpen(queue)) {
       queue.cancel();
-      this.#queues.delete(keyOf(queue.agentId, queue.cause));
+      this.#queues.delete(queue.agentId);
     }
     this.#options.onHeld?.(outcome, Math.max(0, this.#options.clock.now() - waiter.since));
     if (outcome !== "left") waiter.decide(verdict);
   }
 }
 
-function keyOf(agentId: string, cause: WakeCause): string {
-  return cause === "anonymous" ? `${agentId}?` : agentId;
+/** Of an answer for those alone who show the same; agents' ids have no space. */
+function keyOf(agentId: string, callerId: string): string {
+  return `${agentId} ${callerId}`;
 }

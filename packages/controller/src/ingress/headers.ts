@@ -1,7 +1,6 @@
-// What the head of a request says: for which agent it is, who asks, and what of it goes on.
+// What the head of a request says: for which agent it is, and what of it goes on.
 
 import type { IncomingMessage } from "node:http";
-import type { WakeCause } from "./door.ts";
 
 const HOST = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)\.agents\./;
 /** Headers that speak of one connection only (RFC 9110, 7.6.1). */
@@ -22,12 +21,6 @@ const HOP_BY_HOP = new Set([
 /** The agent a host name speaks of. */
 export function agentOf(host: string | undefined): string | undefined {
   return HOST.exec((host ?? "").toLowerCase())?.[1];
-}
-
-/** A caller who shows nothing is let in by public agents alone; a browser's question before a call shows nothing yet. */
-export function causeOf({ headers, method }: IncomingMessage): WakeCause {
-  const shows = headers.authorization !== undefined || headers["x-launchpad-signature"] !== undefined;
-  return shows || method === "OPTIONS" ? "request" : "anonymous";
 }
 
 /**

@@ -5,22 +5,25 @@ import { type AddressInfo, connect, createServer as createTcpServer } from "node
 import { type TestContext, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { silentLog } from "../log.ts";
-import { Door, type DoorLimits, type Wake, type WakeCause } from "./door.ts";
+import type { Shown } from "./caller.ts";
+import { Door, type DoorLimits, type Wake } from "./door.ts";
 import { Endpoints } from "./endpoints.ts";
 import { createIngress } from "./ingress.ts";
+
+const KEY = `Bearer lp_${"k".repeat(43)}`;
 
 /** An ingress in front of a sleeping agent, and what wakes it. */
 async function rig(context: TestContext, more: { limits?: Partial<DoorLimits>; countsAsHop?: boolean } = {}) {
   const endpoints = new Endpoints();
   endpoints.know("agent-a");
-  const wakes: WakeCause[] = [];
+  const wakes: Shown[] = [];
   const outcomes: string[] = [];
   let answer: Wake = { state: "waking" };
   let asleep = true;
   const steps = new EventEmitter();
   const door = new Door({
-    wake: async (_, cause) => {
-      wakes.push(cause);
+    wake: async (_, { shows }) => {
+      wakes.push(shows);
       steps.emit("step");
       return answer;
     },
@@ -86,7 +89,7 @@ async function rig(context: TestContext, more: { limits?: Partial<DoorLimits>; c
         path: options.path ?? "/",
         headers: {
           host: "agent-a.agents.localhost",
-          ...(options.anonymous ? {} : { authorization: "Bearer key" }),
+          ...(options.anonymous ? {} : { authorization: KEY }),
           ...options.headers,
         },
       });
@@ -149,7 +152,7 @@ test("a large body waits at the client, not in this process, and arrives whole",
     host: "127.0.0.1",
     port,
     method: "POST",
-    headers: { host: "agent-a.agents.localhost", authorization: "x", "content-length": String(size) },
+    headers: { host: "agent-a.agents.localhost", authorization: KEY, "content-length": String(size) },
   });
   const before = process.memoryUsage().arrayBuffers;
   call.end(Buffer.alloc(size, "x"));
@@ -202,17 +205,22 @@ test("probes of a sleeping agent are answered without a wake", async (context) =
   assert.equal((await ask({ path: "/health" })).body, "its own");
 });
 
-test("a caller who shows nothing is told apart, a browser's question before a call is not", async (context) => {
-  const { ask, held, until, wakes, wakeUp } = await rig(context);
-  const open = [
-    ask({ headers: { "x-launchpad-timestamp": "1" }, anonymous: true }),
-    ask({ method: "OPTIONS", headers: { origin: "https://app.example.com" }, anonymous: true }),
-  ];
-  await held(2);
-  await until(() => wakes.length === 2);
-  assert.deepEqual([...wakes].sort(), ["anonymous", "request"]);
-  await wakeUp();
-  await Promise.all(open);
+test("what callers show goes on to whoever wakes: each is asked for, and refused alone", async (context) => {
+  const { answers, ask, wakes } = await rig(context);
+  const refused = { status: 401, code: "INVALID_API_KEY", message: "Show a key." };
+  answers({ state: "refused", ofCaller: true, ...refused });
+  const preflight = { origin: "https://app.example.com", "access-control-request-method": "POST" };
+  for (const one of [
+    ask({ headers: { "x-launchpad-signature": "v1=00" }, anonymous: true }),
+    ask({ headers: { authorization: "Bearer whatever" } }),
+    ask({ method: "OPTIONS", headers: preflight, anonymous: true }),
+    ask({ headers: { authorization: "Bearer a.b.c" } }),
+    ask(),
+  ]) {
+    const { body, status } = await one;
+    assert.deepEqual([status, JSON.parse(body).error.code], [401, "INVALID_API_KEY"]);
+  }
+  assert.deepEqual([...new Set(wakes)].sort(), ["key", "nothing", "origin", "token"]);
 });
 
 test("a client that leaves while it waits is let go", async (context) => {
@@ -283,7 +291,7 @@ test("a WebSocket waits too, with what it sent ahead", async (context) => {
   const { held, port, wakeUp } = await rig(context);
   const socket = connect(port, "127.0.0.1");
   socket.write(
-    "GET /ws HTTP/1.1\r\nhost: agent-a.agents.localhost\r\nauthorization: k\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\nearly",
+    `GET /ws HTTP/1.1\r\nhost: agent-a.agents.localhost\r\nauthorization: ${KEY}\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\nearly`,
   );
   let text = "";
   const echoed = new Promise<void>((resolve) => {

@@ -9,9 +9,10 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Log } from "../log.ts";
+import { callerOf } from "./caller.ts";
 import { type Door, MOST_WAITS, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
-import { agentOf, causeOf, forwarded, hasBody, kept } from "./headers.ts";
+import { agentOf, forwarded, hasBody, kept } from "./headers.ts";
 import { upgrade } from "./upgrade.ts";
 
 export interface IngressOptions {
@@ -125,7 +126,7 @@ class Exchange {
       if (verdict === undefined) this.start();
       else this.#refuse(verdict);
     };
-    const wait = door.hold(agentId, causeOf(this.#incoming), decide, this.#heldSince);
+    const wait = door.hold(agentId, callerOf(this.#incoming), decide, this.#heldSince);
     this.#heldSince = wait.since;
     response.on("close", wait.leave);
   }

@@ -3,9 +3,10 @@
 import { type IncomingMessage, request, STATUS_CODES } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { callerOf } from "./caller.ts";
 import { MOST_WAITS, NOT_READY, type Refusal, type Verdict } from "./door.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { agentOf, causeOf, forwarded, rawHead } from "./headers.ts";
+import { agentOf, forwarded, rawHead } from "./headers.ts";
 import type { IngressOptions } from "./ingress.ts";
 
 /** A WebSocket (or any other upgrade): after the replica's answer both sides are joined. */
@@ -37,7 +38,7 @@ export function upgrade(
       if (verdict === undefined) attempt();
       else refuse(verdict);
     };
-    const wait = door.hold(agentId, causeOf(incoming), decide, heldSince);
+    const wait = door.hold(agentId, callerOf(incoming), decide, heldSince);
     heldSince = wait.since;
     const unwatch = onEnd(socket, wait.leave);
   };

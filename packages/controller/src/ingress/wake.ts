@@ -1,21 +1,32 @@
 // Asks the database to wake an agent, and says what the answer means to those who wait.
 
 import type { Database, WakeResult } from "../contract.ts";
-import type { Wake, WakeCause } from "./door.ts";
+import type { Caller, Shown } from "./caller.ts";
+import type { Wake } from "./door.ts";
 
 export interface WakeOptions {
-  database: Pick<Database, "wakeDeployment">;
+  database: Pick<Database, "judgeToken" | "wakeDeployment">;
   /** The agent wakes: somebody must claim it, without waiting for the webhook. */
   claim(): unknown;
 }
 
+/** What the database is told of a caller; it judges keys and origins itself, a token is judged before. */
+const CAUSES: Readonly<Record<Shown, string>> = {
+  key: "key",
+  origin: "preflight",
+  token: "request",
+  nothing: "anonymous",
+};
+/** Refusals of the caller, not of the agent. */
+const OF_CALLER = new Set(["INVALID_API_KEY", "INSUFFICIENT_PERMISSIONS"]);
+
 /** Wakes by the database, for {@link Door}. */
-export function waker({
-  claim,
-  database,
-}: WakeOptions): (agentId: string, cause: WakeCause) => Promise<Wake> {
-  return async (agentId, cause) => {
-    const result = await database.wakeDeployment(agentId, cause);
+export function waker({ claim, database }: WakeOptions): (agentId: string, caller: Caller) => Promise<Wake> {
+  return async (agentId, { proof, shows }) => {
+    const refusal = shows === "token" ? await database.judgeToken(agentId, proof) : undefined;
+    if (refusal !== undefined) return { state: "refused", ofCaller: true, ...refusal };
+    const judgedThere = shows === "key" || shows === "origin";
+    const result = await database.wakeDeployment(agentId, CAUSES[shows], judgedThere ? proof : undefined);
     if (result.state === "waking") claim();
     return wakeOf(result);
   };
@@ -34,6 +45,7 @@ function wakeOf(result: WakeResult): Wake {
     status,
     code: result.code,
     message: result.message,
+    ...(OF_CALLER.has(result.code) ? { ofCaller: true } : {}),
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   };
 }

@@ -404,6 +404,17 @@ test("stopped and deleted agents need not be kept in mind; running ones do", () 
   assert.ok(!decided(running("DEPLOYED", 2, 2), workload(2, 1, [ready])).finished);
 });
 
+test("a sleeper whose address has changed is told with the new one, once", () => {
+  const asleepAt = (url?: string) =>
+    decided(
+      { ...asleep("ASLEEP", 2), ...(url === undefined ? {} : { url }) },
+      workload(0, 0, [], { asleep: true }),
+    ).report;
+  assert.deepEqual(asleepAt("http://a.agents.localhost:1"), { url: "http://a" });
+  assert.equal(asleepAt("http://a"), undefined);
+  assert.equal(asleepAt(), undefined, "a database that does not say which address it shows");
+});
+
 test("a crash loop names the replica and its last words", () => {
   const { report } = decided(running("DEPLOYING", 1, 0), workload(1, 1, [looping]));
   assert.equal(report?.message, "Replica r ended 3 times in a row without staying up. It broke.");

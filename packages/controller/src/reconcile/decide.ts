@@ -15,6 +15,8 @@ export interface Desired {
   generation: number;
   observedGeneration: number;
   phase: string;
+  /** The address that the database shows, as it was claimed; left out: none. */
+  url?: string;
   /** Why it is FAILED, where it is. */
   reason?: string;
   /** The id of what operators decided of its replicas. */
@@ -120,7 +122,12 @@ function decideAsleep(situation: Situation, now: number): Decision {
   const { desired, observed } = situation;
   const workload = observed.workload;
   if (workload?.asleep !== true) return { actions: [{ do: "sleep" }], finished: false };
-  if (workload.replicas.length > 0 || isSettled(desired, "ASLEEP")) return { actions: [], finished: false };
+  if (workload.replicas.length > 0) return { actions: [], finished: false };
+  if (isSettled(desired, "ASLEEP")) {
+    // Another port, another domain: what its owner is shown would lead nowhere until it wakes.
+    const moved = desired.url !== undefined && desired.url !== situation.url;
+    return { actions: [], ...(moved ? { report: { url: situation.url } } : {}), finished: false };
+  }
   return {
     actions: [],
     report: {

@@ -58,6 +58,7 @@ export function hold(claim: Claim, now: number, before?: Held): Held {
       generation: claim.generation,
       observedGeneration: claim.observedGeneration,
       phase: claim.phase,
+      ...(claim.url == null ? {} : { url: claim.url }),
       ...(claim.reason == null ? {} : { reason: claim.reason }),
       ...(claim.platform == null ? {} : { platform: claim.platform.id }),
     },
@@ -85,6 +86,7 @@ export function noteAccepted(held: Held, report: DeploymentReport, phase: string
   held.reportedLatencyMs = report.application?.responseTimeMs;
   held.conditions = report.conditions ?? held.conditions;
   held.desired.phase = phase;
+  if (report.url !== undefined) held.desired.url = report.url;
   if (report.phase === "FAILED" && report.reason != null) held.desired.reason = report.reason;
   if (report.phase !== undefined && TERMINAL.has(report.phase)) {
     held.desired.observedGeneration = Math.max(held.desired.observedGeneration, held.desired.generation);

@@ -4,6 +4,7 @@ import type { Clock } from "../clock.ts";
 import type {
   AgentClass,
   AgentSpec,
+  CallerRefusal,
   Claim,
   ClaimBatch,
   Classes,
@@ -68,6 +69,9 @@ const FROM: Record<string, string[]> = {
   STOPPED: ["STOPPING", "STOPPED"],
   DELETED: ["DELETING", "DELETED"],
 };
+
+/** Phases in which an owner may put an agent to sleep. */
+const MAY_SLEEP = new Set(["DEPLOYED", "SCALING", "UPDATING", "RESTARTING"]);
 
 /** A model of the SQL interface in memory: leases, generations and refusals as the contract says them. */
 export class MemoryDatabase implements Database {
@@ -179,7 +183,7 @@ export class MemoryDatabase implements Database {
   /** By its owner; what works is not put to sleep. */
   sleep(agentId: string): boolean {
     const row = this.row(agentId);
-    if (row.desired !== "running" || row.phase !== "DEPLOYED" || row.openAnswers > 0) return false;
+    if (row.desired !== "running" || !MAY_SLEEP.has(row.phase) || row.openAnswers > 0) return false;
     row.desired = "asleep";
     this.#renew(row, "SLEEPING");
     return true;
@@ -390,13 +394,22 @@ export class MemoryDatabase implements Database {
     if (!this.#holds(row, leaseToken)) return { asleep: false, reason: "LEASE_LOST" };
     if (row.idleSeconds === undefined) return { asleep: false, reason: "OFF" };
     if (row.openAnswers > 0) return { asleep: false, reason: "ANSWER_OPEN" };
-    if (row.generation !== generation || row.observedGeneration !== generation || !this.sleep(agentId))
+    const settled = row.generation === generation && row.observedGeneration === generation;
+    if (!settled || row.phase !== "DEPLOYED" || !this.sleep(agentId))
       return { asleep: false, reason: "BUSY" };
     this.transitions.push(`${agentId}:${row.generation}:SLEEPING`);
     return { asleep: true, generation: row.generation };
   }
 
-  async wakeDeployment(agentId: string): Promise<WakeResult> {
+  /** The token `owner` is the owner's of every agent. */
+  async judgeToken(_agentId: string, token: string): Promise<CallerRefusal | undefined> {
+    this.#count("judge_caller");
+    if (token === "owner") return undefined;
+    return { status: 401, code: "INVALID_API_KEY", message: "The token is missing, invalid or expired" };
+  }
+
+  /** Every agent is private. */
+  async wakeDeployment(agentId: string, cause = "request"): Promise<WakeResult> {
     this.#count("wake_deployment");
     const row = this.rows.get(agentId);
     const refused = (status: number, code: string, message: string): WakeResult => ({
@@ -411,6 +424,8 @@ export class MemoryDatabase implements Database {
     if (row === undefined || row.desired === "absent")
       return refused(404, "AGENT_NOT_FOUND", "No such agent.");
     if (row.desired === "stopped") return refused(409, "CONFLICT", "This agent is stopped.");
+    if (row.desired === "asleep" && cause === "anonymous")
+      return refused(401, "INVALID_API_KEY", "Send a key of this agent.");
     this.wake(agentId);
     if (row.phase === "FAILED" && row.readyReplicas === 0)
       return refused(500, "DEPLOYMENT_FAILED", row.message ?? "It failed.");

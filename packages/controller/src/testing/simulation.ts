@@ -7,6 +7,7 @@ import type { Database } from "../contract.ts";
 import { DatabaseError } from "../database.ts";
 import { IdleWatch } from "../idle/watch.ts";
 import { Door } from "../ingress/door.ts";
+import { waker } from "../ingress/wake.ts";
 import { silentLog } from "../log.ts";
 import { Controller } from "../loop/controller.ts";
 import { Faults, type Life } from "./faults.ts";
@@ -121,11 +122,7 @@ export class Simulation {
     });
     const database = this.#faulty<Database>(() => this.database, true, site, life);
     life.door = new Door({
-      wake: async (agentId, cause) => {
-        const answer = await database.wakeDeployment(agentId, cause);
-        if (answer.state === "waking") life.controller.hint();
-        return answer;
-      },
+      wake: waker({ database, claim: () => life.controller.hint() }),
       isReady: (agentId) => site.cluster.running(agentId).some(({ state }) => state === "ready"),
       clock,
       log: silentLog,

@@ -1,11 +1,15 @@
 // One seeded run of agents that sleep and wake, with requests and messages, while controllers crash.
 
 import assert from "node:assert/strict";
+import { type Caller, caller, STRANGER } from "../ingress/caller.ts";
 import type { Verdict } from "../ingress/door.ts";
 import { specOf } from "./memory-database.ts";
 import { Simulation, type SimulationOptions } from "./simulation.ts";
 
 const IDLE_SECONDS = 60;
+const OWNER = caller("token", "owner");
+/** Whoever shows a token that is nobody's, or nothing. */
+const STRANGERS: readonly Caller[] = [caller("token", "forged"), STRANGER];
 
 /** How a request ended: `answered`, `broken` off by a crash, or the code of the door's answer. */
 type Outcome = string;
@@ -25,10 +29,10 @@ class Clients {
     };
   }
 
-  request(agentId: string, milliseconds: number): void {
+  request(agentId: string, milliseconds: number, from = OWNER): void {
     this.pending += 1;
     let over = false;
-    this.#try(agentId, milliseconds, undefined, (outcome) => {
+    this.#try(agentId, milliseconds, from, undefined, (outcome) => {
       assert.equal(over, false, "a request ends once");
       over = true;
       this.pending -= 1;
@@ -36,7 +40,13 @@ class Clients {
     });
   }
 
-  #try(agentId: string, milliseconds: number, since: number | undefined, end: (how: Outcome) => void): void {
+  #try(
+    agentId: string,
+    milliseconds: number,
+    from: Caller,
+    since: number | undefined,
+    end: (how: Outcome) => void,
+  ): void {
     const { random, sites } = this.#simulation;
     const answered = (whole: boolean) => end(whole ? "answered" : "broken");
     const up = sites.filter(({ life }) => life !== undefined && !life.dead);
@@ -58,11 +68,11 @@ class Clients {
     };
     const decide = (verdict: Verdict) => {
       waiting.delete(breakOff);
-      if (verdict === undefined) this.#try(agentId, milliseconds, wait.since, end);
+      if (verdict === undefined) this.#try(agentId, milliseconds, from, wait.since, end);
       else end(verdict.code);
     };
     waiting.add(breakOff);
-    const wait = site.life.door.hold(agentId, "request", decide, since);
+    const wait = site.life.door.hold(agentId, from, decide, since);
   }
 }
 
@@ -76,7 +86,8 @@ export interface Counts {
 
 /**
  * One seeded run: requests, messages, verbs and faults for five minutes, then calm. No request is lost, no agent that works
- * is put to sleep, no stopped one is woken; in the end idle agents sleep, and one wake answers many requests.
+ * is put to sleep, no stopped one is woken, none by a stranger; in the end idle agents sleep, deleted ones are gone, and one
+ * wake answers many requests.
  * @throws {AssertionError} what is not
  */
 export async function run(seed: number, options: Omit<SimulationOptions, "seed">): Promise<Counts> {
@@ -84,6 +95,8 @@ export async function run(seed: number, options: Omit<SimulationOptions, "seed">
   const { clock, database, random } = simulation;
   const clients = new Clients(simulation);
   const agents = ["agent-0", "agent-1", "agent-2"];
+  // One is asked for by strangers alone, one is deleted at some point.
+  const [shy, deleted] = ["agent-shy", "agent-deleted"];
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const early: string[] = [];
   // Not thrown here: the controller would take it for a failed call.
@@ -91,37 +104,49 @@ export async function run(seed: number, options: Omit<SimulationOptions, "seed">
     if (idle < IDLE_SECONDS) early.push(`${agentId} after ${idle} idle seconds`);
   };
 
-  for (const agentId of agents) {
+  for (const agentId of [...agents, shy, deleted]) {
     database.launch(agentId, specOf({ model: "good" }), 1 + Math.floor(random() * 2));
     database.row(agentId).idleSeconds = IDLE_SECONDS;
   }
   /** What users asked for last: stopped agents stay so until they are started. */
   const stopped = new Set<string>();
+  const deletedAt = Math.floor(random() * 40);
   for (let step = 0; step < 40; step += 1) {
-    const agentId = pick(agents);
+    if (step === deletedAt) database.delete(deleted);
+    const agentId = pick([...agents, deleted]);
     const verb = random();
     if (verb < 0.3) clients.request(agentId, random() * 20_000);
     else if (verb < 0.35) for (let many = 0; many < 20; many += 1) clients.request(agentId, random() * 1000);
     else if (verb < 0.45) message(simulation, agentId, random() * 20_000);
     else if (verb < 0.5) database.sleep(agentId);
     else if (verb < 0.55) database.wake(agentId);
-    else if (verb < 0.6) database.scale(agentId, 1 + Math.floor(random() * 3));
+    else if (verb < 0.58) database.scale(agentId, 1 + Math.floor(random() * 3));
+    else if (verb < 0.6) database.setIdle(agentId, pick([IDLE_SECONDS, 90, undefined]));
     else if (verb < 0.65) database.update(agentId, { model: pick(["good", "better", "crash"]) });
     else if (verb < 0.68) database.restart(agentId);
     else if (verb < 0.72) {
       database.stop(agentId);
-      stopped.add(agentId);
+      if (agentId !== deleted) stopped.add(agentId);
     } else if (verb < 0.78) {
       database.startAgain(agentId);
       stopped.delete(agentId);
     } else if (verb < 0.82) simulation.pause(Math.floor(random() * options.controllers), random() * 40_000);
+    if (random() < 0.3) clients.request(pick([shy, ...agents]), random() * 5000, pick(STRANGERS));
     simulation.hint();
     await clock.advance(random() * 15_000);
     for (const one of stopped) assert.equal(database.row(one).desired, "stopped", `${one}: nothing wakes it`);
   }
+  for (const agentId of agents)
+    if (database.row(agentId).idleSeconds !== IDLE_SECONDS) database.setIdle(agentId, IDLE_SECONDS);
   await simulation.calm(400_000);
   assert.equal(clients.pending, 0, "every request has its answer");
   assert.deepEqual(early, [], "only idle agents are put to sleep");
+
+  const { desired, generation, phase } = database.row(shy);
+  assert.deepEqual([desired, phase, generation], ["asleep", "ASLEEP", 2], "strangers wake nothing");
+  assert.equal(database.row(deleted).phase, "DELETED");
+  const left = simulation.sites.flatMap((site) => site.cluster.running(deleted));
+  assert.equal(left.length, 0, "nothing of a deleted agent is left");
 
   const counts: Counts = {
     crashes: simulation.crashes,

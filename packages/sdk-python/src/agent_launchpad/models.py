@@ -455,7 +455,7 @@ class AgentStatusReportSleep(TypedDict):
     since: str | None
     """Since when it is asleep; null: it is awake."""
     reason: str | None
-    """Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`."""
+    """Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was last idle (`ANSWER_OPEN`, `HOLDS_CONNECTION`), or `PLUGIN_WORKS`: it is never idle."""
     wakes24h: int
     lastWakeMs: int | None
     """How long the last wake took, until a replica was ready."""

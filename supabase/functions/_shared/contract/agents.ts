@@ -88,7 +88,7 @@ export const agentStatusReport = z
         since: timestamp.nullable().meta({ description: "Since when it is asleep; null: it is awake." }),
         reason: z.string().nullable().meta({
           description:
-            "Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was idle, such as `ANSWER_OPEN` or `HOLDS_CONNECTION`.",
+            "Asleep: `IDLE` or `REQUESTED`. Awake: what kept it awake when it was last idle (`ANSWER_OPEN`, `HOLDS_CONNECTION`), or `PLUGIN_WORKS`: it is never idle.",
         }),
         wakes24h: z.int().min(0),
         lastWakeMs: z
