@@ -161,8 +161,9 @@ test("without an agent none wait; one that sleeps is enough", async (context) =>
   made.wake();
   await full();
   agents = 0;
-  assert.ok(made.take(USUAL));
+  const taken = made.take(USUAL);
   await until("the other goes, too", () => names().length === 1);
+  await taken?.end();
 });
 
 test("a bundle that is written again is another release; the sources are none", (context) => {
@@ -195,8 +196,17 @@ test("nothing is started while agents start; one that ended is replaced; none is
 });
 
 test("a replica that never becomes ready does not keep the pool empty", async (context) => {
-  const { full } = await pool(context, { busy: () => true, busyMs: 100 });
+  const { full } = await pool(context, { busy: () => true, dueMs: 100 });
   await full();
+});
+
+test("agents that keep coming do not keep the pool empty", async (context) => {
+  const { pool: made, full } = await pool(context, { quietMs: 3_600_000, dueMs: 100 });
+  await full();
+  const taken = made.take(USUAL);
+  assert.ok(taken);
+  await until("two wait again", () => made.waiting === 2);
+  await taken.end();
 });
 
 test("one that never loads is ended, and is not started again at once", async (context) => {

@@ -18,8 +18,8 @@ export interface PoolOptions extends WaitingOptions {
   release?: () => string | undefined;
   /** New ones start when no agent has started for this long. */
   quietMs?: number;
-  /** For this long agents' replicas go first: one that never becomes ready must not keep the pool empty. */
-  busyMs?: number;
+  /** They start after this long in any case: agents that keep coming, or one that never becomes ready, must not keep the pool empty. */
+  dueMs?: number;
   /** The pause after one that ended while it waited; it doubles each time. */
   faultMs?: number;
 }
@@ -27,7 +27,7 @@ export interface PoolOptions extends WaitingOptions {
 /** Of agents whose definition names no memory. */
 const USUAL_BYTES = 512 * 1024 * 1024;
 const QUIET_MS = 500;
-const BUSY_MS = 5000;
+const DUE_MS = 2000;
 const FAULT_MS = 1000;
 const LONGEST_PAUSE_MS = 300_000;
 /** One that ended after it had waited for this long shows no fault of the release or the machine. */
@@ -44,7 +44,8 @@ export class Pool {
   readonly #members = new Set<WaitingRuntime>();
   /** What the last agents needed, the newest first, as many as wait. */
   readonly #asked: number[];
-  #askedAt = 0;
+  /** When it is filled in any case, by performance.now(); undefined: nothing was asked for since it was. */
+  #dueAt: number | undefined;
   #release: string | undefined;
   #faults = 0;
   /** Nothing starts before, by performance.now(). */
@@ -60,7 +61,6 @@ export class Pool {
   /** Once the runtime's code is bundled and compiled. */
   start(): void {
     this.#running = this.#options.size > 0;
-    this.#askedAt = performance.now();
     this.#refill();
   }
 
@@ -83,10 +83,10 @@ export class Pool {
 
   /** Takes out a runtime whose heap fits the memory, where one waits. */
   take(memoryBytes: number): Taken | undefined {
-    if (!this.#running) return undefined;
-    this.#askedAt = performance.now();
     this.#asked.unshift(memoryBytes);
     this.#asked.length = this.#options.size;
+    if (!this.#running) return undefined;
+    this.#dueAt ??= performance.now() + (this.#options.dueMs ?? DUE_MS);
     if (this.#release !== this.#nowReleased()) void this.#empty();
     const fits = [...this.#members].find((one) => one.loaded && one.heap === heapMebibytes(memoryBytes));
     this.counts[fits === undefined ? "cold" : "warm"] += 1;
@@ -107,25 +107,31 @@ export class Pool {
     await Promise.all(ended);
   }
 
-  #later(milliseconds = this.#options.quietMs ?? QUIET_MS): void {
+  #later(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#refill(), milliseconds);
+    const { quietMs = QUIET_MS } = this.#options;
+    const now = performance.now();
+    const dueMs = Math.max(0, (this.#dueAt ?? Number.POSITIVE_INFINITY) - now);
+    const pauseMs = Math.max(Math.min(quietMs, dueMs), this.#pausedUntil - now);
+    this.#timer = setTimeout(() => this.#refill(), pauseMs);
     this.#timer.unref();
   }
 
   #refill(): void {
     if (!this.#running) return;
-    const { busy, busyMs = BUSY_MS, wanted } = this.#options;
+    const { busy, dueMs = DUE_MS, wanted } = this.#options;
     if (!wanted()) {
       void this.#empty();
       return;
     }
     const now = performance.now();
-    const pauseMs = this.#pausedUntil - now;
-    if (pauseMs > 0 || (busy() && now - this.#askedAt < busyMs)) {
-      this.#later(pauseMs > 0 ? pauseMs : undefined);
+    const first = busy();
+    if (first) this.#dueAt ??= now + dueMs;
+    if (now < this.#pausedUntil || (first && now < (this.#dueAt ?? now))) {
+      this.#later();
       return;
     }
+    this.#dueAt = undefined;
     // A release that is not bundled yet starts slowly and from many files; the next replica asks again.
     const release = this.#nowReleased();
     if (release !== this.#release) void this.#empty();
@@ -176,7 +182,7 @@ export class Pool {
       reason: why,
       nextStartMs: pauseMs,
     });
-    this.#later(pauseMs);
+    this.#later();
   }
 }
 
