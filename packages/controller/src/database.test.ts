@@ -184,3 +184,31 @@ test("a claimed row that cannot be read is handed back alone", () => {
     ["agent-b", "agent-c", "../../etc"],
   );
 });
+
+test("a caller's token is judged as the call's own, and the project's refusal is the caller's alone", async () => {
+  let next: PostAnswer = json(200, { caller: "user:u" });
+  const { database, seen } = answering(() => next);
+  assert.equal(await database.judgeToken("agent-a", "a.b.c"), undefined);
+  assert.equal(seen[0]?.url, "http://database/rest/v1/rpc/judge_caller");
+  assert.deepEqual(
+    [seen[0]?.headers.apikey, seen[0]?.headers.authorization, JSON.parse(seen[0]?.body ?? "")],
+    ["the-key", "Bearer a.b.c", { agent_id: "agent-a", need: "read" }],
+  );
+  const REFUSALS: [status: number, code: string, told: [number, string]][] = [
+    [401, "PGRST301", [401, "INVALID_API_KEY"]],
+    [401, "INVALID_API_KEY", [401, "INVALID_API_KEY"]],
+    [403, "42501", [401, "INVALID_API_KEY"]],
+    [403, "INSUFFICIENT_PERMISSIONS", [403, "INSUFFICIENT_PERMISSIONS"]],
+    [404, "AGENT_NOT_FOUND", [404, "AGENT_NOT_FOUND"]],
+  ];
+  for (const [status, code, told] of REFUSALS) {
+    next = json(status, { code, message: "No." });
+    const refusal = await database.judgeToken("agent-a", "a.b.c");
+    assert.deepEqual([refusal?.status, refusal?.code], told, code);
+  }
+  next = json(503, { code: "PGRST002", message: "no database" });
+  await assert.rejects(database.judgeToken("agent-a", "a.b.c"), { kind: "unavailable" });
+  // The controller's own key is another matter.
+  next = json(401, { code: "PGRST301" });
+  await assert.rejects(database.wakeDeployment("agent-a", "key", "lp_x"), { kind: "key" });
+});
