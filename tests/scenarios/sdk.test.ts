@@ -762,6 +762,8 @@ describe("calls in trouble", () => {
     for (let count = 0; count < 5; count += 1) await limited.agents.list();
     assert.ok(performance.now() - began > 1_000, "five calls take more than one window of two seconds");
     assert.ok((limited.rateLimit?.limit ?? 0) > 0);
+    // A window that no machine is too slow for.
+    await stack.sql("update public.rate_limits set window_seconds = 600 where bucket = 'api_burst'");
     const impatient = new AgentLaunchpadClient({
       supabaseClient: user.client,
       baseUrl: stack.info.apiUrl,
@@ -773,7 +775,7 @@ describe("calls in trouble", () => {
       })(),
     );
     assert.deepEqual([error.code, error.status], ["RATE_LIMIT_EXCEEDED", 429]);
-    assert.ok((error.retryAfter ?? 0) >= 1 && (error.retryAfter ?? 9) <= 2);
+    assert.ok((error.retryAfter ?? 0) >= 1 && (error.retryAfter ?? 601) <= 600);
     assert.equal(error.details?.limit_type, "api_burst");
   });
 

@@ -123,7 +123,7 @@ for (const [what, respond, kind, code] of FAILURES) {
 }
 
 /** A real server for the real poster. */
-async function serve(context: TestContext, listener: RequestListener) {
+async function serve(context: TestContext, listener: RequestListener, timeoutMs = 30_000) {
   const server = createServer(listener);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -132,11 +132,11 @@ async function serve(context: TestContext, listener: RequestListener) {
     server.closeAllConnections();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { database: createDatabase({ url, key: "k", timeoutMs: 100 }), server };
+  return { database: createDatabase({ url, key: "k", timeoutMs }), server };
 }
 
 test("a call that hangs ends in time", async (context) => {
-  const { database } = await serve(context, () => {});
+  const { database } = await serve(context, () => {}, 100);
   await assert.rejects(database.releaseWorker("w"), { kind: "unreachable" });
 });
 

@@ -220,7 +220,7 @@ for (const [way, host] of Object.entries(WAYS)) {
     const HARD: [string, (r: ServerResponse) => void, object][] = [
       ["loses its connection", (r) => setTimeout(() => r.destroy(), 20), {}],
       ["breaks off", (r) => r.end(), {}],
-      ["falls silent", () => undefined, { silenceMs: 200 }],
+      ["falls silent", () => undefined, { silenceMs: 1000 }],
       [
         "ends with an error",
         (r) => r.end('event: error\ndata: {"code":"MODEL_UNAVAILABLE","message":"x"}\n\n'),

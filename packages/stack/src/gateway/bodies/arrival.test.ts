@@ -36,10 +36,11 @@ async function rig(t: TestContext, bounds: Partial<Parameters<typeof createArriv
 }
 
 test("a body of which nothing more comes has stalled; one that comes slowly has not", async (t) => {
-  const { begin } = await rig(t);
-  const silent = begin(10);
-  const slow = begin(10);
-  const drip = setInterval(() => slow.socket.write("x"), 40);
+  // Longer in all than what counts as a stall; between two bytes there is room for a busy machine.
+  const { begin } = await rig(t, { stallMs: 1000 });
+  const silent = begin(6);
+  const slow = begin(6);
+  const drip = setInterval(() => slow.socket.write("x"), 200);
   t.onTestFinished(() => clearInterval(drip));
   assert.equal(await silent.status, "408");
   assert.equal(await slow.status, "200");
