@@ -15,6 +15,7 @@
 //   plugins    ten public plugins from the registry; only by its name
 //   store      installs and launches with the plugin store; only by its name
 //   api        GET /api/agents: CPU of each process, and an earlier checkout beside it (LAUNCHPAD_BENCH_BEFORE)
+//   cold       the first calls of a new connection to Postgres
 //   edge       the edge function against the RPC it calls
 //   neighbour  a user's waits beside a hostile one
 //   kubernetes the controller's calls at a real Kubernetes API server (needs Go)
@@ -45,6 +46,7 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
   peer: () => import("./benchmarks/peer.ts"),
   door: () => import("./benchmarks/door.ts"),
   api: () => import("./benchmarks/api.ts"),
+  cold: () => import("./benchmarks/cold.ts"),
   edge: () => import("./benchmarks/edge.ts"),
   neighbour: () => import("./benchmarks/neighbour.ts"),
   kubernetes: () => import("./benchmarks/kubernetes.ts"),

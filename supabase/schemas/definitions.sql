@@ -109,13 +109,10 @@ begin
 end
 $$;
 
--- The tables behind an agent: whether each is there, has row-level security with a policy, and reaches Realtime.
+-- The tables behind an agent: whether each is there, and has row-level security with a policy.
 create view private.agent_tables as
   select needed.name, c.oid is not null as created, c.relrowsecurity
-    and exists (select from pg_policy p where p.polrelid = c.oid) as guarded,
-    exists (select from pg_publication p where p.pubname = 'supabase_realtime'
-      and (p.puballtables or exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = c.oid)))
-      as published
+    and exists (select from pg_policy p where p.polrelid = c.oid) as guarded
   from unnest(array['agents', 'agent_conversations', 'agent_metrics', 'agent_logs', 'agent_events', 'agent_secrets'])
     as needed (name)
   left join pg_class c on c.relname = needed.name and c.relnamespace = 'public'::regnamespace
@@ -130,7 +127,9 @@ begin
     'tables_created', bool_and(t.created),
     'rls_policies_applied', coalesce(bool_and(t.guarded), false),
     'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
-      and coalesce(bool_or(t.published) filter (where t.name = 'agents'), false))
+      and exists (select from pg_publication p where p.pubname = 'supabase_realtime' and (p.puballtables
+        or exists (select from pg_publication_rel r where r.prpubid = p.oid
+          and r.prrelid = to_regclass('public.agents')))))
   from private.agent_tables t
 );
 end

@@ -169,7 +169,7 @@ comment on table private.auth_counters is 'Auth requests in the current window, 
 create function private.email_digest(email text) returns bytea
 language plpgsql immutable set search_path = '' as $$
 begin
-  return extensions.digest(lower(btrim(email)), 'sha256');
+  return sha256(convert_to(lower(btrim(email)), 'UTF8'));
 end
 $$;
 

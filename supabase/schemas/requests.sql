@@ -201,7 +201,7 @@ begin
         perform private.raise_error('VALIDATION_ERROR', 'Invalid request header',
           '{"Idempotency-Key": "Must be 1 to 255 characters"}');
       end if;
-      hash := encode(extensions.digest(verb || args::text, 'sha256'), 'hex');
+      hash := encode(sha256(convert_to(verb || args::text, 'UTF8')), 'hex');
       -- A concurrent request with the same key waits here until the first one ends.
       insert into private.idempotency_keys (user_id, key, request_hash) values (caller, idempotency_key, hash)
         on conflict do nothing;

@@ -266,3 +266,35 @@ test("a page deep in a list reads its rows by an index, not the list", async () 
   const most = Math.max(...[...plan.matchAll(/"Actual Rows":(\d+)/g)].map(([, count]) => Number(count)));
   assert.ok(most < 100, `${most} rows read`);
 });
+
+test("every page of agents says how many there are in all, and in what form each is shown", async () => {
+  const list = async (args: Record<string, unknown>) =>
+    (await rpc(db, user(alice), "list_agents", { limit: 100, ...args })).body;
+  const { agents, nextCursor, total } = await list({});
+  assert.deepEqual([agents.length, nextCursor], [total, null]);
+  const { nextCursor: second } = await list({ limit: 5 });
+  for (const args of [
+    { limit: total },
+    { limit: total - 1 },
+    { limit: 5, offset: 10 },
+    { limit: 50, offset: 10 },
+    { offset: total },
+    { limit: 5, after: second },
+    { after: second },
+  ])
+    assert.equal((await list(args)).total, total, JSON.stringify(args));
+  assert.equal((await list({ limit: 5, status: "QUEUED" })).total, 1);
+  assert.equal((await list({ limit: 5, platform: "none" })).total, 0);
+  assert.deepEqual(Object.keys(agents[0]), [
+    "agentId",
+    "name",
+    "status",
+    "user_id",
+    "platforms",
+    "supabase_integration",
+    "createdAt",
+    "url",
+  ]);
+  assert.match(agents[0].createdAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual([agents[0].platforms, agents[0].url, agents[0].supabase_integration], [[], null, true]);
+});

@@ -79,6 +79,20 @@ describe("the database server", () => {
     await second.stop();
   });
 
+  test.runIf(process.platform === "linux")("a new connection finds plpgsql and pgcrypto loaded", async () => {
+    const server = await start(newFolder());
+    const client = new pg.Client({ connectionString: server.url("postgres") });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
+      const loaded = readFileSync(`/proc/${rows[0]?.pid}/maps`, "utf8");
+      for (const library of ["plpgsql", "pgcrypto", "pg_stat_statements"])
+        assert.ok(loaded.includes(`/${library}.so`), library);
+    } finally {
+      await client.end();
+    }
+  });
+
   test("each data folder has its own passwords and Vault key, readable by nobody else", async () => {
     const [a, b] = [newFolder(), newFolder()];
     const [one, two] = [await start(a), await start(b)];
