@@ -1,9 +1,12 @@
 // The bundle: what agents are run from, and what an error says of it.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { test } from "vitest";
@@ -42,6 +45,66 @@ test("files of an old bundle are kept for agents that started from it, and remov
   assert.ok(statSync(recent, { throwIfNoEntry: false }));
   assert.equal(statSync(old, { throwIfNoEntry: false }), undefined);
   rmSync(recent);
+});
+
+test("an agent that listened and stopped loaded no crypto, TLS, workers, fetch or performance", async (t) => {
+  await bundleRuntime();
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-loaded-"));
+  t.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [config, hook, loaded] = [
+    join(folder, "agent.json"),
+    join(folder, "hook.cjs"),
+    join(folder, "loaded"),
+  ];
+  writeFileSync(config, JSON.stringify({ agentId: "a", name: "a" }));
+  writeFileSync(
+    hook,
+    `const { writeFileSync } = require("node:fs");
+     process.on("exit", () => writeFileSync(${JSON.stringify(loaded)}, process.moduleLoadList.join("\\n")));`,
+  );
+  const child = spawn(process.execPath, ["--require", hook, bundledProgram], {
+    env: {
+      AGENT_CONFIG_FILE: config,
+      AGENT_STATE_DIR: folder,
+      AGENT_MESSAGE_KEY: "k".repeat(64),
+      AGENT_PROJECT_URL: "http://127.0.0.1:9",
+      AGENT_PROJECT_KEY: "key",
+      AGENT_PRIVATE_HOSTS: "none",
+      OPENAI_API_KEY: "not-a-key",
+    },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const ended = once(child, "close");
+  for await (const line of createInterface({ input: child.stdout }))
+    if (line.includes('"message":"listening"')) child.stdin.end();
+  assert.deepEqual(await ended, [0, null]);
+  const names = readFileSync(loaded, "utf8").split("\n");
+  assert.ok(names.includes("NativeModule http"));
+  const unwanted =
+    /^NativeModule (crypto|tls|worker_threads|perf_hooks|timers\/promises|internal\/deps\/undici.*)$/;
+  assert.deepEqual(
+    names.filter((name) => unwanted.test(name)),
+    [],
+  );
+});
+
+test("the start is one file beside the program's own, and no part has code of Vercel's gateway", async () => {
+  await bundleRuntime();
+  const read = (name: string) => readFileSync(join(bundledProgram, "..", name), "utf8");
+  /** Files that are reached from these by imports of a form. */
+  const reached = (names: readonly string[], form: RegExp) => {
+    const found = new Set(names);
+    for (const name of found) for (const [, next = ""] of read(name).matchAll(form)) found.add(next);
+    return [...found];
+  };
+  const any = /"\.\/([\w.-]+\.mjs)"/g;
+  const program = [...read("main.mjs").matchAll(any)].map(([, name = ""]) => name);
+  const start = reached(["main.mjs", ...program], /(?:from|import) ?"\.\/([\w.-]+\.mjs)"/g);
+  // Beside it: the entry, its loader's, the names of the bundle's own functions, and the paths that the entry needs.
+  assert.ok(start.length <= 5, start.join(", "));
+  const all = reached(["main.mjs"], any);
+  assert.ok(all.length > start.length);
+  for (const name of all) assert.doesNotMatch(read(name), /vercel\.sh/, name);
 });
 
 test("a stack names the line of the source, not of the bundle", async (t) => {

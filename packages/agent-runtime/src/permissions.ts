@@ -18,9 +18,10 @@ export interface ReplicaFiles {
 
 /**
  * The space for young objects stays small, and V8 returns no memory of it: it grows to 64 MB while elizaOS loads. A size is the one kind
- * of V8's flags that leaves Node's own compiled code valid.
+ * of V8's flags that leaves Node's own compiled code valid. After 150 messages an agent has 13 MB more than at its start, with 4 MB 17, with
+ * 1 MB 11, at the same CPU.
  */
-export const YOUNG_SPACE = "--max-semi-space-size=4";
+export const YOUNG_SPACE = "--max-semi-space-size=2";
 
 let program = runtimeProgram;
 

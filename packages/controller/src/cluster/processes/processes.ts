@@ -257,7 +257,9 @@ export class ProcessesCluster implements Cluster {
   async #bundle(): Promise<void> {
     try {
       if (!(await bundleRuntime()))
-        this.#options.log.info("agents run from the sources: esbuild is not installed");
+        this.#options.log.info(
+          "agents run from the sources, which needs more memory: esbuild is not installed; `npm ci` installs it",
+        );
     } catch (error) {
       this.#options.log.warn("agents run from the sources: their code could not be bundled", {
         error: errorMessage(error),
