@@ -127,8 +127,13 @@ describe("calls to a real API server", { skip: why !== undefined }, () => {
     for (const agentId of names) database.update(agentId, { model: "another" });
     controller.hint();
     await deployed(names.slice(FAULTY), 2);
-    assert.ok(fast.now() - from < TEN_MINUTES / 2, "the others are deployed meanwhile");
+    assert.ok(
+      faulty.every((agentId) => database.row(agentId).observedGeneration === 1),
+      "the others are deployed meanwhile",
+    );
     await eventually("ten minutes are over", () => fast.now() - from >= TEN_MINUTES, 60_000);
+    // A busy machine needs longer for the others.
+    const times = (fast.now() - from) / TEN_MINUTES;
     // Probes and logs of running pods are asked for whatever else happens.
     const calls = faulty.map(
       (agentId) =>
@@ -137,7 +142,7 @@ describe("calls to a real API server", { skip: why !== undefined }, () => {
         ).length,
     );
     assert.ok(Math.min(...calls) >= 6, `each was tried: ${calls.join(" ")}`);
-    assert.ok(Math.max(...calls) <= 25, `calls of each: ${calls.join(" ")}`);
+    assert.ok(Math.max(...calls) <= 25 * times, `calls of each: ${calls.join(" ")}`);
     for (const kind of ["secrets", "configmaps"]) {
       assert.equal(
         faults.count({ verb: "delete", resource: kind, namespace: namespaceOf("agent-0") }),
