@@ -82,7 +82,7 @@ function client(onPost: (name: string) => void = () => {}) {
     url: "",
     key: "",
     post: async (url, _headers, body) => {
-      const name = url.slice(url.lastIndexOf("/") + 1);
+      const name = /\/(\w+)(?:\?|$)/.exec(url)?.[1] ?? url;
       onPost(name);
       const answer = await rpc(db, service, name, JSON.parse(body)).catch((error: { code?: string }) => {
         // PostgREST answers data exceptions (class 22) with 400.
