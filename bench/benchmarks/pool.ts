@@ -41,15 +41,15 @@ export const benchmark: Benchmark = {
       progress(`round ${round}/${count}: ${ms(pair.warm.ready)} warm, ${ms(pair.cold.ready)} cold`);
     }
     const crowds: { size: number; took: number[] }[] = [];
+    const agents = Array.from({ length: TOGETHER }, (_, agent) => `agent-${agent}`);
     for (const size of [0, 8, TOGETHER]) {
       await using crowd = await startCluster(size);
-      await crowd.start("agent-first");
+      // The pool learns which heaps are asked for.
+      await crowd.together(agents);
       const took: number[] = [];
       for (let round = 1; round <= rounds(3); round++) {
         await crowd.full();
-        took.push(
-          ...(await crowd.together(Array.from({ length: TOGETHER }, (_, agent) => `agent-${agent}`))),
-        );
+        took.push(...(await crowd.together(agents)));
       }
       crowds.push({ size, took });
       progress(`${TOGETHER} at once, ${size} waiting: ${ms(quantile(took, 0.99))}`);

@@ -14,14 +14,14 @@ const cluster = new ProcessesCluster({
   providerEnvironment: {},
   poolSize: 2,
 });
+const resources = { memory: "512Mi", cpu: "250m", memoryBytes: 512 * 1024 * 1024, cpuMillicores: 250 };
+const spec = { framework: "openai", model: "gpt-5-mini", plugins: [], platforms: [], resources };
 await cluster.start();
-await cluster.sleep(workloadOf({ agentId: "agent-asleep" }));
+// Without an agent none would wait.
+await cluster.sleep(workloadOf({ agentId: "agent-asleep", spec }));
 const full = () => until("two wait", () => cluster.pool?.waiting === 2);
 await full();
-const resources = { memory: "512Mi", cpu: "250m", memoryBytes: 512 * 1024 * 1024, cpuMillicores: 250 };
-await cluster.apply(
-  workloadOf({ spec: { framework: "openai", model: "gpt-5-mini", plugins: [], platforms: [], resources } }),
-);
+await cluster.apply(workloadOf({ spec }));
 await until("ready", async () => (await cluster.get("agent-a"))?.replicas[0]?.state === "ready");
 await full();
 const pool = join(stateDir, "pool");

@@ -87,7 +87,7 @@ async function cluster(context: TestContext, options: Partial<ProcessesOptions> 
   await made.start();
   context.onTestFinished(() => made.stop());
   // Without an agent none would wait.
-  await made.sleep(workloadOf({ agentId: "agent-asleep" }));
+  await made.sleep(workload({ agentId: "agent-asleep" }));
   const full = (count = options.poolSize ?? 2) => until(`${count} wait`, () => made.pool?.waiting === count);
   const ready = (agentId = "agent-a", count = 1) =>
     until(`${count} ready of ${agentId}`, async () => {
@@ -139,6 +139,17 @@ test("what waits has the heap that was asked for last", async (context) => {
   taken.handOver("a", { config: {}, environment: {} }, unheard);
 });
 
+test("what waits has the heap of agents that fell asleep", async (context) => {
+  const { pool: made, full, names } = await pool(context, { size: 1 });
+  await full();
+  const before = names();
+  made.expect(1024 * MIB);
+  await until("another waits", () => made.waiting === 1 && names().every((name) => !before.includes(name)));
+  const taken = made.take(1024 * MIB);
+  assert.ok(taken);
+  await taken.end();
+});
+
 test("a new release empties the pool", async (context) => {
   let release: string | undefined = "1";
   const { pool: made, full, names } = await pool(context, { release: () => release });
@@ -158,7 +169,7 @@ test("without an agent none wait; one that sleeps is enough", async (context) =>
   const { pool: made, full, names } = await pool(context, { wanted: () => agents > 0 });
   assert.deepEqual(names(), []);
   agents = 1;
-  made.wake();
+  made.expect(USUAL);
   await full();
   agents = 0;
   const taken = made.take(USUAL);

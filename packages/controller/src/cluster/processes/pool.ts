@@ -35,14 +35,14 @@ const SOUND_MS = 60_000;
 
 /**
  * Keeps runtimes waiting, each in a folder and under an account of its own, and hands each out once. Their heaps are
- * those that agents asked for last, since a heap is fixed when a process starts.
+ * those of the agents that started or fell asleep last, since a heap is fixed when a process starts.
  */
 export class Pool {
   /** Starts of agents that a waiting runtime fits: with one, and without. */
   readonly counts = { warm: 0, cold: 0 };
   readonly #options: PoolOptions;
   readonly #members = new Set<WaitingRuntime>();
-  /** What the last agents needed, the newest first, as many as wait. */
+  /** What the last agents needed that started or fell asleep, the newest first, as many as wait. */
   readonly #asked: number[];
   /** When it is filled in any case, by performance.now(); undefined: nothing was asked for since it was. */
   #dueAt: number | undefined;
@@ -64,9 +64,10 @@ export class Pool {
     this.#refill();
   }
 
-  /** An agent may have come: fills up soon. */
-  wake(): void {
-    if (this.#running && this.#members.size === 0) this.#later();
+  /** An agent with this memory may ask soon: it sleeps. */
+  expect(memoryBytes: number): void {
+    this.#ask(memoryBytes);
+    if (this.#running) this.#later();
   }
 
   /** Kills those that wait: they hold nothing. Resolves when they have ended. */
@@ -83,8 +84,7 @@ export class Pool {
 
   /** Takes out a runtime whose heap fits the memory, where one waits. */
   take(memoryBytes: number): Taken | undefined {
-    this.#asked.unshift(memoryBytes);
-    this.#asked.length = this.#options.size;
+    this.#ask(memoryBytes);
     if (!this.#running) return undefined;
     this.#dueAt ??= performance.now() + (this.#options.dueMs ?? DUE_MS);
     if (this.#release !== this.#nowReleased()) void this.#empty();
@@ -95,6 +95,11 @@ export class Pool {
     this.#faults = 0;
     this.#members.delete(fits);
     return fits;
+  }
+
+  #ask(memoryBytes: number): void {
+    this.#asked.unshift(memoryBytes);
+    this.#asked.length = this.#options.size;
   }
 
   #nowReleased(): string | undefined {

@@ -179,11 +179,11 @@ export class ProcessesCluster implements Cluster {
     this.#agent(workload.agentId).set.revert(workload, failure);
   }
 
-  async sleep({ agentId }: Workload): Promise<void> {
+  async sleep({ agentId, spec }: Workload): Promise<void> {
     this.#refuseWhenStopped();
     this.endpoints.know(agentId);
     this.#agent(agentId).set.sleep();
-    this.pool?.wake();
+    this.pool?.expect(spec.resources.memoryBytes);
   }
 
   async remove(agentId: string, keep: boolean): Promise<void> {
