@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -107,6 +107,26 @@ describe("preparing the database", () => {
       await rest.stop();
     }
   });
+
+  test.runIf(process.platform === "linux")(
+    "PostgREST has little memory for new objects, and keeps connections",
+    async () => {
+      const rest = await startPostgrest({ dbUrl: server.url("authenticator"), jwtSecret: "x".repeat(40) });
+      try {
+        const variables = readFileSync(`/proc/${rest.pid}/environ`, "utf8").split("\0");
+        for (const expected of [
+          "GHCRTS=-A2m -n512k",
+          "PGRST_DB_POOL_MAX_IDLETIME=600",
+          "PGRST_DB_POOL_MAX_LIFETIME=14400",
+        ])
+          assert.ok(variables.includes(expected), expected);
+        // It would have refused an option that it does not know.
+        assert.equal((await fetch(`${rest.url}/things`)).status, 200);
+      } finally {
+        await rest.stop();
+      }
+    },
+  );
 
   test("the bootstrap may run again on a database in use", async () => {
     const superuser = new pg.Client({ connectionString: server.superuserUrl });
