@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { api, forgedToken, launched, reached } from "../helpers/agents.ts";
 import { eventually, stillRunning, tree } from "../helpers/processes.ts";
 import { type ProviderStub, startProviderStub } from "../helpers/providers.ts";
+import { startRegistry } from "../helpers/registry.ts";
 import { canListProcesses, replicaCounts } from "../helpers/replicas.ts";
 import { startTestStack, type TestStack, type TestUser } from "../helpers/stack.ts";
 
@@ -14,13 +15,15 @@ const small = { memory: "128Mi", cpu: "50m" };
 describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   let stack: TestStack;
   let provider: ProviderStub;
+  let registry: Awaited<ReturnType<typeof startRegistry>>;
   let owner: TestUser;
   let stackPid: number;
   const connections = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
 
   beforeAll(async () => {
     provider = await startProviderStub(() => "Good morning.");
-    stack = await startTestStack({ env: provider.environment });
+    registry = await startRegistry(null, []);
+    stack = await startTestStack({ env: { ...provider.environment, npm_config_registry: registry.url } });
     stackPid = stack.process?.pid ?? 0;
     await stack.raiseRateLimits();
     owner = await stack.createUser();
@@ -29,6 +32,7 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
     connections.destroy();
     await stack?.stop();
     await provider?.close();
+    await registry?.[Symbol.asyncDispose]();
   });
 
   const call = (method: string, path: string, body?: unknown) => api(stack, owner, method, path, body);
@@ -41,7 +45,7 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
   };
   const wakes = async (agentId: string) => {
     const rows = await stack.sql(
-      "select from public.agent_events where agent_id = $1 and to_phase = 'WAKING'",
+      "select from public.agent_events where agent_id = $1 and from_phase in ('SLEEPING', 'ASLEEP') and to_phase = 'WAKING'",
       [agentId],
     );
     return rows.length;
@@ -193,6 +197,56 @@ describe("requests to sleeping agents", { skip: !canListProcesses }, () => {
       };
     };
   }
+
+  test("a wake whose launch fails is its callers' answer, with the reason; changed back, it wakes", async () => {
+    const agentId = await launched(stack, owner, { resources: small });
+    await asleep(agentId);
+    const change = (plugins: string[]) => call("PUT", `/agents/${agentId}`, { plugins });
+    await stack.sql("insert into private.plugin_rules (pattern) values ('no-such-plugin-of-anyone')");
+    assert.equal((await change(["no-such-plugin-of-anyone"])).status, 202);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask(agentId)));
+    for (const { body, status } of answers) {
+      const { code, message } = JSON.parse(body).error;
+      assert.deepEqual([status, code], [503, "DEPLOYMENT_FAILED"]);
+      assert.match(message, /no-such-plugin-of-anyone/);
+    }
+    assert.equal(await wakes(agentId), 1);
+    const since = await lastEvent(agentId);
+    assert.equal((await change([])).status, 202);
+    await reached(stack, agentId, "DEPLOYED", since);
+    assert.equal((await ask(agentId)).status, 200);
+  });
+
+  test("a sleeper that is changed, scaled and rolled back wakes as that; deleted, its callers are told", async () => {
+    const agentId = await launched(stack, owner, { resources: small });
+    await asleep(agentId);
+    const id = `/agents/${agentId}`;
+    for (const [method, path, body] of [
+      ["PUT", id, { system_prompt: "Be brief." }],
+      ["POST", `${id}/scale`, { replicas: 2 }],
+      ["POST", `${id}/rollback`, { revision: 1 }],
+    ] as const) {
+      const { body: answer, status } = await call(method, path, body);
+      assert.equal(status, 202, JSON.stringify(answer));
+    }
+    assert.equal((await ask(agentId)).status, 200);
+    assert.equal(await wakes(agentId), 1);
+    await eventually("two replicas", () => replicaCounts(stackPid).get(agentId) === 2);
+    const [row] = await stack.sql<{ revision: number }>(
+      "select revision from private.agent_deployments where agent_id = $1",
+      [agentId],
+    );
+    assert.equal(row?.revision, 3);
+    await eventually("it has settled", async () => {
+      const { body } = await call("GET", `${id}/status`);
+      return body.status === "DEPLOYED";
+    });
+    await asleep(agentId);
+    assert.ok([200, 202].includes((await call("DELETE", id)).status));
+    const { body, status } = await ask(agentId);
+    assert.deepEqual([status, JSON.parse(body).error.code], [404, "AGENT_NOT_FOUND"]);
+    assert.equal(await wakes(agentId), 1);
+  });
 
   test("a client that hangs up while it is held is let go, and the others are answered", async () => {
     const agentId = await launched(stack, owner, { resources: small });
