@@ -1,7 +1,8 @@
 // A thousand sleeping agents: what they cost the idle stack in memory and CPU. Two folders of data, one with a single sleeping agent and one
 // with a thousand more, are each started from disk after the same restart, in turn: what any work leaves behind in a process is in neither.
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -64,7 +65,8 @@ async function prepare(one: string, many: string): Promise<void> {
     await bench.json(user, "POST", `/api/agents/${agentId}/sleep`);
     await until(bench, "select from private.agent_deployments where phase <> 'ASLEEP'", 0);
   });
-  cpSync(one, many, { recursive: true });
+  // With owners: Postgres has its own account where root runs the stack.
+  execFileSync("cp", ["-a", one, many]);
   await withStack(many, async ({ stack }) => {
     for (const statement of copies(AGENTS)) await stack.sql(statement, [agentId]);
     await stack.sql("vacuum analyze public.agents, public.agent_revisions, private.agent_deployments");
@@ -107,22 +109,28 @@ async function withStack<T>(
 /** The programs that need more, by their command lines: processes of two stacks have nothing else in common. */
 function growth({ one, many }: { one: Cost; many: Cost }): string[] {
   const byProgram = ({ processes }: Cost) => {
-    const sums = new Map<string, number>();
+    const sums = new Map<string, { bytes: number; count: number }>();
     for (const { command, made } of processes) {
       const program = command
         .replaceAll(/\d+/g, "#")
         .replaceAll(/\/tmp\/\S*/g, "…")
         .slice(0, 100);
-      sums.set(program, (sums.get(program) ?? 0) + made);
+      const { bytes, count } = sums.get(program) ?? NONE;
+      sums.set(program, { bytes: bytes + made, count: count + 1 });
     }
     return sums;
   };
   const before = byProgram(one);
   return [...byProgram(many)]
-    .map(([program, bytes]) => ({ program, bytes, was: before.get(program) ?? 0 }))
-    .filter(({ bytes, was }) => Math.abs(bytes - was) > 0.5e6)
-    .map(({ program, bytes, was }) => `  ${mb(was)} → ${mb(bytes)}: ${program}`);
+    .map(([program, now]) => ({ program, now, was: before.get(program) ?? NONE }))
+    .filter(({ now, was }) => Math.abs(now.bytes - was.bytes) > 0.5e6)
+    .map(
+      ({ program, now, was }) =>
+        `  ${mb(was.bytes)} in ${was.count} → ${mb(now.bytes)} in ${now.count}: ${program}`,
+    );
 }
+
+const NONE = { bytes: 0, count: 0 };
 
 async function until(bench: BenchStack, query: string, rows: number): Promise<void> {
   const deadline = performance.now() + 120_000;

@@ -12,13 +12,15 @@ if (!own) keepOwnWorkspaces();
 const args = [
   "ci",
   "--omit=dev",
+  // An image has what esbuild makes; elizaOS's optional packages are of no use to an agent.
+  "--omit=optional",
   "--ignore-scripts",
   "--no-audit",
   "--no-fund",
   "--no-update-notifier",
   "--loglevel=error",
 ];
-const where = own ? ["--omit=optional"] : ["--workspace", folder];
+const where = own ? [] : ["--workspace", folder];
 const { status, error } = spawnSync("npm", [...args, ...where], {
   cwd: own ? folder : ".",
   stdio: "inherit",

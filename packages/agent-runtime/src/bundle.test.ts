@@ -107,6 +107,12 @@ test("the start is one file beside the program's own, and no part has code of Ve
   for (const name of all) assert.doesNotMatch(read(name), /vercel\.sh/, name);
 });
 
+test("esbuild comes with the runtime's own package, in the version that builds the CLI", () => {
+  const read = (name: string) =>
+    JSON.parse(readFileSync(join(bundledProgram, "../../..", name, "package.json"), "utf8"));
+  assert.equal(read("agent-runtime").optionalDependencies.esbuild, read("cli").devDependencies.esbuild);
+});
+
 test("a stack names the line of the source, not of the bundle", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "launchpad-stack-"));
   t.onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
