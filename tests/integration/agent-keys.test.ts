@@ -362,7 +362,7 @@ describe("public agents", () => {
     for (let n = 0; n < 22; n += 1) allowed.push((await count("192.0.2.1", credential)).body.allowed);
     assert.equal(allowed.filter(Boolean).length, 20);
     const { body } = await count("192.0.2.1", credential);
-    assert.ok(body.retryAfter >= 0 && body.retryAfter <= 60, String(body.retryAfter));
+    assert.ok(body.retryAfter >= 0, String(body.retryAfter));
     assert.equal((await count("192.0.2.2", credential)).body.allowed, true);
     assert.deepEqual(codeOf(await count("192.0.2.3", "00".repeat(32))), [403, "INSUFFICIENT_PERMISSIONS"]);
     assert.equal((await count("192.0.2.3", credential, user(alice))).status, 403);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
 import { type Caller, createTestDatabase, type TestDatabase, type TestUser } from "../helpers/database.ts";
-import { rpc, service, settle, user } from "../helpers/sql-api.ts";
+import { liftRateLimits, rpc, service, settle, user } from "../helpers/sql-api.ts";
 
 let db: TestDatabase;
 let alice: TestUser;
@@ -12,7 +12,7 @@ beforeAll(async () => {
   db = await createTestDatabase();
 });
 beforeEach(async () => {
-  await db.pool.query("update public.rate_limits set max_requests = 1000000");
+  await liftRateLimits(db);
   alice = await db.createUser();
 });
 afterAll(() => db.destroy());
