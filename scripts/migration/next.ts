@@ -118,12 +118,23 @@ function wordsOf(row: Row): string {
 
 const bare = (column: string) => (column.startsWith('"') ? column.slice(1, -1) : column);
 
+/**
+ * A migration waits neither long for a lock, behind which every request would wait too, nor for ever: it fails, and is run again.
+ * What needs longer (an index over all log lines) says so in its own file.
+ */
+const WAITS = [
+  { name: "lock_timeout", value: "10s" },
+  { name: "statement_timeout", value: "5min" },
+];
+
 /** A migration's text, with a word where a person has to decide. Pure. */
 export function migrationText(
   settings: readonly { name: string; value: string }[],
   statements: readonly string[],
 ): string {
-  const set = settings.map(({ name, value }) => `set local ${name} = ${pg.escapeLiteral(value)};\n`).join("");
+  const set = [...WAITS, ...settings]
+    .map(({ name, value }) => `set local ${name} = ${pg.escapeLiteral(value)};\n`)
+    .join("");
   const parts = statements.map((sql) => `${advice(sql)}${sql.trim()};\n`);
   return `-- Written by \`npm run migration\`: what supabase/schemas say beyond the migrations before.\n\n${set}\n${parts.join("\n")}`;
 }

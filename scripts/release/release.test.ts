@@ -45,11 +45,16 @@ describe("this checkout", () => {
 });
 
 test("no migration makes a table's row by position: an upgraded table may have another order of columns", () => {
-  for (const file of Object.keys(migrationsOf(root))) {
-    const sql = readFileSync(join(root, "supabase/migrations", file), "utf8");
-    const tables = /\)::(?:public|private)\.(?!file_change\b)(\w+)/g;
+  const read = (file: string) => readFileSync(join(root, "supabase/migrations", file), "utf8");
+  const files = Object.keys(migrationsOf(root));
+  // A type's columns stand where it is made, in the same order everywhere.
+  const made = /create type "?(?:public|private)"?\."?(\w+)"? as \(/gi;
+  const types = new Set(files.flatMap((file) => [...read(file).matchAll(made)].map(([, name]) => name)));
+  for (const file of files) {
+    const sql = read(file);
+    const casts = [...sql.matchAll(/\)::(?:public|private)\.(\w+)/g)];
     assert.deepEqual(
-      [...sql.matchAll(tables)].map(([found]) => found),
+      casts.flatMap(([found, name]) => (types.has(name) ? [] : [found])),
       [],
       file,
     );

@@ -1,5 +1,7 @@
 -- Written by `npm run migration`: what supabase/schemas say beyond the migrations before.
 
+set local lock_timeout = '10s';
+set local statement_timeout = '5min';
 set local search_path = 'pg_catalog';
 set local check_function_bodies = 'off';
 
