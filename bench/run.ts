@@ -10,6 +10,9 @@
 //   peer       GET and POST /api/agents against @elizaos/server
 //   metering   what reserving and settling add to a message
 //   knowledge  retrieval among 10,000 chunks
+//   answering  a message until its first token, and fifty at once
+//   door       what a check of an agent's key adds to a message
+//   realtime   changes and channels of Realtime
 //   before     this build beside an earlier checkout (LAUNCHPAD_BENCH_BEFORE)
 //   eliza      an elizaOS agent's memory, folder and costs over 2,000 messages
 //   plugins    ten public plugins from the registry; only by its name
@@ -59,16 +62,36 @@ const BENCHMARKS: Record<string, () => Promise<{ benchmark: Benchmark }>> = {
 /** Not run unless they are named: they ask the registry of npm. */
 const BY_NAME = ["plugins", "store"];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { rounds: { type: "string" }, full: { type: "boolean" }, strict: { type: "boolean" } },
-});
-const unknown = positionals.filter((name) => !(name in BENCHMARKS));
+const USAGE = `usage: npm run bench -- [${Object.keys(BENCHMARKS).join("|")}]… [--rounds N] [--full] [--strict]\n`;
+const { values, positionals } = readArguments();
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
+const unknown = positionals.find((name) => !(name in BENCHMARKS));
+if (unknown !== undefined) refuse(`There is no benchmark "${unknown}".`);
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-if (unknown.length > 0 || (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))) {
-  process.stderr.write(
-    `usage: npm run bench -- [${Object.keys(BENCHMARKS).join("|")}]… [--rounds N] [--full] [--strict]\n`,
-  );
+if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
+  refuse("--rounds must be a whole number above 0.");
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        rounds: { type: "string" },
+        full: { type: "boolean" },
+        strict: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+function refuse(why: string): never {
+  process.stderr.write(`${why}\n${USAGE}`);
   process.exit(2);
 }
 

@@ -74,7 +74,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
     ["restart", "replace every replica without a gap"],
     ["stop", "stop every replica"],
     ["start", "start a stopped agent"],
-    ["sleep", "end every replica until a request, a message or wake"],
+    ["sleep", "stop every replica; a request, a message or `wake` starts them again"],
     ["wake", "wake an agent that is asleep"],
   ] as const) {
     parent
