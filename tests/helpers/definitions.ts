@@ -8,6 +8,7 @@ import { parseAllDocuments } from "yaml";
 import type { Manifest } from "./chart.ts";
 import { applyManifest } from "./chart-install.ts";
 import type { KubeClient } from "./kube.ts";
+import { eventually } from "./processes.ts";
 
 const MODULE = join(import.meta.dirname, "../cluster/definitions");
 const run = promisify(execFile);
@@ -60,12 +61,30 @@ export async function install(kube: KubeClient, definitions: readonly Manifest[]
   }
 }
 
-/** Takes them out again, with every object of their kinds. */
+/** Takes them out again, with every object of their kinds, and waits until the API server serves none of them: it learns a little later. */
 export async function uninstall(kube: KubeClient, definitions: readonly Manifest[]): Promise<void> {
-  const names = definitions
-    .filter(({ kind }) => kind === "CustomResourceDefinition")
-    .map(({ metadata }) => metadata.name);
-  for (const name of names) await kube.delete("CustomResourceDefinition", undefined, name);
-  for (const name of names)
-    await kube.until("CustomResourceDefinition", undefined, name, "gone", (object) => object === undefined);
+  const kinds = definitions.filter(({ kind }) => kind === "CustomResourceDefinition");
+  for (const { metadata } of kinds) await kube.delete("CustomResourceDefinition", undefined, metadata.name);
+  for (const { metadata, spec } of kinds) {
+    const { group, names, versions } = spec as Definition;
+    await kube.until(
+      "CustomResourceDefinition",
+      undefined,
+      metadata.name,
+      "gone",
+      (one) => one === undefined,
+    );
+    for (const { name } of versions)
+      await eventually(`${metadata.name} is not served`, async () => {
+        const { status } = await kube.call("GET", `/apis/${group}/${name}/${names.plural}?limit=1`);
+        return status === 404;
+      });
+  }
+}
+
+/** What of a definition says where its objects are served. */
+interface Definition {
+  group: string;
+  names: { plural: string };
+  versions: { name: string }[];
 }
