@@ -13,6 +13,8 @@ const POOLS = [
   { size: 8, goalMs: 1000 },
   { size: 50, goalMs: 500 },
 ];
+/** The default of LAUNCHPAD_POOL_SIZE. */
+const POOL_SIZE = 2;
 /** Requests of one sleeping agent at once. */
 const CROWD = 1000;
 const POLL_MS = 20;
@@ -101,6 +103,8 @@ async function wakeTogether(size: number): Promise<{ waits: number[]; missed: nu
 
 async function wakeOnce(bench: BenchStack, user: TestUser, agentId: string) {
   await sleep(bench, user, [agentId]);
+  // Agents sleep for minutes: the pool is full again when a request comes.
+  await bench.poolHas(POOL_SIZE);
   const [answer] = await askAll(bench, user, [agentId]);
   if (answer?.status !== 200) throw new Error(`a sleeping agent answered ${answer?.status}: ${answer?.text}`);
   await phaseIs(bench, [agentId], "DEPLOYED");
