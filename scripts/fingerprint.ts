@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import pg from "pg";
-import { startPostgres } from "../packages/stack/src/postgres/server.ts";
+import { startPostgres } from "../packages/local-supabase/src/postgres/server.ts";
 import { type Catalogue, readCatalogue } from "../packages/stack/src/upgrade/catalogue.ts";
 import { onDatabase, withReference } from "../packages/stack/src/upgrade/reference.ts";
 

@@ -9,7 +9,7 @@ const root = resolve(import.meta.dirname, "..");
 const WRITTEN = [
   "supabase/schemas/*.sql",
   "supabase/seed.sql",
-  "packages/stack/src/postgres/bootstrap/*.sql",
+  "packages/local-supabase/src/postgres/bootstrap/*.sql",
 ];
 // New files too, before they are committed.
 const list = ["ls-files", "--cached", "--others", "--exclude-standard", "--", ...WRITTEN];

@@ -6,7 +6,7 @@ import { Agent, createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { findDeno } from "../../packages/stack/src/functions/discover.ts";
+import { findDeno } from "../../packages/local-supabase/src/functions/discover.ts";
 import type { TestUser } from "../../tests/helpers/stack.ts";
 import { ask } from "./load.ts";
 import { AGENT, type BenchStack } from "./stack.ts";
@@ -53,7 +53,7 @@ export async function countUpstreamCalls(
       "--no-remote",
     ].concat(
       ["--no-lock", "--no-prompt", "--quiet", "--allow-net", "--allow-env", "--allow-read"],
-      [join(ROOT, "packages/stack/src/functions/serve.ts"), entry],
+      [join(ROOT, "packages/local-supabase/src/functions/serve.ts"), entry],
     ),
     {
       cwd: ROOT,

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { startPostgres } from "../../packages/stack/src/postgres/server.ts";
+import { startPostgres } from "../../packages/local-supabase/src/postgres/server.ts";
 import { planSchema } from "../../packages/stack/src/upgrade/plan.ts";
 import { onDatabase, withReference } from "../../packages/stack/src/upgrade/reference.ts";
 import { broughtRows, CODE_TABLES, type TableRows } from "../../packages/stack/src/upgrade/rows.ts";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "vitest";
-import { findDeno } from "../../packages/stack/src/functions/discover.ts";
+import { findDeno } from "../../packages/local-supabase/src/functions/discover.ts";
 
 const root = join(import.meta.dirname, "../..");
 

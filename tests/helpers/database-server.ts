@@ -6,8 +6,8 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { prepareDatabase } from "../../packages/stack/src/postgres/prepare.ts";
-import { type Postgres, startPostgres } from "../../packages/stack/src/postgres/server.ts";
+import { prepareDatabase } from "../../packages/local-supabase/src/postgres/prepare.ts";
+import { type Postgres, startPostgres } from "../../packages/local-supabase/src/postgres/server.ts";
 import type { ServerFacts } from "./database.ts";
 
 const LINGER_MS = 2000;

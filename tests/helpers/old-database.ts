@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import pg from "pg";
-import { bootstrap } from "../../packages/stack/src/postgres/bootstrap.ts";
-import { pushMigrations } from "../../packages/stack/src/postgres/migrate.ts";
+import { bootstrap } from "../../packages/local-supabase/src/postgres/bootstrap.ts";
+import { pushMigrations } from "../../packages/local-supabase/src/postgres/migrate.ts";
 import { changingRoles, createTestDatabase, type TestDatabase } from "./database.ts";
 import { createUser, liftRateLimits, rpc, service, settle, user } from "./sql-api.ts";
 

@@ -19,7 +19,7 @@ export function sourceRoutes(): string[] {
 
 /** The paths that the gateway's routing table names. */
 export function gatewayPaths(): string[] {
-  const source = read("packages/stack/src/gateway/routes.ts");
+  const source = read("packages/local-supabase/src/gateway/routes.ts");
   return [...new Set([...source.matchAll(/"(\/[\w./-]*)"/g)].map(([, path]) => path!))];
 }
 
@@ -66,7 +66,7 @@ function controllerRoutes(): string[] {
 }
 
 function realtimeRoutes(): string[] {
-  const http = read("packages/stack/src/realtime/http.ts");
+  const http = read("packages/local-supabase/src/realtime/http.ts");
   const of = (name: string, method: string) => {
     const pattern = new RegExp(`const ${name} = /\\^\\((.*)\\)\\$/;`).exec(http)?.[1];
     if (pattern === undefined) throw new Error(`Realtime's ${name} is written otherwise now`);

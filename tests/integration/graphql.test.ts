@@ -10,7 +10,7 @@ import {
 } from "graphql";
 import pg from "pg";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { type Answered, Engine } from "../../packages/stack/src/graphql/engine.ts";
+import { type Answered, Engine } from "../../packages/local-supabase/src/graphql/engine.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { allowPlugins, createUnlimitedDatabase, createUser } from "../helpers/sql-api.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type QueryExecutorProvider, sql } from "kysely";
 import { afterAll, beforeAll, test } from "vitest";
-import { createConnection } from "../../packages/stack/src/platform/connection.ts";
+import { createConnection } from "../../packages/local-supabase/src/platform/connection.ts";
 import { createTestDatabase, type TestDatabase } from "../helpers/database.ts";
 
 let db: TestDatabase;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { PoolClient } from "pg";
 import { describe, test } from "vitest";
-import { runSupabaseCli } from "../../packages/stack/src/postgres/migrate.ts";
-import { PROJECT_FOLDER } from "../../packages/stack/src/postgres/paths.ts";
+import { runSupabaseCli } from "../../packages/local-supabase/src/postgres/migrate.ts";
+import { PROJECT_FOLDER } from "../../packages/local-supabase/src/postgres/paths.ts";
 import { useTestDatabase } from "../helpers/database.ts";
 
 const db = useTestDatabase();

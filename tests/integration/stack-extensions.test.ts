@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { startCronWorker } from "../../packages/stack/src/workers/cron-worker.ts";
-import { startNetWorker, type Worker } from "../../packages/stack/src/workers/net-worker.ts";
+import { startCronWorker } from "../../packages/local-supabase/src/workers/cron-worker.ts";
+import { startNetWorker, type Worker } from "../../packages/local-supabase/src/workers/net-worker.ts";
 import { useTestDatabase } from "../helpers/database.ts";
 
 const db = useTestDatabase();

@@ -8,7 +8,7 @@ import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import ajvFormats from "ajv-formats";
 import fc from "fast-check";
 import { afterAll, beforeAll, test } from "vitest";
-import { readTarget } from "../../packages/stack/src/gateway/target.ts";
+import { readTarget } from "../../packages/local-supabase/src/gateway/target.ts";
 import { errorCodes } from "../../supabase/functions/_shared/contract/errors.ts";
 import { api, forgedToken } from "../helpers/agents.ts";
 import { type Document, type GeneratedRequest, requests } from "../helpers/openapi-requests.ts";

@@ -1,16 +1,16 @@
 // Starts and stops the whole stack.
 
 import { fileURLToPath } from "node:url";
-import { type DataDir, openDataDir } from "./data-dir.ts";
-import { fullDisk } from "./disk.ts";
-import type { Environment } from "./environment.ts";
-import { reasonOf } from "./errors.ts";
-import { loadKeys } from "./keys.ts";
-import { openLogs } from "./logs.ts";
-import { mailboxAddress } from "./mailbox/access.ts";
+import { type DataDir, openDataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
+import { fullDisk } from "@agent-launchpad/local-supabase/disk.ts";
+import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
+import { reasonOf } from "@agent-launchpad/local-supabase/errors.ts";
+import { loadKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import { openLogs } from "@agent-launchpad/local-supabase/logs.ts";
+import { mailboxAddress } from "@agent-launchpad/local-supabase/mailbox/access.ts";
+import { type Guardian, startGuardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
+import { type ServiceState, Supervisor } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
 import { planServices, type StackState } from "./services/plan.ts";
-import { type Guardian, startGuardian } from "./supervise/guardian.ts";
-import { type ServiceState, Supervisor } from "./supervise/supervisor.ts";
 
 /** The repository: migrations, functions and the other packages are found from here. */
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { findDeno } from "../../../packages/stack/src/functions/discover.ts";
+import { findDeno } from "../../../packages/local-supabase/src/functions/discover.ts";
 import { runMarked } from "../../../tests/helpers/doc-blocks.ts";
 import {
   type ManagementApi,

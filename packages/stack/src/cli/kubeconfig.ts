@@ -3,7 +3,7 @@
 import { accessSync, constants } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { codeOf, StackError } from "../errors.ts";
+import { codeOf, StackError } from "@agent-launchpad/local-supabase/errors.ts";
 import type { KubernetesTarget } from "../stack.ts";
 
 /**

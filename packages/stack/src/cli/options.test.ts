@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import { StackError } from "@agent-launchpad/local-supabase/errors.ts";
 import { test } from "vitest";
-import { StackError } from "../errors.ts";
 import { parseOptions } from "./options.ts";
 
 test("without flags the documented standards hold", () => {

@@ -1,7 +1,7 @@
 // Parses the command line of `npm start`.
 
 import { parseArgs } from "node:util";
-import { StackError } from "../errors.ts";
+import { StackError } from "@agent-launchpad/local-supabase/errors.ts";
 
 export interface CliOptions {
   port: number;

@@ -1,7 +1,7 @@
 // Prints the progress of a start, and the table of addresses.
 
+import type { ServiceState } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
 import type { StackUrls } from "../stack.ts";
-import type { ServiceState } from "../supervise/supervisor.ts";
 
 /** Shows how the start goes on. */
 export interface Progress {

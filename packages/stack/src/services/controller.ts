@@ -1,13 +1,13 @@
 // Starts the controller.
 
 import { join } from "node:path";
+import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
+import type { StackKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import { readyEvent, startReadyChild } from "@agent-launchpad/local-supabase/services/ready-child.ts";
+import type { Child } from "@agent-launchpad/local-supabase/supervise/child.ts";
+import type { Guardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
 import { z } from "zod";
-import type { Environment } from "../environment.ts";
-import type { StackKeys } from "../keys.ts";
 import type { StackOptions } from "../stack.ts";
-import type { Child } from "../supervise/child.ts";
-import type { Guardian } from "../supervise/guardian.ts";
-import { readyEvent, startReadyChild } from "./ready-child.ts";
 
 function clusterSettings({ cluster, ephemeral }: ControllerOptions): Record<string, string> {
   if (cluster === "processes") return { LAUNCHPAD_CLUSTER: "processes" };

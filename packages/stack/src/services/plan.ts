@@ -2,30 +2,33 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { DataDir } from "../data-dir.ts";
-import { findFunctions } from "../functions/discover.ts";
-import { startGateway } from "../gateway/server.ts";
-import { type Graphql, startGraphql } from "../graphql/server.ts";
-import { respondSecret, type StackKeys } from "../keys.ts";
-import type { Logs } from "../logs.ts";
-import { createMailbox } from "../mailbox/mailbox.ts";
-import { type Platform, startPlatform } from "../platform/platform.ts";
-import { freePort } from "../ports.ts";
-import { LOGIN_ROLES, type LoginRole } from "../postgres/credentials.ts";
-import { prepareDatabase } from "../postgres/prepare.ts";
-import { type Postgres, startPostgres } from "../postgres/server.ts";
-import { startPostgrest } from "../postgrest.ts";
+import type { DataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
+import { findFunctions } from "@agent-launchpad/local-supabase/functions/discover.ts";
+import { startGateway } from "@agent-launchpad/local-supabase/gateway/server.ts";
+import { type Graphql, startGraphql } from "@agent-launchpad/local-supabase/graphql/server.ts";
+import { respondSecret, type StackKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import type { Logs } from "@agent-launchpad/local-supabase/logs.ts";
+import { createMailbox } from "@agent-launchpad/local-supabase/mailbox/mailbox.ts";
+import { type Platform, startPlatform } from "@agent-launchpad/local-supabase/platform/platform.ts";
+import { freePort } from "@agent-launchpad/local-supabase/ports.ts";
+import { LOGIN_ROLES, type LoginRole } from "@agent-launchpad/local-supabase/postgres/credentials.ts";
+import { prepareDatabase } from "@agent-launchpad/local-supabase/postgres/prepare.ts";
+import { type Postgres, startPostgres } from "@agent-launchpad/local-supabase/postgres/server.ts";
+import { startPostgrest } from "@agent-launchpad/local-supabase/postgrest.ts";
+import { startFunction } from "@agent-launchpad/local-supabase/services/functions.ts";
+import {
+  type RealtimeProcess,
+  startRealtimeProcess,
+} from "@agent-launchpad/local-supabase/services/realtime.ts";
+import { type Exit, endGroup } from "@agent-launchpad/local-supabase/supervise/child.ts";
+import type { EndOrder, Guardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
+import type { ServiceSpec } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
+import { startCronWorker } from "@agent-launchpad/local-supabase/workers/cron-worker.ts";
+import { startNetWorker } from "@agent-launchpad/local-supabase/workers/net-worker.ts";
 import type { StackOptions } from "../stack.ts";
-import { type Exit, endGroup } from "../supervise/child.ts";
-import type { EndOrder, Guardian } from "../supervise/guardian.ts";
-import type { ServiceSpec } from "../supervise/supervisor.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
-import { startCronWorker } from "../workers/cron-worker.ts";
-import { startNetWorker } from "../workers/net-worker.ts";
 import { type HeartbeatOptions, startHeartbeat } from "../workers/platform-heartbeat.ts";
 import { startController } from "./controller.ts";
-import { startFunction } from "./functions.ts";
-import { type RealtimeProcess, startRealtimeProcess } from "./realtime.ts";
 
 /** What becomes known while the services start. */
 export interface StackState {

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { reasonOf, StackError } from "../errors.ts";
-import { PROJECT_FOLDER } from "../postgres/paths.ts";
-import { mendedText } from "../postgres/prepare.ts";
-import { startPostgres } from "../postgres/server.ts";
+import { reasonOf, StackError } from "@agent-launchpad/local-supabase/errors.ts";
+import { PROJECT_FOLDER } from "@agent-launchpad/local-supabase/postgres/paths.ts";
+import { mendedText } from "@agent-launchpad/local-supabase/postgres/prepare.ts";
+import { startPostgres } from "@agent-launchpad/local-supabase/postgres/server.ts";
 import { compareWithProject, dealWithOutdated, type UpgradeOptions } from "./outdated.ts";
 import { onDatabase } from "./reference.ts";
 

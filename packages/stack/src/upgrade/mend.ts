@@ -1,6 +1,7 @@
 // Mends a database that an older checkout made: its schema becomes the release's, in one transaction, and its data stays.
+
+import { StackError } from "@agent-launchpad/local-supabase/errors.ts";
 import pg from "pg";
-import { StackError } from "../errors.ts";
 import { catalogueWithin, type Difference, differences, readCatalogue } from "./catalogue.ts";
 import { historyOf, isOurs, objectOf } from "./history.ts";
 import { type MayGo, planSchema } from "./plan.ts";

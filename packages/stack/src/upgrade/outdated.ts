@@ -1,7 +1,8 @@
 // Databases of older checkouts: recognised by what they note of their migrations, refused with the differences named, and
 // mended when asked.
+
+import { StackError } from "@agent-launchpad/local-supabase/errors.ts";
 import pg from "pg";
-import { StackError } from "../errors.ts";
 import { type Applied, judgeApplied, localMigrations, NOTED_DIGEST } from "./applied.ts";
 import { type Difference, readCatalogue } from "./catalogue.ts";
 import { ownDifferences } from "./history.ts";

@@ -1,8 +1,8 @@
 // The reference: a database beside the project's own on the same server, with nothing but the migrations of this checkout.
 import { randomBytes } from "node:crypto";
+import { bootstrap } from "@agent-launchpad/local-supabase/postgres/bootstrap.ts";
+import { pushMigrations } from "@agent-launchpad/local-supabase/postgres/migrate.ts";
 import pg from "pg";
-import { bootstrap } from "../postgres/bootstrap.ts";
-import { pushMigrations } from "../postgres/migrate.ts";
 
 /** A server that databases can be made on. */
 export interface ReferenceServer {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startPostgres } from "@agent-launchpad/local-supabase/postgres/server.ts";
 import pg from "pg";
 import { test } from "vitest";
-import { startPostgres } from "../postgres/server.ts";
 import { startHeartbeat } from "./platform-heartbeat.ts";
 
 const TABLE = `

@@ -1,8 +1,8 @@
 // Reports to the database which parts of the platform are up.
 
+import type { Worker } from "@agent-launchpad/local-supabase/workers/net-worker.ts";
+import { keepSession } from "@agent-launchpad/local-supabase/workers/session.ts";
 import type pg from "pg";
-import type { Worker } from "./net-worker.ts";
-import { keepSession } from "./session.ts";
 
 export type Part = "auth" | "storage" | "realtime" | "edge_functions";
 

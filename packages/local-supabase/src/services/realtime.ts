@@ -50,7 +50,7 @@ export async function startRealtimeProcess(options: RealtimeProcessOptions): Pro
       args: [
         `--max-old-space-size=${HEAP_MB}`,
         "--max-semi-space-size=4",
-        join(root, "packages/stack/src/realtime/main.ts"),
+        join(root, "packages/local-supabase/src/realtime/main.ts"),
       ],
       cwd: root,
       env: {

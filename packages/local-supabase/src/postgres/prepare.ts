@@ -1,8 +1,8 @@
 // Brings a started server to the current schema.
 
 import pg from "pg";
-import { dealWithOutdated, outdated } from "../upgrade/outdated.ts";
-import { onDatabase } from "../upgrade/reference.ts";
+import { dealWithOutdated, outdated } from "../../../stack/src/upgrade/outdated.ts";
+import { onDatabase } from "../../../stack/src/upgrade/reference.ts";
 import { bootstrap, bootstrapKey, bootstrappedWith } from "./bootstrap.ts";
 import { type Migrations, pushMigrations } from "./migrate.ts";
 import { PROJECT_FOLDER } from "./paths.ts";
