@@ -44,6 +44,7 @@ export function placesOf(folder: string): Place[] {
     ...manifests.map((file) => ({ file, pattern: MANIFEST, times: 1 })),
     { file: "packages/cli/package.json", pattern: SIBLING, times: 1 },
     { file: "packages/controller/package.json", pattern: SIBLING, times: 1 },
+    { file: "packages/stack/package.json", pattern: SIBLING, times: 1 },
     {
       file: "package-lock.json",
       pattern: around(
@@ -52,7 +53,7 @@ export function placesOf(folder: string): Place[] {
       ),
       times: packages.length + 2,
     },
-    { file: "package-lock.json", pattern: SIBLING, times: 2 },
+    { file: "package-lock.json", pattern: SIBLING, times: 3 },
     {
       file: "packages/agent-runtime/eliza/package-lock.json",
       pattern: around(String.raw`^(?: {2}| {6})"name": "[\w@/-]+",\n +"version": "`, `",$`),
