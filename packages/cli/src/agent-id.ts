@@ -13,17 +13,7 @@ const ID = /^(agent-[a-z0-9]{12}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 export async function agentIdOf(context: Context, text: string | undefined): Promise<string> {
   if (!text) throw new CliError("usage", "Name an agent, by its id or its name.", { code: "NO_AGENT" });
   if (ID.test(text)) return text;
-  const { supabase } = await context.session();
-  const { data, error, status } = await supabase
-    .from("agents")
-    .select("id")
-    .eq("name", text)
-    .is("deleted_at", null)
-    .order("created_at", { ascending: false })
-    .limit(10)
-    .abortSignal(context.signal);
-  if (error) throw Object.assign(error, { status });
-  const ids = data.map(({ id }) => String(id));
+  const ids = await agentsCalled(context, text);
   if (ids.length === 1 && ids[0] !== undefined) return ids[0];
   if (ids.length > 1)
     throw new CliError(
@@ -38,4 +28,22 @@ export async function agentIdOf(context: Context, text: string | undefined): Pro
       code: "AGENT_NOT_FOUND",
     },
   );
+}
+
+/**
+ * The ids of the caller's agents with exactly this name, newest first; at most ten.
+ * @throws the error of PostgREST, with its status
+ */
+export async function agentsCalled(context: Context, name: string): Promise<string[]> {
+  const { supabase } = await context.session();
+  const { data, error, status } = await supabase
+    .from("agents")
+    .select("id")
+    .eq("name", name)
+    .is("deleted_at", null)
+    .order("created_at", { ascending: false })
+    .limit(10)
+    .abortSignal(context.signal);
+  if (error) throw Object.assign(error, { status });
+  return data.map(({ id }) => String(id));
 }

@@ -1,6 +1,6 @@
 // Declares the commands about the signed-in user.
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { actions } from "../run.ts";
 
 type Action = ReturnType<typeof actions>;
@@ -26,4 +26,15 @@ export function addAccountCommands(program: Command, action: Action): void {
     .command("whoami")
     .description("show who is signed in where, and what they may do")
     .action(action(() => import("../commands/whoami.ts")));
+  program
+    .command("env")
+    .description('print the project\'s address and key for a shell: eval "$(launchpad env)"')
+    .addOption(new Option("--format <format>", "how").choices(["sh", "fish", "dotenv"]).default("sh"))
+    .option("--token", "with an access token of the login; it expires within the hour")
+    .action(action(() => import("../commands/env.ts")));
+  program
+    .command("open")
+    .description("open the project, or an agent's address, in the browser")
+    .argument("[agent]", "id, or name where it is unique")
+    .action(action(() => import("../commands/open.ts")));
 }

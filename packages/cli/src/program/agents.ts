@@ -30,6 +30,32 @@ export function addAgentCommands(parent: Command, action: Action): void {
     .action(action(() => import("../commands/create.ts")));
 
   parent
+    .command("apply")
+    .description("create the agent of a definition, or change the one of its name; shows the difference")
+    .requiredOption("-f, --file <file>", "the definition, JSON or YAML; - for stdin")
+    .option("--name <name>", "another name than the definition's")
+    .option("--env-file <file>", "further secrets, as NAME=value lines")
+    .option("-y, --yes", "do not ask before a change")
+    .option("--dry-run", "show the difference and change nothing")
+    .option("--watch", "apply again each time the file is saved")
+    .option(...WAIT)
+    .option(...TIMEOUT)
+    .action(action(() => import("../commands/apply.ts")));
+
+  parent
+    .command("init")
+    .description("write a definition with comments, to edit and apply")
+    .argument("[file]", "where to", "agent.yaml")
+    .addOption(
+      new Option("--template <name>", "what kind of agent")
+        .choices(["basic", "tools", "elizaos", "public"])
+        .default("basic"),
+    )
+    .option("--name <name>", "the agent's name")
+    .option("--force", "replace the file if it is there")
+    .action(action(() => import("../commands/init.ts")));
+
+  parent
     .command("list")
     .alias("ls")
     .description("list agents, newest first")
