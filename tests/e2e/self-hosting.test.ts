@@ -54,7 +54,7 @@ beforeAll(async () => {
   await superuser.end();
   rest = await startPostgrest({
     dbUrl: database.url("authenticator"),
-    jwtSecret: keys.jwtSecret,
+    jwtKeys: verifyingKeys(keys),
     onExit: () => {},
   });
   const functions = new Map<string, { host: string; port: number }>();

@@ -41,3 +41,14 @@ test("lost keys are not replaced behind a database's back", async (t) => {
   const keys = await loadKeys(folder, { replaceLost: true });
   assert.deepEqual(await loadKeys(folder), keys);
 });
+
+test("keys of a release without signing keys gain one; the rest stays", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "launchpad-keys-"));
+  t.onTestFinished(() => rm(folder, { recursive: true }));
+  const { signingKeys: _, ...older } = generateKeys();
+  await writeFile(join(folder, "keys.json"), JSON.stringify(older));
+  const keys = await loadKeys(folder);
+  assert.equal(keys.signingKeys.length, 1);
+  assert.deepEqual({ ...keys, signingKeys: undefined }, { ...older, signingKeys: undefined });
+  assert.deepEqual(await loadKeys(folder), keys);
+});

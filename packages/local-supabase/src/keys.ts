@@ -6,6 +6,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { codeOf, StackError } from "./errors.ts";
+import { generateSigningKey, type JwtKeys, publicPart, SigningKey } from "./jwt-keys.ts";
 import { clusterPaths } from "./postgres/paths.ts";
 
 const Keys = z.object({
@@ -13,6 +14,8 @@ const Keys = z.object({
   publishableKey: z.string().regex(/^sb_publishable_.{22,}$/),
   secretKey: z.string().regex(/^sb_secret_.{22,}$/),
   webhookSecret: z.string().min(32),
+  /** The first one signs what Auth issues; all are accepted. Data folders of before 0.3 have none until their next start. */
+  signingKeys: z.array(SigningKey).min(1),
 });
 
 /** What is secret in one data folder, the database's passwords apart (postgres/credentials.ts keeps those). */
@@ -26,7 +29,21 @@ export function generateKeys(): StackKeys {
     publishableKey: `sb_publishable_${random(24)}`,
     secretKey: `sb_secret_${random(24)}`,
     webhookSecret: random(32),
+    signingKeys: [generateSigningKey()],
   };
+}
+
+const sets = new WeakMap<object, JwtKeys>();
+
+/** What verifies every token of this stack: its public signing keys and the secret, as one JWK set. */
+export function verifyingKeys(keys: Pick<StackKeys, "jwtSecret" | "signingKeys">): JwtKeys {
+  let set = sets.get(keys);
+  if (set === undefined) {
+    const secret = { kty: "oct", k: Buffer.from(keys.jwtSecret).toString("base64url"), alg: "HS256" };
+    set = JSON.stringify({ keys: [secret, ...keys.signingKeys.map(publicPart)] });
+    sets.set(keys, set);
+  }
+  return set;
 }
 
 /** Signs the database's calls of the function `respond`; made from the webhook's secret, which never leaves this machine. */
@@ -61,19 +78,22 @@ export async function loadKeys(dataDir: string, { replaceLost = false } = {}): P
         `${file} is missing although its database is there: restore it, or start with --new-keys (all users must sign in again, and programs need the new keys).`,
       );
     }
-    return await makeKeys(file);
+    return await writeKeys(file, generateKeys());
   }
+  let known: unknown;
   try {
-    return Keys.parse(JSON.parse(text));
+    known = JSON.parse(text);
+    return Keys.parse(known);
   } catch {
+    const older = Keys.omit({ signingKeys: true }).strict().safeParse(known);
+    if (older.success) return await writeKeys(file, { ...older.data, signingKeys: [generateSigningKey()] });
     throw new StackError(
       `The keys in ${file} are damaged; restore that file, or delete the data folder to start over.`,
     );
   }
 }
 
-async function makeKeys(file: string): Promise<StackKeys> {
-  const keys = generateKeys();
+async function writeKeys(file: string, keys: StackKeys): Promise<StackKeys> {
   // Written beside and renamed, so that a kill in between leaves no half-written keys.
   await writeFile(`${file}.new`, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);

@@ -6,13 +6,14 @@ import { arch } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { StackError } from "./errors.ts";
+import type { JwtKeys } from "./jwt-keys.ts";
 import { freePort } from "./ports.ts";
 import { launchAs } from "./postgres/account.ts";
 
 export interface PostgrestOptions {
   /** A connection URL of the role authenticator. */
   dbUrl: string;
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
   /** 0 = any free port. */
   port?: number;
   /** Connections to the database (10). */
@@ -65,7 +66,7 @@ function environment(options: PostgrestOptions, port: number): Record<string, st
     PGRST_DB_POOL_MAX_LIFETIME: "14400",
     // New objects in 2 MB a core, in pieces of 512 kB: they stay in its cache (ADR 0260).
     GHCRTS: "-A2m -n512k",
-    PGRST_JWT_SECRET: options.jwtSecret,
+    PGRST_JWT_SECRET: options.jwtKeys,
     PGRST_JWT_AUD: "authenticated",
     PGRST_SERVER_HOST: "127.0.0.1",
     PGRST_SERVER_PORT: String(port),

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { jwtVerify } from "jose";
+import { importJWK, jwtVerify, SignJWT } from "jose";
 import { test } from "vitest";
-import { createRoleTokens, judgeToken, mintRoleToken, roleOfToken } from "./tokens.ts";
+import { generateKeys, verifyingKeys } from "./keys.ts";
+import { createRoleTokens, judgeToken, mintRoleToken, plainToken, roleOfToken } from "./tokens.ts";
 
 const SECRET = "a-secret-of-at-least-thirty-two-characters";
 const NOW = Date.UTC(2026, 0, 1);
@@ -66,4 +67,22 @@ test("forged tokens push no genuine one out", () => {
   const judged = judgeToken(token, SECRET);
   for (let life = 0; life < 1000; life++) judgeToken(mintRoleToken("anon", `${SECRET}x`, NOW, life), SECRET);
   assert.equal(judgeToken(token, SECRET), judged);
+});
+
+test("an ES256 token becomes the same claims in HS256, made once", async () => {
+  const keys = generateKeys();
+  const set = verifyingKeys(keys);
+  const [key] = keys.signingKeys;
+  const token = await new SignJWT({ role: "authenticated", sub: "u", name: "Zoë" })
+    .setProtectedHeader({ alg: "ES256", kid: key!.kid })
+    .sign(await importJWK(key!, "ES256"));
+  const plain = plainToken(token, set, keys.jwtSecret);
+  const { payload, protectedHeader } = await jwtVerify(plain, new TextEncoder().encode(keys.jwtSecret));
+  assert.deepEqual([protectedHeader.alg, payload.sub, payload.name], ["HS256", "u", "Zoë"]);
+  assert.equal(plainToken(token, set, keys.jwtSecret), plain);
+  assert.equal(plainToken(plain, set, keys.jwtSecret), plain, "HS256 stays as it is");
+  const forged = `${token.slice(0, -6)}AAAAAA`;
+  assert.equal(plainToken(forged, set, keys.jwtSecret), forged, "a forged one is not signed");
+  assert.equal(plainToken("sb_publishable_x", set, keys.jwtSecret), "sb_publishable_x");
+  assert.equal(plainToken("", set, keys.jwtSecret), "");
 });

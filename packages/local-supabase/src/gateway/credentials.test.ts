@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { generateKeys } from "../keys.ts";
+import { generateKeys, verifyingKeys } from "../keys.ts";
 import { mintRoleToken } from "../tokens.ts";
 import { checkApiKey, upstreamAuthorization } from "./credentials.ts";
 
-const keys = generateKeys();
+const keys = { ...generateKeys(), jwtKeys: "" };
+keys.jwtKeys = verifyingKeys(keys);
 const NOW = Date.UTC(2026, 0, 1);
 const check = (headers: Record<string, string>, target = "/rest/v1/x") =>
   checkApiKey(headers, target, keys, NOW);

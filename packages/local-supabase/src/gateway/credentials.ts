@@ -2,10 +2,14 @@
 
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import type { JwtKeys } from "../jwt-keys.ts";
 import type { StackKeys } from "../keys.ts";
 import { type ApiRole, roleOfToken } from "../tokens.ts";
 
 export type KeyCheck = { status: "missing" } | { status: "unknown" } | { status: "known"; role: ApiRole };
+
+/** The keys of this stack, and what verifies a legacy key. */
+export type ApiKeys = Pick<StackKeys, "publishableKey" | "secretKey"> & { jwtKeys: JwtKeys };
 
 /** The bodies that hosted Supabase's gateway answers with. */
 export const MISSING_KEY = {
@@ -21,7 +25,7 @@ export const UNKNOWN_KEY = { message: "Invalid API key", hint: "Double check you
 export function checkApiKey(
   headers: IncomingHttpHeaders,
   target: string,
-  keys: Pick<StackKeys, "publishableKey" | "secretKey" | "jwtSecret">,
+  keys: ApiKeys,
   now: number,
 ): KeyCheck {
   const key = single(headers.apikey) || queryKey(target);
@@ -29,7 +33,7 @@ export function checkApiKey(
   const given = digestOf(key);
   if (timingSafeEqual(given, digestOfOurs(keys.publishableKey))) return { status: "known", role: "anon" };
   if (timingSafeEqual(given, digestOfOurs(keys.secretKey))) return { status: "known", role: "service_role" };
-  const role = key.startsWith("ey") ? roleOfToken(key, keys.jwtSecret, now) : undefined;
+  const role = key.startsWith("ey") ? roleOfToken(key, keys.jwtKeys, now) : undefined;
   return role ? { status: "known", role } : { status: "unknown" };
 }
 

@@ -1,6 +1,7 @@
 // Reports sign-ins, forged tokens and refusals to the database.
 
 import type { IncomingMessage } from "node:http";
+import type { JwtKeys } from "../jwt-keys.ts";
 import { judgeToken } from "../tokens.ts";
 import type { Refusal } from "./refusals.ts";
 import { headerOf } from "./replies.ts";
@@ -29,7 +30,7 @@ export interface SecurityWatch {
 }
 
 export interface SecurityWatchOptions {
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
   service: ServiceRpc;
 }
 
@@ -53,7 +54,7 @@ const REFUSED = new Set([401, 403, 422, 429]);
  * Starts the watch. Reports are sent one batch at a time; repeats that come meanwhile are counted together, so that a
  * flood of forged tokens costs the database a few calls a second at most.
  */
-export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions): SecurityWatch {
+export function createSecurityWatch({ jwtKeys, service }: SecurityWatchOptions): SecurityWatch {
   const pending = new Map<string, Report>();
   let sending = false;
   let closed = false;
@@ -82,7 +83,7 @@ export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions
 
   /** Without a user it is a visitor who forgot to sign in. */
   function userOf(request: IncomingMessage): string | undefined {
-    const judged = judgeToken(bearerOf(request) ?? "", jwtSecret);
+    const judged = judgeToken(bearerOf(request) ?? "", jwtKeys);
     return judged?.genuine && typeof judged.claims.sub === "string" ? judged.claims.sub : undefined;
   }
 
@@ -105,7 +106,7 @@ export function createSecurityWatch({ jwtSecret, service }: SecurityWatchOptions
   return {
     look(request, route) {
       for (const token of tokensOf(request)) {
-        const judged = judgeToken(token, jwtSecret);
+        const judged = judgeToken(token, jwtKeys);
         if (judged?.genuine !== false) continue;
         const { sub, role } = judged.claims;
         const facts = factsOf(request, route);

@@ -1,5 +1,7 @@
 /** The door of Storage: files are streamed within a limit, everything else is JSON that was read here. */
+
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { JwtKeys } from "../jwt-keys.ts";
 import { isUpload } from "../platform/paths.ts";
 import { judgeToken } from "../tokens.ts";
 import { type Arrivals, lengthOf } from "./bodies/arrival.ts";
@@ -17,14 +19,14 @@ const LONGEST_KEY = 1024;
 
 export interface StorageDoorOptions {
   arrivals: Arrivals;
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
 }
 
-export function createStorageDoor({ arrivals, jwtSecret }: StorageDoorOptions) {
+export function createStorageDoor({ arrivals, jwtKeys }: StorageDoorOptions) {
   /** A user, the secret key, or a link that Storage signed for one upload may send large files. */
   function mayUploadMuch(path: string, search: string, authorization: string | undefined): boolean {
     const link = path.startsWith("/storage/v1/object/upload/sign/") && paramsOf({ search }).get("token");
-    const judged = judgeToken(link || (bearerOf(authorization) ?? ""), jwtSecret);
+    const judged = judgeToken(link || (bearerOf(authorization) ?? ""), jwtKeys);
     return judged?.genuine === true && judged.claims.role !== "anon";
   }
 

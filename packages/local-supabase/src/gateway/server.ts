@@ -4,11 +4,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { codeOf, StackError } from "../errors.ts";
-import type { StackKeys } from "../keys.ts";
+import { type StackKeys, verifyingKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { BESIDE, HOST } from "../ports.ts";
 import type { RealtimeProcess } from "../services/realtime.ts";
-import { createRoleTokens } from "../tokens.ts";
+import { createRoleTokens, plainToken } from "../tokens.ts";
 import { ARRIVAL, createArrivals, hasBody, lengthOf } from "./bodies/arrival.ts";
 import { BODY_LIMITS, limitOf } from "./bodies/limits.ts";
 import { withJson } from "./bodies/serve.ts";
@@ -92,8 +92,11 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const realtime = createUpstream(() => parts.realtime?.()?.address);
   const functions = new Map<string, Upstream>();
   const service = createServiceRpc(serviceAddress, tokenFor);
-  const watch = createSecurityWatch({ jwtSecret: parts.keys.jwtSecret, service });
-  const { jwtSecret } = parts.keys;
+  const jwtKeys = verifyingKeys(parts.keys);
+  const { publishableKey, secretKey, jwtSecret } = parts.keys;
+  const apiKeys = { publishableKey, secretKey, jwtKeys };
+  const plain = (token: string) => plainToken(token, jwtKeys, jwtSecret);
+  const watch = createSecurityWatch({ jwtKeys, service });
   const shares = createShares(SHARE);
   const limit = createRestLimit({
     count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
@@ -102,10 +105,10 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   const count = (email: string) => service.call<AuthCounted>("count_auth_request", { email });
   const auth = createAuthDoor({
     arrivals,
-    limit: createAuthLimit({ count, jwtSecret }),
+    limit: createAuthLimit({ count, jwtKeys }),
     signIn: createSignInGuard(watch),
   });
-  const storage = createStorageDoor({ arrivals, jwtSecret });
+  const storage = createStorageDoor({ arrivals, jwtKeys });
   const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const server = newServer();
@@ -188,7 +191,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         if (authorization === false) return;
         const costly = shapeFault(route.path);
         if (costly) return refuse(request, response, route, costly);
-        if (refuseRest(request, response, route.path, authorization, { limit, jwtSecret })) return;
+        if (refuseRest(request, response, route.path, authorization, { limit, jwtKeys })) return;
         const place = await enter(request, response, route, authorization);
         if (!place) return;
         // PostgREST holds a whole body in memory.
@@ -339,7 +342,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     needsKey: boolean,
   ): string | undefined | false {
     watch.look(request, route);
-    const check = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
+    const check = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
     if (check.status === "unknown") {
       refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
       return false;
@@ -356,8 +359,10 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       return false;
     }
     if (check.status === "missing" || route.kind === "function")
-      return token === undefined ? undefined : `Bearer ${token}`;
-    return upstreamAuthorization(token, check.role, tokenFor);
+      return token === undefined ? undefined : `Bearer ${plain(token)}`;
+    // Auth itself gets a token as its caller sent it.
+    const shown = token === undefined || route.kind === "auth" ? token : plain(token);
+    return upstreamAuthorization(shown, check.role, tokenFor);
   }
 
   function functionUpstream(name: string): Upstream {
@@ -391,7 +396,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const route = routeOf(request.headers.host, "GET", request.url ?? "/");
     const fault = faultOf(request) ?? (route.kind === "unreadable" ? route.fault : undefined);
-    const key = checkApiKey(request.headers, request.url ?? "/", parts.keys, Date.now());
+    const key = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
     if (fault) {
       refuseUpgrade(socket, fault.status ?? 400, "VALIDATION_ERROR", fault.message);
     } else if (route.kind === "agent") {

@@ -43,7 +43,7 @@ describe("the sign-in guard", () => {
   let url: string;
   beforeAll(async () => {
     const count = async () => ({ limit: 1000, remaining: 999, reset: 0 });
-    const limit = createAuthLimit({ count, jwtSecret: "a secret of thirty-two characters!" });
+    const limit = createAuthLimit({ count, jwtKeys: "a secret of thirty-two characters!" });
     const door = createAuthDoor({ arrivals: createArrivals(), limit, signIn: createSignInGuard(watch) });
     server = createServer((request, response) => {
       const path = request.url ?? "/";

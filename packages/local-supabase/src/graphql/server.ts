@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { z } from "zod";
 import { refusedBy } from "../gateway/refusals.ts";
+import type { JwtKeys } from "../jwt-keys.ts";
 import { verifyToken } from "../realtime/claims.ts";
 import type { Answered, Engine } from "./engine.ts";
 import { failure } from "./failure.ts";
@@ -11,7 +12,7 @@ import { failure } from "./failure.ts";
 export interface GraphqlOptions {
   /** A connection as authenticator, who may become the role of a token and nothing else. */
   url: string;
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
 }
 
 export interface Graphql {
@@ -31,7 +32,7 @@ const Body = z.object({
 });
 
 /** Prepares the endpoint. Nothing is connected and no library loaded before the first request. */
-export function startGraphql({ url, jwtSecret }: GraphqlOptions): Graphql {
+export function startGraphql({ url, jwtKeys }: GraphqlOptions): Graphql {
   const pool = new pg.Pool({
     connectionString: url,
     max: 10,
@@ -48,7 +49,7 @@ export function startGraphql({ url, jwtSecret }: GraphqlOptions): Graphql {
   return {
     async handler(request) {
       const token = (request.headers.get("authorization") ?? "").replace(/^bearer\s+/i, "");
-      const identity = verifyToken(token, jwtSecret, Date.now());
+      const identity = verifyToken(token, jwtKeys, Date.now());
       if ("problem" in identity) return refuse(401, "INVALID_JWT_TOKEN", identity.problem.message);
       if (!ROLES.has(identity.role))
         return refuse(403, "INSUFFICIENT_PERMISSIONS", "The token's role may not be used");

@@ -90,7 +90,7 @@ describe("preparing the database", () => {
   });
 
   test("PostgREST serves it, and hears of new objects", async () => {
-    const rest = await startPostgrest({ dbUrl: server.url("authenticator"), jwtSecret: "x".repeat(40) });
+    const rest = await startPostgrest({ dbUrl: server.url("authenticator"), jwtKeys: "x".repeat(40) });
     try {
       assert.deepEqual(
         [(await fetch(`${rest.url}/things`)).status, (await fetch(`${rest.url}/hidden`)).status],
@@ -111,7 +111,7 @@ describe("preparing the database", () => {
   test.runIf(process.platform === "linux")(
     "PostgREST has little memory for new objects, and keeps connections",
     async () => {
-      const rest = await startPostgrest({ dbUrl: server.url("authenticator"), jwtSecret: "x".repeat(40) });
+      const rest = await startPostgrest({ dbUrl: server.url("authenticator"), jwtKeys: "x".repeat(40) });
       try {
         const variables = readFileSync(`/proc/${rest.pid}/environ`, "utf8").split("\0");
         for (const expected of [

@@ -392,7 +392,7 @@ export class Channel implements Member {
     if (typeof token !== "string" || token.startsWith("sb_") || token === this.#token) return;
     if (Buffer.byteLength(token) > this.#context.limits.tokenBytes)
       return this.#shutDown("The token is too long");
-    const identity = verifyToken(token, this.#context.jwtSecret, this.#context.now());
+    const identity = verifyToken(token, this.#context.jwtKeys, this.#context.now());
     if ("problem" in identity) return this.#shutDown(identity.problem.message);
     if (!this.#socket.admit(identity)) return this.#shutDown("Too many connected users");
     const before = this.#read;

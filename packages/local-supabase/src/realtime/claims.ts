@@ -1,6 +1,6 @@
 // Verifies Realtime tokens and reads their claims.
 
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { hasKeyFor, isSignedBy, type JwtKeys } from "../jwt-keys.ts";
 import { isRecord } from "./frames.ts";
 
 /** Who speaks: the claims that RLS sees, and when they end (seconds; absent for an API key, which does not expire). */
@@ -33,23 +33,17 @@ export function identityOfKey(role: string): Identity {
 }
 
 /**
- * Verifies a JWT of this stack (HS256). Takes the token, the secret and the time in milliseconds.
+ * Verifies a JWT of this stack. Takes the token, the keys and the time in milliseconds.
  * The order of the checks and their words are hosted's (channels_authorization.ex, realtime_channel.ex).
  */
-export function verifyToken(
-  token: string,
-  secret: string,
-  now: number,
-): Identity | { problem: TokenProblem } {
+export function verifyToken(token: string, keys: JwtKeys, now: number): Identity | { problem: TokenProblem } {
   const parts = token.replaceAll(/\s/g, "").split(".");
   const [head, body, signature] = parts;
   const header = decode(head);
   const claims = decode(body);
   if (parts.length !== 3 || !header || !claims || signature === undefined) return { problem: MALFORMED };
-  if (header.alg !== "HS256") return { problem: SIGNER };
-  const expected = createHmac("sha256", secret).update(`${head}.${body}`).digest();
-  const given = Buffer.from(signature, "base64url");
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return { problem: SIGNATURE };
+  if (!hasKeyFor(keys, header)) return { problem: SIGNER };
+  if (!isSignedBy(keys, header, { text: `${head}.${body}`, signature })) return { problem: SIGNATURE };
   const seconds = Math.floor(now / 1000);
   if (typeof claims.exp === "number" && claims.exp <= seconds) return { problem: expired(claims.exp, now) };
   if (typeof claims.exp !== "number" || typeof claims.role !== "string") return { problem: MISSING };

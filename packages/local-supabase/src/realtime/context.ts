@@ -1,5 +1,7 @@
 // What a channel shares with all others.
+
 import { setTimeout as delay } from "node:timers/promises";
+import type { JwtKeys } from "../jwt-keys.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { FairQueue } from "./fair-queue.ts";
@@ -21,7 +23,7 @@ export interface RealtimeContext {
   registry: Registry;
   subscriptions: SubscriptionTable;
   limits: Limits;
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
   /** The time in milliseconds. */
   now: () => number;
   log: (line: string) => void;

@@ -110,7 +110,7 @@ export function identityOf(
 ): Identity | undefined {
   const token = /^bearer\s+(.+)$/i.exec(headerOf(request, "authorization") ?? "")?.[1];
   if (token === undefined || token.startsWith("sb_")) return key;
-  const identity = verifyToken(token, context.jwtSecret, context.now());
+  const identity = verifyToken(token, context.jwtKeys, context.now());
   return "problem" in identity ? undefined : identity;
 }
 

@@ -15,7 +15,7 @@ export async function run(): Promise<void> {
   const onLog = (line: string) => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
   const realtime = await startRealtime({
     urls: settings.urls,
-    jwtSecret: settings.keys.jwtSecret,
+    jwtKeys: settings.keys.jwtKeys,
     limits: settings.limits,
     onLog,
   });

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { reasonOf } from "../errors.ts";
 import { sendJson } from "../gateway/replies.ts";
+import type { JwtKeys } from "../jwt-keys.ts";
 import { Backlog } from "./backlog.ts";
 import { type Identity, identityOfKey } from "./claims.ts";
 import { Connections } from "./connections.ts";
@@ -31,7 +32,7 @@ import { Hub } from "./topics.ts";
 export interface RealtimeOptions {
   /** Connection URLs of supabase_realtime_admin and authenticator. */
   urls: { admin: string; api: string };
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
   limits?: Partial<Limits>;
   now?: () => number;
   onLog: (line: string) => void;
@@ -98,7 +99,7 @@ export async function startRealtime(options: RealtimeOptions): Promise<Realtime>
     registry,
     subscriptions,
     limits,
-    jwtSecret: options.jwtSecret,
+    jwtKeys: options.jwtKeys,
     now,
     log: options.onLog,
     connections,

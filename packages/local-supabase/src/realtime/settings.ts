@@ -1,4 +1,5 @@
 // What the stack hands to the Realtime process: one JSON value in its environment.
+import type { JwtKeys } from "../jwt-keys.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 
 /** The variable that carries the settings. */
@@ -9,7 +10,7 @@ export const LIMITS_SETTING = "LAUNCHPAD_REALTIME_LIMITS";
 export interface Settings {
   /** Connection URLs of supabase_realtime_admin and authenticator. */
   urls: { admin: string; api: string };
-  keys: { publishableKey: string; secretKey: string; jwtSecret: string };
+  keys: { publishableKey: string; secretKey: string; jwtKeys: JwtKeys };
 }
 
 /** Reads the settings of this process. Throws when they are missing or a limit is unknown or not a positive number. */

@@ -332,6 +332,6 @@ export class RealtimeSocket implements ChannelSocket {
   #identify(config: JoinConfig): ReturnType<typeof verifyToken> {
     const { accessToken } = config;
     if (accessToken === undefined || accessToken.startsWith("sb_")) return this.#keyIdentity;
-    return verifyToken(accessToken, this.#context.jwtSecret, this.#context.now());
+    return verifyToken(accessToken, this.#context.jwtKeys, this.#context.now());
   }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Environment } from "../environment.ts";
 import { refuseUpgrade } from "../gateway/upgrade.ts";
-import type { StackKeys } from "../keys.ts";
+import { type StackKeys, verifyingKeys } from "../keys.ts";
 import { handOver } from "../realtime/handover.ts";
 import { LIMITS_SETTING, SETTINGS, type Settings } from "../realtime/settings.ts";
 import type { Child } from "../supervise/child.ts";
@@ -39,8 +39,8 @@ export interface RealtimeProcess {
 /** Starts the process and waits until it serves. Throws when it cannot start. */
 export async function startRealtimeProcess(options: RealtimeProcessOptions): Promise<RealtimeProcess> {
   const { keys, urls, environment, root } = options;
-  const { publishableKey, secretKey, jwtSecret } = keys;
-  const settings: Settings = { urls, keys: { publishableKey, secretKey, jwtSecret } };
+  const { publishableKey, secretKey } = keys;
+  const settings: Settings = { urls, keys: { publishableKey, secretKey, jwtKeys: verifyingKeys(keys) } };
   const limits = environment.controller[LIMITS_SETTING];
   const { child, ready } = await startReadyChild(
     {

@@ -6,7 +6,7 @@ import type { DataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
 import { findFunctions } from "@agent-launchpad/local-supabase/functions/discover.ts";
 import { startGateway } from "@agent-launchpad/local-supabase/gateway/server.ts";
 import { type Graphql, startGraphql } from "@agent-launchpad/local-supabase/graphql/server.ts";
-import { respondSecret, type StackKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import { respondSecret, type StackKeys, verifyingKeys } from "@agent-launchpad/local-supabase/keys.ts";
 import type { Logs } from "@agent-launchpad/local-supabase/logs.ts";
 import { createMailbox } from "@agent-launchpad/local-supabase/mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "@agent-launchpad/local-supabase/platform/platform.ts";
@@ -176,7 +176,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
       const { promise: exited, resolve } = Promise.withResolvers<Exit>();
       const started = await startPostgrest({
         dbUrl: live.postgres!.url("authenticator"),
-        jwtSecret: keys.jwtSecret,
+        jwtKeys: verifyingKeys(keys),
         pool,
         port: place === "rest" ? await restPort() : 0,
         onExit: ({ code, signal }) => resolve({ code, signal }),
@@ -212,7 +212,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     async start() {
       const started = startGraphql({
         url: live.postgres!.url("authenticator"),
-        jwtSecret: keys.jwtSecret,
+        jwtKeys: verifyingKeys(keys),
       });
       live.graphql = started;
       return { stop: () => started.stop() };

@@ -1,5 +1,6 @@
 // Limits auth requests per e-mail address.
 
+import type { JwtKeys } from "../../jwt-keys.ts";
 import { roleOfToken } from "../../tokens.ts";
 import { type AuthRequest, isCounted } from "../auth-request.ts";
 
@@ -14,7 +15,7 @@ export interface AuthCounted {
 
 export interface AuthLimitOptions {
   count: (email: string) => Promise<AuthCounted>;
-  jwtSecret: string;
+  jwtKeys: JwtKeys;
   now?: () => number;
 }
 
@@ -22,7 +23,7 @@ export interface AuthLimitOptions {
  * Puts the limit of auth requests per e-mail address (bucket `auth` of rate_limits) before Auth. Hosted Supabase limits by
  * IP address and mails per hour instead (config.toml, [auth.rate_limit]). A caller with the secret key is not counted.
  */
-export function createAuthLimit({ count, jwtSecret, now = Date.now }: AuthLimitOptions) {
+export function createAuthLimit({ count, jwtKeys, now = Date.now }: AuthLimitOptions) {
   /**
    * Counts one request and has it served.
    * @param asked what the request asks of Auth
@@ -34,7 +35,7 @@ export function createAuthLimit({ count, jwtSecret, now = Date.now }: AuthLimitO
   ): Promise<Response> => {
     const { email } = asked;
     if (email === undefined || !isCounted(method, asked)) return await serve();
-    if (roleOfToken(token ?? "", jwtSecret, now()) === "service_role") return await serve();
+    if (roleOfToken(token ?? "", jwtKeys, now()) === "service_role") return await serve();
     // Without the database Auth cannot work either: it says so itself.
     const counted = await count(email).catch(() => undefined);
     if (!counted) return await serve();

@@ -96,7 +96,7 @@ describe("the limit of auth requests", () => {
   let left = 2;
   const counted: string[] = [];
   const limit = createAuthLimit({
-    jwtSecret: secret,
+    jwtKeys: secret,
     now: () => 1_000,
     count: async (email) => {
       counted.push(email);

@@ -1,6 +1,7 @@
 // Rejects requests that would change every row of a table.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { JwtKeys } from "../../jwt-keys.ts";
 import { judgeToken } from "../../tokens.ts";
 import { sendJson } from "../replies.ts";
 import { bearerOf } from "../well-formed.ts";
@@ -38,7 +39,7 @@ export function refuseRest(
   response: ServerResponse,
   target: string,
   authorization: string | undefined,
-  { limit, jwtSecret }: { limit: RestLimit; jwtSecret: string },
+  { limit, jwtKeys }: { limit: RestLimit; jwtKeys: JwtKeys },
 ): boolean {
   if (changesEveryRow(request.method, target)) {
     const verb = request.method === "PATCH" ? "UPDATE" : "DELETE";
@@ -51,7 +52,7 @@ export function refuseRest(
     return true;
   }
   if (request.method !== "GET" && request.method !== "HEAD") return false;
-  const judged = judgeToken(bearerOf(authorization) ?? "", jwtSecret);
+  const judged = judgeToken(bearerOf(authorization) ?? "", jwtKeys);
   // A forged or anonymous caller spends nobody's budget: PostgREST answers.
   if (!judged?.genuine || judged.claims.role !== "authenticated" || !isUuid(judged.claims.sub)) return false;
   const verdict = limit.read(judged.claims.sub);

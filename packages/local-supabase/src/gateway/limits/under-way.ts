@@ -4,7 +4,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { runtimeCredential, type StackKeys } from "../../keys.ts";
+import { runtimeCredential, type StackKeys, verifyingKeys } from "../../keys.ts";
 import { judgeToken } from "../../tokens.ts";
 import { bearerOf } from "../well-formed.ts";
 
@@ -84,9 +84,9 @@ function turn(share: Share, response: ServerResponse, patienceMs: number): Promi
 export function callerOf(
   request: Pick<IncomingMessage, "headers" | "socket">,
   authorization: string | undefined,
-  keys: Pick<StackKeys, "jwtSecret" | "webhookSecret">,
+  keys: Pick<StackKeys, "jwtSecret" | "signingKeys" | "webhookSecret">,
 ): string | undefined {
-  const judged = judgeToken(bearerOf(authorization) ?? "", keys.jwtSecret);
+  const judged = judgeToken(bearerOf(authorization) ?? "", verifyingKeys(keys));
   const { role, sub } = judged?.genuine ? judged.claims : {};
   if (role === "service_role") return undefined;
   if (role === "authenticated" && sub !== undefined) return `user ${sub}`;
