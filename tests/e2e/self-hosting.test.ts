@@ -8,7 +8,7 @@ import pg from "pg";
 import { afterAll, beforeAll, test } from "vitest";
 import { findFunctions } from "../../packages/local-supabase/src/functions/discover.ts";
 import { type Gateway, startGateway } from "../../packages/local-supabase/src/gateway/server.ts";
-import { generateKeys, respondSecret } from "../../packages/local-supabase/src/keys.ts";
+import { generateKeys, respondSecret, verifyingKeys } from "../../packages/local-supabase/src/keys.ts";
 import { createMailbox } from "../../packages/local-supabase/src/mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "../../packages/local-supabase/src/platform/platform.ts";
 import { freePort } from "../../packages/local-supabase/src/ports.ts";
