@@ -60,7 +60,7 @@ export function judgeToken(token: string, keys: JwtKeys): JudgedToken | undefine
 
 /**
  * The same claims signed with HS256, for PostgREST, which needs 1.8 ms of CPU for each ES256 signature and 0.02 for this one
- * (ADR 0275). Made once for a token. Takes the token, the keys that judge it and the secret that signs; a token that is not
+ * (ADR 0274). Made once for a token. Takes the token, the keys that judge it and the secret that signs; a token that is not
  * genuine, or is signed with HS256 already, is given back as it is.
  */
 export function plainToken(token: string, keys: JwtKeys, secret: string): string {
