@@ -380,6 +380,30 @@ create trigger _090_resources_for_plugins before update of plugins on public.age
   for each row when (new.id is distinct from current_setting('launchpad.written_by_verb', true))
   execute function private.tg_agents__resources_for_plugins();
 
+-- Whether an agent's model goes with its framework: it was the old one's default, and the new one does not have it.
+create function private.model_follows(before public.agents, new_framework text) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return new_framework <> before.framework
+    and exists (select from public.frameworks f where f.name = before.framework and f.default_model = before.model)
+    and not exists (select from public.models m where m.framework = new_framework and m.name = before.model);
+end
+$$;
+
+-- Lets the model of a direct write follow its framework; verbs do it themselves. Definer: calls private helpers.
+create function private.tg_agents__model_of_framework() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.model is not distinct from old.model and private.model_follows(old, new.framework) then
+    new.model := null;
+  end if;
+  return new;
+end
+$$;
+create trigger _091_model_of_framework before update of framework on public.agents
+  for each row when (new.id is distinct from current_setting('launchpad.written_by_verb', true))
+  execute function private.tg_agents__model_of_framework();
+
 -- Fills defaults and brings both specifications' spellings into one form. Definer: it puts a database URL, which holds
 -- a password, and the secrets of a character file into Vault instead of the row.
 create function private.tg_agents__normalise() returns trigger

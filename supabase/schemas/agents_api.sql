@@ -92,6 +92,7 @@ create function private.verb_update_agent(caller uuid, args jsonb) returns jsonb
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   before public.agents := private.own_agent(caller, args ->> 'agent_id');
+  base public.agents := before;
   after public.agents;
   changes jsonb := coalesce(args -> 'changes', 'null');
   changed_secrets text[];
@@ -103,7 +104,11 @@ begin
   if before.deleted_at is not null then
     perform private.raise_error('CONFLICT', 'This agent is being deleted', '{"phase": "DELETING"}');
   end if;
-  after := private.check_definition(before, changes, false);
+  if jsonb_typeof(changes -> 'framework') = 'string' and not changes ? 'model'
+      and private.model_follows(before, changes ->> 'framework') then
+    base.model := null;
+  end if;
+  after := private.check_definition(base, changes, false);
   if changes = '{}' then
     perform private.raise_error('VALIDATION_ERROR', 'Invalid request body',
       '{"body": "Must name at least one field to change"}');

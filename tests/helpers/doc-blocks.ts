@@ -105,6 +105,8 @@ export interface Outcome {
 }
 
 export interface RunOptions {
+  /** Default: bash. */
+  shell?: "bash" | "zsh";
   cwd: string;
   env: NodeJS.ProcessEnv;
   /** What a reader would put in by hand: placeholder → value. */
@@ -113,7 +115,7 @@ export interface RunOptions {
 }
 
 /**
- * Runs blocks in one bash, as a reader does who types them in: variables and functions last from block to block, and
+ * Runs blocks in one shell, as a reader does who types them in: variables and functions last from block to block, and
  * the first command that fails ends the page.
  */
 export async function runBlocks(blocks: readonly Block[], options: RunOptions): Promise<Outcome[]> {
@@ -121,7 +123,7 @@ export async function runBlocks(blocks: readonly Block[], options: RunOptions): 
   const script = blocks
     .map(({ text }, index) => `${filled(text, options.replace)}\n${mark(index)}\n`)
     .join("");
-  const shell = spawn("bash", ["-euo", "pipefail", "-c", script], {
+  const shell = spawn(options.shell ?? "bash", ["-euo", "pipefail", "-c", script], {
     cwd: options.cwd,
     env: options.env,
     stdio: ["ignore", "pipe", "pipe"],

@@ -27,7 +27,7 @@ beforeAll(async () => {
   stub = await startProviderStub();
   globalThis.AI_SDK_LOG_WARNINGS = false;
   const { rows } = await db.pool.query(
-    "select framework, name, private.model_facts(framework, name) as facts from public.models order by framework, name",
+    "select framework, name, private.model_facts(framework, name) as facts from public.models where framework <> 'echo' order by framework, name",
   );
   models = rows.map(({ framework, name, facts }) => ({
     framework,
@@ -78,7 +78,12 @@ function sent(): ModelSettings & { effort?: unknown; api?: string } {
 }
 
 async function call(framework: Framework, name: string, settings: ModelSettings, facts?: ModelFacts) {
-  const variables = { openai: "OPENAI", anthropic: "ANTHROPIC", google: "GOOGLE_GENERATIVE_AI" };
+  const variables = {
+    openai: "OPENAI",
+    anthropic: "ANTHROPIC",
+    google: "GOOGLE_GENERATIVE_AI",
+    echo: "ECHO",
+  };
   const access = {
     framework,
     openaiApi: "catalogue" as const,

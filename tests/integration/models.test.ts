@@ -25,6 +25,32 @@ const launch = async (definition: Record<string, unknown>) => {
 const statusOf = async (id: string) =>
   (await rpc(db, user(alice), "get_agent_status", { agent_id: id })).body.conditions;
 
+describe("another framework", () => {
+  const frameworkAndModel = async (id: string) =>
+    (await sql(`select framework, model from public.agents where id = '${id}'`))[0];
+  for (const [title, model, becomes] of [
+    ["brings its default model where the agent has the old default", undefined, "claude-sonnet-4-6"],
+    ["is refused where the agent has chosen a model", "gpt-4o", undefined],
+  ] as const)
+    test(`${title}, by update and by a direct write`, async () => {
+      for (const way of ["verb", "direct"] as const) {
+        const { agentId } = await launch({ framework: "openai", ...(model && { model }) });
+        const change: Promise<unknown> =
+          way === "verb"
+            ? rpc(db, user(alice), "update_agent", { agent_id: agentId, changes: { framework: "anthropic" } })
+            : sql(`update public.agents set framework = 'anthropic' where id = '${agentId}'`);
+        if (becomes === undefined) {
+          const refused = await change.catch(({ message, detail }) => ({ message, detail }));
+          assert.match(JSON.stringify(refused), /gpt-4o is not available for framework anthropic/, way);
+          assert.equal((await frameworkAndModel(agentId))?.framework, "openai");
+        } else {
+          await change;
+          assert.deepEqual(await frameworkAndModel(agentId), { framework: "anthropic", model: becomes }, way);
+        }
+      }
+    });
+});
+
 describe("the catalogue", () => {
   test("has living defaults, the same as the runtime's", async () => {
     const rows = await sql(

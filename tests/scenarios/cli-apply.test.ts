@@ -67,6 +67,24 @@ describe("init", () => {
   });
 });
 
+test("a first answer without a key: sign up twice, init, apply, chat", async () => {
+  const email = `first-day-${Date.now()}@example.com`;
+  const signUp = ["--profile", "first", "login", "--sign-up", "--email", email, "--password-stdin"];
+  await ok(signUp, { input: "a-long-password\n" });
+  const again = await ok(signUp, { input: "a-long-password\n" });
+  assert.match(again.stderr, /has an account already/);
+  const wrong = await mine.run(signUp, { input: "another-password\n" });
+  assert.notEqual(wrong.code, 0);
+  await ok(["--profile", "first", "init", "first.yaml", "--framework", "echo"]);
+  await ok(["--profile", "first", "apply", "-f", "first.yaml", "--wait"]);
+  const deployed = await ok(["--profile", "first", "chat", "first", "Hello there"]);
+  assert.match(deployed.stdout, /You said: Hello there/);
+  assert.match(deployed.stdout, /built-in test model/);
+  const { json: usage } = await ok(["--profile", "first", "usage", "--json"]);
+  assert.equal(usage.total.costMicros, 0);
+  await ok(["--profile", "first", "delete", "first", "--yes"]);
+});
+
 describe("apply", () => {
   test("creates by name, then changes the same agent, then does nothing", async () => {
     await put("a.yaml", definition("patient", "environment: { FIRST: one }"));

@@ -2,12 +2,13 @@
 import { readFileSync } from "node:fs";
 import * as z from "zod/mini";
 import { parseHosts } from "../../../supabase/functions/_shared/addresses.ts";
+import { ECHO_KEY } from "./engines/model/echo.ts";
 import { ConfigurationError, describe } from "./errors.ts";
 import { LEVELS } from "./log.ts";
 import { defaultElizaDir } from "./paths.ts";
 import type { ProjectAccess } from "./project.ts";
 
-export const FRAMEWORKS = ["openai", "anthropic", "google"] as const;
+export const FRAMEWORKS = ["openai", "anthropic", "google", "echo"] as const;
 export type Framework = (typeof FRAMEWORKS)[number];
 
 z.config(z.locales.en());
@@ -93,7 +94,7 @@ const environmentSchema = z.object({
 });
 
 /** The key and the address of each provider, by the names their own SDKs use. */
-const PROVIDER_VARIABLES: Record<Framework, { key: string; baseUrl: string }> = {
+const PROVIDER_VARIABLES: Record<Exclude<Framework, "echo">, { key: string; baseUrl: string }> = {
   openai: { key: "OPENAI_API_KEY", baseUrl: "OPENAI_BASE_URL" },
   anthropic: { key: "ANTHROPIC_API_KEY", baseUrl: "ANTHROPIC_BASE_URL" },
   google: { key: "GOOGLE_GENERATIVE_AI_API_KEY", baseUrl: "GOOGLE_GENERATIVE_AI_BASE_URL" },
@@ -179,7 +180,6 @@ export function readConfig(env: NodeJS.ProcessEnv, handed?: unknown): Config {
   const environment = Object.fromEntries(
     Object.entries(set).filter((entry): entry is [string, string] => !OWN_VARIABLE.test(entry[0])),
   );
-  const variables = PROVIDER_VARIABLES[framework];
   return {
     agentId: own.AGENT_ID ?? agent.agentId,
     replica: own.AGENT_REPLICA ?? agent.agentId,
@@ -195,11 +195,7 @@ export function readConfig(env: NodeJS.ProcessEnv, handed?: unknown): Config {
     systemPrompt: agent.systemPrompt,
     supabaseProject: agent.supabaseProject,
     settings: agent.settings ?? {},
-    provider: {
-      apiKey: environment[variables.key],
-      baseUrl: readUrl(variables.baseUrl, environment[variables.baseUrl]),
-      keyVariable: variables.key,
-    },
+    provider: readProvider(framework, environment),
     openaiApi: own.OPENAI_API,
     modelRetries: own.AGENT_MODEL_RETRIES,
     environment,
@@ -249,6 +245,12 @@ function parse<T extends z.core.$ZodType>(schema: T, value: unknown, where: stri
   throw new ConfigurationError("INVALID_CONFIG", `The ${where} is not valid. ${problems.join("; ")}`, {
     details,
   });
+}
+
+function readProvider(framework: Framework, environment: Record<string, string>): ProviderAccess {
+  if (framework === "echo") return { apiKey: ECHO_KEY, baseUrl: undefined, keyVariable: "" };
+  const { key, baseUrl } = PROVIDER_VARIABLES[framework];
+  return { apiKey: environment[key], baseUrl: readUrl(baseUrl, environment[baseUrl]), keyVariable: key };
 }
 
 function readFramework(framework = "openai"): Framework {

@@ -1,5 +1,6 @@
 /** What the function reads from its environment; nothing else reads it. */
 import { z } from "zod";
+import { ECHO_KEY } from "../../../packages/agent-runtime/src/engines/model/echo.ts";
 import { parseHosts } from "../_shared/addresses.ts";
 import type { EmbeddingProviders } from "../_shared/embeddings.ts";
 
@@ -30,7 +31,7 @@ const environment = z.object({
   LAUNCHPAD_EMBEDDING_BASE_URL: optional(address),
 });
 
-export type Framework = "openai" | "anthropic" | "google";
+export type Framework = "openai" | "anthropic" | "google" | "echo";
 
 export interface ProviderAccess {
   readonly apiKey: string | undefined;
@@ -102,6 +103,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
       openai: provider(env.OPENAI_API_KEY, env.OPENAI_BASE_URL, "OPENAI_API_KEY"),
       anthropic: provider(env.ANTHROPIC_API_KEY, env.ANTHROPIC_BASE_URL, "ANTHROPIC_API_KEY"),
       google,
+      echo: provider(ECHO_KEY, undefined, ""),
     },
     embedding: {
       openai: provider(

@@ -22,7 +22,7 @@ const taskSchema = z.object({
     id: z.string(),
     name: z.string(),
     role: z.string().nullish(),
-    framework: z.enum(["openai", "anthropic", "google"]),
+    framework: z.enum(["openai", "anthropic", "google", "echo"]),
     model: z.string(),
     systemPrompt: z.string().nullish(),
     settings: z.custom<ModelSettings>((value) => typeof value === "object" && value !== null),

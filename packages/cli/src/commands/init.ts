@@ -10,6 +10,7 @@ import { unwritten } from "./export.ts";
 interface Options {
   template: Template;
   name?: string;
+  framework?: string;
   force?: boolean;
 }
 
@@ -29,7 +30,9 @@ export async function run(
     );
   const name = options.name ?? nameOf(file);
   try {
-    await writeFile(file, definitionText(options.template, name, file), { flag: options.force ? "w" : "wx" });
+    await writeFile(file, definitionText(options.template, { name, file, framework: options.framework }), {
+      flag: options.force ? "w" : "wx",
+    });
   } catch (error) {
     if (codeOf(error) === "EEXIST")
       throw new CliError("conflict", `${file} exists already; name another file, or add --force.`, {

@@ -84,10 +84,13 @@ async function byPassword(
       },
     );
   const auth = await authOf(project);
-  const { data, error } = options.signUp
-    ? await auth.signUp({ email, password })
-    : await auth.signInWithPassword({ email, password });
-  if (error) throw error;
+  const signedUp = options.signUp ? await auth.signUp({ email, password }) : undefined;
+  // Signing up again with the password of the account is signing in: a script may run twice.
+  const known = signedUp?.error?.code === "user_already_exists";
+  const { data, error } =
+    signedUp === undefined || known ? await auth.signInWithPassword({ email, password }) : signedUp;
+  if (error) throw known ? signedUp.error : error;
+  if (known) context.out.note(`${email} has an account already.`);
   if (data.session) return kept(data.session);
   context.out.note(
     `A mail to ${email} has a link that confirms the address; then sign in with \`launchpad login\`.`,

@@ -5,7 +5,7 @@ import { definitionText, type Template } from "./templates.ts";
 
 for (const template of ["basic", "tools", "elizaos", "public"] satisfies Template[]) {
   test(`the template ${template} is a definition, also where every suggestion is taken`, async () => {
-    const text = definitionText(template, `it's "mine"`, "ada.yaml");
+    const text = definitionText(template, { name: `it's "mine"`, file: "ada.yaml" });
     const { value } = await parseDefinition(text, "ada.yaml");
     assert.equal(value.agentName, `it's "mine"`);
     assert.doesNotMatch(text, /\bFILE\b|\bNAME\b/);
@@ -15,5 +15,7 @@ for (const template of ["basic", "tools", "elizaos", "public"] satisfies Templat
     );
     assert.ok(all.value.model);
     assert.deepEqual(Object.keys(all.value.environment as object), ["OPENAI_API_KEY"]);
+    const chosen = definitionText(template, { name: "x", file: "x.yaml", framework: "echo" });
+    assert.equal((await parseDefinition(chosen, "x.yaml")).value.framework, "echo");
   });
 }

@@ -88,11 +88,16 @@ ${MODEL}${SIZE}${IDLE}`,
 /**
  * The text of a new definition. Pure.
  * @param template which one
- * @param name the agent's name
- * @param file how the file is called, for the commands in its comments
+ * @param facts `name`: the agent's; `file`: how the file is called, for the commands in its comments; `framework`: who answers
  */
-export function definitionText(template: Template, name: string, file: string): string {
+export function definitionText(
+  template: Template,
+  { name, file, framework }: { name: string; file: string; framework?: string | undefined },
+): string {
   return templates[template]
     .replace("agentName: NAME", () => `agentName: ${JSON.stringify(name)}`)
+    .replace("# framework: openai\n", (line) =>
+      framework === undefined ? line : `framework: ${JSON.stringify(framework)}\n`,
+    )
     .replaceAll("FILE", () => file);
 }

@@ -52,6 +52,7 @@ export function addAgentCommands(parent: Command, action: Action): void {
         .default("basic"),
     )
     .option("--name <name>", "the agent's name")
+    .option("--framework <name>", "who answers: openai, anthropic, google, or echo to try it without a key")
     .option("--force", "replace the file if it is there")
     .action(action(() => import("../commands/init.ts")));
 

@@ -5,11 +5,12 @@ import type { Config, Framework } from "../../config.ts";
 import { DEFAULT_MODELS } from "../model/default-models.ts";
 import { characterSettings, characterTemplates } from "./character-settings.ts";
 
-/** The elizaOS plugin that talks to each provider. */
-export const PROVIDER_PLUGINS: Record<Framework, string> = {
+/** The elizaOS plugin that talks to each provider; undefined: elizaOS has none. */
+export const PROVIDER_PLUGINS: Record<Framework, string | undefined> = {
   openai: "@elizaos/plugin-openai",
   anthropic: "@elizaos/plugin-anthropic",
   google: "@elizaos/plugin-google-genai",
+  echo: undefined,
 };
 
 /** elizaOS's names of settings that people know by another. */
@@ -19,6 +20,7 @@ const MODEL_PREFIX: Record<Framework, string> = {
   openai: "OPENAI",
   anthropic: "ANTHROPIC",
   google: "GOOGLE",
+  echo: "ECHO",
 };
 
 /**
@@ -103,6 +105,7 @@ const OWN_PROVIDER: Record<Framework, RegExp> = {
   openai: /^openai$/i,
   anthropic: /^anthropic$/i,
   google: /^google/i,
+  echo: /^echo$/i,
 };
 
 /**

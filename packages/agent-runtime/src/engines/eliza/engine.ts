@@ -47,10 +47,10 @@ export async function startElizaEngine(
   compileWasmOnce();
   const part = await openPart(config.elizaDir, config.plugins);
   const workspace = openWorkspace(config, process.env);
-  const hasKey = config.provider.apiKey !== undefined;
   const provider = PROVIDER_PLUGINS[config.framework];
+  const used = config.provider.apiKey === undefined ? undefined : provider;
   const wanted =
-    hasKey && !config.plugins.includes(provider) ? [...config.plugins, provider] : config.plugins;
+    used !== undefined && !config.plugins.includes(used) ? [...config.plugins, used] : config.plugins;
   const limitMs = config.pluginStartMs;
   const plugins = await loadElizaPlugins(part, wanted, { log, limitMs });
   logModelWarnings(log);
@@ -127,7 +127,9 @@ export async function startElizaEngine(
     log.warn("Routes of plugins are not served: send messages to POST /message", { paths });
   }
 
-  const configured = hasKey || (runtime.getModel(TEXT_MODEL) !== undefined && !plugins.has(provider));
+  const others = [...plugins.keys()].filter((name) => name !== provider);
+  const configured =
+    used !== undefined || (runtime.getModel(TEXT_MODEL) !== undefined && others.length === plugins.size);
   if (!configured) log.warn(unconfigured(config), { framework: config.framework });
   runtime.registerEvent("MODEL_USED", async (used) => count(used));
   const answers = createAnswers({ config, core, runtime, knowledge, abilities, meter, log });
@@ -198,6 +200,7 @@ function unheeded({ framework, settings }: Config): string[] {
   ];
 }
 
-function unconfigured({ provider }: Config): string {
+function unconfigured({ framework, provider }: Config): string {
+  if (framework === "echo") return "elizaOS cannot use echo: name another framework, and set its key.";
   return `No model key: set ${provider.keyVariable} in the agent's environment or where the stack starts.`;
 }

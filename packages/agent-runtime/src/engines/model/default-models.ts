@@ -6,4 +6,5 @@ export const DEFAULT_MODELS: Record<Framework, string> = {
   openai: "gpt-6-luna",
   anthropic: "claude-sonnet-4-6",
   google: "gemini-3.5-flash",
+  echo: "echo",
 };

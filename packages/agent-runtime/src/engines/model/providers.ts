@@ -44,6 +44,10 @@ export async function createLanguageModel(config: ModelAccess, model: string): P
       const { createGoogleGenerativeAI } = await import("@ai-sdk/google");
       return createGoogleGenerativeAI(access)(model);
     }
+    case "echo": {
+      const { createEcho } = await import("./echo.ts");
+      return createEcho(model);
+    }
   }
 }
 
