@@ -3,14 +3,18 @@
 -- everything with it, nobody else anything.
 
 -- An operator's own limits on buckets of these names stay; that they are private does not.
+-- Types count with their parameters, so those that clients add by themselves (a string in JavaScript) stand here too.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types) values
   ('agent-assets', 'agent-assets', false, 52428800, array['text/plain', 'text/markdown', 'text/csv', 'application/json',
     'application/yaml', 'application/pdf', 'application/octet-stream', 'image/png', 'image/jpeg',
       'image/gif', 'image/webp',
-    'image/avif', 'audio/mpeg', 'audio/mp4', 'audio/ogg', 'audio/wav', 'audio/webm', 'video/mp4', 'video/webm']),
+    'image/avif', 'audio/mpeg', 'audio/mp4', 'audio/ogg', 'audio/wav', 'audio/webm', 'video/mp4', 'video/webm',
+    'text/plain;charset=UTF-8', 'text/markdown;charset=UTF-8', 'text/csv;charset=UTF-8',
+    'application/json;charset=UTF-8']),
   ('agent-backups', 'agent-backups', false, 52428800,
     array['application/json', 'application/gzip', 'application/x-gzip',
-    'application/x-tar', 'application/zip', 'application/zstd', 'application/octet-stream'])
+    'application/x-tar', 'application/zip', 'application/zstd', 'application/octet-stream',
+    'application/json;charset=UTF-8', 'text/plain;charset=UTF-8'])
   on conflict (id) do update set public = false;
 
 -- The caller's agents, where they hold `permission`. Called by the policies below. Invoker: the agents are looked up

@@ -16,6 +16,7 @@ import { bootstrap, bootstrapKey } from "../../packages/local-supabase/src/postg
 import { type Postgres, startPostgres } from "../../packages/local-supabase/src/postgres/server.ts";
 import { type Postgrest, startPostgrest } from "../../packages/local-supabase/src/postgrest.ts";
 import { startFunction } from "../../packages/local-supabase/src/services/functions.ts";
+import { type StorageService, startStorage } from "../../packages/local-supabase/src/storage/service.ts";
 import type { Child } from "../../packages/local-supabase/src/supervise/child.ts";
 import { type Guardian, startGuardian } from "../../packages/local-supabase/src/supervise/guardian.ts";
 import { startNetWorker, type Worker } from "../../packages/local-supabase/src/workers/net-worker.ts";
@@ -30,6 +31,7 @@ let rest: Postgrest;
 let gateway: Gateway;
 let management: ManagementApi;
 let platform: Platform | undefined;
+let storage: StorageService | undefined;
 let guardian: Guardian;
 const children: Child[] = [];
 let netWorker: Worker;
@@ -64,6 +66,7 @@ beforeAll(async () => {
     mailbox,
     rest: () => ({ host: "127.0.0.1", port: rest.port }),
     platform: () => platform?.handler,
+    storage: () => storage,
     functions: (name) => functions.get(name) ?? "unknown",
     agents: () => undefined,
     health: () => ({}),
@@ -73,8 +76,13 @@ beforeAll(async () => {
     dbUrl: database.url("supabase_lite"),
     jwtSecret: keys.jwtSecret,
     siteUrl: gateway.url,
-    storageDir: join(folder, "storage"),
     mailbox,
+  });
+  storage = await startStorage({
+    dbUrl: database.url("supabase_lite"),
+    jwtSecret: keys.jwtSecret,
+    folder: join(folder, "storage"),
+    fileSizeLimit: 1_000_000,
   });
   netWorker = startNetWorker({ url: database.superuserUrl });
   guardian = startGuardian();
@@ -137,6 +145,7 @@ afterAll(async () => {
   await guardian?.release();
   await netWorker?.stop();
   await platform?.stop();
+  await storage?.stop();
   await gateway?.close();
   await rest?.stop();
   await database?.stop();

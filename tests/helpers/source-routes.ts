@@ -10,6 +10,7 @@ export function sourceRoutes(): string[] {
   return [
     ...apiRoutes(),
     ...platformRoutes(),
+    ...storageRoutes(),
     ...runtimeRoutes(),
     ...controllerRoutes(),
     ...realtimeRoutes(),
@@ -32,7 +33,14 @@ function apiRoutes(): string[] {
   );
 }
 
-/** Auth's and Storage's routers in the library that serves them here. */
+function storageRoutes(): string[] {
+  const source = read("packages/local-supabase/src/storage/routes.ts");
+  return [...source.matchAll(/row\("(GET|POST|PUT|PATCH|DELETE)", "(\/[^"]*)"/g)].map(
+    ([, method, path]) => `storage ${method} ${path}`,
+  );
+}
+
+/** Auth's router in the library that serves it here. */
 function platformRoutes(): string[] {
   const source = read("node_modules/@supabase/lite/dist/index.js");
   const between = (first: string, last: string) =>
@@ -42,10 +50,8 @@ function platformRoutes(): string[] {
       ([, method, path]) => `${part} ${method!.toUpperCase()} ${path}`,
     );
   const auth = routes("auth", between('.post("/signup"', '.all("/reauthenticate"'));
-  const storage = routes("storage", between('.get("/status"', '.route("/"'));
-  if (auth.length < 15 || storage.length < 15)
-    throw new Error("the library's routers are written otherwise now");
-  return [...auth, ...storage];
+  if (auth.length < 15) throw new Error("the library's router is written otherwise now");
+  return auth;
 }
 
 function runtimeRoutes(): string[] {

@@ -38,9 +38,13 @@ const KEY = [401, 200, 200, 200, 200, 413];
 const ASKS = [401, 400, 400, 400, 400, 413];
 /** Auth: needs a user. */
 const ME = [401, 403, 200, 403, 403, 413];
-/** Storage: as absent as a file that is none; GETs judge a token as late as hosted's do. */
-const ABSENT = [401, 400, 400, 401, 401, 413];
-const NO_FILE = [401, 400, 400, 400, 400, 413];
+/** Storage: as absent as a file that is none. All its refusals are 400, with the status in the body. */
+const ABSENT = [400, 400, 400, 400, 400, 413];
+/** Storage: lists what the caller may see, which is nothing of hers. */
+const LISTS = [400, 200, 200, 400, 400, 413];
+/** Storage: for the secret key. */
+const SERVICE = [400, 403, 403, 400, 400, 413];
+const STEAL = '{"bucketId":"agent-assets","sourceKey":"{agentId}/note.txt","destinationKey":"a/b.txt"}';
 /** The agent's door: the owner's token or a key of the agent. */
 const DOOR = [401, 401, 404, 401, 401, 413];
 
@@ -124,45 +128,34 @@ export const ROWS: readonly Row[] = [
   row("auth", "PUT", "/user", ME),
   row("auth", "GET", "/reauthenticate", ME),
 
-  row("storage", "GET", "/status", KEY),
-  row("storage", "GET", "/object/public/:bucketId/*", [400, 400, 400, 400, 400, 413]),
-  row("storage", "GET", "/object/sign/:bucketId/*", NO_FILE),
-  row("storage", "PUT", "/object/upload/sign/:bucketId/*", NO_FILE),
-  row("storage", "GET", "/bucket", [401, 200, 200, 401, 401, 413]),
+  row("storage", "GET", "/status", OPEN),
+  row("storage", "GET", "/version", OPEN),
+  row("storage", "GET", "/health", LISTS),
+  row("storage", "GET", "/bucket", LISTS),
   row("storage", "POST", "/bucket", ABSENT, '{"id":"stolen","name":"stolen","public":true}'),
-  row("storage", "GET", "/bucket/:id", ABSENT),
-  row("storage", "PUT", "/bucket/:id", ABSENT, '{"public":true}'),
-  row("storage", "DELETE", "/bucket/:id", ABSENT),
-  row("storage", "POST", "/bucket/:id/empty", ABSENT),
-  row("storage", "POST", "/object/list/:bucketId", [401, 200, 200, 401, 401, 413], '{"prefix":"{agentId}"}'),
-  row(
-    "storage",
-    "POST",
-    "/object/move",
-    ABSENT,
-    '{"bucketId":"agent-assets","sourceKey":"{agentId}/note.txt","destinationKey":"a/b.txt"}',
-  ),
-  row(
-    "storage",
-    "POST",
-    "/object/copy",
-    ABSENT,
-    '{"bucketId":"agent-assets","sourceKey":"{agentId}/note.txt","destinationKey":"a/b.txt"}',
-  ),
-  row("storage", "GET", "/object/info/:bucketId/*", NO_FILE),
-  row("storage", "POST", "/object/sign/:bucketId/*", ABSENT, '{"expiresIn":60}'),
-  row("storage", "POST", "/object/sign/:bucketId", ABSENT, '{"expiresIn":60,"paths":["{agentId}/note.txt"]}'),
-  row("storage", "POST", "/object/upload/sign/:bucketId/*", ABSENT),
-  row(
-    "storage",
-    "DELETE",
-    "/object/:bucketId",
-    [401, 200, 200, 401, 401, 413],
-    '{"prefixes":["{agentId}/note.txt"]}',
-  ),
-  row("storage", "POST", "/object/:bucketId/*", ABSENT),
-  row("storage", "PUT", "/object/:bucketId/*", ABSENT),
-  row("storage", "GET", "/object/:bucketId/*", NO_FILE),
+  row("storage", "GET", "/bucket/:bucket", ABSENT),
+  row("storage", "PUT", "/bucket/:bucket", ABSENT, '{"public":true}'),
+  row("storage", "DELETE", "/bucket/:bucket", ABSENT),
+  row("storage", "POST", "/bucket/:bucket/empty", SERVICE),
+  row("storage", "GET", "/object/public/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/sign/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/info/public/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/info/authenticated/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/info/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/authenticated/:bucket/*", ABSENT),
+  row("storage", "GET", "/object/:bucket/*", ABSENT),
+  row("storage", "POST", "/object/list/:bucket", LISTS, '{"prefix":"{agentId}"}'),
+  row("storage", "POST", "/object/list-v2/:bucket", LISTS, '{"prefix":"{agentId}"}'),
+  row("storage", "POST", "/object/move", ABSENT, STEAL),
+  row("storage", "POST", "/object/copy", ABSENT, STEAL),
+  row("storage", "POST", "/object/sign/:bucket/*", ABSENT, '{"expiresIn":60}'),
+  row("storage", "POST", "/object/sign/:bucket", LISTS, '{"expiresIn":60,"paths":["{agentId}/note.txt"]}'),
+  row("storage", "POST", "/object/upload/sign/:bucket/*", ABSENT),
+  row("storage", "PUT", "/object/upload/sign/:bucket/*", ABSENT),
+  row("storage", "DELETE", "/object/:bucket", LISTS, '{"prefixes":["{agentId}/note.txt"]}'),
+  row("storage", "DELETE", "/object/:bucket/*", ABSENT),
+  row("storage", "POST", "/object/:bucket/*", ABSENT),
+  row("storage", "PUT", "/object/:bucket/*", ABSENT),
 
   // At the agent's host, and below /agents on the gateway.
   row("runtime", "GET", "/", DOOR),

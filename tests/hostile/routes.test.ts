@@ -67,7 +67,7 @@ function concrete({ part, path }: Pick<Row, "part" | "path">): string {
     .replace("{agentId}", agentId)
     .replace("{keyId}", key.id)
     .replace(/\{\w+\}/, randomUUID())
-    .replace(/:(bucketId|id)/, "agent-assets");
+    .replace(/:bucket/, "agent-assets");
   if (part === "storage") return `/storage/v1${named.replace("*", `${agentId}/note.txt`)}`;
   if (part === "auth") return `/auth/v1${named}`;
   if (part === "realtime") return `/realtime/v1${named.replaceAll("*", `agent:${agentId}`)}`;

@@ -34,7 +34,22 @@ const linkIn = (mail: Mail) =>
 const someone = () => `user-${randomUUID()}@example.com`;
 
 describe("API keys", () => {
-  for (const path of ["/rest/v1/agents", "/auth/v1/settings", "/storage/v1/bucket"]) {
+  test("/storage/v1/bucket wants a token or a key, and says so as hosted does", async () => {
+    const without = await stack.fetch("/storage/v1/bucket", { key: null });
+    assert.equal(without.status, 400);
+    assert.deepEqual(await without.json(), {
+      statusCode: "403",
+      error: "Unauthorized",
+      message: "Invalid Compact JWS",
+      code: "AccessDenied",
+    });
+    assert.equal((await stack.fetch("/storage/v1/bucket", { key: "sb_publishable_wrong" })).status, 401);
+    const { token } = await stack.createUser();
+    assert.equal((await stack.fetch("/storage/v1/bucket", { key: null, token })).status, 200);
+    assert.equal((await stack.fetch("/storage/v1/bucket")).status, 200);
+  });
+
+  for (const path of ["/rest/v1/agents", "/auth/v1/settings"]) {
     test(`${path} wants a key, and the right one`, async () => {
       const without = await stack.fetch(path, { key: null });
       assert.equal(without.status, 401);

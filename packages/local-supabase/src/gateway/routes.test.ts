@@ -20,21 +20,21 @@ const TABLE: [string, string, Route][] = [
   ["GET", "/auth/v1/authorize?provider=github", auth("/auth/v1/authorize?provider=github", false)],
   ["POST", "/auth/v1/authorize", auth("/auth/v1/authorize", true)],
   ["GET", "/auth/v1/.well-known/jwks.json", auth("/auth/v1/.well-known/jwks.json", false)],
-  ["GET", "/storage/v1/bucket", storage("/storage/v1/bucket", true)],
-  ["GET", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png", false)],
-  ["GET", "/storage/v1/object/publicity/b.png", storage("/storage/v1/object/publicity/b.png", true)],
-  ["GET", "/storage/v1/object/sign/a/b?token=t", storage("/storage/v1/object/sign/a/b?token=t", false)],
-  ["POST", "/storage/v1/object/sign/a/b", storage("/storage/v1/object/sign/a/b", true)],
-  ["POST", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png", true)],
+  ["GET", "/storage/v1/bucket", storage("/storage/v1/bucket")],
+  ["GET", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png")],
+  ["GET", "/storage/v1/object/publicity/b.png", storage("/storage/v1/object/publicity/b.png")],
+  ["GET", "/storage/v1/object/sign/a/b?token=t", storage("/storage/v1/object/sign/a/b?token=t")],
+  ["POST", "/storage/v1/object/sign/a/b", storage("/storage/v1/object/sign/a/b")],
+  ["POST", "/storage/v1/object/public/a/b.png", storage("/storage/v1/object/public/a/b.png")],
   [
     "PUT",
     "/storage/v1/object/upload/sign/a/b?token=t",
-    storage("/storage/v1/object/upload/sign/a/b?token=t", false),
+    storage("/storage/v1/object/upload/sign/a/b?token=t"),
   ],
   [
     "POST",
     "/storage/v1/object/upload/sign/a/b?token=t",
-    storage("/storage/v1/object/upload/sign/a/b?token=t", true),
+    storage("/storage/v1/object/upload/sign/a/b?token=t"),
   ],
   ["GET", "/api/agents", { kind: "function", name: "api", path: "/api/agents" }],
   ["GET", "/api", { kind: "function", name: "api", path: "/api" }],
@@ -99,8 +99,8 @@ function auth(path: string, needsKey: boolean): Route {
   return { kind: "auth", path, needsKey };
 }
 
-function storage(path: string, needsKey: boolean): Route {
-  return { kind: "storage", path, needsKey };
+function storage(path: string): Route {
+  return { kind: "storage", path };
 }
 
 test("a name of this machine", () => {

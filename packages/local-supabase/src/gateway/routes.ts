@@ -1,6 +1,6 @@
 // The gateway's routing table. Pure.
 
-import { type Fault, ODD_NAME, paramsOf, readTarget, type Target } from "./target.ts";
+import { type Fault, ODD_NAME, readTarget, type Target } from "./target.ts";
 
 /** Where a request goes; `path` is what the upstream sees: the canonical spelling of what was sent. */
 export type Route =
@@ -8,7 +8,8 @@ export type Route =
   | { kind: "agent"; agentId: string; path: string; below: boolean }
   | { kind: "rest"; path: string }
   | { kind: "graphql"; path: string }
-  | { kind: "auth" | "storage"; path: string; needsKey: boolean }
+  | { kind: "auth"; path: string; needsKey: boolean }
+  | { kind: "storage"; path: string }
   | { kind: "function"; name: string; path: string }
   | { kind: "realtime"; path: string }
   | { kind: "docs"; path: string }
@@ -29,7 +30,7 @@ export function routeOf(host: string | undefined, method: string, raw: string): 
   if ("cure" in target) return unreadable(raw, target);
   const route = routeOfTarget(host, method, target);
   // Nothing here judges by the names in these paths; they are what the service calls its things.
-  const takesAnyName = ["agent", "function", "realtime"].includes(route.kind);
+  const takesAnyName = ["agent", "function", "realtime", "storage"].includes(route.kind);
   return target.odd && !takesAnyName ? unreadable(raw, ODD_NAME) : route;
 }
 
@@ -53,7 +54,7 @@ function routeOfTarget(host: string | undefined, method: string, target: Target)
     return { kind: "auth", path: whole, needsKey: !isOpenAuth(method, path) };
   }
   if (under(path, "/storage/v1")) {
-    return { kind: "storage", path: whole, needsKey: !isOpenStorage(method, target) };
+    return { kind: "storage", path: whole };
   }
   if (under(path, "/api")) return { kind: "function", name: "api", path: whole };
   if (path.startsWith("/functions/v1/")) {
@@ -81,16 +82,6 @@ function isOpenAuth(method: string, path: string): boolean {
   if (path.startsWith("/auth/v1/.well-known/")) return true;
   if (path === "/auth/v1/callback") return true;
   return method === "GET" && (path === "/auth/v1/verify" || path === "/auth/v1/authorize");
-}
-
-// Public objects and signed URLs are given to browsers as plain links; a signed upload is one PUT.
-function isOpenStorage(method: string, target: Target): boolean {
-  const reads = method === "GET" || method === "HEAD";
-  if (reads && /^\/storage\/v1\/(object|render\/image)\/(info\/)?public\//.test(target.path)) return true;
-  const signed =
-    (reads && /^\/storage\/v1\/(object|render\/image)\/sign\//.test(target.path)) ||
-    (method === "PUT" && target.path.startsWith("/storage/v1/object/upload/sign/"));
-  return signed && paramsOf(target).has("token");
 }
 
 /** PostgREST would read `?apikey=` as a filter on a column. */

@@ -1,75 +1,50 @@
-/** The door of Storage: files are streamed within a limit, everything else is JSON that was read here. */
-
+/** The door of Storage: which token it gets. Bodies are Storage's own to read, so that files are streamed. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { JwtKeys } from "../jwt-keys.ts";
-import { isUpload } from "../platform/paths.ts";
-import { judgeToken } from "../tokens.ts";
-import { type Arrivals, lengthOf } from "./bodies/arrival.ts";
-import { BODY_LIMITS } from "./bodies/limits.ts";
-import { readJson } from "./bodies/read.ts";
-import { withJson } from "./bodies/serve.ts";
-import { type FetchHandler, type Handed, serveInProcess } from "./in-process.ts";
-import { headerOf, refuse } from "./replies.ts";
-import type { Route } from "./routes.ts";
-import { type Fault, paramsOf } from "./target.ts";
-import { bearerOf } from "./well-formed.ts";
-
-/** Of an object's key, as hosted has it; Postgres could not index much longer ones. */
-const LONGEST_KEY = 1024;
+import type { StorageService } from "../storage/service.ts";
+import type { ApiRole } from "../tokens.ts";
+import type { Refusal as DatabaseRefusal } from "./refusals.ts";
 
 export interface StorageDoorOptions {
-  arrivals: Arrivals;
-  jwtKeys: JwtKeys;
+  tokenFor: (role: ApiRole) => string;
+  /** A user's token as Storage verifies it. */
+  plain: (token: string) => string;
+  /** The role of a key that stands where a token would. */
+  roleOf: (key: string) => ApiRole | undefined;
 }
 
-export function createStorageDoor({ arrivals, jwtKeys }: StorageDoorOptions) {
-  /** A user, the secret key, or a link that Storage signed for one upload may send large files. */
-  function mayUploadMuch(path: string, search: string, authorization: string | undefined): boolean {
-    const link = path.startsWith("/storage/v1/object/upload/sign/") && paramsOf({ search }).get("token");
-    const judged = judgeToken(link || (bearerOf(authorization) ?? ""), jwtKeys);
-    return judged?.genuine === true && judged.claims.role !== "anon";
-  }
+/** What the gateway knows of one request. */
+export interface StorageRequest {
+  path: string;
+  /** The role of its `apikey`. */
+  keyRole: ApiRole | undefined;
+  /** The token of its Authorization header. */
+  token: string | undefined;
+  onRefusal: (refusal: DatabaseRefusal) => void;
+}
 
-  /** Serves one request whose key has been judged. */
+/**
+ * Serves Storage. As behind hosted's gateway a token alone is enough (resumable uploads send no `apikey`), and a key stands
+ * in for one that is not there. S3 requests pass as they are: their signature is in that header, or in the address.
+ */
+export function createStorageDoor({ roleOf, tokenFor, plain }: StorageDoorOptions) {
   return async (
     request: IncomingMessage,
     response: ServerResponse,
-    {
-      route,
-      handler,
-      handed,
-    }: { route: Extract<Route, { needsKey: boolean }>; handler: FetchHandler; handed: Handed },
+    service: StorageService,
+    { path, token, keyRole, onRefusal }: StorageRequest,
   ): Promise<void> => {
-    const [path = "", search = ""] = route.path.split("?", 2);
-    const fault = keyFault(path) ?? metadataFault(headerOf(request, "x-metadata"));
-    if (fault) return refuse(request, response, route, fault);
-    if (!isUpload(request.method ?? "GET", path)) {
-      const reading = { route, limit: BODY_LIMITS.storageJson, arrivals };
-      return await withJson(request, response, reading, (body) =>
-        serveInProcess(request, response, handler, { ...handed, body }),
-      );
-    }
-    const much = mayUploadMuch(path, search, handed.authorization);
-    const limit = much ? BODY_LIMITS.storage : BODY_LIMITS.storageWithoutUser;
-    if (lengthOf(request.headers) > limit) return refuse(request, response, route, "too_large");
-    await serveInProcess(request, response, handler, { ...handed, limit });
+    const isS3 = path.startsWith("/storage/v1/s3");
+    const role = token === undefined ? keyRole : token.startsWith("sb_") ? roleOf(token) : undefined;
+    const shown = role && !isS3 ? tokenFor(role) : token && plain(token);
+    await service.handle(request, response, {
+      path,
+      authorization: shown === undefined ? request.headers.authorization : `Bearer ${shown}`,
+      plain,
+      onRefusal,
+    });
   };
 }
 
-function keyFault(path: string): Fault | undefined {
-  if (path.length <= LONGEST_KEY || decodeURIComponent(path).length <= LONGEST_KEY) return undefined;
-  return {
-    field: "path",
-    message: `An object's key has at most ${LONGEST_KEY} characters`,
-    cure: "Choose a shorter name.",
-  };
-}
-
-/** Base64 of a JSON document. */
-function metadataFault(metadata: string | undefined): Fault | undefined {
-  if (metadata === undefined || metadata === "") return undefined;
-  const read = readJson(Buffer.from(metadata, "base64"));
-  return "cure" in read
-    ? { field: "x-metadata", message: `The metadata cannot be read: ${read.message}`, cure: read.cure }
-    : undefined;
-}
+/** An Authorization of S3: a signature, and no token. */
+export const isS3Signature = (authorization: string | undefined): boolean =>
+  authorization?.startsWith("AWS4-HMAC-SHA256 ") === true;

@@ -52,6 +52,14 @@ beforeAll(async () => {
     rest: address,
     platform: () =>
       down ? undefined : async (request) => new Response(request.headers.get("authorization")),
+    storage: () =>
+      down
+        ? undefined
+        : {
+            handle: async (_request, response, { authorization }) => void response.end(authorization),
+            isHealthy: async () => true,
+            stop: async () => {},
+          },
     functions: (name) => (name === "api" || name === "hello" ? address() : "unknown"),
     agents: address,
     health: () => ({ rest: down ? "restarting" : "running" }),
@@ -107,9 +115,19 @@ test("the function api gets one readable token, or none; others read the header 
   assert.equal(lastSeen().headers.authorization, "Basic eDp5");
 });
 
-test("auth and storage get the role's token too", async () => {
-  const text = await (await ask("/storage/v1/bucket", { headers: { apikey: keys.secretKey } })).text();
-  assert.equal(roleOfToken(text.slice(7), keys.jwtSecret, Date.now()), "service_role");
+test("auth gets the role's token too; storage where no user's token is there", async () => {
+  const asked = (path: string, headers: HeadersInit) =>
+    ask(path, { headers }).then((answer) => answer.text());
+  const role = (text: string) => roleOfToken(text.slice(7), keys.jwtSecret, Date.now());
+  assert.equal(role(await asked("/auth/v1/settings", { apikey: keys.secretKey })), "service_role");
+  const bucket = "/storage/v1/bucket";
+  assert.equal(role(await asked(bucket, { apikey: keys.secretKey })), "service_role");
+  const token = `Bearer ${keys.secretKey}`;
+  assert.equal(role(await asked(bucket, { apikey: "", authorization: token })), "service_role");
+  assert.equal(await asked(bucket, { authorization: "Bearer own" }), "Bearer own");
+  assert.equal(await asked(bucket, { apikey: "" }), "");
+  const signature = "AWS4-HMAC-SHA256 Credential=a/b/c/s3/aws4_request, SignedHeaders=host, Signature=0";
+  assert.equal(await asked("/storage/v1/s3/b", { authorization: signature }), signature);
 });
 
 test("the API reference is a page with its own files, and nothing else of the package", async () => {

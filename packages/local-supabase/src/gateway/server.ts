@@ -8,6 +8,7 @@ import { type StackKeys, verifyingKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { BESIDE, HOST } from "../ports.ts";
 import type { RealtimeProcess } from "../services/realtime.ts";
+import type { StorageService } from "../storage/service.ts";
 import { createRoleTokens, plainToken } from "../tokens.ts";
 import { ARRIVAL, createArrivals, hasBody, lengthOf } from "./bodies/arrival.ts";
 import { BODY_LIMITS, limitOf } from "./bodies/limits.ts";
@@ -35,7 +36,7 @@ import { type Route, routeOf } from "./routes.ts";
 import { createSecurityWatch } from "./security.ts";
 import { createAuthDoor } from "./serve-auth.ts";
 import { serveMailbox } from "./serve-mailbox.ts";
-import { createStorageDoor } from "./serve-storage.ts";
+import { createStorageDoor, isS3Signature } from "./serve-storage.ts";
 import { createServiceRpc } from "./service-rpc.ts";
 import { createSignInGuard } from "./sign-in.ts";
 import type { Fault } from "./target.ts";
@@ -63,8 +64,9 @@ export interface GatewayParts {
   /** A second PostgREST for the secret key's calls, so that users' reads hold up none of the platform's own. Absent: `rest`. */
   serviceRest?: () => Address | undefined;
   graphql?: () => FetchHandler | undefined;
-  /** Auth and storage. */
+  /** Auth. */
   platform: () => FetchHandler | undefined;
+  storage?: () => StorageService | undefined;
   realtime?: () => Pick<RealtimeProcess, "address" | "upgrade"> | undefined;
   /** `"unknown"` when no function has that name. */
   functions: (name: string) => Address | undefined | "unknown";
@@ -108,7 +110,14 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     limit: createAuthLimit({ count, jwtKeys }),
     signIn: createSignInGuard(watch),
   });
-  const storage = createStorageDoor({ arrivals, jwtKeys });
+  const storage = createStorageDoor({
+    roleOf: (key) => {
+      const check = checkApiKey({ apikey: key }, "", apiKeys, Date.now());
+      return check.status === "known" ? check.role : undefined;
+    },
+    tokenFor,
+    plain,
+  });
   const origin = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const server = newServer();
@@ -207,8 +216,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       case "graphql":
         return await serveGraphql(request, response, route);
       case "auth":
-      case "storage":
         return await servePlatform(request, response, route);
+      case "storage":
+        return await serveStorage(request, response, route);
       case "function": {
         const authorization = authorize(request, response, route, false);
         if (authorization === false) return;
@@ -330,8 +340,29 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     const platform = parts.platform();
     if (!platform) return refuse(request, response, route, "unavailable");
     const handed = { origin: origin(), path: route.path, authorization };
-    if (route.kind === "auth") await auth(request, response, { route, handler: platform, handed });
-    else await storage(request, response, { route, handler: watched(request, route, platform), handed });
+    await auth(request, response, { route, handler: platform, handed });
+  }
+
+  async function serveStorage(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Extract<Route, { kind: "storage" }>,
+  ): Promise<void> {
+    watch.look(request, route);
+    const check = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
+    if (check.status === "unknown")
+      return refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
+    const { authorization } = request.headers;
+    const token = isS3Signature(authorization) ? undefined : bearerOf(authorization);
+    if (token === "unreadable") return refuse(request, response, route, NOT_BEARER);
+    const service = parts.storage?.();
+    if (!service) return refuse(request, response, route, "unavailable");
+    await storage(request, response, service, {
+      path: route.path,
+      token,
+      keyRole: check.status === "known" ? check.role : undefined,
+      onRefusal: (refusal) => watch.refused(request, route, refusal),
+    });
   }
 
   /** The Authorization for the upstream (undefined: there is none), or false when the request has been refused. */

@@ -25,7 +25,7 @@ const ONCE = new Set([
  * @returns why the request is refused; undefined where nothing is wrong with it
  */
 export function faultOf(
-  request: Pick<IncomingMessage, "method" | "rawHeaders" | "headers">,
+  request: Pick<IncomingMessage, "method" | "rawHeaders" | "headers"> & { url?: string | undefined },
 ): Fault | undefined {
   if (!SERVED.has(request.method ?? ""))
     return {
@@ -38,7 +38,8 @@ export function faultOf(
   if (repeated !== undefined)
     return { field: repeated, message: `The header ${repeated} comes more than once`, cure: "Send it once." };
   const coding = request.headers["content-encoding"];
-  if (coding !== undefined && coding.trim().toLowerCase() !== "identity")
+  const chunks = request.url?.startsWith("/storage/v1/s3/") ? "aws-chunked" : "identity"; // S3's framing of a body
+  if (coding !== undefined && !["identity", chunks].includes(coding.trim().toLowerCase()))
     return {
       field: "content-encoding",
       message: "Compressed request bodies are not supported",

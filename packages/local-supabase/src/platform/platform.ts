@@ -1,6 +1,5 @@
-// Starts Auth and Storage inside this process.
+// Starts Auth inside this process.
 
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import type { FetchHandler } from "../gateway/in-process.ts";
@@ -9,12 +8,6 @@ import type { Mailbox } from "../mailbox/mailbox.ts";
 import { judgeToken } from "../tokens.ts";
 import { withHostedForms } from "./compat.ts";
 import { createConnection } from "./connection.ts";
-import { createObjectFiles } from "./object-files.ts";
-import { noteRefusals } from "./outcome.ts";
-import { withLinkErrors } from "./signed-links.ts";
-import { openSpool } from "./spool.ts";
-
-const LARGEST_FILE = 512 * 1024 * 1024;
 
 export interface PlatformOptions {
   /** The connection of the role `supabase_lite`. */
@@ -22,29 +15,27 @@ export interface PlatformOptions {
   jwtSecret: string;
   /** The gateway: links in e-mails point there. */
   siteUrl: string;
-  storageDir: string;
   mailbox: Mailbox;
 }
 
 export interface Platform {
-  /** Serves /auth/v1 and /storage/v1. */
+  /** Serves /auth/v1. */
   handler: FetchHandler;
   stop(): Promise<void>;
 }
 
 /**
- * Starts auth and storage (@supabase/lite) inside this process. Their tables are there already (the bootstrap of the
+ * Starts Auth (@supabase/lite) inside this process. Its tables are there already (the bootstrap of the
  * database makes them), and API keys are the gateway's matter. The library is loaded here, not at the
  * top: it takes 0.2 s, during which Postgres starts.
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   process.env.LITE_TELEMETRY = "0";
-  const [{ App, setExperimental }, connection] = await Promise.all([
+  const [{ App }, connection] = await Promise.all([
     import("@supabase/lite"),
     createConnection(options.dbUrl),
   ]);
   keepGrants(connection);
-  noteRefusals(connection);
   const app = new App({
     connection,
     api: { external_url: options.siteUrl },
@@ -56,30 +47,19 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       additional_redirect_urls: ["http://localhost:*/**", "http://127.0.0.1:*/**"],
       email: { enable_signup: true, enable_confirmations: false },
     },
-    storage: { enabled: true, file_size_limit: "512MiB" },
+    storage: { enabled: false },
     db: { migrations: { enabled: false } },
     options: {
       server: { disableStudio: true, disableFallback: true, apiKeys: false },
       drivers: { email: options.mailbox },
     },
   });
-  app._storageAdapter = createObjectFiles(options.storageDir);
   await app.init();
-  // After init, which would print a warning meant for lite's own command line. Requests ask for this flag.
-  setExperimental("storage", true);
   return {
-    handler: withHostedForms(
-      async (request) => withLinkErrors(request, await app.fetch(request), options.jwtSecret),
-      openSpool({
-        folder: join(options.storageDir, "incoming"),
-        most: LARGEST_FILE,
-        total: 4 * LARGEST_FILE,
-      }),
-      {
-        hasPassword: (email) => hasPassword(connection.kysely, email),
-        isBanned: (authorization) => isBanned(connection.kysely, authorization, options.jwtSecret),
-      },
-    ),
+    handler: withHostedForms((request) => app.fetch(request), {
+      hasPassword: (email) => hasPassword(connection.kysely, email),
+      isBanned: (authorization) => isBanned(connection.kysely, authorization, options.jwtSecret),
+    }),
     // Closing waits for open queries; a stop does not wait for one that hangs.
     stop: async () => await Promise.race([connection.close(), sleep(1000, undefined, { ref: false })]),
   };

@@ -12,10 +12,10 @@ interface Step {
   sql: () => string | Promise<string>;
 }
 
-/** The tables of Auth and Storage are @supabase/lite's own; its functions are replaced by hosted's in the steps after. */
+/** The tables of Auth are @supabase/lite's own; its functions are replaced by hosted's in the steps after. */
 async function liteSchema(): Promise<string> {
   const lite = await import("@supabase/lite"); // 0.2 s to load, and needed only when the bootstrap runs
-  return `${lite.getAuthSchemaSql()}\n;\n${lite.getStorageSchemaSql()}`;
+  return lite.getAuthSchemaSql();
 }
 
 function liteVersion(): string {

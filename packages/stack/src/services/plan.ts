@@ -20,6 +20,7 @@ import {
   type RealtimeProcess,
   startRealtimeProcess,
 } from "@agent-launchpad/local-supabase/services/realtime.ts";
+import { type StorageService, startStorage } from "@agent-launchpad/local-supabase/storage/service.ts";
 import { type Exit, endGroup } from "@agent-launchpad/local-supabase/supervise/child.ts";
 import type { EndOrder, Guardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
 import type { ServiceSpec } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
@@ -51,6 +52,7 @@ export interface PlanContext {
 type Live = {
   postgres?: Postgres;
   platform?: Platform;
+  storage?: StorageService;
   graphql?: Graphql;
   realtime?: RealtimeProcess;
   rest?: { host: string; port: number };
@@ -60,6 +62,8 @@ type Live = {
 };
 
 const HOST = "127.0.0.1";
+/** Of Storage, whatever a bucket allows. */
+const LARGEST_FILE = 512 * 1024 * 1024;
 
 function isLoginRole(role: string): role is LoginRole {
   return LOGIN_ROLES.some((known) => known === role);
@@ -73,7 +77,7 @@ function probesOf(live: Live, { state }: PlanContext): HeartbeatOptions["probes"
   };
   return {
     auth: () => served("/auth/v1/settings"),
-    storage: () => served("/storage/v1/bucket"),
+    storage: async () => ({ ok: (await live.storage?.isHealthy()) === true }),
     async realtime() {
       const connections = await live.realtime?.connections();
       return { ok: connections !== undefined, report: { connections: connections ?? 0 } };
@@ -121,6 +125,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         rest: () => live.rest,
         serviceRest: () => live.serviceRest,
         platform: () => live.platform?.handler,
+        storage: () => live.storage,
         graphql: () => live.graphql?.handler,
         realtime: () => live.realtime,
         functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
@@ -191,17 +196,32 @@ export function planServices(context: PlanContext): ServiceSpec[] {
   const serviceRest = postgrest("service rest", "serviceRest", 6);
 
   const platform: ServiceSpec = {
-    name: "auth and storage",
+    name: "auth",
     needs: ["gateway", "postgres"],
     async start() {
       const started = await startPlatform({
         dbUrl: live.postgres!.url("supabase_lite"),
         jwtSecret: keys.jwtSecret,
         siteUrl: state.gatewayUrl,
-        storageDir: dataDir.storage,
         mailbox,
       });
       live.platform = started;
+      return { stop: () => started.stop() };
+    },
+  };
+
+  const storage: ServiceSpec = {
+    name: "storage",
+    needs: ["schema"],
+    async start() {
+      delete live.storage;
+      const started = await startStorage({
+        dbUrl: live.postgres!.url("supabase_lite"),
+        jwtSecret: keys.jwtSecret,
+        folder: dataDir.storage,
+        fileSizeLimit: LARGEST_FILE,
+      });
+      live.storage = started;
       return { stop: () => started.stop() };
     },
   };
@@ -335,6 +355,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     rest,
     serviceRest,
     platform,
+    storage,
     graphql,
     realtime,
     workers,

@@ -25,13 +25,8 @@ create or replace trigger _000_unwrap_json before insert or update of raw_app_me
 create or replace trigger _000_unwrap_json before insert or update of identity_data on auth.identities
   for each row when (jsonb_typeof(new.identity_data) = 'string') execute function extensions.unwrap_json(
     'identity_data');
-create or replace trigger _000_unwrap_json before insert or update of metadata, user_metadata on storage.objects
-  for each row when (jsonb_typeof(new.metadata) = 'string' or jsonb_typeof(new.user_metadata) = 'string')
-  execute function extensions.unwrap_json('metadata', 'user_metadata');
 
 -- What an earlier bootstrap left.
 update auth.users set raw_app_meta_data = raw_app_meta_data, raw_user_meta_data = raw_user_meta_data
   where jsonb_typeof(raw_app_meta_data) = 'string' or jsonb_typeof(raw_user_meta_data) = 'string';
 update auth.identities set identity_data = identity_data where jsonb_typeof(identity_data) = 'string';
-update storage.objects set metadata = metadata, user_metadata = user_metadata
-  where jsonb_typeof(metadata) = 'string' or jsonb_typeof(user_metadata) = 'string';
