@@ -118,6 +118,13 @@ export const failures = {
       error: "invalid_x_robots_tag",
     }),
   diskFull: fail("InternalError", 500, "There is no space left on the disk of Storage"),
+  slowDown: () =>
+    new StorageError({
+      code: "SlowDown",
+      status: 503,
+      httpStatus: 503,
+      message: "Too many uploads are under way; try again shortly",
+    }),
   lockTimeout: fail("LockTimeout", 503, "acquiring lock timeout", "acquiring_lock_timeout"),
   /** A caller that must have another role. */
   forbidden: (message: string) =>

@@ -28,6 +28,9 @@ export type Source = AsyncIterable<Uint8Array>;
 
 const CHUNK = 256 * 1024;
 
+/** Bytes of uploads under way, all together: half-sent files must not fill the disk. */
+const MOST_UNDER_WAY = 2 * 1024 * 1024 * 1024;
+
 export interface Files {
   /** Writes bytes to a place that nothing reads yet. Throws where there are more than `most`. */
   receive(source: Source, most: number): Promise<Facts & { path: string }>;
@@ -58,6 +61,7 @@ export function openFiles(folder: string): Files {
     mkdir(incoming, { recursive: true, mode: 0o700 }),
   );
   ready.catch(() => undefined); // whoever receives first gets the error
+  let underWay = 0;
 
   return {
     async receive(source, most) {
@@ -69,7 +73,9 @@ export function openFiles(folder: string): Files {
         highWaterMark: CHUNK,
         transform(chunk: Buffer, _encoding, done) {
           size += chunk.length;
+          underWay += chunk.length;
           if (size > most) return done(failures.entityTooLarge());
+          if (underWay > MOST_UNDER_WAY) return done(failures.slowDown());
           md5.update(chunk);
           done(null, chunk);
         },
@@ -79,6 +85,8 @@ export function openFiles(folder: string): Files {
       } catch (error) {
         await rm(path, { force: true });
         throw error;
+      } finally {
+        underWay -= size;
       }
       return { path, size, eTag: `"${md5.digest("hex")}"`, lastModified: wholeSecond(new Date()) };
     },
