@@ -2,6 +2,9 @@
 // among their users in `proportional`, which is what the machine really has less of.
 import { readdirSync, readFileSync } from "node:fs";
 
+/** What Linux counts CPU in for /proc: a hundredth of a second, on every architecture. */
+const MS_PER_TICK = 10;
+
 export interface ProcessMemory {
   readonly pid: number;
   readonly command: string;
@@ -18,16 +21,18 @@ export function readTree(root: number): ProcessMemory[] {
     .filter((memory) => memory !== undefined);
 }
 
-/** Milliseconds of CPU that the process and everything below it have used, by command line. Linux only: elsewhere empty. */
+/**
+ * Milliseconds of CPU that the process and everything below it have used, by command line, in steps of ten. Of the whole
+ * process: a sum over its threads would leave out those that ended, and PostgREST's come and go. Linux only: elsewhere empty.
+ */
 export function readCpu(root: number): Map<string, number> {
   const used = new Map<string, number>();
   for (const pid of idsBelow(root)) {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-      for (const thread of readdirSync(`/proc/${pid}/task`)) {
-        const [nanoseconds] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
-        used.set(command, (used.get(command) ?? 0) + Number(nanoseconds) / 1e6);
-      }
+      const [user, system] = statOf(pid).slice(11, 13);
+      const milliseconds = (Number(user) + Number(system)) * MS_PER_TICK;
+      used.set(command, (used.get(command) ?? 0) + milliseconds);
     } catch {
       // it ended meanwhile
     }
@@ -49,12 +54,16 @@ function idsBelow(root: number): number[] {
 
 function parentOf(pid: number): number | undefined {
   try {
-    // The command in parentheses may hold spaces and parentheses: what follows its last one is regular.
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    return Number(statOf(pid)[1]);
   } catch {
     return undefined; // it ended meanwhile
   }
+}
+
+/** The fields of /proc/<pid>/stat after the command. The command, in parentheses, may hold spaces and parentheses. */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 function readMemory(pid: number): ProcessMemory | undefined {

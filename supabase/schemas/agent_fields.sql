@@ -50,14 +50,19 @@ create trigger _410_revoke_changed after update on private.agent_fields referenc
   for each statement execute function private.tg_agent_fields__revoke();
 
 -- What depends on the columns by name is made from the list whenever it changes: what clients may write, when the
--- triggers that judge a row and that redeploy an agent fire, and the two functions that every change of an agent calls,
--- private.agent_spec and private.write_agent: by JSON and the list they took a tenth of a change (docs/adr/0234).
+-- triggers that judge a row and that redeploy an agent fire, and the functions that a launch and every change of an
+-- agent call, private.agent_spec, private.write_agent, private.definition_shape and private.blank_agent: by JSON and
+-- the list they took a tenth of a change (docs/adr/0234).
 create function private.tg_agent_fields__follow() returns trigger
 language plpgsql set search_path = '' as $$
 declare
   written text;
   running text;
   frozen text;
+  shapes jsonb[] := '{}';
+  shape jsonb;
+  launching boolean;
+  each_field private.agent_fields;
 begin
   select string_agg(quote_ident(f.name), ', ' order by f.name),
       string_agg(quote_ident(f.name), ', ' order by f.name) filter (where f.effect in ('revision', 'scale')),
@@ -95,6 +100,34 @@ begin
       return a;
     end $body$ $made$, (select string_agg(format('%1$I = a.%1$I', f.name), ', ' order by f.name)
       from private.agent_fields f));
+  -- What a definition may say, as private.shape_problems reads it; at a launch, and later. A
+  -- field comes before its parts.
+  foreach launching in array '{true,false}'::boolean[] loop
+    shape := '{"environment": "object"}';
+    for each_field in select * from private.agent_fields x order by x.field loop
+      shape := jsonb_set(shape, string_to_array(each_field.field, '.'),
+        case when launching then coalesce(each_field.at_launch, each_field.takes) else each_field.takes end);
+    end loop;
+    shapes := shapes || shape;
+  end loop;
+  execute format($made$create or replace function private.definition_shape(launching boolean) returns jsonb
+    language plpgsql immutable set search_path = '' as $body$
+    begin
+      return case when launching then %L::jsonb else %L::jsonb end;
+    end $body$ $made$, shapes[1], shapes[2]);
+  -- A new agent of this caller, before anything is said of it.
+  execute format($made$create or replace function private.blank_agent(caller uuid) returns public.agents
+    language plpgsql volatile set search_path = '' as $body$
+    declare
+      a public.agents := jsonb_populate_record(null::public.agents, %L);
+    begin
+      a.id := 'agent-' || private.random_base32(12);
+      a.user_id := caller;
+      a.status := 'idle';
+      a.created_at := now();
+      a.updated_at := now();
+      return a;
+    end $body$ $made$, (select jsonb_object_agg(x.name, x.empty) from private.agent_fields x));
   return null;
 end
 $$;
@@ -122,39 +155,6 @@ insert into private.agent_fields (name, field, takes, at_launch, empty, parts, s
   ('visibility', 'visibility', '"one private public"', null, '"private"', false, null, 'at once', false),
   ('max_tokens_per_day', 'maxTokensPerDay', '"integer 0 999999999"', null, null, false, null, 'at once', false),
   ('idle', 'idle', '"object"', null, null, false, null, 'scale', false);
-
--- What a definition may say, as private.shape_problems reads it.
-create function private.definition_shape(launching boolean) returns jsonb
-language plpgsql stable set search_path = '' as $$
-declare
-  shape jsonb := '{"environment": "object"}';
-  f private.agent_fields;
-begin
-  -- A field comes before its parts.
-  for f in select * from private.agent_fields x order by x.field loop
-    shape := jsonb_set(shape, string_to_array(f.field, '.'), case when launching then coalesce(f.at_launch, f.takes)
-      else f.takes end);
-  end loop;
-  return shape;
-end
-$$;
-
--- A new agent of this caller, before anything is said of it.
-create function private.blank_agent(caller uuid) returns public.agents
-language plpgsql volatile set search_path = '' as $$
-declare
-  a public.agents;
-begin
-  select * into a from jsonb_populate_record(null::public.agents,
-    (select jsonb_object_agg(f.name, f.empty) from private.agent_fields f));
-  a.id := 'agent-' || private.random_base32(12);
-  a.user_id := caller;
-  a.status := 'idle';
-  a.created_at := now();
-  a.updated_at := now();
-  return a;
-end
-$$;
 
 -- `a` with the fields of a definition laid over it; absent fields stay, null clears. Objects that have parts of their
 -- own (resources, settings, supabase_config) are merged part by part; the character is replaced as a whole.
@@ -220,5 +220,7 @@ $$;
 
 comment on function private.agent_spec(public.agents) is 'The configuration of an agent that a revision freezes.';
 comment on function private.write_agent(public.agents) is 'Writes every field of an agent.';
+comment on function private.definition_shape(boolean) is 'What a definition may say, at a launch or later.';
+comment on function private.blank_agent(uuid) is 'A new agent before anything is said of it.';
 
 revoke execute on all functions in schema private from public;

@@ -35,7 +35,7 @@ begin
   return jsonb_build_object('agentId', a.id, 'status', 'QUEUED', 'user_id', caller,
     'createdAt', private.iso(a.created_at),
     'estimatedDeployTime', private.estimated_deploy_time(), 'supabase_integration',
-      private.supabase_integration(a.supabase_config),
+      private.supabase_integration(a.supabase_config, private.agent_tables_are_sound()),
     'warnings', private.definition_warnings(a, args -> 'definition'));
 end
 $$;

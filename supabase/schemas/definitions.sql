@@ -118,20 +118,37 @@ create view private.agent_tables as
   left join pg_class c on c.relname = needed.name and c.relnamespace = 'public'::regnamespace
     and c.relkind in ('r', 'p');
 
--- Facts about the tables behind an agent, from the catalogue and the publication.
-create function private.supabase_integration(config jsonb default null) returns jsonb
-language plpgsql stable set search_path = '' as $$
+-- Whether all of them are there and guarded. A connection remembers for ten seconds that they are: to look is an eighth
+-- of a list (ADR 0284). Status and health look each time.
+create function private.agent_tables_are_sound() returns boolean
+language plpgsql volatile set search_path = '' as $$
+declare
+  until text := current_setting('launchpad.agent_tables_sound_until', true);
+  sound boolean := until > '' and until::double precision > date_part('epoch', now());
+  -- Takes what is assigned rather than performed (see foundation).
+  ignored text;
 begin
-  return (
-  select jsonb_build_object(
-    'tables_created', bool_and(t.created),
-    'rls_policies_applied', coalesce(bool_and(t.guarded), false),
-    'real_time_enabled', coalesce((config -> 'real_time' ->> 'enabled')::boolean, true)
-      and exists (select from pg_publication p where p.pubname = 'supabase_realtime' and (p.puballtables
-        or exists (select from pg_publication_rel r where r.prpubid = p.oid
-          and r.prrelid = to_regclass('public.agents')))))
-  from private.agent_tables t
-);
+  if sound is not true then
+    sound := (select bool_and(t.created and t.guarded) from private.agent_tables t);
+    ignored := set_config('launchpad.agent_tables_sound_until',
+      case when sound then (date_part('epoch', now()) + 10)::text else '' end, false);
+  end if;
+  return sound;
+end
+$$;
+
+-- Facts about the tables behind an agent, from the catalogue and the publication. `sound`: known already.
+create function private.supabase_integration(config jsonb, sound boolean default false) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  created boolean := sound;
+  guarded boolean := sound;
+begin
+  if sound is not true then
+    select bool_and(t.created), coalesce(bool_and(t.guarded), false) into created, guarded from private.agent_tables t;
+  end if;
+  return jsonb_build_object('tables_created', created, 'rls_policies_applied', guarded, 'real_time_enabled',
+    coalesce((config -> 'real_time' ->> 'enabled')::boolean, true) and private.is_published('public.agents'));
 end
 $$;
 

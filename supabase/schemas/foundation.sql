@@ -168,10 +168,17 @@ comment on function private.nearest(text, text[], integer) is 'The names most li
 create function private.quantity(value text) returns numeric
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  parts text[] := regexp_match(value,
-    '^([0-9]{1,20}\.?[0-9]{0,9}|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$');
-  suffix text := coalesce(parts[2], '');
+  suffix text := ltrim(value, '0123456789');
+  parts text[];
 begin
+  -- As nearly all are written: a launch asks for twelve, and the expression below takes eight times as long.
+  if suffix in ('Mi', 'Gi', 'm') and length(value) - length(suffix) between 1 and 20 then
+    return left(value, -length(suffix))::numeric
+      * case suffix when 'Mi' then 1048576 when 'Gi' then 1073741824 else 0.001 end;
+  end if;
+  parts := regexp_match(value,
+    '^([0-9]{1,20}\.?[0-9]{0,9}|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$');
+  suffix := coalesce(parts[2], '');
   return parts[1]::numeric * case
     when suffix = '' then 1
     when suffix ~ '^[eE][-+0-9]' then power(10::numeric, substring(suffix from 2)::integer)

@@ -16,7 +16,21 @@ comment on table public.rate_limits is 'Requests per window and user: api, api_b
 insert into public.rate_limits (bucket, max_requests, window_seconds) values
   ('api', 100, 900), ('api_burst', 20, 60), ('rest_writes', 1000, 60);
 
--- Unlogged: losing counts in a crash costs a user nothing, and each request writes here.
+-- Unlogged: losing counts in a crash costs a user nothing, and each request writes here. Both windows of a user in one
+-- row, which is written in place: no column of an index changes. Direct requests have theirs apart: a gateway adds to
+-- those of many users at once, and none of them must wait for another's launch.
+create unlogged table private.api_counters (
+  user_id uuid,
+  api_starts timestamptz,
+  api_used integer not null,
+  burst_starts timestamptz,
+  burst_used integer not null,
+  constraint api_counters_pkey primary key (user_id)
+) with (fillfactor = 50);
+alter table private.api_counters enable row level security;
+comment on table private.api_counters is
+  'Requests to /api in the current windows of api and api_burst; one row per user.';
+
 create unlogged table private.rate_counters (
   user_id uuid not null,
   bucket text not null,
@@ -25,9 +39,25 @@ create unlogged table private.rate_counters (
   constraint rate_counters_pkey primary key (user_id, bucket)
 );
 alter table private.rate_counters enable row level security;
-comment on table private.rate_counters is 'Requests used in the current window; one row per user and bucket.';
+comment on table private.rate_counters is 'Direct requests used in the current window; one row per user and bucket.';
 
--- Counts one request in each of `buckets`. Returns bucket → {limit, remaining (negative: over), reset (unix seconds)}.
+-- Bucket → {limit, remaining (negative: over), reset (unix seconds)} of what a user has counted. Without the buckets
+-- that have no limit or were not counted.
+create function private.counted_api(used private.api_counters, api integer, api_seconds integer, burst integer,
+  burst_seconds integer) returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(x.bucket, jsonb_build_object('limit', x.most, 'remaining', x.most - x.used,
+      'reset', extract(epoch from x.starts)::bigint + x.seconds)), '{}')
+    from (values ('api', api, used.api_used, used.api_starts, api_seconds),
+      ('api_burst', burst, used.burst_used, used.burst_starts, burst_seconds)) as x (bucket, most, used,
+        starts, seconds)
+    where x.most is not null and x.used is not null);
+end
+$$;
+
+-- Counts one request in each of `buckets`. Returns what private.counted_api does.
 -- Locks the user's counter rows until commit.
 create function private.count_request(of_user uuid, buckets text[]) returns jsonb
 language plpgsql volatile set search_path = '' as $$

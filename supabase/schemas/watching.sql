@@ -215,6 +215,7 @@ begin
   delete from private.idempotency_keys k where k.created_at < now() - interval '1 day';
   delete from private.controllers c where c.expires_at < now() - interval '1 day';
   delete from private.rate_counters c where c.window_start < now() - interval '1 day';
+  delete from private.api_counters c where greatest(c.api_starts, c.burst_starts) < now() - interval '1 day';
   return deleted;
 end
 $$;

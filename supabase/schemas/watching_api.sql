@@ -114,11 +114,11 @@ begin
 end
 $$;
 
--- Agents with the phase that lists show: of a deployed one its own, which its activity may cover in agents.status; of
--- a definition its activity.
+-- Agents with the phase that lists show. Of a deployed one agents.status holds it, except where it answers: then the
+-- activity covers it (private.status_of). Of a definition it is the activity.
 create view private.listed_agents as
   select a.id, a.user_id, a.name, a.status, a.platforms, a.url, a.created_at,
-    case when a.status in ('idle', 'thinking', 'responding', 'error')
+    case when a.status in ('thinking', 'responding')
       then coalesce((select d.phase from private.agent_deployments d where d.agent_id = a.id), upper(a.status))
       else upper(a.status) end as phase
   from public.agents a;
@@ -127,8 +127,8 @@ create view private.listed_agents as
 create type private.agent_in_list as ("agentId" text, name text, status text, user_id uuid, platforms text[],
   supabase_integration boolean, "createdAt" text, url text);
 
--- GET /api/agents, newest first. One statement for a page: this is the request that comes most. The rows come in the
--- order of the innermost query. They are counted anew where the page does not hold all there are.
+-- GET /api/agents, newest first: the request that comes most. One statement for a page that holds all there are; a full
+-- one asks once more whether it is the last, and agents are counted only where the page does not hold them all.
 create function private.verb_list_agents(caller uuid, args jsonb) returns json
 language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
@@ -139,7 +139,13 @@ declare
   last_seen text[];
   -- Where the page begins; without a cursor before every row.
   newest timestamptz := 'infinity';
-  body json;
+  sound boolean := private.agent_tables_are_sound();
+  found_rows integer;
+  agents json;
+  last_created_at timestamptz;
+  last_id text;
+  further boolean := false;
+  total bigint;
 begin
   if not (most between 1 and 100 and skip between 0 and 1000000) or args ->> 'after' is not null then
     perform private.check_page(most, skip, args ->> 'after');
@@ -153,36 +159,40 @@ begin
       jsonb_build_array(wanted_status, wanted_platform)), '{timestamptz,text}');
     newest := last_seen[1];
   end if;
-  select json_build_object(
-      'agents', coalesce(p.agents, '[]'),
-      'nextCursor', case when p.found > most then private.cursor_of(
-        private.list_binding('agents', caller, jsonb_build_array(wanted_status, wanted_platform)),
-        jsonb_build_array(private.moment_key(p.last_created_at), p.last_id)) end,
-      'total', case when p.found <= most and skip = 0 and last_seen is null then p.found else (
-        select count(*) from private.listed_agents x
-        where x.user_id = caller and (wanted_platform is null or wanted_platform = any (x.platforms))
-          and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status))) end,
-      'limit', most, 'offset', skip, 'user_id', caller)
-    into body
+  -- The rows come in the order of the inner query.
+  select count(*), json_agg(row(a.id, a.name, a.phase, caller, a.platforms, sound,
+        to_char(a.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), a.url)::private.agent_in_list),
+      min(a.created_at), (array_agg(a.id))[most]
+    into found_rows, agents, last_created_at, last_id
     from (
-      select count(*) as found, json_agg(row(a.id, a.name, a.phase, caller, a.platforms,
-          (select bool_and(t.created and t.guarded) from private.agent_tables t),
-          to_char(a.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), a.url)::private.agent_in_list)
-          filter (where a.place <= most) as agents,
-        max(a.created_at) filter (where a.place = most) as last_created_at,
-        max(a.id) filter (where a.place = most) as last_id
-      from (
-        select page.*, row_number() over () as place
-        from (
-          select * from private.listed_agents x
-          where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
-            and (wanted_platform is null or wanted_platform = any (x.platforms))
-            and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status))
-          order by x.created_at desc, x.id limit most + 1 offset skip
-        ) page
-      ) a
-    ) p;
-  return body;
+      select * from private.listed_agents x
+      where x.user_id = caller and x.created_at <= newest and (x.created_at < newest or x.id > last_seen[2])
+        and (wanted_platform is null or wanted_platform = any (x.platforms))
+        and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status))
+      order by x.created_at desc, x.id limit most offset skip
+    ) a;
+  if found_rows = most then
+    further := exists (
+      select from private.listed_agents x
+      where x.user_id = caller and x.created_at <= last_created_at
+        and (x.created_at < last_created_at or x.id > last_id)
+        and (wanted_platform is null or wanted_platform = any (x.platforms))
+        and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status)));
+  end if;
+  if further or skip > 0 or last_seen is not null then
+    total := (
+      select count(*) from private.listed_agents x
+      where x.user_id = caller and (wanted_platform is null or wanted_platform = any (x.platforms))
+        and (wanted_status is null or x.status = wanted_status or x.phase = upper(wanted_status)));
+  else
+    total := found_rows;
+  end if;
+  return json_build_object(
+    'agents', coalesce(agents, '[]'),
+    'nextCursor', case when further then private.cursor_of(
+      private.list_binding('agents', caller, jsonb_build_array(wanted_status, wanted_platform)),
+      jsonb_build_array(private.moment_key(last_created_at), last_id)) end,
+    'total', total, 'limit', most, 'offset', skip, 'user_id', caller);
 end
 $$;
 
@@ -240,9 +250,13 @@ begin
   return jsonb_build_object(
     'database_connections', (select count(*) from pg_stat_activity a where a.datname = current_database()),
     'real_time_subscriptions', subscriptions,
-    'rls_queries_per_minute', (select coalesce(sum(c.used), 0) from private.rate_counters c
+    'rls_queries_per_minute', (select coalesce(sum(c.used), 0) from (
+        select r.bucket, r.window_start, r.used from private.rate_counters r where r.user_id = caller
+        union all select x.bucket, x.starts, x.used from private.api_counters r, lateral (values
+          ('api', r.api_starts, r.api_used), ('api_burst', r.burst_starts, r.burst_used)) as x (bucket, starts, used)
+        where r.user_id = caller) c
       join public.rate_limits l using (bucket)
-      where c.user_id = caller and l.window_seconds = 60 and c.window_start > now() - interval '60 seconds'),
+      where l.window_seconds = 60 and c.window_start > now() - interval '60 seconds'),
     'auth_requests_per_hour', private.auth_requests_last_hour(caller));
 end
 $$;

@@ -296,13 +296,14 @@ describe("judge_caller", () => {
 
   test("no judgement counts against the user's requests", async () => {
     const before = await db.pool.query(
-      "select sum(used) as n from private.rate_counters where user_id = $1",
+      "select api_used, burst_used from private.api_counters where user_id = $1",
       [alice],
     );
     await judge({}, user(alice));
-    const after = await db.pool.query("select sum(used) as n from private.rate_counters where user_id = $1", [
-      alice,
-    ]);
+    const after = await db.pool.query(
+      "select api_used, burst_used from private.api_counters where user_id = $1",
+      [alice],
+    );
     assert.deepEqual(after.rows, before.rows);
   });
 });

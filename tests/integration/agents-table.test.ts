@@ -61,7 +61,7 @@ describe("insert", () => {
     assert.equal(code, "VALIDATION_ERROR");
     assert.deepEqual(details, {
       name: "Name is required",
-      framework: "Framework must be one of: openai, anthropic, google",
+      framework: "Framework must be one of: openai, anthropic, google, echo",
     });
   });
 

@@ -44,6 +44,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "private.agent_deployments": "one per agent",
   "private.embedding_use": "one per user",
   "private.erased_accounts": "one per user",
+  "private.api_counters": "one per user",
   "private.rate_counters": "one per user and bucket",
   "private.reply_jobs": "answering_limit('open_jobs'); goes with the message",
   "private.reservations": "one per call of a model, which caps and rate limits count",

@@ -55,11 +55,15 @@ describe("errors", () => {
   });
 });
 
-test("the only session variables that the schema sets are the caller's permissions and the agent that a verb writes", () => {
+test("the schema sets three session variables: permissions, the agent of a verb, and sound tables", () => {
   const set = [...files.values()].flatMap((text) =>
     [...text.matchAll(/set_config\('(launchpad\.\w+)'/g)].map(([, name]) => name),
   );
-  assert.deepEqual([...new Set(set)].sort(), ["launchpad.permissions", "launchpad.written_by_verb"]);
+  assert.deepEqual([...new Set(set)].sort(), [
+    "launchpad.agent_tables_sound_until",
+    "launchpad.permissions",
+    "launchpad.written_by_verb",
+  ]);
 });
 
 describe("a verb", () => {
@@ -89,6 +93,16 @@ describe("a verb", () => {
       `select p.proname as name from pg_proc p
        where p.prosrc ~ 'private\\.handle\\(' and p.pronamespace = 'public'::regnamespace
          and p.proname not in (select v.name from private.verbs v)`,
+    );
+    assert.deepEqual(rows, []);
+  });
+
+  test("is known by its function to the pre-request, so no other function looks like one", async () => {
+    const { rows } = await db.pool.query(
+      `select p.proname as name from pg_proc p
+       where p.pronamespace = 'private'::regnamespace and p.proname like 'verb\\_%'
+         and oidvectortypes(p.proargtypes) = 'uuid, jsonb'
+         and substr(p.proname, 6) not in (select v.name from private.verbs v)`,
     );
     assert.deepEqual(rows, []);
   });
