@@ -65,6 +65,8 @@ describe("an ephemeral stack", () => {
       "functionsUrl",
       "realtimeUrl",
       "storageUrl",
+      "s3AccessKeyId",
+      "s3SecretAccessKey",
       "mailboxUrl",
       "controllerUrl",
     ]);

@@ -22,6 +22,8 @@ export interface StackInfo {
   functionsUrl: string;
   realtimeUrl: string;
   storageUrl: string;
+  s3AccessKeyId: string;
+  s3SecretAccessKey: string;
   mailboxUrl: string;
   controllerUrl: string;
 }

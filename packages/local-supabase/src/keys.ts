@@ -51,6 +51,16 @@ export function respondSecret({ webhookSecret }: Pick<StackKeys, "webhookSecret"
   return createHmac("sha256", webhookSecret).update("respond").digest("base64url");
 }
 
+/** The keys of S3 clients that may do everything; they follow from the secret, so that a data folder needs no others. */
+export function s3Keys({ jwtSecret, publishableKey }: Pick<StackKeys, "jwtSecret" | "publishableKey">) {
+  const of = (use: string) => createHmac("sha256", jwtSecret).update(use).digest("hex");
+  return {
+    accessKeyId: of("s3 access key id").slice(0, 32),
+    secretAccessKey: of("s3 secret access key"),
+    publicKey: publishableKey,
+  };
+}
+
 /**
  * What proves the runtime of one agent, as the database derives it too (private.check_runtime): the gateway knows by it whose
  * share of the database a runtime's anonymous call takes.

@@ -5,7 +5,7 @@ import { type DataDir, openDataDir } from "@agent-launchpad/local-supabase/data-
 import { fullDisk } from "@agent-launchpad/local-supabase/disk.ts";
 import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
 import { reasonOf } from "@agent-launchpad/local-supabase/errors.ts";
-import { loadKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import { loadKeys, s3Keys } from "@agent-launchpad/local-supabase/keys.ts";
 import { openLogs } from "@agent-launchpad/local-supabase/logs.ts";
 import { mailboxAddress } from "@agent-launchpad/local-supabase/mailbox/access.ts";
 import { type Guardian, startGuardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
@@ -50,6 +50,9 @@ export interface StackUrls {
   functionsUrl: string;
   realtimeUrl: string;
   storageUrl: string;
+  /** For S3 clients at `<storageUrl>/s3`, region `local`: they may do everything. */
+  s3AccessKeyId: string;
+  s3SecretAccessKey: string;
   mailboxUrl: string;
   controllerUrl: string;
 }
@@ -149,6 +152,8 @@ async function startServices(
       functionsUrl: `${gatewayUrl}/functions/v1`,
       realtimeUrl: `${gatewayUrl.replace("http", "ws")}/realtime/v1`,
       storageUrl: `${gatewayUrl}/storage/v1`,
+      s3AccessKeyId: s3Keys(keys).accessKeyId,
+      s3SecretAccessKey: s3Keys(keys).secretAccessKey,
       mailboxUrl: mailboxAddress(gatewayUrl, keys),
       controllerUrl: state.controllerUrl,
     },

@@ -24,6 +24,8 @@ export interface Call {
   /** The user, or whoever the token is for. */
   owner?: string;
   isAuthenticated: boolean;
+  /** A user's token as it is verified here. */
+  plain: (token: string) => string;
   /** Told of what the database refuses. */
   onRefusal?: (refusal: { status: number; code: string; message: string }) => void;
 }

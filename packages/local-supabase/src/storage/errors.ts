@@ -90,6 +90,12 @@ export const failures = {
       message: `Part ${part} is missing for upload id ${upload}`,
     }),
   invalidPart: fail("InvalidPart", 400, "One or more of the specified parts could not be found."),
+  preconditionFailed: fail(
+    "PreconditionFailed",
+    412,
+    "At least one of the preconditions you specified did not hold",
+  ),
+  notImplemented: fail("NotImplemented", 501, "This operation of S3 is not supported"),
   malformedXml: fail("MalformedXML", 400, "The XML you provided was not well-formed"),
   invalidChecksum: fail("InvalidChecksum", 400, "The checksum does not match the data"),
   entityTooLarge: (entity = "object") =>

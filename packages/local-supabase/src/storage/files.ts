@@ -1,7 +1,7 @@
 // Keeps the bytes of objects in files, one a version, in a folder that no key leads out of.
 
 import { createHash, hash, randomUUID } from "node:crypto";
-import { createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Transform } from "node:stream";
@@ -42,17 +42,17 @@ export interface Files {
   open(of: Version): Promise<FileHandle | undefined>;
   remove(...of: Version[]): Promise<void>;
   /** Where a file that is not yet an object may lie: parts and resumable uploads. */
-  workPath(kind: "parts" | "resumable", name: string): string;
+  workPath(kind: "parts" | "resumable", ...names: string[]): string;
   /** Removes bytes that no row names and that are older than this process. */
   sweep(rows: AsyncIterable<Version>, before: Date): Promise<number>;
 }
 
 /** A file's name is a hash of what it holds, so any key is safe: none is too long, and none is a path. */
 export function openFiles(folder: string): Files {
-  const digestOf = ({ bucket, name, version }: Version) =>
+  const nameOf = ({ bucket, name, version }: Version) =>
     hash("sha256", JSON.stringify([bucket, name, version]), "hex");
   const pathOf = (of: Version) => {
-    const digest = digestOf(of);
+    const digest = nameOf(of);
     return join(folder, "objects", digest.slice(0, 2), digest);
   };
   const incoming = join(folder, "incoming");
@@ -120,11 +120,11 @@ export function openFiles(folder: string): Files {
       await Promise.all(of.map((one) => rm(pathOf(one), { force: true })));
     },
 
-    workPath: (kind, name) => join(folder, kind, name),
+    workPath: (kind, ...names) => join(folder, kind, ...names),
 
     async sweep(rows, before) {
       const named = new Set<string>();
-      for await (const row of rows) named.add(digestOf(row));
+      for await (const row of rows) named.add(nameOf(row));
       let removed = 0;
       for (const path of await filesBelow(join(folder, "objects"))) {
         // A second name of old bytes changes when it is made, not when they were.
@@ -135,6 +135,17 @@ export function openFiles(folder: string): Files {
       return removed;
     },
   };
+}
+
+/** What the bytes of a file say. */
+export async function digestOf(path: string): Promise<Facts> {
+  const md5 = createHash("md5");
+  let size = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK }) as AsyncIterable<Buffer>) {
+    md5.update(chunk);
+    size += chunk.length;
+  }
+  return { size, eTag: `"${md5.digest("hex")}"`, lastModified: wholeSecond(new Date()) };
 }
 
 /** HTTP dates have no fractions, and clients compare them. */

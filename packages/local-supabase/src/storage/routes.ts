@@ -18,6 +18,8 @@ export interface Answers {
   } & Record<"copy" | "move", Plain> &
     Record<"list" | "listV2" | "removeMany" | "signMany", OfBucket> &
     Record<"uploadSigned" | "get" | "getPublic" | "getSigned" | "remove" | "sign" | "signUpload", OfObject>;
+  /** The protocol of resumable uploads; `isSigned`: by a signed link. */
+  resumable(call: Call, isSigned: boolean): Promise<void>;
   isHealthy(): Promise<boolean>;
 }
 
@@ -39,7 +41,7 @@ export interface Route {
 const VERSION = "1.66.0";
 
 /** The table: the first row that fits answers, so names of routes stand above names of buckets. */
-export function routesOf({ buckets, objects, isHealthy }: Answers): Routes {
+export function routesOf({ buckets, objects, resumable, isHealthy }: Answers): Routes {
   const row = (method: string, path: string, needs: Needs, answer: Row["answer"]): Row => ({
     method,
     pattern: path.slice(1).split("/"),
@@ -52,6 +54,8 @@ export function routesOf({ buckets, objects, isHealthy }: Answers): Routes {
       answer(call, bucket);
   const info = (isPublic: boolean, isHead: boolean) => (call: Call, place: Place) =>
     objects.info(call, place, { isPublic, isHead });
+  const signed = (call: Call) => resumable(call, true);
+  const own = (call: Call) => resumable(call, false);
   return [
     row("GET", "/status", "nothing", empty),
     row("GET", "/version", "nothing", version),
@@ -63,6 +67,19 @@ export function routesOf({ buckets, objects, isHealthy }: Answers): Routes {
     row("PUT", "/bucket/:bucket", "token", ofBucket(buckets.update)),
     row("DELETE", "/bucket/:bucket", "token", ofBucket(buckets.remove)),
     row("POST", "/bucket/:bucket/empty", "token", ofBucket(buckets.empty)),
+
+    row("OPTIONS", "/upload/resumable", "nothing", own),
+    row("OPTIONS", "/upload/resumable/sign", "nothing", signed),
+    row("OPTIONS", "/upload/resumable/sign/*", "nothing", signed),
+    row("OPTIONS", "/upload/resumable/*", "nothing", own),
+    row("POST", "/upload/resumable/sign", "nothing", signed),
+    row("HEAD", "/upload/resumable/sign/*", "nothing", signed),
+    row("PATCH", "/upload/resumable/sign/*", "nothing", signed),
+    row("DELETE", "/upload/resumable/sign/*", "nothing", signed),
+    row("POST", "/upload/resumable", "token", own),
+    row("HEAD", "/upload/resumable/*", "token", own),
+    row("PATCH", "/upload/resumable/*", "token", own),
+    row("DELETE", "/upload/resumable/*", "token", own),
 
     row("HEAD", "/object/public/:bucket/*", "nothing", info(true, true)),
     row("GET", "/object/public/:bucket/*", "nothing", objects.getPublic),

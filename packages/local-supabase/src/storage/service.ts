@@ -9,6 +9,7 @@ import { openFiles } from "./files.ts";
 import { bringOverFiles } from "./legacy-files.ts";
 import { createObjects } from "./objects.ts";
 import { type Needs, routeOf, routesOf } from "./routes.ts";
+import type { S3Keys } from "./s3/s3.ts";
 import { createStore } from "./store.ts";
 import { createLinks, type VerifyToken, verifierOf } from "./tokens.ts";
 
@@ -22,6 +23,8 @@ export interface StorageOptions {
   /** Verifies callers' tokens; absent: those that the secret signed. */
   verify?: VerifyToken;
   folder: string;
+  /** Of S3 clients; absent: S3 is not served. */
+  s3?: S3Keys;
   /** Bytes of a file at most, whatever its bucket allows. */
   fileSizeLimit: number;
 }
@@ -57,9 +60,23 @@ export async function startStorage(options: StorageOptions): Promise<StorageServ
       () => true,
       () => false,
     );
+  let serveS3: Promise<(call: Call) => Promise<void>> | undefined;
+  /** Loaded by the first request. */
+  const loadS3 = (keys: S3Keys) =>
+    (serveS3 ??= import("./s3/s3.ts").then(({ createS3 }) =>
+      createS3({ database, files, store, keys, verify, most }),
+    ));
+  let serveResumable: Promise<(call: Call, isSigned: boolean) => Promise<void>> | undefined;
   const routes = routesOf({
     buckets: createBuckets({ database, store, most }),
     objects: createObjects({ database, store, links, mostOf }),
+    resumable: async (call, isSigned) => {
+      // Loaded by the first one: few starts see any.
+      serveResumable ??= import("./tus/resumable.ts").then(({ createResumable }) =>
+        createResumable({ files, store, links, folder: files.workPath("resumable"), mostOf }),
+      );
+      await (await serveResumable)(call, isSigned);
+    },
     isHealthy,
   });
   await bringOverFiles(folder, database, files);
@@ -91,6 +108,7 @@ export async function startStorage(options: StorageOptions): Promise<StorageServ
     async handle(request, response, asked) {
       const call = callOf(request, response, asked);
       try {
+        if (call.parts[0] === "s3" && options.s3) return await (await loadS3(options.s3))(call);
         const route = routeOf(routes, call.method, call.parts);
         if (!route) return answerNotFound(call);
         await admit(call, route.needs);
@@ -122,6 +140,7 @@ function callOf(request: IncomingMessage, response: ServerResponse, asked: Asked
     claims: { role: "anon" },
     role: "anon",
     isAuthenticated: false,
+    plain: asked.plain,
     ...(asked.onRefusal ? { onRefusal: asked.onRefusal } : {}),
   };
 }

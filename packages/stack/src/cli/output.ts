@@ -64,6 +64,8 @@ export function readyText(urls: StackUrls, logs: string, startedInMs: number): s
     ["Database", urls.dbUrl],
     ["Publishable key", urls.publishableKey],
     ["Secret key", urls.secretKey],
+    ["S3 access key", urls.s3AccessKeyId],
+    ["S3 secret key", urls.s3SecretAccessKey],
     ["Logs", logs],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

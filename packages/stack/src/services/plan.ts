@@ -6,7 +6,12 @@ import type { DataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
 import { findFunctions } from "@agent-launchpad/local-supabase/functions/discover.ts";
 import { startGateway } from "@agent-launchpad/local-supabase/gateway/server.ts";
 import { type Graphql, startGraphql } from "@agent-launchpad/local-supabase/graphql/server.ts";
-import { respondSecret, type StackKeys, verifyingKeys } from "@agent-launchpad/local-supabase/keys.ts";
+import {
+  respondSecret,
+  type StackKeys,
+  s3Keys,
+  verifyingKeys,
+} from "@agent-launchpad/local-supabase/keys.ts";
 import type { Logs } from "@agent-launchpad/local-supabase/logs.ts";
 import { createMailbox } from "@agent-launchpad/local-supabase/mailbox/mailbox.ts";
 import { type Platform, startPlatform } from "@agent-launchpad/local-supabase/platform/platform.ts";
@@ -220,6 +225,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         jwtSecret: keys.jwtSecret,
         folder: dataDir.storage,
         fileSizeLimit: LARGEST_FILE,
+        s3: s3Keys(keys),
       });
       live.storage = started;
       return { stop: () => started.stop() };
