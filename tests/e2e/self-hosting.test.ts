@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, test } from "vitest";
+import { type AuthService, startAuth } from "../../packages/local-supabase/src/auth/service.ts";
 import { findFunctions } from "../../packages/local-supabase/src/functions/discover.ts";
 import { type Gateway, startGateway } from "../../packages/local-supabase/src/gateway/server.ts";
 import { generateKeys, respondSecret, verifyingKeys } from "../../packages/local-supabase/src/keys.ts";
 import { createMailbox } from "../../packages/local-supabase/src/mailbox/mailbox.ts";
-import { type Platform, startPlatform } from "../../packages/local-supabase/src/platform/platform.ts";
 import { freePort } from "../../packages/local-supabase/src/ports.ts";
 import { bootstrap, bootstrapKey } from "../../packages/local-supabase/src/postgres/bootstrap.ts";
 import { type Postgres, startPostgres } from "../../packages/local-supabase/src/postgres/server.ts";
@@ -30,7 +30,7 @@ let database: Postgres;
 let rest: Postgrest;
 let gateway: Gateway;
 let management: ManagementApi;
-let platform: Platform | undefined;
+let platform: AuthService | undefined;
 let storage: StorageService | undefined;
 let guardian: Guardian;
 const children: Child[] = [];
@@ -72,11 +72,14 @@ beforeAll(async () => {
     health: () => ({}),
   });
   // The rest of the platform, which Supabase runs.
-  platform = await startPlatform({
+  platform = await startAuth({
     dbUrl: database.url("supabase_lite"),
-    jwtSecret: keys.jwtSecret,
-    siteUrl: gateway.url,
+    keys,
+    root,
+    env: {},
+    gatewayUrl: gateway.url,
     mailbox,
+    log: () => {},
   });
   storage = await startStorage({
     dbUrl: database.url("supabase_lite"),

@@ -9,7 +9,7 @@ const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
 export function sourceRoutes(): string[] {
   return [
     ...apiRoutes(),
-    ...platformRoutes(),
+    ...authRoutes(),
     ...storageRoutes(),
     ...runtimeRoutes(),
     ...controllerRoutes(),
@@ -40,18 +40,11 @@ function storageRoutes(): string[] {
   );
 }
 
-/** Auth's router in the library that serves it here. */
-function platformRoutes(): string[] {
-  const source = read("node_modules/@supabase/lite/dist/index.js");
-  const between = (first: string, last: string) =>
-    source.slice(source.indexOf(first), source.indexOf(last, source.indexOf(first)) + last.length);
-  const routes = (part: string, text: string) =>
-    [...text.matchAll(/\.(get|post|put|patch|delete)\("(\/[^"]*)"/g)].map(
-      ([, method, path]) => `${part} ${method!.toUpperCase()} ${path}`,
-    );
-  const auth = routes("auth", between('.post("/signup"', '.all("/reauthenticate"'));
-  if (auth.length < 15) throw new Error("the library's router is written otherwise now");
-  return auth;
+function authRoutes(): string[] {
+  const source = read("packages/local-supabase/src/auth/routes.ts");
+  return [...source.matchAll(/method: "(\w+)", path: "(\/[^"]*)"/g)].map(
+    ([, method, path]) => `auth ${method} ${path}`,
+  );
 }
 
 function runtimeRoutes(): string[] {

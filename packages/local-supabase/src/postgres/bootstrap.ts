@@ -9,32 +9,20 @@ import { BOOTSTRAP_FOLDER } from "./paths.ts";
 
 interface Step {
   name: string;
-  sql: () => string | Promise<string>;
-}
-
-/** The tables of Auth are @supabase/lite's own; its functions are replaced by hosted's in the steps after. */
-async function liteSchema(): Promise<string> {
-  const lite = await import("@supabase/lite"); // 0.2 s to load, and needed only when the bootstrap runs
-  return lite.getAuthSchemaSql();
-}
-
-function liteVersion(): string {
-  // Its package.json is not among its exports, but lies beside dist/.
-  const manifest = new URL("../package.json", import.meta.resolve("@supabase/lite"));
-  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
+  sql: () => string;
 }
 
 function steps(): Step[] {
-  const files: Step[] = readdirSync(BOOTSTRAP_FOLDER)
+  return readdirSync(BOOTSTRAP_FOLDER)
     .filter((name) => name.endsWith(".sql"))
+    .sort()
     .map((name) => ({ name, sql: () => readFileSync(join(BOOTSTRAP_FOLDER, name), "utf8") }));
-  return [...files, { name: "50_lite", sql: liteSchema }].sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** @returns a value that changes whenever the bootstrap would do something else. */
 export function bootstrapKey(distributionKey: string): string {
-  const hash = createHash("sha256").update(`${distributionKey}\n${liteVersion()}\n`);
-  for (const step of steps()) if (step.name.endsWith(".sql")) hash.update(`${step.name}\n${step.sql()}\n`);
+  const hash = createHash("sha256").update(`${distributionKey}\n`);
+  for (const step of steps()) hash.update(`${step.name}\n${step.sql()}\n`);
   return hash.digest("hex").slice(0, 16);
 }
 
@@ -60,7 +48,7 @@ export async function bootstrap(superuser: Client, key: string): Promise<void> {
   await superuser.query("begin");
   try {
     for (const step of steps()) {
-      await superuser.query(await step.sql()).catch((error: unknown) => {
+      await superuser.query(step.sql()).catch((error: unknown) => {
         throw new StackError(
           `The database could not be prepared (${step.name}): ${error instanceof Error ? error.message : error}`,
         );

@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { type AuthService, startAuth } from "@agent-launchpad/local-supabase/auth/service.ts";
 import type { DataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
 import { findFunctions } from "@agent-launchpad/local-supabase/functions/discover.ts";
 import { startGateway } from "@agent-launchpad/local-supabase/gateway/server.ts";
@@ -14,7 +15,6 @@ import {
 } from "@agent-launchpad/local-supabase/keys.ts";
 import type { Logs } from "@agent-launchpad/local-supabase/logs.ts";
 import { createMailbox } from "@agent-launchpad/local-supabase/mailbox/mailbox.ts";
-import { type Platform, startPlatform } from "@agent-launchpad/local-supabase/platform/platform.ts";
 import { freePort } from "@agent-launchpad/local-supabase/ports.ts";
 import { LOGIN_ROLES, type LoginRole } from "@agent-launchpad/local-supabase/postgres/credentials.ts";
 import { prepareDatabase } from "@agent-launchpad/local-supabase/postgres/prepare.ts";
@@ -34,6 +34,7 @@ import { startNetWorker } from "@agent-launchpad/local-supabase/workers/net-work
 import type { StackOptions } from "../stack.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
 import { type HeartbeatOptions, startHeartbeat } from "../workers/platform-heartbeat.ts";
+import { authSettings } from "./auth-settings.ts";
 import { startController } from "./controller.ts";
 
 /** What becomes known while the services start. */
@@ -56,7 +57,7 @@ export interface PlanContext {
 
 type Live = {
   postgres?: Postgres;
-  platform?: Platform;
+  auth?: AuthService;
   storage?: StorageService;
   graphql?: Graphql;
   realtime?: RealtimeProcess;
@@ -77,7 +78,7 @@ function isLoginRole(role: string): role is LoginRole {
 /** How each part of the platform is asked whether it works. */
 function probesOf(live: Live, { state }: PlanContext): HeartbeatOptions["probes"] {
   const served = async (path: string) => {
-    const answer = await live.platform?.handler(new Request(new URL(path, state.gatewayUrl)));
+    const answer = await live.auth?.handler(new Request(new URL(path, state.gatewayUrl)));
     return { ok: answer !== undefined && answer.status < 500 };
   };
   return {
@@ -129,7 +130,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         mailbox,
         rest: () => live.rest,
         serviceRest: () => live.serviceRest,
-        platform: () => live.platform?.handler,
+        platform: () => live.auth?.handler,
         storage: () => live.storage,
         graphql: () => live.graphql?.handler,
         realtime: () => live.realtime,
@@ -200,17 +201,23 @@ export function planServices(context: PlanContext): ServiceSpec[] {
   const rest = postgrest("rest", "rest", 10);
   const serviceRest = postgrest("service rest", "serviceRest", 6);
 
-  const platform: ServiceSpec = {
+  const auth: ServiceSpec = {
     name: "auth",
-    needs: ["gateway", "postgres"],
+    needs: ["gateway", "postgres", "schema"],
     async start() {
-      const started = await startPlatform({
+      delete live.auth;
+      const started = await startAuth({
         dbUrl: live.postgres!.url("supabase_lite"),
-        jwtSecret: keys.jwtSecret,
-        siteUrl: state.gatewayUrl,
+        keys,
+        root,
+        env: environment.functions,
+        gatewayUrl: state.gatewayUrl,
         mailbox,
+        adjust: (settings) => authSettings(settings, state.gatewayUrl),
+        hideAccounts: true,
+        log: options.log,
       });
-      live.platform = started;
+      live.auth = started;
       return { stop: () => started.stop() };
     },
   };
@@ -360,7 +367,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
     schema,
     rest,
     serviceRest,
-    platform,
+    auth,
     storage,
     graphql,
     realtime,

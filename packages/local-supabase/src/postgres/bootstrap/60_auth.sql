@@ -1,4 +1,4 @@
--- After the tables of Auth exist (lite's own migrations made them): hosted's functions, owners and grants.
+-- After the tables of Auth exist: hosted's functions, owners and grants.
 
 create or replace function auth.uid() returns uuid language sql stable as $$
   select coalesce(
@@ -30,7 +30,8 @@ do $$
 declare
   object record;
 begin
-  for object in select oid::regclass as name from pg_class where relnamespace = 'auth'::regnamespace and relkind = 'r'
+  for object in select oid::regclass as name from pg_class where relnamespace = 'auth'::regnamespace
+    and relkind = 'r'
     loop
     execute format('alter table %s owner to supabase_auth_admin', object.name);
     execute format('alter table %s enable row level security', object.name);
@@ -44,18 +45,17 @@ begin
 end
 $$;
 
--- Hosted's Auth gives a banned account no session and refreshes none. Lite makes and refreshes sessions by these rows,
--- so they refuse; the platform answers `user_banned`.
-create or replace function extensions.refuse_banned() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  if exists (select from auth.users u where u.id = new.user_id::uuid and u.banned_until > now()) then
-    raise exception 'user_banned' using errcode = '42501';
-  end if;
-  return new;
-end
-$$;
-create or replace trigger _000_refuse_banned before insert or update on auth.sessions
-  for each row execute function extensions.refuse_banned();
-create or replace trigger _000_refuse_banned before insert or update on auth.refresh_tokens
-  for each row execute function extensions.refuse_banned();
+-- What a data folder of release 0.2.0 had besides: Auth refuses banned accounts itself now.
+drop trigger if exists _000_refuse_banned on auth.sessions;
+drop trigger if exists _000_refuse_banned on auth.refresh_tokens;
+drop function if exists extensions.refuse_banned();
+update auth.users set instance_id = '00000000-0000-0000-0000-000000000000' where instance_id is null;
+update auth.identities set id = gen_random_uuid() where id is null;
+-- A user of 0.2.0 has the identity of their address, as everyone who signs up now.
+insert into auth.identities (id, provider, provider_id, user_id, identity_data, last_sign_in_at, created_at, updated_at)
+select gen_random_uuid(), 'email', u.id::text, u.id,
+    jsonb_build_object('sub', u.id, 'email', u.email, 'email_verified', u.email_confirmed_at is not null,
+      'phone_verified', false), u.last_sign_in_at, u.created_at, u.updated_at
+  from auth.users u
+  where u.email is not null and u.encrypted_password <> '' and not u.is_sso_user and u.deleted_at is null
+    and not exists (select from auth.identities i where i.user_id = u.id);
