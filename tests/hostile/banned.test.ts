@@ -108,8 +108,8 @@ describe("a banned account", () => {
       return [answer.status, (await answer.json()).error_code];
     };
     const { email, password, refreshToken } = mallory;
-    assert.deepEqual(await token("password", { email, password }), [403, "user_banned"]);
-    assert.deepEqual(await token("refresh_token", { refresh_token: refreshToken }), [403, "user_banned"]);
+    assert.deepEqual(await token("password", { email, password }), [400, "user_banned"]);
+    assert.deepEqual(await token("refresh_token", { refresh_token: refreshToken }), [400, "user_banned"]);
   });
 
   test("is itself again when the ban is lifted, with the session it had", async () => {

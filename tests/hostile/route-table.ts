@@ -38,6 +38,8 @@ const KEY = [401, 200, 200, 200, 200, 413];
 const ASKS = [401, 400, 400, 400, 400, 413];
 /** Auth: needs a user. */
 const ME = [401, 403, 200, 403, 403, 413];
+/** Auth: for the secret key. */
+const ADMIN = [401, 403, 403, 403, 403, 413];
 /** Storage: as absent as a file that is none. All its refusals are 400, with the status in the body. */
 const ABSENT = [400, 400, 400, 400, 400, 413];
 /** Storage: lists what the caller may see, which is nothing of hers. */
@@ -127,6 +129,14 @@ export const ROWS: readonly Row[] = [
   row("auth", "GET", "/user", ME),
   row("auth", "PUT", "/user", ME),
   row("auth", "GET", "/reauthenticate", ME),
+  row("auth", "POST", "/invite", ADMIN),
+  row("auth", "POST", "/admin/generate_link", ADMIN),
+  row("auth", "GET", "/admin/audit", ADMIN),
+  row("auth", "GET", "/admin/users", ADMIN),
+  row("auth", "POST", "/admin/users", ADMIN),
+  row("auth", "GET", "/admin/users/*", ADMIN),
+  row("auth", "PUT", "/admin/users/*", ADMIN),
+  row("auth", "DELETE", "/admin/users/*", ADMIN),
 
   row("storage", "GET", "/status", OPEN),
   row("storage", "GET", "/version", OPEN),
