@@ -1,6 +1,7 @@
 // Auth's operations by method and path.
 
 import type { AuthContext } from "./context.ts";
+import { idTokenGrant } from "./oauth/routes.ts";
 import type { Answer, AuthRequest } from "./request.ts";
 import * as links from "./routes/admin-links.ts";
 import * as adminUsers from "./routes/admin-users.ts";
@@ -10,6 +11,7 @@ import { signUp } from "./routes/signup.ts";
 import { type Grant, token } from "./routes/token.ts";
 import { getUser, logOut, putUser } from "./routes/user.ts";
 import { verifyByGet, verifyByPost } from "./routes/verify.ts";
+import { WAYS_IN } from "./routes/ways-in.ts";
 
 export type Handler = (context: AuthContext, request: AuthRequest, parts: string[]) => Promise<Answer>;
 
@@ -23,7 +25,7 @@ export interface Route {
 }
 
 /** Ways to a session of other modules, by grant_type. */
-const GRANTS: Record<string, Grant> = {};
+const GRANTS: Record<string, Grant> = { id_token: idTokenGrant };
 
 export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health", handler: health },
@@ -50,6 +52,7 @@ export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/admin/users/*", requires: "admin", handler: adminUsers.get },
   { method: "PUT", path: "/admin/users/*", requires: "admin", handler: adminUsers.update },
   { method: "DELETE", path: "/admin/users/*", requires: "admin", handler: adminUsers.remove },
+  ...WAYS_IN,
 ];
 
 /** The route of a request, and the parts of its path that `*` stands for; the methods that a path has otherwise. */

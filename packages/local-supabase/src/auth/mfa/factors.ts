@@ -106,7 +106,7 @@ export async function enrollFactor(
     settings: AuthSettings["mfa"];
     siteUrl: string;
   },
-): Promise<object> {
+): Promise<{ id: string; type: string } & Record<string, unknown>> {
   const { factor_type: type, friendly_name: name } = params;
   if (type !== "totp" && type !== "phone" && type !== "webauthn")
     throw badRequest("validation_failed", "factor_type needs to be totp, phone, or webauthn");

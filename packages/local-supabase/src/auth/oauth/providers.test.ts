@@ -64,6 +64,8 @@ const custom = (overrides = {}) => ({
   authorization_url: null,
   token_url: null,
   userinfo_url: null,
+  attribute_mapping: {},
+  custom_claims_allowlist: [],
   enabled: true,
   skip_nonce_check: false,
   email_optional: false,
@@ -115,6 +117,19 @@ test("a custom provider uses PKCE, its own scopes and parameters", async () => {
   await assert.rejects(provider.exchange(back, "s", "w".repeat(43)));
   const again = await openid.signIn(url, "ada");
   assert.equal((await provider.exchange(again, "s", verifier)).profile.metadata.sub, "ada");
+});
+
+test("a custom provider's claims get the names of its row", async () => {
+  const row = custom({
+    pkce_enabled: false,
+    attribute_mapping: { preferred_username: "name", locale: 7 },
+    custom_claims_allowlist: ["picture", "nope"],
+  });
+  const provider = customProvider(row, "", CALLBACK);
+  const back = await openid.signIn(await provider.authorizationUrl("s", {}), "ada");
+  const { preferred_username, custom_claims } = (await provider.exchange(back, "s")).profile.metadata;
+  assert.equal(preferred_username, "Ada");
+  assert.deepEqual(custom_claims, { picture: "https://x/ada.png" });
 });
 
 test("GitHub's profile has the id as a text and all addresses", async () => {

@@ -1,7 +1,7 @@
 // The providers of [auth.external.*], and those that the admin API adds.
 
 import type { AuthSettings, ProviderName } from "../../config/auth-settings.ts";
-import { profileOfClaims } from "./profile.ts";
+import { type ProviderProfile, profileOfClaims } from "./profile.ts";
 import {
   type OAuthProvider,
   oauth2Provider,
@@ -30,6 +30,10 @@ export interface CustomProvider {
   authorization_url: string | null;
   token_url: string | null;
   userinfo_url: string | null;
+  /** Claims by the names they get: `{ "name": "display_name" }`; a value that is not a text is set as it is. */
+  attribute_mapping: Record<string, unknown>;
+  /** Further claims that an identity keeps, in `custom_claims`. */
+  custom_claims_allowlist: string[];
 }
 
 type Make = (client: ProviderClient, url: string) => OAuthProvider;
@@ -198,12 +202,14 @@ export function customProvider(row: CustomProvider, scopes: string, callback: st
     audiences: row.acceptable_client_ids,
   };
   const parameters = row.authorization_params;
+  const profile = (claims: Readonly<Record<string, unknown>>) => mapped(row, claims);
   if (row.provider_type === "oidc")
     return oidcProvider(client, {
       issuer: row.issuer ?? "",
       discoveryUrl: row.discovery_url ?? undefined,
       usualScopes: ["openid"],
       parameters,
+      profile,
     });
   const userinfo = row.userinfo_url ?? "";
   return oauth2Provider(client, {
@@ -211,6 +217,22 @@ export function customProvider(row: CustomProvider, scopes: string, callback: st
     tokenUrl: row.token_url ?? "",
     usualScopes: [],
     parameters,
-    profile: async (get) => profileOfClaims(record(await get(userinfo))),
+    profile: async (get) => profile(record(await get(userinfo))),
   });
+}
+
+/** A person's claims by the names that the provider's row gives them. */
+function mapped(row: CustomProvider, claims: Readonly<Record<string, unknown>>): ProviderProfile {
+  const named: Record<string, unknown> = { ...claims };
+  for (const [target, source] of Object.entries(row.attribute_mapping)) {
+    if (typeof source !== "string") named[target] = source;
+    else if (claims[source] !== undefined) named[target] = claims[source];
+  }
+  const kept = row.custom_claims_allowlist.filter((name) => claims[name] !== undefined);
+  if (kept.length > 0)
+    named.custom_claims = {
+      ...record(named.custom_claims),
+      ...Object.fromEntries(kept.map((name) => [name, claims[name]])),
+    };
+  return profileOfClaims(named);
 }
