@@ -115,6 +115,8 @@ async function fileOfForm(
         return reject(failures.entityTooLarge("user_metadata"));
       }
       const age = fields.get("cacheControl");
+      // It may fail before anybody reads from it; whoever reads then gets the error.
+      file.on("error", () => undefined);
       // A client that leaves ends its file early; the form says so, not the file.
       form.on("error", (error: Error) => file.destroy(error));
       request.once("close", () => {

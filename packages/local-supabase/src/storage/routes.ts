@@ -89,6 +89,7 @@ export function routesOf({ buckets, objects, resumable, isHealthy }: Answers): R
     row("GET", "/object/info/:bucket/*", "any", info(false, false)),
     row("HEAD", "/object/authenticated/:bucket/*", "token", info(false, true)),
     row("GET", "/object/authenticated/:bucket/*", "token", objects.get),
+    row("HEAD", "/object/info/:bucket/*", "any", info(false, true)),
     row("HEAD", "/object/:bucket/*", "any", info(false, true)),
     row("GET", "/object/:bucket/*", "any", objects.get),
 

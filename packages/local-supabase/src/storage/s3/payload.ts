@@ -38,6 +38,8 @@ export function payloadOf(call: Call, signed: Signed, secret: string): Source {
           done(sums.fault());
         },
       });
+  // It may fail before anybody reads from it; whoever reads then gets the error.
+  read.on("error", () => call.request.unpipe(read));
   call.request.on("error", (error) => read.destroy(error));
   call.request.once("close", () => {
     if (!call.request.complete) read.destroy(new Error("the client left before the end of its body"));

@@ -92,7 +92,7 @@ export function createResumable({ files, store, links, folder, mostOf }: Resumab
     async onIncomingRequest(request, id) {
       const session = sessionOf(request);
       const place = versionOf(id);
-      if (!place) throw failures.invalidUploadId();
+      if (!place) throw failures.noSuchUpload();
       if (session.isSigned) return await admitLink(session, place);
       if (request.method === "OPTIONS" || request.method === "HEAD") return;
       const { mimetype, size, userMetadata } = await wishOf(request, session.call, id);
