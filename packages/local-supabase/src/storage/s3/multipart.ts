@@ -259,7 +259,7 @@ export function createMultipart({
           ? client.query<{ key: string; id: string; created_at: Date }>(
               `select key, id, created_at from storage.s3_multipart_uploads
                where bucket_id = $1 and key like $2 || '%'
-                 and ($4 = '' or key > $4 collate "C" or (key = $4 and id > $5))
+                 and ($4 = '' or key > $4 collate "C" or ($5 <> '' and key = $4 and id > $5))
                order by key, created_at limit $3`,
               values,
             )
