@@ -1,17 +1,42 @@
 // Reads from the database what a role can see, for the GraphQL schema.
 
 import type { ClientBase } from "pg";
+import {
+  CATALOGUE,
+  type RawColumn,
+  type RawKey,
+  type RawTable,
+  type RawType,
+  type Rows,
+} from "./catalogue-rows.ts";
+import { type Callable, callablesOf } from "./functions.ts";
 import { directive, fieldName, isName, lowerFirst, toOneName, typeName } from "./names.ts";
 import { type ScalarName, scalarOf } from "./scalars.ts";
 
+/** An enum of the database, as GraphQL names it and its values. */
+export interface Enumeration {
+  name: string;
+  description: string | undefined;
+  /** Pairs of a value's name in GraphQL and its label in the database. */
+  values: [name: string, label: string][];
+}
+
+/** What a value of the database is in GraphQL. */
+export interface ValueType {
+  scalar: ScalarName;
+  list: boolean;
+  /** Set where the value, or each element of the list, is one of an enum's. */
+  enumeration?: Enumeration;
+}
+
 /** A column as one role may use it. */
-export interface Column {
+export interface Column extends ValueType {
   name: string;
   field: string;
   description: string | undefined;
-  scalar: ScalarName;
-  list: boolean;
   notNull: boolean;
+  /** How many characters a text may have; undefined: any number. */
+  maxLength: number | undefined;
   /** The type that a value is cast to. */
   sqlType: string;
   select: boolean;
@@ -38,6 +63,9 @@ export interface Table {
   columns: Column[];
   primaryKey: Column[];
   relations: Relation[];
+  /** Functions of a row of this table, shown as its fields. */
+  computed: Callable[];
+  aggregates: boolean;
   insertable: boolean;
   updatable: boolean;
   deletable: boolean;
@@ -48,6 +76,9 @@ export interface Table {
 /** What a role sees of the database. */
 export interface Catalogue {
   tables: Table[];
+  /** Functions shown as fields of Query (stable ones) and Mutation (volatile ones). */
+  functions: Callable[];
+  enumerations: Enumeration[];
   introspection: boolean;
   /** Settings that PostgREST, too, applies to each request of the role. */
   settings: [name: string, value: string][];
@@ -57,76 +88,14 @@ export interface Catalogue {
   searchPath: string | undefined;
 }
 
-interface Rows {
-  comment: string | null;
-  settings: string[] | null;
-  pre_request: string | null;
-  search_path: string | null;
-  tables: RawTable[] | null;
-  keys: RawKey[] | null;
+/** Whether a request may have this role: one that the connection's own is a member of, as PostgREST serves it. */
+export async function mayBecome(client: ClientBase, role: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "select from pg_roles where rolname = $1 and pg_has_role(session_user, oid, 'MEMBER')",
+    [role],
+  );
+  return rowCount === 1;
 }
-interface RawTable {
-  oid: number;
-  name: string;
-  comment: string | null;
-  rls: boolean;
-  deletable: boolean;
-  primary_key: string[];
-  unique_keys: string[][];
-  columns: RawColumn[];
-}
-interface RawColumn {
-  name: string;
-  comment: string | null;
-  type: string;
-  element: string | null;
-  not_null: boolean;
-  generated: boolean;
-  select: boolean;
-  insert: boolean;
-  update: boolean;
-}
-interface RawKey {
-  comment: string | null;
-  local: number;
-  foreign: number;
-  local_columns: string[];
-  foreign_columns: string[];
-}
-
-// Tables of `public` with a primary key, of which the role may read a column; and the foreign keys between them.
-const CATALOGUE = `
-with seen as (
-  select c.oid, c.relname, c.relrowsecurity, i.indkey as key
-  from pg_class c join pg_index i on i.indrelid = c.oid and i.indisprimary
-  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and has_any_column_privilege($1, c.oid, 'SELECT')
-)
-select obj_description('public'::regnamespace, 'pg_namespace') as comment,
-  (select r.rolconfig from pg_roles r where r.rolname = $1) as settings,
-  nullif(current_setting('pgrst.db_pre_request', true), '') as pre_request,
-  nullif(current_setting('pgrst.db_extra_search_path', true), '') as search_path,
-  (select json_agg(json_build_object('oid', s.oid::int8, 'name', s.relname, 'comment', obj_description(s.oid, 'pg_class'),
-    'rls', s.relrowsecurity, 'deletable', has_table_privilege($1, s.oid, 'DELETE'),
-    'primary_key', (select json_agg(a.attname order by k.n) from unnest(s.key::int2[]) with ordinality k (num, n)
-      join pg_attribute a on a.attrelid = s.oid and a.attnum = k.num),
-    'unique_keys', (select json_agg((select json_agg(a.attname) from unnest(i.indkey::int2[]) k join pg_attribute a on a.attrelid = s.oid and a.attnum = k))
-      from pg_index i where i.indrelid = s.oid and i.indisunique and i.indpred is null and 0 <> all (i.indkey::int2[])),
-    'columns', (select json_agg(json_build_object('name', a.attname, 'comment', col_description(s.oid, a.attnum),
-        'type', format_type(a.atttypid, null), 'element', case when t.typcategory = 'A' then format_type(t.typelem, null) end,
-        'not_null', a.attnotnull, 'generated', a.attgenerated <> '' or pg_get_serial_sequence(s.oid::regclass::text, a.attname) is not null,
-        'select', has_column_privilege($1, s.oid, a.attnum, 'SELECT'), 'insert', has_column_privilege($1, s.oid, a.attnum, 'INSERT'),
-        'update', has_column_privilege($1, s.oid, a.attnum, 'UPDATE')) order by a.attnum)
-      from pg_attribute a join pg_type t on t.oid = a.atttypid
-      where a.attrelid = s.oid and a.attnum > 0 and not a.attisdropped and t.typtype in ('b', 'e', 'd'))) order by s.relname)
-    from seen s) as tables,
-  (select json_agg(json_build_object('comment', obj_description(f.oid, 'pg_constraint'), 'local', f.conrelid::int8,
-      'foreign', f.confrelid::int8,
-      'local_columns', (select json_agg(a.attname order by k.n) from unnest(f.conkey) with ordinality k (num, n)
-        join pg_attribute a on a.attrelid = f.conrelid and a.attnum = k.num),
-      'foreign_columns', (select json_agg(a.attname order by k.n) from unnest(f.confkey) with ordinality k (num, n)
-        join pg_attribute a on a.attrelid = f.confrelid and a.attnum = k.num)) order by f.conname)
-    from pg_constraint f where f.contype = 'f' and f.conrelid in (select oid from seen) and f.confrelid in (select oid from seen)) as keys
-`;
 
 /** Reads what `role` may do from the catalogue. Returns the text that tells whether anything changed, beside it. */
 export async function readCatalogue(
@@ -138,20 +107,39 @@ export async function readCatalogue(
   return { text: JSON.stringify(row), catalogue: () => catalogueOf(row) };
 }
 
-/** The catalogue in GraphQL's terms. Pure. What GraphQL cannot name is left out; of two fields of one name, the first is kept. */
-export function catalogueOf({ comment, settings, pre_request, search_path, tables, keys }: Rows): Catalogue {
+/** The catalogue in GraphQL's terms. Pure. What GraphQL cannot name is left out; of two columns of one name the last is shown. */
+export function catalogueOf(rows: Rows): Catalogue {
+  const { comment, settings, pre_request, search_path, tables, keys } = rows;
   const schema = directive(comment);
   const inflect = schema.inflect_names === true;
+  const enums = new Map<number, Enumeration>();
+  for (const raw of rows.enums ?? []) {
+    const made = enumerationOf(raw, inflect);
+    if (made && ![...enums.values()].some(({ name }) => name === made.name)) enums.set(raw.oid, made);
+  }
   const byOid = new Map<number, { raw: RawTable; table: Table }>();
   for (const raw of tables ?? []) {
-    const table = tableOf(raw, inflect, numberOr(schema.max_rows, 30));
+    const table = tableOf(raw, inflect, numberOr(schema.max_rows, 30), enums);
     const readable = table.primaryKey.length > 0 && table.primaryKey.every(({ select }) => select);
     const known = [...byOid.values()].some((other) => other.table.type === table.type);
     if (isName(table.type) && readable && !known) byOid.set(raw.oid, { raw, table });
   }
   for (const key of keys ?? []) relate(byOid, key, inflect);
+  for (const { raw } of [...byOid.values()]) {
+    for (const key of commentedKeys(raw, tables ?? [])) relate(byOid, key, inflect);
+  }
+  const tableOfOid = (oid: number) => byOid.get(oid)?.table;
+  const { roots, computed } = callablesOf(rows.functions ?? [], inflect, tableOfOid, (type) =>
+    valueTypeOf(type, enums),
+  );
+  for (const { oid, call } of computed) {
+    const table = tableOfOid(oid);
+    if (table && isName(call.field) && !fieldsOfTable(table).includes(call.field)) table.computed.push(call);
+  }
   return {
     tables: [...byOid.values()].map(({ table }) => table),
+    functions: roots,
+    enumerations: [...enums.values()],
     introspection: schema.introspection === true,
     settings: (settings ?? []).map((setting) => {
       const at = setting.indexOf("=");
@@ -162,46 +150,104 @@ export function catalogueOf({ comment, settings, pre_request, search_path, table
   };
 }
 
-function tableOf(raw: RawTable, inflect: boolean, maxRows: number): Table {
+/** An enum as GraphQL can name it; undefined where it cannot name each value. */
+function enumerationOf(
+  { name, comment, labels }: NonNullable<Rows["enums"]>[number],
+  inflect: boolean,
+): Enumeration | undefined {
+  const set = directive(comment);
+  const mappings = typeof set.mappings === "object" && set.mappings !== null ? set.mappings : {};
+  const named = new Map(Object.entries(mappings));
+  const values = labels.map((label): [string, string] => [nameOr(named.get(label), label), label]);
+  const type = nameOr(set.name, typeName(name, inflect));
+  const right = isName(type) && values.every(([value]) => isName(value) && !RESERVED.has(value));
+  return right ? { name: type, description: textOr(set.description), values } : undefined;
+}
+
+const RESERVED = new Set(["true", "false", "null"]);
+
+function valueTypeOf(
+  { type, element, enum: oid }: RawType,
+  enums: ReadonlyMap<number, Enumeration>,
+): ValueType {
+  const enumeration = oid === null ? undefined : enums.get(oid);
+  return {
+    scalar: scalarOf(element ?? type),
+    list: element !== null,
+    ...(enumeration ? { enumeration } : {}),
+  };
+}
+
+function tableOf(
+  raw: RawTable,
+  inflect: boolean,
+  maxRows: number,
+  enums: ReadonlyMap<number, Enumeration>,
+): Table {
   const set = directive(raw.comment);
-  const columns: Column[] = [];
-  for (const column of raw.columns) {
-    const { name: given, description } = directive(column.comment);
-    const field = typeof given === "string" ? given : fieldName(column.name, inflect);
-    if (!isName(field) || field === "nodeId" || columns.some((other) => other.field === field)) continue;
-    columns.push({
-      name: column.name,
-      field,
-      description: textOr(description),
-      scalar: scalarOf(column.element ?? column.type),
-      list: column.element !== null,
-      notNull: column.not_null,
-      sqlType: column.type,
-      select: column.select,
-      insert: column.insert && !column.generated,
-      update: column.update && !column.generated,
-    });
+  const all = raw.columns.map((column) => columnOf(column, inflect, enums));
+  const byField = new Map<string, Column>();
+  for (const made of all) {
+    if (isName(made.field) && made.field !== "nodeId") byField.set(made.field, made);
   }
-  const primaryKey = raw.primary_key.flatMap((name) => columns.find((column) => column.name === name) ?? []);
-  const { totalCount } = set;
+  const columns = [...byField.values()];
+  const keyNames = raw.primary_key ?? listOf(set.primary_key_columns);
+  const primaryKey = keyNames.flatMap((name) => all.find((column) => column.name === name) ?? []);
   return {
     schema: "public",
     name: raw.name,
-    type: typeof set.name === "string" ? set.name : typeName(raw.name, inflect),
+    type: nameOr(set.name, typeName(raw.name, inflect)),
     description: textOr(set.description),
     columns,
-    primaryKey: primaryKey.length === raw.primary_key.length ? primaryKey : [],
+    primaryKey: primaryKey.length === keyNames.length ? primaryKey : [],
     relations: [],
-    insertable: columns.some(({ insert }) => insert),
-    updatable: columns.some(({ update }) => update),
+    computed: [],
+    aggregates: isEnabled(set.aggregate),
+    insertable: raw.insertable && columns.some(({ insert }) => insert),
+    updatable: raw.updatable && columns.some(({ update }) => update),
     deletable: raw.deletable,
-    totalCount:
-      typeof totalCount === "object" &&
-      totalCount !== null &&
-      "enabled" in totalCount &&
-      totalCount.enabled === true,
+    totalCount: isEnabled(set.totalCount),
     maxRows: numberOr(set.max_rows, maxRows),
   };
+}
+
+function columnOf(column: RawColumn, inflect: boolean, enums: ReadonlyMap<number, Enumeration>): Column {
+  const { name: given, description } = directive(column.comment);
+  return {
+    ...valueTypeOf(column, enums),
+    name: column.name,
+    field: nameOr(given, fieldName(column.name, inflect)),
+    description: textOr(description),
+    notNull: column.not_null,
+    maxLength: column.max_length ?? undefined,
+    sqlType: column.cast,
+    select: column.select,
+    insert: column.insert && !column.generated,
+    update: column.update && !column.generated,
+  };
+}
+
+/** Foreign keys that a comment names: a view has none in the catalogue. */
+function commentedKeys(raw: RawTable, tables: readonly RawTable[]): RawKey[] {
+  const { foreign_keys: given } = directive(raw.comment);
+  if (!Array.isArray(given)) return [];
+  return given.flatMap((one: Record<string, unknown> | null) => {
+    const local = listOf(one?.local_columns);
+    const theirs = listOf(one?.foreign_columns);
+    const other = tables.find(({ name }) => name === one?.foreign_table);
+    const known = other && (one?.foreign_schema ?? "public") === "public";
+    if (!one || !known || local.length === 0 || local.length !== theirs.length) return [];
+    const names = { foreign_name: one.foreign_name, local_name: one.local_name };
+    return [
+      {
+        comment: `@graphql(${JSON.stringify(names)})`,
+        local: raw.oid,
+        foreign: other.oid,
+        local_columns: local,
+        foreign_columns: theirs,
+      },
+    ];
+  });
 }
 
 function relate(byOid: Map<number, { raw: RawTable; table: Table }>, key: RawKey, inflect: boolean): void {
@@ -241,10 +287,19 @@ function relate(byOid: Map<number, { raw: RawTable; table: Table }>, key: RawKey
 }
 
 function add(table: Table, relation: Relation): void {
-  const taken = [...table.columns.filter(({ select }) => select), ...table.relations];
-  if (isName(relation.field) && !taken.some(({ field }) => field === relation.field))
+  if (isName(relation.field) && !fieldsOfTable(table).includes(relation.field))
     table.relations.push(relation);
 }
+
+const fieldsOfTable = ({ columns, relations, computed }: Table): string[] => [
+  "nodeId",
+  ...[...columns.filter(({ select }) => select), ...relations, ...computed].map(({ field }) => field),
+];
+
+const isEnabled = (set: unknown): boolean =>
+  typeof set === "object" && set !== null && "enabled" in set && set.enabled === true;
+const listOf = (value: unknown): string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === "string") ? value : [];
 
 const textOr = (text: unknown): string | undefined => (typeof text === "string" ? text : undefined);
 const nameOr = (name: unknown, otherwise: string): string => (typeof name === "string" ? name : otherwise);

@@ -41,7 +41,7 @@ export function filterSql(table: Table, alias: string, filter: unknown, paramete
     else if (field === "not") {
       if (Object.keys(given).length > 0) conditions.push(`not ${filterSql(table, alias, given, parameters)}`);
     } else {
-      const list = (given as Given[]).map((one) => filterSql(table, alias, one, parameters));
+      const list = listOf(given).map((one) => filterSql(table, alias, one, parameters));
       if (list.length > 0) conditions.push(`(${list.join(field === "or" ? " or " : " and ")})`);
     }
   }
@@ -51,10 +51,13 @@ export function filterSql(table: Table, alias: string, filter: unknown, paramete
 function columnConditions(column: Column, alias: string, given: Given, parameters: Parameters): string[] {
   const value = `${alias}.${ident(column.name)}`;
   return Object.entries(given).flatMap(([operator, operand]) => {
+    checkLength(column, operand);
     if (operator === "is") {
       if (operand === null) throw invalid("`is` must be NULL or NOT_NULL");
       return [`${value} is ${operand === "NULL" ? "null" : "not null"}`];
     }
+    if (operator === "in" && !Array.isArray(operand))
+      return [`${value} = ${parameters.add(operand, column.sqlType)}`];
     if (operator === "in") return [`${value} = any (${parameters.add(operand, `${column.sqlType}[]`)})`];
     if (operator === "startsWith") return [`starts_with(${value}, ${parameters.add(operand, "text")})`];
     const symbol = SYMBOLS[operator as keyof typeof SYMBOLS];
@@ -62,13 +65,19 @@ function columnConditions(column: Column, alias: string, given: Given, parameter
   });
 }
 
+/** Throws where a text is longer than its column holds: a cast to the column's type would cut it. */
+export function checkLength({ maxLength }: Column, value: unknown): void {
+  if (maxLength === undefined || typeof value !== "string" || [...value].length <= maxLength) return;
+  throw invalid(`Invalid input for String type. Maximum character length ${maxLength}`);
+}
+
 function nodeIdConditions(table: Table, alias: string, given: Given, parameters: Parameters): string[] {
   return Object.values(given).map((text) => {
     const id = readNodeId(text);
     if (!id) throw invalid("Invalid value passed to nodeId argument");
-    const fits =
-      id.schema === table.schema && id.table === table.name && id.key.length === table.primaryKey.length;
-    return fits ? keySql(table, alias, id.key, parameters) : "false";
+    if (id.schema !== table.schema || id.table !== table.name)
+      throw invalid("nodeId belongs to a different collection");
+    return id.key.length === table.primaryKey.length ? keySql(table, alias, id.key, parameters) : "false";
   });
 }
 
@@ -91,8 +100,8 @@ export interface OrderElement {
 /** The order that `orderBy` asks for; the primary key makes it total. Throws where an element names several fields. */
 export function orderOf(table: Table, orderBy: unknown): OrderElement[] {
   const order: OrderElement[] = [];
-  for (const element of (orderBy ?? []) as Given[]) {
-    const set = Object.entries(element).filter(
+  for (const element of listOf(orderBy) as (Given | null)[]) {
+    const set = Object.entries(element ?? {}).filter(
       ([, direction]) => direction !== null && direction !== undefined,
     );
     if (set.length > 1) throw invalid("Only one field may be named in each element of `orderBy`");
@@ -112,6 +121,10 @@ export function orderOf(table: Table, orderBy: unknown): OrderElement[] {
   }
   return order;
 }
+
+/** A variable may stand for a list of one, as in pg_graphql. */
+export const listOf = (value: unknown): unknown[] =>
+  Array.isArray(value) ? value : value === null || value === undefined ? [] : [value];
 
 /** The same order from its end. */
 export const reversed = (order: readonly OrderElement[]): OrderElement[] =>

@@ -12,15 +12,15 @@ import {
   NoSchemaIntrospectionCustomRule,
   OperationTypeNode,
   parse,
-  specifiedRules,
   validate,
 } from "graphql";
 import type { ClientBase, Pool } from "pg";
 import type { Refusal } from "../gateway/refusals.ts";
-import { type Catalogue, readCatalogue } from "./catalogue.ts";
-import { type Failure, failureOf } from "./failure.ts";
+import { type Catalogue, mayBecome, readCatalogue } from "./catalogue.ts";
+import { type Failure, failure, failureOf } from "./failure.ts";
 import { checkLimits, checkNesting, LIMITS } from "./limits.ts";
 import { queryStatement } from "./read.ts";
+import { RULES } from "./rules.ts";
 import { buildSchema, fromJson } from "./schema.ts";
 import { fieldsOf, type Operation, type Selected } from "./selection.ts";
 import { type AnswerHeaders, asCaller, type Caller, WorkFailed } from "./session.ts";
@@ -73,6 +73,9 @@ export class Engine {
       );
       return { status: 200, headers, body: result };
     } catch (error) {
+      if (error instanceof NotARole) {
+        return tell(failure(403, "INSUFFICIENT_PERMISSIONS", "The token's role may not be used"));
+      }
       if (!(error instanceof WorkFailed)) return tell(failureOf(error));
       const { reason, headers } = error;
       if (reason instanceof Refused) {
@@ -91,6 +94,7 @@ export class Engine {
     if (known && Date.now() - known.at < CURRENT_MS) return known;
     const client = await this.#pool.connect();
     try {
+      if (!(await mayBecome(client, role))) throw new NotARole();
       const { text, catalogue } = await readCatalogue(client, role);
       if (known?.text === text) {
         known.at = Date.now();
@@ -112,6 +116,9 @@ interface Prepared {
   roots: Selected[];
   reads: boolean;
 }
+
+/** A token names a role that the database does not let a request have. */
+class NotARole extends Error {}
 
 /** A request that cannot be run as it is. */
 class Refused extends Error {
@@ -144,9 +151,7 @@ function prepare({ schema, catalogue }: Known, asked: Asked): Prepared {
   try {
     checkNesting(asked.query);
     const document = parse(asked.query, { maxTokens: LIMITS.tokens });
-    const rules = catalogue.introspection
-      ? specifiedRules
-      : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+    const rules = catalogue.introspection ? RULES : [...RULES, NoSchemaIntrospectionCustomRule];
     const errors = validate(schema, document, rules, { maxErrors: 20 });
     if (errors.length > 0) throw new Refused(errors);
     const chosen = getOperationAST(document, asked.operationName);

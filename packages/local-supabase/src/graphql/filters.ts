@@ -1,7 +1,13 @@
 // The filter and order input types of the GraphQL schema.
 
-import { GraphQLEnumType, GraphQLInputObjectType, GraphQLList, GraphQLNonNull } from "graphql";
-import { operatorsOf, SCALARS, type ScalarName } from "./scalars.ts";
+import {
+  GraphQLEnumType,
+  GraphQLInputObjectType,
+  type GraphQLInputType,
+  GraphQLList,
+  GraphQLNonNull,
+} from "graphql";
+import { type Operator, operatorsOf, SCALARS, type ScalarName } from "./scalars.ts";
 
 const FilterIs = new GraphQLEnumType({ name: "FilterIs", values: { NULL: {}, NOT_NULL: {} } });
 
@@ -25,15 +31,27 @@ export function filterOf(scalar: ScalarName | "ID", list: boolean): GraphQLInput
   const name = `${scalar}${list ? "List" : ""}`;
   const known = filters.get(name);
   if (known) return known;
-  const type = SCALARS[scalar];
+  const made = filterType(name, SCALARS[scalar], operators, list);
+  filters.set(name, made);
+  return made;
+}
+
+/** `LightFilter`, …, of an enum that one schema has. */
+export const enumFilterOf = (type: GraphQLEnumType, list: boolean): GraphQLInputObjectType =>
+  filterType(`${type.name}${list ? "List" : ""}`, type, operatorsOf("Enum", list), list);
+
+function filterType(
+  name: string,
+  type: GraphQLInputType,
+  operators: readonly Operator[],
+  list: boolean,
+): GraphQLInputObjectType {
   const many = new GraphQLList(new GraphQLNonNull(type));
-  const made = new GraphQLInputObjectType({
+  return new GraphQLInputObjectType({
     name: `${name}Filter`,
     description: `Boolean expression comparing fields on type "${name}"`,
     fields: Object.fromEntries(
       operators.map((op) => [op, { type: op === "is" ? FilterIs : list || op === "in" ? many : type }]),
     ),
   });
-  filters.set(name, made);
-  return made;
 }

@@ -50,6 +50,9 @@ export function checkLimits(operation: Operation, roots: readonly Selected[]): v
       below += rowsOf(inner, depth + 1);
     const { meaning } = selected;
     if (meaning?.kind === "collection") return below * pageSize(selected.arguments, meaning.table.maxRows);
+    if (meaning?.kind === "call" && meaning.call.returns.kind === "rows") {
+      return below * pageSize(selected.arguments, meaning.call.returns.table.maxRows);
+    }
     if (meaning?.kind === "relation" && !meaning.relation.one) {
       return below * pageSize(selected.arguments, meaning.relation.table.maxRows);
     }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { printSchema } from "graphql";
 import { describe, test } from "vitest";
 import { catalogueOf } from "./catalogue.ts";
+import type { RawFunction, Rows } from "./catalogue-rows.ts";
 import { directive, fieldName, isName, toOneName, typeName } from "./names.ts";
 import { buildSchema } from "./schema.ts";
 
@@ -49,6 +50,11 @@ const column = (name: string, type = "text", more: object = {}) => ({
   comment: null,
   type,
   element: null,
+  cast: type,
+  enum: null,
+  row_of: null,
+  kind: "b",
+  max_length: null,
   not_null: false,
   generated: false,
   select: true,
@@ -61,6 +67,8 @@ const table = (oid: number, name: string, columns: ReturnType<typeof column>[], 
   name,
   comment: null,
   rls: true,
+  insertable: true,
+  updatable: true,
   deletable: true,
   primary_key: ["id"],
   unique_keys: [["id"]],
@@ -75,8 +83,13 @@ const key = (local: number, column: string, foreign: number, comment: string | n
   local_columns: [column],
   foreign_columns: ["id"],
 });
-const catalogue = (tables: ReturnType<typeof table>[], keys: ReturnType<typeof key>[] = []) =>
+const catalogue = (
+  tables: ReturnType<typeof table>[],
+  keys: ReturnType<typeof key>[] = [],
+  more: Partial<Rows> = {},
+) =>
   catalogueOf({
+    ...more,
     comment: '@graphql({"inflect_names": true})',
     settings: ["statement_timeout=8s"],
     pre_request: "private.pre_request",
@@ -166,5 +179,150 @@ describe("the catalogue", () => {
       ],
     );
     assert.equal(settings?.relations[0]?.notNull, false, "the agent's own policies may hide it");
+  });
+
+  test("shows the last of two columns of one name, and keeps the key of a hidden one", () => {
+    const made = catalogue([
+      table(1, "post", [column("_id", "uuid"), column("id", "text")], { primary_key: ["_id"] }),
+    ]);
+    const [post] = made.tables;
+    assert.deepEqual(
+      post?.columns.map(({ name }) => name),
+      ["id"],
+    );
+    assert.deepEqual(
+      post?.primaryKey.map(({ name }) => name),
+      ["_id"],
+    );
+    assert.doesNotMatch(printSchema(buildSchema(made)), /postByPk/);
+  });
+
+  test("lets columns called and, or and not be filtered by", () => {
+    const made = catalogue([table(1, "post", [id, column("and"), column("not", "integer")])]);
+    const text = printSchema(buildSchema(made));
+    assert.match(
+      text,
+      /input PostFilter \{[^}]*and: StringFilter[^}]*not: IntFilter[^}]*or: \[PostFilter!\]/s,
+    );
+  });
+
+  test("names enums and their values by their comment", () => {
+    const enums = [
+      {
+        oid: 9,
+        name: "light",
+        comment: '@graphql({"mappings": {"dark red": "RED"}})',
+        labels: ["dark red", "green"],
+      },
+    ];
+    const made = catalogue([table(1, "lamp", [id, column("shade", "light", { enum: 9, kind: "e" })])], [], {
+      enums,
+    });
+    const text = printSchema(buildSchema(made));
+    assert.match(text, /enum Light \{\s+RED\s+green\s+\}/);
+    assert.match(text, /shade: Light\b/);
+    assert.match(text, /input LightFilter \{\s+eq: Light\s+neq: Light\s+in: \[Light!\]\s+is: FilterIs\s+\}/);
+  });
+
+  test("shows an enum as text where GraphQL cannot name a value", () => {
+    const enums = [{ oid: 9, name: "light", comment: null, labels: ["dark red"] }];
+    const made = catalogue([table(1, "lamp", [id, column("shade", "light", { enum: 9, kind: "e" })])], [], {
+      enums,
+    });
+    assert.equal(made.tables[0]?.columns[1]?.enumeration, undefined);
+    assert.equal(made.tables[0]?.columns[1]?.scalar, "Opaque");
+  });
+
+  test("shows a view by the key and the foreign keys of its comment", () => {
+    const comment = `@graphql({"primary_key_columns": ["id"], "foreign_keys": [{"local_name": "posts", "local_columns": ["author"],
+      "foreign_name": "writer", "foreign_schema": "public", "foreign_table": "people", "foreign_columns": ["id"]}]})`;
+    const view = {
+      primary_key: null,
+      unique_keys: null,
+      insertable: false,
+      updatable: false,
+      deletable: false,
+    };
+    const made = catalogue([
+      table(1, "people", [id]),
+      table(2, "post_view", [id, column("author", "uuid")], { ...view, comment }),
+      table(3, "keyless", [id], view),
+    ]);
+    const [people, posts, ...rest] = made.tables;
+    assert.deepEqual(rest, []);
+    assert.equal(people?.relations[0]?.field, "posts");
+    assert.equal(posts?.relations[0]?.field, "writer");
+    assert.doesNotMatch(printSchema(buildSchema(made)), /insertIntoPostView/);
+  });
+
+  test("adds up a table whose comment says so", () => {
+    const comment = '@graphql({"aggregate": {"enabled": true}})';
+    const made = catalogue([
+      table(1, "post", [id, column("views", "integer"), column("tags", "text[]", { element: "text" })], {
+        comment,
+      }),
+    ]);
+    const text = printSchema(buildSchema(made));
+    assert.match(text, /type PostSumAggregateResult \{\s+views: BigInt\s+\}/);
+    assert.match(text, /type PostAvgAggregateResult \{\s+views: BigFloat\s+\}/);
+    assert.match(text, /type PostMinAggregateResult \{\s+views: Int\s+\}/);
+  });
+});
+
+describe("functions", () => {
+  const value = (type: string, more: object = {}) => ({
+    type,
+    element: null,
+    cast: type,
+    enum: null,
+    row_of: null,
+    kind: "b",
+    ...more,
+  });
+  const made = (more: Partial<RawFunction>): RawFunction => ({
+    name: "add_up",
+    comment: null,
+    volatile: false,
+    set: false,
+    rows: 0,
+    returns: value("integer"),
+    args: [
+      { name: "a", ...value("integer") },
+      { name: "b", ...value("integer") },
+    ],
+    defaults: 1,
+    ...more,
+  });
+  const text = (...functions: RawFunction[]) =>
+    printSchema(buildSchema(catalogue([table(1, "post", [id])], [], { functions })));
+
+  test("are fields of Query, volatile ones of Mutation", () => {
+    assert.match(text(made({})), /type Query \{\s+addUp\(a: Int!, b: Int\): Int/);
+    assert.match(text(made({ volatile: true })), /type Mutation \{\s+addUp\(a: Int!, b: Int\): Int/);
+  });
+
+  test("of a row are fields of its type", () => {
+    const row = value("post", { row_of: 1, kind: "c" });
+    const one = made({ name: "_heading", args: [{ name: "", ...row }], defaults: 0, returns: value("text") });
+    const many = made({
+      name: "related",
+      args: [{ name: "", ...row }],
+      defaults: 0,
+      returns: row,
+      set: true,
+      rows: 1000,
+    });
+    assert.match(
+      text(one, many),
+      /type Post implements Node \{[^}]*heading: String\s+[^}]*related\([^}]*\): PostConnection/s,
+    );
+  });
+
+  test("that GraphQL cannot call are left out", () => {
+    const unnamed = made({ args: [{ name: "", ...value("integer") }], defaults: 0 });
+    const record = made({ returns: value("record", { kind: "p" }) });
+    for (const one of [[unnamed], [record], [made({}), made({ defaults: 0 })]]) {
+      assert.doesNotMatch(text(...one), /addUp/);
+    }
   });
 });

@@ -12,6 +12,7 @@ import {
   orderSql,
   reversed,
 } from "./conditions.ts";
+import type { Callable } from "./functions.ts";
 import { pageSize } from "./limits.ts";
 import { typeOfNodeId } from "./node-id.ts";
 import { TYPE_KEY } from "./schema.ts";
@@ -34,12 +35,13 @@ export class Reader {
     this.operation = operation;
   }
 
-  /** A row as an object; also says which of its columns that takes. */
+  /** A row as an object; also says which of its columns that needs. `whole`: the row as a value of its table's type. */
   row(
     table: Table,
     alias: string,
     type: GraphQLObjectType,
     sets: Selected["sets"],
+    whole = alias,
   ): { expression: string; columns: Set<string> } {
     const columns = new Set<string>();
     const pairs: [string, string][] = [];
@@ -47,13 +49,16 @@ export class Reader {
       const { key, meaning } = selected;
       if (meaning?.kind === "column") {
         columns.add(meaning.column.name);
-        pairs.push([key, shown(alias, meaning.column)]);
+        pairs.push([key, shown(item(alias, meaning.column.name), meaning.column)]);
       } else if (meaning?.kind === "nodeId") {
         for (const { name } of table.primaryKey) columns.add(name);
         pairs.push([key, nodeIdSql(table, alias)]);
       } else if (meaning?.kind === "relation") {
         for (const [own] of meaning.relation.columns) columns.add(own);
         pairs.push([key, this.#related(meaning.relation, alias, selected)]);
+      } else if (meaning?.kind === "call") {
+        columns.add(WHOLE);
+        pairs.push([key, this.call(meaning.call, selected, whole)]);
       }
     }
     return { expression: jsonObject(pairs), columns };
@@ -66,6 +71,30 @@ export class Reader {
     return relation.one ? this.one(table, selected, join) : this.collection(table, selected, join);
   }
 
+  /** What a function gives: of its arguments, or of a row. */
+  call(call: Callable, selected: Selected, row?: string): string {
+    const given = selected.arguments;
+    const args = call.args
+      .filter(({ field }) => given[field] !== undefined)
+      .map((arg) => `${ident(arg.name)} => ${this.parameters.add(given[arg.field], arg.sqlType)}`);
+    const called = `${ident(call.schema)}.${ident(call.name)}(${row ?? args.join(", ")})`;
+    const { returns } = call;
+    if (returns.kind === "rows") {
+      const source = this.alias();
+      // Called once, whatever is asked of its rows.
+      const rows = `with ${source} as materialized (select f as ${ident(WHOLE)}, f.* from ${called} f)`;
+      return this.collection(returns.table, selected, undefined, { rows, name: source });
+    }
+    const alias = this.alias();
+    if (returns.kind === "row") {
+      const { expression } = this.row(returns.table, alias, selected.type!, selected.sets);
+      return `(select ${expression} from ${called} ${alias} where not (${alias} is null) limit 1)`;
+    }
+    if (returns.kind === "value" && !returns.set) return `to_jsonb(${shown(called, returns)})`;
+    const value = shown(`${alias}.v`, returns);
+    return `(select coalesce(jsonb_agg(${value} order by ${alias}.n), '[]') from ${called} with ordinality ${alias} (v, n))`;
+  }
+
   /** The one row that `condition` is true of, or null. */
   one(table: Table, selected: Selected, condition: (alias: string) => string): string {
     const alias = this.alias();
@@ -74,7 +103,13 @@ export class Reader {
   }
 
   /** One page of a table's rows, as a connection. */
-  collection(table: Table, selected: Selected, join: (alias: string) => string = () => "true"): string {
+  collection(
+    table: Table,
+    selected: Selected,
+    join: (alias: string) => string = () => "true",
+    source?: { rows: string; name: string },
+  ): string {
+    const from = source?.name ?? nameOf(table);
     const given = selected.arguments;
     checkPaging(given);
     const backward = isGiven(given.last) || isGiven(given.before);
@@ -92,19 +127,21 @@ export class Reader {
     // The page and one row more, which tells whether there is another page.
     const page = this.alias();
     const { pairs, columns } = this.#connection(table, selected, page, order, backward, size, {
-      before: () => this.#before(table, walked, cursor, rows, offset),
-      count: () => {
+      before: () => this.#before(from, walked, cursor, rows, offset),
+      of: (expression) => {
         const other = this.alias();
-        return `(select count(*) from ${nameOf(table)} ${other} where ${rows(other)})`;
+        return `(select ${expression(other)} from ${from} ${other} where ${rows(other)})`;
       },
     });
     for (const { column } of order) columns.add(column.name);
-    const list = [...columns].map((name) => `${alias}.${ident(name)}`).join(", ");
+    const list = [...columns]
+      .map((name) => (name === WHOLE && !source ? `${alias} as ${ident(WHOLE)}` : item(alias, name)))
+      .join(", ");
     const bounds = `limit ${size + 1}${offset > 0 ? ` offset ${offset}` : ""}`;
-    const walk = `select ${list} from ${nameOf(table)} ${alias} where ${rows(alias)} and ${beyond(alias)}`;
+    const walk = `select ${list} from ${from} ${alias} where ${rows(alias)} and ${beyond(alias)}`;
     const numbered = `select *, row_number() over () as "#n" from (${walk} order by ${orderSql(walked, alias)} ${bounds}) ${alias}`;
     // One row, also where nothing that is asked for (`totalCount`) adds up the page's rows.
-    return `(select ${jsonObject(pairs)} from (${numbered}) ${page} having true)`;
+    return `(${source ? `${source.rows} ` : ""}select ${jsonObject(pairs)} from (${numbered}) ${page} having true)`;
   }
 
   #connection(
@@ -114,7 +151,7 @@ export class Reader {
     order: readonly OrderElement[],
     backward: boolean,
     size: number,
-    ask: { before: () => string; count: () => string },
+    ask: { before: () => string; of: (expression: (alias: string) => string) => string },
   ): { pairs: [string, string][]; columns: Set<string> } {
     const columns = new Set<string>();
     const number = `${page}."#n"`;
@@ -131,7 +168,10 @@ export class Reader {
           `coalesce(${on(`jsonb_agg(${edge.expression} order by ${sequence})`)}, '[]')`,
         ]);
       } else if (inner.meaning?.kind === "totalCount") {
-        pairs.push([inner.key, ask.count()]);
+        pairs.push([inner.key, ask.of(() => "count(*)")]);
+      } else if (inner.meaning?.kind === "aggregate") {
+        const aggregated = fieldsOf(this.operation, inner.type!, inner.sets);
+        pairs.push([inner.key, ask.of((alias) => this.#aggregates(alias, aggregated))]);
       } else if (inner.meaning?.kind === "pageInfo") {
         const more = `coalesce(max(${number}) > ${size}, false)`;
         const facts: Record<string, () => string> = {
@@ -148,6 +188,20 @@ export class Reader {
     return { pairs, columns };
   }
 
+  #aggregates(alias: string, selected: readonly Selected[]): string {
+    const pairs = selected.map((one): [string, string] => {
+      const { meaning } = one;
+      if (meaning?.kind !== "aggregated") return [one.key, "count(*)"];
+      const values = fieldsOf(this.operation, one.type!, one.sets).flatMap((inner): [string, string][] =>
+        inner.meaning?.kind === "column"
+          ? [[inner.key, `${meaning.operation}(${item(alias, inner.meaning.column.name)})`]]
+          : [],
+      );
+      return [one.key, jsonObject(values)];
+    });
+    return jsonObject(pairs);
+  }
+
   #edge(
     table: Table,
     page: string,
@@ -157,7 +211,7 @@ export class Reader {
     const columns = new Set<string>();
     const pairs = fieldsOf(this.operation, edges.type!, edges.sets).map((inner): [string, string] => {
       if (inner.meaning?.kind === "cursor") return [inner.key, cursor];
-      const node = this.row(table, page, inner.type!, inner.sets);
+      const node = this.row(table, page, inner.type!, inner.sets, item(page, WHOLE));
       for (const name of node.columns) columns.add(name);
       return [inner.key, node.expression];
     });
@@ -166,7 +220,7 @@ export class Reader {
 
   /** Whether rows lie before the page, in the direction in which it is walked. */
   #before(
-    table: Table,
+    from: string,
     walked: readonly OrderElement[],
     cursor: string | null | undefined,
     rows: (alias: string) => string,
@@ -178,7 +232,7 @@ export class Reader {
       isGiven(cursor) && offset === 0
         ? `${afterSql(walked, other, cursor, this.parameters)} is not true`
         : "true";
-    return `exists (select from ${nameOf(table)} ${other} where ${rows(other)} and ${passed})`;
+    return `exists (select from ${from} ${other} where ${rows(other)} and ${passed})`;
   }
 
   alias(): string {
@@ -192,7 +246,8 @@ export function queryStatement(operation: Operation, root: Selected): Statement 
   const reader = new Reader(operation);
   const { meaning } = root;
   let data = "null::jsonb";
-  if (meaning?.kind === "collection") data = reader.collection(meaning.table, root);
+  if (meaning?.kind === "call") data = reader.call(meaning.call, root);
+  else if (meaning?.kind === "collection") data = reader.collection(meaning.table, root);
   else if (meaning?.kind === "byPk") {
     const key = meaning.table.primaryKey.map(({ field }) => root.arguments[field]);
     data = reader.one(meaning.table, root, (alias) => keySql(meaning.table, alias, key, reader.parameters));
@@ -207,6 +262,11 @@ export function queryStatement(operation: Operation, root: Selected): Statement 
   }
   return { text: `select ${data} as data`, values: reader.parameters.values };
 }
+
+/** Among the columns of a page, what holds the whole row. */
+export const WHOLE = "#row";
+
+export const item = (alias: string, column: string): string => `${alias}.${ident(column)}`;
 
 export const nameOf = (table: Table): string => `${ident(table.schema)}.${ident(table.name)}`;
 

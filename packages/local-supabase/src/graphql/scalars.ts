@@ -50,10 +50,16 @@ const BY_TYPE: Readonly<Record<string, ScalarName>> = {
 export const scalarOf = (sqlType: string): ScalarName => BY_TYPE[sqlType] ?? "Opaque";
 
 /** A scalar whose values are texts; `accepts` says what may come in. */
-function textual(name: string, description: string, accepts: (value: string) => boolean, what: string) {
+function textual(
+  name: string,
+  description: string,
+  accepts: (value: string) => boolean,
+  what: string,
+  { numbers = true, refusal = `${name} must be ${what}` } = {},
+) {
   const parse = (value: unknown): string => {
-    const text = typeof value === "bigint" || typeof value === "number" ? String(value) : value;
-    if (typeof text !== "string" || !accepts(text)) throw new GraphQLError(`${name} must be ${what}`);
+    const text = numbers && (typeof value === "bigint" || typeof value === "number") ? String(value) : value;
+    if (typeof text !== "string" || !accepts(text)) throw new GraphQLError(refusal);
     return text;
   };
   return new GraphQLScalarType({
@@ -62,9 +68,9 @@ function textual(name: string, description: string, accepts: (value: string) => 
     serialize: (value) => value,
     parseValue: parse,
     parseLiteral(node) {
-      if (node.kind === Kind.STRING || node.kind === Kind.INT || node.kind === Kind.FLOAT)
+      if (node.kind === Kind.STRING || (numbers && (node.kind === Kind.INT || node.kind === Kind.FLOAT)))
         return parse(node.value);
-      throw new GraphQLError(`${name} must be ${what}`, { nodes: node });
+      throw new GraphQLError(refusal, { nodes: node });
     },
   });
 }
@@ -84,7 +90,8 @@ const own = {
     "BigFloat",
     "A high precision floating point value represented as a string",
     (v) => /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(v),
-    "a number, as text or number",
+    "a number, as text",
+    { numbers: false, refusal: "Invalid input for BigFloat type. String required" },
   ),
   Date: textual("Date", "A date without time information", any, "a date such as 2026-01-15"),
   Time: textual("Time", "A time without date information", any, "a time such as 10:30:00"),
@@ -126,12 +133,13 @@ export type Operator =
   | "overlaps";
 
 /** What a column of this kind can be filtered by; nothing: not at all. */
-export function operatorsOf(scalar: ScalarName, list: boolean): readonly Operator[] {
+export function operatorsOf(scalar: ScalarName | "Enum", list: boolean): readonly Operator[] {
   if (list) return ["contains", "containedBy", "overlaps", "eq", "is"];
   switch (scalar) {
     case "JSON":
       return [];
     case "UUID":
+    case "Enum":
       return ["eq", "neq", "in", "is"];
     case "Boolean":
     case "Opaque":

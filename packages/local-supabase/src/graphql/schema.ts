@@ -17,8 +17,16 @@ import {
   GraphQLSchema,
   GraphQLString,
 } from "graphql";
+import {
+  AGGREGATE_OPERATIONS,
+  type AggregateOperation,
+  aggregateColumns,
+  aggregateScalar,
+} from "./aggregates.ts";
 import type { Catalogue, Column, Relation, Table } from "./catalogue.ts";
-import { filterOf, OrderByDirection } from "./filters.ts";
+import { OrderByDirection } from "./filters.ts";
+import type { Callable } from "./functions.ts";
+import { Leaves } from "./leaves.ts";
 import { lowerFirst } from "./names.ts";
 import { Cursor, SCALARS } from "./scalars.ts";
 
@@ -29,7 +37,20 @@ export type Meaning =
   | { kind: "nodeId" }
   | { kind: "column"; column: Column }
   | { kind: "relation"; relation: Relation }
-  | { kind: "edges" | "pageInfo" | "totalCount" | "cursor" | "edgeNode" | "records" | "affectedCount" };
+  | { kind: "call"; call: Callable }
+  | { kind: "aggregate"; table: Table }
+  | { kind: "aggregated"; table: Table; operation: AggregateOperation }
+  | {
+      kind:
+        | "edges"
+        | "pageInfo"
+        | "totalCount"
+        | "cursor"
+        | "edgeNode"
+        | "records"
+        | "affectedCount"
+        | "count";
+    };
 
 /** The part that says which table an object type shows. */
 export const tableOfType = (type: GraphQLObjectType): Table | undefined =>
@@ -51,14 +72,16 @@ export const fromJson: GraphQLFieldResolver<unknown, unknown> = (source, _argume
 export const TYPE_KEY = "__type";
 
 /** Builds the schema that a role gets: pg_graphql's forms for the tables of the catalogue. */
-export function buildSchema({ tables }: Catalogue): GraphQLSchema {
+export function buildSchema({ tables, functions, enumerations }: Catalogue): GraphQLSchema {
   const node = new GraphQLInterfaceType({
     name: "Node",
     fields: { nodeId: { type: nonNull(GraphQLID), description: "Retrieves a record by `ID`" } },
     resolveType: (value) => (value as Record<string, string>)[TYPE_KEY],
   });
   const types = new Map<Table, TableTypes>();
-  for (const table of tables) types.set(table, new TableTypes(table, node, (other) => types.get(other)!));
+  const leaves = new Leaves();
+  const typesOf = (table: Table) => types.get(table)!;
+  for (const table of tables) types.set(table, new TableTypes(table, node, typesOf, leaves));
   const query: Record<string, Field> = {
     node: {
       type: node,
@@ -72,11 +95,15 @@ export function buildSchema({ tables }: Catalogue): GraphQLSchema {
     Object.assign(query, made.queries());
     Object.assign(mutation, made.mutations());
   }
+  for (const call of functions) {
+    const fields = call.volatile ? mutation : query;
+    if (!(call.field in fields)) fields[call.field] = callField(call, typesOf, leaves);
+  }
   return new GraphQLSchema({
     query: new GraphQLObjectType({
       name: "Query",
       description: "The root type for querying data",
-      fields: query,
+      fields: sorted(query),
     }),
     ...(Object.keys(mutation).length === 0
       ? {}
@@ -84,11 +111,37 @@ export function buildSchema({ tables }: Catalogue): GraphQLSchema {
           mutation: new GraphQLObjectType({
             name: "Mutation",
             description: "The root type for creating and mutating data",
-            fields: mutation,
+            fields: sorted(mutation),
           }),
         }),
-    types: [...types.values()].map(({ object }) => object),
+    types: [
+      ...[...types.values()].map(({ object }) => object),
+      ...enumerations.map((one) => leaves.enum(one)),
+    ],
   });
+}
+
+const sorted = (fields: Record<string, Field>): Record<string, Field> =>
+  Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+/** The field of a function: a value, a row, or a collection of rows. */
+function callField(call: Callable, typesOf: (table: Table) => TableTypes, leaves: Leaves): Field {
+  const { returns } = call;
+  const args: GraphQLFieldConfigArgumentMap = Object.fromEntries(
+    call.args.map((arg) => {
+      const type = leaves.valueOf(arg);
+      return [arg.field, { type: arg.optional ? type : new GraphQLNonNull(type) }];
+    }),
+  );
+  if (returns.kind === "rows") {
+    const field = typesOf(returns.table).collectionField({ kind: "call", call });
+    return { ...field, description: call.description, args: { ...args, ...field.args } };
+  }
+  const type =
+    returns.kind === "row"
+      ? typesOf(returns.table).object
+      : leaves.valueOf({ ...returns, list: returns.list || returns.set });
+  return { type, description: call.description, args, ...meaning({ kind: "call", call }) };
 }
 
 const PageInfo = new GraphQLObjectType({
@@ -104,14 +157,21 @@ const PageInfo = new GraphQLObjectType({
 class TableTypes {
   readonly #table: Table;
   readonly #typesOf: (table: Table) => TableTypes;
+  readonly #leaves: Leaves;
   readonly object: GraphQLObjectType;
   readonly connection: GraphQLObjectType;
   readonly #filter: GraphQLInputObjectType;
   readonly #orderBy: GraphQLInputObjectType;
 
-  constructor(table: Table, node: GraphQLInterfaceType, typesOf: (table: Table) => TableTypes) {
+  constructor(
+    table: Table,
+    node: GraphQLInterfaceType,
+    typesOf: (table: Table) => TableTypes,
+    leaves: Leaves,
+  ) {
     this.#table = table;
     this.#typesOf = typesOf;
+    this.#leaves = leaves;
     this.object = new GraphQLObjectType({
       name: table.type,
       description: table.description,
@@ -144,6 +204,7 @@ class TableTypes {
         },
         pageInfo: { type: nonNull(PageInfo), ...meaning({ kind: "pageInfo" }) },
         ...totalCount,
+        ...this.#aggregate(),
       },
     });
     this.#filter = new GraphQLInputObjectType({
@@ -162,22 +223,27 @@ class TableTypes {
 
   queries(): Record<string, Field> {
     const name = lowerFirst(this.#table.type);
-    return {
-      [`${name}Collection`]: {
-        ...this.#collection({ kind: "collection", table: this.#table }),
-        description: `A pagable collection of type \`${this.#table.type}\``,
-      },
+    const byPk: Record<string, Field> = {
       [`${name}ByPk`]: {
         type: this.object,
         description: `Retrieve a record of type \`${this.#table.type}\` by its primary key`,
         args: Object.fromEntries(
-          this.#table.primaryKey.map(({ field, scalar }) => [
-            field,
-            { type: new GraphQLNonNull(SCALARS[scalar]) },
+          this.#table.primaryKey.map((column) => [
+            column.field,
+            { type: new GraphQLNonNull(this.#leaves.valueOf(column)) },
           ]),
         ),
         ...meaning({ kind: "byPk", table: this.#table }),
       },
+    };
+    return {
+      [`${name}Collection`]: {
+        ...this.collectionField({ kind: "collection", table: this.#table }),
+        description: `A pagable collection of type \`${this.#table.type}\``,
+      },
+      ...(this.#table.primaryKey.every((column) => isKeyType(column) && this.#table.columns.includes(column))
+        ? byPk
+        : {}),
     };
   }
 
@@ -242,8 +308,7 @@ class TableTypes {
     };
     for (const column of this.#table.columns) {
       if (!column.select) continue;
-      const scalar = SCALARS[column.scalar];
-      const type = column.list ? new GraphQLList(scalar) : scalar;
+      const type = this.#leaves.valueOf(column);
       fields[column.field] = {
         type: column.notNull ? nonNull(type) : type,
         description: column.description,
@@ -257,14 +322,17 @@ class TableTypes {
             type: relation.notNull ? nonNull(other.object) : other.object,
             ...meaning({ kind: "relation", relation }),
           }
-        : other.#collection({ kind: "relation", relation });
+        : other.collectionField({ kind: "relation", relation });
     }
+    for (const call of this.#table.computed)
+      fields[call.field] = callField(call, this.#typesOf, this.#leaves);
     return fields;
   }
 
-  #collection(what: Meaning): Field {
+  /** A page of the table's rows, from wherever they come. */
+  collectionField(what: Meaning): Field {
     return {
-      type: nonNull(this.connection),
+      type: this.connection,
       args: {
         first: { type: GraphQLInt, description: "Query the first `n` records in the collection" },
         last: { type: GraphQLInt, description: "Query the last `n` records in the collection" },
@@ -289,19 +357,21 @@ class TableTypes {
   }
 
   #filterFields(): GraphQLInputFieldConfigMap {
-    const fields: GraphQLInputFieldConfigMap = { nodeId: { type: filterOf("ID", false)! } };
-    for (const { field, scalar, list, select } of this.#table.columns) {
-      const type = select ? filterOf(scalar, list) : undefined;
-      if (type) fields[field] = { type };
+    const fields: GraphQLInputFieldConfigMap = {};
+    for (const column of this.#table.columns) {
+      const type = column.select ? this.#leaves.filterOf(column) : undefined;
+      if (type) fields[column.field] = { type };
     }
     const many = new GraphQLList(new GraphQLNonNull(this.#filter));
     const all = "Returns true only if all its inner filters are true, otherwise returns false";
     const some = "Returns true if at least one of its inner filters is true, otherwise returns false";
     return {
       ...fields,
-      and: { type: many, description: all },
-      or: { type: many, description: some },
-      not: { type: this.#filter, description: "Negates a filter" },
+      nodeId: { type: this.#leaves.idFilter },
+      // A column of that name is what can be filtered by.
+      and: fields.and ?? { type: many, description: all },
+      or: fields.or ?? { type: many, description: some },
+      not: fields.not ?? { type: this.#filter, description: "Negates a filter" },
     };
   }
 
@@ -311,12 +381,40 @@ class TableTypes {
       fields: Object.fromEntries(
         this.#table.columns
           .filter((column) => column[privilege])
-          .map(({ field, scalar, list }) => [
-            field,
-            { type: list ? new GraphQLList(SCALARS[scalar]) : SCALARS[scalar] },
-          ]),
+          .map((column) => [column.field, { type: this.#leaves.valueOf(column) }]),
       ),
     });
+  }
+
+  #aggregate(): Record<string, Field> {
+    const table = this.#table;
+    if (!table.aggregates) return {};
+    const results = AGGREGATE_OPERATIONS.flatMap((operation): [string, Field][] => {
+      const columns = aggregateColumns(table, operation);
+      if (columns.length === 0) return [];
+      const type = new GraphQLObjectType({
+        name: `${table.type}${operation.slice(0, 1).toUpperCase()}${operation.slice(1)}AggregateResult`,
+        fields: Object.fromEntries(
+          columns.map((column) => [
+            column.field,
+            { type: SCALARS[aggregateScalar(column, operation)], ...meaning({ kind: "column", column }) },
+          ]),
+        ),
+      });
+      return [[operation, { type, ...meaning({ kind: "aggregated", table, operation }) }]];
+    });
+    const count: Field = {
+      type: nonNull(GraphQLInt),
+      description: "The number of records matching the query",
+      ...meaning({ kind: "count" }),
+    };
+    const type = new GraphQLObjectType({
+      name: `${table.type}Aggregate`,
+      description: `Aggregate results for \`${table.type}\``,
+      fields: { count, ...Object.fromEntries(results) },
+    });
+    const description = `Aggregate functions calculated on the collection of \`${table.type}\``;
+    return { aggregate: { type, description, ...meaning({ kind: "aggregate", table }) } };
   }
 
   #response(verb: string): GraphQLObjectType {
@@ -337,3 +435,9 @@ class TableTypes {
     });
   }
 }
+
+/** Whether a row can be asked for by a key of this type. */
+const isKeyType = ({ scalar, list, enumeration }: Column): boolean =>
+  !list &&
+  !enumeration &&
+  (scalar === "Int" || scalar === "BigInt" || scalar === "String" || scalar === "UUID");

@@ -23,7 +23,6 @@ export interface Graphql {
 
 const MOST_BODY = 1024 * 1024;
 const MOST_DROPPED = 8 * MOST_BODY;
-const ROLES = new Set(["anon", "authenticated", "service_role"]);
 
 const Body = z.object({
   query: z.string(),
@@ -51,8 +50,6 @@ export function startGraphql({ url, jwtKeys }: GraphqlOptions): Graphql {
       const token = (request.headers.get("authorization") ?? "").replace(/^bearer\s+/i, "");
       const identity = verifyToken(token, jwtKeys, Date.now());
       if ("problem" in identity) return refuse(401, "INVALID_JWT_TOKEN", identity.problem.message);
-      if (!ROLES.has(identity.role))
-        return refuse(403, "INSUFFICIENT_PERMISSIONS", "The token's role may not be used");
       const asked = await read(request);
       if (asked instanceof Response) return asked;
       engine ??= load();

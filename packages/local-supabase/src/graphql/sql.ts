@@ -1,6 +1,6 @@
 // Builds SQL from parameters, identifiers and literals.
 
-import type { Column } from "./catalogue.ts";
+import type { ValueType } from "./catalogue.ts";
 
 /** The values of a statement. Whatever a client sends reaches SQL only through here, with the type of its column. */
 export class Parameters {
@@ -36,9 +36,8 @@ export function jsonObject(pairs: readonly [key: string, expression: string][]):
   return parts.length === 1 ? parts[0]! : `(${parts.join(" || ")})`;
 }
 
-/** A column's value as GraphQL shows it: what a JSON number would not hold, and JSON itself, as text. */
-export function shown(alias: string, { name, scalar, list }: Column): string {
-  const value = `${alias}.${ident(name)}`;
+/** A value as GraphQL shows it: what a JSON number would not hold, and JSON itself, as text. */
+export function shown(value: string, { scalar, list }: ValueType): string {
   if (scalar === "BigInt" || scalar === "BigFloat") return `${value}::text${list ? "[]" : ""}`;
   if (scalar === "JSON") return list ? `${value}::text[]` : `(${value} #>> '{}')`;
   return value;
