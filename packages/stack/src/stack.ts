@@ -1,6 +1,8 @@
 // Starts and stops the whole stack.
 
 import { fileURLToPath } from "node:url";
+import { readConfig } from "@agent-launchpad/local-supabase/config/read-config.ts";
+import { withSigningKeys } from "@agent-launchpad/local-supabase/config/signing-keys.ts";
 import { type DataDir, openDataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
 import { fullDisk } from "@agent-launchpad/local-supabase/disk.ts";
 import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
@@ -96,7 +98,9 @@ async function startServices(
 ): Promise<Stack> {
   const full = await fullDisk(dataDir.path);
   if (full) throw full;
-  const keys = await loadKeys(dataDir.path, { replaceLost: options.newKeys ?? false });
+  const config = await readConfig(ROOT, options.environment.functions);
+  const kept = await loadKeys(dataDir.path, { replaceLost: options.newKeys ?? false });
+  const keys = await withSigningKeys(kept, ROOT, config.auth.signing_keys_path);
   const logs = openLogs(dataDir.logs);
   const supervisor = new Supervisor({
     log(message) {
