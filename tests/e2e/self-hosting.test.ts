@@ -101,6 +101,7 @@ beforeAll(async () => {
       root,
       gatewayUrl: gateway.url,
       restUrl: `http://127.0.0.1:${rest.port}`,
+      dbUrl: database.url("postgres"),
       keys,
       environment,
       guardian,

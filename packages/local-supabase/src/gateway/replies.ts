@@ -60,14 +60,27 @@ const UNPARSED: Record<string, [status: string, message: string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "The request did not arrive in time; send it again"],
 };
 
+const TOO_LONG: [status: string, message: string] = [
+  "414 URI Too Long",
+  "The URL is too long: with the headers at most 16 KB. Ask for fewer values at once, or send them by POST to a function of the database",
+];
+
+/** Whether it is the request line that fills the headers. */
+function isLongLine(packet: Buffer | undefined): boolean {
+  if (!packet) return false;
+  const end = packet.indexOf("\r\n");
+  return end < 0 || end > 8192;
+}
+
 /** Answers what Node's parser refuses (an unknown method, a broken request line) in JSON like everything else. */
-export function refuseUnparsed(error: Error & { code?: string }, socket: Socket): void {
+export function refuseUnparsed(error: Error & { code?: string; rawPacket?: Buffer }, socket: Socket): void {
   // An answer that is under way must not get another one behind it.
   if (!socket.writable || socket.bytesWritten > 0) {
     socket.destroy();
     return;
   }
-  const [status, message] = UNPARSED[error.code ?? ""] ?? [
+  const long = error.code === "HPE_HEADER_OVERFLOW" && isLongLine(error.rawPacket);
+  const [status, message] = (long ? TOO_LONG : UNPARSED[error.code ?? ""]) ?? [
     "400 Bad Request",
     "This is not an HTTP request that can be read",
   ];
@@ -103,6 +116,9 @@ export type Refusal =
   | "too_large"
   | "stalled"
   | "no_function"
+  | "boot_error"
+  | "no_token"
+  | "bad_token"
   | "crowded"
   | "internal";
 
@@ -142,6 +158,13 @@ const REFUSALS: Record<Refusal, RefusalFacts> = {
     cure: "Send less at once: docs/limits.md says how much each path takes.",
   },
   no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
+  boot_error: {
+    status: 503,
+    apiCode: "SUPABASE_CONNECTION_ERROR",
+    message: "Function failed to start (please check logs)",
+  },
+  no_token: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Missing authorization header" },
+  bad_token: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Invalid JWT" },
   crowded: {
     status: 429,
     apiCode: "RATE_LIMIT_EXCEEDED",
@@ -208,7 +231,7 @@ export function refuse(
   }
   const code = typeof refusal === "string" ? codeOf(refusal) : apiCode;
   const told = fault ? { details: JSON.stringify(details), hint: fault.cure } : {};
-  const hasCode = fault !== undefined || status !== 401;
+  const hasCode = fault !== undefined || status !== 401 || typeof code === "number";
   sendJson(response, status, { ...(hasCode ? { code } : {}), message, ...told, ...extra }, headers);
 }
 
@@ -238,7 +261,10 @@ export function lingerOver(request: IncomingMessage): void {
   request.resume();
 }
 
-function codeOf(refusal: Refusal): string {
+function codeOf(refusal: Refusal): string | number {
+  if (refusal === "boot_error") return "BOOT_ERROR";
+  // As hosted's functions answer.
+  if (refusal === "no_token" || refusal === "bad_token") return 401;
   if (refusal === "no_function") return "NOT_FOUND";
   return REFUSALS[refusal].status === 503 ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].apiCode;
 }

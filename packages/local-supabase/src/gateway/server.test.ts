@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, test } from "vitest";
 import { generateKeys } from "../keys.ts";
 import { createMailbox } from "../mailbox/mailbox.ts";
-import { roleOfToken } from "../tokens.ts";
+import { createRoleTokens, roleOfToken } from "../tokens.ts";
 import type { Address } from "./proxy.ts";
 import { type Gateway, startGateway } from "./server.ts";
 
@@ -60,7 +61,9 @@ beforeAll(async () => {
             isHealthy: async () => true,
             stop: async () => {},
           },
-    functions: (name) => (name === "api" || name === "hello" ? address() : "unknown"),
+    functions: (name) =>
+      name === "broken" ? "boot error" : ["api", "hello", "guarded"].includes(name) ? address() : "unknown",
+    verifiesTokens: (name) => name === "guarded",
     agents: address,
     health: () => ({ rest: down ? "restarting" : "running" }),
   });
@@ -223,6 +226,60 @@ test("an answer that breaks off breaks off for the client too", async () => {
   await assert.rejects(async () => await (await ask("/rest/v1/break")).text());
 });
 
+test("a function that does not load is 503 for it alone", async () => {
+  const answer = await ask("/functions/v1/broken/x");
+  assert.equal(answer.status, 503);
+  assert.deepEqual(await answer.json(), {
+    code: "BOOT_ERROR",
+    message: "Function failed to start (please check logs)",
+  });
+  assert.equal((await ask("/functions/v1/hello")).status, 200);
+});
+
+test("verify_jwt lets a valid token and a preflight through, and nothing else", async () => {
+  const reached = seen.length;
+  const refused = async (headers: Record<string, string>) => {
+    const answer = await ask("/functions/v1/guarded", { headers });
+    return { status: answer.status, body: await answer.json() };
+  };
+  assert.deepEqual(await refused({}), {
+    status: 401,
+    body: { code: 401, message: "Missing authorization header" },
+  });
+  for (const authorization of ["Bearer own", `Bearer ${keys.publishableKey}`, "Basic eDp5"]) {
+    assert.deepEqual(await refused({ authorization }), {
+      status: 401,
+      body: { code: 401, message: "Invalid JWT" },
+    });
+  }
+  assert.equal(seen.length, reached);
+  const token = createRoleTokens(keys.jwtSecret)("anon");
+  for (const init of [{ headers: { authorization: `Bearer ${token}` } }, { method: "OPTIONS" }]) {
+    assert.equal((await ask("/functions/v1/guarded", init)).status, 200);
+  }
+});
+
+test("an unknown key reaches a function, which judges it, and not api", async () => {
+  const headers = { apikey: "sb_publishable_of-another" };
+  assert.equal((await ask("/functions/v1/hello", { headers })).status, 200);
+  assert.equal(lastSeen().headers.apikey, headers.apikey);
+  assert.equal((await ask("/api/agents", { headers })).status, 401);
+});
+
+test("a URL longer than the headers may be is 414 with a sentence, other headers 431", async () => {
+  const answer = async (path: string, headers: string) => {
+    const { port } = new URL(gateway.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`);
+    return await text(socket);
+  };
+  const ids = Array.from({ length: 420 }, () => "0b5f4c1e-6f3a-4d0e-9d53-0c0e8f1a2b3c").join(",");
+  const long = await answer(`/rest/v1/agents?id=in.(${ids})`, `authorization: Bearer ${"x".repeat(900)}\r\n`);
+  assert.match(long, /^HTTP\/1\.1 414 URI Too Long\r\n/);
+  assert.match(long, /"message":"The URL is too long: /);
+  assert.match(await answer("/rest/v1/agents", `x-much: ${"x".repeat(17_000)}\r\n`), /^HTTP\/1\.1 431 /);
+});
+
 test("an upstream that hangs up is 503", async () => {
   assert.equal((await ask("/rest/v1/hang-up", { method: "POST", body: "x" })).status, 503);
 });
@@ -314,7 +371,8 @@ test("a handshake that is refused, has no upstream or no route is answered in HT
     [`/realtime/v1/websocket?apikey=${keys.publishableKey}`, "localhost", /^HTTP\/1\.1 503 /],
     ["/rest/v1/x", "localhost", /^HTTP\/1\.1 404 /],
     ["/functions/v1/none", "localhost", /^HTTP\/1\.1 404 /],
-    ["/functions/v1/hello?apikey=wrong", "localhost", /^HTTP\/1\.1 401 /],
+    ["/functions/v1/guarded", "localhost", /^HTTP\/1\.1 401 /],
+    ["/functions/v1/broken", "localhost", /^HTTP\/1\.1 503 /],
   ];
   for (const [path, host, expected] of cases) {
     const { head, socket } = await handshake(path, host);

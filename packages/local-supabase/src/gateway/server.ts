@@ -7,6 +7,7 @@ import { codeOf, StackError } from "../errors.ts";
 import { type StackKeys, verifyingKeys } from "../keys.ts";
 import type { Mailbox } from "../mailbox/mailbox.ts";
 import { BESIDE, HOST } from "../ports.ts";
+import { verifyToken } from "../realtime/claims.ts";
 import type { RealtimeProcess } from "../services/realtime.ts";
 import type { StorageService } from "../storage/service.ts";
 import { createRoleTokens, plainToken } from "../tokens.ts";
@@ -69,7 +70,9 @@ export interface GatewayParts {
   storage?: () => StorageService | undefined;
   realtime?: () => Pick<RealtimeProcess, "address" | "upgrade"> | undefined;
   /** `"unknown"` when no function has that name. */
-  functions: (name: string) => Address | undefined | "unknown";
+  functions: (name: string) => Address | undefined | "unknown" | "boot error";
+  /** Whether a request needs a valid token before this function sees it. */
+  verifiesTokens?: (name: string) => boolean;
   agents: () => Address | undefined;
   /** The state of each service by name, for /healthz. */
   health: () => Record<string, string>;
@@ -224,6 +227,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         if (authorization === false) return;
         const address = parts.functions(route.name);
         if (address === "unknown") return refuse(request, response, route, "no_function");
+        const bad = tokenFault(request, route.name);
+        if (bad) return refuse(request, response, route, bad);
+        if (address === "boot error") return refuse(request, response, route, "boot_error");
         const place = await enter(request, response, route, authorization ?? request.headers.authorization);
         if (!place) return;
         const upstream = functionUpstream(route.name);
@@ -374,7 +380,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   ): string | undefined | false {
     watch.look(request, route);
     const check = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
-    if (check.status === "unknown") {
+    if (check.status === "unknown" && (route.kind !== "function" || route.name === "api")) {
       refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
       return false;
     }
@@ -389,11 +395,20 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       refuse(request, response, route, NOT_BEARER);
       return false;
     }
-    if (check.status === "missing" || route.kind === "function")
+    if (check.status !== "known" || route.kind === "function")
       return token === undefined ? undefined : `Bearer ${plain(token)}`;
     // Auth itself gets a token as its caller sent it.
     const shown = token === undefined || route.kind === "auth" ? token : plain(token);
     return upstreamAuthorization(shown, check.role, tokenFor);
+  }
+
+  /** What is wrong with the token that a function's `verify_jwt` asks for. */
+  function tokenFault(request: IncomingMessage, name: string): "no_token" | "bad_token" | undefined {
+    if (request.method === "OPTIONS" || !parts.verifiesTokens?.(name)) return undefined;
+    if (!request.headers.authorization) return "no_token";
+    const token = bearerOf(request.headers.authorization);
+    if (token === undefined || token === "unreadable") return "bad_token";
+    return "problem" in verifyToken(plain(token), apiKeys.jwtKeys, Date.now()) ? "bad_token" : undefined;
   }
 
   function functionUpstream(name: string): Upstream {
@@ -401,7 +416,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     if (!upstream) {
       upstream = createUpstream(() => {
         const address = parts.functions(name);
-        return address === "unknown" ? undefined : address;
+        return typeof address === "string" ? undefined : address;
       });
       functions.set(name, upstream);
     }
@@ -436,11 +451,15 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         path: route.path,
         ...(route.below ? { host: hostOf(route) } : {}),
       });
-    } else if (key.status === "unknown") {
+    } else if (key.status === "unknown" && route.kind !== "function") {
       refuseUpgrade(socket, 401, "UNAUTHORIZED", UNKNOWN_KEY.message);
     } else if (route.kind === "function") {
       const address = parts.functions(route.name);
+      const bad = tokenFault(request, route.name);
       if (address === "unknown") refuseUpgrade(socket, 404, "NOT_FOUND", "Requested function was not found");
+      else if (bad) refuseUpgrade(socket, 401, "UNAUTHORIZED", "Invalid JWT");
+      else if (address === "boot error")
+        refuseUpgrade(socket, 503, "BOOT_ERROR", "Function failed to start (please check logs)");
       else passUpgrade(request, socket, head, { address, path: route.path });
     } else if (route.kind === "realtime") {
       upgradeRealtime(request, socket, head, route, key);

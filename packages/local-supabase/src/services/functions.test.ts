@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, test } from "vitest";
+import { functionSettings } from "../config/function-settings.ts";
 import { findFunctions } from "../functions/discover.ts";
 import { generateKeys } from "../keys.ts";
 import { type Guardian, startGuardian } from "../supervise/guardian.ts";
-import { startFunction } from "./functions.ts";
+import { type FunctionOptions, type FunctionState, hostFunction, startFunction } from "./functions.ts";
 
 const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 const keys = generateKeys();
@@ -23,16 +24,21 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Starts a function with this code; gives its answer to one request. */
-async function answerOf(code: string, log: (line: string) => void = () => {}): Promise<Response> {
-  const entry = join(folder, "fn", "index.ts");
-  await mkdir(dirname(entry), { recursive: true });
-  await writeFile(entry, code);
-  const { child, port } = await startFunction({
-    fn: { name: "fn", entry, config: undefined },
+const entry = () => join(folder, "fn", "index.ts");
+
+async function write(code: string): Promise<void> {
+  await mkdir(dirname(entry()), { recursive: true });
+  await writeFile(entry(), code);
+}
+
+/** What a function is started with. */
+function optionsOf(log: (line: string) => void = () => {}): FunctionOptions {
+  return {
+    fn: { name: "fn", entry: entry(), config: undefined, verifyJwt: false },
     root: ROOT,
     gatewayUrl: "http://127.0.0.1:1",
     restUrl: "http://127.0.0.1:2",
+    dbUrl: "postgres://postgres@127.0.0.1:3/postgres",
     keys,
     environment: {
       machine: { HOME: "/nowhere" },
@@ -43,7 +49,13 @@ async function answerOf(code: string, log: (line: string) => void = () => {}): P
     guardian,
     log,
     signal: new AbortController().signal,
-  });
+  };
+}
+
+/** Starts a function with this code; gives its answer to one request. */
+async function answerOf(code: string, log?: (line: string) => void): Promise<Response> {
+  await write(code);
+  const { child, port } = await startFunction(optionsOf(log));
   try {
     const answer = await fetch(`http://127.0.0.1:${port}/fn/path?q=1`);
     return new Response(await answer.arrayBuffer(), answer);
@@ -72,6 +84,11 @@ test("a function has hosted's variables and its own, and nothing else of this ma
   assert.deepEqual(JSON.parse(env.SUPABASE_SECRET_KEYS ?? ""), { default: keys.secretKey });
   assert.equal(env.SUPABASE_ANON_KEY, keys.publishableKey);
   assert.equal(env.SUPABASE_SERVICE_ROLE_KEY, keys.secretKey);
+  assert.equal(env.SUPABASE_DB_URL, "postgres://postgres@127.0.0.1:3/postgres");
+  assert.ok(Array.isArray(JSON.parse(env.SUPABASE_JWKS ?? "").keys));
+  assert.equal(env.SB_REGION, "local");
+  assert.match(env.SB_EXECUTION_ID ?? "", /^[0-9a-f-]{36}$/);
+  assert.equal(env.DENO_DEPLOYMENT_ID, "local_fn_1");
   assert.equal(env.MINE, "from .env");
   assert.equal(env.USER, undefined);
 });
@@ -96,6 +113,61 @@ test("a function that cannot start says why", async () => {
     /function fn did not start: .*no luck today/s,
   );
   await assert.rejects(answerOf("export {};"), /Deno\.serve needs a handler/);
+});
+
+test("a function that does not load is reported, and starts when its file is mended", async () => {
+  const states: FunctionState[] = [];
+  const reported: string[] = [];
+  const host = () =>
+    hostFunction({
+      ...optionsOf(),
+      onState: (state) => states.push(state),
+      report: (line) => reported.push(line),
+    });
+  await write("this is no code");
+  const broken = await host();
+  assert.deepEqual(states, ["boot error"]);
+  assert.match(reported[0] ?? "", /function fn did not start: .*\/functions\/v1\/fn answers 503/s);
+  await write(`Deno.serve(() => new Response("mended"));`);
+  assert.equal((await broken.exited).error, "its files changed");
+  await broken.stop();
+  const mended = await host();
+  const state = states[1];
+  assert.ok(state && state !== "boot error");
+  assert.equal(await (await fetch(`http://127.0.0.1:${state.port}/`)).text(), "mended");
+  await mended.stop();
+});
+
+test("config.toml says which functions there are and how they are served", async () => {
+  const project = join(folder, "project", "supabase", "functions");
+  for (const path of ["a/main.ts", "a/imports.json", "b/index.ts", "c/index.ts"]) {
+    await mkdir(dirname(join(project, path)), { recursive: true });
+    await writeFile(join(project, path), "{}");
+  }
+  const settings = functionSettings(`
+    [functions.a]
+    verify_jwt = false
+    entrypoint = "./functions/a/main.ts"
+    import_map = "./functions/a/imports.json"
+    [functions.c]
+    enabled = false`);
+  assert.deepEqual(
+    findFunctions(project, settings).map(({ name, entry: file, importMap, verifyJwt }) => ({
+      name,
+      file,
+      importMap,
+      verifyJwt,
+    })),
+    [
+      {
+        name: "a",
+        file: join(project, "a/main.ts"),
+        importMap: join(project, "a/imports.json"),
+        verifyJwt: false,
+      },
+      { name: "b", file: join(project, "b/index.ts"), importMap: undefined, verifyJwt: true },
+    ],
+  );
 });
 
 test("folders that deploy would deploy are found", async () => {

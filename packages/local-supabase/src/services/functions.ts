@@ -1,11 +1,15 @@
 // Starts an edge function in its own Deno process.
 
+import { randomUUID } from "node:crypto";
+import { watch } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Environment } from "../environment.ts";
+import { reasonOf } from "../errors.ts";
 import { type EdgeFunction, findDeno } from "../functions/discover.ts";
+import { publicPart } from "../jwt-keys.ts";
 import { respondSecret, type StackKeys } from "../keys.ts";
-import type { Child } from "../supervise/child.ts";
+import type { Child, Exit } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";
 import { readyEvent, startReadyChild } from "./ready-child.ts";
 
@@ -17,6 +21,8 @@ export interface FunctionOptions {
   gatewayUrl: string;
   /** PostgREST's own address. */
   restUrl: string;
+  /** A connection to the database as `postgres`. */
+  dbUrl: string;
   keys: StackKeys;
   environment: Environment;
   guardian: Guardian;
@@ -45,6 +51,7 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
       args: [
         "run",
         ...config,
+        ...(fn.importMap ? ["--import-map", fn.importMap] : []),
         "--node-modules-dir=manual", // packages come from npm ci; nothing is downloaded at start
         "--no-remote",
         "--no-lock",
@@ -66,6 +73,11 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         DENO_NO_UPDATE_CHECK: "1",
         NO_COLOR: "1",
         SUPABASE_URL: options.gatewayUrl,
+        SUPABASE_DB_URL: options.dbUrl,
+        SUPABASE_JWKS: JSON.stringify({ keys: keys.signingKeys.map(publicPart) }),
+        SB_REGION: "local",
+        SB_EXECUTION_ID: randomUUID(),
+        DENO_DEPLOYMENT_ID: `local_${fn.name}_1`,
         LAUNCHPAD_REST_URL: options.restUrl,
         SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
@@ -84,4 +96,35 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
     },
   );
   return { child, port: Number(ready) };
+}
+
+/** Where a function listens, or that it does not load. */
+export type FunctionState = { port: number } | "boot error";
+
+/**
+ * The same, as a service that a stack can start with: a function that does not load is said and waits for a change of the
+ * functions' files, as `supabase functions serve` does. The others, and the stack, do without it.
+ */
+export async function hostFunction(
+  options: FunctionOptions & { onState: (state: FunctionState) => void; report: (message: string) => void },
+): Promise<{ exited: Promise<Exit>; stop(): Promise<void> }> {
+  const { fn, signal } = options;
+  try {
+    const { child, port } = await startFunction(options);
+    options.onState({ port });
+    return { exited: child.exited, stop: () => child.stop() };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    options.onState("boot error");
+    options.report(
+      `${reasonOf(error)}. /functions/v1/${fn.name} answers 503 until its files are mended; everything else runs.`,
+    );
+    const { promise: exited, resolve } = Promise.withResolvers<Exit>();
+    const watcher = watch(dirname(dirname(fn.entry)), { recursive: true }, () => {
+      watcher.close();
+      resolve({ code: null, signal: null, error: "its files changed" });
+    });
+    watcher.on("error", () => watcher.close());
+    return { exited, stop: async () => watcher.close() };
+  }
 }

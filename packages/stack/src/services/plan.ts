@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type AuthService, startAuth } from "@agent-launchpad/local-supabase/auth/service.ts";
+import { readFunctionSettings } from "@agent-launchpad/local-supabase/config/function-settings.ts";
 import type { DataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
 import { findFunctions } from "@agent-launchpad/local-supabase/functions/discover.ts";
 import { startGateway } from "@agent-launchpad/local-supabase/gateway/server.ts";
@@ -20,7 +21,7 @@ import { LOGIN_ROLES, type LoginRole } from "@agent-launchpad/local-supabase/pos
 import { prepareDatabase } from "@agent-launchpad/local-supabase/postgres/prepare.ts";
 import { type Postgres, startPostgres } from "@agent-launchpad/local-supabase/postgres/server.ts";
 import { startPostgrest } from "@agent-launchpad/local-supabase/postgrest.ts";
-import { startFunction } from "@agent-launchpad/local-supabase/services/functions.ts";
+import { hostFunction } from "@agent-launchpad/local-supabase/services/functions.ts";
 import {
   type RealtimeProcess,
   startRealtimeProcess,
@@ -63,7 +64,7 @@ type Live = {
   realtime?: RealtimeProcess;
   rest?: { host: string; port: number };
   serviceRest?: { host: string; port: number };
-  functions: Map<string, { host: string; port: number } | undefined>;
+  functions: Map<string, { host: string; port: number } | "boot error" | undefined>;
   ingress?: { host: string; port: number };
 };
 
@@ -90,7 +91,7 @@ function probesOf(live: Live, { state }: PlanContext): HeartbeatOptions["probes"
     },
     async edge_functions() {
       const address = live.functions.get("api");
-      if (!address) return { ok: false };
+      if (!address || address === "boot error") return { ok: false };
       const url = `http://${address.host}:${address.port}/api/health`;
       return { ok: (await fetch(url, { method: "OPTIONS" })).ok };
     },
@@ -104,7 +105,7 @@ function probesOf(live: Live, { state }: PlanContext): HeartbeatOptions["probes"
  */
 export function planServices(context: PlanContext): ServiceSpec[] {
   const { options, root, dataDir, keys, guardian, logs, state } = context;
-  const functions = findFunctions(join(root, "supabase/functions"));
+  const functions = findFunctions(join(root, "supabase/functions"), readFunctionSettings(root));
   const live: Live = { functions: new Map(functions.map(({ name }) => [name, undefined])) };
   const mailbox = createMailbox();
   const environment = options.environment;
@@ -135,6 +136,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         graphql: () => live.graphql?.handler,
         realtime: () => live.realtime,
         functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
+        verifiesTokens: (name) => functions.some((fn) => fn.name === name && fn.verifyJwt),
         agents: () => live.ingress,
         health: context.health,
       });
@@ -311,7 +313,7 @@ export function planServices(context: PlanContext): ServiceSpec[] {
         const log = (line: string) => {
           logs.write(`function-${fn.name}`, line);
         };
-        const { child, port } = await startFunction({
+        return await hostFunction({
           fn,
           root,
           gatewayUrl: state.gatewayUrl,
@@ -321,9 +323,10 @@ export function planServices(context: PlanContext): ServiceSpec[] {
           guardian,
           log,
           signal,
+          dbUrl: state.dbUrl,
+          report: options.log,
+          onState: (now) => live.functions.set(fn.name, now === "boot error" ? now : { host: HOST, ...now }),
         });
-        live.functions.set(fn.name, { host: HOST, port });
-        return { exited: child.exited, stop: () => child.stop() };
       },
     };
   });
