@@ -137,3 +137,18 @@ test("headers of the collector are read as OpenTelemetry writes them, and a wron
     );
   }
 });
+
+test("the pool's size is a whole number up to 1000, and anything else is refused in words", () => {
+  for (const [given, size] of [
+    ["0", 0],
+    ["1", 1],
+    ["50", 50],
+    ["", 2],
+  ] as const)
+    assert.equal(readConfig({ ...SETTINGS, LAUNCHPAD_POOL_SIZE: given }).poolSize, size);
+  for (const wrong of ["many", "1.5", "-1", "1001"])
+    assert.throws(
+      () => readConfig({ ...SETTINGS, LAUNCHPAD_POOL_SIZE: wrong }),
+      /LAUNCHPAD_POOL_SIZE: must be a whole number from 0 to 1000$/,
+    );
+});

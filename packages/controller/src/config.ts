@@ -14,6 +14,11 @@ import type { OtlpTarget } from "./shipping/otlp.ts";
 const port = z.coerce.number().int().min(0).max(65535);
 const seconds = (fallback: number, minimum = 0.05) =>
   z.coerce.number().min(minimum).max(3600).default(fallback);
+/** A whole number; anything else is refused in words that name the bounds. */
+const wholeNumber = (least: number, most: number) => {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
 const megabytes = z.coerce.number().min(1).max(100_000);
 
 /** The command that starts one replica, as a JSON array of strings. */
@@ -103,7 +108,7 @@ const environment = z.object({
   LAUNCHPAD_OTLP_LOGS_HEADERS: otlpHeaders,
   LAUNCHPAD_RUNTIME_COMMAND: command.optional(),
   // Runtimes that wait for an agent, started already.
-  LAUNCHPAD_POOL_SIZE: z.coerce.number().int().min(0).max(1000).default(2),
+  LAUNCHPAD_POOL_SIZE: wholeNumber(0, 1000).default(2),
   // Where plugins and elizaOS are installed; unset: in the state directory.
   LAUNCHPAD_PLUGIN_STORE: z.string().min(1).optional(),
   // What the store may hold where pods fetch plugins from it; sets that were not used for longest go first.

@@ -10,6 +10,7 @@ import { reasonOf } from "@agent-launchpad/local-supabase/errors.ts";
 import { loadKeys, s3Keys } from "@agent-launchpad/local-supabase/keys.ts";
 import { openLogs } from "@agent-launchpad/local-supabase/logs.ts";
 import { mailboxAddress } from "@agent-launchpad/local-supabase/mailbox/access.ts";
+import { freePort } from "@agent-launchpad/local-supabase/ports.ts";
 import { type Guardian, startGuardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
 import { type ServiceState, Supervisor } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
 import { planServices, type StackState } from "./services/plan.ts";
@@ -74,6 +75,8 @@ export async function startStack(options: StackOptions, signal?: AbortSignal): P
   const dataDir = await openDataDir(options.dataDir);
   let guardian: Guardian | undefined;
   try {
+    // Before anything starts; the folder first, because a stack that runs there is the better answer.
+    if (options.port !== 0) await freePort(options.port, "--port");
     guardian = startGuardian((pid) => {
       options.log("the guardian process ended; another watches over this stack now");
       dataDir.nameGuardian(pid).catch((error: unknown) => {

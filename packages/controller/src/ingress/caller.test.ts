@@ -37,3 +37,18 @@ test("callers are told apart by what they show, and the id holds nothing of it",
   assert.equal(new Set(ids.map(({ id }) => id)).size, 4);
   assert.ok(ids.every(({ id, proof }) => id.length === 44 && !id.includes(proof)));
 });
+
+describe("a caller's address is", () => {
+  const socket = { remoteAddress: "127.0.0.1" };
+  const of = (forwarded?: string) =>
+    callerOf({
+      headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded },
+      method: "GET",
+      socket,
+    }).address;
+  test("the connection's, without a proxy", () => assert.equal(of(), "127.0.0.1"));
+  test("what the proxy in front wrote, not what the caller claims", () =>
+    assert.equal(of("1.1.1.1, 203.0.113.9"), "203.0.113.9"));
+  test("the connection's, with an empty list", () => assert.equal(of(""), "127.0.0.1"));
+  test("bounded in length", () => assert.equal(of("x".repeat(5000))?.length, 64));
+});

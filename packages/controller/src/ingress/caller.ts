@@ -19,6 +19,8 @@ export interface Caller {
   readonly proof: string;
   /** Tells callers apart without keeping what they show. */
   readonly id: string;
+  /** Where it calls from, as the proxy in front says it, or as the connection does. Left out: not known. */
+  readonly address?: string;
 }
 
 // As the runtime's door reads them (packages/agent-runtime/src/http/door.ts).
@@ -26,11 +28,28 @@ const BEARER = /^Bearer +(\S+) *$/i;
 const KEY = /^lp_[A-Za-z0-9_-]{20,200}$/;
 const TOKEN = /^[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,12000}\.[A-Za-z0-9_-]{1,2000}$/;
 const MOST_OF_ORIGIN = 400;
+const MOST_OF_ADDRESS = 64;
 
 export const STRANGER: Caller = { shows: "nothing", proof: "", id: "" };
 
+/** A request's head, and its connection. */
+type Head = Pick<IncomingMessage, "headers" | "method"> & {
+  socket?: Pick<IncomingMessage["socket"], "remoteAddress">;
+};
+
 /** The caller of a request; whatever has no known form shows nothing. */
-export function callerOf({ headers, method }: Pick<IncomingMessage, "headers" | "method">): Caller {
+export function callerOf(head: Head): Caller {
+  const address = addressOf(head);
+  return { ...shownBy(head), ...(address === undefined ? {} : { address }) };
+}
+
+/** The last entry is the one that the proxy in front wrote; those before are the caller's own words. */
+function addressOf({ headers, socket }: Head): string | undefined {
+  const last = [headers["x-forwarded-for"] ?? []].flat().join(",").split(",").at(-1)?.trim();
+  return last ? last.slice(0, MOST_OF_ADDRESS) : socket?.remoteAddress;
+}
+
+function shownBy({ headers, method }: Head): Caller {
   const secret = BEARER.exec(headers.authorization ?? "")?.[1];
   if (secret !== undefined) {
     if (KEY.test(secret)) return caller("key", secret);

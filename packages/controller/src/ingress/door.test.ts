@@ -316,3 +316,56 @@ test("a replica that is ready before the database has answered is enough", async
   await clock.advance(1);
   assert.deepEqual([held.decided, held.verdict], [1, undefined]);
 });
+
+test("a flood of false keys from one address costs another address no wait", async () => {
+  const { answers, asked, clock, hold } = rig();
+  answers(async (_, { proof }) => {
+    await new Promise<void>((resolve) => clock.after(3, resolve));
+    return proof === "good" ? { state: "waking" } : NOT_ITS_KEY;
+  });
+  const from = (address: string, key: string): Caller => ({ ...caller("key", key), address });
+  for (let index = 0; index < 200; index += 1) hold("a", from("6.6.6.6", `false ${index}`));
+  await clock.advance(4);
+  const owner = hold("a", from("7.7.7.7", "good"));
+  await clock.advance(4);
+  assert.equal(asked.find(({ caller: { proof } }) => proof === "good")?.at, 4);
+  assert.ok(asked.length <= 4, `${asked.length} questions`);
+  await clock.advance(100);
+  assert.equal(owner.decided, 0);
+  assert.ok(asked.length <= 4, "the agent wakes: who waits is asked about no more");
+});
+
+test("of many addresses that flood, four are asked about at once, and each takes turns", async () => {
+  const { answers, clock, hold } = rig();
+  let open = 0;
+  let most = 0;
+  const order: string[] = [];
+  answers(async (_, { address = "" }) => {
+    order.push(address);
+    open += 1;
+    most = Math.max(most, open);
+    await new Promise<void>((resolve) => clock.after(3, resolve));
+    open -= 1;
+    return NOT_ITS_KEY;
+  });
+  const held = Array.from({ length: 60 }, (_, index) =>
+    hold("a", { ...caller("key", `false ${index}`), address: `6.6.6.${index % 6}` }),
+  );
+  await clock.advance(60);
+  assert.equal(most, 4);
+  assert.deepEqual([...new Set(order.slice(0, 6))].length, 6);
+  assert.ok(held.every(({ verdict }) => verdict?.code === "INVALID_API_KEY"));
+});
+
+test("one address fills its share of the room, and others still come in", async () => {
+  const { answers, clock, door, hold } = rig({ perAddress: 3 });
+  answers(() => new Promise(() => {}));
+  const from = (address: string, key: string): Caller => ({ ...caller("key", key), address });
+  const flood = Array.from({ length: 10 }, (_, index) => hold("a", from("6.6.6.6", `false ${index}`)));
+  const owner = hold("a", from("7.7.7.7", "good"));
+  const again = hold("a", from("7.7.7.7", "good"));
+  await clock.advance(10);
+  const refused = flood.filter(({ verdict }) => verdict?.code === "AGENT_BUSY");
+  assert.equal(refused.length, 7);
+  assert.deepEqual([owner.decided, again.decided, door.held], [0, 0, 5]);
+});

@@ -3,6 +3,7 @@
 import type { Clock } from "../clock.ts";
 import { errorMessage, type Log } from "../log.ts";
 import type { Caller } from "./caller.ts";
+import { Turns } from "./turns.ts";
 
 /** What the database answers to the wish to wake an agent; the same however often it is asked. */
 export type Wake =
@@ -54,9 +55,20 @@ export interface DoorLimits {
   total: number;
   /** Of them for one agent, whatever they show: a flood of one keeps no other agent's callers out. */
   perAgent: number;
+  /** Different keys and tokens of one address that wait for one agent before anyone's was found good. */
+  perAddress: number;
+  /** Of how many addresses the database is asked about one agent at once; one caller of each. */
+  atOnce: number;
 }
 
-export const DOOR_LIMITS: DoorLimits = { holdMs: 30_000, askMs: 1000, total: 2048, perAgent: 1536 };
+export const DOOR_LIMITS: DoorLimits = {
+  holdMs: 30_000,
+  askMs: 1000,
+  total: 2048,
+  perAgent: 1536,
+  perAddress: 256,
+  atOnce: 4,
+};
 
 /** How often one request waits: a replica that is called ready and cannot be reached is no reason to try for 30 seconds. */
 export const MOST_WAITS = 5;
@@ -78,8 +90,18 @@ interface Party {
 /** Who waits for one agent. */
 interface Queue {
   agentId: string;
-  /** By what they show, in the order of their coming: the first of them is asked for. */
+  /** By what they show, in the order of their coming. */
   parties: Map<string, Party>;
+  /** Those that no question was asked for yet, by address; the address that waits longest for a question comes first. */
+  unasked: Turns<Party>;
+  /** Addresses that a question is under way for. */
+  asking: Set<string>;
+  /** Of whom the database said that the agent may wake for them. */
+  good: Party | undefined;
+  /** Grows with every answer about the agent: what was asked before says nothing new of it. */
+  round: number;
+  /** The next question has its time. */
+  resting: boolean;
   size: number;
   /** The database has said that it wakes. */
   waking: boolean;
@@ -165,18 +187,25 @@ export class Door {
       return { since, leave };
     }
     const queue = this.#queues.get(agentId) ?? this.#open(agentId);
-    const party = queue.parties.get(caller.id) ?? { caller, waiters: new Set() };
-    queue.parties.set(caller.id, party);
+    let party = queue.parties.get(caller.id);
+    if (party === undefined) {
+      party = { caller, waiters: new Set() };
+      queue.parties.set(caller.id, party);
+      queue.unasked.add(addressOf(party), party);
+      // The microtask that opened the queue asks for those who come with the first one.
+      if (queue.asking.size > 0 && !queue.resting) this.#askAll(queue);
+    }
     this.#came += 1;
     const waiter: Waiter = { place: this.#came, since, decide, cancel: () => {} };
     // The machine's clock may have been set back or forward since.
     const left = Math.min(this.#limits.holdMs, Math.max(0, this.#limits.holdMs - (now - since)));
-    const late = () => this.#end(queue, party, waiter, "late", queue.waking ? LATE : UNREACHABLE);
+    const own = party;
+    const late = () => this.#end(queue, own, waiter, "late", queue.waking ? LATE : UNREACHABLE);
     waiter.cancel = clock.after(left, late);
     party.waiters.add(waiter);
     queue.size += 1;
     this.#held += 1;
-    return { since, leave: () => this.#end(queue, party, waiter, "left") };
+    return { since, leave: () => this.#end(queue, own, waiter, "left") };
   }
 
   /** A replica of the agent takes requests: whoever waits for it goes on, in the order in which they came. */
@@ -193,53 +222,96 @@ export class Door {
   }
 
   /** Why a request is not held; undefined where it is. */
-  #refusal(agentId: string, { id }: Caller, now: number): Refusal | undefined {
+  #refusal(agentId: string, caller: Caller, now: number): Refusal | undefined {
+    const { id } = caller;
     if (this.#stopped) return STOPPING;
     for (const key of [agentId, keyOf(agentId, id)]) {
       const known = this.#answers.get(key);
       // Counted both ways: the machine's clock may be set back.
       if (known !== undefined && Math.abs(now - known.at) < FRESH_MS) return known.verdict;
     }
-    const waiting = this.#queues.get(agentId)?.size ?? 0;
-    return this.#held >= this.#limits.total || waiting >= this.#limits.perAgent ? BUSY : undefined;
+    const queue = this.#queues.get(agentId);
+    if (this.#held >= this.#limits.total || (queue?.size ?? 0) >= this.#limits.perAgent) return BUSY;
+    const isJudged = queue === undefined || queue.waking || queue.parties.has(id);
+    return !isJudged && queue.unasked.of(caller.address ?? "") >= this.#limits.perAddress ? BUSY : undefined;
   }
 
   #open(agentId: string): Queue {
-    const queue = { agentId, parties: new Map(), size: 0, waking: false, awake: 0, cancel: () => {} };
+    const queue: Queue = {
+      agentId,
+      parties: new Map(),
+      unasked: new Turns(),
+      asking: new Set(),
+      good: undefined,
+      round: 0,
+      resting: false,
+      size: 0,
+      waking: false,
+      awake: 0,
+      cancel: () => {},
+    };
     this.#queues.set(agentId, queue);
-    queueMicrotask(() => void this.#ask(queue, 1));
+    queueMicrotask(() => this.#askAll(queue));
     return queue;
   }
 
-  /** Asks for the party that came first; where that may not wake the agent, for the next one. One question at a time. */
-  async #ask(queue: Queue, attempt: number): Promise<void> {
+  /**
+   * Asks for a caller of each of a few addresses; where one may not wake the agent, for the next. Addresses take turns, so that
+   * a flood of false keys from one costs the others a question. @param attempt how often the database did not answer, plus one
+   */
+  #askAll(queue: Queue, attempt = 1): void {
+    if (!this.#isOpen(queue)) return;
+    queue.resting = false;
+    if (queue.good !== undefined && queue.parties.get(queue.good.caller.id) === queue.good) {
+      if (queue.asking.size === 0) void this.#ask(queue, queue.good, attempt);
+      return;
+    }
+    while (queue.asking.size < this.#limits.atOnce) {
+      const party = queue.unasked.next(queue.asking);
+      if (party === undefined) break;
+      void this.#ask(queue, party, attempt);
+    }
+  }
+
+  async #ask(queue: Queue, party: Party, attempt: number): Promise<void> {
     const { isReady, log, wake } = this.#options;
-    const { agentId } = queue;
-    const [party] = queue.parties.values();
-    if (!this.#isOpen(queue) || party === undefined) return;
-    let answer: Wake;
+    const { agentId, round } = queue;
+    const address = addressOf(party);
+    queue.asking.add(address);
+    let answer: Wake | undefined;
     try {
       answer = await wake(agentId, party.caller);
     } catch (error) {
       if (attempt === 1) log.warn("an agent could not be woken yet", { agentId, error: errorMessage(error) });
-      const wait = Math.min(this.#limits.askMs, SOON_MS * 2 ** Math.min(attempt - 1, 10));
-      this.#askAgain(queue, wait, attempt + 1);
+    }
+    queue.asking.delete(address);
+    if (!this.#isOpen(queue)) return;
+    if (answer?.state === "refused" && answer.ofCaller === true) {
+      if (queue.good === party) queue.good = undefined;
+      const { ofCaller: _, state: __, ...verdict } = answer;
+      this.#refuseParty(queue, party, verdict);
+      if (round === queue.round) this.#askAll(queue);
       return;
     }
-    if (!this.#isOpen(queue)) return;
-    if (isReady(agentId)) this.ready(agentId);
+    // It may be asked for again, should the one that is good leave.
+    if (queue.parties.get(party.caller.id) === party) queue.unasked.add(address, party);
+    if (round !== queue.round) return;
+    queue.round += 1;
+    if (answer === undefined) {
+      const wait = Math.min(this.#limits.askMs, SOON_MS * 2 ** Math.min(attempt - 1, 10));
+      this.#askAgain(queue, wait, attempt + 1);
+    } else if (isReady(agentId)) this.ready(agentId);
     else this.#take(queue, party, answer);
   }
 
   #take(queue: Queue, party: Party, answer: Wake): void {
     if (answer.state === "refused") {
-      const { ofCaller, state: _, ...verdict } = answer;
-      if (ofCaller !== true) this.#refuse(queue, verdict);
-      else {
-        this.#refuseParty(queue, party, verdict);
-        void this.#ask(queue, 1);
-      }
-    } else if (answer.state === "waking") {
+      const { ofCaller: _, state: __, ...verdict } = answer;
+      this.#refuse(queue, verdict);
+      return;
+    }
+    queue.good = party;
+    if (answer.state === "waking") {
       queue.waking = true;
       queue.awake = 0;
       this.#askAgain(queue, this.#limits.askMs, 1);
@@ -251,8 +323,8 @@ export class Door {
   }
 
   #askAgain(queue: Queue, milliseconds: number, attempt: number): void {
-    if (!this.#isOpen(queue)) return;
-    queue.cancel = this.#options.clock.after(milliseconds, () => void this.#ask(queue, attempt));
+    queue.resting = true;
+    queue.cancel = this.#options.clock.after(milliseconds, () => this.#askAll(queue, attempt));
   }
 
   #isOpen(queue: Queue): boolean {
@@ -287,7 +359,10 @@ export class Door {
     waiter.cancel();
     this.#held -= 1;
     queue.size -= 1;
-    if (party.waiters.size === 0) queue.parties.delete(party.caller.id);
+    if (party.waiters.size === 0 && queue.parties.get(party.caller.id) === party) {
+      queue.parties.delete(party.caller.id);
+      queue.unasked.delete(addressOf(party), party);
+    }
     // Nobody waits any more: the wake goes on in the database without us.
     if (queue.size === 0 && this.#isOpen(queue)) {
       queue.cancel();
@@ -297,6 +372,8 @@ export class Door {
     if (outcome !== "left") waiter.decide(verdict);
   }
 }
+
+const addressOf = ({ caller }: Party): string => caller.address ?? "";
 
 /** Of an answer for those alone who show the same; agents' ids have no space. */
 function keyOf(agentId: string, callerId: string): string {
