@@ -20,6 +20,10 @@ enroll_enabled = true
 verify_enabled = true
 [auth.passkey]
 enabled = true
+[auth.email.notification.mfa_factor_enrolled]
+enabled = true
+[auth.email.notification.mfa_factor_unenrolled]
+enabled = true
 [auth.webauthn]
 rp_id = "localhost"
 rp_display_name = "Mine"
@@ -196,6 +200,15 @@ describe("factors", () => {
     assert.equal(JSON.parse(atob(data.session?.access_token.split(".")[1] ?? "")).aal, "aal1");
   });
 
+  test("are mailed about, where config.toml wants that", async () => {
+    const { id } = await raised();
+    await client.auth.mfa.unenroll({ factorId: id });
+    assert.deepEqual(
+      auth.mailbox.list(`u${count}@example.com`).map(({ subject }) => subject),
+      ["A second factor was removed", "A second factor was added"],
+    );
+  });
+
   test("of somebody else are not found", async () => {
     const { id } = await enrolled();
     const other = await signedUp();
@@ -301,6 +314,33 @@ describe("a security key", () => {
       ),
       ["mfa/webauthn", "password"],
     );
+  });
+
+  test("that is made now does not answer for a factor that has one", async () => {
+    const { data } = await client.auth.mfa.enroll({ factorType: "webauthn", friendlyName: "key" });
+    const path = `/factors/${data?.id}`;
+    const token = await tokenOf();
+    const asked = (await post<Asked<Creation>>(`${path}/challenge`, {}, token)).body;
+    const made = createAuthenticator(ORIGIN).create(asked.webauthn.credential_options.publicKey);
+    const answer = { challenge_id: asked.id, webauthn: { type: "create", credential_response: made } };
+    assert.equal((await post(`${path}/verify`, answer, token)).status, 200);
+    // Somebody who knows the password alone, with a key of their own.
+    const thief = auth.client();
+    await thief.auth.signInWithPassword({ email: `u${count}@example.com`, password: `password of ${count}` });
+    const stolen = await tokenOf(thief);
+    const again = (await post<Asked<Request>>(`${path}/challenge`, {}, stolen)).body;
+    const { challenge } = again.webauthn.credential_options.publicKey;
+    const own = createAuthenticator(ORIGIN).create({
+      challenge,
+      rp: { id: "localhost" },
+      user: { id: "eA" },
+    });
+    const refused = await post(
+      `${path}/verify`,
+      { challenge_id: again.id, webauthn: { type: "create", credential_response: own } },
+      stolen,
+    );
+    assert.deepEqual([refused.status, refused.body.error_code], [400, "validation_failed"]);
   });
 
   test("as a passkey signs in without a password, and each answer works once", async () => {

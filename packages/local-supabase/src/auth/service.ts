@@ -11,6 +11,7 @@ import { openAuthDatabase } from "./database.ts";
 import { createHooks } from "./hooks/hooks.ts";
 import { createRateLimits } from "./limits/rate-limits.ts";
 import { loadMailTemplates } from "./mail/templates.ts";
+import { unsupportedNames } from "./oauth/providers.ts";
 import { createAuthHandler } from "./server.ts";
 import { withoutTraces } from "./without-traces.ts";
 
@@ -42,7 +43,10 @@ export async function startAuth(options: AuthOptions): Promise<AuthService> {
   const config = await readConfig(options.root, options.env);
   const settings = options.adjust?.(config.auth) ?? config.auth;
   const { templates, warnings } = await loadMailTemplates(options.root, settings.email);
-  for (const warning of [...config.warnings, ...warnings]) options.log(warning);
+  const unsupported = unsupportedNames(settings.external).map(
+    (name) => `supabase/config.toml: [auth.external.${name}] is enabled; this stack does not support it.`,
+  );
+  for (const warning of [...config.warnings, ...warnings, ...unsupported]) options.log(warning);
   const database = openAuthDatabase(options.dbUrl);
   const context: AuthContext = {
     database,

@@ -3,6 +3,7 @@
 import { recordAudit } from "../audit.ts";
 import { AUDIENCE, type AuthContext } from "../context.ts";
 import { forbidden, internal, notFound } from "../errors.ts";
+import { notify } from "../mail/send.ts";
 import type { Answer, AuthRequest } from "../request.ts";
 import { unlinkIdentity } from "./identities.ts";
 
@@ -26,10 +27,13 @@ export async function removeIdentity(
   if (!UUID.test(id)) throw notFound("validation_failed", "identity_id must be an UUID");
   if ([claims.aud].flat()[0] !== AUDIENCE)
     throw forbidden("unexpected_audience", "Token audience doesn't match request audience");
-  await context.database.transaction(async (on) => {
+  const removed = await context.database.transaction(async (on) => {
     const autoconfirm = !context.settings.email.enable_confirmations;
     const { provider, provider_id } = await unlinkIdentity(on, user.id, id, { autoconfirm });
     await recordAudit(on, request, user, "identity_unlinked", { identity_id: id, provider, provider_id });
+    return provider;
   });
+  // To the address of before: another identity's may have become the user's.
+  await notify(context, "identity_unlinked", { to: user.email ?? "", data: { Provider: removed } });
   return { body: {} };
 }

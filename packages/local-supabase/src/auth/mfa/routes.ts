@@ -4,6 +4,7 @@ import { z } from "zod";
 import { recordAudit } from "../audit.ts";
 import type { AuthContext } from "../context.ts";
 import { badRequest, forbidden, internal, unprocessable } from "../errors.ts";
+import { notify } from "../mail/send.ts";
 import { createWebAuthn, type StoredCredential } from "../passkeys/webauthn.ts";
 import { type Answer, type AuthRequest, objectOf, textOf } from "../request.ts";
 import { adminOf, userOfPath } from "../routes/admin-users.ts";
@@ -153,14 +154,16 @@ export async function verify(
       challenge_id: opened.id,
       factor_type: factor.factor_type,
     });
-    await completeVerification(on, factor, { challengeId: opened.id, sessionId: session.id });
+    const first = await completeVerification(on, factor, { challengeId: opened.id, sessionId: session.id });
     const before = await activeRefreshToken(on, session.id);
     const refreshToken = await swapRefreshToken(on, user.id, session.id, before?.token ?? "");
     const now = (await findUser(on, user.id)) ?? user;
     const method = METHODS[factor.factor_type];
-    return await sessionJson(context, on, request, now, { sessionId: session.id, refreshToken, method });
+    const next = { sessionId: session.id, refreshToken, method };
+    return { first, body: await sessionJson(context, on, request, now, next) };
   });
-  return { body: raised };
+  if (raised.first) await tell(context, "mfa_factor_enrolled", user, factor);
+  return { body: raised.body };
 }
 
 async function isKeyOf(
@@ -173,6 +176,9 @@ async function isKeyOf(
   if (!given) throw invalid("WebAuthn config required");
   const { type, credential_response: answer } = given;
   if (type !== "create" && type !== "request") throw invalid("WebAuthn type must be create or request");
+  // A key that is made now proves nothing of a factor that has one already.
+  if (type !== (factor.status === "verified" ? "request" : "create"))
+    throw invalid("WebAuthn type does not fit the factor's status");
   if (answer === undefined || answer === null) throw invalid("credential_response required");
   const session = { challenge: String(kept?.challenge ?? ""), rpId: String(kept?.rpId ?? "") };
   const webauthn = createWebAuthn(settings.webauthn);
@@ -210,6 +216,15 @@ async function askHook(
   throw forbidden("mfa_verification_rejected", verdict.message);
 }
 
+async function tell(
+  context: AuthContext,
+  notice: "mfa_factor_enrolled" | "mfa_factor_unenrolled",
+  { email }: UserRow,
+  { factor_type }: FactorRow,
+): Promise<void> {
+  await notify(context, notice, { to: email ?? "", data: { FactorType: factor_type } });
+}
+
 /** DELETE /factors/:id */
 export async function unenroll(
   context: AuthContext,
@@ -227,6 +242,7 @@ export async function unenroll(
       session_id: session.id,
     });
   });
+  await tell(context, "mfa_factor_unenrolled", user, factor);
   return { body: { id: factor.id } };
 }
 

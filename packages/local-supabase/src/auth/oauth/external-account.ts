@@ -14,7 +14,7 @@ import {
   refreshIdentity,
 } from "../identities/identities.ts";
 import { linkingOf } from "../identities/linking.ts";
-import { sendActionMail } from "../mail/send.ts";
+import { notify, sendActionMail } from "../mail/send.ts";
 import { confirmUser } from "../one-time-tokens.ts";
 import type { Queryable } from "../queryable.ts";
 import type { AuthRequest } from "../request.ts";
@@ -183,7 +183,9 @@ export async function linkTo(work: ExternalWork, userId: string, external: Exter
     await confirmUser(on, user, context.now());
     if (user.is_anonymous) await updateUser(on, user, { is_anonymous: false });
   }
-  return await known(on, userId);
+  const linked = await known(on, userId);
+  await notify(context, "identity_linked", { to: linked.email ?? "", data: { Provider: provider } });
+  return linked;
 }
 
 /** Accepts an invitation by signing in with a provider that has the invited address. */
