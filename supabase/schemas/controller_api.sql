@@ -160,7 +160,7 @@ begin
     where d.ctid = any (places) and d.agent_id = any (candidates)
       and d.agent_id = any (array(select c.agent_id from private.claimable(of_worker) c))
       and (d.lease_holder is distinct from of_worker or d.claimed_generation <> d.generation)
-    returning d.agent_id, private.claim_answer(d) as answer
+    returning d.agent_id, private.claim_answer(d) || private.environment_of_woken(d) as answer
   )
   select coalesce(jsonb_agg(l.answer), '[]'), coalesce(array_agg(l.agent_id), '{}') into answers, taken from leased l;
   -- What it had in hand already.
@@ -349,6 +349,33 @@ language sql stable set search_path = ''
 return (select encode(extensions.hmac('messages of ' || of_agent, s.decrypted_secret, 'sha256'), 'hex')
   from vault.decrypted_secrets s where s.name = 'launchpad_respond_secret');
 
+-- The secrets of an agent, with their values, and that they were read: for who was given its lease.
+create function private.read_environment(of_agent text) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform private.record_secret_access(of_agent);
+  return (
+    select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}')
+      -- Last: a name of the machinery, which no secret can take.
+      || jsonb_strip_nulls(jsonb_build_object('AGENT_MESSAGE_KEY', private.message_key(of_agent)))
+    from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent);
+end
+$$;
+
+-- What goes with the first claim of an agent that wakes: its secrets, for which its caller waits otherwise. Where they
+-- cannot be read, the claims of others go on; the controller asks for them alone and learns why.
+create function private.environment_of_woken(d private.agent_deployments) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+begin
+  if d.phase <> 'WAKING' or d.desired <> 'running' then
+    return '{}';
+  end if;
+  return jsonb_build_object('environment', private.read_environment(d.agent_id));
+exception when others then
+  return '{}';
+end
+$$;
+
 -- Definer: reads Vault. The lease authorises: only who was given this generation of this agent gets its secrets.
 create function private.agent_environment(of_agent text, of_generation bigint, token uuid) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -358,12 +385,7 @@ begin
         and d.desired <> 'absent') then
     perform private.raise_error('CONFLICT', 'No lease on this generation of this agent');
   end if;
-  perform private.record_secret_access(of_agent);
-  return (
-    select coalesce(jsonb_object_agg(s.name, v.decrypted_secret), '{}')
-      -- Last: a name of the machinery, which no secret can take.
-      || jsonb_strip_nulls(jsonb_build_object('AGENT_MESSAGE_KEY', private.message_key(of_agent)))
-    from public.agent_secrets s join vault.decrypted_secrets v on v.id = s.vault_id where s.agent_id = of_agent);
+  return private.read_environment(of_agent);
 end
 $$;
 

@@ -368,6 +368,56 @@ describe("a caller who shows nothing", () => {
   });
 });
 
+describe("the claim of an agent that wakes", () => {
+  const claimOf = async (id: string) => {
+    const claims = await call("claim_deployments", { worker: "test-worker", max_count: 500 });
+    return claims.find((c: { agentId: string }) => c.agentId === id);
+  };
+  const reads = async (id: string) =>
+    (
+      await sql(
+        "select details from public.security_events where agent_id = $1 and event_type = 'SECRET_ACCESS'",
+        [id],
+      )
+    ).length;
+
+  test("brings its secrets, once, and records that they were read", async () => {
+    const environment = { TOKEN: "sekrit" };
+    const id = await asleep({ environment });
+    const other = await deployed({ environment });
+    await verb("restart_agent", { agent_id: other });
+    const before = await reads(id);
+    await wake(id);
+    assert.equal((await claimOf(other)).environment, undefined, "it restarts");
+    const { generation, lease_token } = await row(id);
+    assert.equal((await claimOf(id)).environment, undefined, "the second claim");
+    assert.equal(await reads(id), before + 1);
+    const args = { agent_id: id, generation, lease_token };
+    assert.deepEqual(await call("agent_environment", args), environment, "where the first answer was lost");
+    await sql("update private.agent_deployments set claimed_generation = 0 where agent_id = $1", [id]);
+    assert.deepEqual((await claimOf(id)).environment, environment);
+    const shown = JSON.stringify([await row(id), await events(id), await status(id)]);
+    assert.ok(!shown.includes("sekrit"));
+    for (const caller of [user(alice), user(bob), anon])
+      assert.equal((await rpc(db, caller, "claim_deployments", { worker: "w" })).status, 403);
+  });
+
+  test("goes on without them where they cannot be read, and so do the claims of others", async () => {
+    const [broken, whole] = [
+      await asleep({ environment: { TOKEN: "sekrit" } }),
+      await asleep({ environment: { TOKEN: "other" } }),
+    ];
+    const constraint = "alter table public.security_events";
+    await sql(`${constraint} add constraint unreadable check (agent_id <> '${broken}') not valid`);
+    await wake(broken);
+    await wake(whole);
+    const claims = await call("claim_deployments", { worker: "test-worker", max_count: 500 });
+    await sql(`${constraint} drop constraint unreadable`);
+    const given = (id: string) => claims.find((c: { agentId: string }) => c.agentId === id).environment;
+    assert.deepEqual([given(broken), given(whole)], [undefined, { TOKEN: "other" }]);
+  });
+});
+
 describe("a caller who shows a key or an origin", () => {
   const shown = (id: string, cause: string, credential: string) =>
     call("wake_deployment", { agent_id: id, cause, credential });

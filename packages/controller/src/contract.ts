@@ -108,6 +108,8 @@ export const classesSchema = z.object({
   users: z.record(z.string(), z.string()),
 });
 
+export const environmentSchema = z.record(z.string(), z.string());
+
 export const claimSchema = z.object({
   agentId: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   userId: z.string().nullish(),
@@ -137,6 +139,8 @@ export const claimSchema = z.object({
   /** Who may call it at its address. */
   visibility: z.enum(["private", "public"]).nullish(),
   spec: agentSpecSchema.nullable(),
+  /** Its secrets, where it wakes and this is its first claim; left out: to be asked for. */
+  environment: environmentSchema.nullish(),
 });
 
 /** What must be known of a claimed row to hand it back when the rest cannot be read. */
@@ -224,7 +228,6 @@ export const wakeResultSchema = z.discriminatedUnion("state", [
 ]);
 
 export const ingestResultSchema = z.object({ accepted: count, duplicates: count, unknown: count });
-export const environmentSchema = z.record(z.string(), z.string());
 export const releasedSchema = z.object({ released: count });
 
 export const tenantsSchema = z.object({ agents: z.array(z.string()), users: z.array(z.string()) });

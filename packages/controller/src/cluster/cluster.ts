@@ -13,6 +13,8 @@ export interface Cluster {
    * leaves alone. Otherwise they are its own children, and end with its lease.
    */
   readonly outlives: boolean;
+  /** An agent's secrets stay in the cluster while it sleeps: {@link Cluster.sleep} needs them. Otherwise they are not read for it. */
+  readonly sleepsWithSecrets: boolean;
   /** Takes over what an earlier controller left behind: adopted or ended, never doubled. */
   start(): Promise<void>;
   /** Ends what must not outlive the controller. */

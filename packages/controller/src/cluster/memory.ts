@@ -35,6 +35,7 @@ export interface MemoryClusterOptions {
 export class MemoryCluster implements Cluster {
   readonly kind = "memory";
   readonly outlives = false;
+  readonly sleepsWithSecrets = false;
   readonly #options: MemoryClusterOptions;
   readonly #disk: Map<string, StableWorkload>;
   readonly #sets = new Map<string, ReplicaSet>();

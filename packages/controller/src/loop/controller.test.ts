@@ -206,3 +206,47 @@ test("settings that no pod can have: nothing is claimed, and the trouble names t
   assert.equal(controller.trouble, undefined);
   assert.equal(model.row("agent-a").phase, "DEPLOYED");
 });
+
+test("the secrets of a sleeper are not read; its wake gets them with the claim", async (context) => {
+  const { clock, cluster, controller, model, since } = rig(context);
+  model.environments.set("agent-a", { TOKEN: "sekrit" });
+  model.launch("agent-a", specOf());
+  controller.start();
+  await clock.advance(1000);
+  assert.equal(model.row("agent-a").phase, "DEPLOYED");
+
+  const calls = since();
+  model.sleep("agent-a");
+  controller.hint();
+  await clock.advance(1000);
+  assert.equal(model.row("agent-a").phase, "ASLEEP");
+  assert.equal(controller.reconciler.held.get("agent-a")?.environment, undefined);
+  model.wake("agent-a");
+  controller.hint();
+  await clock.advance(1000);
+  assert.equal(model.row("agent-a").phase, "DEPLOYED");
+  assert.equal(calls("agentEnvironment"), 0);
+  const held = controller.reconciler.held.get("agent-a");
+  assert.deepEqual(held?.environment, { TOKEN: "sekrit" });
+  assert.ok(held !== undefined && !("environment" in held.claim), "kept once, and not beside the row");
+  assert.equal(cluster.running("agent-a").length, 1);
+});
+
+test("a wake whose claim was lost asks for the secrets", async (context) => {
+  const { clock, controller, faults, model, since } = rig(context);
+  model.launch("agent-a", specOf());
+  controller.start();
+  await clock.advance(1000);
+  model.sleep("agent-a");
+  controller.hint();
+  await clock.advance(1000);
+  const calls = since();
+  model.wake("agent-a");
+  faults.set("claimDeployments", "after");
+  controller.hint();
+  await clock.advance(1);
+  faults.clear();
+  await clock.advance(10_000);
+  assert.equal(model.row("agent-a").phase, "DEPLOYED");
+  assert.equal(calls("agentEnvironment"), 1);
+});

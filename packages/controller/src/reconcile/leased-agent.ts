@@ -45,7 +45,7 @@ const TERMINAL = new Set<string>([
  * @param now the time
  * @param before what was held of it until now: its conditions keep their times
  */
-export function hold(claim: Claim, now: number, before?: Held): Held {
+export function hold({ environment, ...claim }: Claim, now: number, before?: Held): Held {
   const isSame = before?.claim.generation === claim.generation;
   if (!isSame) before?.provisioning?.cancel();
   return {
@@ -70,6 +70,7 @@ export function hold(claim: Claim, now: number, before?: Held): Held {
     faults: isSame ? before.faults : 0,
     awaitsDatabase: false,
     repeatAt: before?.repeatAt,
+    ...(environment == null ? {} : { environment }),
   };
 }
 

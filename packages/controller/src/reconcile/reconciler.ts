@@ -189,7 +189,7 @@ export class Reconciler {
     for (const action of decision.actions) {
       if (action.do === "remove") await cluster.remove(agentId, action.keep);
       else if (action.do === "sleep") {
-        const environment = await this.#environment(held);
+        const environment = cluster.sleepsWithSecrets ? await this.#environment(held) : {};
         if (!this.#mayAct(held)) return false;
         await cluster.sleep(this.#workload(held, environment));
       } else if (action.do === "revert") {

@@ -302,6 +302,7 @@ function clusterOf(workloads: Workloads): Cluster {
   return {
     kind: "kubernetes",
     outlives: true,
+    sleepsWithSecrets: true,
     start: async () => {},
     stop: async () => {},
     apply: (workload) => workloads.apply(workload),

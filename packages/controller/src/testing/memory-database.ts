@@ -79,6 +79,8 @@ export class MemoryDatabase implements Database {
   readonly logs = new Map<string, string>();
   readonly metrics = new Map<string, string>();
   readonly environments = new Map<string, Record<string, string>>();
+  /** Wakes whose secrets went with a claim. */
+  readonly #given = new Set<string>();
   /** Every accepted phase, in order, as `agent:generation:phase`. */
   readonly transitions: string[] = [];
   readonly calls = new Map<string, number>();
@@ -278,7 +280,7 @@ export class MemoryDatabase implements Database {
         row.holder = worker;
         row.leaseToken = `token-${this.#tokens}`;
       }
-      claims.push(this.#claim(row));
+      claims.push({ ...this.#claim(row), ...this.#environmentOfWoken(row) });
     }
     return structuredClone({ claims, unreadable: [] });
   }
@@ -516,6 +518,14 @@ export class MemoryDatabase implements Database {
     if (row.holder === worker) return pending || outdated ? "same" : "no";
     if (row.holder !== undefined && this.#alive(row.holder)) return "no";
     return pending || lives ? "new" : "no";
+  }
+
+  /** The secrets go with the first claim of a wake alone. */
+  #environmentOfWoken(row: Row): Pick<Claim, "environment"> {
+    const key = `${row.agentId} ${row.generation} ${row.leaseToken}`;
+    if (row.phase !== "WAKING" || row.desired !== "running" || this.#given.has(key)) return {};
+    this.#given.add(key);
+    return { environment: { ...this.environments.get(row.agentId) } };
   }
 
   #claim(row: Row): Claim {

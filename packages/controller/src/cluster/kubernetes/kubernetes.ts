@@ -52,6 +52,7 @@ const LAST_CALLS_MS = 1000;
 export class KubernetesCluster implements Cluster {
   readonly kind = "kubernetes";
   readonly outlives = true;
+  readonly sleepsWithSecrets = true;
   /** Where this machine reaches replicas; in the cluster only those of agents whose door leads here. */
   readonly endpoints = new Endpoints();
   readonly #api: KubeApi;

@@ -82,6 +82,7 @@ interface Agent {
 export class ProcessesCluster implements Cluster {
   readonly kind = "processes";
   readonly outlives = false;
+  readonly sleepsWithSecrets = false;
   readonly endpoints = new Endpoints();
   readonly #folders: Folders;
   readonly #warming = new AbortController();
