@@ -6,6 +6,7 @@ import type { Answer, AuthRequest } from "./request.ts";
 import * as links from "./routes/admin-links.ts";
 import * as adminUsers from "./routes/admin-users.ts";
 import { magicLink, otp, reauthenticate, recover, resend } from "./routes/mails.ts";
+import { NOT_SET_UP, web3Grant } from "./routes/not-set-up.ts";
 import { health, jwks, openidConfiguration, settings } from "./routes/public.ts";
 import { signUp } from "./routes/signup.ts";
 import { type Grant, token } from "./routes/token.ts";
@@ -25,7 +26,7 @@ export interface Route {
 }
 
 /** Ways to a session of other modules, by grant_type. */
-const GRANTS: Record<string, Grant> = { id_token: idTokenGrant };
+const GRANTS: Record<string, Grant> = { id_token: idTokenGrant, web3: web3Grant };
 
 export const ROUTES: readonly Route[] = [
   { method: "GET", path: "/health", handler: health },
@@ -53,6 +54,7 @@ export const ROUTES: readonly Route[] = [
   { method: "PUT", path: "/admin/users/*", requires: "admin", handler: adminUsers.update },
   { method: "DELETE", path: "/admin/users/*", requires: "admin", handler: adminUsers.remove },
   ...WAYS_IN,
+  ...NOT_SET_UP,
 ];
 
 /** The route of a request, and the parts of its path that `*` stands for; the methods that a path has otherwise. */

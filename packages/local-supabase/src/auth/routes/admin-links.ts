@@ -21,7 +21,7 @@ import {
   userOfDuplicateEmail,
 } from "../users.ts";
 import { adminOf } from "./admin-users.ts";
-import { createUser, newUser } from "./signup.ts";
+import { createBareUser, newUser } from "./signup.ts";
 
 const REGISTERED = () =>
   unprocessable("email_exists", "A user with this email address has already been registered");
@@ -35,7 +35,7 @@ export async function invite(context: AuthContext, request: AuthRequest): Promis
   if (known && isConfirmed(known)) throw REGISTERED();
   const draft = known ?? (await newUser(context, request, { email, data }));
   const user = await context.database.transaction(async (on) => {
-    const invited = known ?? (await createUser(on, draft, data));
+    const invited = known ?? (await createBareUser(on, draft));
     await recordAudit(on, request, adminOf(request), "user_invited", {
       user_id: invited.id,
       user_email: email,
@@ -79,7 +79,7 @@ export async function generateLink(context: AuthContext, request: AuthRequest): 
     }));
   const code = newCode(settings.email.otp_length);
   const { user, token } = await database.transaction(async (on) => {
-    const made = known ?? (await createUser(on, draft, data ?? {}));
+    const made = known ?? (await createBareUser(on, draft));
     const written = await writeToken(context, on, request, made, type, { code, body, data });
     return { user: (await findUser(on, made.id)) ?? made, token: written };
   });

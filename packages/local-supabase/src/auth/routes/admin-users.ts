@@ -7,6 +7,7 @@ import { createIdentity } from "../identities/identities.ts";
 import { readEmail } from "../mail/send.ts";
 import { confirmUser } from "../one-time-tokens.ts";
 import { hashPassword, isPasswordHash, judgePassword, randomPassword } from "../passwords.ts";
+import { readPhone } from "../phones.ts";
 import type { Queryable } from "../queryable.ts";
 import { type Answer, type AuthRequest, flagOf, objectOf, textOf } from "../request.ts";
 import {
@@ -125,15 +126,6 @@ export function durationOf(text: string): number | undefined {
   if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== rest) return undefined;
   const sum = parts.reduce((total, [, amount, unit]) => total + Number(amount) * (UNITS[unit ?? ""] ?? 0), 0);
   return sign === "-" ? -sum : sum;
-}
-
-/** A phone number in E.164, without its plus. */
-function readPhone(text: string | undefined): string | undefined {
-  if (!text) return undefined;
-  const phone = text.replace(/^\+/, "").replaceAll(" ", "");
-  if (!/^[1-9][0-9]{1,14}$/.test(phone))
-    throw badRequest("validation_failed", "Invalid phone number format (E.164 required)");
-  return phone;
 }
 
 /** POST /admin/users */

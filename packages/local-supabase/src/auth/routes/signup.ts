@@ -111,7 +111,19 @@ export async function announced(
   return draft;
 }
 
-/** Writes a user with the identity of their address; what the identity says becomes user_metadata. */
+/** Writes a user with the identity of their address. */
+export async function createBareUser(on: Queryable, draft: UserRow): Promise<UserRow> {
+  const user = await insertUser(on, draft);
+  await createIdentity(on, user.id, "email", {
+    sub: user.id,
+    email: user.email ?? "",
+    email_verified: false,
+    phone_verified: false,
+  });
+  return (await findUser(on, user.id)) ?? user;
+}
+
+/** Writes a user who signs up, with the identity of their address; what it says becomes user_metadata. */
 export async function createUser(on: Queryable, draft: UserRow, data: Json): Promise<UserRow> {
   const user = await insertUser(on, draft);
   const identity = await createIdentity(on, user.id, "email", {

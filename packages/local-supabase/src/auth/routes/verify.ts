@@ -15,6 +15,7 @@ import {
   ownerOfToken,
 } from "../one-time-tokens.ts";
 import { hashPassword, randomPassword } from "../passwords.ts";
+import { readPhone } from "../phones.ts";
 import type { Queryable } from "../queryable.ts";
 import { withCode, withError, withMessage, withSession } from "../redirects.ts";
 import { type Answer, type AuthRequest, textOf } from "../request.ts";
@@ -69,7 +70,10 @@ function readAsked(request: AuthRequest): Asked {
       throw badRequest("validation_failed", "Only the token_hash and type should be provided");
     return { type, hash };
   }
-  if (phone && !given) throw EXPIRED_CODE(); // no code was sent by text message
+  if (phone && !given) {
+    readPhone(phone);
+    throw EXPIRED_CODE(); // no code was sent by text message
+  }
   if (!given || phone)
     throw badRequest(
       "validation_failed",
