@@ -92,16 +92,18 @@ beforeAll(async () => {
   for (const fn of findFunctions(join(root, "supabase/functions"))) {
     const environment = {
       machine: { PATH: process.env.PATH ?? "" },
-      provider: {},
       functions: {},
-      controller: {},
     };
     const { child, port } = await startFunction({
       fn,
       root,
       gatewayUrl: gateway.url,
-      restUrl: `http://127.0.0.1:${rest.port}`,
       dbUrl: database.url("postgres"),
+      variables: {
+        LAUNCHPAD_REST_URL: `http://127.0.0.1:${rest.port}`,
+        LAUNCHPAD_RESPOND_SECRET: respondSecret(keys),
+      },
+      read: ["packages"],
       keys,
       environment,
       guardian,

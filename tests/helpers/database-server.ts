@@ -49,7 +49,7 @@ async function prepare(): Promise<ServerFacts> {
     extensionsFolder: process.env.LAUNCHPAD_POSTGRES_EXTENSIONS,
     onExit: () => void leave(1),
   });
-  await prepareDatabase(server);
+  await prepareDatabase(server, { projectFolder: join(import.meta.dirname, "../..") });
   // `postgres` is what test databases are cloned from, so nobody may stay connected to it.
   const admin = new pg.Client({ connectionString: server.superuserUrl });
   await admin.connect();

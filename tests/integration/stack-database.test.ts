@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { PoolClient } from "pg";
 import { describe, test } from "vitest";
 import { runSupabaseCli } from "../../packages/local-supabase/src/postgres/migrate.ts";
-import { PROJECT_FOLDER } from "../../packages/local-supabase/src/postgres/paths.ts";
 import { useTestDatabase } from "../helpers/database.ts";
 
 const db = useTestDatabase();
@@ -251,7 +251,7 @@ describe("Realtime's SQL", () => {
 test("the real advisors find no error and no warning in the project", async () => {
   const printed = await runSupabaseCli(["db", "advisors", "--level", "warn", "--fail-on", "warn"], {
     url: db().url("postgres"),
-    projectFolder: PROJECT_FOLDER,
+    projectFolder: join(import.meta.dirname, "../.."),
   });
   assert.match(printed, /No issues found/);
 });

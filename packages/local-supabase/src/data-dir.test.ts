@@ -74,15 +74,16 @@ test("stack.json says where the stack is, to its own user, for as long as it run
 test("the folders are closed to other accounts, also those of an earlier version", async (t) => {
   const folder = await scratch(t);
   for (const open of [true, false]) {
-    const dir = await openDataDir(folder);
+    const dir = await openDataDir(folder, { passages: ["own"] });
+    const own = join(folder, "own");
     const modes = await Promise.all(
-      [dir.path, dir.controller, dir.storage, dir.logs, join(folder, "lock")].map(
+      [dir.path, own, dir.storage, dir.logs, join(folder, "lock")].map(
         async (path) => (await stat(path)).mode & 0o777,
       ),
     );
     const passage = process.getuid?.() === 0 ? 0o711 : 0o700;
     assert.deepEqual(modes, [passage, passage, 0o700, 0o700, 0o600]);
     await dir.release();
-    if (open) for (const path of [dir.path, dir.controller, dir.storage, dir.logs]) await chmod(path, 0o755);
+    if (open) for (const path of [dir.path, own, dir.storage, dir.logs]) await chmod(path, 0o755);
   }
 });

@@ -11,6 +11,9 @@ import { isRunning, startTimeOf } from "./supervise/process-table.ts";
 const ProcessId = z.object({ pid: z.number().int(), start: z.string() });
 type ProcessId = z.infer<typeof ProcessId>;
 
+/** How the name of a temporary data folder begins; the guardian deletes no other (guardian.sh). */
+const TEMPORARY = "local-supabase-";
+
 /** What the lock says: the stack that uses the folder, and the guardian that cleans up after it. */
 const Lock = ProcessId.extend({ guardian: ProcessId.optional() });
 
@@ -20,26 +23,34 @@ export interface DataDir {
   /** Deleted when the stack stops. */
   ephemeral: boolean;
   storage: string;
-  controller: string;
   logs: string;
   /** Writes the guardian into the lock: a later start waits until it has cleaned up. */
   nameGuardian(pid: number): Promise<void>;
-  /** Says in `stack.json` (mode 0600) where the stack is, for programs that look for it: the CLI `launchpad`. */
+  /** Says in `stack.json` (mode 0600) where the stack is, for programs that look for it. */
   announce(where: { apiUrl: string; dbUrl: string }): Promise<void>;
   /** Gives the folder up (an ephemeral one is deleted). */
   release(): Promise<void>;
+}
+
+/** What a data folder holds beside what every project has. */
+export interface DataDirOptions {
+  /** Folders of programs that may run under other accounts: they can pass on the way to what is theirs. */
+  passages?: readonly string[];
 }
 
 /**
  * Opens (makes, where needed) and locks a data folder. Takes its path, or nothing for a temporary one.
  * Throws StackError, one sentence each, when the folder cannot be used or another stack uses it.
  */
-export async function openDataDir(path: string | undefined): Promise<DataDir> {
+export async function openDataDir(
+  path: string | undefined,
+  { passages = [] }: DataDirOptions = {},
+): Promise<DataDir> {
   const ephemeral = path === undefined;
-  const folder = ephemeral ? await mkdtemp(join(tmpdir(), "launchpad-")) : resolve(path);
+  const folder = ephemeral ? await mkdtemp(join(tmpdir(), TEMPORARY)) : resolve(path);
   try {
-    for (const part of ["", "storage", "controller", "logs"]) await makeFolder(join(folder, part));
-    await closeFolders(folder);
+    for (const part of ["", "storage", "logs", ...passages]) await makeFolder(join(folder, part));
+    await closeFolders(folder, passages);
   } catch (error) {
     throw new StackError(`The data folder ${folder} cannot be used: ${explain(codeOf(error))}.`);
   }
@@ -50,7 +61,6 @@ export async function openDataDir(path: string | undefined): Promise<DataDir> {
     path: folder,
     ephemeral,
     storage: join(folder, "storage"),
-    controller: join(folder, "controller"),
     logs: join(folder, "logs"),
     async nameGuardian(pid) {
       await put(lock, { ...own, guardian: { pid, start: startTimeOf(pid) ?? "" } });
@@ -81,13 +91,12 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Closes the folders to other accounts, those of an earlier version too. Where the stack is root, PostgreSQL and the agents
- * have accounts of their own, which must pass on the way to their folders; they cannot list what is beside them.
+ * Closes the folders to other accounts, those of an earlier version too. Where the stack is root, PostgreSQL and other
+ * programs have accounts of their own, which must pass on the way to their folders; they cannot list what is beside them.
  */
-async function closeFolders(folder: string): Promise<void> {
+async function closeFolders(folder: string, passages: readonly string[]): Promise<void> {
   const passage = process.getuid?.() === 0 ? 0o711 : 0o700;
-  await chmod(folder, passage);
-  await chmod(join(folder, "controller"), passage);
+  for (const part of ["", ...passages]) await chmod(join(folder, part), passage);
   for (const part of ["storage", "logs"]) await chmod(join(folder, part), 0o700);
 }
 

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readEnvironment } from "@agent-launchpad/local-supabase/environment.ts";
 import { test } from "vitest";
+import { readEnvironment } from "./environment.ts";
 import { ROOT, startStack } from "./stack.ts";
 
 test("a taken port is said before anything starts", async () => {

@@ -1,19 +1,12 @@
 // Starts and stops the whole stack.
 
 import { fileURLToPath } from "node:url";
-import { readConfig } from "@agent-launchpad/local-supabase/config/read-config.ts";
-import { withSigningKeys } from "@agent-launchpad/local-supabase/config/signing-keys.ts";
-import { type DataDir, openDataDir } from "@agent-launchpad/local-supabase/data-dir.ts";
-import { fullDisk } from "@agent-launchpad/local-supabase/disk.ts";
-import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
-import { reasonOf } from "@agent-launchpad/local-supabase/errors.ts";
-import { loadKeys, s3Keys } from "@agent-launchpad/local-supabase/keys.ts";
-import { openLogs } from "@agent-launchpad/local-supabase/logs.ts";
+import { s3Keys } from "@agent-launchpad/local-supabase/keys.ts";
 import { mailboxAddress } from "@agent-launchpad/local-supabase/mailbox/access.ts";
-import { freePort } from "@agent-launchpad/local-supabase/ports.ts";
-import { type Guardian, startGuardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
-import { type ServiceState, Supervisor } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
-import { planServices, type StackState } from "./services/plan.ts";
+import { runServices } from "@agent-launchpad/local-supabase/run.ts";
+import type { ServiceState } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
+import type { Environment } from "./environment.ts";
+import { CONTROLLER_FOLDER, planStack, type StackState } from "./services/plan.ts";
 
 /** The repository: migrations, functions and the other packages are found from here. */
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -72,88 +65,24 @@ export interface Stack {
  * another Error when it cannot; nothing of it is left then.
  */
 export async function startStack(options: StackOptions, signal?: AbortSignal): Promise<Stack> {
-  const dataDir = await openDataDir(options.dataDir);
-  let guardian: Guardian | undefined;
-  try {
-    // Before anything starts; the folder first, because a stack that runs there is the better answer.
-    if (options.port !== 0) await freePort(options.port, "--port");
-    guardian = startGuardian((pid) => {
-      options.log("the guardian process ended; another watches over this stack now");
-      dataDir.nameGuardian(pid).catch((error: unknown) => {
-        options.log(`the guardian could not be written into the lock: ${reasonOf(error)}`);
-      });
-    });
-    await dataDir.nameGuardian(guardian.pid);
-    if (dataDir.ephemeral) guardian.removeAfterwards(dataDir.path);
-    return await startServices(options, dataDir, guardian, signal);
-  } catch (error) {
-    const full = signal?.aborted ? undefined : await fullDisk(dataDir.path, error);
-    await dataDir.release().finally(() => guardian?.release());
-    throw full ?? error;
-  }
-}
-
-async function startServices(
-  options: StackOptions,
-  dataDir: DataDir,
-  guardian: Guardian,
-  signal: AbortSignal | undefined,
-): Promise<Stack> {
-  const full = await fullDisk(dataDir.path);
-  if (full) throw full;
-  const config = await readConfig(ROOT, options.environment.functions);
-  const kept = await loadKeys(dataDir.path, { replaceLost: options.newKeys ?? false });
-  const keys = await withSigningKeys(kept, ROOT, config.auth.signing_keys_path);
-  const logs = openLogs(dataDir.logs);
-  const supervisor = new Supervisor({
-    log(message) {
-      logs.write("stack", `${new Date().toISOString()} ${message}`);
-      options.log(message);
-      if (/ ended \(/.test(message)) void tellFullDisk();
+  let state: StackState = { gatewayUrl: "", dbUrl: "", controllerUrl: "" };
+  const run = await runServices(
+    { ...options, projectFolder: ROOT, passages: [CONTROLLER_FOLDER] },
+    (parts) => {
+      const plan = planStack(options, ROOT, parts);
+      state = plan.state;
+      return plan.services;
     },
-    ...(options.onState ? { onState: options.onState } : {}),
-  });
-  /** What ends over and over on a full disk does not say why. */
-  const tellFullDisk = async () => {
-    const full = await fullDisk(dataDir.path);
-    if (full) options.log(full.message);
-  };
-  const state: StackState = { gatewayUrl: "", dbUrl: "", controllerUrl: "" };
-  const plan = planServices({
-    options,
-    root: ROOT,
-    dataDir,
-    keys,
-    guardian,
-    logs,
-    state,
-    health: () => supervisor.states(),
-  });
-  const stopServices = async () => {
-    await supervisor.stop();
-    await logs.close();
-  };
-  const onAbort = () => void supervisor.stop();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  try {
-    signal?.throwIfAborted();
-    await supervisor.start(plan);
-    signal?.throwIfAborted();
-  } catch (error) {
-    await stopServices();
-    throw signal?.aborted ? signal.reason : error;
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
-  }
-
-  let stopped: Promise<void> | undefined;
-  const { gatewayUrl } = state;
-  await dataDir.announce({ apiUrl: gatewayUrl, dbUrl: state.dbUrl });
+    signal,
+  );
+  const { keys, dataDir } = run;
+  const { gatewayUrl, dbUrl } = state;
+  await dataDir.announce({ apiUrl: gatewayUrl, dbUrl });
   return {
     dataDir: dataDir.path,
     urls: {
       apiUrl: gatewayUrl,
-      dbUrl: state.dbUrl,
+      dbUrl,
       publishableKey: keys.publishableKey,
       secretKey: keys.secretKey,
       functionsUrl: `${gatewayUrl}/functions/v1`,
@@ -164,12 +93,6 @@ async function startServices(
       mailboxUrl: mailboxAddress(gatewayUrl, keys),
       controllerUrl: state.controllerUrl,
     },
-    stop() {
-      stopped ??= stopServices().then(async () => {
-        // The guardian last: if this process is cut off, it deletes what is left of a temporary folder.
-        await dataDir.release().finally(() => guardian.release());
-      });
-      return stopped;
-    },
+    stop: () => run.stop(),
   };
 }

@@ -9,11 +9,11 @@ export const EXTENSIONS_FOLDER = fileURLToPath(new URL("../extensions", import.m
 /** The folder of the bootstrap's SQL files. */
 export const BOOTSTRAP_FOLDER = fileURLToPath(new URL("./bootstrap", import.meta.url));
 
-/** The repository: the folder that holds supabase/ and packages/. */
-export const PROJECT_FOLDER = fileURLToPath(new URL("../../../..", import.meta.url));
+/** The folder that holds the packages. */
+const HOME = fileURLToPath(new URL("../../../..", import.meta.url));
 
 /** What can be made again at any time: the server's distribution and the template of a data folder. Git-ignored. */
-export const CACHE_FOLDER = join(PROJECT_FOLDER, ".cache", "stack");
+export const CACHE_FOLDER = join(HOME, ".cache", "stack");
 
 /** Where the files of one stack's database lie within its data folder. */
 export interface ClusterPaths {

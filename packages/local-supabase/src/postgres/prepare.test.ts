@@ -147,7 +147,7 @@ describe("preparing the database", () => {
     assert.ok((await prepareDatabase(server, { projectFolder: project })).migrations.upToDate);
   });
 
-  test("a failing migration and a database from the future are explained", async () => {
+  test("a failing migration is explained", async () => {
     migration("20260103000000_broken.sql", "select * from public.nowhere;");
     await assert.rejects(prepareDatabase(server, { projectFolder: project }), (error: unknown) => {
       assert.ok(error instanceof StackError);
@@ -157,11 +157,6 @@ describe("preparing the database", () => {
       return true;
     });
     rmSync(join(migrations, "20260103000000_broken.sql"));
-    rmSync(join(migrations, "20260102000000_more.sql"));
-    await assert.rejects(
-      prepareDatabase(server, { projectFolder: project }),
-      /made by another version .* has 1 difference:\n {2}unknown: column public\.things\.note\nRun `npm start -- --upgrade`/,
-    );
-    assert.deepEqual(localVersions(project), ["20260101000000"]);
+    assert.deepEqual(localVersions(project), ["20260101000000", "20260102000000"]);
   });
 });

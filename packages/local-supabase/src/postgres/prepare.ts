@@ -1,11 +1,8 @@
 // Brings a started server to the current schema.
 
 import pg from "pg";
-import { dealWithOutdated, outdated } from "../../../stack/src/upgrade/outdated.ts";
-import { onDatabase } from "../../../stack/src/upgrade/reference.ts";
 import { bootstrap, bootstrapKey, bootstrappedWith } from "./bootstrap.ts";
 import { type Migrations, pushMigrations } from "./migrate.ts";
-import { PROJECT_FOLDER } from "./paths.ts";
 import type { Postgres } from "./server.ts";
 
 export interface PreparedDatabase {
@@ -15,15 +12,13 @@ export interface PreparedDatabase {
 }
 
 export interface PrepareOptions {
-  /** The folder that holds supabase/. Default: this repository. */
-  projectFolder?: string;
+  /** The folder that holds supabase/. */
+  projectFolder: string;
   /** Whether supabase/seed.sql is run, once. Default true. */
   seed?: boolean;
   cacheFolder?: string;
-  /** Whether a database of an older checkout is mended; default: it is refused, with its differences named. */
-  upgrade?: boolean;
-  /** What a person should see. */
-  log?: (message: string) => void;
+  /** Looks at the bootstrapped database before migrations are pushed. */
+  beforeMigrations?: (server: Postgres, projectFolder: string) => Promise<void>;
 }
 
 /**
@@ -31,10 +26,7 @@ export interface PrepareOptions {
  * extensions), the tables of Auth and Storage, what hosted adds to them, `supabase db push`, seed. A new data folder has the
  * first three from its template; an old one gets them again when this version of the stack would do something else.
  */
-export async function prepareDatabase(
-  server: Postgres,
-  options: PrepareOptions = {},
-): Promise<PreparedDatabase> {
+export async function prepareDatabase(server: Postgres, options: PrepareOptions): Promise<PreparedDatabase> {
   const started = performance.now();
   const key = bootstrapKey(server.distribution.key);
   const superuser = new pg.Client({ connectionString: server.superuserUrl });
@@ -48,22 +40,8 @@ export async function prepareDatabase(
   }
   const bootstrapped = performance.now();
   const url = server.url("postgres");
-  const projectFolder = options.projectFolder ?? PROJECT_FOLDER;
-  if ((await outdated(url, projectFolder)) !== undefined) {
-    const { differences, kept } = await dealWithOutdated(
-      {
-        url,
-        superuserUrl: server.superuserUrl,
-        projectFolder,
-        server: {
-          superuserUrl: onDatabase(server.superuserUrl, "template1"),
-          url: (database) => server.url("postgres", database),
-        },
-      },
-      options.upgrade ?? false,
-    );
-    options.log?.(mendedText(differences.length, kept));
-  }
+  const { projectFolder } = options;
+  await options.beforeMigrations?.(server, projectFolder);
   const migrations = await pushMigrations({
     url,
     projectFolder,
@@ -74,10 +52,4 @@ export async function prepareDatabase(
     migrations,
     timings: { bootstrap: bootstrapped - started, migrations: performance.now() - bootstrapped },
   };
-}
-
-/** What an upgrade did, for a person. Pure. */
-export function mendedText(differences: number, kept: readonly string[]): string {
-  const stays = kept.length === 0 ? "" : ` It keeps what no release has: ${kept.join(", ")}.`;
-  return `The database was upgraded: ${differences} difference${differences === 1 ? "" : "s"} mended, your data is kept.${stays}`;
 }

@@ -1,16 +1,18 @@
 // Starts an edge function in its own Deno process.
 
 import { randomUUID } from "node:crypto";
-import { watch } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Environment } from "../environment.ts";
 import { reasonOf } from "../errors.ts";
 import { type EdgeFunction, findDeno } from "../functions/discover.ts";
 import { publicPart } from "../jwt-keys.ts";
-import { respondSecret, type StackKeys } from "../keys.ts";
+import type { StackKeys } from "../keys.ts";
 import type { Child, Exit } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";
+import type { ServiceSpec } from "../supervise/supervisor.ts";
+import { HOST as ADDRESS, type ProjectContext } from "./context.ts";
 import { readyEvent, startReadyChild } from "./ready-child.ts";
 
 const HOST = fileURLToPath(new URL("../functions/serve.ts", import.meta.url));
@@ -19,8 +21,10 @@ export interface FunctionOptions {
   fn: EdgeFunction;
   root: string;
   gatewayUrl: string;
-  /** PostgREST's own address. */
-  restUrl: string;
+  /** Further variables, beside hosted's. */
+  variables?: Record<string, string>;
+  /** Paths below the project's folder that it may read, beside the functions and their packages. */
+  read?: readonly string[];
   /** A connection to the database as `postgres`. */
   dbUrl: string;
   keys: StackKeys;
@@ -40,9 +44,9 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
   const config = fn.config ? ["--config", fn.config] : ["--no-config"];
   const readable = [
     dirname(dirname(fn.entry)),
-    join(root, "packages"),
     join(root, "node_modules"),
     join(root, "package.json"),
+    ...(options.read ?? []).map((path) => join(root, path)),
   ];
   const { child, ready } = await startReadyChild(
     {
@@ -52,8 +56,7 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         "run",
         ...config,
         ...(fn.importMap ? ["--import-map", fn.importMap] : []),
-        "--node-modules-dir=manual", // packages come from npm ci; nothing is downloaded at start
-        "--no-remote",
+        ...packagesOf(root),
         "--no-lock",
         "--no-prompt",
         "--quiet",
@@ -78,12 +81,11 @@ export async function startFunction(options: FunctionOptions): Promise<{ child: 
         SB_REGION: "local",
         SB_EXECUTION_ID: randomUUID(),
         DENO_DEPLOYMENT_ID: `local_${fn.name}_1`,
-        LAUNCHPAD_REST_URL: options.restUrl,
         SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
         SUPABASE_ANON_KEY: keys.publishableKey,
         SUPABASE_SERVICE_ROLE_KEY: keys.secretKey,
-        LAUNCHPAD_RESPOND_SECRET: respondSecret(keys),
+        ...options.variables,
       },
       stop: [{ signal: "SIGTERM", graceMs: 500 }],
     },
@@ -127,4 +129,39 @@ export async function hostFunction(
     watcher.on("error", () => watcher.close());
     return { exited, stop: async () => watcher.close() };
   }
+}
+
+/** Where the project has its packages installed, nothing is downloaded at a start; else Deno fetches what is imported. */
+function packagesOf(root: string): string[] {
+  return existsSync(join(root, "node_modules"))
+    ? ["--node-modules-dir=manual", "--no-remote"]
+    : ["--node-modules-dir=none"];
+}
+
+/** One service for each function of the project. */
+export function functionServices(context: ProjectContext): ServiceSpec[] {
+  const { projectFolder, functions, keys, environment, guardian, logs, live, state, extension } = context;
+  return functions.map((fn) => ({
+    name: `function ${fn.name}`,
+    needs: ["gateway"],
+    async start(signal) {
+      live.functions.set(fn.name, undefined);
+      const restUrl = `http://${ADDRESS}:${await context.restPort()}`;
+      return await hostFunction({
+        fn,
+        root: projectFolder,
+        gatewayUrl: state.gatewayUrl,
+        keys,
+        environment,
+        guardian,
+        variables: extension.functionVariables?.(restUrl) ?? {},
+        read: extension.functionsRead ?? [],
+        log: (line) => logs.write(`function-${fn.name}`, line),
+        signal,
+        dbUrl: state.dbUrl,
+        report: context.log,
+        onState: (now) => live.functions.set(fn.name, now === "boot error" ? now : { host: ADDRESS, ...now }),
+      });
+    },
+  }));
 }

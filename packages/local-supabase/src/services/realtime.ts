@@ -1,7 +1,7 @@
 // Realtime as a process of its own: started, asked for its health, and given the sockets of its clients.
 import type { IncomingMessage } from "node:http";
-import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
 import type { Environment } from "../environment.ts";
 import { refuseUpgrade } from "../gateway/upgrade.ts";
 import { type StackKeys, verifyingKeys } from "../keys.ts";
@@ -9,7 +9,11 @@ import { handOver } from "../realtime/handover.ts";
 import { LIMITS_SETTING, SETTINGS, type Settings } from "../realtime/settings.ts";
 import type { Child } from "../supervise/child.ts";
 import type { Guardian } from "../supervise/guardian.ts";
+import type { ServiceSpec } from "../supervise/supervisor.ts";
+import { type ProjectContext, running } from "./context.ts";
 import { readyEvent, startReadyChild } from "./ready-child.ts";
+
+const MAIN = fileURLToPath(new URL("../realtime/main.ts", import.meta.url));
 
 /** V8's heap ends the process beyond this; what waits for slow readers lies outside and has limits of its own. */
 const HEAP_MB = 256;
@@ -41,17 +45,13 @@ export async function startRealtimeProcess(options: RealtimeProcessOptions): Pro
   const { keys, urls, environment, root } = options;
   const { publishableKey, secretKey } = keys;
   const settings: Settings = { urls, keys: { publishableKey, secretKey, jwtKeys: verifyingKeys(keys) } };
-  const limits = environment.controller[LIMITS_SETTING];
+  const limits = environment.realtimeLimits;
   const { child, ready } = await startReadyChild(
     {
       name: "realtime",
       command: process.execPath,
       // The space for young objects stays small, as in the stack's own process: 10 MB less while it waits.
-      args: [
-        `--max-old-space-size=${HEAP_MB}`,
-        "--max-semi-space-size=4",
-        join(root, "packages/local-supabase/src/realtime/main.ts"),
-      ],
+      args: [`--max-old-space-size=${HEAP_MB}`, "--max-semi-space-size=4", MAIN],
       cwd: root,
       env: {
         ...environment.machine,
@@ -88,6 +88,35 @@ export async function startRealtimeProcess(options: RealtimeProcessOptions): Pro
       });
       const { connections } = (await answer.json()) as { connections: number };
       return connections;
+    },
+  };
+}
+
+/** The service `realtime`. It loads while the database gets its schema. */
+export function realtimeService(context: ProjectContext): ServiceSpec {
+  const { projectFolder, keys, environment, guardian, logs, live, schemaReady } = context;
+  return {
+    name: "realtime",
+    needs: ["gateway", "postgres"],
+    async start(signal) {
+      delete live.realtime;
+      const server = running(live.postgres, "postgres");
+      const started = await startRealtimeProcess({
+        root: projectFolder,
+        urls: { admin: server.url("supabase_realtime_admin"), api: server.url("authenticator") },
+        keys,
+        environment,
+        guardian,
+        log: (line) => logs.write("realtime", line),
+        schema: schemaReady.promise,
+        signal,
+      });
+      live.realtime = started;
+      const { child } = started;
+      void child.exited.then(() => {
+        if (live.realtime === started) delete live.realtime;
+      });
+      return { exited: child.exited, stop: () => child.stop() };
     },
   };
 }

@@ -119,5 +119,5 @@ signal INT $last
 gone 20 $last || { signal QUIT $last; gone 10 $last || signal KILL $last; }
 
 case $folder in
-  */launchpad-*) rm -rf -- "$folder" ;;
+  */local-supabase-*) rm -rf -- "$folder" ;;
 esac

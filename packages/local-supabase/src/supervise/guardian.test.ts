@@ -57,7 +57,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 }
 
 test("kill -9 of the stack leaves no process, no grandchild and no temporary folder", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "launchpad-guardian-"));
+  const folder = await mkdtemp(join(tmpdir(), "local-supabase-guardian-"));
   const { kill, ids } = await stackWithChildren(folder);
   assert.ok(ids.every((id) => groupExists(id)));
   kill();
@@ -66,7 +66,7 @@ test("kill -9 of the stack leaves no process, no grandchild and no temporary fol
 });
 
 test("a guardian that dies is replaced; the stack's later death still leaves no process", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "launchpad-guardian-"));
+  const folder = await mkdtemp(join(tmpdir(), "local-supabase-guardian-"));
   const { kill, ids, replaced } = await stackWithChildren(folder);
   const [guardian = 0, ...children] = ids;
   process.kill(guardian, "SIGKILL");

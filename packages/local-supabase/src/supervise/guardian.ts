@@ -26,7 +26,7 @@ export interface Guardian {
   add(order: EndOrder, pid: number): void;
   /** Forgets a process that has ended. */
   forget(pid: number): void;
-  /** Deletes this temporary folder (its name must begin with `launchpad-`) after the stack's death. */
+  /** Deletes this temporary folder (its name must begin with `local-supabase-`) after the stack's death. */
   removeAfterwards(folder: string): void;
   /** Tells the guardian that everything has been ended, and waits until it is gone. */
   release(): Promise<void>;

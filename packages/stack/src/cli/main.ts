@@ -2,8 +2,8 @@
 
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
-import { readEnvironment } from "@agent-launchpad/local-supabase/environment.ts";
 import { reasonOf, StackError } from "@agent-launchpad/local-supabase/errors.ts";
+import { readEnvironment } from "../environment.ts";
 import { ROOT, type Stack, startStack } from "../stack.ts";
 import { kubernetesTarget } from "./kubeconfig.ts";
 import { HELP, parseOptions } from "./options.ts";

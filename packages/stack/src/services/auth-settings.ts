@@ -1,6 +1,7 @@
 // What the embedded stack changes of config.toml's [auth], which is written for the hosted project.
 
 import type { AuthSettings } from "@agent-launchpad/local-supabase/config/auth-settings.ts";
+import { atHome } from "@agent-launchpad/local-supabase/services/auth.ts";
 
 /** So many that one laptop's programs, which share an address, never meet it. */
 const PLENTY = 1_000_000;
@@ -12,13 +13,7 @@ const PLENTY = 1_000_000;
  */
 export function authSettings(settings: AuthSettings, gatewayUrl: string): AuthSettings {
   return {
-    ...settings,
-    site_url: gatewayUrl,
-    additional_redirect_urls: [
-      ...settings.additional_redirect_urls,
-      "http://localhost:*/**",
-      "http://127.0.0.1:*/**",
-    ],
+    ...atHome(settings, gatewayUrl),
     // By address of the client, and all clients are on this machine. The gateway counts by e-mail address.
     rate_limit: Object.fromEntries(
       Object.keys(settings.rate_limit).map((name) => [name, PLENTY]),

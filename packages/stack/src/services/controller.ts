@@ -1,12 +1,12 @@
 // Starts the controller.
 
 import { join } from "node:path";
-import type { Environment } from "@agent-launchpad/local-supabase/environment.ts";
 import type { StackKeys } from "@agent-launchpad/local-supabase/keys.ts";
 import { readyEvent, startReadyChild } from "@agent-launchpad/local-supabase/services/ready-child.ts";
 import type { Child } from "@agent-launchpad/local-supabase/supervise/child.ts";
 import type { Guardian } from "@agent-launchpad/local-supabase/supervise/guardian.ts";
 import { z } from "zod";
+import type { Environment } from "../environment.ts";
 import type { StackOptions } from "../stack.ts";
 
 function clusterSettings({ cluster, ephemeral }: ControllerOptions): Record<string, string> {

@@ -3,13 +3,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { reasonOf, StackError } from "@agent-launchpad/local-supabase/errors.ts";
-import { PROJECT_FOLDER } from "@agent-launchpad/local-supabase/postgres/paths.ts";
-import { mendedText } from "@agent-launchpad/local-supabase/postgres/prepare.ts";
 import { startPostgres } from "@agent-launchpad/local-supabase/postgres/server.ts";
+import { mendedText } from "./before-migrations.ts";
 import { compareWithProject, dealWithOutdated, type UpgradeOptions } from "./outdated.ts";
 import { onDatabase } from "./reference.ts";
+
+const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 
 const HELP = `Shows how a database differs from this checkout's migrations, and mends it. Data stays.
 
@@ -41,7 +43,7 @@ async function main(): Promise<number> {
     try {
       const options: UpgradeOptions = {
         url,
-        projectFolder: PROJECT_FOLDER,
+        projectFolder: ROOT,
         server: {
           superuserUrl: onDatabase(server.superuserUrl, "template1"),
           url: (database) => server.url("postgres", database),
