@@ -92,7 +92,6 @@ describe("introspection", () => {
     assert.deepEqual(tables.sort(), [
       "frameworksByPk",
       "frameworksCollection",
-      "modelPricesByPk",
       "modelPricesCollection",
       "modelsByPk",
       "modelsCollection",
