@@ -53,6 +53,14 @@ begin
     alter table auth.users alter column aud drop default, alter column role drop default,
       alter column raw_app_meta_data drop default, alter column raw_user_meta_data drop default,
       alter column created_at drop default, alter column updated_at drop default;
+    alter table auth.sessions alter column created_at drop default, alter column updated_at drop default;
+    alter table auth.refresh_tokens alter column created_at drop default, alter column updated_at drop default,
+      alter column revoked drop default, alter column user_id drop not null, alter column token drop not null;
+    alter table auth.identities alter column created_at drop default, alter column updated_at drop default,
+      alter column identity_data drop default, drop column email;
+    alter table auth.flow_state alter column created_at drop default, alter column updated_at drop default;
+    update auth.audit_log_entries set ip_address = '' where ip_address is null;
+    alter table auth.audit_log_entries alter column created_at drop default, alter column ip_address set not null;
   end if;
 end
 $$;
@@ -591,7 +599,7 @@ create unique index if not exists reauthentication_token_idx
   on auth.users (reauthentication_token) where ((reauthentication_token) !~ '^[0-9 ]*$');
 create unique index if not exists recovery_token_idx
   on auth.users (recovery_token) where ((recovery_token) !~ '^[0-9 ]*$');
-create unique index if not exists users_email_partial_key on auth.users (email) where not is_sso_user;
+create unique index if not exists users_email_partial_key on auth.users (email) where (is_sso_user = false);
 create index if not exists users_instance_id_email_idx on auth.users (instance_id, lower((email)));
 create index if not exists users_instance_id_idx on auth.users (instance_id);
 create index if not exists users_is_anonymous_idx on auth.users (is_anonymous);
