@@ -1,4 +1,4 @@
-// Writes auth.audit_log_entries.
+// Writes Auth's audit log, auth.audit_log_entries.
 
 import { randomUUID } from "node:crypto";
 import type { Queryable } from "./queryable.ts";
