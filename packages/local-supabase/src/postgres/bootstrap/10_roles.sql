@@ -52,8 +52,8 @@ alter role supabase_realtime_admin set search_path = public, extensions, realtim
 alter role supabase_functions_admin nologin noinherit;
 grant anon, authenticated, service_role to supabase_realtime_admin;
 
--- Auth and Storage are one process here (@supabase/lite) with one connection pool, so one login for both:
--- it owns what the two own, and may become an API role but has none of their rights by itself.
+-- Auth and Storage are one process here, so they share a login, under the name that it has had since release 0.2.0:
+-- it owns what the two own, and may become an API role but has none of their rights otherwise.
 alter role supabase_lite login inherit nosuperuser nocreatedb nocreaterole nobypassrls;
 grant supabase_auth_admin, supabase_storage_admin to supabase_lite with inherit true, set false;
 grant anon, authenticated, service_role to supabase_lite with inherit false, set true;
