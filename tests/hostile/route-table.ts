@@ -38,6 +38,14 @@ const KEY = [401, 200, 200, 200, 200, 413];
 const ASKS = [401, 400, 400, 400, 400, 413];
 /** Auth: needs a user. */
 const ME = [401, 403, 200, 403, 403, 413];
+/** Auth: needs a user, and the thing is not theirs, or what config.toml does not switch on. */
+const THEIRS = [401, 403, 404, 403, 403, 413];
+/** Storage: the request names no version of the protocol (TUS). */
+const TUS = [400, 412, 412, 400, 400, 413];
+/** The same, where a signature in a header stands for the caller. */
+const TUS_SIGNED = [412, 412, 412, 412, 412, 413];
+/** Auth: what config.toml does not switch on. */
+const SWITCHED_OFF = [401, 404, 404, 404, 404, 413];
 /** Auth: for the secret key. */
 const ADMIN = [401, 403, 403, 403, 403, 413];
 /** Storage: as absent as a file that is none. All its refusals are 400, with the status in the body. */
@@ -129,6 +137,52 @@ export const ROWS: readonly Row[] = [
   row("auth", "GET", "/user", ME),
   row("auth", "PUT", "/user", ME),
   row("auth", "GET", "/reauthenticate", ME),
+  row("auth", "GET", "/user/identities/authorize", THEIRS),
+  row("auth", "DELETE", "/user/identities/*", THEIRS),
+  row("auth", "POST", "/factors", [401, 403, 400, 403, 403, 413]),
+  row("auth", "DELETE", "/factors/*", THEIRS),
+  row("auth", "POST", "/factors/*/challenge", THEIRS),
+  row("auth", "POST", "/factors/*/verify", THEIRS),
+  row("auth", "GET", "/passkeys", THEIRS),
+  row("auth", "POST", "/passkeys/registration/options", THEIRS),
+  row("auth", "POST", "/passkeys/registration/verify", THEIRS),
+  row("auth", "PATCH", "/passkeys/*", THEIRS),
+  row("auth", "DELETE", "/passkeys/*", THEIRS),
+  row("auth", "POST", "/sso", SWITCHED_OFF),
+  row("auth", "GET", "/sso/saml/metadata", SWITCHED_OFF),
+  row("auth", "POST", "/sso/saml/acs", SWITCHED_OFF),
+  row("auth", "POST", "/passkeys/authentication/options", SWITCHED_OFF),
+  row("auth", "POST", "/passkeys/authentication/verify", SWITCHED_OFF),
+  row("auth", "GET", "/.well-known/oauth-authorization-server", [404, 404, 404, 404, 404, 413]),
+  row("auth", "POST", "/oauth/clients/register", SWITCHED_OFF),
+  row("auth", "POST", "/oauth/token", SWITCHED_OFF),
+  row("auth", "GET", "/oauth/userinfo", SWITCHED_OFF),
+  row("auth", "GET", "/oauth/authorize", SWITCHED_OFF),
+  row("auth", "GET", "/oauth/authorizations/*", SWITCHED_OFF),
+  row("auth", "POST", "/oauth/authorizations/*/consent", SWITCHED_OFF),
+  row("auth", "GET", "/user/oauth/grants", THEIRS),
+  row("auth", "DELETE", "/user/oauth/grants", THEIRS),
+  row("auth", "GET", "/admin/users/*/factors", ADMIN),
+  row("auth", "PUT", "/admin/users/*/factors/*", ADMIN),
+  row("auth", "DELETE", "/admin/users/*/factors/*", ADMIN),
+  row("auth", "GET", "/admin/users/*/passkeys", ADMIN),
+  row("auth", "DELETE", "/admin/users/*/passkeys/*", ADMIN),
+  row("auth", "GET", "/admin/custom-providers", ADMIN),
+  row("auth", "POST", "/admin/custom-providers", ADMIN),
+  row("auth", "GET", "/admin/custom-providers/*", ADMIN),
+  row("auth", "PUT", "/admin/custom-providers/*", ADMIN),
+  row("auth", "DELETE", "/admin/custom-providers/*", ADMIN),
+  row("auth", "GET", "/admin/sso/providers", ADMIN),
+  row("auth", "POST", "/admin/sso/providers", ADMIN),
+  row("auth", "GET", "/admin/sso/providers/*", ADMIN),
+  row("auth", "PUT", "/admin/sso/providers/*", ADMIN),
+  row("auth", "DELETE", "/admin/sso/providers/*", ADMIN),
+  row("auth", "GET", "/admin/oauth/clients", ADMIN),
+  row("auth", "POST", "/admin/oauth/clients", ADMIN),
+  row("auth", "GET", "/admin/oauth/clients/*", ADMIN),
+  row("auth", "PUT", "/admin/oauth/clients/*", ADMIN),
+  row("auth", "DELETE", "/admin/oauth/clients/*", ADMIN),
+  row("auth", "POST", "/admin/oauth/clients/*/regenerate_secret", ADMIN),
   row("auth", "POST", "/invite", ADMIN),
   row("auth", "POST", "/admin/generate_link", ADMIN),
   row("auth", "GET", "/admin/audit", ADMIN),
@@ -140,6 +194,12 @@ export const ROWS: readonly Row[] = [
 
   row("storage", "GET", "/status", OPEN),
   row("storage", "GET", "/version", OPEN),
+  row("storage", "POST", "/upload/resumable/sign", TUS_SIGNED),
+  row("storage", "PATCH", "/upload/resumable/sign/*", TUS_SIGNED),
+  row("storage", "DELETE", "/upload/resumable/sign/*", TUS_SIGNED),
+  row("storage", "POST", "/upload/resumable", TUS),
+  row("storage", "PATCH", "/upload/resumable/*", TUS),
+  row("storage", "DELETE", "/upload/resumable/*", TUS),
   row("storage", "GET", "/health", LISTS),
   row("storage", "GET", "/bucket", LISTS),
   row("storage", "POST", "/bucket", ABSENT, '{"id":"stolen","name":"stolen","public":true}'),

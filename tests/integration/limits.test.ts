@@ -231,7 +231,10 @@ describe("auth requests", () => {
 
   test("where no gateway counts, the sessions begun in the hour stand for them", async () => {
     await limitTo(30, "auth");
-    await db.pool.query("insert into auth.sessions (id, user_id) values (gen_random_uuid(), $1)", [alice.id]);
+    await db.pool.query(
+      "insert into auth.sessions (id, user_id, created_at) values (gen_random_uuid(), $1, now())",
+      [alice.id],
+    );
     assert.equal((await rpc(db, user(alice.id), "list_agents")).headers["supabase-auth-rate-limit"], "29");
   });
 
