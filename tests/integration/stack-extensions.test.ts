@@ -404,6 +404,11 @@ describe("Vault", () => {
     await db().pool.query("select vault.update_secret($1, new_name := 'two')", [id]);
     assert.equal((await read(id)).name, "two");
     assert.match(await refusal(db().pool.query("select vault.create_secret('x', 'two')")), /^23505/);
+    assert.match(
+      await refusal(db().pool.query("select vault.create_secret('x', 'three', null)")),
+      /^23502/,
+      "a null description fails, as on hosted",
+    );
     await db().pool.query("delete from vault.secrets where id = $1", [id]);
     assert.equal(await read(id), undefined);
     assert.match(

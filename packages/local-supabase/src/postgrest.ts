@@ -14,6 +14,8 @@ export interface PostgrestOptions {
   /** A connection URL of the role authenticator. */
   dbUrl: string;
   jwtKeys: JwtKeys;
+  /** What config.toml's [api] says; absent: its defaults, with `public` alone. Every schema must exist. */
+  api?: { schemas: readonly string[]; extra_search_path: readonly string[]; max_rows: number };
   /** 0 = any free port. */
   port?: number;
   /** Connections to the database (10). */
@@ -51,13 +53,16 @@ function binary(): string {
   }
 }
 
+const DEFAULT_API = { schemas: ["public"], extra_search_path: ["public", "extensions"], max_rows: 1000 };
+
 function environment(options: PostgrestOptions, port: number): Record<string, string> {
+  const { schemas, extra_search_path, max_rows } = options.api ?? DEFAULT_API;
   return {
     PGRST_DB_URI: options.dbUrl,
-    PGRST_DB_SCHEMAS: "public",
+    PGRST_DB_SCHEMAS: schemas.join(","),
     PGRST_DB_ANON_ROLE: "anon",
-    PGRST_DB_EXTRA_SEARCH_PATH: "public, extensions",
-    PGRST_DB_MAX_ROWS: "1000",
+    PGRST_DB_EXTRA_SEARCH_PATH: extra_search_path.join(","),
+    PGRST_DB_MAX_ROWS: String(max_rows),
     PGRST_DB_USE_LEGACY_GUCS: "false",
     PGRST_DB_POOL: String(options.pool ?? 10),
     // The first call of a new connection takes five times as long; a kept one holds 6 to 14 MB (ADR 0236).

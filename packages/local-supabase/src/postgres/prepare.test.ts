@@ -6,6 +6,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { StackError } from "../errors.ts";
 import { startPostgrest } from "../postgrest.ts";
+import { judgeSchemas } from "../services/rest.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { localVersions, runSupabaseCli } from "./migrate.ts";
 import { prepareDatabase } from "./prepare.ts";
@@ -103,6 +104,27 @@ describe("preparing the database", () => {
         assert.ok(attempt < 100, "the schema cache was not reloaded");
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
+    } finally {
+      await rest.stop();
+    }
+  });
+
+  test("config.toml's [api] reaches PostgREST; a schema that is missing is left out", async () => {
+    await rows(
+      "create schema personal; grant usage on schema personal to anon; create table personal.notes (id int); insert into personal.notes values (1), (2); grant select on personal.notes to anon",
+    );
+    const wanted = ["public", "graphql_public", "personal", "gone"];
+    const { there, missing } = await judgeSchemas(server.url("postgres"), wanted);
+    assert.deepEqual([there, missing], [["public", "personal"], ["gone"]]);
+    const rest = await startPostgrest({
+      dbUrl: server.url("authenticator"),
+      jwtKeys: "x".repeat(40),
+      api: { schemas: there, extra_search_path: ["public", "extensions"], max_rows: 1 },
+    });
+    try {
+      const of = (profile: string) => fetch(`${rest.url}/notes`, { headers: { "accept-profile": profile } });
+      assert.deepEqual(await (await of("personal")).json(), [{ id: 1 }]);
+      assert.equal((await of("gone")).status, 406);
     } finally {
       await rest.stop();
     }

@@ -78,7 +78,7 @@ declare
   new_nonce bytea := vault._crypto_aead_det_noncegen();
 begin
   insert into vault.secrets (id, name, description, secret, nonce)
-  values (new_id, new_name, coalesce(new_description, ''), pg_catalog.encode(vault._crypto_aead_det_encrypt(
+  values (new_id, new_name, new_description, pg_catalog.encode(vault._crypto_aead_det_encrypt(
     pg_catalog.convert_to(new_secret, 'utf8'), pg_catalog.convert_to(new_id::text, 'utf8'), 0, 'pgsodium', new_nonce), 'base64'),
     new_nonce);
   return new_id;
