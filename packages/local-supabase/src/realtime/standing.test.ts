@@ -104,3 +104,31 @@ test("a banned account's sockets close at the next look, and it joins nothing", 
   pass(EVERY_MS);
   assert.match((await standing.refusal(ALICE)) ?? "", /banned/);
 });
+
+test("a project that does not judge accounts lets every user join", async () => {
+  const missing = Object.assign(new Error('schema "private" does not exist'), { code: "3F000" });
+  const standing = new Standing({
+    pool: { query: () => Promise.reject(missing) } as unknown as StandingOptions["pool"],
+    connections: new Connections<RealtimeSocket>(LIMITS),
+    sockets: [],
+    everyMs: EVERY_MS,
+    rejudgeMs: Number.POSITIVE_INFINITY,
+    now: () => 0,
+    log: assert.fail,
+  });
+  assert.equal(await standing.refusal(ALICE), undefined);
+  assert.equal(await standing.refusal("a subject of another issuer"), undefined);
+});
+
+test("a database that is not reachable lets no user join", async () => {
+  const standing = new Standing({
+    pool: { query: () => Promise.reject(new Error("ECONNREFUSED")) } as unknown as StandingOptions["pool"],
+    connections: new Connections<RealtimeSocket>(LIMITS),
+    sockets: [],
+    everyMs: EVERY_MS,
+    rejudgeMs: Number.POSITIVE_INFINITY,
+    now: () => 0,
+    log: assert.fail,
+  });
+  await assert.rejects(standing.refusal(ALICE), /ECONNREFUSED/);
+});

@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import pg from "pg";
-import { reasonOf } from "../errors.ts";
+import { codeOf, reasonOf } from "../errors.ts";
 import { type ColumnFacts, describeTables, publishedTables, type TableFacts } from "./catalog.ts";
 import type { Identity } from "./claims.ts";
 import { isAway } from "./database.ts";
@@ -181,8 +181,16 @@ async function canonical(pool: pg.Pool, filter: Filter, column: ColumnFacts): Pr
 /** Patterns are judged by the rule that PostgREST's and GraphQL's filters follow. */
 async function checkPattern(pool: pg.Pool, op: string, pattern: string): Promise<void> {
   const rule = op === "match" || op === "imatch" ? "is_calm_pattern" : "is_calm_like";
-  const { rows } = await pool.query<{ calm: boolean }>(`select private.${rule}($1::text) as calm`, [pattern]);
-  if (rows[0]?.calm) return;
+  try {
+    const { rows } = await pool.query<{ calm: boolean }>(`select private.${rule}($1::text) as calm`, [
+      pattern,
+    ]);
+    if (rows[0]?.calm) return;
+  } catch (error) {
+    // No such schema, no such function: the project has no rule for patterns.
+    if (["3F000", "42883"].includes(codeOf(error) ?? "")) return;
+    throw error;
+  }
   throw new Refused(
     rule === "is_calm_like"
       ? `the pattern of ${op} is too costly: at most 200 characters with at most 8 wildcards %`
