@@ -241,7 +241,7 @@ describe("a child that dies is started again, by name", () => {
     ["rest", /\/postgrest$/],
     ["function api", /deno run .*serve\.ts/],
     ["controller", /controller\/src\/main\.ts$/],
-    ["realtime", /stack\/src\/realtime\/main\.ts$/],
+    ["realtime", /local-supabase\/src\/realtime\/main\.ts$/],
     ["postgres", /bin\/postgres -D/],
   ] as const) {
     test(service, async () => {
