@@ -42,6 +42,9 @@ export const notFound = (code: string, message: string) => new AuthError(404, co
 export const unprocessable = (code: string, message: string) => new AuthError(422, code, message);
 /** 429 */
 export const tooMany = (code: string, message: string) => new AuthError(429, code, message);
+/** 422: another user has this address. */
+export const takenEmail = () =>
+  unprocessable("email_exists", "A user with this email address has already been registered");
 /** 500 */
 export const internal = (message: string, cause?: unknown) =>
   new AuthError(500, "unexpected_failure", message, { cause });

@@ -1,6 +1,6 @@
 // The codes and links of mails: made, kept as hashes, and found again.
 
-import { createHash, randomInt, randomUUID } from "node:crypto";
+import { createHmac, randomInt, randomUUID } from "node:crypto";
 import type { Queryable } from "./queryable.ts";
 import { type UserRow, updateUser } from "./users.ts";
 
@@ -16,9 +16,12 @@ export type OneTimeTokenKind =
 /** A code of digits. */
 export const newCode = (digits: number): string => String(randomInt(0, 10 ** digits)).padStart(digits, "0");
 
-/** What is kept of a code that was sent to an address. */
-export const hashOf = (address: string, code: string): string =>
-  createHash("sha224")
+/**
+ * What is kept of a code that was sent to an address, and what its link carries. With the project's secret: from the address
+ * alone anybody could compute the link of each of the million codes, and links are not counted by address.
+ */
+export const hashOf = ({ jwtSecret }: { jwtSecret: string }, address: string, code: string): string =>
+  createHmac("sha224", jwtSecret)
     .update(address + code)
     .digest("hex");
 

@@ -3,7 +3,8 @@
 import type { FetchHandler } from "../gateway/in-process.ts";
 import { requireAdmin, requireUser } from "./caller.ts";
 import type { AuthContext } from "./context.ts";
-import { AuthError, badRequest, internal, notFound, OAuthError } from "./errors.ts";
+import { isLate, isTakenEmail } from "./database.ts";
+import { AuthError, badRequest, internal, notFound, OAuthError, takenEmail } from "./errors.ts";
 import { type Answer, type AuthRequest, readRequest } from "./request.ts";
 import { routeOf } from "./routes.ts";
 
@@ -44,6 +45,13 @@ function respond({ status = 200, body, headers = {} }: Answer): Response {
 function explain(error: unknown): AuthError | OAuthError {
   if (error instanceof OAuthError) return error;
   const cause = error instanceof AuthError ? error.cause : error;
+  if (isTakenEmail(cause)) return takenEmail();
+  if (isLate(cause))
+    return new AuthError(
+      504,
+      "request_timeout",
+      "Processing this request timed out, please retry after a moment.",
+    );
   return ruleOf(cause) ?? (error instanceof AuthError ? error : internal("Internal Server Error", error));
 }
 

@@ -6,7 +6,7 @@ import { issueAccessToken } from "./access-token.ts";
 import { recordAudit } from "./audit.ts";
 import type { AuthContext } from "./context.ts";
 import { CommitWithError } from "./database.ts";
-import { AuthError, badRequest } from "./errors.ts";
+import { AuthError, badRequest, forbidden } from "./errors.ts";
 import type { Queryable } from "./queryable.ts";
 import type { AuthRequest } from "./request.ts";
 import { findUser, isBanned, type Json, type UserRow, updateUser, userJson } from "./users.ts";
@@ -53,6 +53,8 @@ export async function issueSession(
   user: UserRow,
   { method }: SessionStart,
 ): Promise<SessionJson> {
+  // The one door of all ways in: a code of PKCE, an invitation and others may be older than the ban.
+  if (isBanned(user, context.now())) throw forbidden("user_banned", "User is banned");
   await updateUser(on, user, { last_sign_in_at: context.now() });
   const sessionId = randomUUID();
   await on.query(

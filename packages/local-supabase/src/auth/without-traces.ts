@@ -10,7 +10,7 @@ const STEP_MS = 250;
 const MAILS = new Set(["/otp", "/magiclink", "/recover", "/resend"]);
 
 /** Refusals that only an address with an account, or one without, can meet. */
-const TELLING = new Set(["otp_disabled", "over_email_send_rate_limit"]);
+const TELLING = new Set(["otp_disabled", "over_email_send_rate_limit", "email_exists"]);
 
 /** Takes Auth's own handler; gives one that answers every address alike. */
 export function withoutTraces(

@@ -77,10 +77,9 @@ export async function answerBytes(call: Call, { handle, row, ...answer }: BytesA
     const asked = headerOf(call, "range");
     const range = asked === undefined ? undefined : rangeOf(asked, size);
     const { from, to } = range ?? { from: 0, to: size - 1 };
-    beginAnswer(call, range ? 206 : 200, {
+    const headers: Headers = {
       "accept-ranges": "bytes",
-      // No page of a user's runs on this origin.
-      "content-type": mimetype.includes("text/html") ? "text/plain" : mimetype,
+      "content-type": mimetype,
       etag: eTag,
       "x-robots-tag": robotsOf(row),
       "last-modified": lastModified.toUTCString(),
@@ -95,7 +94,8 @@ export async function answerBytes(call: Call, { handle, row, ...answer }: BytesA
           }),
       "content-disposition": dispositionOf(answer.download),
       ...answer.headers,
-    });
+    };
+    beginAnswer(call, range ? 206 : 200, { ...headers, ...inertOf(String(headers["content-type"])) });
     if (call.method === "HEAD" || size === 0) {
       call.response.end();
       return;
@@ -114,13 +114,25 @@ export async function answerBytes(call: Call, { handle, row, ...answer }: BytesA
   }
 }
 
+/** Headers by which no page of a user's runs on this origin: HTML is text, and documents that may hold scripts run none. */
+function inertOf(mimetype: string): Headers {
+  const type = mimetype.toLowerCase().replace(/\s/g, "");
+  return {
+    "content-type": type.includes("text/html") ? "text/plain" : mimetype,
+    "x-content-type-options": "nosniff",
+    "content-security-policy": type.includes("xml")
+      ? "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+      : undefined,
+  };
+}
+
 /** Says of an object what its row says, without its bytes (HEAD). */
 export function answerHead(call: Call, row: ObjectRow): void {
   const { eTag, lastModified, mimetype, cacheControl } = factsOf(row);
   const known = headerOf(call, "if-none-match");
   beginAnswer(call, 200, {
     "accept-ranges": "bytes",
-    "content-type": mimetype.includes("text/html") ? "text/plain" : mimetype,
+    ...inertOf(mimetype),
     etag: eTag,
     "x-robots-tag": "none",
     "last-modified": lastModified.toUTCString(),

@@ -51,6 +51,23 @@ const kept = async () =>
     .length;
 
 describe("an object", () => {
+  test.each([
+    ["text/html", "text/plain", null],
+    ["TEXT/HTML", "text/plain", null],
+    ["text/ html", "text/plain", null],
+    ["image/svg+xml", "image/svg+xml", "sandbox"],
+    ["Application/XHTML+xml", "Application/XHTML+xml", "sandbox"],
+    ["image/png", "image/png", null],
+  ])("of type %s runs no script on this origin", async (type, shown, policy) => {
+    await put("open/page", "<script>alert(1)</script>", { "content-type": type });
+    const { headers } = await project.ask("/object/public/open/page", { token: null });
+    const found = headers.get("content-security-policy")?.split(";")[0] ?? null;
+    assert.deepEqual(
+      [headers.get("content-type"), found, headers.get("x-content-type-options")],
+      [shown, policy, "nosniff"],
+    );
+  });
+
   test("comes back with its facts, in ranges, and not to who has it", async () => {
     await put("private/a.txt", "0123456789", { "cache-control": "max-age=7" });
     const whole = await project.ask("/object/private/a.txt");

@@ -42,8 +42,12 @@ export function redirectOf({ settings }: AuthContext, request: AuthRequest, aske
   const allowed = candidates.find(
     (each) => each && mayRedirect(each, settings.site_url, settings.additional_redirect_urls),
   );
-  return allowed ?? settings.site_url;
+  return allowed ? asHeader(allowed) : settings.site_url;
 }
+
+/** An address in characters that a header may hold; as it was written where it has no others. */
+const asHeader = (address: string): string =>
+  /^[\x21-\x7e]+$/.test(address) ? address : new URL(address).href;
 
 /** The link of a mail. */
 export function linkOf(
@@ -71,7 +75,7 @@ export async function sendActionMail(
     checkFrequency(sentAt, context.settings.email.max_frequency, context.now().getTime());
   const email = user.email ?? "";
   const code = newCode(context.settings.email.otp_length);
-  const token = withFlow(hashOf(email, code), pkce);
+  const token = withFlow(hashOf(context.keys, email, code), pkce);
   const now = context.now();
   await deliver(context, on, request, user, type, [{ to: email, code, token }]);
   await updateUser(on, user, {
@@ -94,10 +98,10 @@ export async function sendEmailChange(
   const { settings } = context;
   checkFrequency(user.email_change_sent_at, settings.email.max_frequency, context.now().getTime());
   const fresh = newCode(settings.email.otp_length);
-  const mails = [{ to: email, code: fresh, token: withFlow(hashOf(email, fresh), pkce) }];
+  const mails = [{ to: email, code: fresh, token: withFlow(hashOf(context.keys, email, fresh), pkce) }];
   if (settings.email.double_confirm_changes && user.email) {
     const code = newCode(settings.email.otp_length);
-    mails.push({ to: user.email, code, token: withFlow(hashOf(user.email, code), pkce) });
+    mails.push({ to: user.email, code, token: withFlow(hashOf(context.keys, user.email, code), pkce) });
   }
   user.email_change = email;
   await deliver(context, on, request, user, "email_change", mails);

@@ -132,6 +132,7 @@ export async function verify(
   const { user, session } = callerOf(request);
   const factor = await factorOf(context.database, user.id, factorId);
   context.limits.request("factor_verify", request.ip);
+  context.limits.request("factor_verify", factor.id); // wherever the guesses come from
   const body = request.body();
   const code = textOf(body, "code") ?? "";
   if (code === "" && factor.factor_type !== "webauthn")

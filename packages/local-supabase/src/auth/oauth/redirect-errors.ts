@@ -20,7 +20,12 @@ export function errorParameters(error: unknown): Record<string, string> {
       error_description: error.message,
     };
   if (error instanceof OAuthError) return { error: error.error, error_description: error.message };
-  return { error: "server_error", error_description: error instanceof Error ? error.message : String(error) };
+  // What the database or the code says of itself is not for an address.
+  return {
+    error: "server_error",
+    error_code: "unexpected_failure",
+    error_description: "Internal Server Error",
+  };
 }
 
 /**

@@ -113,7 +113,7 @@ async function writeToken(
     address: string,
     changes: Partial<UserColumns>,
   ) => {
-    const hash = hashOf(address, code);
+    const hash = hashOf(context.keys, address, code);
     await updateUser(on, user, { ...changes, [kind]: hash });
     await keepToken(on, user, kind, { hash, relatesTo: address });
     return hash;

@@ -39,6 +39,9 @@ export async function userOfPath(context: AuthContext, id: string): Promise<User
 /** Who acts by an administrator's token. */
 export const adminOf = (request: AuthRequest) => ({ role: String(request.claims?.role ?? "service_role") });
 
+/** Of pages and of users on one: their product is still a number that Postgres reads. */
+const MOST = 2 ** 31 - 1;
+
 const number = (text: string | null, otherwise: number, name: string): number => {
   if (!text) return otherwise;
   if (!/^\d{1,18}$/.test(text))
@@ -46,7 +49,7 @@ const number = (text: string | null, otherwise: number, name: string): number =>
       "validation_failed",
       `Bad Pagination Parameters: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax (${name})`,
     );
-  return Number(text);
+  return Math.min(Number(text), MOST);
 };
 
 /** The pages of a list: what the query asks for, and the headers that tell the rest. */
@@ -100,13 +103,16 @@ function banOf(body: Json, now: Date): Date | null | undefined {
   if (!text) return undefined;
   if (text === "none") return null;
   const ms = durationOf(text);
-  if (ms === undefined)
+  if (ms === undefined || Math.abs(ms) > LONGEST_BAN_MS)
     throw badRequest(
       "validation_failed",
       `invalid format for ban duration: time: invalid duration ${JSON.stringify(text)}`,
     );
   return ms === 0 ? null : new Date(now.getTime() + ms);
 }
+
+/** As Go's durations, which end after 292 years. */
+const LONGEST_BAN_MS = 2 ** 63 / 1e6;
 
 const UNITS: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -288,7 +294,7 @@ export async function audit(context: AuthContext, request: AuthRequest): Promise
     action: ["action"],
     type: ["log_type"],
   };
-  const names = column === undefined ? [] : columns[column];
+  const names = column === undefined ? [] : Object.hasOwn(columns, column) ? columns[column] : undefined;
   if (!names) throw badRequest("validation_failed", `Invalid query scope: ${column}`);
   const where =
     names.length === 0 ? "" : `where ${names.map((name) => `payload ->> '${name}' ilike $3`).join(" or ")}`;

@@ -2,6 +2,7 @@
 
 import { recordAudit } from "../audit.ts";
 import { AUDIENCE, type AuthContext } from "../context.ts";
+import { isTakenEmail } from "../database.ts";
 import { badRequest, internal, unprocessable } from "../errors.ts";
 import { createIdentity } from "../identities/identities.ts";
 import { readEmail, sendActionMail } from "../mail/send.ts";
@@ -56,7 +57,7 @@ export async function signUp(context: AuthContext, request: AuthRequest): Promis
   const known = await userOfDuplicateEmail(context.database, email, AUDIENCE);
   if (known && isConfirmed(known)) return await signUpAgain(context, request, known, data);
   const draft = known ?? (await newUser(context, request, { email, password, data }));
-  const result = await context.database.transaction(async (on) => {
+  const work = context.database.transaction(async (on) => {
     const user = known ?? (await createUser(on, draft, data));
     if (!settings.email.enable_confirmations) {
       await recordAudit(on, request, user, "user_signedup", { provider: "email" });
@@ -70,6 +71,13 @@ export async function signUp(context: AuthContext, request: AuthRequest): Promis
     await sendActionMail(context, on, request, user, "signup", { pkce: pkce.code_challenge !== "" });
     return { user, session: undefined };
   });
+  const result = await work.catch(async (error: unknown) => {
+    // Two sign-ups at once: the second is answered as one that came later.
+    const first = isTakenEmail(error) && (await userOfDuplicateEmail(context.database, email, AUDIENCE));
+    if (first && isConfirmed(first)) return await signUpAgain(context, request, first, data);
+    throw error;
+  });
+  if ("body" in result) return result;
   if (result.session) return { body: result.session };
   const shown = userJson(result.user);
   return { body: result.user.invited_at === null ? shown : { ...shown, user_metadata: {}, identities: [] } };
@@ -146,7 +154,7 @@ async function signUpAgain(
   request: AuthRequest,
   user: UserRow,
   data: Json,
-): Promise<Answer> {
+): Promise<Answer & { body: Json }> {
   await recordAudit(context.database, request, user, "user_repeated_signup", { provider: "email" });
   if (!context.settings.email.enable_confirmations)
     throw unprocessable("user_already_exists", "User already registered");

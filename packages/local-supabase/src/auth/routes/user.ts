@@ -104,13 +104,14 @@ async function judgeChange(
   session: SessionRow | undefined,
   body: Record<string, unknown>,
 ): Promise<void> {
-  const { settings, now } = context;
+  const { settings, limits, now } = context;
   const old = !session || now().getTime() > session.created_at.getTime() + 24 * 3_600_000;
   if (settings.email.secure_password_change && old) {
     const nonce = textOf(body, "nonce");
     if (!nonce) throw badRequest("reauthentication_needed", "Password update requires reauthentication");
+    limits.request("verify", user.id);
     const fits = isValid(
-      hashOf(user.email ?? "", nonce),
+      hashOf(context.keys, user.email ?? "", nonce),
       user.reauthentication_token,
       user.reauthentication_sent_at,
       { expirySeconds: settings.email.otp_expiry, now: now() },
@@ -123,6 +124,7 @@ async function judgeChange(
   const current = textOf(body, "current_password");
   const message = "Current password required when setting new password.";
   if (!current) throw badRequest("current_password_required", message);
+  limits.request("verify", user.id);
   if (!(await checkPassword(current, user.encrypted_password)))
     throw badRequest("current_password_mismatch", message);
 }

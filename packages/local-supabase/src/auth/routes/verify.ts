@@ -1,8 +1,8 @@
 // GET and POST /verify: the links and codes of mails.
 
 import { recordAudit } from "../audit.ts";
-import type { AuthContext } from "../context.ts";
-import { AuthError, badRequest, forbidden, unprocessable } from "../errors.ts";
+import { AUDIENCE, type AuthContext } from "../context.ts";
+import { AuthError, badRequest, forbidden, takenEmail, unprocessable } from "../errors.ts";
 import { createIdentity, noteProviders } from "../identities/identities.ts";
 import { notify, readEmail, redirectOf } from "../mail/send.ts";
 import {
@@ -20,7 +20,15 @@ import type { Queryable } from "../queryable.ts";
 import { withCode, withError, withMessage, withSession } from "../redirects.ts";
 import { type Answer, type AuthRequest, textOf } from "../request.ts";
 import { issueSession } from "../sessions.ts";
-import { findUser, hasPassword, isBanned, isConfirmed, type UserRow, updateUser } from "../users.ts";
+import {
+  findUser,
+  hasPassword,
+  isBanned,
+  isConfirmed,
+  type UserRow,
+  updateUser,
+  userOfDuplicateEmail,
+} from "../users.ts";
 
 const EXPIRED_LINK = () => forbidden("otp_expired", "Email link is invalid or has expired");
 const EXPIRED_CODE = () => forbidden("otp_expired", "Token has expired or is invalid");
@@ -48,7 +56,8 @@ const KINDS: Readonly<Record<string, readonly OneTimeTokenKind[]>> = {
 /** POST /verify: a code with its address, or the hash of a link. */
 export async function verifyByPost(context: AuthContext, request: AuthRequest): Promise<Answer> {
   context.limits.request("verify", request.ip);
-  const asked = readAsked(request);
+  const asked = readAsked(context, request);
+  if (asked.email !== undefined) context.limits.request("verify", asked.email); // wherever the guesses come from
   const session = await context.database.transaction(async (on) => {
     const user = await confirmed(context, on, request, asked);
     return user && (await issueSession(context, on, request, user, { method: "otp" }));
@@ -56,7 +65,7 @@ export async function verifyByPost(context: AuthContext, request: AuthRequest): 
   return { body: session ?? { msg: HALF_DONE, code: "200" } };
 }
 
-function readAsked(request: AuthRequest): Asked {
+function readAsked({ keys }: AuthContext, request: AuthRequest): Asked {
   const body = request.body();
   const type = textOf(body, "type") ?? "";
   const [code, hash, given, phone] = ["token", "token_hash", "email", "phone"].map((name) =>
@@ -85,7 +94,7 @@ function readAsked(request: AuthRequest): Asked {
   } catch {
     throw unprocessable("validation_failed", "Invalid email format");
   }
-  return { type, email, hash: hashOf(email, code ?? "") };
+  return { type, email, hash: hashOf(keys, email, code ?? "") };
 }
 
 /** GET /verify: the link of a mail, opened by a browser, which is sent on to the app. */
@@ -174,7 +183,10 @@ async function ownerOf(
   if (!kinds) throw badRequest("validation_failed", "Invalid email verification type");
   const refuse = asked.email === undefined ? EXPIRED_LINK : EXPIRED_CODE;
   const id = await ownerOfToken(on, asked.hash, kinds);
-  const user = id === undefined ? undefined : await findUser(on, id);
+  // Locked, and looked for again: of two requests with one token the second finds it used.
+  if (id !== undefined) await on.query("select from auth.users where id = $1 for update", [id]);
+  const isOpen = id !== undefined && (await ownerOfToken(on, asked.hash, kinds)) === id;
+  const user = isOpen ? await findUser(on, id) : undefined;
   if (!user) throw refuse();
   if (isBanned(user, context.now())) throw forbidden("user_banned", "User is banned");
   const limit = { expirySeconds: context.settings.email.otp_expiry, now: context.now() };
@@ -221,6 +233,8 @@ export async function changeEmail(
   user: UserRow,
 ): Promise<UserRow> {
   const [before, email] = [user.email ?? "", user.email_change ?? ""];
+  // Somebody may have signed up with it since the change was asked for.
+  if (await userOfDuplicateEmail(on, email, AUDIENCE, user.id)) throw takenEmail();
   await recordAudit(on, request, user, "user_modified");
   const own = user.identities.find(({ provider }) => provider === "email");
   const data = { email, email_verified: true };

@@ -24,8 +24,34 @@ const EMPTY_HASH = hash("sha256", "", "hex");
 /** The signature of a request, from its header or its address. Throws where there is none, or it has ended. */
 export function signedOf(call: Call): Signed {
   const authorization = headerOf(call, "authorization");
-  return authorization?.startsWith("AWS4-HMAC-SHA256 ") ? ofHeader(call, authorization) : ofQuery(call);
+  const signed = authorization?.startsWith("AWS4-HMAC-SHA256 ")
+    ? ofHeader(call, authorization)
+    : ofQuery(call);
+  mustCover(call, signed);
+  return signed;
 }
+
+/** Headers that need no place in the list: the signature holds them anyway, or they say nothing of the operation. */
+const COVERED = new Set(["x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-user-agent"]);
+
+/** A header that changes what a request does must be signed: else a link for an upload is one for a copy of anything. */
+function mustCover({ request }: Call, { headers }: Signed): void {
+  const names = new Set(headers.map((name) => name.toLowerCase()));
+  const open = Object.keys(request.headers).find(
+    (name) => name.startsWith("x-amz-") && !COVERED.has(name) && !names.has(name),
+  );
+  if (open !== undefined)
+    throw failures.accessDenied(`There were headers present in the request which were not signed: ${open}`);
+}
+
+/** When a request was signed, in milliseconds; NaN for another text. */
+const timeOf = (date: string): number =>
+  Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
+
+/** By how much the clocks of client and server may differ. */
+const MOST_SKEW_MS = 15 * 60_000;
+/** How long a link may work. */
+const LONGEST_LINK_SECONDS = 7 * 24 * 60 * 60;
 
 function ofHeader(call: Call, authorization: string): Signed {
   const fields = new Map(
@@ -38,9 +64,14 @@ function ofHeader(call: Call, authorization: string): Signed {
       }),
   );
   const sessionToken = headerOf(call, "x-amz-security-token");
+  const date = needed(headerOf(call, "x-amz-date"));
+  if (!(Math.abs(Date.now() - timeOf(date)) <= MOST_SKEW_MS))
+    throw failures.accessDenied(
+      "The difference between the request time and the server's time is too large.",
+    );
   return {
     ...credentialOf(fields.get("Credential")),
-    date: needed(headerOf(call, "x-amz-date")),
+    date,
     headers: needed(fields.get("SignedHeaders")).split(";"),
     signature: needed(fields.get("Signature")),
     payload: headerOf(call, "x-amz-content-sha256") ?? UNSIGNED,
@@ -53,11 +84,11 @@ function ofQuery({ query }: Call): Signed {
   const sessionToken = query.get("X-Amz-Security-Token");
   const date = needed(query.get("X-Amz-Date"));
   const seconds = query.get("X-Amz-Expires");
-  if (seconds !== null) {
-    const began = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
-    if (!/^\d+$/.test(seconds) || Number.isNaN(began)) throw failures.invalidSignature("Invalid expiration");
-    if (began + Number(seconds) * 1000 < Date.now()) throw failures.expiredToken();
-  }
+  const began = timeOf(date);
+  if (!/^\d+$/.test(seconds ?? "") || Number(seconds) > LONGEST_LINK_SECONDS || Number.isNaN(began))
+    throw failures.invalidSignature("Invalid expiration");
+  if (began > Date.now() + MOST_SKEW_MS) throw failures.accessDenied("Request is not valid yet");
+  if (began + Number(seconds) * 1000 < Date.now()) throw failures.expiredToken();
   return {
     ...credentialOf(query.get("X-Amz-Credential")),
     date,
