@@ -8,6 +8,8 @@ export type Limited =
   | "anonymous"
   | "factor_challenge"
   | "factor_verify"
+  /** Of a code or a password, by whose it is: it counts wherever it comes from. */
+  | "guess"
   | "magic_link"
   | "otp"
   | "passkey"
@@ -43,6 +45,7 @@ const MOST_ADDRESSES = 10_000;
 /** Challenges and codes of second factors a minute; config.toml cannot set it. */
 const FACTORS_A_MINUTE = 15;
 const PASSKEYS_IN_FIVE_MINUTES = 30;
+const GUESSES_IN_FIVE_MINUTES = 30;
 
 /**
  * Prepares the limits.
@@ -60,6 +63,7 @@ export function createRateLimits(
     anonymous: { events: settings.anonymous_users, per: HOUR, burst: settings.anonymous_users },
     factor_challenge: factors,
     factor_verify: factors,
+    guess: { events: GUESSES_IN_FIVE_MINUTES, per: FIVE_MINUTES, burst: BURST },
     magic_link: otp,
     otp,
     passkey: { events: PASSKEYS_IN_FIVE_MINUTES, per: FIVE_MINUTES, burst: BURST },

@@ -109,7 +109,7 @@ async function judgeChange(
   if (settings.email.secure_password_change && old) {
     const nonce = textOf(body, "nonce");
     if (!nonce) throw badRequest("reauthentication_needed", "Password update requires reauthentication");
-    limits.request("verify", user.id);
+    limits.request("guess", user.id);
     const fits = isValid(
       hashOf(context.keys, user.email ?? "", nonce),
       user.reauthentication_token,
@@ -124,7 +124,7 @@ async function judgeChange(
   const current = textOf(body, "current_password");
   const message = "Current password required when setting new password.";
   if (!current) throw badRequest("current_password_required", message);
-  limits.request("verify", user.id);
+  limits.request("guess", user.id);
   if (!(await checkPassword(current, user.encrypted_password)))
     throw badRequest("current_password_mismatch", message);
 }

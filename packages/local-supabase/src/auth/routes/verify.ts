@@ -57,7 +57,7 @@ const KINDS: Readonly<Record<string, readonly OneTimeTokenKind[]>> = {
 export async function verifyByPost(context: AuthContext, request: AuthRequest): Promise<Answer> {
   context.limits.request("verify", request.ip);
   const asked = readAsked(context, request);
-  if (asked.email !== undefined) context.limits.request("verify", asked.email); // wherever the guesses come from
+  if (asked.email !== undefined) context.limits.request("guess", asked.email); // wherever the guesses come from
   const session = await context.database.transaction(async (on) => {
     const user = await confirmed(context, on, request, asked);
     return user && (await issueSession(context, on, request, user, { method: "otp" }));
