@@ -170,7 +170,9 @@ test(
   async () => {
     const stack = await startTestStack({ env: {} });
     const realtimeOf = () =>
-      tree(stack.process?.pid ?? 0).find(({ command }) => /local-supabase\/src\/realtime\/main\.ts$/.test(command));
+      tree(stack.process?.pid ?? 0).find(({ command }) =>
+        /local-supabase\/src\/realtime\/main\.ts$/.test(command),
+      );
     let owner: TestUser | undefined;
     try {
       owner = await stack.createUser();
