@@ -9,7 +9,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { type AuthService, startAuth } from "../../packages/local-supabase/src/auth/service.ts";
 import { findFunctions } from "../../packages/local-supabase/src/functions/discover.ts";
 import { type Gateway, startGateway } from "../../packages/local-supabase/src/gateway/server.ts";
-import { generateKeys, respondSecret, verifyingKeys } from "../../packages/local-supabase/src/keys.ts";
+import { generateKeys, verifyingKeys } from "../../packages/local-supabase/src/keys.ts";
 import { createMailbox } from "../../packages/local-supabase/src/mailbox/mailbox.ts";
 import { freePort } from "../../packages/local-supabase/src/ports.ts";
 import { bootstrap, bootstrapKey } from "../../packages/local-supabase/src/postgres/bootstrap.ts";
@@ -20,6 +20,8 @@ import { type StorageService, startStorage } from "../../packages/local-supabase
 import type { Child } from "../../packages/local-supabase/src/supervise/child.ts";
 import { type Guardian, startGuardian } from "../../packages/local-supabase/src/supervise/guardian.ts";
 import { startNetWorker, type Worker } from "../../packages/local-supabase/src/workers/net-worker.ts";
+import { createGatewayExtension } from "../../packages/stack/src/gateway/extension.ts";
+import { respondSecret } from "../../packages/stack/src/secrets.ts";
 import { commandBlocks, inBackground, type Outcome, runMarked } from "../helpers/doc-blocks.ts";
 import { type ManagementApi, PROJECT_REF, startManagementApi } from "../helpers/management-api.ts";
 
@@ -68,8 +70,12 @@ beforeAll(async () => {
     platform: () => platform?.handler,
     storage: () => storage,
     functions: (name) => functions.get(name) ?? "unknown",
-    agents: () => undefined,
     health: () => ({}),
+    extension: createGatewayExtension({
+      keys,
+      rest: () => ({ host: "127.0.0.1", port: rest.port }),
+      agents: () => undefined,
+    }),
   });
   // The rest of the platform, which Supabase runs.
   platform = await startAuth({

@@ -20,9 +20,11 @@ export function sourceRoutes(): string[] {
   ];
 }
 
-/** The paths that the gateway's routing table names. */
+/** The paths that the routing tables of the gateway name: the project's and the stack's. */
 export function gatewayPaths(): string[] {
-  const source = read("packages/local-supabase/src/gateway/routes.ts");
+  const source = ["packages/local-supabase", "packages/stack"]
+    .map((part) => read(`${part}/src/gateway/routes.ts`))
+    .join("");
   return [...new Set([...source.matchAll(/"(\/[\w./-]*)"/g)].map(([, path]) => path!))];
 }
 

@@ -46,11 +46,6 @@ export function verifyingKeys(keys: Pick<StackKeys, "jwtSecret" | "signingKeys">
   return set;
 }
 
-/** Signs the database's calls of the function `respond`; made from the webhook's secret, which never leaves this machine. */
-export function respondSecret({ webhookSecret }: Pick<StackKeys, "webhookSecret">): string {
-  return createHmac("sha256", webhookSecret).update("respond").digest("base64url");
-}
-
 /** The keys of S3 clients that may do everything; they follow from the secret, so that a data folder needs no others. */
 export function s3Keys({ jwtSecret, publishableKey }: Pick<StackKeys, "jwtSecret" | "publishableKey">) {
   const of = (use: string) => createHmac("sha256", jwtSecret).update(use).digest("hex");
@@ -59,15 +54,6 @@ export function s3Keys({ jwtSecret, publishableKey }: Pick<StackKeys, "jwtSecret
     secretAccessKey: of("s3 secret access key"),
     publicKey: publishableKey,
   };
-}
-
-/**
- * What proves the runtime of one agent, as the database derives it too (private.check_runtime): the gateway knows by it whose
- * share of the database a runtime's anonymous call takes.
- */
-export function runtimeCredential(keys: Pick<StackKeys, "webhookSecret">, agentId: string): string {
-  const messageKey = createHmac("sha256", respondSecret(keys)).update(`messages of ${agentId}`).digest("hex");
-  return createHmac("sha256", messageKey).update("runtime").digest("hex");
 }
 
 /**

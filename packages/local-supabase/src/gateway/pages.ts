@@ -11,13 +11,29 @@ article{border:1px solid #ddd;border-radius:8px;padding:.7rem 1rem;margin:1rem 0
 export const PAGE_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/** What is shown at `/`. */
+export interface HomePage {
+  /** Whose page it is. */
+  name: string;
+  links: readonly { name: string; href: string; about: string }[];
+}
+
+/** Of a plain project. */
+export const PROJECT_HOME: HomePage = {
+  name: "Supabase project",
+  links: [
+    { name: "Mailbox", href: "/mailbox", about: "the e-mails that auth sends" },
+    { name: "Health", href: "/healthz", about: "the state of every service" },
+  ],
+};
+
 /** The page at `/`: what runs here and where. */
-export function homePage(links: readonly { name: string; href: string; about: string }[]): string {
+export function homePage({ name, links }: HomePage): string {
   const items = links.map(
     ({ name, href, about }) =>
       `<li><a href="${escapeHtml(href)}">${escapeHtml(name)}</a> – ${escapeHtml(about)}</li>`,
   );
-  return page("Agent Launchpad", `<h1>Agent Launchpad</h1><ul>${items.join("")}</ul>`);
+  return page(name, `<h1>${escapeHtml(name)}</h1><ul>${items.join("")}</ul>`);
 }
 
 /** The page at `/mailbox`: the e-mails that auth has sent, newest first. */

@@ -4,12 +4,10 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { CORS_HEADERS } from "./cors.ts";
+import type { ErrorForm } from "./extension.ts";
 import type { Route } from "./routes.ts";
 import type { Fault } from "./target.ts";
 import { METHODS } from "./well-formed.ts";
-
-/** What the function says of row-level security where no statement ran. */
-const UNTOUCHED = { rls_applied: false, user_isolation: "unknown" };
 
 /** Sends JSON with the CORS headers, unless an answer has already begun. */
 export function sendJson(
@@ -122,10 +120,10 @@ export type Refusal =
   | "crowded"
   | "internal";
 
-interface RefusalFacts {
+/** What a refusal says, whatever its form. */
+export interface RefusalFacts {
   status: number;
-  /** The code in the error envelope of `/api`. */
-  apiCode: string;
+  code: string;
   message: string;
   /** What to change, where the message does not say it. */
   field?: string;
@@ -133,53 +131,52 @@ interface RefusalFacts {
 }
 
 const REFUSALS: Record<Refusal, RefusalFacts> = {
-  missing_key: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "No API key found in request" },
-  unknown_key: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Invalid API key" },
+  missing_key: { status: 401, code: "INVALID_JWT_TOKEN", message: "No API key found in request" },
+  unknown_key: { status: 401, code: "INVALID_JWT_TOKEN", message: "Invalid API key" },
   unavailable: {
     status: 503,
-    apiCode: "SUPABASE_CONNECTION_ERROR",
+    code: "SUPABASE_CONNECTION_ERROR",
     message: "The service is not reachable at the moment; try again shortly",
   },
   busy: {
     status: 503,
-    apiCode: "SUPABASE_CONNECTION_ERROR",
+    code: "SUPABASE_CONNECTION_ERROR",
     message: "Too many request bodies are under way; try again shortly",
   },
   stalled: {
     status: 408,
-    apiCode: "VALIDATION_ERROR",
+    code: "VALIDATION_ERROR",
     message: "The request body stopped arriving; send it again",
   },
   too_large: {
     status: 413,
-    apiCode: "PAYLOAD_TOO_LARGE",
+    code: "PAYLOAD_TOO_LARGE",
     message: "The request body is too large",
     field: "body",
     cure: "Send less at once: docs/limits.md says how much each path takes.",
   },
-  no_function: { status: 404, apiCode: "NOT_FOUND", message: "Requested function was not found" },
+  no_function: { status: 404, code: "NOT_FOUND", message: "Requested function was not found" },
   boot_error: {
     status: 503,
-    apiCode: "SUPABASE_CONNECTION_ERROR",
+    code: "SUPABASE_CONNECTION_ERROR",
     message: "Function failed to start (please check logs)",
   },
-  no_token: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Missing authorization header" },
-  bad_token: { status: 401, apiCode: "INVALID_JWT_TOKEN", message: "Invalid JWT" },
+  no_token: { status: 401, code: "INVALID_JWT_TOKEN", message: "Missing authorization header" },
+  bad_token: { status: 401, code: "INVALID_JWT_TOKEN", message: "Invalid JWT" },
   crowded: {
     status: 429,
-    apiCode: "RATE_LIMIT_EXCEEDED",
+    code: "RATE_LIMIT_EXCEEDED",
     message: "Too many of your requests are under way; wait for their answers",
   },
-  internal: { status: 500, apiCode: "INTERNAL_ERROR", message: "The gateway could not handle the request" },
+  internal: { status: 500, code: "INTERNAL_ERROR", message: "The gateway could not handle the request" },
 };
 
 /** The codes of faults by status; the others are mistakes in the request. */
 const FAULT_CODES: Record<number, string> = { 401: "INVALID_JWT_TOKEN", 405: "METHOD_NOT_ALLOWED" };
 
 /**
- * Answers a request that no upstream answers. The shape follows the path: the error envelope (with the rate-limit
- * headers of a caller without identity) for the function `api`, Auth's form below /auth/v1, `{code, message}` or
- * `{message, hint}` elsewhere. A fault also names its field and its cure.
+ * Answers a request that no upstream answers. The shape follows the path: that of the platform's functions for them,
+ * Auth's form below /auth/v1, `{code, message}` or `{message, hint}` elsewhere. A fault also names its field and its cure.
  */
 export function refuse(
   request: IncomingMessage,
@@ -189,31 +186,16 @@ export function refuse(
   extra: Record<string, string> = {},
 ): void {
   const facts = typeof refusal === "string" ? REFUSALS[refusal] : factsOf(refusal);
-  const { status, apiCode, message, field, cure } = facts;
+  const { status, code, message, field, cure } = facts;
   const fault = field !== undefined && cure !== undefined ? { field, cure } : undefined;
   const requestId = requestIdOf(request);
   const headers: Record<string, string> = { "x-request-id": requestId };
   if (status === 503 || status === 429) headers["retry-after"] = "1";
   if (status === 405) headers.allow = METHODS.join(", ");
   if (!request.complete) lingerOver(request);
-  const details = fault ? { [fault.field]: message } : undefined;
-  if (isApi(route)) {
-    const now = Date.now();
-    headers["x-ratelimit-limit"] = "0";
-    headers["x-ratelimit-remaining"] = "0";
-    headers["x-ratelimit-reset"] = String(Math.floor(now / 1000));
-    headers["supabase-ratelimit-remaining"] = "0";
-    headers["supabase-auth-rate-limit"] = "0";
-    const timestamp = new Date(now).toISOString();
-    const error = {
-      code: apiCode,
-      message,
-      timestamp,
-      requestId,
-      user_id: null,
-      supabase_details: UNTOUCHED,
-    };
-    sendJson(response, status, { error: { ...error, ...(details ? { details } : {}) } }, headers);
+  const form = formOf(route)?.(facts, requestId);
+  if (form) {
+    sendJson(response, status, form.body, { ...headers, ...form.headers });
     return;
   }
   if (fault && route.kind === "auth") {
@@ -225,22 +207,24 @@ export function refuse(
     return;
   }
   if (fault && route.kind === "graphql") {
-    const error = { message: `${message}. ${fault.cure}`, extensions: { code: apiCode, field: fault.field } };
+    const error = { message: `${message}. ${fault.cure}`, extensions: { code, field: fault.field } };
     sendJson(response, status, { errors: [error] }, headers);
     return;
   }
-  const code = typeof refusal === "string" ? codeOf(refusal) : apiCode;
-  const told = fault ? { details: JSON.stringify(details), hint: fault.cure } : {};
-  const hasCode = fault !== undefined || status !== 401 || typeof code === "number";
-  sendJson(response, status, { ...(hasCode ? { code } : {}), message, ...told, ...extra }, headers);
+  const shown = typeof refusal === "string" ? codeOf(refusal) : code;
+  const told = fault ? { details: JSON.stringify({ [fault.field]: message }), hint: fault.cure } : {};
+  const hasCode = fault !== undefined || status !== 401 || typeof shown === "number";
+  sendJson(response, status, { ...(hasCode ? { code: shown } : {}), message, ...told, ...extra }, headers);
 }
 
 function factsOf({ status = 400, message, field, cure }: Fault): RefusalFacts {
-  return { status, apiCode: FAULT_CODES[status] ?? "VALIDATION_ERROR", message, field, cure };
+  return { status, code: FAULT_CODES[status] ?? "VALIDATION_ERROR", message, field, cure };
 }
 
-const isApi = (route: Route): boolean =>
-  route.kind === "unreadable" ? route.api : route.kind === "function" && route.name === "api";
+function formOf(route: Route): ErrorForm | undefined {
+  if (route.kind === "unreadable") return route.errors;
+  return route.kind === "function" ? route.platform?.errors : undefined;
+}
 
 /** The caller's request id where it may stand in a header, else a new one. */
 function requestIdOf(request: IncomingMessage): string {
@@ -266,7 +250,7 @@ function codeOf(refusal: Refusal): string | number {
   // As hosted's functions answer.
   if (refusal === "no_token" || refusal === "bad_token") return 401;
   if (refusal === "no_function") return "NOT_FOUND";
-  return REFUSALS[refusal].status === 503 ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].apiCode;
+  return REFUSALS[refusal].status === 503 ? "SERVICE_UNAVAILABLE" : REFUSALS[refusal].code;
 }
 
 export function headerOf(request: IncomingMessage, name: string): string | undefined {

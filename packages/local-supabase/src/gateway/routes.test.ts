@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import { isLocalName, type Route, routeOf } from "./routes.ts";
+import type { Target } from "./target.ts";
 
 const HERE = "127.0.0.1:54321";
 
@@ -36,16 +37,11 @@ const TABLE: [string, string, Route][] = [
     "/storage/v1/object/upload/sign/a/b?token=t",
     storage("/storage/v1/object/upload/sign/a/b?token=t"),
   ],
-  ["GET", "/api/agents", { kind: "function", name: "api", path: "/api/agents" }],
-  ["GET", "/api", { kind: "function", name: "api", path: "/api" }],
-  ["GET", "/apis", { kind: "none", path: "/apis" }],
-  ["POST", "/functions/v1/api/agents?x=1", { kind: "function", name: "api", path: "/api/agents?x=1" }],
+  ["POST", "/functions/v1/hello/a?x=1", { kind: "function", name: "hello", path: "/hello/a?x=1" }],
   ["POST", "/functions/v1/hello", { kind: "function", name: "hello", path: "/hello" }],
   ["POST", "/functions/v1/hello?x", { kind: "function", name: "hello", path: "/hello?x=" }],
   ["POST", "/functions/v1/", { kind: "none", path: "/functions/v1/" }],
   ["GET", "/realtime/v1/websocket", { kind: "realtime", path: "/websocket" }],
-  ["GET", "/docs/swagger-ui.css?v=1", { kind: "docs", path: "/docs/swagger-ui.css" }],
-  ["GET", "/docsx", { kind: "none", path: "/docsx" }],
   ["GET", "/mailbox", { kind: "mailbox", path: "/mailbox" }],
   ["GET", "/mailbox.json?to=a", { kind: "mailbox.json", path: "/mailbox.json?to=a" }],
   ["GET", "/healthz", { kind: "health", path: "/healthz" }],
@@ -57,44 +53,6 @@ for (const [method, target, expected] of TABLE) {
   test(`${method} ${target}`, () => assert.deepEqual(routeOf(HERE, method, target), expected));
 }
 
-test("every path on an agent's host is the agent's", () => {
-  for (const host of ["agent-123abc.agents.localhost:54321", "Agent-123ABC.agents.localhost"]) {
-    assert.deepEqual(routeOf(host, "GET", "/rest/v1/agents"), {
-      kind: "agent",
-      agentId: "agent-123abc",
-      path: "/rest/v1/agents",
-      below: false,
-    });
-  }
-});
-
-test("below /agents the path names the agent, and the rest is the agent's", () => {
-  const route = (target: string) => routeOf("127.0.0.1:54321", "POST", target);
-  const agent = { kind: "agent", agentId: "agent-1", below: true };
-  assert.deepEqual(route("/agents/agent-1/message?x=1"), { ...agent, path: "/message?x=1" });
-  assert.deepEqual(route("/agents/agent-1"), { ...agent, path: "/" });
-  for (const target of [
-    "/agents",
-    "/agents/",
-    "/agents/Agent-1/message",
-    "/agents/-a/message",
-    "/agents/a.b/message",
-  ]) {
-    assert.equal(route(target).kind, "none", target);
-  }
-});
-
-test("a host that only looks like an agent's is not one", () => {
-  for (const host of [
-    "agents.localhost",
-    ".agents.localhost",
-    "a.b.agents.localhost",
-    "a.agents.localhost.evil.com",
-  ]) {
-    assert.equal(routeOf(host, "GET", "/").kind, "home");
-  }
-});
-
 function auth(path: string, needsKey: boolean): Route {
   return { kind: "auth", path, needsKey };
 }
@@ -102,6 +60,36 @@ function auth(path: string, needsKey: boolean): Route {
 function storage(path: string): Route {
   return { kind: "storage", path };
 }
+
+test("an extension's routes come first; names that no service takes are unreadable there too", () => {
+  const serve = () => {};
+  const extension = {
+    routeOf: (_: string | undefined, { path }: Target): Route | undefined =>
+      path.startsWith("/rest/v1/own") ? { kind: "extension", path, limit: 1, serve } : undefined,
+  };
+  const kind = (raw: string) => routeOf(HERE, "GET", raw, extension).kind;
+  assert.equal(kind("/rest/v1/own"), "extension");
+  assert.equal(kind("/rest/v1/other"), "rest");
+  assert.equal(kind("/rest/v1/own%2Fx"), "unreadable");
+});
+
+test("a function of the platform is one by both of its paths, and an unreadable path has its form", () => {
+  const errors = () => ({ body: {}, headers: {} });
+  const extension = {
+    routeOf: (_: string | undefined, { path }: Target): Route | undefined =>
+      path === "/hello" ? { kind: "function", name: "hello", path } : undefined,
+    platformFunction: (name: string) => (name === "hello" ? { errors } : undefined),
+    unreadableForm: (raw: string) => (raw.startsWith("/hello") ? errors : undefined),
+  };
+  const route = (raw: string) => routeOf(HERE, "GET", raw, extension);
+  const hello = { kind: "function", name: "hello", path: "/hello", platform: { errors } };
+  assert.deepEqual(route("/hello"), hello);
+  assert.deepEqual(route("/functions/v1/hello"), hello);
+  assert.ok(!("platform" in route("/functions/v1/other")));
+  const unreadable = route("/hello/../x");
+  assert.ok(unreadable.kind === "unreadable" && unreadable.errors === errors);
+  assert.ok(!("errors" in route("/x/../hello")));
+});
 
 test("a name of this machine", () => {
   for (const host of ["127.0.0.1", "localhost:54321", "LOCALHOST", "[::1]:80"])

@@ -1,51 +1,56 @@
 // The gateway's routing table. Pure.
 
+import type { ErrorForm, ExtensionRoute, GatewayExtension, PlatformFunction } from "./extension.ts";
 import { type Fault, ODD_NAME, readTarget, type Target } from "./target.ts";
 
 /** Where a request goes; `path` is what the upstream sees: the canonical spelling of what was sent. */
 export type Route =
-  /** `below`: the agent is named by the path, on the gateway's own host, and not by a host of its own. */
-  | { kind: "agent"; agentId: string; path: string; below: boolean }
   | { kind: "rest"; path: string }
   | { kind: "graphql"; path: string }
   | { kind: "auth"; path: string; needsKey: boolean }
   | { kind: "storage"; path: string }
-  | { kind: "function"; name: string; path: string }
+  | { kind: "function"; name: string; path: string; platform?: PlatformFunction }
   | { kind: "realtime"; path: string }
-  | { kind: "docs"; path: string }
   | { kind: "mailbox" | "mailbox.json" | "health" | "home" | "none"; path: string }
-  /** A target that cannot be read in one way only. `api`: it was meant for `/api`, whose errors have a form of their own. */
-  | { kind: "unreadable"; fault: Fault; api: boolean };
+  | ExtensionRoute
+  /** A target that cannot be read in one way only. */
+  | { kind: "unreadable"; fault: Fault; errors?: ErrorForm };
 
-const AGENT_HOST = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.agents\.localhost(?::\d+)?$/i;
-
-const AGENT_PATH = /^\/agents\/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(\/.*)?$/;
+/** What an extension says of routes. */
+export type Routing = Pick<GatewayExtension, "routeOf" | "platformFunction" | "unreadableForm">;
 
 /**
  * The routing table. Pure: takes the Host header, the method and the request target as received, which is parsed here and
- * nowhere else. Any path on an agent's host belongs to the agent.
+ * nowhere else. The routes of an extension come first.
  */
-export function routeOf(host: string | undefined, method: string, raw: string): Route {
+export function routeOf(
+  host: string | undefined,
+  method: string,
+  raw: string,
+  extension: Routing = {},
+): Route {
   const target = readTarget(raw);
-  if ("cure" in target) return unreadable(raw, target);
-  const route = routeOfTarget(host, method, target);
+  if ("cure" in target) return unreadable(raw, target, extension);
+  const route = extension.routeOf?.(host, target) ?? routeOfTarget(method, target);
   // Nothing here judges by the names in these paths; they are what the service calls its things.
-  const takesAnyName = ["agent", "function", "realtime", "storage"].includes(route.kind);
-  return target.odd && !takesAnyName ? unreadable(raw, ODD_NAME) : route;
+  const takesAnyName =
+    route.kind === "extension"
+      ? route.takesAnyName
+      : ["function", "realtime", "storage"].includes(route.kind);
+  if (target.odd && !takesAnyName) return unreadable(raw, ODD_NAME, extension);
+  if (route.kind !== "function") return route;
+  const platform = extension.platformFunction?.(route.name);
+  return platform ? { ...route, platform } : route;
 }
 
-function unreadable(raw: string, fault: Fault): Route {
-  return { kind: "unreadable", fault, api: /^\/(functions\/v1\/)?api\b/.test(raw) };
+function unreadable(raw: string, fault: Fault, { unreadableForm }: Routing): Route {
+  const errors = unreadableForm?.(raw);
+  return { kind: "unreadable", fault, ...(errors ? { errors } : {}) };
 }
 
-function routeOfTarget(host: string | undefined, method: string, target: Target): Route {
+function routeOfTarget(method: string, target: Target): Route {
   const { path, search } = target;
   const whole = path + search;
-  const agentId = AGENT_HOST.exec(host ?? "")?.[1];
-  if (agentId) return { kind: "agent", agentId: agentId.toLowerCase(), path: whole, below: false };
-  const [, below, rest = ""] = AGENT_PATH.exec(path) ?? [];
-  if (below) return { kind: "agent", agentId: below, path: (rest || "/") + search, below: true };
-
   if (under(path, "/rest/v1")) {
     return { kind: "rest", path: (path.slice("/rest/v1".length) || "/") + withoutApiKey(search) };
   }
@@ -56,7 +61,6 @@ function routeOfTarget(host: string | undefined, method: string, target: Target)
   if (under(path, "/storage/v1")) {
     return { kind: "storage", path: whole };
   }
-  if (under(path, "/api")) return { kind: "function", name: "api", path: whole };
   if (path.startsWith("/functions/v1/")) {
     const rest = whole.slice("/functions/v1".length);
     const name = /^\/([^/?]+)/.exec(rest)?.[1];
@@ -65,7 +69,6 @@ function routeOfTarget(host: string | undefined, method: string, target: Target)
   if (under(path, "/realtime/v1")) {
     return { kind: "realtime", path: (path.slice("/realtime/v1".length) || "/") + search };
   }
-  if (under(path, "/docs")) return { kind: "docs", path };
   if (path === "/mailbox") return { kind: "mailbox", path: whole };
   if (path === "/mailbox.json") return { kind: "mailbox.json", path: whole };
   if (path === "/healthz") return { kind: "health", path };
@@ -73,7 +76,8 @@ function routeOfTarget(host: string | undefined, method: string, target: Target)
   return { kind: "none", path };
 }
 
-function under(path: string, prefix: string): boolean {
+/** Whether a path is `prefix` or below it. */
+export function under(path: string, prefix: string): boolean {
   return path === prefix || path.startsWith(`${prefix}/`);
 }
 

@@ -1,24 +1,22 @@
-/** The door of Auth: each request is read once (auth-request.ts), counted, and put behind the lockout where it signs in. */
+/** The door of Auth: each request is read once (auth-request.ts); a guard judges, and Auth gets, what was read. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isPasswordSignIn, readAuthRequest } from "./auth-request.ts";
+import { readAuthRequest } from "./auth-request.ts";
 import { authorizeByPost } from "./authorize.ts";
 import type { Arrivals } from "./bodies/arrival.ts";
 import { BODY_LIMITS } from "./bodies/limits.ts";
 import { withBody } from "./bodies/serve.ts";
+import type { AuthGuard } from "./extension.ts";
 import { type FetchHandler, fetchRequest, type Handed, reply } from "./in-process.ts";
-import type { createAuthLimit } from "./limits/auth-limit.ts";
 import { refuse } from "./replies.ts";
 import type { Route } from "./routes.ts";
-import type { createSignInGuard } from "./sign-in.ts";
 import { bearerOf } from "./well-formed.ts";
 
 export interface AuthDoorOptions {
   arrivals: Arrivals;
-  limit: ReturnType<typeof createAuthLimit>;
-  signIn: ReturnType<typeof createSignInGuard>;
+  guard?: AuthGuard | undefined;
 }
 
-export function createAuthDoor({ arrivals, limit, signIn }: AuthDoorOptions) {
+export function createAuthDoor({ arrivals, guard }: AuthDoorOptions) {
   /** Serves one request whose key has been judged. */
   return async (
     request: IncomingMessage,
@@ -38,12 +36,10 @@ export function createAuthDoor({ arrivals, limit, signIn }: AuthDoorOptions) {
         return await authorizeByPost(response, handler, { origin, fields: asked.fields ?? {} });
       const call = { method, asked, token: bearerOf(handed.authorization) };
       const made = { ...handed, body: asked.body ?? null };
-      const check = () => limit(call, () => handler(fetchRequest(request, made).made));
-      const { email } = asked;
-      if (email === undefined || !isPasswordSignIn(method, asked))
-        return await reply(response, await check());
+      const serve = () => handler(fetchRequest(request, made).made);
+      if (!guard) return await reply(response, await serve());
       const unavailable = () => refuse(request, response, route, "unavailable");
-      await signIn(request, response, { email, check, unavailable });
+      await guard(request, response, { call, serve, unavailable });
     });
   };
 }

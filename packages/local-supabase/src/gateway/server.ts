@@ -1,4 +1,4 @@
-// The stack's gateway: one HTTP server in front of every service.
+// The gateway: one HTTP server in front of every service.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,24 +22,19 @@ import {
   UNKNOWN_KEY,
   upstreamAuthorization,
 } from "./credentials.ts";
+import type { GatewayExtension } from "./extension.ts";
 import { BodyTooLarge, type FetchHandler, serveInProcess } from "./in-process.ts";
-import { type AuthCounted, createAuthLimit } from "./limits/auth-limit.ts";
+import { refuseEveryRow } from "./limits/every-row.ts";
 import { shapeFault } from "./limits/query-shape.ts";
-import { refuseRest } from "./limits/rest-guard.ts";
-import { type Counted, createRestLimit } from "./limits/rest-limit.ts";
 import { callerOf, createShares } from "./limits/under-way.ts";
-import { homePage, PAGE_POLICY } from "./pages.ts";
+import { homePage, PAGE_POLICY, PROJECT_HOME } from "./pages.ts";
 import { type Address, createUpstream, proxy, type Upstream } from "./proxy.ts";
-import { serveReference } from "./reference.ts";
 import { refusalOf } from "./refusals.ts";
 import { headerOf, refuse, refuseUnparsed, sendHtml, sendJson } from "./replies.ts";
 import { type Route, routeOf } from "./routes.ts";
-import { createSecurityWatch } from "./security.ts";
 import { createAuthDoor } from "./serve-auth.ts";
 import { serveMailbox } from "./serve-mailbox.ts";
 import { createStorageDoor, isS3Signature } from "./serve-storage.ts";
-import { createServiceRpc } from "./service-rpc.ts";
-import { createSignInGuard } from "./sign-in.ts";
 import type { Fault } from "./target.ts";
 import { passUpgrade, refuseUpgrade } from "./upgrade.ts";
 import { bearerOf, faultOf } from "./well-formed.ts";
@@ -73,9 +68,10 @@ export interface GatewayParts {
   functions: (name: string) => Address | undefined | "unknown" | "boot error";
   /** Whether a request needs a valid token before this function sees it. */
   verifiesTokens?: (name: string) => boolean;
-  agents: () => Address | undefined;
   /** The state of each service by name, for /healthz. */
   health: () => Record<string, string>;
+  /** What a program adds that builds on a project. */
+  extension?: GatewayExtension;
 }
 
 export interface Gateway {
@@ -91,28 +87,18 @@ export interface Gateway {
 export async function startGateway(port: number, parts: GatewayParts): Promise<Gateway> {
   const tokenFor = createRoleTokens(parts.keys.jwtSecret);
   const rest = createUpstream(parts.rest);
-  const serviceAddress = parts.serviceRest ?? parts.rest;
-  const serviceRest = createUpstream(serviceAddress);
-  const agents = createUpstream(parts.agents);
+  const serviceRest = createUpstream(parts.serviceRest ?? parts.rest);
   const realtime = createUpstream(() => parts.realtime?.()?.address);
   const functions = new Map<string, Upstream>();
-  const service = createServiceRpc(serviceAddress, tokenFor);
+  const extension = parts.extension ?? {};
+  const { watch } = extension;
   const jwtKeys = verifyingKeys(parts.keys);
   const { publishableKey, secretKey, jwtSecret } = parts.keys;
   const apiKeys = { publishableKey, secretKey, jwtKeys };
   const plain = (token: string) => plainToken(token, jwtKeys, jwtSecret);
-  const watch = createSecurityWatch({ jwtKeys, service });
   const shares = createShares(SHARE);
-  const limit = createRestLimit({
-    count: (reads) => service.call<Record<string, Counted>>("count_reads", { reads }),
-  });
   const arrivals = createArrivals();
-  const count = (email: string) => service.call<AuthCounted>("count_auth_request", { email });
-  const auth = createAuthDoor({
-    arrivals,
-    limit: createAuthLimit({ count, jwtKeys }),
-    signIn: createSignInGuard(watch),
-  });
+  const auth = createAuthDoor({ arrivals, guard: extension.guardAuth });
   const storage = createStorageDoor({
     roleOf: (key) => {
       const check = checkApiKey({ apikey: key }, "", apiKeys, Date.now());
@@ -136,11 +122,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
         each?.close();
         each?.closeAllConnections();
       }
-      for (const { agent } of [rest, serviceRest, agents, realtime, ...functions.values()]) agent.destroy();
-      watch.close();
+      for (const { agent } of [rest, serviceRest, realtime, ...functions.values()]) agent.destroy();
       arrivals.close();
-      limit.close();
-      service.close();
+      extension.close?.();
     },
   };
 
@@ -167,7 +151,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   }
 
   function handle(request: IncomingMessage, response: ServerResponse): void {
-    const route = routeOf(request.headers.host, request.method ?? "GET", request.url ?? "/");
+    const route = routeOf(request.headers.host, request.method ?? "GET", request.url ?? "/", extension);
     serve(request, response, route).catch((error: unknown) =>
       refuse(request, response, route, error instanceof BodyTooLarge ? "too_large" : "internal"),
     );
@@ -176,7 +160,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   async function serve(request: IncomingMessage, response: ServerResponse, route: Route): Promise<void> {
     const fault = faultOf(request) ?? (route.kind === "unreadable" ? route.fault : undefined);
     if (fault) return refuse(request, response, route, fault);
-    if (route.kind !== "agent" && isPreflight(request)) {
+    if (isPreflight(request) && !(route.kind === "extension" && route.ownPreflights)) {
       response.writeHead(204, preflightHeaders(headerOf(request, "access-control-request-headers"))).end();
       return;
     }
@@ -187,23 +171,15 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     };
     if (!arrivals.watch(request, stalled)) return refuse(request, response, route, "busy");
     switch (route.kind) {
-      case "agent":
-        if (!parts.agents()) {
-          sendJson(response, 503, {
-            error: {
-              code: "AGENT_UNAVAILABLE",
-              message: "The agents of this stack are starting; try again shortly",
-            },
-          });
-          return;
-        }
-        return pass(request, response, route, agents, route.path, "leave");
+      case "extension":
+        return await route.serve(request, response, (refusal) => refuse(request, response, route, refusal));
       case "rest": {
         const authorization = authorize(request, response, route, true);
         if (authorization === false) return;
         const costly = shapeFault(route.path);
         if (costly) return refuse(request, response, route, costly);
-        if (refuseRest(request, response, route.path, authorization, { limit, jwtKeys })) return;
+        if (refuseEveryRow(request, response, route.path)) return;
+        if (extension.refuseRest?.(request, response, authorization)) return;
         const place = await enter(request, response, route, authorization);
         if (!place) return;
         // PostgREST holds a whole body in memory.
@@ -242,8 +218,6 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       case "mailbox":
       case "mailbox.json":
         return serveMailbox(request, response, { route, mailbox: parts.mailbox, keys: parts.keys });
-      case "docs":
-        return await serveReference(response, route.path);
       case "health": {
         const services = parts.health();
         const ok = Object.values(services).every((state) => state === "running");
@@ -263,7 +237,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     route: Route,
     upstream: Upstream,
     path: string,
-    cors: "replace" | "fill" | "leave",
+    cors: "replace" | "fill",
     authorization?: string,
     onDone?: () => void,
   ): void {
@@ -274,16 +248,17 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       maxBodyBytes: limitOf(route),
       ...(authorization === undefined ? {} : { authorization }),
       ...(onDone ? { onDone } : {}),
-      ...(route.kind === "agent" && route.below ? { host: hostOf(route), foreign: true } : {}),
       onDown: () => refuse(request, response, route, "unavailable"),
       onTooLarge: () => refuse(request, response, route, "too_large"),
-      ...(route.kind === "rest" ? { onAnswer: (answer) => watch.answered(request, route, answer) } : {}),
+      ...(route.kind === "rest" && watch
+        ? { onAnswer: (answer) => watch.answered(request, route, answer) }
+        : {}),
     });
   }
 
   /**
-   * Waits for the caller's share of the database; undefined when the request has been answered. The function `api` asks the
-   * database for each request, so it takes the same places; another function may itself call the gateway, and has its own.
+   * Waits for the caller's share of the database; undefined when the request has been answered. A function of the platform
+   * asks the database for each request, so it takes the same places; another one may itself call the gateway, and has its own.
    */
   async function enter(
     request: IncomingMessage,
@@ -291,9 +266,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     route: Route,
     authorization: string | undefined,
   ): Promise<{ shared: boolean; leave?: () => void } | undefined> {
-    const caller = callerOf(request, authorization, parts.keys);
+    const caller = callerOf(request, authorization, parts.keys, extension.anonymousCaller);
     if (caller === undefined) return { shared: false };
-    const apart = route.kind === "function" && route.name !== "api" ? ` ${route.name}` : "";
+    const apart = route.kind === "function" && !route.platform ? ` ${route.name}` : "";
     const leave = await shares.enter(caller + apart, response);
     if (leave) return { shared: true, leave };
     refuse(request, response, route, "crowded");
@@ -331,7 +306,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     return async (asked) => {
       const answer = await handler(asked);
       const refusal = refusalOf(answer);
-      if (refusal) watch.refused(request, route, refusal);
+      if (refusal) watch?.refused(request, route, refusal);
       return answer;
     };
   }
@@ -354,7 +329,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     response: ServerResponse,
     route: Extract<Route, { kind: "storage" }>,
   ): Promise<void> {
-    watch.look(request, route);
+    watch?.look(request, route);
     const check = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
     if (check.status === "unknown")
       return refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
@@ -367,7 +342,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
       path: route.path,
       token,
       keyRole: check.status === "known" ? check.role : undefined,
-      onRefusal: (refusal) => watch.refused(request, route, refusal),
+      onRefusal: (refusal) => watch?.refused(request, route, refusal),
     });
   }
 
@@ -378,9 +353,9 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     route: Route,
     needsKey: boolean,
   ): string | undefined | false {
-    watch.look(request, route);
+    watch?.look(request, route);
     const check = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
-    if (check.status === "unknown" && (route.kind !== "function" || route.name === "api")) {
+    if (check.status === "unknown" && (route.kind !== "function" || route.platform)) {
       refuse(request, response, route, "unknown_key", { hint: UNKNOWN_KEY.hint });
       return false;
     }
@@ -390,7 +365,7 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     }
     const token = bearerOf(request.headers.authorization);
     // Other functions may have schemes of their own; they read the header themselves.
-    if (route.kind === "function" && (route.name !== "api" || token === undefined)) return undefined;
+    if (route.kind === "function" && (!route.platform || token === undefined)) return undefined;
     if (token === "unreadable") {
       refuse(request, response, route, NOT_BEARER);
       return false;
@@ -424,33 +399,23 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
   }
 
   function home(request: IncomingMessage, response: ServerResponse): void {
-    const links = [
-      { name: "API", href: "/api", about: "launch and watch agents" },
-      { name: "API reference", href: "/docs", about: "every request and response, to read and to try" },
-      { name: "OpenAPI document", href: "/api/openapi.json", about: "every request and response" },
-      { name: "Mailbox", href: "/mailbox", about: "the e-mails that auth sends" },
-      { name: "Health", href: "/healthz", about: "the state of every service" },
-    ];
-    if (request.headers.accept?.includes("text/html")) sendHtml(response, homePage(links), PAGE_POLICY);
+    const shown = extension.home ?? PROJECT_HOME;
+    if (request.headers.accept?.includes("text/html")) sendHtml(response, homePage(shown), PAGE_POLICY);
     else
       sendJson(response, 200, {
-        name: "Agent Launchpad",
-        links: links.map(({ name, href }) => ({ name, href })),
+        name: shown.name,
+        links: shown.links.map(({ name, href }) => ({ name, href })),
       });
   }
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const route = routeOf(request.headers.host, "GET", request.url ?? "/");
+    const route = routeOf(request.headers.host, "GET", request.url ?? "/", extension);
     const fault = faultOf(request) ?? (route.kind === "unreadable" ? route.fault : undefined);
     const key = checkApiKey(request.headers, request.url ?? "/", apiKeys, Date.now());
     if (fault) {
       refuseUpgrade(socket, fault.status ?? 400, "VALIDATION_ERROR", fault.message);
-    } else if (route.kind === "agent") {
-      passUpgrade(request, socket, head, {
-        address: parts.agents(),
-        path: route.path,
-        ...(route.below ? { host: hostOf(route) } : {}),
-      });
+    } else if (route.kind === "extension" && route.upgrade) {
+      route.upgrade(request, socket, head);
     } else if (key.status === "unknown" && route.kind !== "function") {
       refuseUpgrade(socket, 401, "UNAUTHORIZED", UNKNOWN_KEY.message);
     } else if (route.kind === "function") {
@@ -495,9 +460,6 @@ export async function startGateway(port: number, parts: GatewayParts): Promise<G
     }
   }
 }
-
-/** The host that means an agent, where its path named it. */
-const hostOf = ({ agentId }: { agentId: string }): string => `${agentId}.agents.localhost`;
 
 async function listen(server: Server, port: number, host: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();

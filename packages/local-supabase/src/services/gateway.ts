@@ -1,13 +1,12 @@
 // The service `gateway`: the one port in front of every service.
 
-import { type GatewayParts, startGateway } from "../gateway/server.ts";
+import type { GatewayExtension } from "../gateway/extension.ts";
+import { startGateway } from "../gateway/server.ts";
 import type { ServiceSpec } from "../supervise/supervisor.ts";
 import type { ProjectContext } from "./context.ts";
 
-/** What the gateway is given beside the services of the project. */
-export type GatewayExtras = Partial<Pick<GatewayParts, "agents">>;
-
-export function gatewayService(context: ProjectContext, extras: GatewayExtras = {}): ServiceSpec {
+/** @param extend makes what a program adds to the gateway; called at each of its starts */
+export function gatewayService(context: ProjectContext, extend?: () => GatewayExtension): ServiceSpec {
   const { keys, mailbox, live, health, port, state, functions } = context;
   return {
     name: "gateway",
@@ -24,9 +23,8 @@ export function gatewayService(context: ProjectContext, extras: GatewayExtras = 
         realtime: () => live.realtime,
         functions: (name) => (live.functions.has(name) ? live.functions.get(name) : "unknown"),
         verifiesTokens: (name) => functions.some((fn) => fn.name === name && fn.verifyJwt),
-        agents: () => undefined,
         health,
-        ...extras,
+        ...(extend ? { extension: extend() } : {}),
       });
       state.gatewayUrl = started.url;
       return { stop: () => started.close() };

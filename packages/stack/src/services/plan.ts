@@ -2,7 +2,6 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { respondSecret } from "@agent-launchpad/local-supabase/keys.ts";
 import type { RunParts } from "@agent-launchpad/local-supabase/run.ts";
 import {
   createContext,
@@ -15,6 +14,8 @@ import { gatewayService } from "@agent-launchpad/local-supabase/services/gateway
 import { planProject } from "@agent-launchpad/local-supabase/services/plan.ts";
 import { endGroup } from "@agent-launchpad/local-supabase/supervise/child.ts";
 import type { ServiceSpec } from "@agent-launchpad/local-supabase/supervise/supervisor.ts";
+import { createGatewayExtension } from "../gateway/extension.ts";
+import { respondSecret } from "../secrets.ts";
 import type { StackOptions } from "../stack.ts";
 import { upgradeBefore } from "../upgrade/before-migrations.ts";
 import { putRespondTarget, putWebhookTarget } from "../vault.ts";
@@ -63,7 +64,12 @@ export function planStack(options: StackOptions, root: string, parts: RunParts):
   const state: StackState = Object.assign(context.state, { controllerUrl: "" });
   const agents: { ingress?: Place } = {};
   const services = [
-    ...planProject(context, gatewayService(context, { agents: () => agents.ingress })),
+    ...planProject(
+      context,
+      gatewayService(context, () =>
+        createGatewayExtension({ keys, rest: () => context.live.serviceRest, agents: () => agents.ingress }),
+      ),
+    ),
     heartbeatService(context),
   ];
   if (existsSync(join(root, "packages/controller/src/main.ts")))

@@ -11,9 +11,7 @@ export const BODY_LIMITS = {
   /** A broadcast of the largest payload (3,000 KB, as hosted), and what is around it. */
   realtime: 5 * MiB,
   rest: 8 * MiB,
-  /** Bundles are the largest documents that `/api` takes; it judges the rest itself. */
   function: 8 * MiB,
-  agent: 8 * MiB,
   storage: 512 * MiB,
   /** Files of callers without a user, and everything that is no file. */
   storageWithoutUser: 5 * MiB,
@@ -24,6 +22,7 @@ export const BODY_LIMITS = {
 
 /** The limit of a route. */
 export function limitOf(route: Route): number {
+  if (route.kind === "extension") return route.limit;
   const { kind } = route;
   return kind in BODY_LIMITS ? BODY_LIMITS[kind as keyof typeof BODY_LIMITS] : BODY_LIMITS.other;
 }

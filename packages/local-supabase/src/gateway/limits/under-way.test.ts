@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "vitest";
-import { generateKeys, runtimeCredential } from "../../keys.ts";
+import { generateKeys } from "../../keys.ts";
 import { mintRoleToken } from "../../tokens.ts";
 import { callerOf, createShares } from "./under-way.ts";
 
@@ -44,7 +44,7 @@ test("a client that leaves, or waits too long, gives its turn up; a place is not
   assert.ok(await shares.enter("a", client()));
 });
 
-test("whose share a request takes follows from a genuine token or a runtime's proof alone", () => {
+test("whose share a request takes follows from a genuine token, then from what proves itself", () => {
   const keys = generateKeys();
   const secret = keys.jwtSecret;
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -52,10 +52,8 @@ test("whose share a request takes follows from a genuine token or a runtime's pr
     const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
     return `Bearer ${body}.${createHmac("sha256", key).update(body).digest("base64url")}`;
   };
-  const caller = (authorization?: string, runtime?: string) => {
-    const headers = { ...(runtime !== undefined && { "x-launchpad-runtime": runtime }) };
-    return callerOf({ headers, socket: { remoteAddress: "::1" } } as IncomingMessage, authorization, keys);
-  };
+  const request = { headers: {}, socket: { remoteAddress: "::1" } } as IncomingMessage;
+  const caller = (authorization?: string) => callerOf(request, authorization, keys);
   const user = { role: "authenticated", sub: "u1" };
   assert.equal(caller(token(user)), "user u1");
   assert.equal(caller(token(user, "another key")), "address ::1");
@@ -64,21 +62,10 @@ test("whose share a request takes follows from a genuine token or a runtime's pr
   assert.equal(caller(service), undefined);
   assert.equal(caller(token({ role: "service_role" }, "another key")), "address ::1");
 
-  const proof = runtimeCredential(keys, "agent-1");
-  assert.equal(caller(undefined, `agent-1.${proof}`), "agent agent-1");
-  assert.equal(
-    caller(token(user, "another key"), `agent-1.${proof}`),
-    "agent agent-1",
-    "a stranger's token at its door",
-  );
-  assert.equal(caller(token(user), `agent-1.${proof}`), "user u1");
-  for (const forged of [
-    `agent-2.${proof}`,
-    `agent-1.${"0".repeat(64)}`,
-    `agent-1.${proof}0`,
-    "agent-1",
-    proof,
-    "",
-  ])
-    assert.equal(caller(undefined, forged), "address ::1", forged);
+  const known = { headers: { "x-known": "program" } } as unknown as IncomingMessage;
+  const anonymous = ({ headers }: Pick<IncomingMessage, "headers">) => headers["x-known"]?.toString();
+  assert.equal(callerOf(known, undefined, keys, anonymous), "program");
+  assert.equal(callerOf(known, token(user, "another key"), keys, anonymous), "program");
+  assert.equal(callerOf(known, token(user), keys, anonymous), "user u1");
+  assert.equal(callerOf(known, service, keys, anonymous), undefined);
 });

@@ -2,9 +2,8 @@
  * Fair shares of what stands behind the gateway: how many requests of one caller are under way at once. Further ones wait
  * for a place of their caller; beyond that they are refused.
  */
-import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { runtimeCredential, type StackKeys, verifyingKeys } from "../../keys.ts";
+import { type StackKeys, verifyingKeys } from "../../keys.ts";
 import { judgeToken } from "../../tokens.ts";
 import { bearerOf } from "../well-formed.ts";
 
@@ -76,31 +75,19 @@ function turn(share: Share, response: ServerResponse, patienceMs: number): Promi
 }
 
 /**
- * Whose share a request takes: its user's, where the token is genuine; that of the agent whose runtime proves itself (it
- * calls without a user, and visitors must not stand in its way); else its address's.
- * Undefined for the secret key, whose calls are the platform's own.
+ * Whose share a request takes: its user's, where the token is genuine; else what `anonymous` knows it by; else its
+ * address's. Undefined for the secret key, whose calls are the platform's own.
  * @param authorization as the upstream gets it
  */
 export function callerOf(
   request: Pick<IncomingMessage, "headers" | "socket">,
   authorization: string | undefined,
-  keys: Pick<StackKeys, "jwtSecret" | "signingKeys" | "webhookSecret">,
+  keys: Pick<StackKeys, "jwtSecret" | "signingKeys">,
+  anonymous?: (request: Pick<IncomingMessage, "headers">) => string | undefined,
 ): string | undefined {
   const judged = judgeToken(bearerOf(authorization) ?? "", verifyingKeys(keys));
   const { role, sub } = judged?.genuine ? judged.claims : {};
   if (role === "service_role") return undefined;
   if (role === "authenticated" && sub !== undefined) return `user ${sub}`;
-  const agentId = runtimeOf(request.headers["x-launchpad-runtime"], keys);
-  return agentId === undefined ? `address ${request.socket.remoteAddress ?? ""}` : `agent ${agentId}`;
-}
-
-/** The agent that `<agentId>.<credential>` proves. */
-function runtimeOf(
-  header: string | string[] | undefined,
-  keys: Pick<StackKeys, "webhookSecret">,
-): string | undefined {
-  const [, agentId, given] = /^([a-z0-9-]{1,63})\.([0-9a-f]{64})$/.exec(String(header ?? "")) ?? [];
-  if (agentId === undefined || given === undefined) return undefined;
-  const expected = runtimeCredential(keys, agentId);
-  return timingSafeEqual(Buffer.from(given), Buffer.from(expected)) ? agentId : undefined;
+  return anonymous?.(request) ?? `address ${request.socket.remoteAddress ?? ""}`;
 }

@@ -1,8 +1,8 @@
 // Limits auth requests per e-mail address.
 
-import type { JwtKeys } from "../../jwt-keys.ts";
-import { roleOfToken } from "../../tokens.ts";
-import { type AuthRequest, isCounted } from "../auth-request.ts";
+import { type AuthRequest, isCounted } from "@agent-launchpad/local-supabase/gateway/auth-request.ts";
+import type { JwtKeys } from "@agent-launchpad/local-supabase/jwt-keys.ts";
+import { roleOfToken } from "@agent-launchpad/local-supabase/tokens.ts";
 
 /** What SQL tells of an address's counter after counting one request. */
 export interface AuthCounted {

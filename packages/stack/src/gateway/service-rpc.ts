@@ -1,17 +1,11 @@
 // Calls database functions as service_role.
 
 import { Agent, request } from "node:http";
-import type { ApiRole } from "../tokens.ts";
-import type { Address } from "./proxy.ts";
-
-/** The database has no such function: the project is another than the one that this gateway can watch. */
-export class MissingFunction extends Error {}
+import type { Address } from "@agent-launchpad/local-supabase/gateway/proxy.ts";
+import type { ApiRole } from "@agent-launchpad/local-supabase/tokens.ts";
 
 export interface ServiceRpc {
-  /**
-   * Calls a function of the database that only service_role may call. Throws MissingFunction where the project has none of
-   * that name, another error when it does not answer with 200 in time.
-   */
+  /** Calls a function of the database that only service_role may call. Throws when it does not answer with 200 in time. */
   call<T>(name: string, args: object): Promise<T>;
   close(): void;
 }
@@ -44,8 +38,6 @@ export function createServiceRpc(
           let text = "";
           for await (const chunk of answer.setEncoding("utf8")) text += chunk;
           if (answer.statusCode === 200) resolve(JSON.parse(text) as T);
-          else if (answer.statusCode === 404 && text.includes('"PGRST202"'))
-            reject(new MissingFunction(`the project has no function ${name}`));
           else reject(new Error(`${name} answered ${answer.statusCode}`));
         } catch (error) {
           reject(error);

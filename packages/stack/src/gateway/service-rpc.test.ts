@@ -1,4 +1,4 @@
-// Sign-ins where the project has no lockout, and where the database does not answer.
+// Sign-ins where the lockout answers, and where it does not.
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -28,11 +28,12 @@ async function beginWith(status: number, body: object) {
   }
 }
 
-test("a project without a lockout refuses no sign-in", async () => {
-  assert.deepEqual(await beginWith(404, { code: "PGRST202" }), { locked: false, retry_after: 0 });
+test("a lockout that does not answer, or is not there, refuses the sign-in", async () => {
+  await assert.rejects(beginWith(503, { code: "PGRST002" }), /answered 503/);
+  await assert.rejects(beginWith(404, { code: "PGRST202" }), /answered 404/);
 });
 
-test("a lockout that does not answer refuses the sign-in", async () => {
-  await assert.rejects(beginWith(503, { code: "PGRST002" }), /answered 503/);
-  await assert.rejects(beginWith(404, { code: "42883" }), /answered 404/);
+test("a lockout's answer is what the sign-in begins with", async () => {
+  const lock = { locked: true, retry_after: 61 };
+  assert.deepEqual(await beginWith(200, lock), lock);
 });

@@ -1,12 +1,13 @@
 // Reports sign-ins, forged tokens and refusals to the database.
 
 import type { IncomingMessage } from "node:http";
-import type { JwtKeys } from "../jwt-keys.ts";
-import { judgeToken } from "../tokens.ts";
-import type { Refusal } from "./refusals.ts";
-import { headerOf } from "./replies.ts";
-import type { Route } from "./routes.ts";
-import { MissingFunction, type ServiceRpc } from "./service-rpc.ts";
+import type { GatewayWatch } from "@agent-launchpad/local-supabase/gateway/extension.ts";
+import type { Refusal } from "@agent-launchpad/local-supabase/gateway/refusals.ts";
+import { headerOf } from "@agent-launchpad/local-supabase/gateway/replies.ts";
+import type { Route } from "@agent-launchpad/local-supabase/gateway/routes.ts";
+import type { JwtKeys } from "@agent-launchpad/local-supabase/jwt-keys.ts";
+import { judgeToken } from "@agent-launchpad/local-supabase/tokens.ts";
+import type { ServiceRpc } from "./service-rpc.ts";
 
 /** Whether an account's sign-in is locked, and for how many more seconds. */
 export interface Lock {
@@ -15,13 +16,7 @@ export interface Lock {
 }
 
 /** What the gateway tells the database of security (migration security_events): sign-ins, forged tokens, refusals. */
-export interface SecurityWatch {
-  /** Looks at a request's tokens; a forged one is reported. Never delays the request. */
-  look(request: IncomingMessage, route: Route): void;
-  /** Looks at an answer of PostgREST: what it refused was rolled back and left no trace in SQL. Never delays it. */
-  answered(request: IncomingMessage, route: Route, answer: IncomingMessage): void;
-  /** Told what GraphQL or Storage refused, which left no trace in SQL either. Never delays the answer. */
-  refused(request: IncomingMessage, route: Route, refusal: Refusal): void;
+export interface SecurityWatch extends GatewayWatch {
   /** Asked before a password is checked. Throws when the database does not answer. */
   beginSignIn(request: IncomingMessage, email: string): Promise<Lock>;
   /** Told after a password was checked. Throws when the database does not answer. */
@@ -104,6 +99,7 @@ export function createSecurityWatch({ jwtKeys, service }: SecurityWatchOptions):
   }
 
   return {
+    // A forged token is reported.
     look(request, route) {
       for (const token of tokensOf(request)) {
         const judged = judgeToken(token, jwtKeys);
@@ -114,6 +110,7 @@ export function createSecurityWatch({ jwtKeys, service }: SecurityWatchOptions):
       }
     },
 
+    // What PostgREST refused was rolled back and left no trace in SQL; nor did what GraphQL or Storage refused.
     answered(request, route, answer) {
       if (route.kind !== "rest" || !REFUSED.has(answer.statusCode ?? 0)) return;
       const userId = userOf(request);
@@ -135,15 +132,7 @@ export function createSecurityWatch({ jwtKeys, service }: SecurityWatchOptions):
       if (userId !== undefined) denied(request, route, userId, refusal);
     },
 
-    async beginSignIn(request, email) {
-      try {
-        return await service.call<Lock>("begin_sign_in", { email, ...clientOf(request) });
-      } catch (error) {
-        // A project without a lockout of its own: Auth alone judges sign-ins, as on hosted.
-        if (error instanceof MissingFunction) return { locked: false, retry_after: 0 };
-        throw error;
-      }
-    },
+    beginSignIn: (request, email) => service.call<Lock>("begin_sign_in", { email, ...clientOf(request) }),
     endSignIn: (request, email, ok) =>
       service.call<Lock>("record_auth_attempt", { email, ok, ...clientOf(request) }),
 

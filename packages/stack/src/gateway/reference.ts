@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";
-import { sendAsset, sendHtml, sendJson } from "./replies.ts";
+import { sendAsset, sendHtml, sendJson } from "@agent-launchpad/local-supabase/gateway/replies.ts";
 
 /** The page of the API reference. Its script is a file of its own, so that none need be allowed inside the page. */
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

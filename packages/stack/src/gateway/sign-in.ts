@@ -1,8 +1,8 @@
 // Locks accounts after failed sign-ins, before Auth checks the password.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { reply } from "./in-process.ts";
-import { sendJson } from "./replies.ts";
+import { reply } from "@agent-launchpad/local-supabase/gateway/in-process.ts";
+import { sendJson } from "@agent-launchpad/local-supabase/gateway/replies.ts";
 import type { SecurityWatch } from "./security.ts";
 
 /**

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createArrivals } from "@agent-launchpad/local-supabase/gateway/bodies/arrival.ts";
+import { createAuthDoor } from "@agent-launchpad/local-supabase/gateway/serve-auth.ts";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { createArrivals } from "./bodies/arrival.ts";
+import { createAuthGuard } from "./extension.ts";
 import { createAuthLimit } from "./limits/auth-limit.ts";
 import type { SecurityWatch } from "./security.ts";
-import { createAuthDoor } from "./serve-auth.ts";
 import { createSignInGuard } from "./sign-in.ts";
 
 describe("the sign-in guard", () => {
@@ -44,7 +45,10 @@ describe("the sign-in guard", () => {
   beforeAll(async () => {
     const count = async () => ({ limit: 1000, remaining: 999, reset: 0 });
     const limit = createAuthLimit({ count, jwtKeys: "a secret of thirty-two characters!" });
-    const door = createAuthDoor({ arrivals: createArrivals(), limit, signIn: createSignInGuard(watch) });
+    const door = createAuthDoor({
+      arrivals: createArrivals(),
+      guard: createAuthGuard(limit, createSignInGuard(watch)),
+    });
     server = createServer((request, response) => {
       const path = request.url ?? "/";
       const handed = { origin: "http://gateway", path };

@@ -1,56 +1,23 @@
-// Rejects requests that would change every row of a table.
+// Refuses direct reads beyond a user's budget.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { JwtKeys } from "../../jwt-keys.ts";
-import { judgeToken } from "../../tokens.ts";
-import { sendJson } from "../replies.ts";
-import { bearerOf } from "../well-formed.ts";
+import { sendJson } from "@agent-launchpad/local-supabase/gateway/replies.ts";
+import { bearerOf } from "@agent-launchpad/local-supabase/gateway/well-formed.ts";
+import type { JwtKeys } from "@agent-launchpad/local-supabase/jwt-keys.ts";
+import { judgeToken } from "@agent-launchpad/local-supabase/tokens.ts";
 import type { RestLimit, Verdict } from "./rest-limit.ts";
 
-/** PostgREST's parameters that choose no rows. */
-const NOT_A_FILTER = new Set(["select", "columns", "order", "limit", "offset", "on_conflict", "apikey"]);
-
 /**
- * Whether a request changes or deletes every row of a table. Hosted loads the extension `safeupdate`, which refuses
- * that; it is C code, so here the gateway does. Takes the canonical path and query, which PostgREST gets, too.
- */
-export function changesEveryRow(method: string | undefined, target: string): boolean {
-  if (method !== "PATCH" && method !== "DELETE") return false;
-  const [path = "", search] = target.split("?", 2);
-  if (path === "/" || path.startsWith("/rpc/")) return false;
-  for (const name of new URLSearchParams(search ?? "").keys()) if (choosesRows(name)) return false;
-  return true;
-}
-
-/** Whether a parameter is a filter of the table itself: `tools.id` chooses among the embedded rows alone. */
-function choosesRows(name: string): boolean {
-  if (name === "" || NOT_A_FILTER.has(name)) return false;
-  if (/^(not\.)?(and|or)$/.test(name)) return true;
-  const [column = ""] = name.replace(/"[^"]*"/g, "quoted").split("->", 1);
-  return !column.includes(".");
-}
-
-/**
- * Refuses what PostgREST itself cannot: a change without a filter, and reads beyond a user's budget.
+ * Counts a read, and refuses it beyond its user's budget.
+ * @param authorization as PostgREST gets it
  * @returns whether the request has been answered
  */
-export function refuseRest(
+export function refuseRead(
   request: IncomingMessage,
   response: ServerResponse,
-  target: string,
   authorization: string | undefined,
   { limit, jwtKeys }: { limit: RestLimit; jwtKeys: JwtKeys },
 ): boolean {
-  if (changesEveryRow(request.method, target)) {
-    const verb = request.method === "PATCH" ? "UPDATE" : "DELETE";
-    sendJson(response, 400, {
-      code: "21000",
-      details: null,
-      hint: null,
-      message: `${verb} requires a WHERE clause`,
-    });
-    return true;
-  }
   if (request.method !== "GET" && request.method !== "HEAD") return false;
   const judged = judgeToken(bearerOf(authorization) ?? "", jwtKeys);
   // A forged or anonymous caller spends nobody's budget: PostgREST answers.
