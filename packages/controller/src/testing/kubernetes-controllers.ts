@@ -116,26 +116,30 @@ export class KubernetesControllers {
     for (const set of idle.slice(0, -2)) model.finish("ReplicaSet", namespace, set.metadata.name);
   }
 
-  /** maxSurge 1, maxUnavailable 0. */
+  /**
+   * maxSurge 1, maxUnavailable 0. What is ready is counted by the pods: a set's status is behind, and Kubernetes ends no ready
+   * pod for that.
+   */
   #roll(wanted: number, current: KubeObject, old: KubeObject[]): void {
     const total = [current, ...old].reduce((sum, set) => sum + specOf(set).replicas, 0);
     const own = specOf(current).replicas;
     const most = wanted + (old.some((set) => specOf(set).replicas > 0) ? 1 : 0);
     if (own > wanted) this.#scale(current, wanted);
     else if (own < wanted) this.#scale(current, Math.min(wanted, own + Math.max(0, most - total)));
-    let spare =
-      [current, ...old].reduce(
-        (sum, set) => sum + Math.min(statusOf(set).readyReplicas ?? 0, specOf(set).replicas),
-        0,
-      ) - wanted;
+    let spare = [current, ...old].reduce((sum, set) => sum + this.#readyIn(set), 0) - wanted;
     for (const set of old) {
       const { replicas } = specOf(set);
-      const ready = Math.min(statusOf(set).readyReplicas ?? 0, replicas);
+      const ready = this.#readyIn(set);
       // What serves nobody goes first.
       const kept = ready - Math.max(0, Math.min(ready, spare));
       spare -= ready - kept;
       if (kept !== replicas) this.#scale(set, kept);
     }
+  }
+
+  #readyIn(set: KubeObject): number {
+    const pods = this.#model.all("Pod").filter((pod) => ownedBy(pod, set.metadata.uid) && isReady(pod));
+    return Math.min(pods.length, specOf(set).replicas);
   }
 
   #scale(set: KubeObject, replicas: number): void {

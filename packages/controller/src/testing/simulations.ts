@@ -7,11 +7,20 @@ export interface SimulationRun {
   run(first: number, count: number): Promise<void>;
   /** How many seeds the tests run: a minute of one core in all, the same ones every time. */
   seeds: number;
+  /** Seeds that the tests run beside those: each failed once. */
+  once: readonly number[];
 }
 
-const simulation = (name: string, module: string, options: unknown, seeds: number): SimulationRun => ({
+const simulation = (
+  name: string,
+  module: string,
+  options: unknown,
+  seeds: number,
+  once: readonly number[] = [],
+): SimulationRun => ({
   name,
   seeds,
+  once,
   run: (first, count) => runSeeds(new URL(module, import.meta.url), options, first, first + count - 1),
 });
 
@@ -47,6 +56,8 @@ export const simulations: readonly SimulationRun[] = [
       "kubernetes-sleep-scenario.ts",
       { controllers },
       8,
+      // A Deployment changed while its ready pods were not yet in the status of their set.
+      controllers === 1 ? [420, 535, 927] : [],
     ),
   ),
   simulation("rollouts on Kubernetes", "rollout-scenario.ts", {}, 2),
