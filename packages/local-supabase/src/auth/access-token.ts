@@ -18,16 +18,28 @@ export interface AuthenticationMethod {
 const SECOND_FACTORS = new Set(["totp", "mfa/phone", "mfa/webauthn"]);
 
 /** What of a session goes into its tokens. */
-export async function methodsOf(
+async function traitsOf(
   on: Queryable,
   sessionId: string,
-): Promise<{ aal: "aal1" | "aal2"; amr: AuthenticationMethod[] }> {
-  const { rows } = await on.query<AuthenticationMethod>(
-    `select authentication_method as method, floor(extract(epoch from updated_at))::float8 as timestamp
-      from auth.mfa_amr_claims where session_id = $1 order by updated_at desc`,
+): Promise<{ aal: "aal1" | "aal2"; amr: AuthenticationMethod[]; app: Json }> {
+  const { rows } = await on.query<
+    AuthenticationMethod & { oauth_client_id: string | null; scopes: string | null }
+  >(
+    `select m.authentication_method as method, floor(extract(epoch from m.updated_at))::float8 as timestamp,
+        s.oauth_client_id, s.scopes
+      from auth.mfa_amr_claims m join auth.sessions s on s.id = m.session_id
+      where m.session_id = $1 order by m.updated_at desc`,
     [sessionId],
   );
-  return { aal: rows.some(({ method }) => SECOND_FACTORS.has(method)) ? "aal2" : "aal1", amr: rows };
+  const session = rows[0];
+  return {
+    aal: rows.some(({ method }) => SECOND_FACTORS.has(method)) ? "aal2" : "aal1",
+    amr: rows.map(({ method, timestamp }) => ({ method, timestamp })),
+    app: {
+      ...(session?.oauth_client_id ? { client_id: session.oauth_client_id } : {}),
+      ...(session?.scopes ? { scope: session.scopes } : {}),
+    },
+  };
 }
 
 /** The claims that a hook may not take out. */
@@ -44,7 +56,7 @@ export async function issueAccessToken(
   request: AuthRequest,
   { user, sessionId, method }: { user: UserRow; sessionId: string; method: string },
 ): Promise<{ token: string; expiresAt: number }> {
-  const { aal, amr } = await methodsOf(on, sessionId);
+  const { aal, amr, app } = await traitsOf(on, sessionId);
   const iat = Math.floor(context.now().getTime() / 1000);
   const exp = iat + context.settings.jwt_expiry;
   let claims: Json = {
@@ -62,6 +74,7 @@ export async function issueAccessToken(
     amr,
     session_id: sessionId,
     is_anonymous: user.is_anonymous,
+    ...app,
   };
   if (context.hooks.enabled("custom_access_token")) {
     const caller = { ipAddress: request.ip, connection: on };

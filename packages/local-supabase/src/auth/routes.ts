@@ -2,6 +2,7 @@
 
 import type { AuthContext } from "./context.ts";
 import { idTokenGrant } from "./oauth/routes.ts";
+import { OAUTH_SERVER } from "./oauth-server/routes.ts";
 import type { Answer, AuthRequest } from "./request.ts";
 import * as links from "./routes/admin-links.ts";
 import * as adminUsers from "./routes/admin-users.ts";
@@ -54,6 +55,7 @@ export const ROUTES: readonly Route[] = [
   { method: "PUT", path: "/admin/users/*", requires: "admin", handler: adminUsers.update },
   { method: "DELETE", path: "/admin/users/*", requires: "admin", handler: adminUsers.remove },
   ...WAYS_IN,
+  ...OAUTH_SERVER,
   ...NOT_SET_UP,
 ];
 

@@ -6,7 +6,7 @@ import { issueAccessToken } from "./access-token.ts";
 import { recordAudit } from "./audit.ts";
 import type { AuthContext } from "./context.ts";
 import { CommitWithError } from "./database.ts";
-import { AuthError, badRequest, forbidden } from "./errors.ts";
+import { AuthError, badRequest, forbidden, OAuthError } from "./errors.ts";
 import type { Queryable } from "./queryable.ts";
 import type { AuthRequest } from "./request.ts";
 import { findUser, isBanned, type Json, type UserRow, updateUser, userJson } from "./users.ts";
@@ -20,6 +20,9 @@ export interface SessionRow {
   aal: "aal1" | "aal2" | "aal3" | null;
   not_after: Date | null;
   refreshed_at: Date | null;
+  /** The app that the session is of, and what it may read; null for the user's own. */
+  oauth_client_id: string | null;
+  scopes: string | null;
 }
 
 interface RefreshTokenRow {
@@ -40,6 +43,8 @@ export interface SessionStart {
   /** As in the claim `amr`: password, otp, oauth, anonymous … */
   method: string;
   factorId?: string;
+  /** The app that gets the session, and what it may read. */
+  client?: { id: string; scopes: string };
 }
 
 /**
@@ -51,16 +56,23 @@ export async function issueSession(
   on: Queryable,
   request: AuthRequest,
   user: UserRow,
-  { method }: SessionStart,
+  { method, client }: SessionStart,
 ): Promise<SessionJson> {
   // The one door of all ways in: a code of PKCE, an invitation and others may be older than the ban.
   if (isBanned(user, context.now())) throw forbidden("user_banned", "User is banned");
   await updateUser(on, user, { last_sign_in_at: context.now() });
   const sessionId = randomUUID();
   await on.query(
-    `insert into auth.sessions (id, user_id, aal, created_at, updated_at, user_agent, ip)
-      values ($1, $2, 'aal1', now(), now(), $3, $4)`,
-    [sessionId, user.id, request.userAgent ?? null, request.ip || null],
+    `insert into auth.sessions (id, user_id, aal, created_at, updated_at, user_agent, ip, oauth_client_id, scopes)
+      values ($1, $2, 'aal1', now(), now(), $3, $4, $5, $6)`,
+    [
+      sessionId,
+      user.id,
+      request.userAgent ?? null,
+      request.ip || null,
+      client?.id ?? null,
+      client?.scopes ?? null,
+    ],
   );
   await addMethod(on, sessionId, method);
   const refreshToken = await insertRefreshToken(on, user.id, sessionId, null);
@@ -147,11 +159,13 @@ const PATIENCE_MS = 5000;
  * Exchanges a refresh token for a new session.
  * A token that was used before is accepted while the client may not know better: within the reuse interval, or while it is the
  * parent of the one in use. Otherwise its whole session is revoked (rotation).
+ * @param clientId the app that asks; a session of an app is refreshed by that app alone
  */
 export async function refreshSession(
   context: AuthContext,
   request: AuthRequest,
   given: string,
+  clientId?: string,
 ): Promise<{ session: SessionJson; headers: Record<string, string> }> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
@@ -161,7 +175,7 @@ export async function refreshSession(
       throw badRequest("refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found");
     if (isBanned(user, context.now())) throw badRequest("user_banned", "Invalid Refresh Token: User Banned");
     const refreshed = await context.database.transaction((on) =>
-      refreshOnce(context, on, request, given, user),
+      refreshOnce(context, on, request, { given, clientId }, user),
     );
     if (refreshed !== "locked") return refreshed;
     if (Date.now() > deadline)
@@ -185,7 +199,7 @@ async function refreshOnce(
   context: AuthContext,
   on: Queryable,
   request: AuthRequest,
-  given: string,
+  { given, clientId }: { given: string; clientId: string | undefined },
   user: UserRow,
 ): Promise<{ session: SessionJson; headers: Record<string, string> } | "locked"> {
   const { rows } = await on.query<RefreshTokenRow>(
@@ -202,6 +216,7 @@ async function refreshOnce(
       badRequest("session_not_found", "Invalid Refresh Token: No Valid Session Found"),
     );
   }
+  judgeClient(session, clientId);
   judgeAge(context, session, token);
   let issued: string | undefined;
   if (token.revoked) {
@@ -236,6 +251,19 @@ async function lockSession(on: Queryable, id: string): Promise<SessionRow | "loc
   if (rows[0]) return rows[0];
   const { rowCount } = await on.query("select from auth.sessions where id = $1", [id]);
   return rowCount ? "locked" : undefined;
+}
+
+/** Refuses a refresh by whoever the session is not of. */
+function judgeClient({ oauth_client_id: owner }: SessionRow, clientId: string | undefined): void {
+  if (owner === (clientId ?? null)) return;
+  if (owner === null)
+    throw new OAuthError("invalid_client", "Client authentication not allowed for non-OAuth session");
+  throw new OAuthError(
+    "invalid_client",
+    clientId === undefined
+      ? "Client authentication required for OAuth session"
+      : "Client does not match the session's OAuth client",
+  );
 }
 
 /** Ends sessions that are too old or rested too long, as [auth.sessions] says. */

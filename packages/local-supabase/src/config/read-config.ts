@@ -100,7 +100,6 @@ function notServed(auth: AuthSettings): string[] {
   for (const [name, { enabled }] of Object.entries(auth.third_party))
     if (enabled) on.push(`auth.third_party.${name}`);
   for (const [name, { enabled }] of Object.entries(auth.web3)) if (enabled) on.push(`auth.web3.${name}`);
-  if (auth.oauth_server.enabled) on.push("auth.oauth_server");
   if (auth.sms.enable_signup) on.push("auth.sms");
   return on.map((name) => `supabase/config.toml: [${name}] is enabled; this stack does not support it.`);
 }

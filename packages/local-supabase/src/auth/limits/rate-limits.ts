@@ -6,6 +6,7 @@ import { tooMany } from "../errors.ts";
 /** What is limited by address. */
 export type Limited =
   | "anonymous"
+  | "client_registration"
   | "factor_challenge"
   | "factor_verify"
   /** Of a code or a password, by whose it is: it counts wherever it comes from. */
@@ -46,6 +47,7 @@ const MOST_ADDRESSES = 10_000;
 const FACTORS_A_MINUTE = 15;
 const PASSKEYS_IN_FIVE_MINUTES = 30;
 const GUESSES_IN_FIVE_MINUTES = 30;
+const REGISTRATIONS_IN_FIVE_MINUTES = 10;
 
 /**
  * Prepares the limits.
@@ -61,6 +63,7 @@ export function createRateLimits(
   const factors = { events: FACTORS_A_MINUTE, per: MINUTE, burst: BURST };
   const rates: Record<Limited, { events: number; per: number; burst: number }> = {
     anonymous: { events: settings.anonymous_users, per: HOUR, burst: settings.anonymous_users },
+    client_registration: { events: REGISTRATIONS_IN_FIVE_MINUTES, per: FIVE_MINUTES, burst: BURST },
     factor_challenge: factors,
     factor_verify: factors,
     guess: { events: GUESSES_IN_FIVE_MINUTES, per: FIVE_MINUTES, burst: BURST },

@@ -1,4 +1,4 @@
-// What Auth answers for the parts that are off here: SAML, sign-in for other apps (OAuth server), web3.
+// What Auth answers for the parts that are off here: SAML and web3.
 
 import type { AuthContext } from "../context.ts";
 import { badRequest, notFound, unprocessable } from "../errors.ts";
@@ -12,7 +12,6 @@ const refuse =
   };
 
 const saml = refuse("saml_provider_disabled", "SAML 2.0 is disabled");
-const oauthServer = refuse("feature_disabled", "OAuth server is disabled");
 const unknownProvider = refuse("sso_provider_not_found", "SSO Identity Provider not found");
 
 /** GET /admin/sso/providers: none can be added here. */
@@ -54,35 +53,6 @@ export const NOT_SET_UP: readonly Route[] = [
       ["GET", "/admin/sso/providers/*"],
       ["PUT", "/admin/sso/providers/*"],
       ["DELETE", "/admin/sso/providers/*"],
-    ],
-    true,
-  ),
-  ...off(oauthServer, [
-    ["GET", "/.well-known/oauth-authorization-server"],
-    ["POST", "/oauth/clients/register"],
-    ["POST", "/oauth/token"],
-    ["GET", "/oauth/userinfo"],
-    ["GET", "/oauth/authorize"],
-    ["GET", "/oauth/authorizations/*"],
-    ["POST", "/oauth/authorizations/*/consent"],
-  ]),
-  ...["GET", "DELETE"].map(
-    (method): Route => ({
-      method: method === "GET" ? "GET" : "DELETE",
-      path: "/user/oauth/grants",
-      requires: "user",
-      handler: oauthServer,
-    }),
-  ),
-  ...off(
-    oauthServer,
-    [
-      ["GET", "/admin/oauth/clients"],
-      ["POST", "/admin/oauth/clients"],
-      ["GET", "/admin/oauth/clients/*"],
-      ["PUT", "/admin/oauth/clients/*"],
-      ["DELETE", "/admin/oauth/clients/*"],
-      ["POST", "/admin/oauth/clients/*/regenerate_secret"],
     ],
     true,
   ),

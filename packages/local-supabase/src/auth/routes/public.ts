@@ -63,9 +63,12 @@ export async function openidConfiguration({
       issuer,
       authorization_endpoint: `${issuer}/oauth/authorize`,
       token_endpoint: `${issuer}/oauth/token`,
+      ...(set.oauth_server.enabled && set.oauth_server.allow_dynamic_registration
+        ? { registration_endpoint: `${issuer}/oauth/clients/register` }
+        : {}),
       userinfo_endpoint: `${issuer}/oauth/userinfo`,
       jwks_uri: `${issuer}/.well-known/jwks.json`,
-      scopes_supported: ["openid", "profile", "email", "phone"],
+      scopes_supported: ["openid", "profile", "email", "phone", "offline_access"],
       response_types_supported: ["code"],
       response_modes_supported: ["query"],
       grant_types_supported: ["authorization_code", "refresh_token"],
