@@ -321,7 +321,8 @@ Always explain your methodology and cite sources.`;
     assert.equal(error?.message, "Invalid request body");
     assert.deepEqual(JSON.parse(error?.details ?? ""), {
       name: "Name is required",
-      framework: "Framework must be one of: openai, anthropic, google",
+      // The specification's three; the seed of the embedded stack adds the last.
+      framework: "Framework must be one of: openai, anthropic, google, echo",
     });
   });
 });
