@@ -46,7 +46,7 @@ function explain(error: unknown): AuthError | OAuthError {
   if (error instanceof OAuthError) return error;
   const cause = error instanceof AuthError ? error.cause : error;
   if (isTakenEmail(cause)) return takenEmail();
-  if (isLate(cause))
+  if (!(error instanceof AuthError) && isLate(cause))
     return new AuthError(
       504,
       "request_timeout",
